@@ -1,0 +1,1 @@
+"""Bars in: load, check, repair, generate."""

@@ -1,0 +1,57 @@
+"""Checked bars: the one shape in which market data travels through the work plane."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+BASE_MINUTES = 5
+BAR_MS = BASE_MINUTES * 60_000
+DAY_MS = 86_400_000
+BARS_PER_DAY = DAY_MS // BAR_MS
+
+ROW = np.dtype(
+    [("time_ms", "<i8"), ("open", "<f8"), ("high", "<f8"), ("low", "<f8"), ("close", "<f8"), ("volume", "<f8"), ("filled", "?")]
+)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """5-minute bars on a strictly regular grid, oldest first, without NaN, as pre-flight leaves them.
+
+    `rows` has dtype `ROW`: `time_ms` is the bar's OPEN in epoch milliseconds UTC; prices are in quote currency, volume in
+    base currency; `filled` marks bars that pre-flight made to close a hole. `tick` is the smallest price step (a power of
+    ten), None when prices follow none. `synthetic` bars were generated and can never lead to a promotion.
+    """
+
+    symbol: str
+    rows: NDArray[np.void]
+    tick: float | None
+    synthetic: bool
+    source: str
+
+    def __len__(self) -> int:
+        """Number of base bars."""
+        return len(self.rows)
+
+    @property
+    def days(self) -> float:
+        """Calendar days from the first open to the last close."""
+        return len(self.rows) / BARS_PER_DAY
+
+    def column(self, name: str) -> Floats:
+        """One column as a contiguous float64 array."""
+        return np.ascontiguousarray(self.rows[name], dtype=np.float64)
+
+    def before(self, end: int) -> "Bars":
+        """The first `end` bars: what somebody who stands at bar `end` can know."""
+        return Bars(self.symbol, self.rows[:end], self.tick, self.synthetic, self.source)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the rows themselves, so that a CSV and a Parquet file of the same bars are the same data."""
+        return hashlib.sha256(np.ascontiguousarray(self.rows).tobytes()).hexdigest()

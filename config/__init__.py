@@ -1,0 +1,1 @@
+"""Operator values: what one may have an opinion on, and nothing else."""

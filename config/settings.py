@@ -1,0 +1,295 @@
+"""The operator's values as frozen records: the only place that reads YAML.
+
+Values, units and reasons stand in `workflow_defaults.yaml`; the records below give them types and limits. Later sources
+win: the defaults, the file named by `BACKTEST_OPTIMIZE_CONFIG`, then `BACKTEST_OPTIMIZE__SECTION__KEY` variables.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from config.errors import Refused
+
+DEFAULTS = Path(__file__).with_name("workflow_defaults.yaml")
+OVERLAY_VARIABLE = "BACKTEST_OPTIMIZE_CONFIG"
+VALUE_PREFIX = "BACKTEST_OPTIMIZE__"
+
+
+@dataclass(frozen=True)
+class Range:
+    """An evenly stepped range with both ends in it; integers when all three are."""
+
+    low: float
+    high: float
+    step: float
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the drawn values are whole numbers."""
+        return all(isinstance(x, int) for x in (self.low, self.high, self.step))
+
+    @property
+    def size(self) -> int:
+        """How many values the range holds."""
+        return round((self.high - self.low) / self.step) + 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A short list of values, drawn with equal weight."""
+
+    values: tuple[int | float | str, ...]
+
+
+Dimension = Range | Choice
+Space = Mapping[str, Dimension]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A named parameter space and risk profile."""
+
+    name: str
+    family: str
+    space: Space
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run does when nobody says otherwise."""
+
+    modes: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What pre-flight accepts."""
+
+    max_fill_bars: int
+    min_days: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What trading costs and what it starts with."""
+
+    fee_rate: float
+    slippage_bps: float
+    capital: float
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the bars are divided in time."""
+
+    holdout_fraction: float
+
+
+@dataclass(frozen=True)
+class PrescreenSettings:
+    """Phase 0."""
+
+    combos: int
+    keep: int
+    min_trades: int
+    batch_combos: int
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Phase 1."""
+
+    trials: int
+    batch_trials: int
+    seed_fraction: float
+    processes: int
+
+
+@dataclass(frozen=True)
+class WalkForwardSettings:
+    """Anchored and rolling walk-forward."""
+
+    windows: int
+    train_to_test: int
+    combos: int
+
+
+@dataclass(frozen=True)
+class MonteCarloSettings:
+    """Resampled paths."""
+
+    paths: int
+    block_days: int
+
+
+@dataclass(frozen=True)
+class VerdictSettings:
+    """What a strategy must show before it may be called tradeable."""
+
+    min_out_of_sample_sharpe: float
+    max_drawdown_pct: float
+    min_walk_forward_sharpe: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an operator can set; one field per top-level key of the YAML file."""
+
+    run: RunSettings
+    data: DataSettings
+    costs: Costs
+    split: Split
+    prescreen: PrescreenSettings
+    search: SearchSettings
+    walk_forward: WalkForwardSettings
+    monte_carlo: MonteCarloSettings
+    verdict: VerdictSettings
+    modes: Mapping[str, Mode]
+
+    def mode(self, name: str) -> Mode:
+        """The mode called `name`; refuses an unknown one and names the known."""
+        if name not in self.modes:
+            raise Refused(f"unknown mode {name!r}", f"one of: {', '.join(self.modes)}")
+        return self.modes[name]
+
+
+# Limits that no operator may leave: (section, key) -> (lowest, highest).
+LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("run", "seed"): (0, 2**32 - 1),
+    ("data", "max_fill_bars"): (0, 100_000),
+    ("data", "min_days"): (1, 100_000),
+    ("costs", "fee_rate"): (0, 0.1),
+    ("costs", "slippage_bps"): (0, 1_000),
+    ("costs", "capital"): (1e-6, 1e15),
+    ("split", "holdout_fraction"): (0.05, 0.9),
+    ("prescreen", "combos"): (1, 100_000_000),
+    ("prescreen", "keep"): (1, 500),
+    ("prescreen", "min_trades"): (1, 1_000_000),
+    ("prescreen", "batch_combos"): (16, 1_000_000),
+    ("search", "trials"): (1, 1_000_000),
+    ("search", "batch_trials"): (1, 4_096),
+    ("search", "seed_fraction"): (0, 1),
+    ("search", "processes"): (0, 1_024),
+    ("walk_forward", "windows"): (1, 100),
+    ("walk_forward", "train_to_test"): (1, 50),
+    ("walk_forward", "combos"): (1, 10_000_000),
+    ("monte_carlo", "paths"): (1, 1_000_000),
+    ("monte_carlo", "block_days"): (1, 3_650),
+    ("verdict", "min_out_of_sample_sharpe"): (-100, 100),
+    ("verdict", "max_drawdown_pct"): (0, 1),
+    ("verdict", "min_walk_forward_sharpe"): (-100, 100),
+}
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the defaults and what the environment lays over them.
+
+    Raises:
+        Refused: an unreadable file, an unknown key, a value of the wrong type or outside its limits.
+    """
+    environment = os.environ if environment is None else environment
+    tree = _read(DEFAULTS)
+    if overlay := environment.get(OVERLAY_VARIABLE):
+        _lay_over(tree, _read(Path(overlay)), source=overlay)
+    for variable, text in sorted(environment.items()):
+        if variable.startswith(VALUE_PREFIX):
+            _lay_over(tree, _nested(variable, text), source=variable)
+    return _settings(tree)
+
+
+def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
+    """A copy with some values replaced (what a command's flags do), checked like any other."""
+    changed = {}
+    for section, values in sections.items():
+        record = getattr(settings, section)
+        tree = {f.name: getattr(record, f.name) for f in fields(record)} | dict(values)
+        changed[section] = _section(section, type(record), tree)
+    return Settings(**{f.name: changed.get(f.name, getattr(settings, f.name)) for f in fields(settings)})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml  # 25 ms: only those pay who read settings
+
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refused(f"cannot read settings {path}: {error.strerror}", f"fix or unset {OVERLAY_VARIABLE}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refused(f"settings {path} are not YAML: {error}", "compare with config/workflow_defaults.yaml") from error
+    if not isinstance(tree, dict):
+        raise Refused(f"settings {path} hold no sections", "compare with config/workflow_defaults.yaml")
+    return tree
+
+
+def _nested(variable: str, text: str) -> dict[str, Any]:
+    import yaml
+
+    path = variable.removeprefix(VALUE_PREFIX).lower().split("__")
+    value: Any = yaml.safe_load(text)
+    for key in reversed(path):
+        value = {key: value}
+    return dict(value)
+
+
+def _lay_over(tree: dict[str, Any], overlay: Mapping[str, Any], source: str, at: str = "") -> None:
+    for key, value in overlay.items():
+        where = f"{at}{key}"
+        is_new_mode = at == "modes."
+        if key not in tree and not is_new_mode:
+            raise Refused(f"unknown setting {where!r} in {source}", f"known here: {', '.join(map(str, tree))}")
+        replaces = at.endswith(".space.") or is_new_mode and key not in tree
+        if isinstance(tree.get(key), dict) and isinstance(value, Mapping) and not replaces:
+            _lay_over(tree[key], value, source, at=f"{where}.")
+        else:
+            tree[key] = value
+
+
+def _settings(tree: Mapping[str, Any]) -> Settings:
+    hints = get_type_hints(Settings)
+    modes = {str(name): _mode(str(name), body) for name, body in tree["modes"].items()}
+    sections = {name: _section(name, hint, tree[name]) for name, hint in hints.items() if name != "modes"}
+    for name in sections["run"].modes:
+        if name not in modes:
+            raise Refused(f"run.modes names the unknown mode {name!r}", f"one of: {', '.join(modes)}")
+    return Settings(modes=modes, **sections)
+
+
+def _section(section: str, record: type[Any], tree: Any) -> Any:
+    hints = get_type_hints(record)
+    if not isinstance(tree, Mapping) or set(tree) != set(hints):
+        raise Refused(f"settings section {section!r} must hold exactly {', '.join(hints)}")
+    return record(**{key: _value(section, key, hint, tree[key]) for key, hint in hints.items()})
+
+
+def _value(section: str, key: str, hint: Any, value: Any) -> Any:
+    name = f"{section}.{key}"
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(x, str) for x in value):
+            raise Refused(f"{name} is {value!r}", "it takes a list of names")
+        return tuple(value)
+    if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
+        raise Refused(f"{name} is {value!r}", f"it takes {'a whole number' if hint is int else 'a number'}")
+    low, high = LIMITS[section, key]
+    if not low <= value <= high:
+        raise Refused(f"{name} is {value!r}", f"it takes {low:g} to {high:g}")
+    return hint(value)
+
+
+def _mode(name: str, body: Any) -> Mode:
+    if not isinstance(body, Mapping) or set(body) != {"family", "space"} or not isinstance(body["space"], Mapping):
+        raise Refused(f"mode {name!r} must hold exactly family and space")
+    space = {str(key): _dimension(f"modes.{name}.space.{key}", value) for key, value in body["space"].items()}
+    return Mode(name=name, family=str(body["family"]), space=space)
+
+
+def _dimension(where: str, value: Any) -> Dimension:
+    if isinstance(value, list) and value and all(isinstance(x, int | float | str) for x in value):
+        return Choice(tuple(value))
+    if isinstance(value, Mapping) and set(value) == {"low", "high", "step"}:
+        low, high, step = value["low"], value["high"], value["step"]
+        if all(isinstance(x, int | float) for x in (low, high, step)) and step > 0 and low <= high:
+            return Range(low, high, step)
+    raise Refused(f"{where} is {value!r}", "it takes a list of values or {low, high, step} with low <= high, step > 0")
