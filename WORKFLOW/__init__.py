@@ -22,7 +22,10 @@ def _source_hash() -> str:
 
 def _kernel_cache() -> Path:
     named = os.environ.get("NUMBA_CACHE_DIR")
-    for folder in (Path(named) if named else _HERE.parent / "state" / ".cache" / "numba", Path.home() / ".cache" / "backtest-optimize"):
+    for folder in (
+        Path(named) if named else _HERE.parent / "state" / ".cache" / "numba",
+        Path.home() / ".cache" / "backtest-optimize",
+    ):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:

@@ -4,6 +4,7 @@ Values, units and reasons stand in `workflow_defaults.yaml`; the records below g
 win: the defaults, the file named by `BACKTEST_OPTIMIZE_CONFIG`, then `BACKTEST_OPTIMIZE__SECTION__KEY` variables.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -228,7 +229,10 @@ def _nested(variable: str, text: str) -> dict[str, Any]:
     import yaml
 
     path = variable.removeprefix(VALUE_PREFIX).lower().split("__")
-    value: Any = yaml.safe_load(text)
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise Refused(f"{variable} is {text!r}, which is not YAML: {error}", "write it as in a YAML file") from error
     for key in reversed(path):
         value = {key: value}
     return dict(value)
@@ -240,7 +244,7 @@ def _lay_over(tree: dict[str, Any], overlay: Mapping[str, Any], source: str, at:
         is_new_mode = at == "modes."
         if key not in tree and not is_new_mode:
             raise Refused(f"unknown setting {where!r} in {source}", f"known here: {', '.join(map(str, tree))}")
-        replaces = at.endswith(".space.") or is_new_mode and key not in tree
+        replaces = at.endswith(".space.") or (is_new_mode and key not in tree)
         if isinstance(tree.get(key), dict) and isinstance(value, Mapping) and not replaces:
             _lay_over(tree[key], value, source, at=f"{where}.")
         else:
@@ -249,6 +253,8 @@ def _lay_over(tree: dict[str, Any], overlay: Mapping[str, Any], source: str, at:
 
 def _settings(tree: Mapping[str, Any]) -> Settings:
     hints = get_type_hints(Settings)
+    if not isinstance(tree["modes"], Mapping):
+        raise Refused(f"modes is {tree['modes']!r}", "it takes names, each with a family and a space")
     modes = {str(name): _mode(str(name), body) for name, body in tree["modes"].items()}
     sections = {name: _section(name, hint, tree[name]) for name, hint in hints.items() if name != "modes"}
     for name in sections["run"].modes:
@@ -286,10 +292,22 @@ def _mode(name: str, body: Any) -> Mode:
 
 
 def _dimension(where: str, value: Any) -> Dimension:
-    if isinstance(value, list) and value and all(isinstance(x, int | float | str) for x in value):
+    if isinstance(value, list) and value and all(isinstance(x, str) or _is_finite(x) for x in value):
         return Choice(tuple(value))
     if isinstance(value, Mapping) and set(value) == {"low", "high", "step"}:
         low, high, step = value["low"], value["high"], value["step"]
-        if all(isinstance(x, int | float) for x in (low, high, step)) and step > 0 and low <= high:
+        if all(_is_finite(x) for x in (low, high, step)) and step > 0 and low <= high and _is_even(low, high, step):
             return Range(low, high, step)
-    raise Refused(f"{where} is {value!r}", "it takes a list of values or {low, high, step} with low <= high, step > 0")
+    raise Refused(
+        f"{where} is {value!r}",
+        "it takes a list of values, or {low, high, step} with low <= high, step > 0 and whole steps from low to high",
+    )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_even(low: float, high: float, step: float) -> bool:
+    steps = (high - low) / step
+    return abs(steps - round(steps)) < 1e-6  # 0.045 / 0.0001 is not 450 in binary

@@ -1,7 +1,7 @@
 """Every path the product writes, in one place.
 
-Roots come from the environment (`RESULTS_ROOT`, `STATE_ROOT`, `LOGS_ROOT`); by default all of them lie under `state/run`
-in the checkout, which git ignores.
+Roots come from the environment (`RESULTS_ROOT`, `STATE_ROOT`, `LOGS_ROOT`); by default all of them lie under
+`state/run` in the checkout, which git ignores.
 """
 
 import os
@@ -82,8 +82,13 @@ class RunFolder:
 
     @property
     def bars(self) -> Path:
-        """The checked bars, as every process of the run maps them."""
-        return self.path / "bars.npy"
+        """The in-sample bars, as every search process maps them; the holdout is not in this file."""
+        return self.path / "in_sample.npy"
+
+    @property
+    def search(self) -> Path:
+        """The search job: what to try, at which costs."""
+        return self.path / "search.json"
 
     @property
     def study(self) -> Path:
@@ -113,10 +118,13 @@ class Owned:
 
 CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/runs/<RUN_ID>/run.json", "the pipeline", "the pipeline (resume)", "for ever"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/bars.npy", "the pipeline", "search processes", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.npy", "the pipeline", "search processes", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/search.json", "the pipeline", "search processes", "the run"),
     Owned("STATE_ROOT/runs/<RUN_ID>/prescreen.json", "the pipeline", "the pipeline (resume)", "the run"),
     Owned("STATE_ROOT/runs/<RUN_ID>/study.jsonl", "search processes, under its lock", "search, report", "for ever"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/claims/<TRIAL>.lock", "the search process that evaluates it", "search", "held lock"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/claims/<TRIAL>.lock", "the search process that evaluates it", "search", "held lock"
+    ),
     Owned("STATE_ROOT/locks/results-<SYMBOL>-<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
     Owned("LOGS_ROOT/<RUN_ID>.log", "the pipeline", "people", "for ever"),
     Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/<MODE>/", "the pipeline", "people, programs", "for ever"),

@@ -13,7 +13,15 @@ DAY_MS = 86_400_000
 BARS_PER_DAY = DAY_MS // BAR_MS
 
 ROW = np.dtype(
-    [("time_ms", "<i8"), ("open", "<f8"), ("high", "<f8"), ("low", "<f8"), ("close", "<f8"), ("volume", "<f8"), ("filled", "?")]
+    [
+        ("time_ms", "<i8"),
+        ("open", "<f8"),
+        ("high", "<f8"),
+        ("low", "<f8"),
+        ("close", "<f8"),
+        ("volume", "<f8"),
+        ("filled", "?"),
+    ]
 )
 
 Floats = NDArray[np.float64]
@@ -23,9 +31,9 @@ Floats = NDArray[np.float64]
 class Bars:
     """5-minute bars on a strictly regular grid, oldest first, without NaN, as pre-flight leaves them.
 
-    `rows` has dtype `ROW`: `time_ms` is the bar's OPEN in epoch milliseconds UTC; prices are in quote currency, volume in
-    base currency; `filled` marks bars that pre-flight made to close a hole. `tick` is the smallest price step (a power of
-    ten), None when prices follow none. `synthetic` bars were generated and can never lead to a promotion.
+    `rows` has dtype `ROW`: `time_ms` is the bar's OPEN in epoch milliseconds UTC; prices are in quote currency, volume
+    in base currency; `filled` marks bars that pre-flight made to close a hole. `tick` is the smallest price step (a
+    power of ten), None when prices follow none. `synthetic` bars were generated and can never lead to a promotion.
     """
 
     symbol: str

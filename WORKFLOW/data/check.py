@@ -1,0 +1,214 @@
+"""Pre-flight: decides whether rows may be called bars, and says everything it found (strategy semantics, "Bars").
+
+Nothing is refused half-way: whoever has to repair a file learns all of its faults at once.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.settings import DataSettings
+from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, BASE_MINUTES, DAY_MS, Bars
+from WORKFLOW.data.raw import RawTable, row_name
+from WORKFLOW.data.repair import later_copies, on_full_grid
+from WORKFLOW.data.report import Reason, Report, Span, UnfitBars, count, first_few
+from WORKFLOW.data.ticks import infer_tick
+
+# Half an hour without a trade is an outage on any exchange worth trading at; shorter pauses happen in quiet markets.
+HALT_BARS = 6
+# A change from bar to bar that is more often a wrong print, a split or a mixed-up market than a price.
+JUMP = 0.5
+
+FIX_ROWS = "correct these rows or delete them (a deleted row becomes a hole, and short holes are filled)"
+
+
+def preflight(raw: RawTable, settings: DataSettings, repair: bool = False) -> tuple[Bars, Report]:
+    """Checked bars on the full 5-minute grid, and the report of what was seen and done.
+
+    Args:
+        raw: rows as found; not changed.
+        settings: the longest hole to fill (bars) and the least history (days).
+        repair: drop rows that repeat an earlier row in every value. Nothing else is ever repaired.
+
+    A hole is filled with the close BEFORE it, so no later price leaks into an earlier bar.
+
+    Raises:
+        UnfitBars: (a `Refused`) with all reasons, each with its count, its first rows and a way out.
+    """
+    copies = later_copies(raw)
+    kept, numbers = raw.only(~copies), np.flatnonzero(~copies) + 1
+    moments = np.unique(kept.time_ms)
+    step = _usual_step(moments)
+    holes = _holes(moments) if step == BAR_MS else []
+    too_long = [hole for hole in holes if hole.bars > settings.max_fill_bars]
+    days = _days(moments, step, too_long)
+    reasons = [
+        *([] if repair else _copies(raw, copies)),
+        *_disagreements(kept, numbers),
+        *_order(kept, numbers),
+        *_grid(kept, numbers, step),
+        *_values(kept, numbers),
+        *_long_holes(too_long, settings.max_fill_bars),
+        *_history(days, settings.min_days),
+    ]
+    rows = None if reasons else on_full_grid(kept)
+    tick = None if rows is None else infer_tick(np.concatenate([kept.open, kept.high, kept.low, kept.close]))
+    report = Report(
+        symbol=raw.symbol,
+        source=raw.source,
+        synthetic=raw.synthetic,
+        rows=len(raw),
+        bars=len(moments) if rows is None else len(rows),
+        days=days,
+        first_ms=int(moments[0]) if len(moments) else 0,
+        last_ms=int(moments[-1]) if len(moments) else 0,
+        tick=tick,
+        copies_dropped=int(copies.sum()) if repair else 0,
+        filled=() if rows is None else tuple(holes),
+        halts=_halts(kept),
+        notes=(*raw.notes, *_jumps(kept, numbers)),
+        reasons=tuple(reasons),
+    )
+    if rows is None:
+        raise UnfitBars(report)
+    return Bars(raw.symbol, rows, tick, raw.synthetic, raw.source), report
+
+
+def _usual_step(moments: NDArray[np.int64]) -> int | None:
+    if len(moments) < 2:
+        return None
+    steps, counts = np.unique(np.diff(moments), return_counts=True)
+    return int(steps[np.argmax(counts)])
+
+
+def _holes(moments: NDArray[np.int64]) -> list[Span]:
+    on_grid = moments[moments % BAR_MS == 0]
+    gaps = np.diff(on_grid) // BAR_MS - 1
+    at = np.flatnonzero(gaps)
+    return [Span(int(on_grid[i]) + BAR_MS, int(on_grid[i + 1]) - BAR_MS, int(gaps[i])) for i in at]
+
+
+def _days(moments: NDArray[np.int64], step: int | None, too_long: list[Span]) -> float:
+    """Calendar days that the rows cover; a hole that cannot be filled covers none."""
+    if step is None:
+        return len(moments) / BARS_PER_DAY
+    return float(moments[-1] - moments[0] + step) / DAY_MS - sum(hole.bars for hole in too_long) / BARS_PER_DAY
+
+
+def _rows(raw: RawTable, numbers: NDArray[np.int64], bad: NDArray[np.bool_], value: str = "") -> str:
+    """The first rows that a mask names, with the value that offends."""
+    at = np.flatnonzero(bad)
+    values = getattr(raw, value)[at[:11]] if value else ()
+    said = (f": {number:g}" for number in values) if value else iter(lambda: "", None)
+    names = (row_name(int(numbers[i]), int(raw.time_ms[i])) for i in at[:11])
+    return first_few((name + text for name, text in zip(names, said, strict=False)), total=len(at))
+
+
+def _copies(raw: RawTable, copies: NDArray[np.bool_]) -> list[Reason]:
+    if not copies.any():
+        return []
+    first = int(np.argmax(copies))
+    text = f"rows that repeat an earlier row in every value: {copies.sum():,}, the first is "
+    way_out = "add --repair: it drops the later copies and reports how many"
+    return [Reason(text + row_name(first + 1, int(raw.time_ms[first])), way_out)]
+
+
+def _disagreements(kept: RawTable, numbers: NDArray[np.int64]) -> list[Reason]:
+    order = np.argsort(kept.time_ms, kind="stable")
+    repeated = np.zeros(len(kept), dtype=bool)
+    repeated[order[1:]] = np.diff(kept.time_ms[order]) == 0
+    if not repeated.any():
+        return []
+    text = f"rows that give other values for a moment already given: {repeated.sum():,}: "
+    return [Reason(text + _rows(kept, numbers, repeated), "find out which source is right and delete the other's rows")]
+
+
+def _order(kept: RawTable, numbers: NDArray[np.int64]) -> list[Reason]:
+    back = np.zeros(len(kept), dtype=bool)
+    back[1:] = np.diff(kept.time_ms) < 0
+    if not back.any():
+        return []
+    way_out = "sort the rows by time, oldest first"
+    if back[1:].all():
+        return [Reason("the rows run from the newest to the oldest", way_out)]
+    text = f"rows that are earlier than the row above them: {back.sum():,}: "
+    return [Reason(text + _rows(kept, numbers, back), way_out)]
+
+
+def _grid(kept: RawTable, numbers: NDArray[np.int64], step: int | None) -> list[Reason]:
+    if step is not None and step != BAR_MS:
+        text = f"your bars are {step / 60_000:g}-minute bars (the usual step between rows)"
+        way_out = f"give {BASE_MINUTES}-minute bars; all higher timeframes are made from them"
+        return [Reason(f"{text}, not {BASE_MINUTES}-minute bars", way_out)]
+    off = kept.time_ms % BAR_MS != 0
+    if not off.any():
+        return []
+    away = np.unique(kept.time_ms[off] % BAR_MS)
+    same = f", all by the same {away[0] / 1000:g} s (close times?)" if off.all() and len(away) == 1 else ""
+    text = f"rows beside the {BASE_MINUTES}-minute grid: {off.sum():,}{same}: "
+    return [Reason(text + _rows(kept, numbers, off), "stamp every bar with the moment it OPENS, in UTC")]
+
+
+def _values(kept: RawTable, numbers: NDArray[np.int64]) -> list[Reason]:
+    return [Reason(f"{text}: {rows}", FIX_ROWS) for text, rows in _bad_values(kept, numbers)]
+
+
+def _bad_values(kept: RawTable, numbers: NDArray[np.int64]) -> Iterator[tuple[str, str]]:
+    def named(bad: NDArray[np.bool_], what: str, value: str = "") -> Iterator[tuple[str, str]]:
+        if bad.any():
+            yield f"{what} in {count(int(bad.sum()), 'row')}", _rows(kept, numbers, bad, value)
+
+    for name in ("open", "high", "low", "close", "volume"):
+        yield from named(~np.isfinite(getattr(kept, name)), f"{name} is no finite number", name)
+    for name in ("open", "high", "low", "close"):
+        column = getattr(kept, name)
+        yield from named(np.isfinite(column) & (column <= 0), f"{name} is not above zero", name)
+    yield from named(np.isfinite(kept.volume) & (kept.volume < 0), "volume is negative", "volume")
+    crossed = kept.high < kept.low  # comparisons with NaN are False: such rows are named above
+    yield from named(crossed, "high is below low", "high")
+    for name in ("open", "close"):
+        column = getattr(kept, name)
+        outside = ~crossed & ((column > kept.high) | (column < kept.low))
+        yield from named(outside, f"{name} lies outside [low, high]", name)
+
+
+def _long_holes(holes: list[Span], limit: int) -> list[Reason]:
+    if not holes:
+        return []
+    text = f"{count(len(holes), 'hole')} of more than {limit} bars: {first_few(map(str, holes))}"
+    accept = f"set BACKTEST_OPTIMIZE__DATA__MAX_FILL_BARS={max(hole.bars for hole in holes)} to trade flat bars there"
+    return [Reason(text, f"download the missing bars, or {accept}")]
+
+
+def _history(days: float, least: int) -> list[Reason]:
+    if days >= least:
+        return []
+    return [Reason(f"{days:,.1f} days of bars are fewer than {least}", f"give at least {least} days")]
+
+
+def _halts(kept: RawTable) -> tuple[Span, ...]:
+    """Runs of at least `HALT_BARS` rows in which nothing was traded."""
+    if not kept.has_volume:
+        return ()
+    still = (kept.volume == 0) & (kept.high == kept.low)
+    edges = np.diff(np.concatenate([[0], still.astype(np.int8), [0]]))
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    runs = zip(starts, ends, strict=True)
+    return tuple(
+        Span(int(kept.time_ms[a]), int(kept.time_ms[b - 1]), int(b - a)) for a, b in runs if b - a >= HALT_BARS
+    )
+
+
+def _jumps(kept: RawTable, numbers: NDArray[np.int64]) -> list[str]:
+    if len(kept) < 2:
+        return []
+    before = kept.close[:-1]
+    far = np.zeros(len(kept), dtype=bool)
+    with np.errstate(all="ignore"):  # the rows may still hold zeros and NaN, which are refused elsewhere
+        for name in ("open", "close"):
+            far[1:] |= np.abs(getattr(kept, name)[1:] / before - 1) > JUMP
+    if not far.any():
+        return []
+    where = _rows(kept, numbers, far, "close")
+    return [f"{count(int(far.sum()), 'jump')} of more than {JUMP:.0%} from bar to bar, look at them: {where}"]

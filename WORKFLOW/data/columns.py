@@ -1,0 +1,215 @@
+"""Columns of foreign files turned into numbers and moments: names by alias, values by type, errors by row."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from config.errors import Refused
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.data.raw import row_name
+
+# In the order of preference: a file may hold both `timestamp` and `date`. pandas calls an unnamed index
+# `__index_level_0__` in Parquet and nothing at all in CSV; a plain row number there is refused as a moment.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "time": (
+        *(
+            "timestamp",
+            "open_time",
+            "opentime",
+            "datetime",
+            "date",
+            "time",
+            "time_ms",
+            "timestamp_ms",
+            "ts",
+            "unix",
+            "t",
+        ),
+        *("__index_level_0__", ""),
+    ),
+    "open": ("open", "o", "open_price"),
+    "high": ("high", "h", "high_price"),
+    "low": ("low", "l", "low_price"),
+    "close": ("close", "c", "close_price"),
+    "volume": ("volume", "vol", "v", "base_volume"),
+}
+
+# A number of this size is a moment in this unit: each range spans 1973 to 5138, and they do not overlap.
+EPOCH_UNITS = (("s", 1e8, 1e11), ("ms", 1e11, 1e14), ("µs", 1e14, 1e17), ("ns", 1e17, 9.2e18))
+UNITS_PER_MS = {"µs": 1_000, "ns": 1_000_000}
+
+TIME_HELP = "times are epoch numbers (s, ms, µs), ISO 8601 text or a datetime type, of the bar's OPEN in UTC"
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Which column (by position) holds which field, and what had to be assumed to say so."""
+
+    position: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def pick(names: Sequence[str], file: str) -> Picked:
+    """Find the fields among the column `names`, case aside.
+
+    Raises:
+        Refused: a field is missing (volume may be), or two columns carry the very same name.
+    """
+    plain = [_plain(name) for name in names]
+    position: dict[str, int] = {}
+    notes: list[str] = []
+    for field, aliases in ALIASES.items():
+        found = [alias for alias in aliases if alias in plain]
+        if not found:
+            continue
+        if plain.count(found[0]) > 1:
+            raise Refused(f"{file} has {plain.count(found[0])} columns called {found[0]!r}", "keep one of them")
+        position[field] = plain.index(found[0])
+        if len(found) > 1:
+            notes.append(f"{field} is read from column {found[0]!r}; ignored: {', '.join(map(repr, found[1:]))}")
+    missing = [field for field in ALIASES if field not in position and field != "volume"]
+    if missing:
+        raise Refused(
+            f"{file} has no column for {', '.join(missing)}; its columns are {', '.join(names) or 'none'}",
+            "rename the columns to timestamp, open, high, low, close, volume (or give the file its header line)",
+        )
+    return Picked(position, tuple(notes))
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def moments(column: pa.ChunkedArray, file: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Epoch milliseconds UTC (int64[rows]) of a column of numbers, text or datetimes, and notes on what was assumed.
+
+    Text and datetimes without a zone are taken as UTC.
+
+    Raises:
+        Refused: the first value that is missing, is no moment, or is not a whole millisecond.
+    """
+    column = _without_dictionary(column)
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]) + 1
+        raise Refused(f"row {row:,} of {file} has no time", TIME_HELP)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _moments_from_text(pc.utf8_trim_whitespace(column), file)
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return _whole_ms(column, file), ()
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise Refused(f"the time column of {file} holds {column.type}", TIME_HELP)
+    if pa.types.is_uint64(column.type):
+        column = column.cast(pa.float64(), safe=False)  # beyond int64 it is no moment anyway
+    return _epoch(column.to_numpy(), file)
+
+
+def numbers(column: pa.ChunkedArray, name: str, file: str, time_ms: NDArray[np.int64]) -> Floats:
+    """A column as float64[rows]; missing values become NaN (pre-flight judges them).
+
+    Raises:
+        Refused: the first value that is not a number, or a column type that holds none.
+    """
+    column = _without_dictionary(column)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = pc.utf8_trim_whitespace(column)
+        bad = _first_failure(column, partial(_cast, pa.float64()))
+        if bad is not None:
+            where = row_name(bad + 1, int(time_ms[bad]))
+            raise Refused(f"{name} is {column[bad].as_py()!r} in {where} of {file}", "it takes a number such as 1234.5")
+    elif not _is_number(column.type):
+        raise Refused(f"the {name} column of {file} holds {column.type}", "it takes numbers")
+    plain = column.cast(pa.float64(), safe=False).fill_null(float("nan"))
+    return np.array(plain.to_numpy(), dtype=np.float64)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def _without_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _moments_from_text(column: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
+    readings: tuple[pa.DataType, ...] = (pa.int64(), pa.float64(), pa.timestamp("ms"), pa.timestamp("ms", "UTC"))
+    furthest = 0
+    for kind in readings:
+        bad = _first_failure(column, partial(_cast, kind))
+        if bad is None:
+            return column.cast(kind)
+        furthest = max(furthest, bad)
+    raise Refused(f"time is {column[furthest].as_py()!r} in row {furthest + 1:,} of {file}", TIME_HELP)
+
+
+def _cast(kind: pa.DataType, part: pa.ChunkedArray) -> pa.ChunkedArray:
+    return part.cast(kind)
+
+
+def _first_failure(column: pa.ChunkedArray, cast: Callable[[pa.ChunkedArray], Any]) -> int | None:
+    """Index of the first value that `cast` refuses: halving the range needs no parser of our own."""
+
+    def fails(start: int, stop: int) -> bool:
+        try:
+            cast(column.slice(start, stop - start))
+        except pa.ArrowInvalid:
+            return True
+        return False
+
+    low, high = 0, len(column)
+    if not fails(low, high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fails(low, middle) else (middle, high)
+    return low
+
+
+def _whole_ms(column: pa.ChunkedArray, file: str) -> NDArray[np.int64]:
+    bad = _first_failure(column, lambda part: part.cast(pa.timestamp("ms", getattr(column.type, "tz", None))))
+    if bad is not None:
+        raise Refused(
+            f"time {column[bad].cast(pa.int64())} ({column.type}) in row {bad + 1:,} of {file} is not a whole millisecond",
+            TIME_HELP,
+        )
+    stamps = column.cast(pa.timestamp("ms", getattr(column.type, "tz", None))).cast(pa.int64())
+    return np.array(stamps.to_numpy(), dtype=np.int64)
+
+
+def _epoch(values: NDArray[Any], file: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    time_ms = np.zeros(len(values), dtype=np.int64)
+    unknown = np.ones(len(values), dtype=bool)
+    first_row: dict[str, int] = {}
+    for unit, low, high in EPOCH_UNITS:
+        chosen = (values >= low) & (values < high)
+        if chosen.any():
+            first_row[unit] = int(np.argmax(chosen)) + 1
+            time_ms[chosen], broken = _to_ms(values[chosen], unit)
+            unknown[np.flatnonzero(chosen)[~broken]] = False
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise Refused(
+            f"time is {values[row]} in row {row + 1:,} of {file}, which is no moment in whole milliseconds", TIME_HELP
+        )
+    if len(first_row) < 2:
+        return time_ms, ()
+    seen = ", ".join(f"{unit} from row {row:,}" for unit, row in sorted(first_row.items(), key=lambda item: item[1]))
+    return time_ms, (f"times come in several units: {seen}",)
+
+
+def _to_ms(values: NDArray[Any], unit: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Milliseconds, and where they are not whole. Integers stay integers: float64 loses nanoseconds."""
+    if np.issubdtype(values.dtype, np.integer):
+        whole = values.astype(np.int64)
+        if unit in UNITS_PER_MS:
+            return whole // UNITS_PER_MS[unit], whole % UNITS_PER_MS[unit] != 0
+        return whole * (1_000 if unit == "s" else 1), np.zeros(len(values), dtype=bool)
+    scaled = values.astype(np.float64) * (1_000.0 if unit == "s" else 1.0) / UNITS_PER_MS.get(unit, 1)
+    # A float second is exact to 0.0002 ms only.
+    return np.rint(scaled).astype(np.int64), np.abs(scaled - np.rint(scaled)) > 1e-3

@@ -1,0 +1,136 @@
+"""What pre-flight saw, for people and for programs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from config.errors import Refused
+from WORKFLOW.data.raw import utc
+
+LISTED = 10
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive bars: the opens of the first and the last of them, and how many they are."""
+
+    first_ms: int
+    last_ms: int
+    bars: int
+
+    def __str__(self) -> str:
+        return f"{utc(self.first_ms)} to {utc(self.last_ms)}, {self.bars:,} bars"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"from": utc(self.first_ms), "to": utc(self.last_ms), "bars": self.bars}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why the bars cannot be used, and what would help."""
+
+    text: str
+    way_out: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What stood in the file and what was done to it; `reasons` is empty when the bars may be used.
+
+    `rows` counts the file's rows, `bars` what they make on the grid (holes filled, copies dropped). `tick` is in quote
+    currency. `halts` are runs of bars without volume and movement: real, but nobody could have traded there.
+    """
+
+    symbol: str
+    source: str
+    synthetic: bool
+    rows: int
+    bars: int
+    days: float
+    first_ms: int
+    last_ms: int
+    tick: float | None
+    copies_dropped: int
+    filled: tuple[Span, ...]
+    halts: tuple[Span, ...]
+    notes: tuple[str, ...]
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def filled_bars(self) -> int:
+        """How many bars pre-flight made to close holes."""
+        return sum(span.bars for span in self.filled)
+
+    def lines(self) -> list[str]:
+        """For people: one fact a line, long lists cut after ten."""
+        tick = "no common tick" if self.tick is None else f"tick {self.tick:g}"
+        lines = [
+            f"{self.symbol}: {self.bars:,} bars of 5 minutes, {self.days:,.1f} days, "
+            f"{utc(self.first_ms)} to {utc(self.last_ms)} (bar opens), {tick}",
+            f"source: {self.source}, {self.rows:,} rows",
+        ]
+        if self.synthetic:
+            lines.append("SYNTHETIC: generated bars, nothing found on them can be promoted")
+        if self.copies_dropped:
+            lines.append(f"repaired: {self.copies_dropped:,} rows dropped that repeat an earlier row in every value")
+        if self.filled:
+            holes = f"{count(len(self.filled), 'hole')}, {count(self.filled_bars, 'bar')}"
+            lines.append(f"filled: {holes}, flat at the previous close:")
+            lines += _indented(map(str, self.filled))
+        if self.halts:
+            lines.append(f"exchange halts: {count(len(self.halts), 'run')} of flat bars without volume:")
+            lines += _indented(map(str, self.halts))
+        lines += [f"note: {note}" for note in self.notes]
+        for reason in self.reasons:
+            lines += [f"refused: {reason.text}", f"  → {reason.way_out}"]
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: every hole and every halt, uncut."""
+        return {
+            "symbol": self.symbol,
+            "source": self.source,
+            "synthetic": self.synthetic,
+            "rows": self.rows,
+            "bars": self.bars,
+            "days": self.days,
+            "first_open": utc(self.first_ms),
+            "last_open": utc(self.last_ms),
+            "tick": self.tick,
+            "copies_dropped": self.copies_dropped,
+            "filled_bars": self.filled_bars,
+            "filled": [span.as_json() for span in self.filled],
+            "halts": [span.as_json() for span in self.halts],
+            "notes": list(self.notes),
+            "reasons": [{"reason": reason.text, "way_out": reason.way_out} for reason in self.reasons],
+        }
+
+
+class UnfitBars(Refused):
+    """Pre-flight's refusal: all reasons at once, and the report they stand in."""
+
+    def __init__(self, report: Report) -> None:
+        texts = [reason.text for reason in report.reasons]
+        said = texts[0] if len(texts) == 1 else f"{len(texts)} reasons" + "".join(f"\n  - {text}" for text in texts)
+        ways = dict.fromkeys(reason.way_out for reason in report.reasons)
+        super().__init__(f"{report.symbol} ({report.source}) cannot be used: {said}", "; ".join(ways))
+        self.report = report
+
+
+def first_few(items: Iterable[str], total: int | None = None) -> str:
+    """`a; b; c and 7 more`: the first ten of `items`."""
+    listed = list(items)
+    more = (len(listed) if total is None else total) - LISTED
+    return "; ".join(listed[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count(number: int, thing: str) -> str:
+    """`1 row`, `12 rows`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _indented(items: Iterable[str]) -> list[str]:
+    listed = [f"  {item}" for item in items]
+    more = len(listed) - LISTED
+    return listed[:LISTED] + ([f"  and {more:,} more"] if more > 0 else [])

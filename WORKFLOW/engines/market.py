@@ -1,0 +1,73 @@
+"""Bars the way engines want them: prices in ticks, days numbered, funding beside them."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from WORKFLOW.data.bars import DAY_MS, Bars, Floats
+
+# How far a level may miss a whole tick and still count as lying on it. `price * (1 - stop)` in float64 errs by less
+# than 1e-7 of a tick for prices under 1e9 ticks; without this a naive rounding missed 1,479 touches in 10,000.
+TICK_SNAP = 1e-6
+
+
+@dataclass(frozen=True)
+class Market:
+    """Price arrays of shape (n,) in ticks: whole numbers held in float64, so every comparison is exact.
+
+    `per_unit` is ticks per unit of currency; without a tick size the prices themselves stand there and it is 1. `day`
+    numbers UTC days from 1970. `funding` is the rate due at each bar (0 = none), or empty when there is no series.
+    `filled` marks bars that pre-flight made. No NaN anywhere.
+    """
+
+    time_ms: NDArray[np.int64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    per_unit: float
+    has_tick: bool
+    day: NDArray[np.int64]
+    funding: Floats
+    filled: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, bars: Bars, funding: Floats | None = None) -> Self:
+        """The market that `bars` describe."""
+        per_unit = 1.0 if bars.tick is None else float(round(1 / bars.tick)) if bars.tick < 1 else 1 / bars.tick
+
+        def ticks(name: str) -> Floats:
+            scaled = bars.column(name) * per_unit
+            return scaled if bars.tick is None else np.rint(scaled)
+
+        time_ms = np.ascontiguousarray(bars.rows["time_ms"], dtype=np.int64)
+        return cls(
+            time_ms,
+            open=ticks("open"),
+            high=ticks("high"),
+            low=ticks("low"),
+            close=ticks("close"),
+            per_unit=per_unit,
+            has_tick=bars.tick is not None,
+            day=time_ms // DAY_MS,
+            funding=np.zeros(0) if funding is None else funding,
+            filled=np.ascontiguousarray(bars.rows["filled"], dtype=np.bool_),
+        )
+
+    def __len__(self) -> int:
+        """Number of base bars."""
+        return len(self.time_ms)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Bars `start` (inclusive) to `stop` (exclusive). A window starts flat; its metrics cover all of it."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        """Number of base bars."""
+        return self.stop - self.start

@@ -1,0 +1,134 @@
+"""Every metric's one definition (strategy_semantics: Metrics). Engines call the kernels here, reports the records.
+
+Undefined (fewer than 2 days, no trade, a zero denominator) is NaN inside kernels and None in records; both rank last.
+Drawdowns, returns and rates are fractions.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from WORKFLOW.data.bars import BARS_PER_DAY, Floats
+from WORKFLOW.engines.jit import kernel
+from WORKFLOW.engines.ledger import Ledger
+from WORKFLOW.engines.market import Market, Window
+
+DAYS_PER_YEAR = 365.0
+
+# Columns of the metrics that a batch engine gives for every combo.
+SCREEN = ("sharpe_ratio", "total_return", "max_drawdown_daily_pct", "win_rate", "total_trades")
+SHARPE, TOTAL_RETURN, MAX_DRAWDOWN_DAILY, WIN_RATE, TOTAL_TRADES = range(5)
+
+
+@kernel
+def daily_returns(marks: Floats, capital: float) -> Floats:
+    """Simple returns of daily equity marks (d,); the first is against `capital`; after ruin they are 0."""
+    returns = np.zeros(len(marks))
+    previous = capital
+    for day in range(len(marks)):
+        if previous > 0.0:
+            returns[day] = marks[day] / previous - 1.0
+        previous = marks[day]
+    return returns
+
+
+@kernel
+def sharpe(returns: Floats) -> float:
+    """Annualised mean / standard deviation (ddof = 1) of daily returns, risk-free rate 0; NaN when undefined."""
+    n = len(returns)
+    if n < 2:
+        return math.nan
+    total = 0.0
+    for r in returns:
+        total += r
+    mean = total / n
+    squares = 0.0
+    for r in returns:
+        squares += (r - mean) * (r - mean)
+    deviation = math.sqrt(squares / (n - 1))
+    return mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > 0.0 else math.nan
+
+
+@kernel
+def max_drawdown_fraction(equity: Floats, capital: float) -> float:
+    """Largest fall from a running peak that starts at `capital`, as a fraction of that peak."""
+    peak, worst = capital, 0.0
+    for value in equity:
+        peak = max(peak, value)
+        worst = max(worst, (peak - value) / peak)
+    return worst
+
+
+def daily_marks(equity: Floats, market: Market, window: Window) -> Floats:
+    """Equity at the last close of every UTC day the window touches."""
+    day = market.day[window.start : window.stop]
+    last = np.flatnonzero(np.append(day[1:] != day[:-1], True)) if len(day) else np.zeros(0, dtype=np.int64)
+    return np.ascontiguousarray(equity[last])
+
+
+def full(ledger: Ledger, market: Market, window: Window, capital: float) -> dict[str, Any]:
+    """All metrics of one simulation, undefined ones None, in the documented order."""
+    trades, equity = ledger.trades, ledger.equity
+    returns = daily_returns(daily_marks(equity, market, window), capital)
+    traded = ledger.entries > 0
+    total_return = equity[-1] / capital - 1.0 if len(equity) else math.nan
+    years = len(window) / BARS_PER_DAY / DAYS_PER_YEAR
+    annualized = max(1.0 + total_return, 0.0) ** (1.0 / years) - 1.0 if years > 0 else math.nan
+    drawdown = float(max_drawdown_fraction(equity, capital))
+    values = {
+        "total_return": total_return,
+        "annualized_return": annualized,
+        "sharpe_ratio": float(sharpe(returns)),
+        "sortino_ratio": _sortino(returns),
+        "calmar_ratio": _ratio(annualized, drawdown),
+        "max_drawdown": _max_drawdown_currency(equity, capital),
+        "max_drawdown_pct": drawdown,
+        "max_drawdown_daily_pct": float(max_drawdown_fraction(daily_marks(equity, market, window), capital)),
+        "cvar_95": _cvar(returns),
+        "win_rate": _ratio(float(np.count_nonzero(trades["pnl"] > 0)), float(len(trades))),
+        "profit_factor": _ratio(_total(trades["pnl"], 1), _total(trades["pnl"], -1)),
+        "exposure": _ratio(float(ledger.held_bars), float(len(window))),
+        "turnover": _ratio(ledger.notional, float(equity.mean()) * years if len(equity) else 0.0),
+        "avg_bars_held": _ratio(float((trades["exit_bar"] - trades["entry_bar"]).sum()), float(len(trades))),
+    }
+    defined = {key: _or_none(value) if traded else None for key, value in values.items()}
+    return defined | {
+        "total_trades": len(trades),
+        "filled_bar_fills": ledger.filled_bar_fills,
+        "ruined": ledger.ruined,
+        "days": len(returns),
+    }
+
+
+def _sortino(returns: Floats) -> float:
+    """Mean over the downside deviation against 0, over all days (Sortino & Price 1994)."""
+    if len(returns) < 2:
+        return math.nan
+    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    return _ratio(float(returns.mean()) * math.sqrt(DAYS_PER_YEAR), downside)
+
+
+def _cvar(returns: Floats) -> float:
+    """Mean loss of the worst 5 % of days (at least one day), as a positive fraction (Rockafellar & Uryasev 2000)."""
+    if len(returns) < 2:
+        return math.nan
+    worst = np.sort(returns)[: max(1, int(0.05 * len(returns)))]
+    return -float(worst.mean())
+
+
+def _max_drawdown_currency(equity: Floats, capital: float) -> float:
+    peaks = np.maximum.accumulate(np.maximum(equity, capital)) if len(equity) else np.zeros(1)
+    return float((peaks - equity).max()) if len(equity) else math.nan
+
+
+def _total(pnl: Floats, sign: int) -> float:
+    return float(abs(pnl[pnl * sign > 0].sum()))
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0.0 else math.nan
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,51 @@
+"""The seam between signals and engines: two bit planes on the base grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Signals of k parameter combos over n base bars, packed 64 bars to a word, bar i in bit i % 64 of word i // 64.
+
+    `side` (k, w): 1 = long, 0 = short; meaningless before the combo's `first_side` bar. A change of side between two
+    bars that both have one is an event on the close of the later bar. `armed` (k, w) or (1, w) for all combos alike: an
+    event fills only where armed; elsewhere it only exits. `first_side` (k,): n when there never is a side.
+    Bit i may depend on bars up to and including i, never on later ones: whoever breaks that looks ahead.
+    """
+
+    side: Words
+    armed: Words
+    first_side: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of combos."""
+        return len(self.side)
+
+
+def words_for(n_bars: int) -> int:
+    """Words that hold n bits."""
+    return (n_bars + 63) // 64
+
+
+def all_armed(n_bars: int) -> Words:
+    """One row of ones, for families whose every event may fill."""
+    return np.full((1, words_for(n_bars)), ~np.uint64(0), dtype=np.uint64)
+
+
+def pack(bits: NDArray[np.bool_]) -> Words:
+    """Boolean (k, n) to words (k, ceil(n / 64))."""
+    bits = np.atleast_2d(bits)
+    padded = np.zeros((len(bits), words_for(bits.shape[1]) * 64), dtype=np.bool_)
+    padded[:, : bits.shape[1]] = bits
+    return np.packbits(padded, axis=1, bitorder="little").view(np.dtype("<u8")).astype(np.uint64)
+
+
+def unpack(words: Words, n_bars: int) -> NDArray[np.bool_]:
+    """Words (k, w) to boolean (k, n)."""
+    octets = np.ascontiguousarray(words.astype(np.dtype("<u8"))).view(np.uint8)
+    return np.unpackbits(octets, axis=1, bitorder="little")[:, :n_bars].astype(np.bool_)

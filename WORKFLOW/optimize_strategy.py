@@ -1,0 +1,91 @@
+"""The pipeline for one symbol and mode, from a file of bars to validated artifacts.
+
+Run by path: `python WORKFLOW/optimize_strategy.py --data-path D --symbol S --mode aggressive --prescreen N --paths N`.
+Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.phases`.
+"""
+
+if not __package__:
+    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+
+import errno
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from config.errors import Refused
+from state.layout import Roots
+from WORKFLOW.command_line import Order, order_from, parser
+
+# What the system says when it cannot take what we write: a person can act on these.
+_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR}
+
+
+def optimise(order: Order, screen: Any) -> dict[str, Any]:
+    """Run or resume the whole pipeline; returns what `--json` prints."""
+    from WORKFLOW import phases  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+
+    roots = Roots.from_environment()
+    bars, report = phases.preflight(order, roots, screen)
+    with phases.begin(order, roots, bars, report, screen) as job:
+        phase0 = phases.prescreen(job)
+        trials = phases.search(job, phase0)
+        finalists = phases.finalists(trials)
+        judged = phases.validate(job, phase0, trials, finalists)
+        return phases.publish(job, phase0, trials, judged)
+
+
+def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:
+    """The command; see `--help` for flags and exit codes."""
+    try:
+        asked = parser(program).parse_args(argv)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    try:
+        return _run(order_from(asked))
+    except Refused as refusal:
+        return _failed(refusal.reason, refusal.way_out, as_json=asked.json)
+    except KeyboardInterrupt:
+        return _failed("stopped", "the same command goes on where it was", as_json=asked.json, code=130)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        reason = f"cannot write {error.filename or 'to disk'}: {error.strerror}"
+        return _failed(
+            reason, "make room or name another RESULTS_ROOT; the same command goes on where it was", asked.json
+        )
+
+
+def _run(order: Order) -> int:
+    from rich.console import Console
+
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.report.tables import show
+
+    with Screen() as screen:
+        what = "generated demo bars (SYNTHETIC)" if order.data_path is None else str(order.data_path)
+        screen.say(f"backtest-optimize · {order.symbol} {order.mode} · {what}")
+        try:
+            outcome = optimise(order, screen)
+        except (Refused, OSError, KeyboardInterrupt):
+            raise
+        except Exception:
+            screen.log(traceback.format_exc())
+            raise
+    if order.as_json:
+        print(json.dumps(outcome, indent=2, allow_nan=False))
+    else:
+        show(outcome, Console(width=None if sys.stdout.isatty() else 140))
+    return 0
+
+
+def _failed(reason: str, way_out: str, as_json: bool, code: int = 1) -> int:
+    if as_json:
+        print(json.dumps({"error": reason, "way_out": way_out}, indent=2))
+    print(f"error: {Refused(reason, way_out)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

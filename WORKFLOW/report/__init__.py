@@ -1,0 +1,1 @@
+"""Results out: the artifact tree, the manifest, the table, the progress of a run."""

@@ -1,0 +1,105 @@
+"""What a person sees while a run goes on: a bar for each phase on a terminal, plain lines elsewhere, a log file always.
+
+Everything but the result goes to standard error, so that standard output can be piped.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+_PLAIN_EVERY_S = 5.0  # seconds between two progress lines without a terminal
+
+
+class Phase:
+    """One phase's progress."""
+
+    def __init__(self, screen: "Screen", name: str, total: int, task: TaskID | None) -> None:
+        self._screen, self._name, self._total, self._task = screen, name, total, task
+        self._said_at = time.monotonic()
+        self._done = 0
+
+    def at(self, done: int, note: str = "", line: str = "") -> None:
+        """`done` of the total; `note` is what is worth knowing right now, `line` what the log must hold in any case."""
+        self._done = done
+        if line:
+            self._screen.plain(line)
+        if self._task is not None and self._screen.bars is not None:
+            self._screen.bars.update(self._task, completed=done, note=note)
+        elif line:
+            self._said_at = time.monotonic()
+        elif time.monotonic() - self._said_at >= _PLAIN_EVERY_S and done < self._total:
+            self._said_at = time.monotonic()
+            self._screen.plain(f"{self._name}: {done:,} of {self._total:,} {note}".rstrip())
+
+    def step(self, note: str = "") -> None:
+        """One more."""
+        self.at(self._done + 1, note)
+
+
+class Screen:
+    """Header, phases and log lines of one run."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.bars: Progress | None = None
+        self._log: IO[str] | None = None
+        if log is not None:
+            self.log_to(log)
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        if self.console.is_terminal:
+            self.bars = Progress(
+                TextColumn("  {task.description:<12}"),
+                BarColumn(bar_width=28),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("[dim]{task.fields[note]}"),
+                console=self.console,
+            )
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last state of the bars on the screen."""
+        if self.bars is not None:
+            self.bars.stop()
+        if self._log is not None:
+            self._log.close()
+
+    def log_to(self, path: Path) -> None:
+        """From now on write every line to `path` as well."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = path.open("a", encoding="utf-8", buffering=1)
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line for the screen and the log."""
+        self.log(text)
+        self.console.print(text, style=style or None, markup=False, soft_wrap=True)
+
+    def plain(self, text: str) -> None:
+        """A line where there is no terminal, and for the log: on a terminal a bar says the same."""
+        self.log(text)
+        if self.bars is None:
+            print(text, file=sys.stderr, flush=True)
+
+    def log(self, text: str) -> None:
+        """A line for the log alone."""
+        if self._log is not None:
+            self._log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
+
+    @contextmanager
+    def phase(self, name: str, total: int) -> Iterator[Phase]:
+        """A phase of `total` steps; its bar stays when it is done."""
+        task = self.bars.add_task(name, total=total, note="") if self.bars is not None else None
+        self.log(f"{name}: started, {total:,} steps")
+        yield Phase(self, name, total, task)

@@ -1,0 +1,70 @@
+"""`run_manifest.json`: all that is needed to make a result again, and to know which one it is."""
+
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from state.layout import CHECKOUT
+from WORKFLOW import SOURCE_HASH
+
+_LIBRARIES = ("numpy", "numba", "optuna", "arch", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the run knows. Only `execution` may differ between two runs of the same work."""
+
+    labels: dict[str, Any]
+    verdict: str
+    data: dict[str, Any]
+    windows: dict[str, Any]
+    config: dict[str, Any]
+    seed: int
+    engine: str
+    tries: dict[str, int]
+    execution: dict[str, Any]
+
+
+def record(facts: Facts) -> dict[str, Any]:
+    """The manifest, without the sums of the files beside it."""
+    return {
+        **facts.labels,
+        "verdict": facts.verdict,
+        "data": facts.data,
+        "windows": facts.windows,
+        "code": {
+            "revision": _revision(),
+            "source_hash": SOURCE_HASH,
+            "python": platform.python_version(),
+            "libraries": {name: version(name) for name in _LIBRARIES},
+        },
+        "config": facts.config,
+        "seed": facts.seed,
+        "engine": facts.engine,
+        "device": {"kind": "cpu", "model": _cpu_model(), "machine": platform.machine()},
+        "tries": facts.tries,
+        "execution": facts.execution,
+    }
+
+
+def _revision() -> str | None:
+    """The commit of the checkout, marked when the sources differ from it; None without git."""
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

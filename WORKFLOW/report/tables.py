@@ -1,0 +1,67 @@
+"""The final table: candidates in-sample beside out-of-sample, and chance beside both."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_COLUMNS = (
+    ("Sharpe", "sharpe_ratio", "{:.2f}"),
+    ("return", "total_return", "{:+.0%}"),
+    ("max drawdown", "max_drawdown_pct", "{:.0%}"),
+    ("win rate", "win_rate", "{:.0%}"),
+    ("trades", "total_trades", "{:,}"),
+)
+_TITLES = {
+    "best_sharpe": "best Sharpe",
+    "best_returns": "best return",
+    "lowest_drawdown": "lowest drawdown",
+    "best_winrate": "best win rate",
+}
+
+
+def results(outcome: dict[str, Any]) -> Table:
+    """The table of `outcome` (as `--json` prints it): each cell is in-sample → out-of-sample."""
+    synthetic = " · SYNTHETIC DATA" if outcome["synthetic"] else ""
+    table = Table(
+        title=f"{outcome['symbol']} {outcome['mode']}{synthetic} · in-sample → out-of-sample",
+        box=box.SIMPLE_HEAD,
+        title_style="bold",
+        title_justify="left",
+        pad_edge=False,
+    )
+    table.add_column("candidate", no_wrap=True)
+    for title, _, _ in _COLUMNS:
+        table.add_column(title, justify="right", no_wrap=True)
+    for best, record in outcome["bests"].items():
+        cells = [
+            f"{_cell(record['in_sample'][key], form)} → {_cell(record['out_of_sample'][key], form)}"
+            for _, key, form in _COLUMNS
+        ]
+        table.add_row(_TITLES[best], *cells)
+    chance = outcome["chance"]["expected_max_sharpe"]
+    if chance is not None:
+        table.add_section()
+        table.add_row(f"chance alone, best of {outcome['chance']['tries']:,}", f"{chance:.2f} → 0.00", style="yellow")
+    return table
+
+
+def show(outcome: dict[str, Any], console: Console) -> None:
+    """Table, verdicts and the next command to type."""
+    console.print()
+    if outcome["bests"]:
+        console.print(results(outcome))
+    verdicts: dict[str, list[str]] = {}
+    for best, record in outcome["bests"].items():
+        verdicts.setdefault(record["verdict"], []).append(_TITLES[best])
+    for verdict, bests in verdicts.items() or {outcome["verdict"]: []}.items():
+        style = "bold green" if verdict.startswith("candidate") else "bold red"
+        console.print(f"{', '.join(bests)}: " if bests else "", end="", soft_wrap=True)
+        console.print(verdict, style=style, soft_wrap=True, highlight=False)
+    console.print(f"\nresults  {outcome['artifacts']}", soft_wrap=True, highlight=False)
+    console.print(f"next     {outcome['next']}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _cell(value: float | int | None, form: str) -> str:
+    return "–" if value is None else form.format(value)

@@ -1,0 +1,1 @@
+"""From a parameter space to candidates: prescreen, then Bayesian search."""

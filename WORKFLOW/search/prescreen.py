@@ -1,0 +1,98 @@
+"""Phase 0: every combo once with the fast engine; the best by Sharpe ratio among those that traded enough go on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from config.settings import PrescreenSettings
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines.metrics import SCREEN, SHARPE, TOTAL_TRADES
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import Combos, Parameters
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One combo that passed: its number in the draw, its parameters, its in-sample screen metrics."""
+
+    combo: int
+    parameters: Parameters
+    metrics: dict[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a prescreen is, and all it needs to go on: a plain record that survives a restart."""
+
+    tried: int = 0
+    eligible: int = 0
+    most_trades: int = 0
+    combos: tuple[int, ...] = ()  # kept so far, best first
+    table: tuple[tuple[float | None, ...], ...] = field(default=())  # their `SCREEN` rows, undefined ones None
+
+    def as_json(self) -> dict[str, Any]:
+        """For a snapshot; floats round-trip exactly."""
+        return {
+            "tried": self.tried,
+            "eligible": self.eligible,
+            "most_trades": self.most_trades,
+            "combos": list(self.combos),
+            "table": [list(row) for row in self.table],
+        }
+
+    @classmethod
+    def of_json(cls, record: dict[str, Any]) -> "Progress":
+        """The inverse of `as_json`."""
+        table = tuple(tuple(row) for row in record["table"])
+        return cls(record["tried"], record["eligible"], record["most_trades"], tuple(record["combos"]), table)
+
+
+def run(
+    evaluator: Evaluator,
+    combos: Combos,
+    settings: PrescreenSettings,
+    threads: int,
+    progress: Progress,
+    on_batch: Callable[[int, int, Progress], None],
+) -> Progress:
+    """Go on from `progress` to the last combo, in batches; `on_batch` hears (batch, of, progress) after each."""
+    size = settings.batch_combos
+    batches = batches_of(len(combos), settings)
+    for batch in range(progress.tried // size, batches):
+        part = slice(batch * size, min((batch + 1) * size, len(combos)))
+        table = evaluator.screen(combos[part], [evaluator.whole], threads)[0]
+        progress = _merge(progress, part.start, table, settings)
+        on_batch(batch + 1, batches, progress)
+    return progress
+
+
+def ranked(progress: Progress, combos: Combos) -> list[Ranked]:
+    """What was kept, best first."""
+    out = []
+    for combo, row in zip(progress.combos, progress.table, strict=True):
+        metrics: dict[str, float | int | None] = dict(zip(SCREEN, row, strict=True))
+        metrics["total_trades"] = int(row[TOTAL_TRADES] or 0)
+        out.append(Ranked(combo, combos.row(combo), metrics))
+    return out
+
+
+def batches_of(combos: int, settings: PrescreenSettings) -> int:
+    """How many batches a prescreen of so many combos has."""
+    return -(-combos // settings.batch_combos)
+
+
+def _merge(progress: Progress, first: int, table: Floats, settings: PrescreenSettings) -> Progress:
+    passed = np.flatnonzero((table[:, TOTAL_TRADES] >= settings.min_trades) & np.isfinite(table[:, SHARPE]))
+    numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), passed + first])
+    kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN
+    rows = np.concatenate([kept, table[passed]])
+    best = np.lexsort((numbers, -rows[:, SHARPE]))[: settings.keep]
+    return Progress(
+        tried=first + len(table),
+        eligible=progress.eligible + len(passed),
+        most_trades=max(progress.most_trades, int(table[:, TOTAL_TRADES].max())),
+        combos=tuple(int(i) for i in numbers[best]),
+        table=tuple(tuple(None if np.isnan(x) else float(x) for x in row) for row in rows[best]),
+    )

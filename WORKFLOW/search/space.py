@@ -1,0 +1,105 @@
+"""Parameter combos as columns: drawn in one go, read by row."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import Refused
+from config.settings import Choice, Dimension, Mode, Range
+from WORKFLOW.engines.cpu import Executions
+from WORKFLOW.engines.rules import DIRECTIONS, EXECUTION
+from WORKFLOW.signals import FAMILIES
+from WORKFLOW.signals.family import Family
+
+# Stepped floats are decimals; ten digits are finer than any step and coarser than float noise.
+DIGITS = 10
+
+Parameters = dict[str, int | float | str]
+
+
+@dataclass(frozen=True)
+class Combos:
+    """k parameter combos; each column has shape (k,). `direction` is held as its index in `DIRECTIONS`."""
+
+    columns: dict[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        """Number of combos."""
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "Combos":
+        """Some of the combos."""
+        return Combos({name: column[rows] for name, column in self.columns.items()})
+
+    def row(self, i: int) -> Parameters:
+        """One combo as plain values."""
+        values: Parameters = {name: column[i].item() for name, column in self.columns.items()}
+        values["direction"] = DIRECTIONS[int(values["direction"])]
+        return values
+
+    @classmethod
+    def of(cls, rows: list[Parameters]) -> "Combos":
+        """From plain values; the inverse of `row`."""
+        names = rows[0].keys()
+        return cls({name: np.array([_coded(row[name]) for row in rows]) for name in names})
+
+    def executions(self) -> Executions:
+        """The execution part as the engine takes it."""
+        c = self.columns
+        return Executions.of(c["stop_loss"], c["take_profit"], c["trailing_stop"], c["max_bars"], c["direction"])
+
+
+def family_of(mode: Mode) -> Family:
+    """The signal family of a mode, after checking that the mode's space fits it.
+
+    Raises:
+        Refused: unknown family, missing or unknown parameters, an unknown direction.
+    """
+    if mode.family not in FAMILIES:
+        raise Refused(f"mode {mode.name!r} names the unknown family {mode.family!r}", f"one of: {', '.join(FAMILIES)}")
+    family = FAMILIES[mode.family]
+    wanted = {*family.parameters, *EXECUTION}
+    if set(mode.space) != wanted:
+        difference = ", ".join(sorted(wanted ^ set(mode.space)))
+        raise Refused(f"the space of mode {mode.name!r} is missing or has too much: {difference}")
+    direction = mode.space["direction"]
+    if not isinstance(direction, Choice) or not set(direction.values) <= set(DIRECTIONS):
+        raise Refused(f"modes.{mode.name}.space.direction is {direction}", f"a list of {', '.join(DIRECTIONS)}")
+    return family
+
+
+def draw(mode: Mode, n: int, seed: np.random.SeedSequence) -> Combos:
+    """n combos, uniform over the mode's space, invalid ones drawn again; the same for the same seed.
+
+    Raises:
+        Refused: hardly any combo of the space is valid.
+    """
+    family = family_of(mode)
+    random = np.random.default_rng(seed)
+    columns = {name: _draw(dimension, n, random) for name, dimension in mode.space.items()}
+    for _ in range(100):
+        invalid = np.flatnonzero(~family.valid(columns))
+        if not len(invalid):
+            return Combos(columns)
+        for name, dimension in mode.space.items():
+            columns[name][invalid] = _draw(dimension, len(invalid), random)
+    raise Refused(f"of the space of mode {mode.name!r} hardly any combo is valid", "widen its ranges in the settings")
+
+
+def on_grid(value: int | float | str) -> int | float | str:
+    """A drawn value without the float noise of `low + i * step`."""
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def _draw(dimension: Dimension, n: int, random: np.random.Generator) -> NDArray[Any]:
+    if isinstance(dimension, Range):
+        steps = random.integers(0, dimension.size, n)
+        values = dimension.low + dimension.step * steps
+        return values.astype(np.int64) if dimension.is_integer else np.round(values, DIGITS)
+    return np.array([_coded(value) for value in dimension.values])[random.integers(0, len(dimension.values), n)]
+
+
+def _coded(value: int | float | str) -> int | float:
+    return DIRECTIONS.index(value) if isinstance(value, str) else value

@@ -1,0 +1,31 @@
+"""One search process: takes part in a study until it is done or its parent is gone.
+
+`python -m WORKFLOW.search.worker RUN_FOLDER`
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from state.layout import RunFolder
+from WORKFLOW.search.job import SearchFolder
+
+
+def main(argv: list[str]) -> int:
+    """Work on the study in the run folder `argv[0]`."""
+    parent = os.getppid()
+    search = SearchFolder(RunFolder(Path(argv[0])))
+    evaluator = search.evaluator()
+    search.study().work(
+        evaluate=lambda parameters: search.job.evaluate(evaluator, parameters),
+        on_result=lambda _: None,
+        may_go_on=lambda: os.getppid() == parent,  # an orphan ends after the trial at hand; its study can be resumed
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,6 @@
+"""Signal families: each turns a parameter space into two bit planes; engines know nothing else of them."""
+
+from WORKFLOW.signals.family import Family
+from WORKFLOW.signals.mtf_ema import MTF_EMA
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (MTF_EMA,)}

@@ -1,0 +1,41 @@
+"""What a signal family is to everybody else."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from WORKFLOW.engines.market import Market
+from WORKFLOW.engines.planes import Planes
+
+# Parameter columns by name, each of shape (k,).
+Columns = Mapping[str, NDArray[Any]]
+
+
+class Signals(Protocol):
+    """A family bound to one market."""
+
+    def prepare(self, columns: Columns) -> None:
+        """Compute what the combos in `columns` share (indicator rows). Not thread-safe; call it before `planes`."""
+
+    def planes(self, columns: Columns) -> Planes:
+        """The planes of the combos in `columns`. Thread-safe once they were prepared."""
+
+
+class Family(Protocol):
+    """A parameter space and the signal it stands for."""
+
+    @property
+    def name(self) -> str:
+        """As `family:` in the settings names it."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The columns it reads; a mode's space holds exactly these and the execution parameters."""
+
+    def valid(self, columns: Columns) -> NDArray[np.bool_]:
+        """Which combos mean anything, boolean (k,); the others are drawn again."""
+
+    def on(self, market: Market) -> Signals:
+        """Bind the family to the bars of `market`."""

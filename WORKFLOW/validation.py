@@ -1,0 +1,281 @@
+"""Pre-flight checks: whether this installation and these bars can be trusted with a search.
+
+Run by path: `python WORKFLOW/validation.py --check-all --data-path D --symbol S`.
+"""
+
+if not __package__:
+    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config.errors import Refused
+
+if TYPE_CHECKING:  # heavy at run time: --help answers before any of them is loaded
+    from config.settings import Settings
+    from WORKFLOW.data.bars import Bars
+    from WORKFLOW.data.report import Reason, Report
+
+LEAST_TRADES = 30  # below it a Sharpe ratio is an anecdote; no operator may go lower
+LEAST_DAYS = 90  # the customer's floor
+TIMEFRAMES = (15, 30, 45, 60, 120, 240, 360)
+
+EXAMPLE = """\
+example:
+  python WORKFLOW/validation.py --check-all --data-path data/SOLUSDT_5m.csv.gz --symbol SOL
+
+Without --data-path the installation itself is checked.
+exit codes: 0 all checks passed, 1 refused (the reasons are printed), 2 wrong usage
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about the installation and its answer."""
+
+    name: str
+    passed: bool
+    detail: str
+    way_out: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All answers. `bars` are there only when data was given and passed; `report` whenever the file could be read."""
+
+    checks: tuple[Check, ...]
+    bars: "Bars | None" = None
+    report: "Report | None" = None
+    reasons: "tuple[Reason, ...]" = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing stands against a run."""
+        return not self.reasons
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "passed": self.passed,
+            "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in self.checks],
+            "data": self.report.as_json() if self.report else None,
+            "reasons": [{"reason": reason.text, "way_out": reason.way_out} for reason in self.reasons],
+        }
+
+
+def check_all(
+    settings: "Settings", data_path: Path | None = None, symbol: str | None = None, repair: bool = False
+) -> Outcome:
+    """The installation and, when `data_path` and `symbol` are given, the bars: every reason, not only the first.
+
+    Bad data is an `Outcome` with reasons, never an exception.
+    """
+    from WORKFLOW.data.report import Reason
+
+    checks = check_installation(settings)
+    against = tuple(Reason(f"{check.name}: {check.detail}", check.way_out) for check in checks if not check.passed)
+    if data_path is None or symbol is None:
+        return Outcome(checks, reasons=against)
+    bars, report, reasons = _check_data(settings, data_path, symbol, repair)
+    return Outcome(checks, bars, report, (*against, *reasons))
+
+
+def check_installation(settings: "Settings") -> tuple[Check, ...]:
+    """Thresholds, and higher timeframes against a plain loop: on bars generated for it, in a few milliseconds."""
+    trades, days = settings.prescreen.min_trades, settings.data.min_days
+    return (
+        _least("minimum trades", "prescreen.min_trades", trades, LEAST_TRADES),
+        _least("minimum days", "data.min_days", days, LEAST_DAYS),
+        *_check_timeframes(),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command: 0 passed, 1 refused with reasons, 2 wrong usage."""
+    parser = _parser()
+    try:
+        asked = parser.parse_args(argv)
+        if (asked.data_path is None) != (asked.symbol is None):
+            parser.error("--data-path and --symbol belong together")
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    try:
+        outcome = _run(asked)
+    except Refused as refusal:
+        outcome = _refused(refusal)
+    _show(outcome, as_json=asked.json)
+    return 0 if outcome.passed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="validation.py",
+        description="Checks the installation and, given data, whether its bars may be used.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check-all", action="store_true", required=True, help="run every check")
+    parser.add_argument("--data-path", type=Path, metavar="D", help="CSV, CSV.gz, Parquet or Feather file, or folder")
+    parser.add_argument("--symbol", metavar="S", help="the start of the file's name, for example SOL")
+    parser.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> Outcome:
+    from config.settings import load
+
+    path = asked.data_path.expanduser() if asked.data_path else None
+    return check_all(load(), path, asked.symbol, asked.repair)
+
+
+def _refused(refusal: Refused) -> Outcome:
+    from WORKFLOW.data.report import Reason
+
+    return Outcome((), reasons=(Reason(refusal.reason, refusal.way_out),))
+
+
+def _check_data(
+    settings: "Settings", data_path: Path, symbol: str, repair: bool
+) -> "tuple[Bars | None, Report | None, tuple[Reason, ...]]":
+    from WORKFLOW.data.check import preflight
+    from WORKFLOW.data.load import find, read
+    from WORKFLOW.data.report import Reason, UnfitBars
+
+    try:
+        bars, report = preflight(read(find(data_path, symbol), symbol), settings.data, repair)
+    except UnfitBars as refusal:
+        return None, refusal.report, refusal.report.reasons
+    except Refused as refusal:
+        return None, None, (Reason(refusal.reason, refusal.way_out),)
+    return bars, report, ()
+
+
+def _least(name: str, key: str, value: int, least: int) -> Check:
+    return Check(name, value >= least, f"{key} is {value}, at least {least} is needed", f"set {key} to {least} or more")
+
+
+def _check_timeframes() -> tuple[Check, Check]:
+    """Whether higher timeframes are really made, and from the past alone: the mistakes of deployed copies."""
+    bars = _generated()
+    wrong = [minutes for minutes in TIMEFRAMES if not _equals_plain_loop(bars, minutes)]
+    leaking = [minutes for minutes in TIMEFRAMES if not _ignores_the_future(bars, minutes)]
+    equal = f"{_minutes(wrong)} differ from" if wrong else f"{_minutes(TIMEFRAMES)} equal"
+    change = f"{_minutes(leaking)} change" if leaking else f"{_minutes(TIMEFRAMES)} do not change"
+    restore = "compare WORKFLOW/mtf_resampler.py with the released one"
+    return (
+        Check("timeframes resampled", not wrong, f"{equal} a plain loop", restore),
+        Check("no look-ahead", not leaking, f"{change} with later bars", restore),
+    )
+
+
+def _minutes(timeframes: Sequence[int]) -> str:
+    return "/".join(map(str, timeframes)) + " minutes"
+
+
+def _generated() -> "Bars":
+    """Three generated days that went the way of all data: with a hole, filled by pre-flight."""
+    from config.settings import DataSettings
+    from WORKFLOW.data.check import preflight
+    from WORKFLOW.data.generate import DEMO_SYMBOL, demo_rows
+    from WORKFLOW.data.raw import RawTable
+
+    rows = demo_rows(days=3, seed=1)[7:]  # not from midnight on: the first bucket is a partial one
+    raw = RawTable.of(DEMO_SYMBOL, "generated", rows)
+    return preflight(raw, DataSettings(max_fill_bars=24, min_days=1))[0]
+
+
+def _equals_plain_loop(bars: "Bars", minutes: int) -> bool:
+    from WORKFLOW.mtf_resampler import align_to_base_tf
+
+    made = _resampled(bars, minutes)
+    seen = align_to_base_tf(made.closes_at, len(bars))
+    expected = _visible_by_plain_loop(bars, minutes)
+    found = [
+        None if bucket < 0 else (made.open[bucket], made.high[bucket], made.low[bucket], made.close[bucket])
+        for bucket in seen
+    ]
+    return found == expected
+
+
+def _visible_by_plain_loop(bars: "Bars", minutes: int) -> "list[tuple[float, float, float, float] | None]":
+    """For each base bar the last finished bucket, bar by bar, by the clock alone: the meaning, not the method."""
+    visible: list[tuple[float, float, float, float] | None] = []
+    finished: tuple[float, float, float, float] | None = None
+    bucket: list[Any] = []
+    for row in bars.rows:
+        minute = int(row["time_ms"]) // 60_000
+        if minute % minutes == 0:
+            bucket = [row]
+        elif bucket:
+            bucket.append(row)
+        if bucket and (minute + 5) % minutes == 0:
+            highs, lows = [r["high"] for r in bucket], [r["low"] for r in bucket]
+            finished = (bucket[0]["open"], max(highs), min(lows), row["close"])
+        visible.append(finished)
+    return visible
+
+
+def _ignores_the_future(bars: "Bars", minutes: int) -> bool:
+    """Other bars from `now` on must not change what was visible before."""
+    import numpy as np
+
+    from WORKFLOW.mtf_resampler import align_to_base_tf
+
+    now = len(bars) * 2 // 3 + 5
+    scale = np.where(np.arange(len(bars)) < now, 1.0, 2.0)
+    seen = align_to_base_tf(_resampled(bars, minutes).closes_at, len(bars))[:now]
+    past = seen[seen >= 0]
+    before, after = _resampled(bars, minutes), _resampled(bars, minutes, scale)
+    names = ("open", "high", "low", "close")
+    return all(np.array_equal(getattr(before, name)[past], getattr(after, name)[past]) for name in names)
+
+
+def _resampled(bars: "Bars", minutes: int, scale: Any = 1.0) -> Any:
+    from WORKFLOW.mtf_resampler import resample_ohlc
+
+    prices = {name: bars.column(name) * scale for name in ("open", "high", "low", "close")}
+    prices["open_"] = prices.pop("open")
+    return resample_ohlc(**prices, timeframe_minutes=minutes, first_open_ms=int(bars.rows["time_ms"][0]))
+
+
+def _show(outcome: Outcome, as_json: bool) -> None:
+    if as_json:
+        from state.codec import encode
+
+        sys.stdout.write(encode(outcome.as_json()).decode())
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(highlight=False)
+        for line in _lines(outcome):
+            console.print(Text(line, style=_style(line)))
+    else:
+        print("\n".join(_lines(outcome)))
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    lines = [f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}" for check in outcome.checks]
+    lines += outcome.report.lines() if outcome.report else []
+    told = {reason.text for reason in outcome.report.reasons} if outcome.report else set()
+    for reason in outcome.reasons:
+        if reason.text not in told:
+            lines += [f"refused: {reason.text}", *([f"  → {reason.way_out}"] if reason.way_out else [])]
+    if outcome.passed:
+        return [*lines, "passed: nothing stands against a run"]
+    return [*lines, f"refused for {len(outcome.reasons)} reason{'' if len(outcome.reasons) == 1 else 's'}"]
+
+
+def _style(line: str) -> str:
+    if line.startswith(("refused", "FAILED")):
+        return "red"
+    return "green" if line.startswith(("ok", "passed")) else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a candidate must survive before anyone believes it."""

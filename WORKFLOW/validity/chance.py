@@ -1,0 +1,26 @@
+"""What luck alone gives to somebody who tries often enough."""
+
+import math
+from statistics import NormalDist
+
+from WORKFLOW.engines.metrics import DAYS_PER_YEAR
+
+EULER_MASCHERONI = 0.5772156649015329
+
+
+def expected_max_sharpe(tries: int, days: int) -> float | None:
+    """Annualised Sharpe ratio that the best of `tries` skill-less strategies is expected to show over `days` days.
+
+    The expected maximum of N independent Gaussians (Bailey & López de Prado, "The Deflated Sharpe Ratio", 2014, eq. 1),
+    each with the standard error sqrt(365 / days) of an annualised Sharpe ratio whose true value is 0. Combos that
+    resemble each other are fewer tries than they seem, so this is an upper bound. None below 2 days or 1 try.
+    """
+    if days < 2 or tries < 1:
+        return None
+    error = math.sqrt(DAYS_PER_YEAR / days)
+    if tries == 1:
+        return 0.0
+    normal = NormalDist()
+    first = normal.inv_cdf(1 - 1 / tries)
+    second = normal.inv_cdf(1 - 1 / (tries * math.e))
+    return error * ((1 - EULER_MASCHERONI) * first + EULER_MASCHERONI * second)

@@ -1,0 +1,124 @@
+"""One plain line for each result, the same everywhere, and the checks behind it. Fail-closed: what is unknown fails."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from config.settings import Settings
+from hooks import trade_significance
+from WORKFLOW.validity.chance import expected_max_sharpe
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer; `words` is what the verdict line says when it failed."""
+
+    name: str
+    passed: bool
+    value: float | int | bool | None
+    needed: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the checks look at, of one strategy."""
+
+    in_sample: dict[str, Any]
+    out_of_sample: dict[str, Any]
+    walk_forward_sharpe: float | None
+    engines_agree: bool
+    synthetic: bool
+    tries: int
+
+
+def checks(evidence: Evidence, settings: Settings) -> list[Check]:
+    """All checks, in the order in which a reader wants to hear of them."""
+    floor, wanted = settings.verdict, settings.prescreen.min_trades
+    inside, outside = evidence.in_sample, evidence.out_of_sample
+    chance = expected_max_sharpe(evidence.tries, inside["days"])
+    enough_inside = trade_significance.judge(inside["total_trades"], wanted, "in-sample")
+    enough_outside = trade_significance.judge(outside["total_trades"], wanted, "out-of-sample")
+    return [
+        Check("real_data", not evidence.synthetic, not evidence.synthetic, "real bars", "synthetic data"),
+        Check(
+            "engines_agree",
+            evidence.engines_agree,
+            evidence.engines_agree,
+            "fast engine = reference engine",
+            "the fast engine disagrees with the reference",
+        ),
+        Check(
+            "out_of_sample_sharpe",
+            _at_least(outside["sharpe_ratio"], floor.min_out_of_sample_sharpe),
+            outside["sharpe_ratio"],
+            f">= {floor.min_out_of_sample_sharpe:g}",
+            f"out-of-sample Sharpe {_number(outside['sharpe_ratio'])}",
+        ),
+        Check("in_sample_trades", enough_inside.passed, inside["total_trades"], ">= 30 trades", enough_inside.reason),
+        Check(
+            "out_of_sample_trades",
+            enough_outside.passed,
+            outside["total_trades"],
+            ">= 30 trades",
+            enough_outside.reason,
+        ),
+        Check(
+            "beats_chance",
+            chance is not None and _at_least(inside["sharpe_ratio"], chance),
+            inside["sharpe_ratio"],
+            f">= {_number(chance)}, what chance alone gives",
+            f"in-sample Sharpe {_number(inside['sharpe_ratio'])} is what chance gives",
+        ),
+        Check(
+            "walk_forward_sharpe",
+            _at_least(evidence.walk_forward_sharpe, floor.min_walk_forward_sharpe),
+            evidence.walk_forward_sharpe,
+            f">= {floor.min_walk_forward_sharpe:g}",
+            f"walk-forward Sharpe {_number(evidence.walk_forward_sharpe)}",
+        ),
+        Check(
+            "out_of_sample_drawdown",
+            outside["max_drawdown_pct"] is not None and outside["max_drawdown_pct"] <= floor.max_drawdown_pct,
+            outside["max_drawdown_pct"],
+            f"<= {floor.max_drawdown_pct:.0%}",
+            f"out-of-sample drawdown {_percent(outside['max_drawdown_pct'])}",
+        ),
+        Check(
+            "not_ruined", not (inside["ruined"] or outside["ruined"]), not outside["ruined"], "equity above 0", "ruined"
+        ),
+    ]
+
+
+def line(evidence: Evidence, results: list[Check]) -> str:
+    """The verdict in one line."""
+    luck = _chance_words(evidence.tries, evidence.in_sample["days"])
+    failed = [check for check in results if not check.passed]
+    if failed:
+        more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""
+        return f"not tradeable: {', '.join(check.words for check in failed[:2])}{more}; {luck}"
+    inside, outside = evidence.in_sample, evidence.out_of_sample
+    return (
+        f"candidate: out-of-sample Sharpe {_number(outside['sharpe_ratio'])} over {outside['days']} days, "
+        f"in-sample {_number(inside['sharpe_ratio'])}; {luck}"
+    )
+
+
+def nothing_line(tries: int, most_trades: int, minimum: int) -> str:
+    """The verdict of a search that found no strategy to judge."""
+    return f"not tradeable: none of {tries:,} tries closed {minimum} trades in-sample (the most: {most_trades})"
+
+
+def _chance_words(tries: int, days: int) -> str:
+    return f"chance alone gives {_number(expected_max_sharpe(tries, days))} for {tries:,} tries"
+
+
+def _at_least(value: float | None, floor: float) -> bool:
+    return value is not None and value >= floor
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.0%}"

@@ -1,0 +1,134 @@
+"""Walk-forward: choose on what was known then, trade what came next, and look only at the latter.
+
+In every window the choice is made anew, by a prescreen on the training bars alone; the test windows lie side by side.
+Anchored training starts at the first bar, rolling training keeps its length. All of it lies inside the in-sample part:
+the holdout is looked at once, at the very end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from config.settings import PrescreenSettings, WalkForwardSettings
+from WORKFLOW.data.bars import BARS_PER_DAY, Floats
+from WORKFLOW.engines import metrics
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import Combos, Parameters
+
+SCHEMES = ("anchored", "rolling")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training window and the test window right after it."""
+
+    train: Window
+    test: Window
+
+
+def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[Step]:
+    """The windows of a scheme over the bars of `whole`; equal test windows that end with the last bar."""
+    test = len(whole) // (settings.train_to_test + settings.windows)
+    train = test * settings.train_to_test
+    first_test = whole.stop - test * settings.windows
+    out = []
+    for i in range(settings.windows):
+        start = first_test + i * test
+        train_start = whole.start if scheme == "anchored" else start - train
+        out.append(Step(Window(train_start, start), Window(start, start + test)))
+    return out
+
+
+def process(
+    evaluator: Evaluator,
+    combos: Combos,
+    walk: WalkForwardSettings,
+    screen: PrescreenSettings,
+    threads: int,
+    on_step: Callable[[], None],
+) -> dict[str, Any]:
+    """Both schemes with a new choice in every window: does the way of choosing carry over to bars it has not seen?
+
+    A window in which no combo of the training bars passes is not traded: its days count with a return of 0.
+    """
+    plan = {scheme: steps(evaluator.whole, walk, scheme) for scheme in SCHEMES}
+    trainings = [step.train for scheme in SCHEMES for step in plan[scheme]]
+    tables = iter(evaluator.screen(combos, trainings, threads))
+    out = {}
+    for scheme in SCHEMES:
+        windows, returns = [], []
+        for step in plan[scheme]:
+            chosen = _choose(next(tables), combos, screen)
+            windows.append(_window(evaluator, step, chosen))
+            returns.append(_test_returns(evaluator, step, chosen))
+            on_step()
+        out[scheme] = {"windows": windows, **_stitched(returns, windows)}
+    return out
+
+
+def fixed(evaluator: Evaluator, parameters: Parameters, walk: WalkForwardSettings) -> list[dict[str, Any]]:
+    """One strategy, unchanged, over the test windows: good all the time, or once? (In-sample for the strategy.)"""
+    return [
+        span(evaluator.market, step.test) | _brief(evaluator.metrics(parameters, step.test))
+        for step in steps(evaluator.whole, walk, "rolling")
+    ]
+
+
+def _choose(table: Floats, combos: Combos, screen: PrescreenSettings) -> Parameters | None:
+    passed = np.flatnonzero(
+        (table[:, metrics.TOTAL_TRADES] >= screen.min_trades) & np.isfinite(table[:, metrics.SHARPE])
+    )
+    return combos.row(int(passed[np.argmax(table[passed, metrics.SHARPE])])) if len(passed) else None
+
+
+def _window(evaluator: Evaluator, step: Step, chosen: Parameters | None) -> dict[str, Any]:
+    return {
+        "train": span(evaluator.market, step.train),
+        "test": span(evaluator.market, step.test),
+        "parameters": chosen,
+        "in_sample": _brief(evaluator.metrics(chosen, step.train)) if chosen else None,
+        "out_of_sample": _brief(evaluator.metrics(chosen, step.test)) if chosen else None,
+    }
+
+
+def _test_returns(evaluator: Evaluator, step: Step, chosen: Parameters | None) -> Floats:
+    market, capital = evaluator.market, evaluator.costs.capital
+    equity = evaluator.ledger(chosen, step.test).equity if chosen else np.full(len(step.test), capital)
+    return metrics.daily_returns(metrics.daily_marks(equity, market, step.test), capital)
+
+
+def _stitched(returns: list[Floats], windows: list[dict[str, Any]]) -> dict[str, Any]:
+    stitched = np.concatenate(returns)
+    sharpe = float(metrics.sharpe(stitched))
+    pairs = [
+        (window["in_sample"]["sharpe_ratio"], window["out_of_sample"]["sharpe_ratio"])
+        for window in windows
+        if window["out_of_sample"]
+    ]
+    trained = [a for a, _ in pairs if a is not None]
+    tested = [b for _, b in pairs if b is not None]
+    mean_trained = float(np.mean(trained)) if trained else 0.0
+    return {
+        "sharpe_ratio": sharpe if np.isfinite(sharpe) else None,
+        "total_return": float(np.prod(1.0 + stitched) - 1.0),
+        "days": len(stitched),
+        # Pardo (2008): how much of the in-sample performance was left on unseen bars; 1 = all of it.
+        "efficiency": float(np.mean(tested)) / mean_trained if tested and mean_trained > 0 else None,
+        "profitable_windows": sum(
+            w["out_of_sample"] is not None and (w["out_of_sample"]["total_return"] or 0) > 0 for w in windows
+        ),
+    }
+
+
+def _brief(values: dict[str, Any]) -> dict[str, Any]:
+    keys = ("sharpe_ratio", "total_return", "max_drawdown_pct", "win_rate", "total_trades")
+    return {key: values[key] for key in keys}
+
+
+def span(market: Market, window: Window) -> dict[str, Any]:
+    """A window as people read it: first and last bar's open in UTC, bars, days."""
+    first, last = (np.datetime64(int(market.time_ms[bar]) // 1000, "s") for bar in (window.start, window.stop - 1))
+    return {"from": f"{first}Z", "to": f"{last}Z", "bars": len(window), "days": round(len(window) / BARS_PER_DAY, 2)}

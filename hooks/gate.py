@@ -1,0 +1,12 @@
+"""What a gate is: it reads records and says pass or fail with a reason."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One gate's answer. `reason` names the value that was judged, also when it passed."""
+
+    gate: str
+    passed: bool
+    reason: str

@@ -1,0 +1,11 @@
+"""At least so many closed trades: below it a Sharpe ratio is an anecdote."""
+
+from hooks.gate import Verdict
+
+MIN_TRADES = 30  # the floor; settings may ask for more, never for less
+
+
+def judge(total_trades: int, minimum: int, where: str) -> Verdict:
+    """Pass when `total_trades` reaches `minimum` (and the floor)."""
+    wanted = max(minimum, MIN_TRADES)
+    return Verdict("trade_significance", total_trades >= wanted, f"{total_trades} trades {where} (at least {wanted})")

@@ -1,0 +1,75 @@
+"""The record of a run: what it computes, and whether it is done. A run that was stopped goes on where it was."""
+
+import hashlib
+import shutil
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from state import codec, snapshot
+from state.clock import Clock, stamp
+from state.layout import Roots, RunFolder
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """`key` is a hash of everything that decides the results: two runs with one key give the same bytes."""
+
+    run_id: str
+    key: str
+    symbol: str
+    mode: str
+    started_at: str
+    done: bool = False
+    resumed: int = 0
+    schema: int = SCHEMA
+
+
+def key_of(identity: dict[str, Any]) -> str:
+    """The key of a run that is decided by `identity` (plain JSON)."""
+    return hashlib.sha256(codec.encode_line(identity)).hexdigest()
+
+
+def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: bool = False) -> tuple[Run, RunFolder]:
+    """The unfinished run with this key, one more time resumed, or a new one. Call it under the symbol/mode lock."""
+    if not fresh:
+        for folder in reversed(roots.runs()):
+            run = read(folder)
+            if run is not None and run.key == key and not run.done:
+                resumed = replace(run, resumed=run.resumed + 1)
+                write(folder, resumed)
+                return resumed, folder
+    moment = clock.now()
+    while roots.run(_mint(moment)).path.exists():
+        moment += timedelta(seconds=1)
+    run = Run(_mint(moment), key, symbol, mode, stamp(clock.now()))
+    folder = roots.run(run.run_id)
+    write(folder, run)
+    return run, folder
+
+
+def finish(folder: RunFolder, run: Run) -> None:
+    """Mark the run done and drop what only an unfinished run needs; its study stays."""
+    write(folder, replace(run, done=True))
+    for path in (folder.bars, folder.prescreen):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder.claims, ignore_errors=True)
+
+
+def read(folder: RunFolder) -> Run | None:
+    """The record in `folder`; None when it is missing, torn or of another schema."""
+    record = snapshot.read_json(folder.record)
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        return None
+    return Run(**record)
+
+
+def write(folder: RunFolder, run: Run) -> None:
+    """Put the record on disk."""
+    snapshot.write_json(folder.record, asdict(run))
+
+
+def _mint(moment: datetime) -> str:
+    return f"bt-{moment:%Y%m%d_%H%M%SZ}"
