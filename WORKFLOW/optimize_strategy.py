@@ -4,7 +4,7 @@ Run by path: `python WORKFLOW/optimize_strategy.py --data-path D --symbol S --mo
 Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.phases`.
 """
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _checkout  # puts the checkout first on sys.path, in its virtual environment
 
 import errno

@@ -36,7 +36,7 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.job import SearchFolder, SearchJob
 from WORKFLOW.search.prescreen import Ranked
 from WORKFLOW.search.space import Parameters
-from WORKFLOW.search.study import Plan, Trial
+from WORKFLOW.search.study import Plan, Standing, Trial
 from WORKFLOW.validation import check_all
 from WORKFLOW.validity import monte_carlo, verdict, walk_forward
 from WORKFLOW.validity.chance import expected_max_sharpe
@@ -293,7 +293,11 @@ def search(job: Job, phase0: Phase0) -> list[Trial]:
         job.screen.say(
             f"  Loaded Phase0 seed: {job.order.symbol}/{job.order.mode} {len(seeds)} of {len(phase0.best)} ({best})"
         )
-        return bayes.search(job.folder, job.processes, phase.at)
+
+        def on_result(now: Standing) -> None:
+            phase.at(now.done, "" if now.best is None else f"best in-sample Sharpe {now.best:.2f}")
+
+        return bayes.search(job.folder, job.processes, on_result)
 
 
 def finalists(trials: list[Trial]) -> dict[str, Trial]:
@@ -323,7 +327,7 @@ def validate(job: Job, phase0: Phase0, trials: list[Trial], chosen: dict[str, Tr
         return {}
     walk = job.settings.walk_forward
     distinct = {trial.number: trial for trial in chosen.values()}
-    total = walk.windows * len(walk_forward.SCHEMES) + len(distinct)
+    total = walk_forward.slices_of(walk.combos) + len(distinct)
     with job.timed("validation"), job.screen.phase("validation", total) as phase:
         combos = space.draw(job.mode, walk.combos, job.seed("walk-forward"))
         process = walk_forward.process(

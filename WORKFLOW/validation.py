@@ -3,7 +3,7 @@
 Run by path: `python WORKFLOW/validation.py --check-all --data-path D --symbol S`.
 """
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _checkout  # puts the checkout first on sys.path, in its virtual environment
 
 import argparse

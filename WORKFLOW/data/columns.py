@@ -172,14 +172,12 @@ def _first_failure(column: pa.ChunkedArray, cast: Callable[[pa.ChunkedArray], An
 
 
 def _whole_ms(column: pa.ChunkedArray, file: str) -> NDArray[np.int64]:
-    bad = _first_failure(column, lambda part: part.cast(pa.timestamp("ms", getattr(column.type, "tz", None))))
+    in_ms = pa.timestamp("ms", getattr(column.type, "tz", None))
+    bad = _first_failure(column, partial(_cast, in_ms))
     if bad is not None:
-        raise Refused(
-            f"time {column[bad].cast(pa.int64())} ({column.type}) in row {bad + 1:,} of {file} is not a whole millisecond",
-            TIME_HELP,
-        )
-    stamps = column.cast(pa.timestamp("ms", getattr(column.type, "tz", None))).cast(pa.int64())
-    return np.array(stamps.to_numpy(), dtype=np.int64)
+        said = f"time {column[bad].cast(pa.int64())} ({column.type}) in row {bad + 1:,} of {file}"
+        raise Refused(f"{said} is not a whole millisecond", TIME_HELP)
+    return np.array(column.cast(in_ms).cast(pa.int64()).to_numpy(), dtype=np.int64)
 
 
 def _epoch(values: NDArray[Any], file: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:

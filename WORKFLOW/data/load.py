@@ -22,8 +22,9 @@ from WORKFLOW.data.raw import RawTable
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".feather")
 FORMATS = "CSV, CSV.gz, Parquet or Feather"
 KLINE_COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
-BROKEN_HELP = "download or export it again"
 LISTED = 10
+BROKEN_HELP = "download or export it again"
+BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)  # the last: column names in which a bit has flipped
 
 # A symbol becomes a folder name in the results.
 SYMBOL = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,40}")
@@ -169,13 +170,17 @@ def _read_gzip(path: Path, data: bytes) -> _Found:
 def _read_csv(path: Path, data: bytes) -> _Found:
     data = data.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
     try:
-        first = data.split(b"\n", 1)[0].decode("utf-8").strip("\r")
+        first = data.decode("utf-8").split("\n", 1)[0].rstrip("\r")
     except UnicodeDecodeError as error:
-        raise Refused(f"{path} is not UTF-8 text: {error}", "export it as a plain UTF-8 CSV") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Refused(f"line {line:,} of {path} is not UTF-8 text", "export it as a plain UTF-8 CSV") from error
     if not first.strip():
         raise Refused(f"{path} holds no text", "give a CSV with a header line and bars")
     delimiter = max(",;\t", key=first.count)
-    fields = next(csv.reader([first], delimiter=delimiter))
+    try:
+        fields = next(csv.reader([first], delimiter=delimiter))
+    except csv.Error as error:
+        raise Refused(f"the first line of {path} is not CSV: {error}", "end every line with a newline") from error
     headless = all(_is_number(field) for field in fields)
     table = _parse_csv(path, data, delimiter, len(fields), skip=0 if headless else 1)
     if not headless:
@@ -223,23 +228,18 @@ def _is_number(text: str) -> bool:
 
 def _read_parquet(path: Path, data: bytes) -> _Found:
     try:
-        table = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowException, OSError) as error:
-        raise Refused(
-            f"{path} is not a whole Parquet file: {_first_line(error)}", "download or export it again"
-        ) from error
-    return _from_table(table)
+        return _from_table(pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read())
+    except BROKEN as error:
+        raise Refused(f"{path} is not a whole Parquet file: {_first_line(error)}", BROKEN_HELP) from error
 
 
 def _read_feather(path: Path, data: bytes) -> _Found:
     try:
         table = pyarrow.feather.read_table(pa.BufferReader(data))
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
-        raise Refused(
-            f"{path} is not a whole Feather file: {_first_line(error)}", "download or export it again"
-        ) from error
-    return _from_table(table)
+        return _from_table(table)
+    except BROKEN as error:
+        raise Refused(f"{path} is not a whole Feather file: {_first_line(error)}", BROKEN_HELP) from error
 
 
 def _from_table(table: pa.Table) -> _Found:

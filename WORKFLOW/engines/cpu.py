@@ -426,7 +426,8 @@ def _meets(
     worst, finest = (low, high) if side == 1 else (high, low)
     if tp_first and side * (finest - limit_level) >= 0:
         return _TAKE_PROFIT, limit_level
-    if side * (worst - tightest) <= 0:
+    is_reachable = side * (tightest - ruin_level) > 0  # beyond it, ruin has come before
+    if is_reachable and side * (worst - tightest) <= 0:
         return stop_reason, tightest
     if side * (worst - ruin_level) <= 0:
         return _RUIN, ruin_level

@@ -15,6 +15,7 @@ from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window
 
 DAYS_PER_YEAR = 365.0
+_NOISE = 1e-12
 
 # Columns of the metrics that a batch engine gives for every combo.
 SCREEN = ("sharpe_ratio", "total_return", "max_drawdown_daily_pct", "win_rate", "total_trades")
@@ -47,7 +48,8 @@ def sharpe(returns: Floats) -> float:
     for r in returns:
         squares += (r - mean) * (r - mean)
     deviation = math.sqrt(squares / (n - 1))
-    return mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > 0.0 else math.nan
+    # Equal returns leave float noise around 1e-17 of their mean, not 0.
+    return mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > _NOISE * abs(mean) else math.nan
 
 
 @kernel
@@ -74,7 +76,7 @@ def full(ledger: Ledger, market: Market, window: Window, capital: float) -> dict
     traded = ledger.entries > 0
     total_return = equity[-1] / capital - 1.0 if len(equity) else math.nan
     years = len(window) / BARS_PER_DAY / DAYS_PER_YEAR
-    annualized = max(1.0 + total_return, 0.0) ** (1.0 / years) - 1.0 if years > 0 else math.nan
+    annualized = _annualized(float(total_return), years) if len(returns) >= 2 else math.nan
     drawdown = float(max_drawdown_fraction(equity, capital))
     values = {
         "total_return": total_return,
@@ -99,6 +101,14 @@ def full(ledger: Ledger, market: Market, window: Window, capital: float) -> dict
         "ruined": ledger.ruined,
         "days": len(returns),
     }
+
+
+def _annualized(total_return: float, years: float) -> float:
+    """The yearly rate that compounds to `total_return`; NaN when no float holds it (a few bars that doubled)."""
+    try:
+        return math.pow(max(1.0 + total_return, 0.0), 1.0 / years) - 1.0
+    except OverflowError:
+        return math.nan
 
 
 def _sortino(returns: Floats) -> float:

@@ -99,6 +99,7 @@ class _Account:
         if self.switches.open_first:
             self.gaps_at_open(j)
         self.inside(j)
+        self.see(j)
         if self.switches.fill == "close":
             self.market_orders(j, event_bar=j, price=self.closes[j])
         return self.mark(j)
@@ -202,7 +203,8 @@ class _Account:
 
     def test_stop(self, j: int, position: _Position) -> None:
         stop = self.effective_stop(position)
-        if position.side * (self.worst(j, position) - stop) <= 0:
+        reachable = position.side * (stop - self.ruin_level(position)) > 0  # beyond it, ruin has come before
+        if reachable and position.side * (self.worst(j, position) - stop) <= 0:
             gapped = position.side * (self.opens[j] - stop) <= 0  # only when gaps are not tested first
             self.exit_inside(j, self.opens[j] if gapped else stop, self.stop_reason(position), slipped=True)
 
@@ -246,10 +248,8 @@ class _Account:
         if equity <= 0.0 or reason == Closed.RUIN:
             equity, self.ruined = 0.0, True
         # What the trade can have seen on its last bar: the open, and the level at which it left.
-        opened_here = j == position.entry_bar and self.switches.fill == "close"
-        seen = (price,) if opened_here else (price, self.opens[j])
-        lowest = min(position.lowest, *seen) / market.per_unit
-        highest = max(position.highest, *seen) / market.per_unit
+        lowest = min(position.lowest, price, self.opens[j]) / market.per_unit
+        highest = max(position.highest, price, self.opens[j]) / market.per_unit
         against, favour = (lowest, highest) if side == 1 else (highest, lowest)
         self.trades.append(
             (
@@ -276,17 +276,22 @@ class _Account:
 
     # (4) the close ----------------------------------------------------------------------------------------------------
 
-    def mark(self, j: int) -> float:
+    def see(self, j: int) -> None:
+        """Take the whole bar into what the open position has lived through; the trail moves for the bars to come."""
         position = self.position
         if position is None:
-            return self.cash
-        self.held_bars += 1
+            return
         position.lowest = min(position.lowest, self.lows[j])
         position.highest = max(position.highest, self.highs[j])
         best = self.highs[j] if position.side == 1 else self.lows[j]
         if self.rules.trailing_stop > 0 and position.side * (best - position.best) > 0:
             position.best = float(best)
             position.trail = self.stop_level(position.best, position.side, self.rules.trailing_stop)
+
+    def mark(self, j: int) -> float:
+        if self.position is None:
+            return self.cash
+        self.held_bars += 1
         return self.equity_at(self.closes[j])
 
     def equity_at(self, price: float) -> float:

@@ -38,6 +38,11 @@ class Phase:
             self._said_at = time.monotonic()
             self._screen.plain(f"{self._name}: {done:,} of {self._total:,} {note}".rstrip())
 
+    def finish(self) -> None:
+        """All of it is done."""
+        if self._task is not None and self._screen.bars is not None:
+            self._screen.bars.update(self._task, completed=self._total)
+
     def step(self, note: str = "") -> None:
         """One more."""
         self.at(self._done + 1, note)
@@ -102,4 +107,6 @@ class Screen:
         """A phase of `total` steps; its bar stays when it is done."""
         task = self.bars.add_task(name, total=total, note="") if self.bars is not None else None
         self.log(f"{name}: started, {total:,} steps")
-        yield Phase(self, name, total, task)
+        phase = Phase(self, name, total, task)
+        yield phase
+        phase.finish()

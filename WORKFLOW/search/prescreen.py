@@ -60,7 +60,8 @@ def run(
     """Go on from `progress` to the last combo, in batches; `on_batch` hears (batch, of, progress) after each."""
     size = settings.batch_combos
     batches = batches_of(len(combos), settings)
-    for batch in range(progress.tried // size, batches):
+    done = batches_of(progress.tried, settings)  # rounded up: a short last batch is done too
+    for batch in range(done, batches):
         part = slice(batch * size, min((batch + 1) * size, len(combos)))
         table = evaluator.screen(combos[part], [evaluator.whole], threads)[0]
         progress = _merge(progress, part.start, table, settings)

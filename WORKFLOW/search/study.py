@@ -60,6 +60,14 @@ class Trial:
         return self.result.violation <= 0
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a study is: trials with a result, and the best value among those that kept the constraint."""
+
+    done: int
+    best: float | None
+
+
 Evaluate = Callable[[Parameters], Result]
 
 
@@ -91,8 +99,8 @@ class SharedStudy:
                 storage=open_storage(journal), study_name="phase1", direction="maximize", load_if_exists=True
             )
 
-    def work(self, evaluate: Evaluate, on_result: Callable[[int], None], may_go_on: Callable[[], bool]) -> None:
-        """Take part until the budget is used up or `may_go_on` says no; `on_result` hears how many are done."""
+    def work(self, evaluate: Evaluate, on_result: Callable[[Standing], None], may_go_on: Callable[[], bool]) -> None:
+        """Take part until the budget is used up or `may_go_on` says no; `on_result` hears how far the study is."""
         while may_go_on():
             with self._turn:
                 self._seal()
@@ -100,11 +108,13 @@ class SharedStudy:
             if not pending:
                 return
             self._evaluate_one(pending, evaluate)
-            on_result(self.results())
+            on_result(self.standing())
 
-    def results(self) -> int:
-        """How many trials of the plan have a result, sealed or not."""
-        return sum("result" in trial.user_attrs for trial in self._members())
+    def standing(self) -> Standing:
+        """How far it is, sealed or not."""
+        results = [_result(trial) for trial in self._members() if "result" in trial.user_attrs]
+        feasible = [result.value for result in results if result.violation <= 0]
+        return Standing(len(results), max(feasible, default=None))
 
     def finished(self) -> list[Trial]:
         """All trials of sealed batches, in order."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from config.settings import MonteCarloSettings
 from WORKFLOW.data.bars import Floats
-from WORKFLOW.engines.metrics import DAYS_PER_YEAR
+from WORKFLOW.engines import metrics
 
 BANDS = (5, 25, 50, 75, 95)
 _FAN_POINTS = 60
@@ -61,9 +61,7 @@ def block_bootstrap(
         paths = np.stack([drawn[0][0] for drawn in source.bootstrap(n)])
         equity = np.cumprod(1.0 + paths, axis=1)
         totals.append(equity[:, -1] - 1.0)
-        deviation = paths.std(axis=1, ddof=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sharpes.append(np.where(deviation > 0, paths.mean(axis=1) / deviation * np.sqrt(DAYS_PER_YEAR), np.nan))
+        sharpes.append(np.array([metrics.sharpe(path) for path in paths]))
         drawdowns.append(_max_drawdowns(paths))
         fans.append(equity[:, points])
     total = np.concatenate(totals)
@@ -81,9 +79,7 @@ def block_bootstrap(
 
 def _max_drawdowns(paths: Floats) -> Floats:
     """Maximum drawdown of each row of simple returns (p, d), against a peak that starts at 1."""
-    equity = np.cumprod(1.0 + paths, axis=1)
-    peaks = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
-    return np.asarray(np.max((peaks - equity) / peaks, axis=1), dtype=np.float64)
+    return np.array([metrics.max_drawdown_fraction(equity, 1.0) for equity in np.cumprod(1.0 + paths, axis=1)])
 
 
 def _bands(values: Floats) -> dict[str, float | None]:

@@ -19,6 +19,7 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
 
 SCHEMES = ("anchored", "rolling")
+_SLICE = 256  # combos between two signs of progress
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,16 @@ def process(
     walk: WalkForwardSettings,
     screen: PrescreenSettings,
     threads: int,
-    on_step: Callable[[], None],
+    on_slice: Callable[[], None],
 ) -> dict[str, Any]:
     """Both schemes with a new choice in every window: does the way of choosing carry over to bars it has not seen?
 
-    A window in which no combo of the training bars passes is not traded: its days count with a return of 0.
+    A window in which no combo of the training bars passes is not traded: its days count with a return of 0. `on_slice`
+    is called `slices_of(len(combos))` times on the way.
     """
     plan = {scheme: steps(evaluator.whole, walk, scheme) for scheme in SCHEMES}
     trainings = [step.train for scheme in SCHEMES for step in plan[scheme]]
-    tables = iter(evaluator.screen(combos, trainings, threads))
+    tables = iter(_screen(evaluator, combos, trainings, threads, on_slice))
     out = {}
     for scheme in SCHEMES:
         windows, returns = [], []
@@ -64,7 +66,6 @@ def process(
             chosen = _choose(next(tables), combos, screen)
             windows.append(_window(evaluator, step, chosen))
             returns.append(_test_returns(evaluator, step, chosen))
-            on_step()
         out[scheme] = {"windows": windows, **_stitched(returns, windows)}
     return out
 
@@ -75,6 +76,21 @@ def fixed(evaluator: Evaluator, parameters: Parameters, walk: WalkForwardSetting
         span(evaluator.market, step.test) | _brief(evaluator.metrics(parameters, step.test))
         for step in steps(evaluator.whole, walk, "rolling")
     ]
+
+
+def slices_of(combos: int) -> int:
+    """How often `process` reports progress for so many combos."""
+    return -(-combos // _SLICE)
+
+
+def _screen(
+    evaluator: Evaluator, combos: Combos, windows: list[Window], threads: int, on_slice: Callable[[], None]
+) -> Floats:
+    tables = []
+    for first in range(0, len(combos), _SLICE):
+        tables.append(evaluator.screen(combos[first : first + _SLICE], windows, threads))
+        on_slice()
+    return np.concatenate(tables, axis=1)
 
 
 def _choose(table: Floats, combos: Combos, screen: PrescreenSettings) -> Parameters | None:

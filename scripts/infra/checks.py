@@ -1,0 +1,97 @@
+"""Run formatting, lint, types, layer contracts and tests one after the other, and say how each went."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.infra import environment
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+# import-linter has no `python -m`, and the command in bin/ breaks when the checkout is moved.
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+EPILOG = """\
+examples:
+  scripts/check                  everything, as continuous integration does
+  scripts/check --fix            lay out and repair what can be repaired, then everything
+  scripts/check --only tests -- -k journal
+
+exit codes: 0 all well, 1 some step failed, 2 usage
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tool, as arguments to Python; a loud one's output is shown as it comes, others' only when they fail."""
+
+    name: str
+    arguments: tuple[str, ...]
+    is_loud: bool = False
+
+
+def steps() -> tuple[Step, ...]:
+    """The steps in their order: the cheapest to fail comes first."""
+    return (
+        Step("format", ("-m", "ruff", "format", "--check", "--quiet", "--diff", ".")),
+        Step("lint", ("-m", "ruff", "check", "--quiet", ".")),
+        Step("types", ("-m", "mypy", "--no-error-summary")),
+        Step("contracts", ("-c", LINT_IMPORTS, "--no-cache", "--no-logo")),
+        # One file stays in one process, so that what a file compiles with Numba is compiled once.
+        Step("tests", ("-m", "pytest", "-n", str(_workers()), "--dist", "loadfile", "-q"), is_loud=True),
+    )
+
+
+FIXES = (
+    Step("lay out", ("-m", "ruff", "format", "--quiet", ".")),
+    Step("repair", ("-m", "ruff", "check", "--quiet", "--fix", "--exit-zero", ".")),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the chosen steps, all of them even if one fails; 1 if any did."""
+    chosen = _parser().parse_args(arguments)
+    environment.require(CHECKOUT, "dev")
+    todo = [step for step in steps() if chosen.only in (None, step.name)]
+    failed = [step.name for step in [*(FIXES if chosen.fix else ()), *todo] if not _passes(step, chosen.more)]
+    print(f"FAILED: {', '.join(failed)}" if failed else "all well", flush=True)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [step.name for step in steps()]
+    parser.add_argument("--fix", action="store_true", help="run ruff format and ruff check --fix first")
+    parser.add_argument("--only", metavar="STEP", choices=names, help=f"one step: {', '.join(names)}")
+    parser.add_argument("more", nargs="*", metavar="-- ARG", help="passed on to the tests")
+    return parser
+
+
+def _passes(step: Step, more: Sequence[str]) -> bool:
+    began = time.monotonic()
+    command = [sys.executable, *step.arguments, *(more if step.name == "tests" else ())]
+    done = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        stdout=None if step.is_loud else subprocess.PIPE,
+        stderr=None if step.is_loud else subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    ok = done.returncode == 0
+    if not ok and done.stdout:
+        print(done.stdout.rstrip())
+    print(f"{step.name:<10} {time.monotonic() - began:6.1f} s  {'ok' if ok else 'FAILED'}", flush=True)
+    return ok
+
+
+def _workers() -> int:
+    # Compiling and running kernels takes 0.5 to 1 GB a process: more than eight help nobody.
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

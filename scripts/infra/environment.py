@@ -1,0 +1,306 @@
+"""Find the virtual environment of this checkout, make it where it is missing, and go on inside it.
+
+Every command people run by path comes here first (`_checkout.py`), with whatever Python they have: this file uses the
+standard library only and parses on Python 3.8, so that an old one gets a sentence and not a syntax error. When all is
+well it reads a stamp and the lock files and calls `execv`: milliseconds.
+
+Two files inside the environment say whose it is. The marker is written before anything else and means "made here, may
+be repaired here". The stamp is written last and holds the hashes of the lock files that were installed; without it, or
+with other hashes, there is work to do. An environment without the marker belongs to somebody else: nothing is ever
+installed into it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+# numba 0.68 has wheels for these and for no other; a tuple beside them, because the locks change with it.
+SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
+SUPPORTED_WORDS = "Python 3.11 to 3.14"
+
+VARIABLE = "VENV_PATH"
+MARKER = "made-by-backtest-optimize"
+STAMP = "backtest-optimize.json"
+LOG = "backtest-optimize-install.log"
+# Holds the pid that called execv: the same pid outside the environment means that entering it does not work.
+GUARD = "BACKTEST_OPTIMIZE_ENTERED_BY"
+
+# Looking for files costs microseconds; asking libcuda would cost a driver start at every command.
+NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
+
+
+def enter(checkout: Path) -> None:
+    """Return inside the virtual environment, or go on as a process that is; if neither works, exit 1 with a reason."""
+    _or_exit(_enter, checkout)
+
+
+def require(checkout: Path, extra: str) -> None:
+    """See that `config/locks/<extra>.txt` is installed in the environment this process runs in; exits like `enter`."""
+    _or_exit(_require, checkout, extra)
+
+
+def chosen(checkout: Path, environment: Mapping[str, str] | None = None) -> Path:
+    """The folder of the virtual environment: `VENV_PATH` (it, or its `bin/activate`), else `state/.venv`."""
+    named = (os.environ if environment is None else environment).get(VARIABLE, "")
+    if not named:
+        return checkout / "state" / ".venv"
+    path = Path(named).expanduser().absolute()
+    return path.parent.parent if path.name == "activate" and path.parent.name == "bin" else path
+
+
+def wanted_locks(checkout: Path, extras: Iterable[str] = ()) -> dict[str, str]:
+    """Lock name → hash of its file, for everything this machine needs."""
+    from hashlib import sha256
+
+    names = ["core", *(["cuda"] if has_nvidia_driver() else []), *extras]
+    return {name: sha256(lock_file(checkout, name).read_bytes()).hexdigest() for name in names}
+
+
+def lock_file(checkout: Path, name: str) -> Path:
+    """The requirements file called `name`, with versions and hashes."""
+    return checkout / "config" / "locks" / f"{name}.txt"
+
+
+def has_nvidia_driver() -> bool:
+    """Whether an NVIDIA driver is loaded and its GPUs are not hidden from this process."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and sys.platform == "linux" and any(Path(path).exists() for path in NVIDIA_DRIVER)
+
+
+# --- entering -------------------------------------------------------------------------------------------------------
+
+
+def _or_exit(deed: Callable[..., None], *arguments: object) -> None:
+    try:
+        deed(*arguments)
+    except Refused as refused:
+        print(f"error: {refused}", file=sys.stderr)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print(f"error: cannot prepare the virtual environment:{where}: {error.strerror}", file=sys.stderr)
+        print(f"  → free the disk or fix its permissions, or name another folder in {VARIABLE}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the next start goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+    else:
+        return
+    raise SystemExit(1)
+
+
+def _enter(checkout: Path) -> None:
+    venv = chosen(checkout)
+    came_by_exec = os.environ.pop(GUARD, "") == str(os.getpid())
+    if _is_inside(venv):
+        if not _is_ours(venv):
+            _check_foreign(checkout, venv, "core")
+        return
+    if came_by_exec:
+        raise Refused(f"{_python(venv)} runs outside {venv}", f"it is damaged: name another folder in {VARIABLE}")
+    _ensure(checkout, venv)
+    python = str(_python(venv))
+    os.environ[GUARD] = str(os.getpid())
+    os.execv(python, [python, *getattr(sys, "orig_argv", ["", *sys.argv])[1:]])
+
+
+def _require(checkout: Path, extra: str) -> None:
+    venv = chosen(checkout)
+    if _is_ours(venv):
+        _ensure(checkout, venv, (extra,))
+    else:
+        _check_foreign(checkout, venv, extra)
+
+
+def _is_inside(venv: Path) -> bool:
+    return Path(sys.prefix).resolve() == venv.resolve()
+
+
+def _is_ours(venv: Path) -> bool:
+    return (venv / MARKER).exists()
+
+
+def _python(venv: Path) -> Path:
+    return venv / "bin" / "python"
+
+
+# --- making and updating --------------------------------------------------------------------------------------------
+
+
+def _ensure(checkout: Path, venv: Path, extras: Iterable[str] = ()) -> None:
+    wanted = wanted_locks(checkout, extras)
+    if _has(venv, wanted) or _is_foreign(venv):
+        return
+    _find_supported_python()
+    with _locked(venv) as lock:
+        stamp = _stamp(venv)
+        if _has(venv, wanted):  # whoever held the lock has done it
+            return
+        if stamp is None or not _python(venv).exists() or stamp.get("base") != _base(venv):
+            _make(checkout, venv, wanted, lock)
+        else:
+            _update(checkout, venv, wanted, stamp, lock)
+
+
+def _is_foreign(venv: Path) -> bool:
+    if _is_ours(venv) or not venv.exists() or (venv.is_dir() and not any(venv.iterdir())):
+        return False
+    if not _python(venv).exists():
+        raise Refused(f"{venv} is not a virtual environment (it has no bin/python)", _other_folder(venv))
+    return True
+
+
+def _has(venv: Path, wanted: Mapping[str, str]) -> bool:
+    stamp = _stamp(venv)
+    return (
+        stamp is not None
+        and all(stamp["locks"].get(name) == digest for name, digest in wanted.items())
+        and _python(venv).exists()
+        and stamp.get("base") == _base(venv)
+    )
+
+
+def _stamp(venv: Path) -> dict[str, Any] | None:
+    import json
+
+    try:
+        stamp = json.loads((venv / STAMP).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return stamp if isinstance(stamp, dict) and isinstance(stamp.get("locks"), dict) else None
+
+
+def _base(venv: Path) -> str:
+    """The interpreter behind the environment's own: once the system moves it from 3.12 to 3.13, no package is found."""
+    return str(_python(venv).resolve())
+
+
+@contextmanager
+def _locked(venv: Path) -> Iterator[int]:
+    """Hold the lock beside the environment; says so when it has to wait for another start."""
+    try:
+        import fcntl
+    except ImportError:
+        raise Refused(f"{sys.platform} is not supported", "use Linux, macOS, or Linux inside Windows (WSL)") from None
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    with venv.with_name(f"{venv.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another start is preparing {venv}; waiting for it", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+def _make(checkout: Path, venv: Path, wanted: Mapping[str, str], lock: int) -> None:
+    from scripts.infra import install
+
+    if not _is_ours(venv):
+        reason = "first start"
+    elif not _python(venv).exists() and (venv / STAMP).exists():
+        reason = f"the Python that {venv} was made with is gone"
+    elif _stamp(venv) is None:
+        reason = "an earlier start was cut short"
+    else:
+        reason = f"the Python behind {venv} has changed"
+    print(f"{reason}: making the virtual environment {venv} (once)", file=sys.stderr, flush=True)
+    venv.mkdir(exist_ok=True)
+    (venv / MARKER).touch()
+    # The marker stays in place: without it, another start would take the rest for somebody else's environment.
+    install.remove_all_but(venv / MARKER)
+    install.make_venv(getattr(sys, "_base_executable", "") or sys.executable, venv, lock)
+    _install(checkout, venv, wanted, {}, lock)
+
+
+def _update(checkout: Path, venv: Path, wanted: Mapping[str, str], stamp: dict[str, Any], lock: int) -> None:
+    from scripts.infra import install
+
+    have: dict[str, str] = dict(stamp["locks"])
+    missing = {name: digest for name, digest in wanted.items() if have.get(name) != digest}
+    print(f"bringing {venv} up to date: {', '.join(missing)}", file=sys.stderr, flush=True)
+    (venv / STAMP).unlink()
+    try:
+        _install(checkout, venv, missing, have, lock)
+    except (install.Untouched, install.UntouchedAndInterrupted):
+        _write_stamp(venv, have)
+        raise
+
+
+def _install(checkout: Path, venv: Path, missing: Mapping[str, str], have: Mapping[str, str], lock: int) -> None:
+    from scripts.infra import install
+
+    # Every other lock holds the whole of core.
+    names = [name for name in missing if name != "core"] or ["core"]
+    install.install(_python(venv), [lock_file(checkout, name) for name in names], venv / LOG, lock)
+    _write_stamp(venv, {**have, **missing})
+
+
+def _write_stamp(venv: Path, locks: Mapping[str, str]) -> None:
+    from state import snapshot
+
+    snapshot.write_json(venv / STAMP, {"locks": dict(locks), "base": _base(venv)})
+
+
+# --- which Python ---------------------------------------------------------------------------------------------------
+
+
+def _find_supported_python() -> None:
+    """Return on a supported Python; on another, go on as one from PATH, or refuse."""
+    import shutil
+    import subprocess
+
+    if tuple(sys.version_info[:2]) in SUPPORTED:
+        return
+    for major, minor in reversed(SUPPORTED):
+        found = shutil.which(f"python{major}.{minor}")
+        # A name on PATH may be a shim with nothing behind it.
+        if (
+            found
+            and subprocess.run([found, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode
+            == 0
+        ):
+            os.execv(found, [found, *sys.argv])
+    here = ".".join(map(str, sys.version_info[:3]))
+    raise Refused(
+        f"this is Python {here}, and there is no supported one on PATH; needed is {SUPPORTED_WORDS}",
+        f"install one (Debian, Ubuntu: apt install python3.12 python3.12-venv; macOS: brew install python@3.12), "
+        f"or name a virtual environment that has one in {VARIABLE}",
+    )
+
+
+# --- somebody else's environment ------------------------------------------------------------------------------------
+
+
+def _check_foreign(checkout: Path, venv: Path, lock: str) -> None:
+    """Refuse when the running interpreter, which is that environment's, lacks packages; warn of other versions."""
+    if tuple(sys.version_info[:2]) not in SUPPORTED:
+        here = ".".join(map(str, sys.version_info[:2]))
+        raise Refused(f"{venv} has Python {here}; needed is {SUPPORTED_WORDS}", _other_folder(venv))
+    from scripts.infra import requirements
+
+    found = requirements.installed(sys.path)
+    pinned = requirements.applicable(lock_file(checkout, lock))
+    missing = [name for name in pinned if name not in found]
+    if missing:
+        raise Refused(
+            f"{venv} was not made here, so nothing is installed into it, and it lacks: {', '.join(missing)}",
+            f"{venv / 'bin' / 'pip'} install --require-hashes -r {lock_file(checkout, lock)}\n"
+            f"    or {_other_folder(venv)}",
+        )
+    other = [f"{name} {found[name]} for {version}" for name, version in pinned.items() if found[name] != version]
+    if other:
+        print(f"warning: {venv} differs from config/locks/{lock}.txt: {', '.join(other)}", file=sys.stderr)
+
+
+def _other_folder(venv: Path) -> str:
+    if os.environ.get(VARIABLE):
+        return f"name another folder in {VARIABLE} (one that does not exist is made), or unset it"
+    return f"delete {venv} (the next start makes it), or name a virtual environment in {VARIABLE}"

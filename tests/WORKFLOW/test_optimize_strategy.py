@@ -1,0 +1,302 @@
+"""The main job as a person starts it: whole processes, real files, real deaths."""
+
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from state.layout import BESTS, CHECKOUT
+from tests.WORKFLOW.pipeline import SMALL, artifacts, kill_at, run
+from WORKFLOW.data.generate import write_demo
+
+SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
+TRADE_COLUMNS = (
+    "side",
+    "entry_time",
+    "exit_time",
+    "entry_price",
+    "exit_price",
+    "pnl",
+    "gross_pnl_pct",
+    "net_pnl_pct",
+    "mae_pct",
+    "mfe_pct",
+    "bars",
+    "reason_open",
+    "reason_close",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo(tmp_path_factory.mktemp("data"), days=150, seed=11)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    results = tmp_path_factory.mktemp("undisturbed")
+    done = run(results, *SMALL, "--data-path", str(data))
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+def test_every_artifact_is_there_and_fits_its_schema(undisturbed: Path) -> None:
+    files = artifacts(undisturbed)
+    assert set(files) == {"phase0_top500.json", "all_trials.json", "run_manifest.json"} | {
+        f"{best}/{name}"
+        for best in BESTS
+        for name in ("config.json", "metrics.json", "validation.json", "trades.csv", "equity.csv")
+    }
+    folder = undisturbed / "Backtests" / "optimizations" / "SYNTHETIC" / "aggressive"
+    for path in folder.rglob("*.json"):
+        schema = json.loads((SCHEMAS / f"{path.stem}.schema.json").read_text())
+        jsonschema.validate(json.loads(path.read_text()), schema)
+
+
+def test_the_manifest_names_the_sum_of_every_other_file(undisturbed: Path) -> None:
+    files = artifacts(undisturbed)
+    manifest = files.pop("run_manifest.json")
+    assert manifest["files"] == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    assert manifest["synthetic"] is True
+    assert "synthetic data" in manifest["verdict"]
+
+
+def test_trades_and_equity_and_metrics_tell_the_same_story(undisturbed: Path) -> None:
+    files = artifacts(undisturbed)
+    trades = list(csv.DictReader(files["best_sharpe/trades.csv"].decode().splitlines()))
+    equity = list(csv.DictReader(files["best_sharpe/equity.csv"].decode().splitlines()))
+    metrics = json.loads(files["best_sharpe/metrics.json"])["full"]
+    assert (
+        list(trades[0])
+        == (
+            "side entry_time exit_time entry_price exit_price pnl gross_pnl_pct net_pnl_pct mae_pct mfe_pct bars "
+            "reason_open reason_close"
+        ).split()
+    )
+    assert len(trades) == metrics["total_trades"]
+    assert sum(float(t["pnl"]) > 0 for t in trades) / len(trades) == pytest.approx(metrics["win_rate"])
+    marks = np.array([float(row["equity"]) for row in equity])
+    returns = np.diff(marks, prepend=10_000.0) / np.concatenate([[10_000.0], marks[:-1]])
+    assert returns.mean() / returns.std(ddof=1) * 365**0.5 == pytest.approx(metrics["sharpe_ratio"], rel=1e-9)
+    assert marks[-1] / 10_000 - 1 == pytest.approx(metrics["total_return"], rel=1e-9)
+    assert {row["window"] for row in equity} == {"in_sample", "out_of_sample"}
+    closed = np.prod([1 + float(t["net_pnl_pct"]) for t in trades])
+    assert closed * 10_000 == pytest.approx(10_000 + sum(float(t["pnl"]) for t in trades), rel=1e-9)
+
+
+def test_the_holdout_changes_nothing_that_was_chosen(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    """Prescreen and search on bars whose last 30 % are other bars: the same combos, trials and bests."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(data)
+    frame = {name: table[name].to_numpy().copy() for name in table.column_names}
+    cut = int(len(table) * 0.72)
+    for column in ("open", "high", "low", "close"):
+        frame[column][cut:] = np.round(frame[column][cut:] * 1.37, 2)
+    import pyarrow as pa
+
+    other = tmp_path / "SYNTHETIC_5m.parquet"
+    pq.write_table(pa.table(frame).replace_schema_metadata(table.schema.metadata), other)
+    done = run(tmp_path / "r", *SMALL, "--data-path", str(other))
+    assert done.returncode == 0, done.stderr
+    a, b = artifacts(undisturbed), artifacts(tmp_path / "r")
+    assert a["phase0_top500.json"] == b["phase0_top500.json"]
+    assert a["all_trials.json"] == b["all_trials.json"]
+    assert a["best_sharpe/config.json"] == b["best_sharpe/config.json"]
+    assert a["best_sharpe/metrics.json"] != b["best_sharpe/metrics.json"], "the holdout was not changed"
+
+
+def test_two_search_processes_give_the_same_bytes(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    done = run(tmp_path, *SMALL, "--data-path", str(data), "--processes", "2")
+    assert done.returncode == 0, done.stderr
+    assert artifacts(tmp_path) == artifacts(undisturbed)
+
+
+def test_another_seed_gives_other_combos(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    done = run(tmp_path, *SMALL, "--data-path", str(data), "--seed", "8")
+    assert done.returncode == 0, done.stderr
+    assert artifacts(tmp_path)["phase0_top500.json"] != artifacts(undisturbed)["phase0_top500.json"]
+
+
+@pytest.mark.parametrize(
+    ("where", "passes"),
+    [
+        ("WORKFLOW.phases:prescreen", 1),
+        ("WORKFLOW.search.prescreen:_merge", 3),
+        ("WORKFLOW.report.artifacts:ResultTree.write_phase0", 1),
+        ("WORKFLOW.search.bayes:search", 1),
+        ("WORKFLOW.search.job:SearchJob.evaluate", 5),
+        ("WORKFLOW.search.job:SearchJob.evaluate", 20),
+        ("WORKFLOW.phases:finalists", 1),
+        ("WORKFLOW.phases:_judge", 2),
+        ("WORKFLOW.report.artifacts:ResultTree.publish", 1),
+        ("WORKFLOW.report.artifacts:ResultTree._drop_strangers", 1),
+        ("state.snapshot:sync_folder", 9),
+        ("state.runs:finish", 1),
+    ],
+)
+def test_kill_9_and_the_same_command_again_give_the_same_bytes(
+    tmp_path: Path, data: Path, undisturbed: Path, where: str, passes: int
+) -> None:
+    command = [*SMALL, "--data-path", str(data)]
+    kill_at(tmp_path, where, passes, *command)
+    done = run(tmp_path, *command, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["resumed"] == 1
+    assert artifacts(tmp_path) == artifacts(undisturbed)
+    assert not list(tmp_path.rglob("*.tmp")), "debris"
+
+
+def test_a_finished_run_is_run_again_and_not_resumed(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    shutil.copytree(undisturbed, tmp_path / "r")
+    done = run(tmp_path / "r", *SMALL, "--data-path", str(data), "--json")
+    assert json.loads(done.stdout)["resumed"] == 0
+    assert artifacts(tmp_path / "r") == artifacts(undisturbed)
+
+
+def test_old_results_stay_until_new_ones_are_whole(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    shutil.copytree(undisturbed, tmp_path / "r")
+    before = artifacts(undisturbed)
+    kill_at(tmp_path / "r", "WORKFLOW.phases:validate", 1, *SMALL, "--data-path", str(data), "--seed", "8")
+    after = artifacts(tmp_path / "r")
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert changed == {"phase0_top500.json"}
+
+
+def test_no_combo_with_enough_trades_is_a_result(tmp_path: Path, data: Path) -> None:
+    impossible = {"BACKTEST_OPTIMIZE__PRESCREEN__MIN_TRADES": "90000"}
+    done = run(tmp_path, *SMALL, "--data-path", str(data), "--json", environment=impossible)
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["bests"] == {}
+    assert outcome["verdict"].startswith("not tradeable: none of 3")
+    files = artifacts(tmp_path)
+    phase0 = json.loads(files["phase0_top500.json"])
+    assert phase0["results"] == []
+    assert phase0["reason"].startswith("none of 300 combos closed 90000 trades in-sample (the most: ")
+    assert set(files) == {"phase0_top500.json", "all_trials.json", "run_manifest.json"}
+
+
+def test_fewer_than_500_are_as_many_as_there_are(undisturbed: Path) -> None:
+    phase0 = json.loads(artifacts(undisturbed)["phase0_top500.json"])
+    sharpes = [row["metrics"]["sharpe_ratio"] for row in phase0["results"]]
+    assert 0 < len(sharpes) == phase0["eligible"] <= 300
+    assert sharpes == sorted(sharpes, reverse=True)
+    assert min(row["metrics"]["total_trades"] for row in phase0["results"]) >= 30
+
+
+def test_the_log_holds_the_lines_that_operators_look_for(undisturbed: Path) -> None:
+    [log] = (undisturbed / "logs").glob("bt-*.log")
+    text = log.read_text()
+    assert "Batch 1/5" in text
+    assert "Loaded Phase0 seed: SYNTHETIC/aggressive 4 of " in text
+
+
+# refusals -------------------------------------------------------------------------------------------------------------
+
+
+def refused(done: Any, *words: str) -> None:
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert "→" in done.stderr, "no way out named"
+
+
+def csv_of(path: Path, data: Path, change: Any = None) -> Path:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(data).to_pydict()
+    rows = list(zip(*table.values(), strict=True))
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([list(table), *(change(rows) if change else rows)])
+    return path
+
+
+def test_bad_bars_are_refused_and_nothing_is_written(tmp_path: Path, data: Path) -> None:
+    twice = csv_of(tmp_path / "twice.csv", data, lambda rows: [*rows[:500], *rows[400:]])
+    done = run(tmp_path / "r", *SMALL, "--data-path", str(twice))
+    refused(done, "100", "--repair")
+    assert not (tmp_path / "r").exists()
+    done = run(tmp_path / "r", *SMALL, "--data-path", str(twice), "--repair")
+    assert done.returncode == 0, done.stderr
+    assert "100 rows dropped" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--symbol", "SOL"], ["no bars to work on", "--demo"]),
+        (["--data-path", "somewhere"], ["--symbol is missing"]),
+        (["--demo", "--symbol", "SOL"], ["--demo generates its own bars"]),
+        (["--demo", "--mode", "reckless"], ["unknown mode 'reckless'", "conservative"]),
+        (["--demo", "--trials", "0"], ["search.trials is 0", "1 to"]),
+        (["--demo", "--seed", "-1"], ["run.seed is -1"]),
+        (["--symbol", "SOL", "--data-path", "/does/not/exist"], ["/does/not/exist"]),
+    ],
+)
+def test_an_order_that_cannot_be_filled(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    done = run(tmp_path / "r", *arguments)
+    refused(done, *words)
+    assert not (tmp_path / "r").exists()
+
+
+def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
+    assert run(tmp_path, "--nonsense").returncode == 2
+    assert run(tmp_path, "--demo", "--engine", "warp").returncode == 2
+
+
+def test_errors_are_json_when_json_was_asked_for(tmp_path: Path) -> None:
+    done = run(tmp_path, "--json", "--demo", "--mode", "reckless")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {
+        "error": "unknown mode 'reckless'",
+        "way_out": "one of: conservative, balanced, aggressive",
+    }
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    command = [*SMALL, "--data-path", str(data)]
+
+    def limited() -> None:  # a file-size limit is a full disk that needs no mount
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    done = run(tmp_path, *command, preexec_fn=limited)
+    refused(done, "cannot write", "File too large", "goes on where it was")
+    assert not list(tmp_path.rglob("*.tmp")), "debris"
+    done = run(tmp_path, *command, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["resumed"] == 1
+    assert artifacts(tmp_path) == artifacts(undisturbed)
+
+
+def test_a_folder_without_write_permission(tmp_path: Path, data: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    if os.access(closed, os.W_OK):  # root may write everywhere but into the kernel's own file system
+        closed = Path("/sys/kernel")
+    done = run(closed / "results", *SMALL, "--data-path", str(data))
+    refused(done, f"cannot write {closed / 'results'}", "not permitted" if closed == Path("/sys/kernel") else "denied")
+
+
+def test_two_at_once_on_one_symbol_and_mode(tmp_path: Path, data: Path) -> None:
+    lock = tmp_path / "state" / "locks" / "results-SYNTHETIC-aggressive.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = run(tmp_path, *SMALL, "--data-path", str(data))
+    refused(done, "another run is writing SYNTHETIC aggressive")
+
+
+def test_results_root_that_is_a_file(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(run(tmp_path / "file", *SMALL, "--data-path", str(data)), "RESULTS_ROOT")

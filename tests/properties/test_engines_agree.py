@@ -1,0 +1,193 @@
+"""Reference = CPU, to the bit; whatever the market, the rules, the window, the threads and the chunks."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.settings import load
+from tests.engines.builders import bars_of, planes_of
+from tests.properties.worlds import random_costs, random_market, random_rules, random_signal, random_window
+from WORKFLOW.data.bars import BAR_MS
+from WORKFLOW.engines import cpu, metrics, reference
+from WORKFLOW.engines.cpu import Executions, direction_code
+from WORKFLOW.engines.ledger import TRADE, Closed, Ledger
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.engines.planes import Planes, unpack
+from WORKFLOW.engines.reference import Signal
+from WORKFLOW.engines.rules import Rules
+from WORKFLOW.search.space import draw
+from WORKFLOW.signals import FAMILIES
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def assert_same(found: Ledger, expected: Ledger) -> None:
+    """Every field of every trade, every equity mark and every count: equal, not nearly equal."""
+    for name in TRADE.names or ():
+        assert found.trades[name].tolist() == expected.trades[name].tolist(), name
+    assert found.equity.tolist() == expected.equity.tolist()
+    for name in ("entries", "held_bars", "notional", "filled_bar_fills", "ruined"):
+        assert getattr(found, name) == getattr(expected, name), name
+
+
+def both_engines(market: Market, signal: Signal, rules: Rules, window: Window) -> Ledger:
+    expected = reference.simulate(market, signal, rules, window)
+    assert_same(cpu.simulate(market, planes_of(signal), 0, rules, window), expected)
+    return expected
+
+
+def one_world(seed: int, bars: int) -> Ledger:
+    random = np.random.default_rng(seed)
+    market = random_market(random, bars)
+    rules = random_rules(random, random_costs(random))
+    return both_engines(market, random_signal(random, bars), rules, random_window(random, bars))
+
+
+@settings(max_examples=300)
+@given(seed=SEEDS, bars=st.integers(1, 300))
+def test_cpu_equals_reference(seed: int, bars: int) -> None:
+    one_world(seed, bars)
+
+
+def test_cpu_equals_reference_where_everything_happens() -> None:
+    """1,000 fixed worlds; and they are not tame: each way of closing a trade occurs, so do ruins and filled bars."""
+    reasons: Counter[int] = Counter()
+    ruined = filled = same_bar = 0
+    for seed in range(1_000):
+        ledger = one_world(seed, 250)
+        reasons.update(ledger.trades["reason_close"].tolist())
+        ruined += ledger.ruined
+        filled += ledger.filled_bar_fills
+        same_bar += int((ledger.trades["entry_bar"] == ledger.trades["exit_bar"]).sum())
+    assert all(reasons[int(reason)] >= 10 for reason in Closed), reasons
+    assert min(ruined, filled, same_bar) >= 10
+
+
+# screens -------------------------------------------------------------------------------------------------------------
+
+
+def executions_of(rules: list[Rules]) -> Executions:
+    def column(name: str) -> np.ndarray:
+        return np.array([getattr(r, name) for r in rules], dtype=np.float64)
+
+    directions = np.array([direction_code(r.direction) for r in rules])
+    names = ("stop_loss", "take_profit", "trailing_stop", "max_bars")
+    return Executions.of(*(column(name) for name in names), directions)
+
+
+def rows_of(planes: Planes) -> Callable[[slice], Planes]:
+    def of(chunk: slice) -> Planes:
+        return Planes(planes.side[chunk], planes.armed[chunk], planes.first_side[chunk])
+
+    return of
+
+
+def screened(ledger: Ledger, market: Market, window: Window, capital: float) -> list[float]:
+    values = metrics.full(ledger, market, window, capital)
+    return [math.nan if values[key] is None else values[key] for key in metrics.SCREEN]
+
+
+@settings(max_examples=100)
+@given(seed=SEEDS, bars=st.integers(1, 700), combos=st.integers(1, 12))
+def test_a_screen_equals_the_metrics_of_the_reference_ledgers(seed: int, bars: int, combos: int) -> None:
+    random = np.random.default_rng(seed)
+    market, costs = random_market(random, bars), random_costs(random)
+    signals = [random_signal(random, bars) for _ in range(combos)]
+    rules = [random_rules(random, costs) for _ in range(combos)]
+    windows = [random_window(random, bars) for _ in range(3)]
+    found = cpu.screen(market, rows_of(planes_of(*signals)), executions_of(rules), costs, windows, threads=2)
+    expected = [
+        [
+            screened(reference.simulate(market, signal, rule, window), market, window, costs.capital)
+            for signal, rule in zip(signals, rules, strict=True)
+        ]
+        for window in windows
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, equal_nan=True)
+
+
+def test_a_screen_depends_on_neither_threads_nor_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """150 combos, with one armed row each and with one for all."""
+    random = np.random.default_rng(11)
+    bars, combos = 900, 150
+    market, costs = random_market(random, bars), Rules(fee_rate=0.0005, slippage=0.0001)
+    planes = planes_of(*(random_signal(random, bars) for _ in range(combos)))
+    executions = executions_of([random_rules(random, costs) for _ in range(combos)])
+    windows = [Window(0, bars), Window(300, 800)]
+    shared = Planes(planes.side, planes.armed[:1], planes.first_side)
+
+    def shared_rows(chunk: slice) -> Planes:
+        return Planes(shared.side[chunk], shared.armed, shared.first_side[chunk])
+
+    for signals in (rows_of(planes), shared_rows):
+        alone = cpu.screen(market, signals, executions, costs, windows, threads=1)
+        assert alone.shape == (2, combos, len(metrics.SCREEN))
+        assert np.isfinite(alone[..., metrics.SHARPE]).any()
+        for per_task in (32, 1, 7, 1000):
+            monkeypatch.setattr(cpu, "_COMBOS_PER_TASK", per_task)
+            for threads in (1, 2, 5):
+                again = cpu.screen(market, signals, executions, costs, windows, threads)
+                assert again.tobytes() == alone.tobytes()
+
+
+def test_combos_of_one_batch_do_not_touch_each_other() -> None:
+    """A combo amid others gives what it gives alone, also after one that was ruined."""
+    random = np.random.default_rng(5)
+    market, costs = random_market(random, 600), random_costs(random)
+    planes = planes_of(*(random_signal(random, 600) for _ in range(40)))
+    executions = executions_of([random_rules(random, costs) for _ in range(40)])
+    window = [Window(0, 600)]
+    together = cpu.screen(market, rows_of(planes), executions, costs, window)
+    for i in range(40):
+        row = slice(i, i + 1)
+        alone = cpu.screen(
+            market, lambda _, row=row: rows_of(planes)(row), Executions(executions.table[row]), costs, window
+        )
+        assert alone[0, 0].tobytes() == together[0, i].tobytes()
+
+
+# the real thing ------------------------------------------------------------------------------------------------------
+
+
+def real_market(folder: Path, symbol: str, days: int) -> Market:
+    """The first `days` of a file; they have no hole."""
+    table = pyarrow.csv.read_csv(folder / f"{symbol}USDT_5m.csv.gz").slice(0, days * 288)
+    stamps = table["timestamp"].to_numpy()
+    assert (np.diff(stamps) == BAR_MS).all()
+    ohlc = np.column_stack([table[name].to_numpy() for name in ("open", "high", "low", "close")])
+    return Market.of(bars_of(ohlc, 0.01, start_ms=int(stamps[0])))
+
+
+@pytest.mark.parametrize("symbol", ["SOL", "BTC"])
+def test_real_bars_and_aggressive_combos(real_data: Path, symbol: str) -> None:
+    """20 combos of the default space under the default costs over 150 real days, the whole and a part of them."""
+    market = real_market(real_data, symbol, days=150)
+    settings = load(environment={})
+    mode = settings.mode("aggressive")
+    combos = draw(mode, 20, np.random.SeedSequence(2024))
+    family = FAMILIES[mode.family].on(market)
+    family.prepare(combos.columns)
+    planes = family.planes(combos.columns)
+    sides, armed = unpack(planes.side, len(market)), unpack(planes.armed, len(market))[0]
+    trades = 0
+    for i in range(len(combos)):
+        execution = {
+            name: value for name, value in combos.row(i).items() if name not in FAMILIES[mode.family].parameters
+        }
+        rules = Rules.of(settings.costs, execution)
+        window = Window(0, len(market)) if i % 2 else Window(9_999, 31_111)
+        signal = Signal(sides[i], armed, int(planes.first_side[i]))
+        expected = reference.simulate(market, signal, rules, window)
+        assert_same(cpu.simulate(market, planes, i, rules, window), expected)
+        one = Planes(planes.side[i : i + 1], planes.armed, planes.first_side[i : i + 1])
+        row = cpu.screen(market, rows_of(one), Executions.one(rules), Rules.of(settings.costs, {}), [window])
+        np.testing.assert_allclose(row[0, 0], screened(expected, market, window, rules.capital), rtol=1e-9, atol=1e-9)
+        trades += len(expected.trades)
+    assert trades > 300

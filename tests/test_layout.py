@@ -1,0 +1,199 @@
+"""The checkout is the application: its folders are the packages, and nothing else stands beside them."""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from scripts.infra import requirements
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PACKAGES = ("scripts", "WORKFLOW", "hooks", "agents", "config", "state")
+TOP_LEVEL = {*PACKAGES, "docs", "tests", "pyproject.toml", "README.md", ".ci", ".gitignore"}
+# Both conditions: `python -m` sets __package__, and a spawned process runs the main file again as __mp_main__.
+PREAMBLE = """\
+if __name__ == "__main__" and not __package__:
+    import _checkout  # puts the checkout first on sys.path, in its virtual environment"""
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = CHECKOUT / "config" / "locks"
+
+
+def sources() -> list[Path]:
+    found = [CHECKOUT / "scripts" / name for name in ("backtest-optimize", "check")]
+    for package in (*PACKAGES, "tests"):
+        found += [p for p in sorted((CHECKOUT / package).rglob("*.py")) if ".venv" not in p.parts]
+    return found
+
+
+def run_by_path() -> list[Path]:
+    """Python commands: without an extension in scripts/, or with a main part in a folder people run files from."""
+    commands = [p for p in (CHECKOUT / "scripts").iterdir() if p.is_file() and not p.suffix and is_python(p)]
+    folders = (
+        *(CHECKOUT / "scripts").rglob("*.py"),
+        *(CHECKOUT / "WORKFLOW").glob("*.py"),
+        *(CHECKOUT / "hooks").glob("*.py"),
+    )
+    return sorted(commands + [p for p in folders if 'if __name__ == "__main__":' in p.read_text(encoding="utf-8")])
+
+
+def is_python(path: Path) -> bool:
+    return path.read_bytes().split(b"\n", 1)[0] == b"#!/usr/bin/env python3"
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_the_checkouts_own_and_no_installed_namesake(package: str) -> None:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).is_relative_to(CHECKOUT)
+
+
+def test_nothing_unexpected_stands_at_the_top_level() -> None:
+    listed = subprocess.run(
+        ["git", "-C", str(CHECKOUT), "ls-files", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout, so nobody knows which files belong to it")
+    assert {path.split("/")[0] for path in listed.stdout.splitlines()} <= TOP_LEVEL
+
+
+def test_the_work_planes_modules_are_never_imported_bare() -> None:
+    bare = {p.stem for p in (CHECKOUT / "WORKFLOW").iterdir() if p.is_dir() or p.suffix == ".py"} - {
+        "_checkout",
+        "__init__",
+    }
+    wrong = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            wrong += [f"{shown(path)}:{node.lineno}: {n}" for n in names if n.split(".")[0] in bare]
+    assert wrong == []
+
+
+def test_every_folder_with_commands_has_the_same_checkout_module() -> None:
+    texts = {p: p.read_text(encoding="utf-8") for p in CHECKOUT.glob("[!.]*/**/_checkout.py") if ".venv" not in p.parts}
+    assert {path.parent for path in run_by_path()} <= {path.parent for path in texts}
+    assert len(set(texts.values())) == 1
+
+
+@pytest.mark.parametrize("path", run_by_path(), ids=shown)
+def test_a_command_begins_with_the_preamble(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    body = ast.parse(text).body[1:]  # after the docstring
+    first = next(n for n in body if not (isinstance(n, ast.ImportFrom) and n.module == "__future__"))
+    lines = text.splitlines()[first.lineno - 1 : first.end_lineno]
+    assert "\n".join(lines) == PREAMBLE
+
+
+def test_what_an_old_python_reads_first_is_in_its_grammar() -> None:
+    files = [*run_by_path(), *CHECKOUT.glob("scripts/infra/environment.py"), *CHECKOUT.glob("*/_checkout.py")]
+    files += [
+        CHECKOUT / "config" / "errors.py",
+        *(CHECKOUT / package / "__init__.py" for package in ("config", "scripts")),
+    ]
+    for path in files:
+        ast.parse(path.read_bytes(), filename=shown(path), feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("path", run_by_path(), ids=shown)
+def test_a_command_answers_help_from_a_foreign_folder_and_a_foreign_python(path: Path, tmp_path: Path) -> None:
+    outside = getattr(sys, "_base_executable", sys.executable)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"VENV_PATH": sys.prefix}
+    done = subprocess.run(
+        [outside, path, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage" in done.stdout
+    assert "example" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- docs/architecture.md says what the linter enforces --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("contract", PROJECT["tool"]["importlinter"]["contracts"], ids=lambda c: str(c["name"]))
+def test_the_architecture_page_shows_each_contract(contract: dict[str, object]) -> None:
+    page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## {re.escape(str(contract['name']))}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    assert section is not None, "no section of that name"
+    block = re.search(r"```text\n(.*?)```", section[1], re.S)
+    assert block is not None
+    lines = block[1].splitlines()
+    if contract["type"] == "layers":
+        assert lines == contract["layers"]
+    else:
+        assert lines == [
+            " ".join(contract["source_modules"]),  # type: ignore[arg-type]
+            f"never import {' '.join(contract['forbidden_modules'])}",  # type: ignore[arg-type]
+        ]
+
+
+# --- locks ----------------------------------------------------------------------------------------------------------
+
+
+def pins(name: str) -> dict[str, str]:
+    """Every requirement line of a lock, markers and all → its version."""
+    lines = (LOCKS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return {
+        line.removesuffix(" \\"): line.split("==")[1].split()[0] for line in lines if not line.startswith((" ", "#"))
+    }
+
+
+@pytest.mark.parametrize("name", ["core", "cuda", "dev"])
+def test_a_lock_pins_and_hashes_everything_and_names_no_place(name: str) -> None:
+    text = (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert not re.search(r"^\s*--(?!hash=sha256:[0-9a-f]{64}( \\)?$)", text, re.M)
+    for requirement in re.split(r"\n(?=\S)", text.strip()):
+        assert re.match(r"[a-z0-9.-]+==\S+( ; .+)? \\\n    --hash=sha256:", requirement), requirement[:80]
+
+
+@pytest.mark.parametrize("name", ["cuda", "dev"])
+def test_the_other_locks_hold_the_whole_core(name: str) -> None:
+    assert pins("core").items() <= pins(name).items()
+
+
+@pytest.mark.parametrize("name", ["core", "cuda", "dev"])
+def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
+    asked = PROJECT["project"]["dependencies"] if name == "core" else PROJECT["project"]["optional-dependencies"][name]
+    locked = {requirements.normalised(re.split("==", line)[0]): version for line, version in pins(name).items()}
+    for requirement in asked:
+        match = re.match(r"([A-Za-z0-9._-]+)(?:\[\w+\])?(==|>=)([\w.*]+)", requirement)
+        assert match is not None, requirement
+        version = locked[requirements.normalised(match[1])]
+        if match[2] == "==" and "python_full_version" not in requirement:
+            assert version.startswith(match[3].removesuffix("*"))
+
+
+def test_every_dependency_has_its_reason_on_the_page() -> None:
+    page = (CHECKOUT / "docs" / "reference" / "dependencies.md").read_text(encoding="utf-8")
+    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    missing = {n for group in groups for r in group if f"| `{(n := re.split(r'[^A-Za-z0-9_-]', r)[0])}` |" not in page}
+    assert missing == set()
+
+
+def test_the_repository_names_no_registry() -> None:
+    hosts = re.compile(rb"(?:py" rb"pi\.org|python" rb"hosted\.org|index-" rb"url)")
+    texts = [
+        *sources(),
+        *CHECKOUT.glob("docs/**/*.md"),
+        *LOCKS.iterdir(),
+        CHECKOUT / "pyproject.toml",
+        *CHECKOUT.glob(".ci/*"),
+    ]
+    assert [shown(path) for path in texts if hosts.search(path.read_bytes())] == []

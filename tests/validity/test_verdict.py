@@ -1,0 +1,80 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from config.settings import load
+from WORKFLOW.validity import verdict
+from WORKFLOW.validity.verdict import Evidence
+
+SETTINGS = load({})
+
+
+def values(**changed: Any) -> dict[str, Any]:
+    return {
+        "sharpe_ratio": 1.4,
+        "total_trades": 120,
+        "max_drawdown_pct": 0.2,
+        "ruined": False,
+        "days": 256,
+    } | changed
+
+
+GOOD = Evidence(
+    in_sample=values(sharpe_ratio=5.0, days=600),
+    out_of_sample=values(),
+    walk_forward_sharpe=0.9,
+    engines_agree=True,
+    synthetic=False,
+    tries=20_000,
+)
+
+
+def said(evidence: Evidence) -> str:
+    return verdict.line(evidence, verdict.checks(evidence, SETTINGS))
+
+
+def test_a_candidate_is_called_one() -> None:
+    assert said(GOOD) == (
+        "candidate: out-of-sample Sharpe 1.4 over 256 days, in-sample 5.0; chance alone gives 3.1 for 20,000 tries"
+    )
+
+
+def test_the_plain_line() -> None:
+    evidence = dataclasses.replace(GOOD, out_of_sample=values(sharpe_ratio=0.2))
+    assert said(evidence) == "not tradeable: out-of-sample Sharpe 0.2; chance alone gives 3.1 for 20,000 tries"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"synthetic": True}, "synthetic data"),
+        ({"engines_agree": False}, "the fast engine disagrees with the reference"),
+        ({"out_of_sample": values(sharpe_ratio=None)}, "out-of-sample Sharpe undefined"),
+        ({"out_of_sample": values(total_trades=29)}, "29 trades out-of-sample (at least 30)"),
+        ({"in_sample": values(sharpe_ratio=5.0, days=600, total_trades=3)}, "3 trades in-sample (at least 30)"),
+        ({"in_sample": values(sharpe_ratio=2.0, days=600)}, "in-sample Sharpe 2.0 is what chance gives"),
+        ({"in_sample": values(sharpe_ratio=None, days=600)}, "in-sample Sharpe undefined is what chance gives"),
+        ({"walk_forward_sharpe": -0.3}, "walk-forward Sharpe -0.3"),
+        ({"walk_forward_sharpe": None}, "walk-forward Sharpe undefined"),
+        ({"out_of_sample": values(max_drawdown_pct=0.41)}, "out-of-sample drawdown 41%"),
+        ({"out_of_sample": values(max_drawdown_pct=None)}, "out-of-sample drawdown undefined"),
+        ({"out_of_sample": values(ruined=True)}, "ruined"),
+    ],
+)
+def test_each_check_alone_is_enough_to_refuse(change: dict[str, Any], words: str) -> None:
+    evidence = dataclasses.replace(GOOD, **change)
+    results = verdict.checks(evidence, SETTINGS)
+    assert [check.words for check in results if not check.passed] == [words]
+    assert said(evidence).startswith(f"not tradeable: {words}; chance alone gives")
+
+
+def test_many_reasons_are_counted() -> None:
+    evidence = dataclasses.replace(GOOD, synthetic=True, engines_agree=False, walk_forward_sharpe=None)
+    assert "synthetic data, the fast engine disagrees with the reference and 1 more;" in said(evidence)
+
+
+def test_settings_cannot_lower_the_floor_of_trades() -> None:
+    lax = dataclasses.replace(SETTINGS, prescreen=dataclasses.replace(SETTINGS.prescreen, min_trades=5))
+    evidence = dataclasses.replace(GOOD, out_of_sample=values(total_trades=29))
+    assert [check.name for check in verdict.checks(evidence, lax) if not check.passed] == ["out_of_sample_trades"]

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from config.settings import WalkForwardSettings, load
+from WORKFLOW.data.bars import Bars
+from WORKFLOW.data.check import preflight
+from WORKFLOW.data.generate import write_demo
+from WORKFLOW.data.load import read
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.search import space
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.validity import walk_forward
+from WORKFLOW.validity.walk_forward import Step, steps
+
+WALK = WalkForwardSettings(windows=4, train_to_test=2, combos=60)
+
+
+def bars_of(folder: Path) -> Bars:
+    path = write_demo(folder, days=120, seed=4)
+    bars, _ = preflight(read(path, "SYNTHETIC"), load({}).data)
+    return bars
+
+
+@pytest.fixture(scope="module")
+def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
+    settings = load({})
+    return Evaluator(
+        Market.of(bars_of(tmp_path_factory.mktemp("demo"))),
+        space.family_of(settings.modes["aggressive"]),
+        settings.costs,
+    )
+
+
+def test_windows_by_hand() -> None:
+    whole = Window(0, 602)  # 600 = 2 train + 4 test of 100 each, and 2 bars left over at the start
+    rolling = steps(whole, WALK, "rolling")
+    assert rolling[0] == Step(Window(2, 202), Window(202, 302))
+    assert rolling[3] == Step(Window(302, 502), Window(502, 602))
+    anchored = steps(whole, WALK, "anchored")
+    assert [step.train for step in anchored] == [Window(0, 202), Window(0, 302), Window(0, 402), Window(0, 502)]
+    assert [step.test for step in anchored] == [step.test for step in rolling]
+
+
+def test_the_choice_in_a_window_is_the_best_of_its_training_bars(evaluator: Evaluator) -> None:
+    settings = load({})
+    combos = space.draw(settings.modes["aggressive"], WALK.combos, np.random.SeedSequence(1))
+    result = walk_forward.process(evaluator, combos, WALK, settings.prescreen, 1, lambda: None)
+    for scheme in walk_forward.SCHEMES:
+        for step, window in zip(steps(evaluator.whole, WALK, scheme), result[scheme]["windows"], strict=True):
+            best, best_sharpe = None, -np.inf
+            for i in range(len(combos)):  # by hand, one combo at a time, on the training window alone
+                values = evaluator.metrics(combos.row(i), step.train)
+                sharpe = values["sharpe_ratio"]
+                if values["total_trades"] >= 30 and sharpe is not None and sharpe > best_sharpe:
+                    best, best_sharpe = combos.row(i), sharpe
+            assert window["parameters"] == best
+            if best is not None:
+                assert window["in_sample"]["sharpe_ratio"] == best_sharpe
+                assert window["out_of_sample"]["total_return"] == evaluator.metrics(best, step.test)["total_return"]
+
+
+def test_what_comes_after_a_training_window_cannot_change_its_choice(evaluator: Evaluator, tmp_path: Path) -> None:
+    settings = load({})
+    combos = space.draw(settings.modes["aggressive"], 40, np.random.SeedSequence(2))
+    whole = walk_forward.process(evaluator, combos, WALK, settings.prescreen, 1, lambda: None)
+    rows = bars_of(tmp_path).rows.copy()
+    cut = steps(evaluator.whole, WALK, "rolling")[1].test.start
+    for column in ("open", "high", "low", "close"):
+        rows[column][cut:] = np.round(rows[column][cut:] * 1.5, 2)
+    changed = Evaluator(Market.of(Bars("X", rows, 0.01, True, "changed")), evaluator.family, evaluator.costs)
+    other = walk_forward.process(changed, combos, WALK, settings.prescreen, 1, lambda: None)
+    for scheme in walk_forward.SCHEMES:
+        for i in (0, 1):  # chosen before the cut
+            assert other[scheme]["windows"][i]["parameters"] == whole[scheme]["windows"][i]["parameters"]
+        assert other[scheme]["windows"][0] == whole[scheme]["windows"][0]
+
+
+def test_windows_without_a_choice_count_as_days_without_a_return(evaluator: Evaluator) -> None:
+    settings = load({})
+    combos = space.draw(settings.modes["aggressive"], 5, np.random.SeedSequence(2))
+    strict = type(settings.prescreen)(combos=5, keep=5, min_trades=100_000, batch_combos=16)
+    result = walk_forward.process(evaluator, combos, WALK, strict, 1, lambda: None)
+    rolling = result["rolling"]
+    assert rolling["total_return"] == 0.0
+    assert rolling["sharpe_ratio"] is None
+    assert rolling["efficiency"] is None
+    assert all(window["parameters"] is None for window in rolling["windows"])
