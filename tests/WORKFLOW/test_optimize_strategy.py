@@ -75,13 +75,7 @@ def test_trades_and_equity_and_metrics_tell_the_same_story(undisturbed: Path) ->
     trades = list(csv.DictReader(files["best_sharpe/trades.csv"].decode().splitlines()))
     equity = list(csv.DictReader(files["best_sharpe/equity.csv"].decode().splitlines()))
     metrics = json.loads(files["best_sharpe/metrics.json"])["full"]
-    assert (
-        list(trades[0])
-        == (
-            "side entry_time exit_time entry_price exit_price pnl gross_pnl_pct net_pnl_pct mae_pct mfe_pct bars "
-            "reason_open reason_close"
-        ).split()
-    )
+    assert tuple(trades[0]) == TRADE_COLUMNS
     assert len(trades) == metrics["total_trades"]
     assert sum(float(t["pnl"]) > 0 for t in trades) / len(trades) == pytest.approx(metrics["win_rate"])
     marks = np.array([float(row["equity"]) for row in equity])
