@@ -76,7 +76,7 @@ def _run(order: Order) -> int:
     if order.as_json:
         print(json.dumps(outcome, indent=2, allow_nan=False))
     else:
-        show(outcome, Console(width=None if sys.stdout.isatty() else 140))
+        show(outcome, Console())
     return 0
 
 

@@ -170,22 +170,26 @@ def _demo(roots: Roots, screen: Screen) -> Path:
 def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
     """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
     clock = SystemClock()
-    lock = roots.lock(f"results-{order.symbol}-{order.mode}")
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    path = roots.lock(f"results-{order.symbol}-{order.mode}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
-        with FileLock(lock, timeout=0):
-            key = runs.key_of(_identity(order, bars))
-            run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
-            screen.log_to(roots.log(run.run_id))
-            going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
-            screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
-            tree = ResultTree(roots.artifacts(order.symbol, order.mode))
-            yield Job(order, bars, report, run, folder, tree, screen, clock)
+        held = lock.acquire(timeout=0)
     except Timeout as busy:
         raise Refused(
             f"another run is writing {order.symbol} {order.mode} under {roots.results} right now",
             "wait for it, take another --mode, or name another RESULTS_ROOT",
         ) from busy
+    with held:
+        key = runs.key_of(_identity(order, bars))
+        run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
+        screen.log_to(roots.log(run.run_id))
+        going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
+        screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
+        tree = ResultTree(roots.artifacts(order.symbol, order.mode))
+        job = Job(order, bars, report, run, folder, tree, screen, clock)
+        screen.say(f"  engine {job.in_sample.engine_name} · {job.cores} threads · {job.processes} search processes")
+        yield job
 
 
 def _identity(order: Order, bars: Bars) -> dict[str, Any]:
@@ -225,7 +229,7 @@ def prescreen(job: Job) -> Phase0:
             rate = (now.tried - began_at) * job.split / max(time.monotonic() - started, 1e-9)
             job.bar_combos_per_s = rate
             line = f"Batch {batch}/{of} · {rate / 1e9:.2f} G bar-combos/s · {now.eligible:,} eligible"
-            phase.at(now.tried, note=line, line=line)
+            phase.at(now.tried, note=f"Batch {batch}/{of} · {rate / 1e9:.2f} G bc/s", line=line)
             snapshot.write_json(job.folder.prescreen, now.as_json())
 
         progress = screening.run(job.in_sample, combos, settings, job.cores, progress, on_batch)

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,7 +61,8 @@ def finish(folder: RunFolder, run: Run) -> None:
 def read(folder: RunFolder) -> Run | None:
     """The record in `folder`; None when it is missing, torn or of another schema."""
     record = snapshot.read_json(folder.record)
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    known = {f.name for f in fields(Run)}
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or set(record) != known:
         return None
     return Run(**record)
 

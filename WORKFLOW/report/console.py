@@ -62,8 +62,8 @@ class Screen:
         """Start drawing."""
         if self.console.is_terminal:
             self.bars = Progress(
-                TextColumn("  {task.description:<12}"),
-                BarColumn(bar_width=28),
+                TextColumn("  {task.description:<10}"),
+                BarColumn(bar_width=16),  # all of it fits into 80 columns
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("[dim]{task.fields[note]}"),
@@ -89,7 +89,7 @@ class Screen:
     def say(self, text: str, style: str = "") -> None:
         """A line for the screen and the log."""
         self.log(text)
-        self.console.print(text, style=style or None, markup=False, soft_wrap=True)
+        self.console.print(text, style=style or None, markup=False, soft_wrap=not self.console.is_terminal)
 
     def plain(self, text: str) -> None:
         """A line where there is no terminal, and for the log: on a terminal a bar says the same."""

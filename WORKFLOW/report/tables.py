@@ -5,13 +5,14 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _COLUMNS = (
     ("Sharpe", "sharpe_ratio", "{:.2f}"),
     ("return", "total_return", "{:+.0%}"),
-    ("max drawdown", "max_drawdown_pct", "{:.0%}"),
-    ("win rate", "win_rate", "{:.0%}"),
-    ("trades", "total_trades", "{:,}"),
+    ("drawdown", "max_drawdown_pct", "{:.0%}"),
+    ("wins", "win_rate", "{:.0%}"),
+    ("trades", "total_trades", "{}"),
 )
 _TITLES = {
     "best_sharpe": "best Sharpe",
@@ -29,6 +30,7 @@ def results(outcome: dict[str, Any]) -> Table:
         box=box.SIMPLE_HEAD,
         title_style="bold",
         title_justify="left",
+        padding=(0, 1, 0, 0),  # 80 columns are enough for all of it
         pad_edge=False,
     )
     table.add_column("candidate", no_wrap=True)
@@ -43,7 +45,7 @@ def results(outcome: dict[str, Any]) -> Table:
     chance = outcome["chance"]["expected_max_sharpe"]
     if chance is not None:
         table.add_section()
-        table.add_row(f"chance alone, best of {outcome['chance']['tries']:,}", f"{chance:.2f} → 0.00", style="yellow")
+        table.add_row("chance alone", f"{chance:.2f} → 0.00", style="yellow")
     return table
 
 
@@ -57,8 +59,8 @@ def show(outcome: dict[str, Any], console: Console) -> None:
         verdicts.setdefault(record["verdict"], []).append(_TITLES[best])
     for verdict, bests in verdicts.items() or {outcome["verdict"]: []}.items():
         style = "bold green" if verdict.startswith("candidate") else "bold red"
-        console.print(f"{', '.join(bests)}: " if bests else "", end="", soft_wrap=True)
-        console.print(verdict, style=style, soft_wrap=True, highlight=False)
+        said = Text(f"{', '.join(bests)}: " if bests else "").append(verdict, style=style)
+        console.print(said, soft_wrap=not console.is_terminal)
     console.print(f"\nresults  {outcome['artifacts']}", soft_wrap=True, highlight=False)
     console.print(f"next     {outcome['next']}", soft_wrap=True, highlight=False, markup=False)
 

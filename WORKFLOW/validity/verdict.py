@@ -67,7 +67,7 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
             chance is not None and _at_least(inside["sharpe_ratio"], chance),
             inside["sharpe_ratio"],
             f">= {_number(chance)}, what chance alone gives",
-            f"in-sample Sharpe {_number(inside['sharpe_ratio'])} is what chance gives",
+            f"in-sample Sharpe {_number(inside['sharpe_ratio'])} does not beat chance",
         ),
         Check(
             "walk_forward_sharpe",

@@ -1,0 +1,72 @@
+import io
+from typing import Any
+
+from rich.console import Console
+
+from WORKFLOW.report.tables import show
+
+
+def values(sharpe: float | None, total: float | None) -> dict[str, Any]:
+    return {
+        "sharpe_ratio": sharpe,
+        "total_return": total,
+        "max_drawdown_pct": 0.38,
+        "win_rate": 0.36,
+        "total_trades": 1239,
+    }
+
+
+def outcome(**changes: Any) -> dict[str, Any]:
+    best = {
+        "in_sample": values(4.47, 12.93),
+        "out_of_sample": values(-0.31, -0.0513),
+        "verdict": "not tradeable: out-of-sample Sharpe -0.3; chance alone gives 3.6 for 50,255 tries",
+    }
+    return {
+        "symbol": "SOL",
+        "mode": "aggressive",
+        "synthetic": False,
+        "chance": {"tries": 50_255, "expected_max_sharpe": 3.58},
+        "bests": {"best_sharpe": best, "lowest_drawdown": best},
+        "verdict": best["verdict"],
+        "artifacts": "results/SOL/aggressive",
+        "next": "read on",
+    } | changes
+
+
+def printed(record: dict[str, Any], width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    show(record, console)
+    return console.export_text()
+
+
+def test_everything_fits_into_80_columns() -> None:
+    text = printed(outcome())
+    assert "best Sharpe      4.47 → -0.31  +1293% → -5%  38% → 38%  36% → 36%  1239 → 1239" in text
+    assert "…" not in text
+
+
+def test_chance_stands_beside_the_candidates() -> None:
+    assert "chance alone      3.58 → 0.00" in printed(outcome())
+
+
+def test_equal_verdicts_are_said_once() -> None:
+    text = printed(outcome(), width=200)
+    assert text.count("not tradeable") == 1
+    assert "best Sharpe, lowest drawdown: not tradeable: out-of-sample Sharpe -0.3" in text
+
+
+def test_synthetic_data_is_named_in_the_title() -> None:
+    assert "SYNTHETIC DATA" in printed(outcome(synthetic=True))
+
+
+def test_undefined_is_a_dash() -> None:
+    record = outcome()
+    record["bests"]["best_sharpe"]["out_of_sample"] = values(None, None)
+    assert "4.47 → –" in printed(record)
+
+
+def test_no_candidate_is_a_line_and_not_an_empty_table() -> None:
+    text = printed(outcome(bests={}, verdict="not tradeable: none of 300 tries closed 30 trades in-sample"))
+    assert "not tradeable: none of 300 tries" in text
+    assert "candidate" not in text
