@@ -25,15 +25,16 @@ _DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, err
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
     """Run or resume the whole pipeline; returns what `--json` prints."""
     from WORKFLOW import phases  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+    from WORKFLOW.job import begin
 
     roots = Roots.from_environment()
     bars, report = phases.preflight(order, roots, screen)
-    with phases.begin(order, roots, bars, report, screen) as job:
-        phase0 = phases.prescreen(job)
-        trials = phases.search(job, phase0)
+    with begin(order, roots, bars, report, screen) as job:
+        found = phases.prescreen(job)
+        trials = phases.search(job, found)
         finalists = phases.finalists(trials)
-        judged = phases.validate(job, phase0, trials, finalists)
-        return phases.publish(job, phase0, trials, judged)
+        judged = phases.validate(job, found, trials, finalists)
+        return phases.publish(job, found, trials, judged)
 
 
 def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:

@@ -23,6 +23,16 @@ class Ranked:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a prescreen found: combos tried, those with enough trades, the most trades of any, the best first."""
+
+    tried: int
+    eligible: int
+    most_trades: int
+    best: list[Ranked]
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a prescreen is, and all it needs to go on: a plain record that survives a restart."""
 
@@ -69,14 +79,14 @@ def run(
     return progress
 
 
-def ranked(progress: Progress, combos: Combos) -> list[Ranked]:
-    """What was kept, best first."""
-    out = []
+def found(progress: Progress, combos: Combos) -> Found:
+    """The result of a prescreen that is through."""
+    best = []
     for combo, row in zip(progress.combos, progress.table, strict=True):
         metrics: dict[str, float | int | None] = dict(zip(SCREEN, row, strict=True))
         metrics["total_trades"] = int(row[TOTAL_TRADES] or 0)
-        out.append(Ranked(combo, combos.row(combo), metrics))
-    return out
+        best.append(Ranked(combo, combos.row(combo), metrics))
+    return Found(progress.tried, progress.eligible, progress.most_trades, best)
 
 
 def batches_of(combos: int, settings: PrescreenSettings) -> int:

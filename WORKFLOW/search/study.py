@@ -89,6 +89,7 @@ class SharedStudy:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._plan = plan
         self._claims = claims
+        self._seen: dict[int, Result] = {}  # results never change: what was read once need not be read again
         self._space = {name: _distribution(dimension) for name, dimension in plan.mode.space.items()}
         self._family = family_of(plan.mode)
         claims.mkdir(parents=True, exist_ok=True)
@@ -112,9 +113,11 @@ class SharedStudy:
 
     def standing(self) -> Standing:
         """How far it is, sealed or not."""
-        results = [_result(trial) for trial in self._members() if "result" in trial.user_attrs]
-        feasible = [result.value for result in results if result.violation <= 0]
-        return Standing(len(results), max(feasible, default=None))
+        for trial in self._members():
+            if trial.number not in self._seen and "result" in trial.user_attrs:
+                self._seen[trial.number] = _result(trial)
+        feasible = (result.value for result in self._seen.values() if result.violation <= 0)
+        return Standing(len(self._seen), max(feasible, default=None))
 
     def finished(self) -> list[Trial]:
         """All trials of sealed batches, in order."""

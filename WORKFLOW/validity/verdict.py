@@ -117,7 +117,7 @@ def _at_least(value: float | None, floor: float) -> bool:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.1f}"
+    return "undefined" if value is None else f"{round(value, 1) + 0.0:.1f}"  # + 0.0: no minus before a zero
 
 
 def _percent(value: float | None) -> str:

@@ -131,7 +131,7 @@ def test_another_seed_gives_other_combos(tmp_path: Path, data: Path, undisturbed
         ("WORKFLOW.search.job:SearchJob.evaluate", 5),
         ("WORKFLOW.search.job:SearchJob.evaluate", 20),
         ("WORKFLOW.phases:finalists", 1),
-        ("WORKFLOW.phases:_judge", 2),
+        ("WORKFLOW.phases:judge", 2),
         ("WORKFLOW.report.artifacts:ResultTree.publish", 1),
         ("WORKFLOW.report.artifacts:ResultTree._drop_strangers", 1),
         ("state.snapshot:sync_folder", 9),

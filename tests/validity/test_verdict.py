@@ -69,6 +69,11 @@ def test_each_check_alone_is_enough_to_refuse(change: dict[str, Any], words: str
     assert said(evidence).startswith(f"not tradeable: {words}; chance alone gives")
 
 
+def test_no_minus_before_a_zero() -> None:
+    evidence = dataclasses.replace(GOOD, out_of_sample=values(sharpe_ratio=-0.03))
+    assert "out-of-sample Sharpe 0.0;" in said(evidence)
+
+
 def test_many_reasons_are_counted() -> None:
     evidence = dataclasses.replace(GOOD, synthetic=True, engines_agree=False, walk_forward_sharpe=None)
     assert "synthetic data, the fast engine disagrees with the reference and 1 more;" in said(evidence)

@@ -1,0 +1,154 @@
+"""One run under way: what was asked for, what it works on, where it writes."""
+
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from config.errors import Refused
+from config.settings import Mode, Settings
+from state import runs
+from state.clock import Clock, SystemClock
+from state.layout import Roots, RunFolder
+from state.runs import Run
+from WORKFLOW import SOURCE_HASH
+from WORKFLOW.command_line import Order
+from WORKFLOW.data.bars import DAY_MS, Bars
+from WORKFLOW.data.report import Report
+from WORKFLOW.engines.cores import usable_cores
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.report.artifacts import ResultTree
+from WORKFLOW.report.console import Screen
+from WORKFLOW.search import space
+from WORKFLOW.search.evaluate import Evaluator
+
+
+@dataclass
+class Job:
+    """The order and its bars, the record of the run and its folders, and what the phases share."""
+
+    order: Order
+    bars: Bars
+    report: Report
+    run: Run
+    folder: RunFolder
+    tree: ResultTree
+    screen: Screen
+    clock: Clock
+    durations_s: dict[str, float] = field(default_factory=dict)
+    bar_combos_per_s: float | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The operator's values, flags applied."""
+        return self.order.settings
+
+    @property
+    def mode(self) -> Mode:
+        """The mode's space."""
+        return self.settings.mode(self.order.mode)
+
+    @cached_property
+    def split(self) -> int:
+        """First bar of the holdout: the first bar of a UTC day, so that no day is seen by both sides."""
+        days = self.bars.rows["time_ms"] // DAY_MS
+        wanted = int(len(self.bars) * (1 - self.settings.split.holdout_fraction))
+        return int(np.searchsorted(days, days[wanted]))
+
+    @cached_property
+    def in_sample(self) -> Evaluator:
+        """Everything that chooses works on this: the holdout's bars are not in it."""
+        return self._evaluator(self.bars.before(self.split))
+
+    @cached_property
+    def everything(self) -> Evaluator:
+        """Only validation looks at this, after the choice."""
+        return self._evaluator(self.bars)
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        """In-sample and out-of-sample, as windows of `everything`."""
+        return {"in_sample": Window(0, self.split), "out_of_sample": Window(self.split, len(self.bars))}
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What every artifact begins with."""
+        return {"symbol": self.order.symbol, "mode": self.order.mode, "synthetic": self.bars.synthetic}
+
+    @cached_property
+    def cores(self) -> int:
+        """Threads of a prescreen."""
+        return usable_cores()
+
+    @property
+    def processes(self) -> int:
+        """Search processes; more than a batch has trials would only wait."""
+        wanted = self.settings.search.processes or self.cores
+        return min(wanted, self.settings.search.batch_trials)
+
+    def seed(self, purpose: str, *more: int) -> np.random.SeedSequence:
+        """A seed of its own for every purpose, derived from the run's."""
+        return np.random.SeedSequence([self.settings.run.seed, zlib.crc32(purpose.encode()), *more])
+
+    def _evaluator(self, bars: Bars) -> Evaluator:
+        return Evaluator(Market.of(bars), space.family_of(self.mode), self.settings.costs, self.order.engine)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Remember how long a phase took, over all the times it was resumed in this process."""
+        started = time.monotonic()
+        yield
+        self.durations_s[phase] = round(time.monotonic() - started, 3)
+
+
+@contextmanager
+def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
+    """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
+    clock = SystemClock()
+    path = roots.lock(f"results-{order.symbol}-{order.mode}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout as busy:
+        raise Refused(
+            f"another run is writing {order.symbol} {order.mode} under {roots.results} right now",
+            "wait for it, take another --mode, or name another RESULTS_ROOT",
+        ) from busy
+    with held:
+        key = runs.key_of(_identity(order, bars))
+        run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
+        screen.log_to(roots.log(run.run_id))
+        going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
+        screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
+        tree = ResultTree(roots.artifacts(order.symbol, order.mode))
+        job = Job(order, bars, report, run, folder, tree, screen, clock)
+        screen.say(f"  engine {job.in_sample.engine_name} · {job.cores} threads · {job.processes} search processes")
+        yield job
+
+
+def _identity(order: Order, bars: Bars) -> dict[str, Any]:
+    """Everything that decides the results; the number of processes does not."""
+    return {
+        "data": bars.sha256,
+        "synthetic": bars.synthetic,
+        "symbol": order.symbol,
+        "engine": order.engine,
+        "code": SOURCE_HASH,
+        "config": config_of(order),
+    }
+
+
+def config_of(order: Order) -> dict[str, Any]:
+    """The settings as they decide the results: of the modes only the one in use, without the number of processes."""
+    config = asdict(order.settings)
+    config["search"].pop("processes")
+    config["run"]["modes"] = [order.mode]
+    config["modes"] = {order.mode: config["modes"][order.mode]}
+    return config

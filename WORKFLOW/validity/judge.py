@@ -1,0 +1,124 @@
+"""One finalist on trial: the holdout, Monte Carlo, the other engine, and the verdict that follows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from config.settings import Settings
+from WORKFLOW.engines import metrics
+from WORKFLOW.engines.ledger import Ledger
+from WORKFLOW.engines.market import Window
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import Parameters
+from WORKFLOW.search.study import Trial
+from WORKFLOW.validity import monte_carlo, verdict, walk_forward
+from WORKFLOW.validity.chance import expected_max_sharpe
+
+# A seed of its own for every purpose.
+Seed = Callable[..., np.random.SeedSequence]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What every finalist of a run is judged by. `windows`: in_sample and out_of_sample, as windows of `everything`."""
+
+    everything: Evaluator
+    in_sample: Evaluator
+    windows: Mapping[str, Window]
+    settings: Settings
+    walk_forward: dict[str, Any]
+    tries: int
+    synthetic: bool
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Everything known about one finalist. `whole`: one continuous run over all bars."""
+
+    trial: Trial
+    in_sample: dict[str, Any]
+    out_of_sample: dict[str, Any]
+    full: dict[str, Any]
+    whole: Ledger
+    validation: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """The one plain line."""
+        return str(self.validation["verdict"])
+
+
+def judge(case: Case, trial: Trial) -> Judged:
+    """Look at the holdout, once, and at everything else that could speak against `trial`."""
+    everything, parameters, capital = case.everything, trial.parameters, case.settings.costs.capital
+    ledgers = {name: everything.ledger(parameters, window) for name, window in case.windows.items()}
+    values = {name: metrics.full(ledgers[name], everything.market, case.windows[name], capital) for name in ledgers}
+    agree = all(_same(ledgers[name], everything.reference_ledger(parameters, case.windows[name])) for name in ledgers)
+    evidence = verdict.Evidence(
+        in_sample=values["in_sample"],
+        out_of_sample=values["out_of_sample"],
+        walk_forward_sharpe=case.walk_forward["rolling"]["sharpe_ratio"],
+        engines_agree=agree,
+        synthetic=case.synthetic,
+        tries=case.tries,
+    )
+    results = verdict.checks(evidence, case.settings)
+    spans = {name: walk_forward.span(everything.market, window) for name, window in case.windows.items()}
+    whole = everything.ledger(parameters, everything.whole)
+    return Judged(
+        trial=trial,
+        in_sample=values["in_sample"],
+        out_of_sample=values["out_of_sample"],
+        full=metrics.full(whole, everything.market, everything.whole, capital),
+        whole=whole,
+        validation={
+            "verdict": verdict.line(evidence, results),
+            "tradeable": all(check.passed for check in results),
+            "checks": [asdict(check) for check in results],
+            **{name: {**spans[name], "metrics": values[name]} for name in ledgers},
+            "chance": chance(case.tries, values["in_sample"]["days"]),
+            "engines": {"agree": agree, "trades_compared": sum(len(ledger.trades) for ledger in ledgers.values())},
+            "ambiguity": {name: _ambiguity(case, parameters, name, values[name]) for name in ledgers},
+            "walk_forward": {
+                "process": case.walk_forward,
+                "this_strategy": walk_forward.fixed(case.in_sample, parameters, case.settings.walk_forward),
+            },
+            "monte_carlo": {name: _monte_carlo(case, trial, name, ledgers[name]) for name in ledgers},
+        },
+    )
+
+
+def chance(tries: int, days: int) -> dict[str, Any]:
+    """What luck alone gives to so many tries over so many in-sample days."""
+    return {"tries": tries, "days": days, "expected_max_sharpe": expected_max_sharpe(tries, days)}
+
+
+def _monte_carlo(case: Case, trial: Trial, name: str, ledger: Ledger) -> dict[str, Any]:
+    settings = case.settings.monte_carlo
+    marks = metrics.daily_marks(ledger.equity, case.everything.market, case.windows[name])
+    returns = metrics.daily_returns(marks, case.settings.costs.capital)
+    net = np.ascontiguousarray(ledger.trades["net_pnl_pct"])
+    return {
+        "trade_shuffle": monte_carlo.trade_shuffle(net, settings, case.seed(f"shuffle {name}", trial.number)),
+        "block_bootstrap": monte_carlo.block_bootstrap(returns, settings, case.seed(f"bootstrap {name}", trial.number)),
+    }
+
+
+def _same(fast: Ledger, reference: Ledger) -> bool:
+    """Equal trades in bars, sides and reasons; numbers within 1e-9 (strategy_semantics: when two engines agree)."""
+    exact = ("side", "entry_bar", "exit_bar", "reason_open", "reason_close")
+    if len(fast.trades) != len(reference.trades) or any((fast.trades[k] != reference.trades[k]).any() for k in exact):
+        return False
+    pairs = [(fast.trades[k], reference.trades[k]) for k in ("entry_price", "exit_price", "pnl", "net_pnl_pct")]
+    return all(
+        np.all(np.abs(a - b) <= 1e-9 * np.maximum(1, np.abs(b))) for a, b in [*pairs, (fast.equity, reference.equity)]
+    )
+
+
+def _ambiguity(case: Case, parameters: Parameters, name: str, pessimistic: dict[str, Any]) -> dict[str, Any]:
+    """Total return with the stop first and with the take-profit first: the truth of one-bar ties lies between."""
+    optimistic = case.everything.metrics(parameters, case.windows[name], tie="tp_first")
+    return {"total_return_sl_first": pessimistic["total_return"], "total_return_tp_first": optimistic["total_return"]}
