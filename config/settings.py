@@ -280,7 +280,7 @@ def _value(section: str, key: str, hint: Any, value: Any) -> Any:
         raise Refused(f"{name} is {value!r}", f"it takes {'a whole number' if hint is int else 'a number'}")
     low, high = LIMITS[section, key]
     if not low <= value <= high:
-        raise Refused(f"{name} is {value!r}", f"it takes {low:g} to {high:g}")
+        raise Refused(f"{name} is {value!r}", f"it takes {_plain(low)} to {_plain(high)}")
     return hint(value)
 
 
@@ -311,3 +311,7 @@ def _is_finite(value: object) -> bool:
 def _is_even(low: float, high: float, step: float) -> bool:
     steps = (high - low) / step
     return abs(steps - round(steps)) < 1e-6  # 0.045 / 0.0001 is not 450 in binary
+
+
+def _plain(limit: float) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
