@@ -104,8 +104,12 @@ class SharedStudy:
         """Take part until the budget is used up or `may_go_on` says no; `on_result` hears how far the study is."""
         while may_go_on():
             with self._turn:
-                self._seal()
-                pending = self._pending() or self._open_next()
+                pending = self._pending()
+                if not pending:
+                    # Only what this very look found complete is sealed: results arrive outside the turn, so a second
+                    # look could find a batch done that nobody has sealed, and open the next one on top of it.
+                    self._seal()
+                    pending = self._open_next()
             if not pending:
                 return
             self._evaluate_one(pending, evaluate)
@@ -122,8 +126,9 @@ class SharedStudy:
     def finished(self) -> list[Trial]:
         """All trials of sealed batches, in order."""
         done: list[Trial] = []
-        for batch, numbers in enumerate(self._batches()):
-            trials = self._trials()
+        batches = self._batches()
+        trials = self._trials()
+        for batch, numbers in enumerate(batches):
             for trial in (trials[number] for number in numbers):
                 if trial.state == TrialState.COMPLETE:
                     source = trial.user_attrs["source"]
@@ -168,10 +173,7 @@ class SharedStudy:
         if not batches:
             return
         trials = self._trials()
-        members = [trials[number] for number in batches[-1]]
-        if any("result" not in trial.user_attrs for trial in members):
-            return
-        for trial in members:
+        for trial in (trials[number] for number in batches[-1]):
             if trial.state == TrialState.RUNNING:
                 result = _result(trial)
                 key = f"{_CONSTRAINTS_KEY}:{_CONSTRAINT}"
@@ -226,8 +228,9 @@ class SharedStudy:
         return [attributes[name] for name in sorted(attributes) if name.startswith("batch ")]
 
     def _members(self) -> list[FrozenTrial]:
+        batches = self._batches()  # first: a batch that is committed in between names trials of its own
         trials = self._trials()
-        return [trials[number] for numbers in self._batches() for number in numbers]
+        return [trials[number] for numbers in batches for number in numbers]
 
 
 def _parameters(trial: FrozenTrial | optuna.Trial) -> Parameters:

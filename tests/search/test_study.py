@@ -187,6 +187,53 @@ def test_another_process_goes_on_at_once_when_one_dies_evaluating(tmp_path: Path
     assert open_study(tmp_path).finished() == undisturbed
 
 
+@pytest.mark.parametrize("reads", range(1, 9))
+@pytest.mark.parametrize("batch", [0, 2])
+def test_a_result_that_arrives_between_two_reads_changes_nothing(
+    tmp_path: Path, undisturbed: list[Trial], monkeypatch: pytest.MonkeyPatch, batch: int, reads: int
+) -> None:
+    """The last result of a batch comes from elsewhere, just before this process's nth look at the trials."""
+    here, elsewhere = open_study(tmp_path), open_study(tmp_path)
+    all_but_one = min((batch + 1) * BATCH, TRIALS) - 1
+    here.work(objective, lambda done: None, lambda: here.standing().done < all_but_one)
+    [last] = elsewhere._pending()
+    look, left, loops = here._trials, [reads], iter(range(20))
+
+    def look_late() -> list:
+        left[0] -= 1
+        if left[0] == 0:
+            elsewhere._evaluate(last, objective)
+        return look()
+
+    with elsewhere._claim(last, wait=False), monkeypatch.context() as patch:
+        patch.setattr(here, "_trials", look_late)
+        patch.setattr(here, "_evaluate_one", lambda pending, evaluate: None)  # it would wait for the claim
+        here.work(objective, lambda done: None, lambda: next(loops, None) is not None)
+    assert left[0] <= 0, "the result never came"
+    if next(loops, None) is not None:  # it ended by itself, so there was nothing left to do
+        assert here.finished() == undisturbed
+    assert run(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("read", ["standing", "finished"])
+def test_a_batch_that_is_opened_between_two_reads_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    here, elsewhere = open_study(tmp_path), open_study(tmp_path)
+    here.work(objective, lambda done: None, lambda: here.standing().done < BATCH)
+    look = here._trials
+
+    def look_early() -> list:
+        trials = list(look())
+        elsewhere.work(objective, lambda done: None, lambda: elsewhere.standing().done < BATCH + 1)
+        return trials
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here, "_trials", look_early)
+        getattr(here, read)()
+    assert elsewhere.standing().done == BATCH + 1, "the batch was not opened"
+
+
 def test_zombies_are_failed_before_anyone_asks(tmp_path: Path, undisturbed: list[Trial]) -> None:
     study = open_study(tmp_path)
     for _ in range(3):
