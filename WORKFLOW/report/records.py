@@ -73,7 +73,7 @@ def bests(judged: Mapping[str, Judged]) -> Record:
             "in_sample": one.in_sample,
             "out_of_sample": one.out_of_sample,
             "verdict": one.verdict,
-            "tradeable": one.validation["tradeable"],
+            "candidate": one.validation["candidate"],
         }
         for best, one in judged.items()
     }

@@ -76,7 +76,7 @@ def judge(case: Case, trial: Trial) -> Judged:
         whole=whole,
         validation={
             "verdict": verdict.line(evidence, results),
-            "tradeable": all(check.passed for check in results),
+            "candidate": all(check.passed for check in results),
             "checks": [asdict(check) for check in results],
             **{name: {**spans[name], "metrics": values[name]} for name in ledgers},
             "chance": chance(case.tries, values["in_sample"]["days"]),
