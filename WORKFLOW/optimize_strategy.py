@@ -21,6 +21,8 @@ from WORKFLOW.command_line import Order, order_from, parser
 # What the system says when it cannot take what we write: a person can act on these.
 _DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR}
 
+_INTERRUPTED = 130  # what shells report for Ctrl-C
+
 
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
     """Run or resume the whole pipeline; returns what `--json` prints."""
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py
     except Refused as refusal:
         return _failed(refusal.reason, refusal.way_out, as_json=asked.json)
     except KeyboardInterrupt:
-        return _failed("stopped", "the same command goes on where it was", as_json=asked.json, code=130)
+        return _failed("stopped", "the same command goes on where it was", as_json=asked.json, code=_INTERRUPTED)
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -84,7 +86,7 @@ def _run(order: Order) -> int:
 def _failed(reason: str, way_out: str, as_json: bool, code: int = 1) -> int:
     if as_json:
         print(json.dumps({"error": reason, "way_out": way_out}, indent=2))
-    print(f"error: {Refused(reason, way_out)}", file=sys.stderr)
+    print(f"{'' if code == _INTERRUPTED else 'error: '}{Refused(reason, way_out)}", file=sys.stderr)
     return code
 
 
