@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from state import codec
+from state import codec, snapshot
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,18 @@ class Journal:
         Raises:
             OSError: the disk is full or the file not writable; then the journal is as it was before the failing line.
         """
-        with self.locked():
+        with snapshot.naming(self.path), self.locked():
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 end = _cut_torn_tail(descriptor)
+                is_new = end == 0
                 for line in lines:
                     _write_whole(descriptor, line, end)
                     end += len(line)
                 if self.durable:
                     os.fsync(descriptor)
+                    if is_new:
+                        snapshot.sync_folder(self.path.parent)
             finally:
                 os.close(descriptor)
 

@@ -5,6 +5,8 @@ Measured: rewriting in place gave readers 96 % torn reads, temp + fsync + rename
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,24 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Put `data` at `path` atomically and durably; on any failure the old file stays and no debris is left.
 
     Raises:
-        OSError: the disk is full, the folder is not writable, …
+        OSError: the disk is full, the folder is not writable, …; it names `path`.
     """
+    with naming(path):
+        _write_bytes(path, data)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give the errors of calls on descriptors, which know no file name, the name of their file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:

@@ -265,7 +265,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, data: Path, undisturbed: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
     done = run(tmp_path, *command, preexec_fn=limited)
-    refused(done, "cannot write", "File too large", "goes on where it was")
+    refused(done, f"cannot write {tmp_path}", "File too large", "goes on where it was")
     assert not list(tmp_path.rglob("*.tmp")), "debris"
     done = run(tmp_path, *command, "--json")
     assert done.returncode == 0, done.stderr
