@@ -138,8 +138,8 @@ def test_the_architecture_page_shows_each_contract(contract: dict[str, object]) 
         assert lines == contract["layers"]
     else:
         assert lines == [
-            " ".join(contract["source_modules"]),  # type: ignore[arg-type]
-            f"never import {' '.join(contract['forbidden_modules'])}",  # type: ignore[arg-type]
+            " ".join(contract["source_modules"]),
+            f"never import {' '.join(contract['forbidden_modules'])}",
         ]
 
 

@@ -59,7 +59,7 @@ def test_draws_lie_in_the_space_and_on_its_grid_and_mean_something(name: str) ->
     for parameter, dimension in chosen.space.items():
         values = combos.columns[parameter]
         if isinstance(dimension, Choice):
-            allowed = [DIRECTIONS.index(v) if isinstance(v, str) else v for v in dimension.values]  # type: ignore[arg-type]
+            allowed = [DIRECTIONS.index(v) if isinstance(v, str) else v for v in dimension.values]
             assert set(values.tolist()) == set(allowed), parameter
             continue
         # On the grid to the bit: the decimal number itself, not `low + i * step` with its float noise.

@@ -16,7 +16,7 @@ from state.journal import Journal
 
 def child(code: str, *arguments: object, **more: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=layout.CHECKOUT, stdout=subprocess.PIPE, **more)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(command, cwd=layout.CHECKOUT, stdout=subprocess.PIPE, **more)
 
 
 def test_records_come_back_in_order(tmp_path: Path) -> None:
