@@ -1,4 +1,4 @@
-"""Stops, limits, ticks, gaps and trails: the specification's "Execution" on tapes small enough to check by hand.
+"""Stops, limits, ticks, gaps and trails: the specification's "Execution" on tapes checked by hand.
 
 Capital is 10,000; unless a case says otherwise the tick is 1 and there are neither fees nor slippage, so a position at
 100 has 100 units. `u` is units, `E` equity. The compiled engine plays every tape too.
