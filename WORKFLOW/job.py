@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from config.errors import Refused
 from config.settings import Mode, Settings
-from state import runs
+from state import runs, snapshot
 from state.clock import Clock, SystemClock
 from state.layout import Roots, RunFolder
 from state.runs import Run
@@ -128,6 +128,8 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
         screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
         tree = ResultTree(roots.artifacts(order.symbol, order.mode))
+        for mine in (folder.path, tree.folder):
+            snapshot.sweep(mine)
         job = Job(order, bars, report, run, folder, tree, screen, clock)
         screen.say(f"  engine {job.in_sample.engine_name} · {job.cores} threads · {job.processes} search processes")
         yield job

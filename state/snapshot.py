@@ -63,6 +63,12 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def sweep(folder: Path) -> None:
+    """Remove what writers left that were killed between writing and renaming. Only for who alone writes `folder`."""
+    for debris in folder.glob(".*.tmp"):
+        debris.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -135,6 +135,8 @@ def test_another_seed_gives_other_combos(tmp_path: Path, data: Path, undisturbed
         ("WORKFLOW.report.artifacts:ResultTree.publish", 1),
         ("WORKFLOW.report.artifacts:ResultTree._drop_strangers", 1),
         ("state.snapshot:sync_folder", 9),
+        ("pathlib:Path.replace", 4),
+        ("pathlib:Path.replace", 8),
         ("state.runs:finish", 1),
     ],
 )
