@@ -15,7 +15,7 @@ from config.errors import Refused
 from config.settings import Mode, Settings
 from state import runs, snapshot
 from state.clock import Clock, SystemClock
-from state.layout import Roots, RunFolder
+from state.layout import MANIFEST, Roots, RunFolder
 from state.runs import Run
 from WORKFLOW import SOURCE_HASH
 from WORKFLOW.command_line import Order
@@ -130,6 +130,10 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         tree = ResultTree(roots.artifacts(order.symbol, order.mode))
         for mine in (folder.path, tree.folder):
             snapshot.sweep(mine)
+        old = snapshot.read_json(tree.folder / MANIFEST)
+        if isinstance(old, dict) and old.get("execution", {}).get("run_id") != run.run_id:
+            tries = old.get("tries", {}).get("total", 0)
+            screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
         job = Job(order, bars, report, run, folder, tree, screen, clock)
         screen.say(f"  engine {job.in_sample.engine_name} · {job.cores} threads · {job.processes} search processes")
         yield job

@@ -23,7 +23,7 @@ from WORKFLOW.report.console import Screen
 from WORKFLOW.search import bayes, space
 from WORKFLOW.search import prescreen as screening
 from WORKFLOW.search.job import SearchFolder, SearchJob
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Found, Ranked
 from WORKFLOW.search.study import Plan, Standing, Trial
 from WORKFLOW.validation import check_all
 from WORKFLOW.validity import verdict, walk_forward
@@ -41,6 +41,8 @@ _MEASURES = {
 def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]:
     """Bars that can be trusted, or a refusal with every reason. Writes nothing (but the demo's own bars)."""
     path = order.data_path or _demo(roots, screen)
+    if path.is_file() and not path.name.lower().startswith(order.symbol.lower()):
+        screen.say(f"  note: results will be named {order.symbol}, but the file is called {path.name}")
     outcome = check_all(order.settings, path, order.symbol, order.repair)
     if outcome.report is not None:
         for line in outcome.report.lines():
@@ -55,7 +57,7 @@ def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]
 
 
 def _demo(roots: Roots, screen: Screen) -> Path:
-    screen.say("  generating demo bars: synthetic, so that you see the whole run before you bring data of your own")
+    screen.say("  demo bars: synthetic, so that you see the whole run before you bring data of your own")
     return write_demo(roots.demo_data())
 
 
@@ -88,7 +90,7 @@ def search(job: Job, found: Found) -> list[Trial]:
     """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
     settings, bars = job.settings, job.bars
     share = settings.search.seed_fraction
-    seeds = found.best[: max(1, round(settings.search.trials * share)) if share else 0]
+    seeds = _seeds(found)[: max(1, round(settings.search.trials * share)) if share else 0]
     plan = Plan(
         mode=job.mode,
         trials=settings.search.trials,
@@ -134,9 +136,11 @@ def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Tria
         return {}
     walk = job.settings.walk_forward
     distinct = {trial.number: trial for trial in chosen.values()}
-    total = walk_forward.slices_of(walk.combos) + len(distinct)
+    tried_again = min(walk.combos, job.settings.prescreen.combos)
+    total = walk_forward.slices_of(tried_again) + len(distinct)
     with job.timed("validation"), job.screen.phase("validation", total) as phase:
-        combos = space.draw(job.mode, walk.combos, job.seed("walk-forward"))
+        phase.at(0, "walk-forward")
+        combos = space.draw(job.mode, tried_again, job.seed("walk-forward"))
         process = walk_forward.process(
             job.in_sample, combos, walk, job.settings.prescreen, job.cores, lambda: phase.step("walk-forward")
         )
@@ -205,6 +209,15 @@ def _phase0_record(job: Job, found: Found) -> dict[str, Any]:
     return records.phase0(job.labels, found, job.settings.prescreen, window)
 
 
+def _seeds(found: Found) -> list[Ranked]:
+    """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
+    measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
+    leaders = found.best[:1] + [
+        max(found.best, key=lambda one: sign * (one.metrics[key] or 0.0)) for key, sign in measures if found.best
+    ]
+    return list({one.combo: one for one in [*leaders, *found.best]}.values())
+
+
 def _verdict(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> str:
     if judged:
         return next(iter(judged.values())).verdict
@@ -240,4 +253,5 @@ def _next_command(job: Job, judged: dict[str, Judged]) -> str:
         return "scripts/backtest-optimize --single --symbol SOL --data-path FOLDER_WITH_YOUR_BARS"
     if not judged:
         return f"another space: --mode {next((m for m in job.settings.modes if m != job.order.mode), job.order.mode)}"
-    return f"read why: {job.tree.folder / next(iter(judged)) / 'validation.json'}"
+    passed = (best for best, one in judged.items() if one.validation["candidate"])
+    return f"read why: {job.tree.folder / next(passed, next(iter(judged))) / 'validation.json'}"

@@ -130,6 +130,7 @@ class MonteCarloSettings:
 class VerdictSettings:
     """What a strategy must show before it may be called tradeable."""
 
+    chance_probability: float
     min_out_of_sample_sharpe: float
     max_drawdown_pct: float
     min_walk_forward_sharpe: float
@@ -179,6 +180,7 @@ LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("walk_forward", "combos"): (1, 10_000_000),
     ("monte_carlo", "paths"): (1, 1_000_000),
     ("monte_carlo", "block_days"): (1, 3_650),
+    ("verdict", "chance_probability"): (1e-9, 0.5),
     ("verdict", "min_out_of_sample_sharpe"): (-100, 100),
     ("verdict", "max_drawdown_pct"): (0, 1),
     ("verdict", "min_walk_forward_sharpe"): (-100, 100),

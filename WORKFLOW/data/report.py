@@ -64,10 +64,10 @@ class Report:
 
     def lines(self) -> list[str]:
         """For people: one fact a line, long lists cut after ten."""
-        tick = "no common tick" if self.tick is None else f"tick {self.tick:g}"
+        tick = "" if self.reasons else ", no common tick" if self.tick is None else f", tick {self.tick:g}"
         lines = [
             f"{self.symbol}: {self.bars:,} bars of 5 minutes, {self.days:,.1f} days, "
-            f"{utc(self.first_ms)} to {utc(self.last_ms)} (bar opens), {tick}",
+            f"{utc(self.first_ms)} to {utc(self.last_ms)} (bar opens){tick}",
             f"source: {self.source}, {self.rows:,} rows",
         ]
         if self.synthetic:

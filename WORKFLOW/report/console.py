@@ -42,6 +42,8 @@ class Phase:
         """All of it is done."""
         if self._task is not None and self._screen.bars is not None:
             self._screen.bars.update(self._task, completed=self._total)
+        else:
+            self._screen.plain(f"{self._name}: done, {self._total:,} of {self._total:,}")
 
     def step(self, note: str = "") -> None:
         """One more."""

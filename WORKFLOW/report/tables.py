@@ -33,7 +33,7 @@ def results(outcome: dict[str, Any]) -> Table:
         padding=(0, 1, 0, 0),  # 80 columns are enough for all of it
         pad_edge=False,
     )
-    table.add_column("candidate", no_wrap=True)
+    table.add_column("strategy", no_wrap=True)
     for title, _, _ in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     for best, record in outcome["bests"].items():

@@ -5,18 +5,18 @@ from typing import Any
 
 from config.settings import Settings
 from hooks import trade_significance
-from WORKFLOW.validity.chance import expected_max_sharpe
+from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer; `words` is what the verdict line says when it failed."""
+    """One question and its answer; `if_failed` is what the verdict line says when it is not passed."""
 
     name: str
     passed: bool
     value: float | int | bool | None
     needed: str
-    words: str
+    if_failed: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
     """All checks, in the order in which a reader wants to hear of them."""
     floor, wanted = settings.verdict, settings.prescreen.min_trades
     inside, outside = evidence.in_sample, evidence.out_of_sample
-    chance = expected_max_sharpe(evidence.tries, inside["days"])
+    luck = chance_quantile(evidence.tries, inside["days"], floor.chance_probability)
     enough_inside = trade_significance.judge(inside["total_trades"], wanted, "in-sample")
     enough_outside = trade_significance.judge(outside["total_trades"], wanted, "out-of-sample")
     return [
@@ -64,9 +64,9 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
         ),
         Check(
             "beats_chance",
-            chance is not None and _at_least(inside["sharpe_ratio"], chance),
+            luck is not None and _at_least(inside["sharpe_ratio"], luck),
             inside["sharpe_ratio"],
-            f">= {_number(chance)}, what chance alone gives",
+            f">= {_number(luck)}, which luck gives with probability {floor.chance_probability:g}",
             f"in-sample Sharpe {_number(inside['sharpe_ratio'])} does not beat chance",
         ),
         Check(
@@ -95,7 +95,7 @@ def line(evidence: Evidence, results: list[Check]) -> str:
     failed = [check for check in results if not check.passed]
     if failed:
         more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""
-        return f"not tradeable: {', '.join(check.words for check in failed[:2])}{more}; {luck}"
+        return f"not tradeable: {', '.join(check.if_failed for check in failed[:2])}{more}; {luck}"
     inside, outside = evidence.in_sample, evidence.out_of_sample
     return (
         f"candidate: out-of-sample Sharpe {_number(outside['sharpe_ratio'])} over {outside['days']} days, "

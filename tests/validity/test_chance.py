@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from WORKFLOW.validity.chance import expected_max_sharpe
+from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 
 
 @pytest.mark.parametrize("tries", [10, 100, 1_000])
@@ -36,3 +36,23 @@ def test_more_tries_give_more_and_more_days_give_less() -> None:
 def test_undefined_is_none() -> None:
     assert expected_max_sharpe(100, 1) is None
     assert expected_max_sharpe(0, 100) is None
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.01])
+def test_the_best_of_noise_exceeds_the_quantile_as_often_as_said(probability: float) -> None:
+    tries, days, markets = 200, 365, 4_000
+    random = np.random.default_rng(6)
+    # A Sharpe ratio of n Gaussian days is close to Gaussian itself: draw it directly, 4,000 searches of 200 tries.
+    best = random.normal(0, 1, (markets, tries)).max(axis=1) * math.sqrt(365 / days)
+    bar = chance_quantile(tries, days, probability)
+    assert bar is not None
+    share = float(np.mean(best > bar))
+    assert abs(share - probability) < 4 * math.sqrt(probability * (1 - probability) / markets)
+
+
+def test_the_quantile_lies_above_the_expectation_and_holds_for_many_tries() -> None:
+    for tries in (1, 10, 1_000_000, 10_000_000_000):
+        expected, bar = expected_max_sharpe(tries, 700), chance_quantile(tries, 700, 0.01)
+        assert expected is not None and bar is not None and math.isfinite(bar)
+        assert bar > expected
+    assert chance_quantile(10, 1, 0.01) is None
