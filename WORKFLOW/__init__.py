@@ -22,10 +22,8 @@ def _source_hash() -> str:
 
 def _kernel_cache() -> Path:
     named = os.environ.get("NUMBA_CACHE_DIR")
-    for folder in (
-        Path(named) if named else _HERE.parent / "state" / ".cache" / "numba",
-        Path.home() / ".cache" / "backtest-optimize",
-    ):
+    for name in (named or str(_HERE.parent / "state" / ".cache" / "numba"), "~/.cache/backtest-optimize"):
+        folder = Path(os.path.expanduser(name))  # Path.expanduser raises for a user without a home
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:

@@ -111,7 +111,7 @@ class Job:
 def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
     """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
     clock = SystemClock()
-    path = roots.lock(f"results-{order.symbol}-{order.mode}")
+    path = roots.lock(order.symbol, order.mode)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:

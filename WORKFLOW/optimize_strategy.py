@@ -7,8 +7,8 @@ Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.phases
 if __name__ == "__main__" and not __package__:
     import _checkout  # puts the checkout first on sys.path, in its virtual environment
 
-import errno
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,9 +17,6 @@ from typing import Any
 from config.errors import Refused
 from state.layout import Roots
 from WORKFLOW.command_line import Order, order_from, parser
-
-# What the system says when it cannot take what we write: a person can act on these.
-_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR}
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
@@ -51,9 +48,10 @@ def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py
         return _failed(refusal.reason, refusal.way_out, as_json=asked.json)
     except KeyboardInterrupt:
         return _failed("stopped", "the same command goes on where it was", as_json=asked.json, code=_INTERRUPTED)
+    except BrokenPipeError:  # whoever read us has seen enough; the results are in their place
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
-        if error.errno not in _DISK:
-            raise
         reason = f"cannot write {error.filename or 'to disk'}: {error.strerror}"
         return _failed(
             reason, "make room or name another RESULTS_ROOT; the same command goes on where it was", asked.json

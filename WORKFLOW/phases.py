@@ -40,6 +40,7 @@ _MEASURES = {
 
 def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]:
     """Bars that can be trusted, or a refusal with every reason. Writes nothing (but the demo's own bars)."""
+    space.family_of(order.settings.mode(order.mode))
     path = order.data_path or _demo(roots, screen)
     if path.is_file() and not path.name.lower().startswith(order.symbol.lower()):
         screen.say(f"  note: results will be named {order.symbol}, but the file is called {path.name}")
@@ -88,7 +89,7 @@ def prescreen(job: Job) -> Found:
 
 def search(job: Job, found: Found) -> list[Trial]:
     """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
-    settings, bars = job.settings, job.bars
+    settings, bars = job.settings, job.bars.before(job.split)
     share = settings.search.seed_fraction
     seeds = _seeds(found)[: max(1, round(settings.search.trials * share)) if share else 0]
     plan = Plan(
@@ -108,7 +109,7 @@ def search(job: Job, found: Found) -> list[Trial]:
         plan=plan,
     )
     with job.timed("search"), job.screen.phase("search", plan.trials) as phase:
-        SearchFolder(job.folder).write(order, bars.before(job.split))
+        SearchFolder(job.folder).write(order, bars)
         best = f"best in-sample Sharpe {seeds[0].metrics['sharpe_ratio']:.2f}" if seeds else "none passed"
         where = f"{job.order.symbol}/{job.order.mode}"
         job.screen.say(f"  Loaded Phase0 seed: {where} {len(seeds)} of {len(found.best)} ({best})")
@@ -200,8 +201,11 @@ def tries(found: Found, trials: list[Trial]) -> int:
 
 
 def _progress_so_far(job: Job) -> screening.Progress:
-    record = snapshot.read_json(job.folder.prescreen)
-    return screening.Progress() if record is None else screening.Progress.of_json(record)
+    record: Any = snapshot.read_json(job.folder.prescreen)
+    try:
+        return screening.Progress.of_json(record)
+    except (TypeError, KeyError, ValueError, AttributeError):  # none yet, or not what we write: it can be made anew
+        return screening.Progress()
 
 
 def _phase0_record(job: Job, found: Found) -> dict[str, Any]:

@@ -6,6 +6,7 @@ win: the defaults, the file named by `BACKTEST_OPTIMIZE_CONFIG`, then `BACKTEST_
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from config.errors import Refused
 DEFAULTS = Path(__file__).with_name("workflow_defaults.yaml")
 OVERLAY_VARIABLE = "BACKTEST_OPTIMIZE_CONFIG"
 VALUE_PREFIX = "BACKTEST_OPTIMIZE__"
+_MODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _nested(variable: str, text: str) -> dict[str, Any]:
     path = variable.removeprefix(VALUE_PREFIX).lower().split("__")
     try:
         value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise Refused(f"{variable} is {text!r}, which is not YAML: {error}", "write it as in a YAML file") from error
     for key in reversed(path):
         value = {key: value}
@@ -287,6 +289,8 @@ def _value(section: str, key: str, hint: Any, value: Any) -> Any:
 
 
 def _mode(name: str, body: Any) -> Mode:
+    if not _MODE_NAME.fullmatch(name):
+        raise Refused(f"{name!r} cannot name a mode", "up to 40 letters, digits, - and _: it becomes a folder")
     if not isinstance(body, Mapping) or set(body) != {"family", "space"} or not isinstance(body["space"], Mapping):
         raise Refused(f"mode {name!r} must hold exactly family and space")
     space = {str(key): _dimension(f"modes.{name}.space.{key}", value) for key, value in body["space"].items()}

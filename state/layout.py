@@ -55,9 +55,9 @@ class Roots:
         folder = self.state / "runs"
         return [RunFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
-    def lock(self, name: str) -> Path:
-        """A lock file that outlives its holders; the kernel frees the lock itself."""
-        return self.state / "locks" / f"{name}.lock"
+    def lock(self, symbol: str, mode: str) -> Path:
+        """The lock of one result tree, beside it so that it holds whatever STATE_ROOT is; the kernel frees it."""
+        return self.artifacts(symbol, mode).with_name(f".{mode}.lock")
 
     def log(self, run_id: str) -> Path:
         """The plain log of one run."""
@@ -89,6 +89,11 @@ class RunFolder:
     def search(self) -> Path:
         """The search job: what to try, at which costs."""
         return self.path / "search.json"
+
+    @property
+    def search_errors(self) -> Path:
+        """What search processes had to complain about."""
+        return self.path / "search.err"
 
     @property
     def study(self) -> Path:
@@ -125,7 +130,8 @@ CATALOG: tuple[Owned, ...] = (
     Owned(
         "STATE_ROOT/runs/<RUN_ID>/claims/<TRIAL>.lock", "the search process that evaluates it", "search", "held lock"
     ),
-    Owned("STATE_ROOT/locks/results-<SYMBOL>-<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/search.err", "search processes", "people", "for ever"),
+    Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
     Owned("LOGS_ROOT/<RUN_ID>.log", "the pipeline", "people", "for ever"),
     Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/<MODE>/", "the pipeline", "people, programs", "for ever"),
     Owned("RESULTS_ROOT/demo/SYNTHETIC_5m.parquet", "the demo generator", "the pipeline", "for ever"),

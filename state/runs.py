@@ -42,10 +42,11 @@ def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: b
                 write(folder, resumed)
                 return resumed, folder
     moment = clock.now()
-    while roots.run(_mint(moment)).path.exists():
+    folder = roots.run(_mint(moment))
+    while not _claimed(folder):
         moment += timedelta(seconds=1)
-    run = Run(_mint(moment), key, symbol, mode, stamp(clock.now()))
-    folder = roots.run(run.run_id)
+        folder = roots.run(_mint(moment))
+    run = Run(folder.path.name, key, symbol, mode, stamp(clock.now()))
     write(folder, run)
     return run, folder
 
@@ -70,6 +71,16 @@ def read(folder: RunFolder) -> Run | None:
 def write(folder: RunFolder, run: Run) -> None:
     """Put the record on disk."""
     snapshot.write_json(folder.record, asdict(run))
+
+
+def _claimed(folder: RunFolder) -> bool:
+    """Make the folder; False when somebody has. Making it is the claim: two runs of one second cannot share it."""
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.path.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _mint(moment: datetime) -> str:

@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from WORKFLOW.data.ticks import infer_tick
+
 BASE_MINUTES = 5
 BAR_MS = BASE_MINUTES * 60_000
 DAY_MS = 86_400_000
@@ -56,8 +58,10 @@ class Bars:
         return np.ascontiguousarray(self.rows[name], dtype=np.float64)
 
     def before(self, end: int) -> "Bars":
-        """The first `end` bars: what somebody who stands at bar `end` can know."""
-        return Bars(self.symbol, self.rows[:end], self.tick, self.synthetic, self.source)
+        """The first `end` bars: what somebody who stands at bar `end` can know, the tick size included."""
+        rows = self.rows[:end]
+        prices = np.concatenate([rows[name] for name in ("open", "high", "low", "close")])
+        return Bars(self.symbol, rows, infer_tick(prices), self.synthetic, self.source)
 
     @cached_property
     def sha256(self) -> str:

@@ -1,8 +1,9 @@
 """The smallest price step of a market, read off its prices."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from WORKFLOW.data.bars import Floats
+Floats = NDArray[np.float64]
 
 LARGEST_POWER = 3
 SMALLEST_POWER = -10

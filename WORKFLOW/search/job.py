@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from config.errors import Refused
 from config.settings import Choice, Costs, Dimension, Mode, Range
 from state import snapshot
 from state.layout import RunFolder
@@ -56,7 +57,9 @@ class SearchFolder:
     @cached_property
     def job(self) -> SearchJob:
         """The job on file."""
-        record: dict[str, Any] = snapshot.read_json(self.folder.search) or {}
+        record = snapshot.read_json(self.folder.search)
+        if not isinstance(record, dict):
+            raise Refused(f"{self.folder.search} is gone or not JSON", "type the command again: it writes it anew")
         plan = record.pop("plan")
         mode = plan.pop("mode")
         space = {name: _dimension(body) for name, body in mode.pop("space").items()}

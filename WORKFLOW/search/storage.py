@@ -30,9 +30,10 @@ class FlockJournalBackend(BaseJournalBackend):
         """Whole records from number `log_number_from` on."""
         known = max(number for number in self._offsets if number <= log_number_from)
         page = self._journal.read(self._offsets[known])
-        if page.bad_lines:
+        strange = sum(not isinstance(record, dict) or "op_code" not in record for record in page.records)
+        if page.bad_lines or strange:
             raise Refused(
-                f"the study {self._journal.path} holds {len(page.bad_lines)} lines that are not JSON",
+                f"the study {self._journal.path} holds {len(page.bad_lines) + strange} lines that are no records",
                 "it was edited or its disk is failing; move the file away to search again from the start",
             )
         self._offsets = {0: 0, known + len(page.records): page.next_offset}

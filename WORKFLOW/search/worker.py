@@ -1,6 +1,6 @@
 """One search process: takes part in a study until it is done or its parent is gone.
 
-`python -m WORKFLOW.search.worker RUN_FOLDER`
+`python -m WORKFLOW.search.worker RUN_FOLDER PARENT_PID`
 """
 
 import os
@@ -8,12 +8,18 @@ import sys
 from pathlib import Path
 
 from state.layout import RunFolder
-from WORKFLOW.search.job import SearchFolder
 
 
 def main(argv: list[str]) -> int:
-    """Work on the study in the run folder `argv[0]`."""
-    parent = os.getppid()
+    """Work on the study in the run folder `argv[0]`, as long as the process `argv[1]` is our parent.
+
+    The parent says who it is: asked after the seconds that the imports take, the system might name its heir.
+    """
+    parent = int(argv[1])
+    if os.getppid() != parent:
+        return 0
+    from WORKFLOW.search.job import SearchFolder
+
     search = SearchFolder(RunFolder(Path(argv[0])))
     evaluator = search.evaluator()
     search.study().work(

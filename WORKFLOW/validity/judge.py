@@ -56,18 +56,19 @@ def judge(case: Case, trial: Trial) -> Judged:
     everything, parameters, capital = case.everything, trial.parameters, case.settings.costs.capital
     ledgers = {name: everything.ledger(parameters, window) for name, window in case.windows.items()}
     values = {name: metrics.full(ledgers[name], everything.market, case.windows[name], capital) for name in ledgers}
+    whole = everything.ledger(parameters, everything.whole)
     agree = all(_same(ledgers[name], everything.reference_ledger(parameters, case.windows[name])) for name in ledgers)
     evidence = verdict.Evidence(
         in_sample=values["in_sample"],
         out_of_sample=values["out_of_sample"],
         walk_forward_sharpe=case.walk_forward["rolling"]["sharpe_ratio"],
         engines_agree=agree,
+        ruined=any(ledger.ruined for ledger in (*ledgers.values(), whole)),
         synthetic=case.synthetic,
         tries=case.tries,
     )
     results = verdict.checks(evidence, case.settings)
     spans = {name: walk_forward.span(everything.market, window) for name, window in case.windows.items()}
-    whole = everything.ledger(parameters, everything.whole)
     return Judged(
         trial=trial,
         in_sample=values["in_sample"],

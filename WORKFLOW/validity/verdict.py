@@ -27,6 +27,7 @@ class Evidence:
     out_of_sample: dict[str, Any]
     walk_forward_sharpe: float | None
     engines_agree: bool
+    ruined: bool  # in a window or in the continuous run
     synthetic: bool
     tries: int
 
@@ -54,12 +55,18 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
             f">= {floor.min_out_of_sample_sharpe:g}",
             f"out-of-sample Sharpe {_number(outside['sharpe_ratio'])}",
         ),
-        Check("in_sample_trades", enough_inside.passed, inside["total_trades"], ">= 30 trades", enough_inside.reason),
+        Check(
+            "in_sample_trades",
+            enough_inside.passed,
+            inside["total_trades"],
+            f">= {wanted} trades",
+            enough_inside.reason,
+        ),
         Check(
             "out_of_sample_trades",
             enough_outside.passed,
             outside["total_trades"],
-            ">= 30 trades",
+            f">= {wanted} trades",
             enough_outside.reason,
         ),
         Check(
@@ -83,9 +90,7 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
             f"<= {floor.max_drawdown_pct:.0%}",
             f"out-of-sample drawdown {_percent(outside['max_drawdown_pct'])}",
         ),
-        Check(
-            "not_ruined", not (inside["ruined"] or outside["ruined"]), not outside["ruined"], "equity above 0", "ruined"
-        ),
+        Check("not_ruined", not evidence.ruined, not evidence.ruined, "equity above 0", "ruined"),
     ]
 
 

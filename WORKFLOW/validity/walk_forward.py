@@ -31,8 +31,8 @@ class Step:
 
 
 def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[Step]:
-    """The windows of a scheme over the bars of `whole`; equal test windows that end with the last bar."""
-    test = len(whole) // (settings.train_to_test + settings.windows)
+    """The windows of a scheme over the bars of `whole`; equal test windows of whole days that end with the last bar."""
+    test = len(whole) // (settings.train_to_test + settings.windows) // BARS_PER_DAY * BARS_PER_DAY
     train = test * settings.train_to_test
     first_test = whole.stop - test * settings.windows
     out = []

@@ -285,7 +285,7 @@ def test_a_folder_without_write_permission(tmp_path: Path, data: Path) -> None:
 
 
 def test_two_at_once_on_one_symbol_and_mode(tmp_path: Path, data: Path) -> None:
-    lock = tmp_path / "state" / "locks" / "results-SYNTHETIC-aggressive.lock"
+    lock = tmp_path / "Backtests" / "optimizations" / "SYNTHETIC" / ".aggressive.lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

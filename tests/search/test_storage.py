@@ -76,13 +76,14 @@ def test_a_writer_killed_while_it_holds_the_lock_stops_nobody(tmp_path: Path) ->
     assert [trial.value for trial in study.trials] == [3.0]
 
 
-def test_a_line_that_is_not_json_is_named_and_not_read_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("garbage", [b"garbage\n", b"{}\n", b"5\n", b"null\n"])
+def test_a_line_that_is_no_record_is_named_and_not_read_over(tmp_path: Path, garbage: bytes) -> None:
     path = tmp_path / "study.jsonl"
     study = _study(path)
     study.tell(study.ask(), 1.0)
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([lines[0], b"garbage\n", *lines[1:]]))
-    with pytest.raises(Refused, match="1 lines that are not JSON"):
+    path.write_bytes(b"".join([lines[0], garbage, *lines[1:]]))
+    with pytest.raises(Refused, match="1 lines that are no records"):
         _study(path)
 
 

@@ -15,7 +15,6 @@ def values(**changed: Any) -> dict[str, Any]:
         "sharpe_ratio": 1.4,
         "total_trades": 120,
         "max_drawdown_pct": 0.2,
-        "ruined": False,
         "days": 256,
     } | changed
 
@@ -25,6 +24,7 @@ GOOD = Evidence(
     out_of_sample=values(),
     walk_forward_sharpe=0.9,
     engines_agree=True,
+    ruined=False,
     synthetic=False,
     tries=20_000,
 )
@@ -59,7 +59,7 @@ def test_the_plain_line() -> None:
         ({"walk_forward_sharpe": None}, "walk-forward Sharpe undefined"),
         ({"out_of_sample": values(max_drawdown_pct=0.41)}, "out-of-sample drawdown 41%"),
         ({"out_of_sample": values(max_drawdown_pct=None)}, "out-of-sample drawdown undefined"),
-        ({"out_of_sample": values(ruined=True)}, "ruined"),
+        ({"ruined": True}, "ruined"),
     ],
 )
 def test_each_check_alone_is_enough_to_refuse(change: dict[str, Any], words: str) -> None:

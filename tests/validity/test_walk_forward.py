@@ -34,12 +34,13 @@ def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
 
 
 def test_windows_by_hand() -> None:
-    whole = Window(0, 602)  # 600 = 2 train + 4 test of 100 each, and 2 bars left over at the start
+    day = 288
+    whole = Window(0, 8 * day)  # 2 train + 4 test windows of one day, and 2 days left over at the start
     rolling = steps(whole, WALK, "rolling")
-    assert rolling[0] == Step(Window(2, 202), Window(202, 302))
-    assert rolling[3] == Step(Window(302, 502), Window(502, 602))
+    assert rolling[0] == Step(Window(2 * day, 4 * day), Window(4 * day, 5 * day))
+    assert rolling[3] == Step(Window(5 * day, 7 * day), Window(7 * day, 8 * day))
     anchored = steps(whole, WALK, "anchored")
-    assert [step.train for step in anchored] == [Window(0, 202), Window(0, 302), Window(0, 402), Window(0, 502)]
+    assert [step.train for step in anchored] == [Window(0, n * day) for n in (4, 5, 6, 7)]
     assert [step.test for step in anchored] == [step.test for step in rolling]
 
 
