@@ -16,6 +16,13 @@ from WORKFLOW.signals.family import Family
 # Stepped floats are decimals; ten digits are finer than any step and coarser than float noise.
 DIGITS = 10
 
+_EXECUTION_LIMITS: dict[str, tuple[float, float]] = {
+    "stop_loss": (0.0, 0.99),
+    "take_profit": (0.0, 100.0),
+    "trailing_stop": (0.0, 0.99),
+    "max_bars": (0, 10_000_000),
+}
+
 Parameters = dict[str, int | float | str]
 
 
@@ -64,10 +71,23 @@ def family_of(mode: Mode) -> Family:
     if set(mode.space) != wanted:
         difference = ", ".join(sorted(wanted ^ set(mode.space)))
         raise Refused(f"the space of mode {mode.name!r} is missing or has too much: {difference}")
+    for name, dimension in mode.space.items():
+        if name != "direction":
+            _check(f"modes.{mode.name}.space.{name}", dimension, *{**_EXECUTION_LIMITS, **family.limits}[name])
     direction = mode.space["direction"]
     if not isinstance(direction, Choice) or not set(direction.values) <= set(DIRECTIONS):
         raise Refused(f"modes.{mode.name}.space.direction is {direction}", f"a list of {', '.join(DIRECTIONS)}")
     return family
+
+
+def _check(where: str, dimension: Dimension, low: float, high: float) -> None:
+    """Every value a number from `low` to `high`; whole where the limits are."""
+    values = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+    kind: Any = int if isinstance(low, int) else int | float
+    whole = isinstance(dimension, Choice) or dimension.is_integer or not isinstance(low, int)
+    if not whole or any(isinstance(v, bool) or not isinstance(v, kind) or not low <= v <= high for v in values):
+        what = "whole numbers" if isinstance(low, int) else "numbers"
+        raise Refused(f"{where} is {dimension}", f"it takes {what} from {low:,} to {high:,}")
 
 
 def draw(mode: Mode, n: int, seed: np.random.SeedSequence) -> Combos:

@@ -34,6 +34,10 @@ class Family(Protocol):
     def parameters(self) -> tuple[str, ...]:
         """The columns it reads; a mode's space holds exactly these and the execution parameters."""
 
+    @property
+    def limits(self) -> Mapping[str, tuple[int, int]]:
+        """Lowest and highest whole number that each parameter can take."""
+
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
         """Which combos mean anything, boolean (k,); the others are drawn again."""
 

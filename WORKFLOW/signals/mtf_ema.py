@@ -25,6 +25,11 @@ class _MtfEma:
     name: str = "mtf_ema"
     parameters: tuple[str, ...] = ("fast_timeframe", "fast_period", "slow_timeframe", "slow_period")
 
+    @property
+    def limits(self) -> dict[str, tuple[int, int]]:
+        """Timeframes up to a day; a period beyond 10,000 buckets would never be warm."""
+        return {name: (5, 1440) if name.endswith("timeframe") else (1, 10_000) for name in self.parameters}
+
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
         """Fast timeframe <= slow timeframe, and with equal timeframes fast period < slow period."""
         fast, slow = columns["fast_timeframe"], columns["slow_timeframe"]

@@ -109,6 +109,23 @@ def test_the_holdout_changes_nothing_that_was_chosen(tmp_path: Path, data: Path,
     assert a["best_sharpe/metrics.json"] != b["best_sharpe/metrics.json"], "the holdout was not changed"
 
 
+def test_not_even_the_tick_of_the_holdout_is_known_before(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    """One print of the last bar is finer than the tick of all bars before: nothing that was chosen changes."""
+
+    def finer(rows: list) -> list:
+        row = list(rows[-1])
+        row[2] = round(row[2] + 0.001, 3)  # the high
+        return [*rows[:-1], row]
+
+    other = csv_of(tmp_path / "SYNTHETIC_5m.csv", data, finer)
+    done = run(tmp_path / "r", *SMALL, "--data-path", str(other))
+    assert done.returncode == 0, done.stderr
+    assert "tick 0.001" in done.stderr, "the fault was not injected"
+    a, b = artifacts(undisturbed), artifacts(tmp_path / "r")
+    assert a["phase0_top500.json"] == b["phase0_top500.json"]
+    assert a["all_trials.json"] == b["all_trials.json"]
+
+
 def test_two_search_processes_give_the_same_bytes(tmp_path: Path, data: Path, undisturbed: Path) -> None:
     done = run(tmp_path, *SMALL, "--data-path", str(data), "--processes", "2")
     assert done.returncode == 0, done.stderr
@@ -150,6 +167,19 @@ def test_kill_9_and_the_same_command_again_give_the_same_bytes(
     assert json.loads(done.stdout)["resumed"] == 1
     assert artifacts(tmp_path) == artifacts(undisturbed)
     assert not list(tmp_path.rglob("*.tmp")), "debris"
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", "5", '{"tried": "many"}', ""])
+def test_a_checkpoint_of_another_shape_is_made_anew(
+    tmp_path: Path, data: Path, undisturbed: Path, content: str
+) -> None:
+    command = [*SMALL, "--data-path", str(data)]
+    kill_at(tmp_path, "WORKFLOW.search.bayes:search", 1, *command)
+    [checkpoint] = tmp_path.glob("state/runs/*/prescreen.json")
+    checkpoint.write_text(content)
+    done = run(tmp_path, *command)
+    assert done.returncode == 0, done.stderr
+    assert artifacts(tmp_path) == artifacts(undisturbed)
 
 
 def test_a_finished_run_is_run_again_and_not_resumed(tmp_path: Path, data: Path, undisturbed: Path) -> None:

@@ -149,3 +149,9 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_mode_is_refused_with_the_known_ones() -> None:
     with pytest.raises(Refused, match="unknown mode 'wild'\n  → one of: conservative, balanced, aggressive"):
         load({}).mode("wild")
+
+
+@pytest.mark.parametrize("name", ["../x", "/abs", "a b", "x" * 41, "..", "a\nb"])
+def test_a_mode_name_becomes_a_folder_and_may_not_leave_its_own(name: str) -> None:
+    with pytest.raises(Refused, match="cannot name a mode"):
+        settings._mode(name, {"family": "mtf_ema", "space": {}})

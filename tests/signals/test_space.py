@@ -150,3 +150,32 @@ def test_on_grid_removes_float_noise() -> None:
 def test_a_space_that_does_not_fit_its_family_is_refused(broken: Mode, said: str) -> None:
     with pytest.raises(Refused, match=said):
         family_of(broken)
+
+
+@pytest.mark.parametrize(
+    ("name", "dimension"),
+    [
+        ("fast_period", Choice((0,))),
+        ("fast_period", Choice((-5, 3))),
+        ("fast_period", Choice((3.5,))),
+        ("fast_period", Choice(("a",))),
+        ("fast_period", Range(3, 10**20, 1)),
+        ("fast_period", Range(3.0, 9.0, 0.5)),
+        ("fast_timeframe", Choice((2880,))),
+        ("stop_loss", Choice((-0.5,))),
+        ("stop_loss", Choice((2.0,))),
+        ("stop_loss", Choice((0.01, "long_only"))),
+        ("max_bars", Choice((-3,))),
+        ("max_bars", Choice((1.5,))),
+        ("direction", Choice(("sideways",))),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(name: str, dimension: Choice | Range) -> None:
+    mode = load({}).modes["aggressive"]
+    with pytest.raises(Refused, match=name):
+        family_of(Mode(mode.name, mode.family, {**mode.space, name: dimension}))
+
+
+def test_every_mode_of_the_defaults_fits_its_family() -> None:
+    for mode in load({}).modes.values():
+        assert family_of(mode).name == mode.family

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,3 +65,10 @@ def test_a_record_that_cannot_be_read_is_no_run(roots: Roots, content: str) -> N
 def test_the_key_is_the_same_for_the_same_work_only() -> None:
     assert runs.key_of({"a": 1, "b": [1.5]}) == runs.key_of({"a": 1, "b": [1.5]})
     assert runs.key_of({"a": 1}) != runs.key_of({"a": 2})
+
+
+def test_runs_of_one_second_never_share_a_folder(roots: Roots) -> None:
+    """Forty threads begin at the same stopped moment: forty folders."""
+    with ThreadPoolExecutor(40) as pool:
+        ids = list(pool.map(lambda n: begin(roots, f"key {n}", fresh=True).run_id, range(40)))
+    assert len(set(ids)) == 40
