@@ -74,7 +74,7 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
             luck is not None and _at_least(inside["sharpe_ratio"], luck),
             inside["sharpe_ratio"],
             f">= {_number(luck)}, which luck gives with probability {floor.chance_probability:g}",
-            f"in-sample Sharpe {_number(inside['sharpe_ratio'])} does not beat chance",
+            f"in-sample Sharpe {_number(inside['sharpe_ratio'])} is within the reach of luck, {_number(luck)}",
         ),
         Check(
             "walk_forward_sharpe",
