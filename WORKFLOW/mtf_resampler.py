@@ -80,7 +80,7 @@ def resample_ohlc(
             f"first_open_ms {first_open_ms} is not on the {base_minutes}-minute grid",
             "give the open of the first bar in epoch milliseconds UTC",
         )
-    o, h, l, c = refuse_swapped(open_, high, low, close)  # noqa: E741  (the four letters everyone knows)
+    o, h, l, c = refuse_swapped(open_, high, low, close)
     skip = -(first_open_ms // base_ms) % bars_per_bucket
     buckets = max(0, (len(c) - skip) // bars_per_bucket)
 
@@ -139,7 +139,7 @@ def refuse_swapped(
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise Refused(f"the arrays differ in length: {lengths}", "pass the four columns of the same bars")
-    o, h, l, c = columns.values()  # noqa: E741
+    o, h, l, c = columns.values()
     for name, wrong in (("high", (h < l) | (h < o) | (h < c)), ("low", (l > o) | (l > c))):
         if wrong.any():
             bar = int(np.argmax(wrong))

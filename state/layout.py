@@ -105,11 +105,6 @@ class RunFolder:
         """Which trial is being evaluated by a living process."""
         return self.path / "claims"
 
-    @property
-    def staging(self) -> Path:
-        """Artifacts that are being put together."""
-        return self.path / "staging"
-
 
 @dataclass(frozen=True)
 class Owned:

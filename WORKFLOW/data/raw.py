@@ -37,7 +37,7 @@ class RawTable:
     @classmethod
     def of(cls, symbol: str, source: str, rows: NDArray[np.void]) -> "RawTable":
         """Copies of the columns of `ROW`s (which may lack bars), as if a file had held them."""
-        o, h, l, c, v = (np.array(rows[name], dtype=np.float64) for name in VALUES)  # noqa: E741
+        o, h, l, c, v = (np.array(rows[name], dtype=np.float64) for name in VALUES)
         return cls(symbol, source, np.array(rows["time_ms"], dtype=np.int64), o, h, l, c, v)
 
     def only(self, chosen: NDArray[np.bool_]) -> "RawTable":

@@ -35,7 +35,7 @@ def installed(folders: Iterable[str | Path]) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in folders:
         try:
-            names = sorted(os.listdir(folder or "."))  # noqa: PTH208 (a Path for each of 500 names costs more than all else)
+            names = sorted(os.listdir(folder or "."))  # a Path for each of 500 names costs more than all else
         except OSError:
             continue
         for match in filter(None, map(_INSTALLED.match, names)):
