@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -139,6 +139,29 @@ class VerdictSettings:
 
 
 @dataclass(frozen=True)
+class SwarmSettings:
+    """The control plane. `_s` are seconds; cycles of agents are `cadence_scale` times their own cadence."""
+
+    cadence_scale: float
+    lanes: int
+    lane_cores: int
+    lane_memory_mb: int
+    shard_combos: int
+    silent_after_s: float
+    first_kernel_s: float
+    stop_grace_s: float
+    backoff_s: float
+    backoff_max_s: float
+    healthy_after_s: float
+    max_deaths: int
+    min_free_mb: int
+    cpu_target_pct: float
+    gpu_target_pct: float
+    cycle_deadline_s: float
+    tmux_timeout_s: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything an operator can set; one field per top-level key of the YAML file."""
 
@@ -151,6 +174,7 @@ class Settings:
     walk_forward: WalkForwardSettings
     monte_carlo: MonteCarloSettings
     verdict: VerdictSettings
+    swarm: SwarmSettings
     modes: Mapping[str, Mode]
 
     def mode(self, name: str) -> Mode:
@@ -186,6 +210,23 @@ LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("verdict", "min_out_of_sample_sharpe"): (-100, 100),
     ("verdict", "max_drawdown_pct"): (0, 1),
     ("verdict", "min_walk_forward_sharpe"): (-100, 100),
+    ("swarm", "cadence_scale"): (0.001, 100),
+    ("swarm", "lanes"): (0, 1_024),
+    ("swarm", "lane_cores"): (1, 1_024),
+    ("swarm", "lane_memory_mb"): (50, 1_000_000),
+    ("swarm", "shard_combos"): (16, 10_000_000),
+    ("swarm", "silent_after_s"): (0.5, 86_400),
+    ("swarm", "first_kernel_s"): (0.5, 86_400),
+    ("swarm", "stop_grace_s"): (0, 3_600),
+    ("swarm", "backoff_s"): (0, 3_600),
+    ("swarm", "backoff_max_s"): (0, 86_400),
+    ("swarm", "healthy_after_s"): (1, 86_400),
+    ("swarm", "max_deaths"): (1, 1_000),
+    ("swarm", "min_free_mb"): (0, 10_000_000),
+    ("swarm", "cpu_target_pct"): (0, 100),
+    ("swarm", "gpu_target_pct"): (0, 100),
+    ("swarm", "cycle_deadline_s"): (1, 3_600),
+    ("swarm", "tmux_timeout_s"): (0.1, 600),
 }
 
 
@@ -213,6 +254,28 @@ def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
         tree = {f.name: getattr(record, f.name) for f in fields(record)} | dict(values)
         changed[section] = _section(section, type(record), tree)
     return Settings(**{f.name: changed.get(f.name, getattr(settings, f.name)) for f in fields(settings)})
+
+
+def tree_of(settings: Settings) -> dict[str, Any]:
+    """`settings` as plain JSON, written as in the YAML file; `of_tree` reads it back."""
+    tree = asdict(settings)
+    tree["run"]["modes"] = list(settings.run.modes)
+    for mode in tree["modes"].values():
+        mode.pop("name")
+        mode["space"] = {key: list(body["values"]) if "values" in body else body for key, body in mode["space"].items()}
+    return tree
+
+
+def of_tree(tree: Mapping[str, Any]) -> Settings:
+    """The inverse of `tree_of`, checked like a file.
+
+    Raises:
+        Refused: not all settings, or not only settings.
+    """
+    try:
+        return _settings(tree)
+    except KeyError as error:
+        raise Refused(f"the settings lack {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -31,11 +31,13 @@ class Journal:
     """One JSONL file and the lock file beside it. The kernel drops the lock of a process that dies.
 
     `durable`: an append returns only when the disk has it. Without, a power cut may take the last records (never tear
-    the others); a killed process loses nothing either way.
+    the others); a killed process loses nothing either way. `max_bytes`: an append that finds more moves the file to
+    `<name>.1` first (0: never); what was there before goes.
     """
 
     path: Path
     durable: bool = True
+    max_bytes: int = 0
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -59,6 +61,7 @@ class Journal:
             OSError: the disk is full or the file not writable; then the journal is as it was before the failing line.
         """
         with snapshot.naming(self.path), self.locked():
+            self._rotate()
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 end = _cut_torn_tail(descriptor)
@@ -72,6 +75,10 @@ class Journal:
                         snapshot.sync_folder(self.path.parent)
             finally:
                 os.close(descriptor)
+
+    def _rotate(self) -> None:
+        if self.max_bytes and self.path.exists() and self.path.stat().st_size > self.max_bytes:
+            self.path.replace(self.path.with_name(f"{self.path.name}.1"))
 
     def read(self, offset: int = 0) -> Page:
         """Every whole record from byte `offset` on; an unterminated last line is left for the next read."""

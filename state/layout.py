@@ -63,6 +63,109 @@ class Roots:
         """The plain log of one run."""
         return self.logs / f"{run_id}.log"
 
+    @property
+    def settings(self) -> Path:
+        """The settings as they were resolved when the swarm was started; what agents read."""
+        return self.state / "settings.json"
+
+    @property
+    def swarm(self) -> Path:
+        """Which tmux server is ours."""
+        return self.state / "swarm.json"
+
+    @property
+    def current_run(self) -> Path:
+        """Which run the swarm works on."""
+        return self.state / "current_run.json"
+
+    @property
+    def tombstone(self) -> Path:
+        """There while the operator wants nothing to run."""
+        return self.state / "stopped.json"
+
+    @property
+    def launch_lock(self) -> Path:
+        """Held while sessions are made or a run begins."""
+        return self.state / "launch.lock"
+
+    @property
+    def launch_holder(self) -> Path:
+        """Who holds the launch lock, so that one that is stopped can be continued."""
+        return self.state / "launch_holder.json"
+
+    @property
+    def requests(self) -> Path:
+        """Wishes to the owners of targets."""
+        return self.state / "requests"
+
+    @property
+    def workers(self) -> Path:
+        """One launch record a worker that was started and not yet accounted for."""
+        return self.state / "workers"
+
+    @property
+    def events(self) -> Path:
+        """Failures and remedies, for people and for the failure memory."""
+        return self.state / "workflow_events.log"
+
+    @property
+    def session_events(self) -> Path:
+        """Incidents as they open and close."""
+        return self.state / "session_state_manager_events.jsonl"
+
+    @property
+    def session_latest(self) -> Path:
+        """The last line of the session log, whole."""
+        return self.state / "session_latest.json"
+
+    def agent_state(self, agent: str) -> Path:
+        """The snapshot that `agent` alone writes."""
+        return self.state / ("swarm_control_state.json" if agent == "watchdog" else f"{agent}_state.json")
+
+    def cycles(self, agent: str) -> Path:
+        """What the agent saw and decided, cycle by cycle."""
+        return self.state / "cycles" / f"{agent}.jsonl"
+
+    def cycle_lock(self, agent: str) -> Path:
+        """Held by the one cycle of that agent that is under way."""
+        return self.state / "locks" / f"{agent}.lock"
+
+    def loop(self, agent: str) -> Path:
+        """Which process runs the agent's cycles."""
+        return self.state / "loops" / f"{agent}.json"
+
+    def pipe(self, agent: str) -> Path:
+        """Where the agent's loop listens for nudges."""
+        return self.state / "wake" / f"{agent}.fifo"
+
+    def session_log(self, run_id: str) -> Path:
+        """The heartbeat lines of one run."""
+        return self.state / f"session_state_{run_id}.jsonl"
+
+    def launch(self, worker_id: str) -> Path:
+        """What a worker was started for."""
+        return self.workers / f"{worker_id}.json"
+
+    def heartbeat(self, worker_id: str) -> Path:
+        """What a worker says of itself."""
+        return self.state / "heartbeats" / f"{worker_id}.json"
+
+    def exit(self, worker_id: str) -> Path:
+        """How a worker ended."""
+        return self.state / "exits" / f"{worker_id}.json"
+
+    def worker_log(self, run_id: str, job_id: str) -> Path:
+        """What the workers of one job had to say."""
+        return self.logs / run_id / f"{job_id}.log"
+
+    def agent_log(self, agent: str) -> Path:
+        """What went wrong in an agent's loop."""
+        return self.logs / "agents" / f"{agent}.log"
+
+    def swarm_run(self, run_id: str) -> "SwarmRunFolder":
+        """The files of a run of the swarm."""
+        return SwarmRunFolder(self.state / "runs" / run_id)
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -86,6 +189,16 @@ class RunFolder:
         return self.path / "in_sample.npy"
 
     @property
+    def bar_labels(self) -> Path:
+        """Symbol, tick and origin of the bars in `in_sample.npy`."""
+        return self.path / "in_sample.json"
+
+    @property
+    def carried(self) -> Path:
+        """What later rounds of the swarm take over from this one."""
+        return self.path / "carried.json"
+
+    @property
     def search(self) -> Path:
         """The search job: what to try, at which costs."""
         return self.path / "search.json"
@@ -101,9 +214,87 @@ class RunFolder:
         return self.path / "study.jsonl"
 
     @property
+    def preflight(self) -> Path:
+        """What the checks of the bars found; the swarm's later phases rely on it."""
+        return self.path / "preflight.json"
+
+    def shard(self, number: int) -> Path:
+        """The checkpoint of one shard of the swarm's prescreen."""
+        return self.path / f"prescreen-{number}.json"
+
+    @property
+    def outcome(self) -> Path:
+        """What the unit came to: what `--single --json` prints."""
+        return self.path / "outcome.json"
+
+    @property
+    def staged(self) -> Path:
+        """Artifacts that are complete and wait to be published."""
+        return self.path / "staged"
+
+    @property
     def claims(self) -> Path:
         """Which trial is being evaluated by a living process."""
         return self.path / "claims"
+
+
+@dataclass(frozen=True)
+class SwarmRunFolder:
+    """`STATE_ROOT/runs/<RUN_ID>` of a run of the swarm: its order and a folder a round."""
+
+    path: Path
+
+    @property
+    def order(self) -> Path:
+        """What was asked for, every default filled in."""
+        return self.path / "order.json"
+
+    @property
+    def finished(self) -> Path:
+        """There when no round is left to do."""
+        return self.path / "finished.json"
+
+    def round(self, number: int) -> "RoundFolder":
+        """One round's files."""
+        return RoundFolder(self.path / f"round-{number:04d}")
+
+    def rounds(self) -> list["RoundFolder"]:
+        """All rounds begun, in order."""
+        return [RoundFolder(path) for path in sorted(self.path.glob("round-*")) if path.is_dir()]
+
+
+@dataclass(frozen=True)
+class RoundFolder:
+    """`round-<NNNN>` of a swarm run."""
+
+    path: Path
+
+    @property
+    def number(self) -> int:
+        """Which round it is, from 0."""
+        return int(self.path.name.partition("-")[2])
+
+    @property
+    def jobs(self) -> Path:
+        """The job journal, the only store of this round's jobs."""
+        return self.path / "jobs.jsonl"
+
+    @property
+    def begun(self) -> Path:
+        """When it began, and which units are no longer taken along, with the reason."""
+        return self.path / "begun.json"
+
+    def unit(self, symbol: str, mode: str) -> RunFolder:
+        """The working files of one symbol and mode."""
+        return RunFolder(self.path / symbol / mode)
+
+    def result(self, job_id: str) -> Path:
+        """What a job came to, written by its worker as the last thing it does."""
+        return self.path / "results" / f"{job_id}.json"
+
+    def lease(self, job_id: str) -> Path:
+        """Which epoch of a job counts."""
+        return self.path / "leases" / f"{job_id}.json"
 
 
 @dataclass(frozen=True)
@@ -119,6 +310,7 @@ class Owned:
 CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/runs/<RUN_ID>/run.json", "the pipeline", "the pipeline (resume)", "for ever"),
     Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.npy", "the pipeline", "search processes", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.json", "the pipeline", "search processes", "the run"),
     Owned("STATE_ROOT/runs/<RUN_ID>/search.json", "the pipeline", "search processes", "the run"),
     Owned("STATE_ROOT/runs/<RUN_ID>/prescreen.json", "the pipeline", "the pipeline (resume)", "the run"),
     Owned("STATE_ROOT/runs/<RUN_ID>/study.jsonl", "search processes, under its lock", "search, report", "for ever"),
@@ -127,6 +319,50 @@ CATALOG: tuple[Owned, ...] = (
     ),
     Owned("STATE_ROOT/runs/<RUN_ID>/search.err", "search processes", "people", "for ever"),
     Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
+    Owned("STATE_ROOT/settings.json", "whoever starts the swarm", "agents", "the swarm"),
+    Owned("STATE_ROOT/swarm.json", "whoever makes sessions, under launch.lock", "everyone", "the tmux server"),
+    Owned("STATE_ROOT/current_run.json", "`--parallel`, under launch.lock", "agents, status", "the run"),
+    Owned("STATE_ROOT/stopped.json", "`stop`; `--parallel` and start remove it", "everyone", "until removed"),
+    Owned("STATE_ROOT/launch.lock", "whoever makes sessions or begins a run", "the same", "held lock"),
+    Owned("STATE_ROOT/launch_holder.json", "who holds launch.lock", "who waits for it", "held lock"),
+    Owned("STATE_ROOT/requests/<ID>.json", "anyone", "the owner of the target", "its expires_at"),
+    Owned("STATE_ROOT/requests/done|refused/<ID>.json", "the owner of the target", "people", "for ever"),
+    Owned("STATE_ROOT/swarm_control_state.json", "watchdog", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/worker_sentry_state.json", "worker_sentry", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/operation_hang_guard_state.json", "operation_hang_guard", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/auto_scheduler_state.json", "auto_scheduler", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/session_state_manager_state.json", "session_state_manager", "people, programs", "3 cadences"),
+    Owned("STATE_ROOT/session_log_state.json", "session_log", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/session_state_manager_events.jsonl", "session_state_manager", "people, programs", "rotated"),
+    Owned("STATE_ROOT/session_state_<RUN_ID>.jsonl", "session_log", "people, programs", "rotated"),
+    Owned("STATE_ROOT/session_latest.json", "session_log", "people, programs", "3 cadences"),
+    Owned("STATE_ROOT/workflow_events.log", "watchdog", "people, programs", "rotated"),
+    Owned("STATE_ROOT/cycles/<AGENT>.jsonl", "that agent", "`--replay`", "rotated"),
+    Owned("STATE_ROOT/locks/<AGENT>.lock", "that agent's cycle", "the same", "held lock"),
+    Owned("STATE_ROOT/loops/<AGENT>.json", "that agent's loop", "operation_hang_guard", "the loop"),
+    Owned("STATE_ROOT/wake/<AGENT>.fifo", "anyone", "that agent's loop", "a nudge"),
+    Owned("STATE_ROOT/workers/<WORKER>.json", "worker_sentry", "the worker, agents", "until accounted for"),
+    Owned("STATE_ROOT/heartbeats/<WORKER>.json", "the worker", "agents, status", "silent_after_s"),
+    Owned("STATE_ROOT/exits/<WORKER>.json", "the worker's wrapper", "worker_sentry", "until accounted for"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/order.json", "`--parallel`", "workers, agents", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/finished.json", "auto_scheduler", "everyone", "for ever"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl",
+        "auto_scheduler (enqueued), worker_sentry (the rest)",
+        "agents, status",
+        "for ever",
+    ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/begun.json", "auto_scheduler", "agents, status", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/results/<JOB>.json", "the job's worker", "worker_sentry", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/leases/<JOB>.json", "the job's worker", "its other workers", "the job"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/round-<N>/<SYMBOL>/<MODE>/",
+        "workers; the files of a run as above",
+        "workers, status",
+        "the round",
+    ),
+    Owned("LOGS_ROOT/<RUN_ID>/<JOB>.log", "the job's workers", "people", "for ever"),
+    Owned("LOGS_ROOT/agents/<AGENT>.log", "that agent's loop", "people", "for ever"),
     Owned("LOGS_ROOT/<RUN_ID>.log", "the pipeline", "people", "for ever"),
     Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/<MODE>/", "the pipeline", "people, programs", "for ever"),
     Owned("RESULTS_ROOT/demo/SYNTHETIC_5m.parquet", "the demo generator", "the pipeline", "for ever"),

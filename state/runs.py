@@ -41,20 +41,26 @@ def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: b
                 resumed = replace(run, resumed=run.resumed + 1)
                 write(folder, resumed)
                 return resumed, folder
-    moment = clock.now()
-    folder = roots.run(_mint(moment))
-    while not _claimed(folder):
-        moment += timedelta(seconds=1)
-        folder = roots.run(_mint(moment))
+    folder = claim(roots, clock)
     run = Run(folder.path.name, key, symbol, mode, stamp(clock.now()))
     write(folder, run)
     return run, folder
 
 
+def claim(roots: Roots, clock: Clock) -> RunFolder:
+    """A run id and folder that nobody else has."""
+    moment = clock.now()
+    folder = roots.run(_mint(moment))
+    while not _claimed(folder):
+        moment += timedelta(seconds=1)
+        folder = roots.run(_mint(moment))
+    return folder
+
+
 def finish(folder: RunFolder, run: Run) -> None:
     """Mark the run done and drop what only an unfinished run needs; its study stays."""
     write(folder, replace(run, done=True))
-    for path in (folder.bars, folder.prescreen):
+    for path in (folder.bars, folder.bar_labels, folder.prescreen, *folder.path.glob("prescreen-*.json")):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder.claims, ignore_errors=True)
 

@@ -1,0 +1,73 @@
+"""What a worker says of itself while it works: who it is, on what, and how far. Progress is judged by its counter.
+
+Nothing here runs in a thread: a heartbeat that beats while the work hangs would hide exactly what it is for.
+"""
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from state import codec
+from state.clock import Clock, stamp
+from state.identity import Identity
+from state.tree import tree_of
+
+_EVERY_S = 1.0  # seconds between two writes; a worker's loop may come by a thousand times a second
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """`done` of `total` steps of `phase`; `progressed_at_s` is monotonic and counts within `identity.boot_id`."""
+
+    worker_id: str
+    job_id: str
+    epoch: int
+    identity: Identity
+    phase: str
+    done: int
+    total: int
+    rate_per_s: float | None
+    note: str
+    beats: int
+    progressed_at_s: float
+    at: str
+
+
+@dataclass
+class Pulse:
+    """A worker's own heartbeat file."""
+
+    path: Path
+    clock: Clock
+    last: Heartbeat
+    _written_at_s: float = field(default=float("-inf"))
+    _began: tuple[float, int] | None = None
+
+    def at(self, done: int, total: int, note: str = "") -> bool:
+        """Progress: `done` of `total`. Returns whether it was written (once a second at most)."""
+        now = self.clock.monotonic_s()
+        if self._began is None:
+            self._began = (now, done)
+        elapsed, gained = now - self._began[0], done - self._began[1]
+        self.last = replace(
+            self.last,
+            done=done,
+            total=total,
+            note=note,
+            rate_per_s=round(gained / elapsed, 3) if elapsed > 0 and gained > 0 else None,
+            beats=self.last.beats + 1,
+            progressed_at_s=now,
+        )
+        if now - self._written_at_s < _EVERY_S and done < total:
+            return False
+        self.write()
+        return True
+
+    def write(self) -> None:
+        """Put it on disk: whole or not at all, but without waiting for the disk (a power cut ends the worker too)."""
+        self._written_at_s = self.clock.monotonic_s()
+        self.last = replace(self.last, at=stamp(self.clock.now()))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(codec.encode(tree_of(self.last)))
+        temporary.replace(self.path)

@@ -1,0 +1,63 @@
+"""Wishes: everyone may write one, the owner of the target answers it by moving it to `done/` or `refused/`.
+
+A request has a target, its evidence, and a moment after which nobody need answer it any more.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from state import snapshot
+from state.clock import Clock, stamp
+from state.tree import read_records, tree_of
+
+
+@dataclass(frozen=True)
+class Request:
+    """`kind` names what is wished, `target` on what; two wishes for one target are one remedy."""
+
+    request_id: str
+    kind: str
+    target: str
+    asked_by: str
+    asked_at: str
+    expires_at: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def ask(
+    folder: Path, clock: Clock, kind: str, target: str, asked_by: str, evidence: dict[str, Any], for_s: float = 300.0
+) -> Request:
+    """Put a request on file."""
+    now = clock.now()
+    request = Request(
+        f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
+        kind,
+        target,
+        asked_by,
+        stamp(now),
+        stamp(now + timedelta(seconds=for_s)),
+        evidence,
+    )
+    snapshot.write_json(folder / f"{request.request_id}.json", tree_of(request))
+    return request
+
+
+def pending(folder: Path) -> tuple[Request, ...]:
+    """What nobody has answered yet, oldest first."""
+    if not folder.is_dir():
+        return ()
+    return read_records(Request, (snapshot.read_json(path) for path in sorted(folder.glob("*.json"))))
+
+
+def answer(folder: Path, request_id: str, done: bool, reason: str, clock: Clock) -> None:
+    """Move a request to `done/` or `refused/` with the owner's reason; one that is gone has been answered."""
+    path = folder / f"{request_id}.json"
+    record = snapshot.read_json(path)
+    if not isinstance(record, dict):
+        return
+    target = folder / ("done" if done else "refused") / path.name
+    snapshot.write_json(target, {**record, "answered_at": stamp(clock.now()), "reason": reason})
+    path.unlink(missing_ok=True)

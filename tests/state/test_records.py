@@ -1,0 +1,221 @@
+"""The records of the control plane: identity, lease, request, heartbeat, jobs, trees."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from agents.machine import processes
+from state import identity, lease, request, snapshot, tree, wake
+from state.heartbeat import Heartbeat, Pulse
+from state.jobs import Job, JobJournal, fold
+from state.journal import Journal
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic_s(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, identity.NONCE: "the-nonce"}
+    script = "import os,sys; os.fork(); sys.stdin.read()"
+    one = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, env=environment)
+    yield one
+    one.communicate()
+
+
+# identity -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_is_itself_and_nobody_with_another_start_inode_or_boot(child: subprocess.Popen[bytes]) -> None:
+    one = identity.of(child.pid)
+    assert one is not None
+    assert identity.life_of(one) == "running"
+    for other in (
+        replace(one, start_ticks=one.start_ticks + 1),
+        replace(one, inode=one.inode + 1),
+        replace(one, boot_id="another"),
+    ):
+        assert identity.life_of(other) == "dead"
+        assert not processes.send(other, signal.SIGKILL)
+    assert child.poll() is None
+
+
+def test_a_stopped_process_is_alive_and_a_zombie_is_dead(child: subprocess.Popen[bytes]) -> None:
+    one = identity.of(child.pid)
+    assert one is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    assert identity.life_of(one) == "stopped"
+    assert processes.send(one, signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, not yet reaped
+    assert identity.life_of(one) == "dead"
+
+
+def test_a_nonce_finds_the_whole_tree_and_the_tree_ends(child: subprocess.Popen[bytes]) -> None:
+    assert child.pid in {one.pid for one in identity.holders("the-nonce")}
+    assert identity.holders("another") == []
+    me = identity.of(child.pid)
+    assert me is not None
+    assert not processes.send(me, signal.SIGKILL, nonce="another")
+    assert processes.kill_tree("the-nonce", None) >= 1
+    child.wait()
+    assert identity.holders("the-nonce") == []
+
+
+# lease ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_epoch_has_the_job_and_older_ones_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "l.json"
+    lease.take(path, 1, "a")
+    lease.take(path, 1, "a")  # its own again, after a crash between taking and working
+    lease.check(path, 1)
+    lease.take(path, 2, "b")
+    for too_old in (lambda: lease.check(path, 1), lambda: lease.take(path, 1, "a"), lambda: lease.take(path, 2, "c")):
+        with pytest.raises(lease.Superseded):
+            too_old()
+    assert lease.newest(path) == 2
+
+
+# request --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered_once_and_keeps_its_reason(tmp_path: Path) -> None:
+    clock = Clock()
+    made = request.ask(tmp_path, clock, "cancel_job", "j", "me", {"why": "x"}, for_s=10)
+    (tmp_path / "garbage.json").write_text("{")
+    assert request.pending(tmp_path) == (made,)
+    assert made.expires_at == "2026-01-01T00:16:50.000Z"
+    request.answer(tmp_path, made.request_id, True, "cancelled", clock)
+    request.answer(tmp_path, made.request_id, False, "too late", clock)
+    assert request.pending(tmp_path) == ()
+    assert snapshot.read_json(tmp_path / "done" / f"{made.request_id}.json")["reason"] == "cancelled"
+    assert not (tmp_path / "refused").exists()
+
+
+# heartbeat ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_heartbeat_is_written_once_a_second_and_always_at_the_end(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "h" / "w.json"
+    first = Heartbeat("w", "j", 1, identity.mine(), "search", 0, 0, None, "", 0, clock.monotonic_s(), "")
+    pulse = Pulse(path, clock, first)
+    assert pulse.at(1, 100)
+    clock.seconds += 0.5
+    assert not pulse.at(2, 100)
+    clock.seconds += 0.6
+    assert pulse.at(3, 100, "note")
+    beat = tree.record_of(Heartbeat, snapshot.read_json(path))
+    assert (beat.done, beat.beats, beat.note, beat.progressed_at_s) == (3, 3, "note", clock.seconds)
+    assert beat.rate_per_s == pytest.approx(2 / 1.1, abs=0.01)
+    assert pulse.at(100, 100), "the last step is always written"
+    assert [p.name for p in path.parent.iterdir()] == ["w.json"]
+
+
+# jobs -----------------------------------------------------------------------------------------------------------------
+
+
+def journal(tmp_path: Path) -> tuple[JobJournal, Job]:
+    return JobJournal(Journal(tmp_path / "jobs.jsonl"), Clock()), Job(0, "SOL", "aggressive", "prescreen", 1, 2)
+
+
+def test_a_jobs_life_is_the_replay_of_its_journal(tmp_path: Path) -> None:
+    jobs, job = journal(tmp_path)
+    jobs.enqueue([job])
+    jobs.enqueue([job])
+    assert [s.status for s in jobs.states().values()] == ["pending"]
+    jobs.started(job.job_id, 1, "w1", "cpu0")
+    jobs.died(job.job_id, "signal 9", 0, 17, 5.0)
+    state = jobs.states()[job.job_id]
+    assert (state.status, state.last_done, state.epoch) == ("pending", 17, 1)
+    assert not state.may_start(1_004.0)
+    assert state.may_start(1_005.0)
+    jobs.started(job.job_id, 2, "w2", "cpu1")
+    jobs.completed(job.job_id, {"tried": 3}, [])
+    jobs.died(job.job_id, "late word of the first", 9, 0, 0.0)
+    state = jobs.states()[job.job_id]
+    assert (state.status, state.metrics, state.as_operation(3, 3)["cancellable"]) == ("completed", {"tried": 3}, False)
+
+
+def test_records_of_no_known_job_or_of_no_shape_are_passed_over() -> None:
+    job = tree.tree_of(Job(0, "SOL", "aggressive", "merge"))
+    records = [1, {"event": "completed", "job_id": "x"}, {"event": "enqueued", "job": {"round": "0"}}]
+    assert fold(records) == {}
+    assert list(fold([*records, {"event": "enqueued", "job": job}, {"event": "new word", "job_id": "x"}])) == [
+        "r0.SOL.aggressive.merge.0"
+    ]
+
+
+def test_a_journal_that_grew_too_long_moves_aside(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    rotated = Journal(path, max_bytes=200)
+    for number in range(20):
+        rotated.append({"number": number, "text": "x" * 20})
+    assert path.stat().st_size < 300
+    numbers = [r["number"] for p in (Path(f"{path}.1"), path) for r in Journal(p).read().records]
+    assert numbers == list(range(numbers[0], 20))
+
+
+# tree -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Inner:
+    kind: Literal["a", "b"]
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    inner: tuple[Inner, ...] = ()
+    by_name: Mapping[str, int] = field(default_factory=dict)
+
+
+def test_a_record_comes_back_as_it_was_and_unknown_keys_are_left_out() -> None:
+    one = Outer("x", (Inner("a", 1.5), Inner("b")), {"k": 3})
+    assert tree.record_of(Outer, {**tree.tree_of(one), "newer": 1}) == one
+    assert tree.record_of(Outer, {"name": "x"}) == Outer("x")
+
+
+@pytest.mark.parametrize(
+    "bad", [None, [], {}, {"name": 1}, {"name": "x", "inner": [{"kind": "c"}]}, {"name": "x", "by_name": {"k": "3"}}]
+)
+def test_what_is_no_such_record_is_a_value_error(bad: object) -> None:
+    with pytest.raises(ValueError):
+        tree.record_of(Outer, bad)
+
+
+# wake -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_nudge_wakes_who_listens_and_troubles_nobody_else(tmp_path: Path) -> None:
+    pipe = tmp_path / "p" / "a.fifo"
+    wake.nudge(pipe)  # nobody there
+    pipe.parent.mkdir()
+    pipe.write_text("a file in the way")
+    ears = wake.listen(pipe)
+    for _ in range(70_000):  # more than a pipe holds: nudging never blocks
+        wake.nudge(pipe)
+    wake.drain(ears)
+    wake.nudge(pipe)
+    assert os.read(ears, 10) == b"x"
+    os.close(ears)
