@@ -85,7 +85,7 @@ def order_from(asked: argparse.Namespace) -> Order:
         raise Refused("no bars to work on", "name them with --data-path and --symbol, or type --demo to see it work")
     elif asked.symbol is None:
         raise Refused("--symbol is missing", "--symbol SOL finds SOLUSDT_5m.csv.gz in a folder, and names the results")
-    settings = with_values(load(), **_changes(asked))
+    settings = with_values(load(), **changes(asked))
     mode = asked.mode or settings.run.modes[0]
     settings.mode(mode)
     return Order(
@@ -100,11 +100,12 @@ def order_from(asked: argparse.Namespace) -> Order:
     )
 
 
-def _changes(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def changes(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Settings that the flags change: section → key → value."""
     flags = {
         ("prescreen", "combos"): asked.prescreen,
         ("search", "trials"): asked.trials,
-        ("search", "processes"): asked.processes,
+        ("search", "processes"): getattr(asked, "processes", None),  # --parallel has lanes instead
         ("monte_carlo", "paths"): asked.paths,
         ("run", "seed"): asked.seed,
     }

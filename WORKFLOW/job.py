@@ -1,32 +1,33 @@
 """One run under way: what was asked for, what it works on, where it writes."""
 
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from config.errors import Refused
 from config.settings import Mode, Settings
 from state import runs, snapshot
 from state.clock import Clock, SystemClock
+from state.cores import usable_cores
 from state.layout import MANIFEST, Roots, RunFolder
 from state.runs import Run
 from WORKFLOW import SOURCE_HASH
 from WORKFLOW.command_line import Order
 from WORKFLOW.data.bars import DAY_MS, Bars
 from WORKFLOW.data.report import Report
-from WORKFLOW.engines.cores import usable_cores
 from WORKFLOW.engines.market import Market, Window
-from WORKFLOW.report.artifacts import ResultTree
+from WORKFLOW.handover import seed_of
 from WORKFLOW.report.console import Screen
+from WORKFLOW.report.tree import ResultTree, writing
 from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.study import Trial
 
 
 @dataclass
@@ -41,6 +42,9 @@ class Job:
     tree: ResultTree
     screen: Screen
     clock: Clock
+    log: Path
+    round: int = 0  # of the swarm; results carry it
+    carried_tries: int = 0  # of earlier rounds of the swarm: luck had those chances, too
     durations_s: dict[str, float] = field(default_factory=dict)
     bar_combos_per_s: float | None = None
 
@@ -94,7 +98,11 @@ class Job:
 
     def seed(self, purpose: str, *more: int) -> np.random.SeedSequence:
         """A seed of its own for every purpose, derived from the run's."""
-        return np.random.SeedSequence([self.settings.run.seed, zlib.crc32(purpose.encode()), *more])
+        return seed_of(self.settings, purpose, *more)
+
+    def tries(self, found: Found, trials: list[Trial]) -> int:
+        """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
+        return self.carried_tries + found.tried + sum(trial.source == "sampler" for trial in trials)
 
     def _evaluator(self, bars: Bars) -> Evaluator:
         return Evaluator(Market.of(bars), space.family_of(self.mode), self.settings.costs, self.order.engine)
@@ -111,17 +119,7 @@ class Job:
 def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
     """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
     clock = SystemClock()
-    path = roots.lock(order.symbol, order.mode)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout as busy:
-        raise Refused(
-            f"another run is writing {order.symbol} {order.mode} under {roots.results} right now",
-            "wait for it, take another --mode, or name another RESULTS_ROOT",
-        ) from busy
-    with held:
+    with writing(roots, order.symbol, order.mode):
         key = runs.key_of(_identity(order, bars))
         run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
         screen.log_to(roots.log(run.run_id))
@@ -134,7 +132,7 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         if isinstance(old, dict) and old.get("execution", {}).get("run_id") != run.run_id:
             tries = old.get("tries", {}).get("total", 0)
             screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
-        job = Job(order, bars, report, run, folder, tree, screen, clock)
+        job = Job(order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id))
         screen.say(f"  engine {job.in_sample.engine_name} · {job.cores} threads · {job.processes} search processes")
         yield job
 
@@ -152,9 +150,10 @@ def _identity(order: Order, bars: Bars) -> dict[str, Any]:
 
 
 def config_of(order: Order) -> dict[str, Any]:
-    """The settings as they decide the results: of the modes only the one in use, without the number of processes."""
+    """The settings as they decide the results: of the modes only the one in use, without who computes it."""
     config = asdict(order.settings)
     config["search"].pop("processes")
+    config.pop("swarm")
     config["run"]["modes"] = [order.mode]
     config["modes"] = {order.mode: config["modes"][order.mode]}
     return config

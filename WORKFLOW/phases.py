@@ -1,6 +1,5 @@
 """The phases of the pipeline, in the order in which a run takes them."""
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from config.errors import Refused
-from hooks import prescreen_artifacts
 from state import codec, runs, snapshot
 from state.clock import stamp
 from state.layout import ALL_TRIALS, BESTS, PHASE0, Roots
@@ -16,15 +14,25 @@ from WORKFLOW.command_line import Order
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.data.report import Report, UnfitBars
+from WORKFLOW.handover import (
+    Rates,
+    best_note,
+    loaded_line,
+    pass_gates,
+    phase0_record,
+    plan_of,
+    read_progress,
+    search_job,
+)
 from WORKFLOW.job import Job, config_of
 from WORKFLOW.report import manifest, records
 from WORKFLOW.report.artifacts import equity_csv, trades_csv
 from WORKFLOW.report.console import Screen
 from WORKFLOW.search import bayes, space
 from WORKFLOW.search import prescreen as screening
-from WORKFLOW.search.job import SearchFolder, SearchJob
-from WORKFLOW.search.prescreen import Found, Ranked
-from WORKFLOW.search.study import Plan, Standing, Trial
+from WORKFLOW.search.job import SearchFolder
+from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.study import Standing, Trial
 from WORKFLOW.validation import check_all
 from WORKFLOW.validity import verdict, walk_forward
 from WORKFLOW.validity.judge import Case, Judged, chance, judge
@@ -67,55 +75,32 @@ def prescreen(job: Job) -> Found:
     settings = job.settings.prescreen
     with job.timed("prescreen"), job.screen.phase("prescreen", settings.combos) as phase:
         combos = space.draw(job.mode, settings.combos, job.seed("prescreen"))
-        progress = _progress_so_far(job)
-        phase.at(progress.tried)
-        started, began_at = time.monotonic(), progress.tried
+        progress = read_progress(job.folder.prescreen)
+        rates = Rates(phase, len(job.in_sample.market), progress.tried)
 
         def on_batch(batch: int, of: int, now: screening.Progress) -> None:
-            rate = (now.tried - began_at) * job.split / max(time.monotonic() - started, 1e-9)
-            job.bar_combos_per_s = rate
-            line = f"Batch {batch}/{of} · {rate / 1e9:.2f} G bar-combos/s · {now.eligible:,} eligible"
-            phase.at(now.tried, note=f"Batch {batch}/{of} · {rate / 1e9:.2f} G bc/s", line=line)
+            job.bar_combos_per_s = rates.at(batch, of, now)
             snapshot.write_json(job.folder.prescreen, now.as_json())
 
         progress = screening.run(job.in_sample, combos, settings, job.cores, progress, on_batch)
         found = screening.found(progress, combos)
-        job.tree.write_phase0(PHASE0, _phase0_record(job, found))
-    gate = prescreen_artifacts.judge(job.tree.folder / PHASE0, job.order.symbol, job.order.mode)
-    if not gate.passed:
-        raise Refused(gate.reason, "run the same command again; if it stays, --fresh")
+        job.tree.write_phase0(PHASE0, phase0_record(job.labels, job.settings, job.in_sample.market, found))
+    pass_gates("after_prescreen", job.order, job.run.run_id, job.tree, job.log)
     return found
 
 
 def search(job: Job, found: Found) -> list[Trial]:
     """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
-    settings, bars = job.settings, job.bars.before(job.split)
-    share = settings.search.seed_fraction
-    seeds = _seeds(found)[: max(1, round(settings.search.trials * share)) if share else 0]
-    plan = Plan(
-        mode=job.mode,
-        trials=settings.search.trials,
-        batch_trials=settings.search.batch_trials,
-        seed=settings.run.seed,
-        seeds=tuple(one.parameters for one in seeds),
-    )
-    order = SearchJob(
-        symbol=bars.symbol,
-        tick=bars.tick,
-        synthetic=bars.synthetic,
-        costs=settings.costs,
-        min_trades=settings.prescreen.min_trades,
-        engine=job.order.engine,
-        plan=plan,
-    )
+    plan = plan_of(job.order, found)
     with job.timed("search"), job.screen.phase("search", plan.trials) as phase:
-        SearchFolder(job.folder).write(order, bars)
-        best = f"best in-sample Sharpe {seeds[0].metrics['sharpe_ratio']:.2f}" if seeds else "none passed"
-        where = f"{job.order.symbol}/{job.order.mode}"
-        job.screen.say(f"  Loaded Phase0 seed: {where} {len(seeds)} of {len(found.best)} ({best})")
+        folder = SearchFolder(job.folder)
+        folder.write_bars(job.bars.before(job.split))
+        folder.write(search_job(job.order, plan))
+        job.screen.say(f"  {loaded_line(job.order, plan, found)}")
+        pass_gates("before_search", job.order, job.run.run_id, job.tree, job.log)
 
         def on_result(now: Standing) -> None:
-            phase.at(now.done, "" if now.best is None else f"best in-sample Sharpe {now.best:.2f}")
+            phase.at(now.done, best_note(now))
 
         return bayes.search(job.folder, job.processes, on_result)
 
@@ -151,7 +136,7 @@ def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Tria
             windows=job.windows,
             settings=job.settings,
             walk_forward=process,
-            tries=tries(found, trials),
+            tries=job.tries(found, trials),
             synthetic=job.bars.synthetic,
             seed=job.seed,
         )
@@ -164,10 +149,18 @@ def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Tria
 
 def publish(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> dict[str, Any]:
     """Put the result tree in place, close the run, and say what came out."""
-    tried = tries(found, trials)
-    said = _verdict(job, found, trials, judged)
+    files, record = rendered(job, found, trials, judged)
+    job.tree.publish(files, record)
+    runs.finish(job.folder, job.run)
+    return outcome(job, found, trials, judged)
+
+
+def rendered(
+    job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Every file of the result tree, and the manifest without their sums."""
     files = {
-        PHASE0: codec.encode(_phase0_record(job, found)),
+        PHASE0: codec.encode(phase0_record(job.labels, job.settings, job.in_sample.market, found)),
         ALL_TRIALS: codec.encode(records.all_trials(job.labels, trials)),
     }
     market, whole, capital = job.everything.market, job.everything.whole, job.settings.costs.capital
@@ -176,13 +169,18 @@ def publish(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judge
         files |= {f"{best}/{name}": codec.encode(record) for name, record in of_best.items()}
         files[f"{best}/trades.csv"] = trades_csv(one.whole, market)
         files[f"{best}/equity.csv"] = equity_csv(one.whole, market, whole, job.split, capital)
-    job.tree.publish(files, manifest.record(_facts(job, found, tried, said)))
-    runs.finish(job.folder, job.run)
+    return files, manifest.record(_facts(job, found, trials, judged))
+
+
+def outcome(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> dict[str, Any]:
+    """What `--json` prints and the final table shows."""
+    tried = job.tries(found, trials)
     return {
         **job.labels,
         "run_id": job.run.run_id,
+        "round": job.round,
         "resumed": job.run.resumed,
-        "verdict": said,
+        "verdict": _verdict(job, found, trials, judged),
         "bests": records.bests(judged),
         "chance": chance(tried, len(np.unique(job.in_sample.market.day))),
         "prescreen": {"tried": found.tried, "eligible": found.eligible, "bar_combos_per_s": job.bar_combos_per_s},
@@ -192,55 +190,29 @@ def publish(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judge
     }
 
 
-def tries(found: Found, trials: list[Trial]) -> int:
-    """Everything that was looked at on the in-sample bars; an enqueued seed was counted in phase 0 already."""
-    return found.tried + sum(trial.source == "sampler" for trial in trials)
-
-
 # helpers --------------------------------------------------------------------------------------------------------------
-
-
-def _progress_so_far(job: Job) -> screening.Progress:
-    record: Any = snapshot.read_json(job.folder.prescreen)
-    try:
-        return screening.Progress.of_json(record)
-    except (TypeError, KeyError, ValueError, AttributeError):  # none yet, or not what we write: it can be made anew
-        return screening.Progress()
-
-
-def _phase0_record(job: Job, found: Found) -> dict[str, Any]:
-    window = walk_forward.span(job.in_sample.market, job.in_sample.whole)
-    return records.phase0(job.labels, found, job.settings.prescreen, window)
-
-
-def _seeds(found: Found) -> list[Ranked]:
-    """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
-    measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
-    leaders = found.best[:1] + [
-        max(found.best, key=lambda one: sign * (one.metrics[key] or 0.0)) for key, sign in measures if found.best
-    ]
-    return list({one.combo: one for one in [*leaders, *found.best]}.values())
 
 
 def _verdict(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> str:
     if judged:
         return next(iter(judged.values())).verdict
     most = max((found.most_trades, *(trial.result.metrics["total_trades"] for trial in trials)))
-    return verdict.nothing_line(tries(found, trials), most, job.settings.prescreen.min_trades)
+    return verdict.nothing_line(job.tries(found, trials), most, job.settings.prescreen.min_trades)
 
 
-def _facts(job: Job, found: Found, tried: int, said: str) -> manifest.Facts:
+def _facts(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> manifest.Facts:
     return manifest.Facts(
         labels=job.labels,
-        verdict=said,
+        verdict=_verdict(job, found, trials, judged),
         data={"sha256": job.bars.sha256, **job.report.as_json()},
         windows={name: walk_forward.span(job.everything.market, window) for name, window in job.windows.items()},
         config=config_of(job.order),
         seed=job.settings.run.seed,
         engine=job.in_sample.engine_name,
-        tries={"prescreen": found.tried, "total": tried},
+        tries={"prescreen": found.tried, "total": job.tries(found, trials)},
         execution={
             "run_id": job.run.run_id,
+            "round": job.round,
             "started_at": job.run.started_at,
             "finished_at": stamp(job.clock.now()),
             "resumed": job.run.resumed,
@@ -254,7 +226,7 @@ def _facts(job: Job, found: Found, tried: int, said: str) -> manifest.Facts:
 
 def _next_command(job: Job, judged: dict[str, Judged]) -> str:
     if job.bars.synthetic:
-        return "scripts/backtest-optimize --single --symbol SOL --data-path FOLDER_WITH_YOUR_BARS"
+        return "scripts/backtest-optimize --parallel --symbols SOL --data-path FOLDER_WITH_YOUR_BARS"
     if not judged:
         return f"another space: --mode {next((m for m in job.settings.modes if m != job.order.mode), job.order.mode)}"
     passed = (best for best, one in judged.items() if one.validation["candidate"])

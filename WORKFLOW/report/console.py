@@ -5,7 +5,7 @@ Everything but the result goes to standard error, so that standard output can be
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 _PLAIN_EVERY_S = 5.0  # seconds between two progress lines without a terminal
+
+OnProgress = Callable[[int, int, str], None]
 
 
 class Phase:
@@ -28,6 +30,8 @@ class Phase:
     def at(self, done: int, note: str = "", line: str = "") -> None:
         """`done` of the total; `note` is what is worth knowing right now, `line` what the log must hold in any case."""
         self._done = done
+        if self._screen.on_progress is not None:
+            self._screen.on_progress(done, self._total, note)
         if line:
             self._screen.plain(line)
         if self._task is not None and self._screen.bars is not None:
@@ -53,8 +57,10 @@ class Phase:
 class Screen:
     """Header, phases and log lines of one run."""
 
-    def __init__(self, log: Path | None = None) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, log: Path | None = None, on_progress: OnProgress | None = None, quiet: bool = False) -> None:
+        """`on_progress` hears (done, total, note) of the phase at hand; a quiet screen speaks to its log alone."""
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+        self.on_progress = on_progress
         self.bars: Progress | None = None
         self._log: IO[str] | None = None
         if log is not None:
@@ -62,7 +68,7 @@ class Screen:
 
     def __enter__(self) -> Self:
         """Start drawing."""
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.quiet:
             self.bars = Progress(
                 TextColumn("  {task.description:<10}"),
                 BarColumn(bar_width=16),  # all of it fits into 80 columns
@@ -96,7 +102,7 @@ class Screen:
     def plain(self, text: str) -> None:
         """A line where there is no terminal, and for the log: on a terminal a bar says the same."""
         self.log(text)
-        if self.bars is None:
+        if self.bars is None and not self.console.quiet:
             print(text, file=sys.stderr, flush=True)
 
     def log(self, text: str) -> None:

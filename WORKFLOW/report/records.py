@@ -1,12 +1,14 @@
 """Artifacts as plain records: what each JSON file holds (its schema stands in docs/reference/schemas)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.settings import PrescreenSettings
 from WORKFLOW.search.prescreen import Found
-from WORKFLOW.search.study import Trial
-from WORKFLOW.validity.judge import Judged
+
+if TYPE_CHECKING:  # optuna and arch: a prescreen needs neither
+    from WORKFLOW.search.study import Trial
+    from WORKFLOW.validity.judge import Judged
 
 Record = dict[str, Any]
 
@@ -30,7 +32,7 @@ def phase0(labels: Record, found: Found, settings: PrescreenSettings, window: Re
     }
 
 
-def all_trials(labels: Record, trials: list[Trial]) -> Record:
+def all_trials(labels: Record, trials: "list[Trial]") -> Record:
     """`all_trials.json`."""
     return {
         **labels,
@@ -49,7 +51,7 @@ def all_trials(labels: Record, trials: list[Trial]) -> Record:
     }
 
 
-def of_best(labels: Record, best: str, judged: Judged, family: str, costs: Record) -> dict[str, Record]:
+def of_best(labels: Record, best: str, judged: "Judged", family: str, costs: Record) -> dict[str, Record]:
     """`config.json`, `metrics.json` and `validation.json` of one best."""
     label = {**labels, "strategy": best}
     return {
@@ -65,7 +67,7 @@ def of_best(labels: Record, best: str, judged: Judged, family: str, costs: Recor
     }
 
 
-def bests(judged: Mapping[str, Judged]) -> Record:
+def bests(judged: "Mapping[str, Judged]") -> Record:
     """The bests as `--json` prints them."""
     return {
         best: {

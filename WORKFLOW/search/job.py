@@ -20,11 +20,8 @@ from WORKFLOW.search.study import UNDEFINED_SHARPE, Plan, Result, SharedStudy
 
 @dataclass(frozen=True)
 class SearchJob:
-    """One study: what to try, on which bars, at which costs. The bars on file are the in-sample ones and no others."""
+    """One study: what to try, at which costs. The bars beside it are the in-sample ones and no others."""
 
-    symbol: str
-    tick: float | None
-    synthetic: bool
     costs: Costs
     min_trades: int
     engine: str
@@ -47,12 +44,26 @@ class SearchFolder:
 
     folder: RunFolder
 
-    def write(self, job: SearchJob, in_sample: Bars) -> None:
-        """Put the job and its bars where search processes find them."""
+    def write_bars(self, in_sample: Bars) -> None:
+        """Put the in-sample bars where other processes find them."""
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(in_sample.rows), allow_pickle=False)
         snapshot.write_bytes(self.folder.bars, buffer.getvalue())
+        labels = {"symbol": in_sample.symbol, "tick": in_sample.tick, "synthetic": in_sample.synthetic}
+        snapshot.write_json(self.folder.bar_labels, labels)
+
+    def write(self, job: SearchJob) -> None:
+        """Put the job where search processes find it."""
         snapshot.write_json(self.folder.search, asdict(job))
+
+    @cached_property
+    def in_sample(self) -> Bars:
+        """The in-sample bars, mapped from disk so that processes share their pages."""
+        labels = snapshot.read_json(self.folder.bar_labels)
+        if not isinstance(labels, dict) or not self.folder.bars.is_file():
+            raise Refused(f"{self.folder.bars} or what describes it is gone", "type the command again")
+        rows = np.load(self.folder.bars, mmap_mode="r", allow_pickle=False)
+        return Bars(labels["symbol"], rows, labels["tick"], labels["synthetic"], str(self.folder.bars))
 
     @cached_property
     def job(self) -> SearchJob:
@@ -68,11 +79,9 @@ class SearchFolder:
         return SearchJob(costs=costs, plan=Plan(mode=Mode(space=space, **mode), seeds=seeds, **plan), **record)
 
     def evaluator(self) -> Evaluator:
-        """The in-sample market, mapped from disk so that processes share its pages."""
+        """What evaluates the job's trials."""
         job = self.job
-        rows = np.load(self.folder.bars, mmap_mode="r", allow_pickle=False)
-        bars = Bars(job.symbol, rows, job.tick, job.synthetic, str(self.folder.bars))
-        return Evaluator(Market.of(bars), family_of(job.plan.mode), job.costs, job.engine)
+        return Evaluator(Market.of(self.in_sample), family_of(job.plan.mode), job.costs, job.engine)
 
     def study(self) -> SharedStudy:
         """The study on file, opened or made."""

@@ -1,16 +1,20 @@
 """Phase 0: every combo once with the fast engine; the best by Sharpe ratio among those that traded enough go on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config.settings import PrescreenSettings
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.metrics import SCREEN, SHARPE, TOTAL_TRADES
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
+
+Integers = NDArray[np.int64]
+Rows = tuple[tuple[float | None, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Progress:
     eligible: int = 0
     most_trades: int = 0
     combos: tuple[int, ...] = ()  # kept so far, best first
-    table: tuple[tuple[float | None, ...], ...] = field(default=())  # their `SCREEN` rows, undefined ones None
+    table: Rows = field(default=())  # their `SCREEN` rows, undefined ones None
 
     def as_json(self) -> dict[str, Any]:
         """For a snapshot; floats round-trip exactly."""
@@ -66,17 +70,40 @@ def run(
     threads: int,
     progress: Progress,
     on_batch: Callable[[int, int, Progress], None],
+    batches: range | None = None,
 ) -> Progress:
-    """Go on from `progress` to the last combo, in batches; `on_batch` hears (batch, of, progress) after each."""
+    """Go on from `progress` to the end of `batches` (None: all); `on_batch` hears (batch, of, progress) after each."""
     size = settings.batch_combos
-    batches = batches_of(len(combos), settings)
+    batches = range(batches_of(len(combos), settings)) if batches is None else batches
     done = batches_of(progress.tried, settings)  # rounded up: a short last batch is done too
-    for batch in range(done, batches):
+    for number, batch in enumerate(batches[done:], start=done + 1):
         part = slice(batch * size, min((batch + 1) * size, len(combos)))
         table = evaluator.screen(combos[part], [evaluator.whole], threads)[0]
         progress = _merge(progress, part.start, table, settings)
-        on_batch(batch + 1, batches, progress)
+        on_batch(number, len(batches), progress)
     return progress
+
+
+def shard(combos: int, settings: PrescreenSettings, number: int, of: int) -> range:
+    """The batches of shard `number` of `of`: contiguous, as equal as can be."""
+    batches = batches_of(combos, settings)
+    return range(batches * number // of, batches * (number + 1) // of)
+
+
+def merged(parts: Iterable[Progress], settings: PrescreenSettings) -> Progress:
+    """What one prescreen over all the shards' combos would have come to."""
+    whole = Progress()
+    for part in parts:
+        table = np.array(part.table, dtype=np.float64).reshape(-1, len(SCREEN))
+        ranked = _ranked(whole, np.array(part.combos, dtype=np.int64), table, settings.keep)
+        whole = Progress(
+            tried=whole.tried + part.tried,
+            eligible=whole.eligible + part.eligible,
+            most_trades=max(whole.most_trades, part.most_trades),
+            combos=ranked[0],
+            table=ranked[1],
+        )
+    return whole
 
 
 def found(progress: Progress, combos: Combos) -> Found:
@@ -96,14 +123,23 @@ def batches_of(combos: int, settings: PrescreenSettings) -> int:
 
 def _merge(progress: Progress, first: int, table: Floats, settings: PrescreenSettings) -> Progress:
     passed = np.flatnonzero((table[:, TOTAL_TRADES] >= settings.min_trades) & np.isfinite(table[:, SHARPE]))
-    numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), passed + first])
-    kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN
-    rows = np.concatenate([kept, table[passed]])
-    best = np.lexsort((numbers, -rows[:, SHARPE]))[: settings.keep]
+    combos, rows = _ranked(progress, passed + first, table[passed], settings.keep)
     return Progress(
-        tried=first + len(table),
+        tried=progress.tried + len(table),
         eligible=progress.eligible + len(passed),
         most_trades=max(progress.most_trades, int(table[:, TOTAL_TRADES].max())),
-        combos=tuple(int(i) for i in numbers[best]),
-        table=tuple(tuple(None if np.isnan(x) else float(x) for x in row) for row in rows[best]),
+        combos=combos,
+        table=rows,
+    )
+
+
+def _ranked(progress: Progress, more: Integers, table: Floats, keep: int) -> tuple[tuple[int, ...], Rows]:
+    """The best of what is kept and of `more` combos with their rows: highest Sharpe first, then by number."""
+    numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), more])
+    kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN
+    rows = np.concatenate([kept, table])
+    best = np.lexsort((numbers, -rows[:, SHARPE]))[:keep]
+    return (
+        tuple(int(i) for i in numbers[best]),
+        tuple(tuple(None if np.isnan(x) else float(x) for x in row) for row in rows[best]),
     )

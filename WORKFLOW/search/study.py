@@ -50,7 +50,7 @@ class Trial:
 
     number: int
     batch: int
-    source: str  # "phase0": enqueued from the prescreen; "sampler": proposed by TPE
+    source: str  # "phase0", "earlier_round": enqueued from there; "sampler": proposed by TPE
     parameters: Parameters
     result: Result
 
@@ -73,13 +73,16 @@ Evaluate = Callable[[Parameters], Result]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study is to do. `seeds` are tried first, in order, as part of the budget."""
+    """What a study is to do. `seeds` are tried first, in order, as part of the budget; the first `carried` of them come
+    from earlier rounds, the others from phase 0.
+    """
 
     mode: Mode
     trials: int
     batch_trials: int
     seed: int
     seeds: tuple[Parameters, ...]
+    carried: int = 0
 
 
 class SharedStudy:
@@ -198,7 +201,8 @@ class SharedStudy:
 
     def _ask(self, position: int) -> int:
         if position < len(self._plan.seeds):
-            self._study.enqueue_trial(self._plan.seeds[position], user_attrs={"source": "phase0"})
+            source = "earlier_round" if position < self._plan.carried else "phase0"
+            self._study.enqueue_trial(self._plan.seeds[position], user_attrs={"source": source})
             return self._study.ask(self._space).number
         while True:
             trial = self._study.ask(self._space)

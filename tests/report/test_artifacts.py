@@ -9,7 +9,8 @@ from state import snapshot
 from WORKFLOW.data.bars import BAR_MS, DAY_MS
 from WORKFLOW.engines.ledger import TRADE, Closed, Ledger, Opened
 from WORKFLOW.engines.market import Market, Window
-from WORKFLOW.report.artifacts import ResultTree, equity_csv, trades_csv
+from WORKFLOW.report.artifacts import equity_csv, trades_csv
+from WORKFLOW.report.tree import ResultTree
 
 
 def market(n: int) -> Market:

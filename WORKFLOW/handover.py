@@ -1,0 +1,118 @@
+"""What one phase hands to the next, whether both run in one process or each on a lane of the swarm."""
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from config.errors import Refused
+from config.settings import Settings
+from hooks.gate import Point, run_gates
+from state import snapshot
+from state.layout import PHASE0
+from WORKFLOW.command_line import Order
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.report import records
+from WORKFLOW.report.console import Phase
+from WORKFLOW.report.tree import ResultTree
+from WORKFLOW.search import prescreen as screening
+from WORKFLOW.search.prescreen import Found, Ranked
+from WORKFLOW.search.space import Parameters
+from WORKFLOW.validity import walk_forward
+
+if TYPE_CHECKING:  # optuna costs a prescreen half a second that it does not need
+    from WORKFLOW.search.job import SearchJob
+    from WORKFLOW.search.study import Plan, Standing
+
+
+def pass_gates(point: Point, order: Order, run_id: str, tree: ResultTree, log: Path) -> list[dict[str, Any]]:
+    """Every verdict at `point`; refuses at the first that did not pass."""
+    facts = {"symbol": order.symbol, "mode": order.mode, "run_id": run_id}
+    verdicts = run_gates(point, {**facts, "phase0": str(tree.folder / PHASE0), "log": str(log)})
+    for one in verdicts:
+        if not one.passed:
+            raise Refused(f"gate {one.gate}: {one.reason}", "run the same command again; if it stays, --fresh")
+    return [asdict(one) for one in verdicts]
+
+
+class Rates:
+    """Tells a phase's bar, batch by batch, how far a prescreen is and how fast."""
+
+    def __init__(self, phase: Phase, bars: int, tried: int) -> None:
+        self._phase, self._bars, self._tried, self._began_s = phase, bars, tried, time.monotonic()
+        phase.at(tried)
+
+    def at(self, batch: int, of: int, now: screening.Progress) -> float:
+        """Bar-combos a second since the start; the log line is what the deadline of the first kernel looks for."""
+        rate = (now.tried - self._tried) * self._bars / max(time.monotonic() - self._began_s, 1e-9)
+        line = f"Batch {batch}/{of} · {rate / 1e9:.2f} G bar-combos/s · {now.eligible:,} eligible"
+        self._phase.at(now.tried, note=f"Batch {batch}/{of} · {rate / 1e9:.2f} G bc/s", line=line)
+        return rate
+
+
+def plan_of(order: Order, found: Found, carried: Sequence[Parameters] = ()) -> "Plan":
+    """What the study is to do: try the best of earlier rounds and of phase 0 first."""
+    from WORKFLOW.search.study import Plan
+
+    settings = order.settings
+    share = settings.search.seed_fraction
+    seeds = seeds_of(found)[: max(1, round(settings.search.trials * share)) if share else 0]
+    return Plan(
+        mode=settings.mode(order.mode),
+        trials=settings.search.trials,
+        batch_trials=settings.search.batch_trials,
+        seed=settings.run.seed,
+        seeds=(*carried, *(one.parameters for one in seeds)),
+        carried=len(carried),
+    )
+
+
+def search_job(order: Order, plan: "Plan") -> "SearchJob":
+    """The plan with its costs and its constraint."""
+    from WORKFLOW.search.job import SearchJob
+
+    return SearchJob(order.settings.costs, order.settings.prescreen.min_trades, order.engine, plan)
+
+
+def loaded_line(order: Order, plan: "Plan", found: Found) -> str:
+    """What a log must say before a long search."""
+    loaded = len(plan.seeds) - plan.carried
+    best = f"best in-sample Sharpe {found.best[0].metrics['sharpe_ratio']:.2f}" if loaded else "none passed"
+    return f"Loaded Phase0 seed: {order.symbol}/{order.mode} {loaded} of {len(found.best)} ({best})"
+
+
+def best_note(now: "Standing") -> str:
+    """What is worth knowing while a search goes on."""
+    return "" if now.best is None else f"best in-sample Sharpe {now.best:.2f}"
+
+
+def read_progress(path: Path) -> screening.Progress:
+    """The checkpoint at `path`; nothing done where there is none."""
+    record: Any = snapshot.read_json(path)
+    try:
+        return screening.Progress.of_json(record)
+    except (TypeError, KeyError, ValueError, AttributeError):  # none yet, or not what we write: it can be made anew
+        return screening.Progress()
+
+
+def phase0_record(labels: dict[str, Any], settings: Settings, market: Market, found: Found) -> dict[str, Any]:
+    """`phase0_top500.json`; `market` is the in-sample one."""
+    return records.phase0(labels, found, settings.prescreen, walk_forward.span(market, Window(0, len(market))))
+
+
+def seed_of(settings: Settings, purpose: str, *more: int) -> np.random.SeedSequence:
+    """A seed of its own for every purpose, derived from the run's."""
+    return np.random.SeedSequence([settings.run.seed, zlib.crc32(purpose.encode()), *more])
+
+
+def seeds_of(found: Found) -> list[Ranked]:
+    """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
+    measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
+    leaders = found.best[:1] + [
+        max(found.best, key=lambda one: sign * (one.metrics[key] or 0.0)) for key, sign in measures if found.best
+    ]
+    return list({one.combo: one for one in [*leaders, *found.best]}.values())

@@ -1,0 +1,1 @@
+"""What the swarm runs on a lane: one worker, one job."""

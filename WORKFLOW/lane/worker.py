@@ -1,0 +1,384 @@
+"""One worker of the swarm: does one job on one lane and leaves its result.
+
+`python -m WORKFLOW.lane.worker LAUNCH_RECORD`; worker_sentry alone starts it. Each phase below is one kind of job,
+built from the same parts as the pipeline of one process, so that both give the same bytes.
+"""
+
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from config import settings as operator
+from config.errors import Refused
+from state import identity, lease, orders, runs, snapshot
+from state.clock import SystemClock, stamp
+from state.heartbeat import Heartbeat, Pulse
+from state.jobs import JobJournal
+from state.journal import Journal
+from state.layout import ALL_TRIALS, MANIFEST, PHASE0, Roots, RoundFolder, RunFolder
+from state.orders import SwarmOrder
+from state.runs import Run
+from state.tree import record_of, tree_of
+from state.workers import Launch, Result
+from WORKFLOW.command_line import Order
+
+DONE, FAILED, TRY_AGAIN, SUPERSEDED = 0, 1, 3, 4  # exit codes
+_WARM_COMBOS = 16
+
+
+class Outdated(Exception):
+    """What an earlier phase left does not fit any more: the next try may find it right."""
+
+
+@dataclass
+class Worker:
+    """A launch, where it reads and writes, and how it says how far it is."""
+
+    launch: Launch
+    roots: Roots
+    swarm_order: SwarmOrder
+    pulse: Pulse
+
+    @property
+    def round_folder(self) -> RoundFolder:
+        """The files of this round."""
+        return self.roots.swarm_run(self.launch.run_id).round(self.launch.job.round)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The files of this symbol and mode."""
+        return self.round_folder.unit(*self.launch.job.unit)
+
+    @cached_property
+    def order(self) -> Order:
+        """The run's order for this symbol and mode; round r has the seed base + r."""
+        settings = operator.of_tree(self.swarm_order.settings)
+        seed = (settings.run.seed + self.launch.job.round) % 2**32
+        path = self.swarm_order.data_path
+        return Order(
+            symbol=self.launch.job.symbol,
+            mode=self.launch.job.mode,
+            data_path=None if path is None else Path(path),
+            engine=self.swarm_order.engine,
+            repair=self.swarm_order.repair,
+            fresh=False,
+            as_json=False,
+            settings=operator.with_values(settings, run={"seed": seed}),
+        )
+
+    @property
+    def log(self) -> Path:
+        """The job's own log."""
+        return self.roots.worker_log(self.launch.run_id, self.launch.job.job_id)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how far it is; leave when a newer worker has the job."""
+        if self.pulse.at(done, total, note):
+            self.still_mine()
+
+    def still_mine(self) -> None:
+        """Raise `Superseded` when a newer worker has the job."""
+        lease.check(self.round_folder.lease(self.launch.job.job_id), self.launch.epoch)
+
+    def round_before(self) -> RunFolder | None:
+        """The files of this symbol and mode in the round before this one."""
+        number = self.launch.job.round - 1
+        folder = self.roots.swarm_run(self.launch.run_id).round(number)
+        return folder.unit(*self.launch.job.unit) if number >= 0 else None
+
+    def carried(self) -> dict[str, Any]:
+        """What the round before this one hands on: tries so far, and the parameters of its bests."""
+        before = self.round_before()
+        record = None if before is None else snapshot.read_json(before.carried)
+        return record if isinstance(record, dict) else {"tries": 0, "seeds": []}
+
+
+def main(argv: list[str]) -> int:
+    """Do the job of the launch record `argv[0]`."""
+    began_s = time.monotonic()
+    worker = _worker(Path(argv[0]))
+    job, clock = worker.launch.job, SystemClock()
+    try:
+        lease.take(worker.round_folder.lease(job.job_id), worker.launch.epoch, worker.launch.worker_id)
+        worker.pulse.write()
+        metrics = dict(_PHASES[job.phase](worker))
+        gates = tuple(metrics.pop("gates", ()))
+        worker.still_mine()
+        duration_s = round(time.monotonic() - began_s, 3)
+        result = Result(job.job_id, worker.launch.epoch, "completed", "", metrics, gates, duration_s)
+    except lease.Superseded as newer:
+        print(f"{stamp(clock.now())} leaving: {newer}", flush=True)
+        return SUPERSEDED
+    except Refused as refusal:
+        print(f"{stamp(clock.now())} failed: {refusal}", flush=True)
+        result = Result(job.job_id, worker.launch.epoch, "failed", f"{refusal.reason} → {refusal.way_out}")
+    except (OSError, Outdated):
+        traceback.print_exc()
+        return TRY_AGAIN
+    snapshot.write_json(worker.round_folder.result(job.job_id), tree_of(result))
+    return DONE if result.status == "completed" else FAILED
+
+
+def _worker(path: Path) -> Worker:
+    launch = record_of(Launch, snapshot.read_json(path))
+    roots, clock = Roots.from_environment(), SystemClock()
+    first = Heartbeat(
+        worker_id=launch.worker_id,
+        job_id=launch.job.job_id,
+        epoch=launch.epoch,
+        identity=identity.mine(),
+        phase=launch.job.phase,
+        done=0,
+        total=0,
+        rate_per_s=None,
+        note="starting",
+        beats=0,
+        progressed_at_s=clock.monotonic_s(),
+        at=stamp(clock.now()),
+    )
+    order = orders.must(roots.swarm_run(launch.run_id).order)
+    return Worker(launch, roots, order, Pulse(roots.heartbeat(launch.worker_id), clock, first))
+
+
+# phases ---------------------------------------------------------------------------------------------------------------
+# Each returns the job's metrics and imports what it needs: a merge starts in half the time of a validation.
+
+
+def _preflight(worker: Worker) -> dict[str, Any]:
+    """Check the bars, leave the in-sample ones for all others, and compile what they will run."""
+    from WORKFLOW import phases
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import space
+    from WORKFLOW.search.job import SearchFolder
+
+    with Screen(worker.log, quiet=True) as screen:
+        bars, report = phases.preflight(worker.order, worker.roots, screen)
+        worker.progress(1, 3, "bars checked")
+        job = _job(worker, bars, report, screen)
+        SearchFolder(worker.folder).write_bars(bars.before(job.split))
+        worker.progress(2, 3, "in-sample bars written")
+        combos = space.draw(job.mode, _WARM_COMBOS, job.seed("warm"))
+        job.in_sample.screen(combos, [job.in_sample.whole], worker.launch.cores)
+        snapshot.write_json(worker.folder.preflight, {"sha256": bars.sha256, "synthetic": bars.synthetic})
+        worker.progress(3, 3)
+    return {"bars": len(bars), "days": round(bars.days, 3), "synthetic": bars.synthetic}
+
+
+def _prescreen(worker: Worker) -> dict[str, Any]:
+    """One shard of the combos; goes on from its checkpoint."""
+    from WORKFLOW.handover import Rates, read_progress, seed_of
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import prescreen, space
+
+    order, job, settings = worker.order, worker.launch.job, worker.order.settings.prescreen
+    checkpoint = worker.folder.shard(job.shard)
+    evaluator = _evaluator(worker)
+    combos = space.draw(order.settings.mode(order.mode), settings.combos, seed_of(order.settings, "prescreen"))
+    batches = prescreen.shard(len(combos), settings, job.shard, job.shards)
+    total = min(batches.stop * settings.batch_combos, len(combos)) - batches.start * settings.batch_combos
+    with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("prescreen", total) as phase:
+        progress = read_progress(checkpoint)
+        rates = Rates(phase, len(evaluator.market), progress.tried)
+        rate = None
+
+        def on_batch(batch: int, of: int, now: prescreen.Progress) -> None:
+            nonlocal rate
+            rate = rates.at(batch, of, now)
+            snapshot.write_json(checkpoint, now.as_json())
+
+        progress = prescreen.run(evaluator, combos, settings, worker.launch.cores, progress, on_batch, batches)
+    return {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate}
+
+
+def _merge(worker: Worker) -> dict[str, Any]:
+    """Put the shards together, publish `phase0_top500.json`, and plan the search."""
+    from WORKFLOW import handover
+    from WORKFLOW.report.tree import ResultTree, writing
+    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.search.job import SearchFolder
+
+    order, folder, settings = worker.order, worker.folder, worker.order.settings
+    parts = [handover.read_progress(folder.shard(shard)) for shard in range(worker.launch.job.shards)]
+    whole = prescreen.merged(parts, settings.prescreen)
+    if whole.tried != settings.prescreen.combos:
+        raise Outdated(f"the shards hold {whole.tried:,} of {settings.prescreen.combos:,} combos")
+    combos = space.draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    found = prescreen.found(whole, combos)
+    bars = SearchFolder(folder).in_sample
+    labels = {"symbol": order.symbol, "mode": order.mode, "synthetic": bars.synthetic}
+    tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
+    with writing(worker.roots, order.symbol, order.mode):
+        worker.still_mine()
+        record = handover.phase0_record(labels, settings, _evaluator(worker).market, found)
+        tree.write_phase0(PHASE0, record)
+    gates = handover.pass_gates("after_prescreen", order, worker.launch.run_id, tree, worker.log)
+    snapshot.write_json(folder.prescreen, whole.as_json())
+    plan = handover.plan_of(order, found, worker.carried()["seeds"])
+    SearchFolder(folder).write(handover.search_job(order, plan))
+    best = found.best[0].metrics["sharpe_ratio"] if found.best else None
+    return {"tried": found.tried, "eligible": found.eligible, "best_in_sample_sharpe": best, "gates": gates}
+
+
+def _search(worker: Worker) -> dict[str, Any]:
+    """Take part in the unit's study until its budget is used up."""
+    from WORKFLOW import handover
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.report.tree import ResultTree
+    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.search.job import SearchFolder
+    from WORKFLOW.search.study import Standing
+
+    order, settings, folder = worker.order, worker.order.settings, SearchFolder(worker.folder)
+    plan = folder.job.plan
+    combos = space.draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
+    tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
+    with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("search", plan.trials) as phase:
+        screen.say(handover.loaded_line(order, plan, found))
+        gates = handover.pass_gates("before_search", order, worker.launch.run_id, tree, worker.log)
+        evaluator, study = folder.evaluator(), folder.study()
+
+        def on_result(now: Standing) -> None:
+            phase.at(now.done, handover.best_note(now))
+
+        study.work(lambda parameters: folder.job.evaluate(evaluator, parameters), on_result, lambda: True)
+        now = study.standing()
+    return {"trials": now.done, "best_in_sample_sharpe": now.best, "gates": gates}
+
+
+def _validate(worker: Worker) -> dict[str, Any]:
+    """Walk-forward, holdout and Monte Carlo of the finalists; stages every artifact."""
+    from WORKFLOW import handover, phases
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.search.job import SearchFolder
+
+    with Screen(worker.log, worker.progress, quiet=True) as screen:
+        bars, report = phases.preflight(worker.order, worker.roots, screen)
+        checked = snapshot.read_json(worker.folder.preflight)
+        if not isinstance(checked, dict) or checked.get("sha256") != bars.sha256:
+            raise Refused(
+                f"the bars of {bars.symbol} have changed since this run checked them",
+                "leave data files alone while a run is under way; type --parallel again for a new run",
+            )
+        job = _job(worker, bars, report, screen)
+        _recall(worker, job)
+        combos = space.draw(job.mode, job.settings.prescreen.combos, job.seed("prescreen"))
+        found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
+        trials = SearchFolder(worker.folder).study().finished()
+        judged = phases.validate(job, found, trials, phases.finalists(trials))
+        files, manifest = phases.rendered(job, found, trials, judged)
+    worker.still_mine()
+    shutil.rmtree(worker.folder.staged, ignore_errors=True)
+    for name, data in files.items():
+        snapshot.write_bytes(worker.folder.staged / name, data)
+    snapshot.write_json(worker.folder.staged / MANIFEST, manifest)
+    snapshot.write_json(worker.folder.outcome, phases.outcome(job, found, trials, judged))
+    seeds = list({str(one.trial.parameters): one.trial.parameters for one in judged.values()}.values())
+    snapshot.write_json(worker.folder.carried, {"tries": job.tries(found, trials), "seeds": seeds})
+    candidates = sum(bool(one.validation["candidate"]) for one in judged.values())
+    return {"verdict": manifest["verdict"], "candidates": candidates, "tries": job.tries(found, trials)}
+
+
+def _report(worker: Worker) -> dict[str, Any]:
+    """Put what was staged into the result tree."""
+    from WORKFLOW.report.tree import ResultTree, writing
+
+    staged = worker.folder.staged
+    files = {str(p.relative_to(staged)): p.read_bytes() for p in sorted(staged.rglob("*")) if p.is_file()}
+    manifest = snapshot.read_json(staged / MANIFEST)
+    if ALL_TRIALS not in files or not isinstance(manifest, dict):
+        raise Outdated(f"{staged} is not complete")
+    files.pop(MANIFEST)
+    tree = ResultTree(worker.roots.artifacts(*worker.launch.job.unit))
+    with writing(worker.roots, *worker.launch.job.unit):
+        worker.still_mine()
+        snapshot.sweep(tree.folder)
+        tree.publish(files, manifest)
+    runs.finish(worker.folder, _run(worker))
+    _tidy(worker)
+    return {"verdict": manifest["verdict"], "artifacts": str(tree.folder), "files": len(files) + 1}
+
+
+_PHASES: dict[str, Callable[[Worker], dict[str, Any]]] = {
+    "preflight": _preflight,
+    "prescreen": _prescreen,
+    "merge": _merge,
+    "search": _search,
+    "validate": _validate,
+    "report": _report,
+}
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _evaluator(worker: Worker) -> Any:
+    from WORKFLOW.engines.market import Market
+    from WORKFLOW.search.evaluate import Evaluator
+    from WORKFLOW.search.job import SearchFolder
+    from WORKFLOW.search.space import family_of
+
+    settings = worker.order.settings
+    market = Market.of(SearchFolder(worker.folder).in_sample)
+    return Evaluator(market, family_of(settings.mode(worker.order.mode)), settings.costs, worker.order.engine)
+
+
+def _job(worker: Worker, bars: Any, report: Any, screen: Any) -> Any:
+    from WORKFLOW.job import Job
+    from WORKFLOW.report.tree import ResultTree
+
+    tree = ResultTree(worker.roots.artifacts(*worker.launch.job.unit))
+    job = Job(
+        order=worker.order,
+        bars=bars,
+        report=report,
+        run=_run(worker),
+        folder=worker.folder,
+        tree=tree,
+        screen=screen,
+        clock=SystemClock(),
+        log=worker.log,
+        round=worker.launch.job.round,
+        carried_tries=worker.carried()["tries"],
+    )
+    job.cores = worker.launch.cores
+    return job
+
+
+def _recall(worker: Worker, job: Any) -> None:
+    """What the earlier phases of this unit took, for the manifest."""
+    for state in JobJournal(Journal(worker.round_folder.jobs), SystemClock()).states().values():
+        record = snapshot.read_json(worker.round_folder.result(state.job.job_id))
+        if state.job.unit != worker.launch.job.unit or not isinstance(record, dict):
+            continue
+        result, phase = record_of(Result, record), state.job.phase
+        job.durations_s[phase] = round(max(job.durations_s.get(phase, 0.0), result.duration_s), 3)
+        if phase == "prescreen":  # shards work side by side
+            job.bar_combos_per_s = (job.bar_combos_per_s or 0.0) + (result.metrics.get("bar_combos_per_s") or 0.0)
+
+
+def _tidy(worker: Worker) -> None:
+    """Drop what only an unfinished round needs from the round before the last: a run may go on for weeks."""
+    number = worker.launch.job.round - 2
+    if number < 0:
+        return
+    old = worker.roots.swarm_run(worker.launch.run_id).round(number).unit(*worker.launch.job.unit)
+    shutil.rmtree(old.staged, ignore_errors=True)
+    for path in (*old.path.glob("study.jsonl*"), old.search):
+        path.unlink(missing_ok=True)
+
+
+def _run(worker: Worker) -> Run:
+    order = worker.swarm_order
+    return Run(order.run_id, order.key, *worker.launch.job.unit, order.started_at)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
