@@ -1,0 +1,135 @@
+"""Enqueue what comes next: phase after phase of every symbol and mode, round after round. It starts nothing itself."""
+
+from dataclasses import dataclass, replace
+
+from agents.runtime.decision import Action, Agent, Decision
+from agents.runtime.world import World
+from config.settings import SwarmSettings
+from state.jobs import PHASES, Job, JobState, Phase
+from state.orders import SwarmOrder
+from state.tree import tree_of
+
+Units = dict[tuple[str, str], list[JobState]]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Nothing: all it needs stands in the journal."""
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """The jobs that may be enqueued now."""
+    order = world.order
+    if order is None:
+        return Decision(memory, "there is no run", report={"stage": "idle"})
+    report = {"run_id": order.run_id, "round": world.round, "rounds": order.rounds}
+    if world.run_finished:
+        return Decision(memory, "the run is complete", report={**report, "stage": "complete"})
+    if world.stopped:
+        return Decision(memory, "the operator stopped the swarm", report={**report, "stage": "stopped"})
+    units = {
+        unit: [s for s in world.jobs if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in world.jobs)
+    }
+    if not units:  # also when the round's folder was made and its jobs were not
+        left = tuple(unit for unit in order.units if " ".join(unit) not in world.dropped)
+        return _begin_round(max(0, world.round), left, world.dropped, memory, report)
+    return _go_on(world, order, units, memory, limits, report)
+
+
+def _go_on(
+    world: World, order: SwarmOrder, units: Units, memory: Memory, limits: SwarmSettings, report: dict[str, object]
+) -> Decision[Memory]:
+    lanes = max(1, len(world.lanes) // max(1, sum(not _is_over(states) for states in units.values())))
+    jobs = [job for states in units.values() for job in _next(states, order, lanes, limits)]
+    if jobs:
+        said = {"round": world.round, "jobs": [tree_of(job) for job in jobs], "dropped": world.dropped}
+        ids = ", ".join(job.job_id for job in jobs)
+        action = Action("enqueue_jobs", order.run_id, "the jobs are in the journal", said)
+        return Decision(memory, f"enqueues {ids}", (action,), {**report, "stage": jobs[0].phase})
+    if all(_is_over(states) for states in units.values()):
+        return _after_round(world, order, units, memory, report)
+    current = min((s.job.phase for s in world.jobs if not s.is_over), key=PHASES.index)
+    waiting = sum(not s.is_over for s in world.jobs)
+    return Decision(memory, f"{waiting} jobs are under way", report={**report, "stage": current})
+
+
+def _begin_round(
+    number: int,
+    units: tuple[tuple[str, str], ...],
+    dropped: dict[str, str],
+    memory: Memory,
+    report: dict[str, object],
+) -> Decision[Memory]:
+    jobs = [tree_of(Job(number, symbol, mode, "preflight")) for symbol, mode in units]
+    action = Action(
+        "enqueue_jobs", f"round {number}", "the round is under way", {"round": number, "jobs": jobs, "dropped": dropped}
+    )
+    return Decision(memory, f"begins round {number}", (action,), {**report, "round": number, "stage": "preflight"})
+
+
+def _next(states: list[JobState], order: SwarmOrder, lanes: int, limits: SwarmSettings) -> list[Job]:
+    """What may follow in one unit: the next phase, once every job of the last one is completed."""
+    last = max((s.job.phase for s in states), key=PHASES.index)
+    if missing := _missing([s.job for s in states if s.job.phase == last]):
+        return missing
+    if _is_over(states) or any(s.status != "completed" for s in states if s.job.phase == last):
+        return []
+    following = PHASES[PHASES.index(last) + 1]
+    one = states[0].job
+    shards = _shards(following, order, lanes, limits)
+    if following == "merge":  # it must know how many there are
+        shards_before = max(s.job.shards for s in states if s.job.phase == "prescreen")
+        return [Job(one.round, one.symbol, one.mode, "merge", 0, shards_before)]
+    return [Job(one.round, one.symbol, one.mode, following, shard, shards) for shard in range(shards)]
+
+
+def _missing(jobs: list[Job]) -> list[Job]:
+    """Shards of a phase that the journal has lost: a line that is no record."""
+    one, there = jobs[0], {job.shard for job in jobs}
+    if one.phase == "merge":  # its shards are those it merges
+        return []
+    return [replace(one, shard=shard) for shard in range(one.shards) if shard not in there]
+
+
+def _shards(phase: Phase, order: SwarmOrder, lanes: int, limits: SwarmSettings) -> int:
+    settings = order.settings
+    if phase == "prescreen":
+        combos, batch = settings["prescreen"]["combos"], settings["prescreen"]["batch_combos"]
+        wanted = max(lanes, -(-combos // limits.shard_combos))
+        return int(max(1, min(wanted, -(-combos // batch))))
+    if phase == "search":
+        return int(max(1, min(settings["search"]["processes"] or lanes, settings["search"]["batch_trials"])))
+    return 1
+
+
+def _is_over(states: list[JobState]) -> bool:
+    """A unit ends with its report, or with a job that ended otherwise once none of its jobs runs any more."""
+    if any(s.job.phase == "report" and s.is_over for s in states):
+        return True
+    return any(s.is_over and s.status != "completed" for s in states) and not any(s.status == "running" for s in states)
+
+
+def _after_round(
+    world: World,
+    order: SwarmOrder,
+    units: Units,
+    memory: Memory,
+    report: dict[str, object],
+) -> Decision[Memory]:
+    good = tuple(u for u, states in units.items() if all(s.status == "completed" for s in states))
+    where = f"round {world.round + 1}, " if order.rounds != 1 else ""
+    bad = world.dropped | {
+        f"{s.job.symbol} {s.job.mode}": f"{where}{s.job.phase} {s.status}: {s.error_message}"
+        for s in world.jobs
+        if s.is_over and s.status != "completed"
+    }
+    if good and (order.rounds == 0 or world.round + 1 < order.rounds):
+        return _begin_round(world.round + 1, good, bad, memory, report)
+    said = {"rounds": world.round + 1, "completed": [f"{s} {m}" for s, m in good], "failed": bad}
+    action = Action("finish_run", order.run_id, "the run is marked complete", said)
+    reason = f"the run is complete after round {world.round + 1}" + (f"; {len(bad)} units failed" if bad else "")
+    return Decision(memory, reason, (action,), {**report, "stage": "complete"})
+
+
+OWNS = ("enqueue_jobs", "finish_run")
+AGENT = Agent(Memory, decide, OWNS)

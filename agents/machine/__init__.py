@@ -1,0 +1,1 @@
+"""The only place of the control plane that touches the operating system."""

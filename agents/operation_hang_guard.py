@@ -1,0 +1,55 @@
+"""See that every session of the swarm is there and its agent breathes; whoever does not is respawned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agents.runtime.decision import Action, Agent, Decision
+from agents.runtime.world import World
+from config.settings import SwarmSettings
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Session → how often in a row it was found wanting; twice before a loop that exists is ended."""
+
+    stale: Mapping[str, int] = field(default_factory=dict)
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """Respawn what is missing at once, what is stale when it was seen so twice."""
+    if world.stopped:
+        return Decision(Memory(), "the operator stopped the swarm")
+    stale = {
+        view.session: memory.stale.get(view.session, 0) + 1
+        for view in world.agents
+        if view.agent != "operation_hang_guard" and view.is_stale(limits)
+    }
+    report = {
+        "sessions": None if world.sessions is None else {s.name: s.alive for s in world.sessions},
+        "stale": sorted(stale),
+    }
+    actions = [_answer(r.request_id) for r in world.requests if r.kind == "ensure_sessions"]
+    if world.sessions is None:
+        # No answer is unknown, and unknown ends nothing; ensure_sessions itself tells a hung server from a dead one.
+        actions.append(Action("ensure_sessions", "all", "tmux answers", {"respawn": [], "outside": True}))
+        return Decision(Memory(stale), "tmux gives no answer", tuple(actions), report)
+    there = {s.name for s in world.sessions if s.alive}
+    expected = {view.session for view in world.agents} | set(world.control.get("monitors", ()))
+    missing = sorted(expected - there)
+    respawn = sorted(session for session, times in stale.items() if times >= 2 and session in there)
+    if missing or respawn or actions:
+        what = ", ".join([f"{name} is missing" for name in missing] + [f"{name} is stale" for name in respawn])
+        actions.append(
+            Action("ensure_sessions", "all", "all sessions are there", {"respawn": respawn, "outside": False})
+        )
+        memory = Memory({k: v for k, v in stale.items() if k not in respawn})
+        return Decision(memory, what or "asked to ensure", tuple(actions), report)
+    return Decision(Memory(stale), "all sessions are there", report=report)
+
+
+def _answer(request_id: str) -> Action:
+    return Action("answer_request", request_id, "the request is answered", {"done": True, "reason": "sessions ensured"})
+
+
+OWNS = ("ensure_sessions", "answer_request")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"sessions"}))

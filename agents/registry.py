@@ -1,0 +1,85 @@
+"""Who there is: every agent with its session, its cadence and what it owns; every monitor people can look at."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from agents.runtime.decision import Agent
+from agents.runtime.world import patience_s
+from config.settings import SwarmSettings
+from state.layout import CHECKOUT, Roots
+
+
+@dataclass(frozen=True)
+class Row:
+    """One agent. `cadence_s` is seconds between two cycles at scale 1."""
+
+    name: str
+    session: str
+    cadence_s: float
+    does: str
+
+    def patience_s(self, limits: SwarmSettings) -> float:
+        """How old its last cycle may be before it counts as stale."""
+        return patience_s(self.cadence_s, limits)
+
+    def load(self) -> Agent[Any]:
+        """The agent itself."""
+        agent = import_module(f"agents.{self.name}").AGENT
+        assert isinstance(agent, Agent)
+        return agent
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """A session that only shows something."""
+
+    session: str
+    shows: str
+    view: str
+
+
+AGENTS: tuple[Row, ...] = (
+    Row("watchdog", "bt-watchdog", 15, "samples the machine for all others; writes down what failed"),
+    Row("worker_sentry", "bt-worker-sentry", 15, "starts, stops and adopts workers; ends hung ones"),
+    Row("operation_hang_guard", "bt-operation-hang-guard", 20, "respawns sessions that are gone or no longer cycle"),
+    Row("auto_scheduler", "bt-auto-scheduler", 20, "enqueues phases and rounds"),
+    Row("session_state_manager", "bt-session-state", 20, "continuity: incidents, next steps; watches the hang guard"),
+    Row("session_log", "bt-session-log", 30, "a line a cycle, and the latest of them"),
+)
+MONITORS: tuple[Monitor, ...] = (
+    Monitor("bt-worker-progress", "what every worker does, as bars", "progress"),
+    Monitor("bt-worker-cpu-mon", "every core, and who uses it", "cpu"),
+)
+SESSIONS: tuple[str, ...] = (*(row.session for row in AGENTS), *(monitor.session for monitor in MONITORS))
+
+
+def row(name: str) -> Row:
+    """The agent called `name`.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {one.name: one for one in AGENTS}[name]
+
+
+def page() -> str:
+    """`AGENT_REGISTRY.md` (a test keeps the file equal)."""
+    roots = Roots.from_environment({})
+    agents = "\n".join(
+        f"| `{one.name}` | `{one.session}` | {one.cadence_s:g} s | `{roots.agent_state(one.name).name}` | "
+        f"{', '.join(f'`{kind}`' for kind in one.load().owns)} | {one.does} |"
+        for one in AGENTS
+    )
+    monitors = "\n".join(f"| `{one.session}` | {one.shows} |" for one in MONITORS)
+    return (
+        "# Agents\n\n"
+        "Rendered from `agents/registry.py` by `python -m agents.registry`; a test keeps both equal.\n\n"
+        "| agent | session | every | writes | owns | does |\n|---|---|---|---|---|---|\n" + agents + "\n\n"
+        "| monitor | shows |\n|---|---|\n" + monitors + "\n"
+    )
+
+
+if __name__ == "__main__":
+    (Path(CHECKOUT) / "agents" / "AGENT_REGISTRY.md").write_text(page(), encoding="utf-8")

@@ -1,0 +1,181 @@
+"""One cycle of one agent: observe → decide → journal → act → record. All the agent itself brings is `decide`.
+
+The next cycle sees what came of it: state is level-triggered, so an action that failed is decided on again.
+"""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from agents.machine.acts import Acts
+from agents.machine.observe import observe, resolved
+from agents.registry import row
+from agents.runtime.decision import Action, Agent, Decision
+from agents.runtime.world import World
+from config.settings import Settings, SwarmSettings
+from state import codec, identity, snapshot
+from state.clock import Clock, SystemClock, stamp
+from state.journal import Journal
+from state.layout import Roots
+from state.tree import record_of, tree_of
+
+SCHEMA = 1
+_JOURNAL_BYTES = 4_000_000  # a cycle journal this long moves aside: all of them and the ones before stay under 50 MB
+
+
+class Held(Exception):
+    """Another cycle of the same agent is under way."""
+
+
+class NewerSchema(Exception):
+    """The state on file was written by a newer version: it may be read, never overwritten."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a cycle came to."""
+
+    agent: str
+    cycle: int
+    reason: str
+    actions: tuple[dict[str, Any], ...]
+
+
+def run_cycle(name: str, roots: Roots, dry_run: bool = False, clock: Clock | None = None) -> Done:
+    """One cycle, alone: the kernel frees the lock of one that dies.
+
+    Raises:
+        Held: see there. NewerSchema: see there. OSError: the state cannot be written.
+    """
+    clock = SystemClock() if clock is None else clock
+    if dry_run:
+        return _cycle(name, roots, clock, dry_run=True)
+    lock = roots.cycle_lock(name)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            return _cycle(name, roots, clock, dry_run=False)
+    except Timeout as error:
+        raise Held(f"another cycle of {name} is under way") from error
+
+
+def replay(record: Mapping[str, Any]) -> bytes:
+    """The decision that the recorded world and memory lead to now, encoded as it was recorded."""
+    agent = row(record["agent"]).load()
+    world, memory = record_of(World, record["world"]), record_of(agent.memory, record["memory"])
+    limits = record_of(SwarmSettings, record["limits"])
+    return codec.encode_line(_decision_tree(agent.decide(world, memory, limits)))
+
+
+def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool) -> Done:
+    agent, settings = row(name).load(), resolved(roots)
+    state = _state(roots, name)
+    memory = _memory(agent, state)
+    world = observe(roots, settings.swarm, agent.sees, clock)
+    decision = agent.decide(world, memory, settings.swarm)
+    strange = {action.kind for action in decision.actions} - set(agent.owns)
+    if strange:
+        raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
+    cycle = int(state.get("cycle", 0)) + 1
+    if dry_run:
+        return Done(name, cycle, decision.reason, tuple(asdict(action) for action in decision.actions))
+    _journal(roots, name, cycle, state, world, memory, settings, decision)
+    # The memory is on file before anything is done: what was begun is never begun again as if it were new.
+    _record(roots, name, cycle, clock, state, decision, ())
+    outcomes = tuple(_act(roots, settings, clock, world, action) for action in decision.actions)
+    if outcomes:
+        _record(roots, name, cycle, clock, state, decision, outcomes)
+    return Done(name, cycle, decision.reason, outcomes)
+
+
+def _act(roots: Roots, settings: Settings, clock: Clock, world: World, action: Action) -> dict[str, Any]:
+    """One failed action must not keep the others from being done."""
+    acts = Acts(roots, settings.swarm, clock, world.run_id, world.round)
+    try:
+        outcome = acts.do(action)
+    except Exception as error:
+        traceback.print_exc()
+        outcome = f"failed: {type(error).__name__}: {error}"
+    return {"kind": action.kind, "target": action.target, "expected": action.expected, "outcome": outcome}
+
+
+def _state(roots: Roots, name: str) -> dict[str, Any]:
+    state = snapshot.read_json(roots.agent_state(name))
+    if not isinstance(state, dict):
+        return {}  # none yet, or unreadable: it is made anew
+    if isinstance(state.get("schema"), int) and state["schema"] > SCHEMA:
+        raise NewerSchema(f"{roots.agent_state(name)} has schema {state['schema']}; this version knows {SCHEMA}")
+    return state
+
+
+def _memory(agent: Agent[Any], state: Mapping[str, Any]) -> Any:
+    try:
+        return record_of(agent.memory, state.get("memory"))
+    except ValueError:
+        return agent.memory()
+
+
+def _record(
+    roots: Roots,
+    name: str,
+    cycle: int,
+    clock: Clock,
+    state: Mapping[str, Any],
+    decision: Decision[Any],
+    outcomes: tuple[dict[str, Any], ...],
+) -> None:
+    snapshot.write_json(
+        roots.agent_state(name),
+        {
+            "schema": SCHEMA,
+            "agent": name,
+            "writer": tree_of(identity.mine()),
+            "boot_id": identity.boot_id(),
+            "cycle": cycle,
+            "at": stamp(clock.now()),
+            "at_s": clock.monotonic_s(),
+            "reason": decision.reason,
+            "actions_last_cycle": list(outcomes),
+            "actions_before": state.get("actions_last_cycle") or state.get("actions_before", []),
+            "report": decision.report,
+            "memory": tree_of(decision.memory),
+        },
+    )
+
+
+def _journal(
+    roots: Roots,
+    name: str,
+    cycle: int,
+    state: Mapping[str, Any],
+    world: World,
+    memory: Any,
+    settings: Settings,
+    decision: Decision[Any],
+) -> None:
+    """All of it when the cycle acts or decides otherwise than the last one; one line with the reason when not."""
+    journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
+    short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
+    if not decision.actions and _kind(decision.reason) == _kind(str(state.get("reason", ""))):
+        journal.append(short)
+        return
+    full = {
+        **short,
+        "world": tree_of(world),
+        "memory": tree_of(memory),
+        "limits": tree_of(settings.swarm),
+        "decision": _decision_tree(decision),
+    }
+    journal.append(full)
+
+
+def _kind(reason: str) -> str:
+    """A reason without its numbers."""
+    return "".join(c for c in reason if not c.isdigit() and c != ".")
+
+
+def _decision_tree(decision: Decision[Any]) -> dict[str, Any]:
+    return asdict(decision)

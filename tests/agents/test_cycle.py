@@ -1,0 +1,144 @@
+"""The runtime around `decide`, on real files: alone, recorded, repeatable, and careful with what it finds."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from agents import registry
+from agents.machine.observe import observe, resolved
+from agents.runtime import cycle
+from config import settings
+from config.errors import Refused
+from state import orders, snapshot
+from state.jobs import Job, JobJournal
+from state.journal import Journal
+from state.layout import CHECKOUT, Roots
+from tests.agents.worlds import ORDER
+from tests.state.test_records import Clock
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    one = Roots.from_environment({"RESULTS_ROOT": str(tmp_path)})
+    tree = settings.tree_of(settings.load({}))
+    snapshot.write_json(one.settings, tree)
+    orders.write(one.swarm_run("bt-1").order, replace(ORDER, settings=tree))
+    snapshot.write_json(one.current_run, {"run_id": "bt-1"})
+    return one
+
+
+def jobs(roots: Roots) -> dict[str, str]:
+    journal = Journal(roots.swarm_run("bt-1").round(0).jobs)
+    return {job_id: state.status for job_id, state in JobJournal(journal, Clock()).states().items()}
+
+
+def test_a_dry_run_says_what_it_would_do_and_changes_nothing(roots: Roots) -> None:
+    before = {path: path.read_bytes() for path in roots.state.rglob("*") if path.is_file()}
+    done = cycle.run_cycle("auto_scheduler", roots, dry_run=True)
+    assert [action["kind"] for action in done.actions] == ["enqueue_jobs"]
+    assert {path: path.read_bytes() for path in roots.state.rglob("*") if path.is_file()} == before
+
+
+def test_twice_on_one_state_acts_once(roots: Roots) -> None:
+    first = cycle.run_cycle("auto_scheduler", roots)
+    assert [action["outcome"] for action in first.actions] == ["done"]
+    assert jobs(roots) == {"r0.SOL.aggressive.preflight.0": "pending", "r0.BTC.aggressive.preflight.0": "pending"}
+    assert cycle.run_cycle("auto_scheduler", roots).actions == ()
+    state = json.loads(roots.agent_state("auto_scheduler").read_text())
+    assert (state["schema"], state["cycle"], state["actions_last_cycle"]) == (1, 2, [])
+    assert state["actions_before"][0]["expected"] == "the round is under way"
+
+
+def test_what_was_recorded_is_decided_again_byte_for_byte(roots: Roots) -> None:
+    for name in ("auto_scheduler", "session_state_manager"):
+        cycle.run_cycle(name, roots)
+        command = [sys.executable, "-m", "agents", name, "--replay", str(roots.cycles(name))]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stdout) == (0, "1 recorded decisions are the same, 0 differ\n"), done.stderr
+
+
+def test_a_quiet_cycle_costs_one_short_line(roots: Roots) -> None:
+    for _ in range(3):
+        cycle.run_cycle("auto_scheduler", roots)
+    lines = roots.cycles("auto_scheduler").read_text().splitlines()
+    assert [("world" in json.loads(line)) for line in lines] == [True, True, False]
+    assert len(lines[2]) < 200
+
+
+def test_two_cycles_of_one_agent_never_overlap(roots: Roots) -> None:
+    roots.cycle_lock("auto_scheduler").parent.mkdir(parents=True)
+    with FileLock(roots.cycle_lock("auto_scheduler")), pytest.raises(cycle.Held):
+        cycle.run_cycle("auto_scheduler", roots)
+
+
+def test_state_of_a_newer_version_is_never_overwritten(roots: Roots) -> None:
+    newer = {"schema": 2, "what": "we do not know"}
+    snapshot.write_json(roots.agent_state("auto_scheduler"), newer)
+    with pytest.raises(cycle.NewerSchema, match="schema 2"):
+        cycle.run_cycle("auto_scheduler", roots)
+    assert snapshot.read_json(roots.agent_state("auto_scheduler")) == newer
+
+
+@pytest.mark.parametrize("garbage", ["", "{", "[]", '{"memory": 7, "cycle": 3}'])
+def test_state_that_is_lost_or_torn_is_made_anew(roots: Roots, garbage: str) -> None:
+    roots.agent_state("worker_sentry").write_text(garbage)
+    cycle.run_cycle("worker_sentry", roots)
+    assert json.loads(roots.agent_state("worker_sentry").read_text())["memory"]["silent"] == {}
+
+
+def test_an_action_that_fails_is_recorded_and_seen(roots: Roots) -> None:
+    roots.swarm_run("bt-1").round(0).path.write_text("a file where a folder belongs")
+    done = cycle.run_cycle("auto_scheduler", roots)
+    assert done.actions[0]["outcome"].startswith("failed: ")
+    seen = next(view for view in observe(roots, resolved(roots).swarm).agents if view.agent == "auto_scheduler")
+    assert "enqueue_jobs" in seen.failed
+
+
+def test_settings_of_another_version_do_not_stop_anybody(roots: Roots) -> None:
+    tree = settings.tree_of(settings.load({}))
+    tree["swarm"].pop("lane_memory_mb")
+    with pytest.raises(Refused):
+        settings.of_tree(tree)
+    snapshot.write_json(roots.settings, tree)
+    assert resolved(roots).swarm == settings.load().swarm
+
+
+def test_settings_come_back_from_json_as_they_were() -> None:
+    one = settings.load({})
+    assert settings.of_tree(json.loads(json.dumps(settings.tree_of(one)))) == one
+
+
+def test_a_lost_pointer_to_the_run_is_found_again(roots: Roots) -> None:
+    roots.current_run.unlink()
+    order = orders.current(roots)
+    assert order is not None
+    assert order.run_id == "bt-1"
+    snapshot.write_json(roots.swarm_run("bt-1").finished, {})
+    assert orders.current(roots) is None
+
+
+def test_a_damaged_journal_is_reported_and_its_whole_lines_count(roots: Roots) -> None:
+    journal = Journal(roots.swarm_run("bt-1").round(0).jobs)
+    JobJournal(journal, Clock()).enqueue([Job(0, "SOL", "aggressive", "preflight")])
+    with journal.path.open("ab") as file:
+        file.write(b"\0\0garbage\n")
+    world = observe(roots, resolved(roots).swarm)
+    assert (len(world.jobs), world.bad_lines) == (1, 1)
+
+
+def test_the_registry_page_is_what_the_code_renders() -> None:
+    assert (CHECKOUT / "agents" / "AGENT_REGISTRY.md").read_text(encoding="utf-8") == registry.page()
+
+
+def test_every_kind_of_action_has_one_owner_or_is_said_to_be_shared() -> None:
+    owners: dict[str, list[str]] = {}
+    for row in registry.AGENTS:
+        for kind in row.load().owns:
+            owners.setdefault(kind, []).append(row.name)
+    shared = {kind for kind, names in owners.items() if len(names) > 1}
+    assert shared == {"answer_request"}  # each answers requests for its own targets
