@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# See that all loops of the swarm run. Made for shell start-up: silent and under 100 ms when all is well; it never
+# installs, prompts, or brings back what was stopped on purpose.
+set -u
+checkout="$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")"
+venv="${VENV_PATH:-$checkout/state/.venv}"
+python="${venv%/bin/activate}/bin/python"
+export RESULTS_ROOT="${RESULTS_ROOT:-$checkout/state/run}"
+state="${STATE_ROOT:-$RESULTS_ROOT/state}"
+[ -e "$state/stopped.json" ] && [ $# -eq 0 ] && exit 0
+if [ ! -x "$python" ]; then
+    echo "ensure_swarm_watchdogs: there is no $python; make it with: $checkout/scripts/check --help" >&2
+    exit 1
+fi
+if ! command -v tmux >/dev/null; then
+    echo "ensure_swarm_watchdogs: tmux is not installed; $checkout/scripts/start_swarm_watchdogs.sh installs it" >&2
+    exit 1
+fi
+cd "$checkout" || exit 1
+# -S and -E: without site-packages Python starts in 15 ms.
+[ $# -eq 0 ] && "$python" -S -E -c 'import sys; from scripts.infra.quick_look import all_well; sys.exit(not all_well(sys.argv[1]))' "$state" && exit 0
+exec "$python" -c 'import runpy, sys; sys.argv[0] = "scripts/backtest-optimize"; sys.exit(runpy.run_path("scripts/backtest-optimize", run_name="command")["main"](["ensure", *sys.argv[1:]]))' "$@"

@@ -1,0 +1,1 @@
+"""What people type to start, watch and stop the swarm."""

@@ -1,0 +1,177 @@
+"""A real swarm on a private socket, in roots of its own, with real workers; all it started is gone at the end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agents.machine import processes
+from state import identity, snapshot
+from state.identity import Identity
+from state.layout import CHECKOUT, Roots
+from state.tree import record_of
+
+COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
+SETTINGS = {
+    "BACKTEST_OPTIMIZE__SWARM__CADENCE_SCALE": "0.05",
+    "BACKTEST_OPTIMIZE__SWARM__CYCLE_DEADLINE_S": "5",
+    "BACKTEST_OPTIMIZE__SWARM__TMUX_TIMEOUT_S": "2",
+    "BACKTEST_OPTIMIZE__SWARM__LANES": "2",
+    "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "512",
+    "BACKTEST_OPTIMIZE__WALK_FORWARD__COMBOS": "40",
+    "BACKTEST_OPTIMIZE__SEARCH__BATCH_TRIALS": "8",
+}
+SMALL = ("--prescreen", "2000", "--trials", "24", "--paths", "50")
+LONG = ("--prescreen", "80000", "--trials", "24", "--paths", "50")  # seconds of prescreen: time to be killed in
+_DEADLINE_S = 150.0  # for anything to come true on a loaded machine; no test measures it
+
+
+class Swarm:
+    """One root and its commands."""
+
+    def __init__(self, results: Path, sockets: Path) -> None:
+        ours = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", "BACKTEST_OPTIMIZE_CONFIG", "TMUX", "TMUX_PANE")
+        kept = {name: value for name, value in os.environ.items() if name not in ours}
+        roots = {"RESULTS_ROOT": str(results), "TMUX_TMPDIR": str(sockets), "VENV_PATH": sys.prefix, "TERM": "xterm"}
+        self.environment = kept | SETTINGS | roots
+        self.roots = Roots.from_environment(self.environment)
+
+    # what people type -------------------------------------------------------------------------------------------------
+
+    def type(self, *arguments: str, command: Path = COMMAND, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the commands to its end."""
+        return subprocess.run(
+            [str(command), *arguments],
+            env=self.environment | more,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def launch(self, data: Path, *arguments: str) -> None:
+        """`--parallel` on these bars, one round; returns at once."""
+        done = self.type("--parallel", "--symbols", "SYNTHETIC", "--data-path", str(data), "--rounds", "1", *arguments)
+        assert done.returncode == 0, done.stderr
+
+    def status(self) -> dict[str, Any]:
+        """`status --json`."""
+        done = self.type("status", "--json")
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def ensure(self) -> subprocess.CompletedProcess[str]:
+        """`ensure_swarm_watchdogs.sh`."""
+        return self.type(command=CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh")
+
+    def stop(self) -> None:
+        """`stop`; refusing is a failure of the test."""
+        done = self.type("stop")
+        assert done.returncode == 0, done.stderr
+
+    # what is ----------------------------------------------------------------------------------------------------------
+
+    def wait(self, what: str, is_true: Callable[[], Any]) -> Any:
+        """Look until it is true; the only place in these tests that lets time pass."""
+        deadline = time.monotonic() + _DEADLINE_S
+        while not (answer := is_true()):
+            assert time.monotonic() < deadline, f"never came: {what}\n{json.dumps(self.status(), indent=1)[-3000:]}"
+            time.sleep(0.05)
+        return answer
+
+    def working(self, phase: str, number: int = 1) -> list[dict[str, Any]]:
+        """Workers of a phase that have made progress, once there are so many."""
+
+        def found() -> list[dict[str, Any]]:
+            beats = [snapshot.read_json(path) for path in (self.roots.state / "heartbeats").glob("*.json")]
+            there = [beat for beat in beats if beat and beat["phase"] == phase and 0 < beat["done"] < beat["total"]]
+            return there if len(there) >= number else []
+
+        answer: list[dict[str, Any]] = self.wait(f"{number} workers in {phase}", found)
+        return answer
+
+    def finished(self) -> dict[str, Any]:
+        """The run's last record, once it is there."""
+        folder = self.roots.swarm_run(str(snapshot.read_json(self.roots.current_run)["run_id"]))
+        answer: dict[str, Any] = self.wait("the end of the run", lambda: snapshot.read_json(folder.finished))
+        return answer
+
+    def journal(self) -> list[dict[str, Any]]:
+        """All job events of the first round."""
+        folder = self.roots.swarm_run(str(snapshot.read_json(self.roots.current_run)["run_id"])).round(0)
+        return [json.loads(line) for line in folder.jobs.read_text().splitlines()]
+
+    def cycle(self, agent: str) -> int:
+        """How many cycles the agent has done."""
+        state = snapshot.read_json(self.roots.agent_state(agent))
+        return int(state["cycle"]) if isinstance(state, dict) else 0
+
+    def loop(self, agent: str) -> Identity:
+        """The process that runs the agent's cycles, once it is there."""
+        record = self.wait(f"the loop of {agent}", lambda: snapshot.read_json(self.roots.loop(agent)))
+        return record_of(Identity, record["identity"])
+
+    def server(self) -> Identity:
+        """The tmux server."""
+        return record_of(Identity, snapshot.read_json(self.roots.swarm)["process"])
+
+    def tmux(self, *arguments: str) -> str:
+        """A tmux command to our server."""
+        label = snapshot.read_json(self.roots.swarm)["label"]
+        command = ["tmux", "-L", label, "-f", "/dev/null", *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=20, check=False)
+        return done.stdout
+
+    def sessions(self) -> list[str]:
+        """The names of all sessions, sorted."""
+        return sorted(self.tmux("list-sessions", "-F", "#{session_name}").split())
+
+    def end_everything(self) -> None:
+        """After a test, whatever it did: nothing that carries one of our roots survives."""
+        record = snapshot.read_json(self.roots.swarm)
+        if isinstance(record, dict) and record.get("process"):
+            server = record_of(Identity, record["process"])
+            processes.send(server, signal.SIGCONT)
+        self.type("stop")
+        marks = (f"STATE_ROOT={self.roots.state}".encode(), f"RESULTS_ROOT={self.roots.results}".encode())
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and int(folder.name) != os.getpid() and _carries(folder, marks):
+                one = identity.of(int(folder.name))
+                if one is not None:
+                    processes.send(one, signal.SIGKILL)
+
+
+def kill(one: Identity | dict[str, Any], number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to exactly this process."""
+    target = one if isinstance(one, Identity) else record_of(Identity, one)
+    assert processes.send(target, number), f"{target} is gone"
+
+
+@contextmanager
+def swarm() -> Iterator[Swarm]:
+    """A root with a short name: a socket's path may have 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as folder:
+        sockets = Path(folder) / "t"
+        sockets.mkdir(mode=0o700)
+        one = Swarm(Path(folder) / "r", sockets)
+        try:
+            yield one
+        finally:
+            one.end_everything()
+
+
+def _carries(folder: Path, marks: tuple[bytes, ...]) -> bool:
+    try:
+        pairs = (folder / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(mark in pairs for mark in marks)

@@ -1,0 +1,251 @@
+"""Every remedy, with its fault injected into a real swarm."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from agents.registry import SESSIONS
+from state import identity, snapshot
+from state.identity import Identity
+from state.layout import CHECKOUT
+from state.tree import record_of
+from tests.tmux.swarm import COMMAND, LONG, SMALL, Swarm, kill
+from tests.tmux.swarm import swarm as a_swarm
+from tests.WORKFLOW.pipeline import artifacts
+
+
+def starts(swarm: Swarm) -> list[tuple[str, int]]:
+    return [(e["job_id"], e["epoch"]) for e in swarm.journal() if e["event"] == "started"]
+
+
+def test_workers_outlive_tmux_and_are_adopted_not_doubled(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    before = swarm.working("prescreen", 2)
+    kill(swarm.server())
+    assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"running"}
+    done = swarm.ensure()
+    assert done.returncode == 0, done.stderr
+    assert swarm.sessions() == sorted(SESSIONS)
+    cycle = swarm.cycle("worker_sentry")
+    swarm.wait("two cycles of the new sentry", lambda: swarm.cycle("worker_sentry") >= cycle + 2)
+    assert swarm.finished()["failed"] == {}
+    assert [epoch for _, epoch in starts(swarm)] == [1] * len(starts(swarm)), "a job was launched twice"
+
+
+def test_stop_stays_stopped_and_the_same_command_goes_on(swarm: Swarm, data: Path, tmp_path: Path) -> None:
+    swarm.launch(data, *LONG)
+    before = swarm.working("prescreen", 2)
+    swarm.stop()
+    assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"dead"}
+    assert swarm.sessions() == []
+    assert swarm.ensure().stderr == ""
+    assert swarm.sessions() == []
+    assert swarm.type("health").stdout == "stopped on purpose\n"
+    assert swarm.status()["stage"] == "stopped"
+    swarm.launch(data, *LONG)
+    assert swarm.finished()["failed"] == {}
+    words = ("--single", "--symbol", "SYNTHETIC", "--data-path", str(data), *LONG)
+    assert swarm.type(*words, RESULTS_ROOT=str(tmp_path)).returncode == 0
+    assert artifacts(swarm.roots.results) == artifacts(tmp_path)
+
+
+def test_stop_works_when_every_agent_is_dead(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    before = swarm.working("prescreen", 2)
+    kill(swarm.server())
+    for agent in ("worker_sentry", "operation_hang_guard", "session_state_manager", "auto_scheduler"):
+        loop = swarm.loop(agent)
+        swarm.wait(f"the end of {agent}", lambda one=loop: identity.life_of(one) == "dead")
+    assert swarm.type("health").returncode == 2
+    swarm.stop()
+    assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"dead"}
+
+
+def test_stop_ends_all_of_it_when_no_record_names_it_any_more(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    before = swarm.working("prescreen", 2)
+    server = swarm.server()
+    for path in (swarm.roots.swarm, *swarm.roots.workers.glob("*.json")):
+        path.unlink()
+    swarm.stop()
+    assert identity.life_of(server) == "dead"
+    assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"dead"}
+    assert identity.of_swarm(swarm.roots.state) == []
+
+
+def test_a_start_that_was_cut_short_is_gone_on_with(swarm: Swarm) -> None:
+    """The server is there and says whose it is, the record of it is not."""
+    assert swarm.type("start").returncode == 0
+    server = swarm.server()
+    swarm.roots.swarm.unlink()
+    done = swarm.type("start")
+    assert done.returncode == 0, done.stderr
+    assert swarm.server() == server
+    assert swarm.sessions() == sorted(SESSIONS)
+
+
+def test_a_stopped_worker_is_continued(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    worker = record_of(Identity, swarm.working("prescreen", 1)[0]["identity"])
+    cycle = swarm.cycle("worker_sentry")
+    kill(worker, signal.SIGSTOP)
+    swarm.wait("the worker to run again", lambda: identity.life_of(worker) == "running")
+    assert swarm.cycle("worker_sentry") - cycle <= 4
+    assert swarm.finished()["failed"] == {}
+    assert {epoch for _, epoch in starts(swarm)} == {1}
+
+
+def test_a_session_that_is_gone_comes_back_and_so_does_the_guard(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *SMALL)
+    for agent, session in (("worker_sentry", "bt-worker-sentry"), ("operation_hang_guard", "bt-operation-hang-guard")):
+        old = swarm.loop(agent)
+        kill(old)
+        swarm.wait(f"{session} to be back", lambda s=session: s in swarm.sessions())
+        swarm.wait(f"{agent} to cycle", lambda a=agent, o=old: swarm.loop(a) != o and swarm.cycle(a) > 0)
+    assert swarm.finished()["failed"] == {}
+
+
+def test_a_loop_that_is_stopped_goes_on(swarm: Swarm) -> None:
+    """tmux itself continues what stops in its panes; a loop that is stopped for longer would be replaced."""
+    assert swarm.type("start").returncode == 0
+    loop = swarm.wait("the scheduler to cycle", lambda: swarm.cycle("auto_scheduler") and swarm.loop("auto_scheduler"))
+    kill(loop, signal.SIGSTOP)
+    cycle = swarm.cycle("auto_scheduler")
+    swarm.wait("more cycles", lambda: swarm.cycle("auto_scheduler") > cycle + 1)
+
+
+def test_a_hung_tmux_server_is_continued_and_no_worker_is_touched(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    server = swarm.server()
+    swarm.working("prescreen", 2)
+    kill(server, signal.SIGSTOP)
+    swarm.ensure()  # or the hang guard, whoever comes first
+    swarm.wait("the server to run again", lambda: identity.life_of(server) == "running")
+    swarm.wait("all sessions", lambda: swarm.sessions() == sorted(SESSIONS))
+    assert swarm.finished()["failed"] == {}
+    assert {epoch for _, epoch in starts(swarm)} == {1}
+
+
+def test_a_server_whose_socket_was_deleted_is_found_again(swarm: Swarm) -> None:
+    assert swarm.type("start").returncode == 0
+    server = swarm.server()
+    record = snapshot.read_json(swarm.roots.swarm)
+    socket = next(Path(record["folder"]).glob(f"tmux-*/{record['label']}"))
+    swarm.wait("the first cycles", lambda: swarm.cycle("session_log") >= 1)
+    socket.unlink()
+    swarm.ensure()  # or the hang guard, whoever comes first
+    swarm.wait("a new socket", lambda: socket.exists() and swarm.sessions() == sorted(SESSIONS))
+    assert swarm.server() == server
+
+
+def test_two_ensures_at_once_start_everything_once(swarm: Swarm) -> None:
+    command = [str(CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh")]
+    both = [
+        subprocess.Popen(command, env=swarm.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=120)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert swarm.sessions() == sorted(SESSIONS)
+    started = [text for text in said if text.startswith("started")]
+    assert len(started) == 1, said
+    assert swarm.ensure().stderr == "", "ensure speaks although all is well"
+
+
+def test_two_roots_live_side_by_side(swarm: Swarm, data: Path) -> None:
+    with a_swarm() as other:
+        other.environment["TMUX_TMPDIR"] = swarm.environment["TMUX_TMPDIR"]  # the same user, the same folder of sockets
+        for one in (swarm, other):
+            one.launch(data, *SMALL)
+        assert swarm.server() != other.server()
+        swarm.stop()
+        assert other.sessions() == sorted(SESSIONS)
+        assert other.finished()["failed"] == {}
+
+
+def test_records_of_another_boot_are_void_and_nobody_is_touched(swarm: Swarm, data: Path) -> None:
+    """A state root that came from another machine: its pids mean strangers here."""
+    swarm.launch(data, *LONG)
+    swarm.working("prescreen", 2)
+    swarm.stop()
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        there = identity.of(stranger.pid)
+        assert there is not None
+        elsewhere = replace(there, boot_id="00000000-0000-0000-0000-000000000000")
+        record = snapshot.read_json(swarm.roots.swarm)
+        snapshot.write_json(swarm.roots.swarm, {**record, "process": vars(elsewhere)})
+        run_id = snapshot.read_json(swarm.roots.current_run)["run_id"]
+        job = {"round": 0, "symbol": "SYNTHETIC", "mode": "aggressive", "phase": "prescreen", "shard": 0, "shards": 2}
+        launch = {
+            "worker_id": "old",
+            "run_id": run_id,
+            "job": job,
+            "epoch": 1,
+            "nonce": "x",
+            "lane": "cpu0",
+            "cores": 1,
+        }
+        launch |= {"launched_at": "", "launched_at_s": 1e9, "boot_id": elsewhere.boot_id, "wrapper": vars(elsewhere)}
+        snapshot.write_json(swarm.roots.launch("old"), launch)
+        swarm.launch(data, *LONG)
+        swarm.wait("the old launch to be retired", lambda: not swarm.roots.launch("old").exists())
+        assert swarm.finished()["failed"] == {}
+        assert stranger.poll() is None
+    finally:
+        stranger.communicate(b"\n")
+
+
+def test_a_cancelled_job_ends_its_unit_and_says_so(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    job = swarm.working("prescreen", 1)[0]["job_id"]
+    done = swarm.type("cancel", job)
+    assert (done.returncode, done.stdout) == (0, f"{job}: cancelled\n"), done.stderr
+    assert list(swarm.finished()["failed"]) == ["SYNTHETIC aggressive"]
+    assert swarm.type("cancel", "nonsense").returncode == 1
+
+
+def test_a_recorded_decision_is_made_again_byte_for_byte(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *SMALL)
+    swarm.finished()
+    for agent in ("worker_sentry", "auto_scheduler", "session_state_manager", "watchdog"):
+        command = [sys.executable, "-m", "agents", agent, "--replay", str(swarm.roots.cycles(agent))]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert " 0 differ" in done.stdout
+
+
+def test_continuity_is_answered_by_a_bare_python(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *SMALL)
+    swarm.finished()
+    file = swarm.roots.agent_state("session_state_manager")
+    swarm.wait("the end to be noticed", lambda: snapshot.read_json(file)["report"]["stage"] == "complete")
+    script = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
+    bare = getattr(sys, "_base_executable", sys.executable)
+    command = [bare, "-I", "-S", str(script), "--query", "--state-file", str(file), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    answer = json.loads(done.stdout)
+    assert answer["stage"] == "complete"
+    assert not any(step["actionable"] for step in answer["next_steps"])
+    assert answer["incidents"] == []
+
+
+def test_the_launcher_of_the_work_plane_works_without_the_swarm(swarm: Swarm, data: Path) -> None:
+    script = CHECKOUT / "WORKFLOW" / "launch_parallel.sh"
+    words = ("--symbols", "SYNTHETIC", "--modes", "aggressive", "--data-path", str(data), *SMALL)
+    done = swarm.type(*words, command=script, SWARM_ENABLED="false")
+    assert done.returncode == 0, done.stderr
+    assert "run_manifest.json" in artifacts(swarm.roots.results)
+    assert not swarm.roots.swarm.exists()
+
+
+def test_attaching_needs_a_session_and_a_terminal(swarm: Swarm) -> None:
+    assert swarm.type("start").returncode == 0
+    done = swarm.type("attach", "bt-nobody")
+    assert (done.returncode, "there is no session 'bt-nobody'" in done.stderr) == (1, True)
+    done = swarm.type("attach")
+    assert (done.returncode, "attaching needs a terminal" in done.stderr) == (1, True)
+    assert COMMAND.exists()

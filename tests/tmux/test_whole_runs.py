@@ -1,0 +1,167 @@
+"""Runs of the swarm from the first word to the last file, beside the same work in one process."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from agents.registry import SESSIONS
+from state.layout import CHECKOUT
+from tests.tmux.swarm import LONG, SMALL, Swarm, kill
+from tests.WORKFLOW.pipeline import artifacts
+
+SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
+
+
+def single(swarm: Swarm, results: Path, data: Path, *arguments: str, mode: str = "aggressive") -> Path:
+    words = ("--single", "--symbol", "SYNTHETIC", "--mode", mode, "--data-path", str(data), *arguments)
+    done = swarm.type(*words, RESULTS_ROOT=str(results))
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+def test_two_modes_end_with_the_bytes_of_two_single_runs(swarm: Swarm, data: Path, tmp_path: Path) -> None:
+    words = ("--symbols", "SYNTHETIC", "--modes", "aggressive,balanced", "--data-path", str(data), "--rounds", "1")
+    done = swarm.type("--parallel", *words, *SMALL, "--wait", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["complete"], answer["failed"], len(answer["outcomes"])) == (True, {}, 2)
+    for mode in ("aggressive", "balanced"):
+        alone = single(swarm, tmp_path / mode, data, *SMALL, mode=mode)
+        assert artifacts(swarm.roots.results, mode) == artifacts(alone, mode)
+    folder = swarm.roots.artifacts("SYNTHETIC", "aggressive")
+    for path in folder.rglob("*.json"):
+        jsonschema.validate(
+            json.loads(path.read_text()), json.loads((SCHEMAS / f"{path.stem}.schema.json").read_text())
+        )
+
+    now = swarm.status()
+    jsonschema.validate(now, json.loads((SCHEMAS / "status.schema.json").read_text()))
+    assert (now["stage"], now["incidents"], now["workers"]) == ("complete", [], [])
+    assert all(agent["fresh"] for agent in now["agents"])
+    assert swarm.type("health").stdout == "healthy\n"
+    # a log shows the handoff, one search worker a line of its own; the gate looked for it
+    log = swarm.roots.worker_log(now["run_id"], "r0.SYNTHETIC.aggressive.search.0").read_text()
+    assert "Loaded Phase0 seed: SYNTHETIC/aggressive" in log
+    assert "Batch 1/" in swarm.roots.worker_log(now["run_id"], "r0.SYNTHETIC.aggressive.prescreen.0").read_text()
+
+
+def test_killed_workers_and_agents_cost_time_and_nothing_else(swarm: Swarm, data: Path, tmp_path: Path) -> None:
+    swarm.launch(data, *LONG)
+    victims = swarm.working("prescreen", 2)
+    cycle = swarm.cycle("worker_sentry")
+    for beat in victims:
+        kill(beat["identity"])
+    kill(swarm.loop("auto_scheduler"))
+    jobs = {beat["job_id"] for beat in victims}
+
+    def relaunched() -> bool:
+        again = {e["job_id"] for e in swarm.journal() if e["event"] == "started" and e["epoch"] == 2}
+        return jobs <= again
+
+    swarm.wait("both jobs to be launched again", relaunched)
+    assert swarm.cycle("worker_sentry") - cycle <= 4  # 3 cycles, and the one under way when we looked
+    assert swarm.finished()["failed"] == {}
+    events = swarm.journal()
+    assert {e["job_id"] for e in events if e["event"] == "died"} == jobs
+    assert {e["deaths"] for e in events if e["event"] == "died"} == {0}, "a signal from outside counted"
+    assert artifacts(swarm.roots.results) == artifacts(single(swarm, tmp_path / "alone", data, *LONG))
+
+
+def test_every_round_goes_on_from_the_one_before(swarm: Swarm, data: Path) -> None:
+    words = ("--symbols", "SYNTHETIC", "--data-path", str(data), "--rounds", "3")
+    done = swarm.type("--parallel", *words, *SMALL, "--wait", "--json")
+    assert done.returncode == 0, done.stderr
+    folder = swarm.roots.artifacts("SYNTHETIC", "aggressive")
+    manifest = json.loads((folder / "run_manifest.json").read_text())
+    assert manifest["execution"]["round"] == 2
+    assert manifest["seed"] == 9
+    assert manifest["tries"]["total"] > 6_000, "the earlier rounds' tries are forgotten"
+    trials = json.loads((folder / "all_trials.json").read_text())["trials"]
+    carried = [trial for trial in trials if trial["source"] == "earlier_round"]
+    assert 1 <= len(carried) <= 4
+    run = swarm.roots.swarm_run(manifest["execution"]["run_id"])
+    assert [bool(list(run.round(r).unit("SYNTHETIC", "aggressive").path.glob("study*"))) for r in range(3)] == [
+        *(False, True, True)  # what only an unfinished round needs goes two rounds later
+    ]
+    first = json.loads(run.round(0).unit("SYNTHETIC", "aggressive").outcome.read_text())
+    second = json.loads(run.round(1).unit("SYNTHETIC", "aggressive").outcome.read_text())
+    sharpe = [o["bests"]["best_sharpe"]["in_sample"]["sharpe_ratio"] for o in (first, second)]
+    assert sharpe[1] >= sharpe[0]
+
+
+def test_bars_that_are_refused_fail_their_unit_and_no_other(swarm: Swarm, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "SYNTHETIC_5m.parquet").write_bytes(data.read_bytes())
+    lines = [f"{1_700_000_000_000 + i * 300_000},1,1,1,1,1" for i in range(500)]
+    (tmp_path / "SHORT_5m.csv").write_text("\n".join(["open_time,open,high,low,close,volume", *lines]))
+    words = ("--symbols", "SYNTHETIC,SHORT", "--data-path", str(tmp_path), "--rounds", "1")
+    done = swarm.type("--parallel", *words, *SMALL, "--wait", "--json")
+    assert done.returncode == 1
+    answer = json.loads(done.stdout)
+    assert list(answer["failed"]) == ["SHORT aggressive"]
+    assert "days of bars are fewer than 90" in answer["failed"]["SHORT aggressive"]
+    assert [outcome["symbol"] for outcome in answer["outcomes"]] == ["SYNTHETIC"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--modes", "reckless"), "unknown mode 'reckless'"),
+        (("--symbols", "SOL"), "no bars for SOL"),
+        (("--data-path", "."), "--symbols is missing"),
+        (("--data-path", ".", "--symbols", "../x"), "cannot name a results folder"),
+        (("--rounds", "-1"), "--rounds is -1"),
+        (("--prescreen", "0"), "prescreen.combos is 0"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_starts(swarm: Swarm, words: tuple[str, ...], reason: str) -> None:
+    done = swarm.type("--parallel", *words)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "→" in done.stderr
+    assert not swarm.roots.state.exists()
+
+
+def test_another_order_is_refused_while_one_is_under_way_and_the_same_one_goes_on(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    words = ("--parallel", "--symbols", "SYNTHETIC", "--data-path", str(data), "--rounds", "1")
+    other = swarm.type(*words, *SMALL)
+    assert other.returncode == 1
+    assert "another run is under way" in other.stderr
+    same = swarm.type(*words, *LONG)
+    assert same.returncode == 0
+    assert "going on with" in same.stderr
+
+
+def test_without_tmux_one_line_says_how_to_get_it(swarm: Swarm, tmp_path: Path) -> None:
+    done = swarm.type("--parallel", PATH=str(_only(tmp_path / "bin", "env", sys.executable)))
+    assert done.returncode == 1
+    assert "tmux is not installed" in done.stderr
+    assert "--single" in done.stderr
+    assert len(done.stderr.splitlines()) <= 3
+
+
+def _only(folder: Path, *names: str) -> Path:
+    """A PATH with these commands alone."""
+    folder.mkdir()
+    for name in names:
+        link = folder / ("python3" if name == sys.executable else name)
+        link.symlink_to(Path(getattr(sys, "_base_executable", name)) if link.name == "python3" else shutil.which(name))
+    return folder
+
+
+def test_every_session_is_there_and_the_monitors_show_something(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    assert swarm.sessions() == sorted(SESSIONS)
+    swarm.working("prescreen")
+    now = swarm.status()
+    jsonschema.validate(now, json.loads((SCHEMAS / "status.schema.json").read_text()))
+    assert {worker["phase"] for worker in now["workers"]} == {"prescreen"}
+    assert all(one["cancellable"] for one in now["operations"])
+    for session, words in (("bt-worker-progress", "SYNTHETIC aggressive"), ("bt-worker-cpu-mon", "core 0")):
+        swarm.wait(
+            f"{words} in {session}", lambda s=session, w=words: w in swarm.tmux("capture-pane", "-p", "-t", f"={s}:")
+        )
