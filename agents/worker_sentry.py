@@ -1,5 +1,6 @@
 """Make the workers that run equal the jobs that are wanted: the only one who starts and stops workers."""
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +10,14 @@ from config.settings import SwarmSettings
 from hooks import first_kernel_deadline
 from state.jobs import PHASES, JobState
 
+# What a process brings upon itself: a crash in a kernel is no operator's kill.
+_OWN_SIGNALS = frozenset(
+    int(number)
+    for number in (
+        *(signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP),
+        *(signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ),
+    )
+)
 _READS = 2  # silence must be seen so often: one look may fall into a suspended moment
 
 
@@ -71,7 +80,8 @@ def _account(
     launch = worker.launch
     retire = Action("retire_worker", launch.worker_id, "its launch record is gone")
     state = jobs.get(launch.job.job_id)
-    if state is None or state.is_over or state.epoch != launch.epoch or launch.run_id != world.run_id:
+    is_its = state is not None and state.status == "running" and state.epoch == launch.epoch
+    if state is None or not is_its or launch.run_id != world.run_id:
         return [retire]
     result = worker.result
     if result is not None and result.epoch == launch.epoch:
@@ -88,14 +98,20 @@ def _after_death(state: JobState, worker: Worker, killed: str | None, limits: Sw
     """Deaths by a signal from outside never count; ours and its own do until there is new durable progress."""
     how = _how(worker) if killed is None else f"ended by us: {killed}"
     advanced = worker.done > state.last_done
-    if killed is not None:
-        pass
-    elif worker.exit is None or (worker.exit.signal is not None and not worker.exit.oom):
-        return _death(state, worker, how, 0 if advanced else state.deaths, 0.0)
+    if killed is None and _came_from_outside(worker):
+        # One whose end nobody saw may have taken its wrapper along: from the second time on it waits.
+        again = worker.exit is None and not advanced and state.error_message == how
+        return _death(state, worker, how, 0 if advanced else state.deaths, limits.backoff_s if again else 0.0)
     deaths = 1 if advanced or worker.age_s >= limits.healthy_after_s else state.deaths + 1
     if deaths >= limits.max_deaths:
         return _end(state, "quarantined", f"{deaths} deaths in a row without new progress, the last: {how}")
     return _death(state, worker, how, deaths, min(limits.backoff_max_s, limits.backoff_s * 2 ** (deaths - 1)))
+
+
+def _came_from_outside(worker: Worker) -> bool:
+    return worker.exit is None or (
+        worker.exit.signal is not None and worker.exit.signal not in _OWN_SIGNALS and not worker.exit.oom
+    )
 
 
 def _how(worker: Worker) -> str:

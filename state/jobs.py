@@ -145,7 +145,10 @@ def fold(records: Iterable[Any]) -> dict[str, JobState]:
         state = states.get(str(record.get("job_id")))
         if state is None or state.is_over:  # over is over: a late word of an older worker changes nothing
             continue
-        states[state.job.job_id] = _after(state, event, record)
+        try:
+            states[state.job.job_id] = _after(state, event, record)
+        except (KeyError, TypeError):  # a word we know, not as we say it: no more than a damaged line
+            continue
     return states
 
 

@@ -83,7 +83,9 @@ class Worker:
             self.still_mine()
 
     def still_mine(self) -> None:
-        """Raise `Superseded` when a newer worker has the job."""
+        """Raise `Superseded` when a newer worker has the job, or nobody knows of this one any more."""
+        if not self.roots.launch(self.launch.worker_id).exists():
+            raise lease.Superseded(f"{self.launch.worker_id}: its launch record is gone")
         lease.check(self.round_folder.lease(self.launch.job.job_id), self.launch.epoch)
 
     def round_before(self) -> RunFolder | None:
@@ -358,7 +360,10 @@ def _recall(worker: Worker, job: Any) -> None:
         record = snapshot.read_json(worker.round_folder.result(state.job.job_id))
         if state.job.unit != worker.launch.job.unit or not isinstance(record, dict):
             continue
-        result, phase = record_of(Result, record), state.job.phase
+        try:
+            result, phase = record_of(Result, record), state.job.phase
+        except ValueError:
+            continue
         job.durations_s[phase] = round(max(job.durations_s.get(phase, 0.0), result.duration_s), 3)
         if phase == "prescreen":  # shards work side by side
             job.bar_combos_per_s = (job.bar_combos_per_s or 0.0) + (result.metrics.get("bar_combos_per_s") or 0.0)

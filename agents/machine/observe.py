@@ -56,7 +56,7 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
         run_finished=folder is not None and folder.finished.exists(),
         round=-1 if current is None else current.number,
         round_began=str(begun.get("at", "")),
-        dropped=dict(begun.get("dropped", {})),
+        dropped=dropped if isinstance(dropped := begun.get("dropped"), dict) else {},
         jobs=tuple(fold(records).values()),
         workers=tuple(_workers(roots, now_s)),
         requests=request.pending(roots.requests),
@@ -91,7 +91,7 @@ def agents(roots: Roots, clock: Clock) -> Iterable[AgentView]:
             session_age_s=_age(began_s.get(row.session), boot_id, clock),
             loop_age_s=_age(loop.get("began_s"), (loop.get("identity") or {}).get("boot_id"), clock),
             loop_life=_life(loop.get("identity")),
-            cycle=int(state.get("cycle", 0)),
+            cycle=cycle if isinstance(cycle := state.get("cycle"), int) else 0,
             failed=_failed(state.get("actions_last_cycle")),
         )
 

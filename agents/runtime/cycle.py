@@ -79,7 +79,8 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool) -> Done:
     strange = {action.kind for action in decision.actions} - set(agent.owns)
     if strange:
         raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
-    cycle = int(state.get("cycle", 0)) + 1
+    before = state.get("cycle")
+    cycle = (before if isinstance(before, int) else 0) + 1
     if dry_run:
         return Done(name, cycle, decision.reason, tuple(asdict(action) for action in decision.actions))
     _journal(roots, name, cycle, state, world, memory, settings, decision)

@@ -40,7 +40,8 @@ def line(now: dict[str, Any]) -> str:
 
 def count(number: int, thing: str) -> str:
     """`1 worker`, `2 workers`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    plural = "es" if thing.endswith("s") else "s"
+    return f"{number:,} {thing}{'' if number == 1 else plural}"
 
 
 def _where(now: dict[str, Any]) -> str:

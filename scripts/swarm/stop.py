@@ -44,13 +44,14 @@ def main(argv: list[str]) -> int:
         unwritten = None if was else _remember(roots)
         ended = _end_workers(roots, limits) if unwritten is None else 0
         _end_sessions(roots, limits)
-        ended += _sweep(roots)
+        strays = _sweep(roots)
         unwritten = None if unwritten is None else _remember(roots)
     if unwritten is not None:
         raise Refused(f"stopped now, but that cannot be remembered: {unwritten}", "make room and type stop again")
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
-    print(f"{'was stopped already' if was and not ended else 'stopped'}: {count(ended, 'worker')} ended")
+    more = f", and {count(strays, 'process')} that no record named" if strays else ""
+    print(f"{'was stopped already' if was and not ended else 'stopped'}: {count(ended, 'worker')} ended{more}")
     print("it stays stopped; to go on where it was: scripts/backtest-optimize start")
     return 0
 
@@ -66,19 +67,22 @@ def _remember(roots: Roots) -> OSError | None:
 
 
 def _sweep(roots: Roots) -> int:
-    """End what is left of the swarm, whether or not any record still names it; how many workers were among it."""
+    """End what is left of the swarm, whether or not any record still names it; how many processes that were."""
     mine = {os.getpid(), os.getppid()}
+    found = 0
+    deadline = time.monotonic() + _SERVER_S
+    while {one.pid for one in identity.of_swarm(roots.state)} - mine and time.monotonic() < deadline:
+        time.sleep(_LOOK_S / 4)  # loops hear their pane close
     for number in (signal.SIGTERM, signal.SIGKILL):
         left = [one for one in identity.of_swarm(roots.state) if one.pid not in mine]
-        if not left:
-            return 0
+        found = max(found, len(left))
         for one in left:
             processes.send(one, signal.SIGCONT)
             processes.send(one, number)
         deadline = time.monotonic() + _SERVER_S
         while any(identity.life_of(one) != "dead" for one in left) and time.monotonic() < deadline:
             time.sleep(_LOOK_S / 4)
-    return len(left)
+    return found
 
 
 def _end_workers(roots: Roots, limits: SwarmSettings) -> int:

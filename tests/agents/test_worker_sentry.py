@@ -100,6 +100,25 @@ def test_new_progress_or_long_health_forgives_earlier_deaths() -> None:
     assert healthy.arguments["deaths"] == 1
 
 
+@pytest.mark.parametrize("number", [11, 6, 7])
+def test_a_crash_is_a_workers_own_doing(number: int) -> None:
+    action = acts(world(jobs=(running(last_done=10),), workers=(died(worker(), signal=number),)))[0]
+    assert (action.arguments["deaths"], action.arguments["wait_s"]) == (1, 10)
+
+
+def test_an_end_that_nobody_saw_costs_nothing_once_and_a_wait_the_next_time() -> None:
+    gone = worker(life="dead")
+    first = acts(world(jobs=(running(last_done=10),), workers=(gone,)))[0]
+    assert first.arguments["wait_s"] == 0
+    again = running(last_done=10, error_message=first.arguments["reason"])
+    assert acts(world(jobs=(again,), workers=(gone,)))[0].arguments["wait_s"] == 10
+
+
+def test_a_death_that_is_on_record_is_not_recorded_again() -> None:
+    recorded = state(job(), epoch=1, deaths=1)
+    assert kinds(world(jobs=(recorded,), workers=(died(worker(), code=3),))) == ["retire_worker"]
+
+
 def test_the_kernels_memory_killer_counts_although_it_is_a_signal() -> None:
     action = acts(world(jobs=(running(last_done=10),), workers=(died(worker(), signal=9, oom=True),)))[0]
     assert (action.arguments["deaths"], action.arguments["reason"]) == (1, "killed by the kernel: out of memory")

@@ -159,9 +159,9 @@ def test_records_of_no_known_job_or_of_no_shape_are_passed_over() -> None:
     job = tree.tree_of(Job(0, "SOL", "aggressive", "merge"))
     records = [1, {"event": "completed", "job_id": "x"}, {"event": "enqueued", "job": {"round": "0"}}]
     assert fold(records) == {}
-    assert list(fold([*records, {"event": "enqueued", "job": job}, {"event": "new word", "job_id": "x"}])) == [
-        "r0.SOL.aggressive.merge.0"
-    ]
+    assert list(
+        fold([*records, {"event": "enqueued", "job": job}, {"event": "started", "job_id": "r0.SOL.aggressive.merge.0"}])
+    ) == ["r0.SOL.aggressive.merge.0"]
 
 
 def test_a_journal_that_grew_too_long_moves_aside(tmp_path: Path) -> None:
