@@ -1,6 +1,6 @@
 """The first batch of a prescreen must be through soon, or the worker has hung before it began."""
 
-from hooks.gate import Verdict
+from hooks.verdict import Verdict
 
 
 def judge(done: int, age_s: float, deadline_s: float) -> Verdict:

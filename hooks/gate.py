@@ -1,12 +1,13 @@
-"""What a gate is, and how the gates of a point are asked: ours first, then the user's own executables."""
+"""How the gates of a point are asked: ours first, then the user's own executables."""
 
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hooks import prescreen_artifacts, seed_handoff
+from hooks.verdict import Verdict
 from state import codec
 
 Point = Literal["after_prescreen", "before_search"]
@@ -17,23 +18,12 @@ _DEADLINE_S = 30.0  # seconds a user's gate may take: it reads records and judge
 Facts = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One gate's answer. `reason` names the value that was judged, also when it passed."""
-
-    gate: str
-    passed: bool
-    reason: str
-
-
 def run_gates(point: Point, facts: Facts) -> list[Verdict]:
     """Every gate's verdict at `point`, ours and those in `$BACKTEST_OPTIMIZE_GATES/<point>/`."""
     return [gate(facts) for gate in _ours()[point]] + [_ask(path, point, facts) for path in _theirs(point)]
 
 
 def _ours() -> dict[Point, list[Callable[[Facts], Verdict]]]:
-    from hooks import prescreen_artifacts, seed_handoff
-
     return {
         "after_prescreen": [lambda f: prescreen_artifacts.judge(Path(f["phase0"]), f["symbol"], f["mode"])],
         "before_search": [lambda f: seed_handoff.judge(Path(f["log"]), f["symbol"], f["mode"])],

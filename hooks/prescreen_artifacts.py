@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hooks.gate import Verdict
+from hooks.verdict import Verdict
 from state import snapshot
 
 

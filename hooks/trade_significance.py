@@ -1,6 +1,6 @@
 """At least so many closed trades: below it a Sharpe ratio is an anecdote."""
 
-from hooks.gate import Verdict
+from hooks.verdict import Verdict
 
 MIN_TRADES = 30  # the floor; settings may ask for more, never for less
 
