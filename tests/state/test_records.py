@@ -35,8 +35,18 @@ class Clock:
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, identity.NONCE: "the-nonce"}
-    script = "import os,sys; os.fork(); sys.stdin.read()"
-    one = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, env=environment)
+    # Its grandchild has a session of its own and no parent left: only its environment says whose it is.
+    script = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    print(os.getpid(), flush=True)
+sys.stdin.read()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    one = subprocess.Popen([sys.executable, "-c", script], env=environment, **pipes)
     yield one
     one.communicate()
 
@@ -70,12 +80,14 @@ def test_a_stopped_process_is_alive_and_a_zombie_is_dead(child: subprocess.Popen
 
 
 def test_a_nonce_finds_the_whole_tree_and_the_tree_ends(child: subprocess.Popen[bytes]) -> None:
-    assert child.pid in {one.pid for one in identity.holders("the-nonce")}
+    assert child.stdout is not None
+    grandchild = int(child.stdout.readline())
+    assert {child.pid, grandchild} <= {one.pid for one in identity.holders("the-nonce")}
     assert identity.holders("another") == []
     me = identity.of(child.pid)
     assert me is not None
     assert not processes.send(me, signal.SIGKILL, nonce="another")
-    assert processes.kill_tree("the-nonce", None) >= 1
+    assert processes.kill_tree("the-nonce", None) >= 2
     child.wait()
     assert identity.holders("the-nonce") == []
 

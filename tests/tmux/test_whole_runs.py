@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from agents.registry import SESSIONS
+from state.journal import Journal
 from state.layout import CHECKOUT
 from tests.tmux.swarm import LONG, SMALL, Swarm, kill
 from tests.WORKFLOW.pipeline import artifacts
@@ -63,7 +64,14 @@ def test_killed_workers_and_agents_cost_time_and_nothing_else(swarm: Swarm, data
         return jobs <= again
 
     swarm.wait("both jobs to be launched again", relaunched)
-    assert swarm.cycle("worker_sentry") - cycle <= 4  # 3 cycles, and the one under way when we looked
+    launched = [
+        record["cycle"]
+        for record in Journal(swarm.roots.cycles("worker_sentry")).read().records
+        for action in record.get("decision", {}).get("actions", ())
+        if action["kind"] == "launch_worker" and action["target"] in jobs and action["arguments"]["epoch"] == 2
+    ]
+    # 3 cycles, the one under way when we looked, and one because a nudged cycle may come before the wrapper has spoken.
+    assert max(launched) - cycle <= 5
     assert swarm.finished()["failed"] == {}
     events = swarm.journal()
     assert {e["job_id"] for e in events if e["event"] == "died"} == jobs
