@@ -15,7 +15,7 @@ MEMORY_EVENTS = "/sys/fs/cgroup/memory.events"
 def oom_kills() -> int:
     """How often the kernel's memory killer struck in this container so far; 0 where nobody knows."""
     try:
-        with open(MEMORY_EVENTS, encoding="ascii") as file:  # noqa: PTH123
+        with open(MEMORY_EVENTS, encoding="ascii") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
     except (OSError, ValueError):
         return 0
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     record = {
-        "worker_id": os.path.basename(exit_file)[: -len(".json")],  # noqa: PTH119
+        "worker_id": os.path.basename(exit_file)[: -len(".json")],
         "code": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
         "oom": code == -signal.SIGKILL and oom_kills() > before,
@@ -47,11 +47,11 @@ def main(argv: list[str]) -> int:
 
 def write(path: str, data: bytes) -> None:
     """Whole or not at all."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:  # noqa: PTH123
+    with open(temporary, "wb") as file:
         file.write(data)
-    os.replace(temporary, path)  # noqa: PTH105
+    os.replace(temporary, path)
 
 
 def nudge(pipe: str) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 from agents.machine.observe import resolved
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
     roots = Roots.from_environment()
     agent = row(name)
     agent.load()
-    import psutil  # noqa: F401  the children use it: imported once, here
+    import_module("psutil")  # the children use it: imported once, here
 
     me = {"identity": tree_of(identity.mine()), "began_s": SystemClock().monotonic_s()}
     snapshot.write_json(roots.loop(name), me)

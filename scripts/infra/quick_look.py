@@ -11,13 +11,13 @@ _TMUX_TIMEOUT_S = 2.0
 def all_well(state_root: str) -> bool:
     """Whether every session on record is alive and every agent has cycled within its patience. No answer is a no."""
     try:
-        with open(os.path.join(state_root, "swarm.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        with open(os.path.join(state_root, "swarm.json"), encoding="utf-8") as file:
             swarm = json.load(file)
         expected = swarm["fresh_for_s"]
         return (
             bool(expected)
             and _runs(swarm["process"]["pid"])
-            and _all_there(swarm)
+            and _all_there(swarm["label"], swarm["folder"], swarm["sessions"])
             and all(_fresh(state_root, *one) for one in expected.items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError):
@@ -27,23 +27,23 @@ def all_well(state_root: str) -> bool:
 def _runs(pid: int) -> bool:
     """Whether the tmux server is in a state in which asking it makes sense: a stopped one would hang us."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] not in "TtZ"
     except OSError:
-        return not os.path.isdir("/proc/self")  # noqa: PTH112
+        return not os.path.isdir("/proc/self")
 
 
-def _all_there(swarm: dict) -> bool:  # type: ignore[type-arg]
-    command = ["tmux", "-L", swarm["label"], "list-panes", "-a", "-F", "#{session_name} #{pane_dead}"]
-    environment = {**os.environ, "TMUX_TMPDIR": swarm["folder"]}
+def _all_there(label: str, folder: str, sessions: "list[str]") -> bool:
+    command = ["tmux", "-L", label, "list-panes", "-a", "-F", "#{session_name} #{pane_dead}"]
+    environment = {**os.environ, "TMUX_TMPDIR": folder}
     environment.pop("TMUX", None)
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=_TMUX_TIMEOUT_S, check=False
     )
-    return {f"{session} 0" for session in swarm["sessions"]} <= set(done.stdout.splitlines())
+    return {f"{session} 0" for session in sessions} <= set(done.stdout.splitlines())
 
 
 def _fresh(state_root: str, file_name: str, fresh_for_s: float) -> bool:
     """By the file's time: a clock that was set makes it look stale, and the long look then tells."""
-    age_s = time.time() - os.stat(os.path.join(state_root, file_name)).st_mtime  # noqa: PTH116, PTH118
+    age_s = time.time() - os.stat(os.path.join(state_root, file_name)).st_mtime
     return -fresh_for_s < age_s < fresh_for_s
