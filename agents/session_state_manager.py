@@ -44,13 +44,13 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     idle_since_s = _idle_since_s(world, memory)
     found = incidents(world, limits, 0.0 if idle_since_s is None else world.now_s - idle_since_s)
     events = _events(world, memory, found)
-    guard_stale, respawn = _guard(world, memory, found, limits)
+    guard_stale = _guard_stale(memory, found)
     here = stage(world)
     actions = [Action("write_incidents", "session_state_manager_events.jsonl", "on file", {"events": events})] * bool(
         events
     )
-    if respawn:
-        said = {"respawn": ["bt-operation-hang-guard"] if guard_stale >= 2 else []}
+    if guard_stale >= 2:
+        said = {"respawn": ["bt-operation-hang-guard"]}
         actions.append(Action("ensure_guard", "bt-operation-hang-guard", "the hang guard cycles again", said))
     opened = {one.incident_id: memory.open.get(one.incident_id, world.now) for one in found}
     report: dict[str, Any] = {
@@ -74,14 +74,10 @@ def _events(world: World, memory: Memory, found: list[Incident]) -> list[dict[st
     return moved + opened + closed
 
 
-def _guard(world: World, memory: Memory, found: list[Incident], limits: SwarmSettings) -> tuple[int, bool]:
-    if world.stopped:
-        return 0, False
-    missing = any(one.incident_id == f"agent_stale:{_GUARD}" for one in found)
-    if not missing:
-        return 0, False
-    times = memory.guard_stale + 1
-    return times, times >= 2
+def _guard_stale(memory: Memory, found: list[Incident]) -> int:
+    """How often in a row the hang guard was found wanting."""
+    is_wanting = any(one.incident_id == f"agent_stale:{_GUARD}" for one in found)
+    return memory.guard_stale + 1 if is_wanting else 0
 
 
 # what is ------------------------------------------------------------------------------------------------------------

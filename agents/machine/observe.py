@@ -138,7 +138,6 @@ def _worker(roots: Roots, launch: Launch, now_s: float) -> Worker:
         pid=None if beat is None else beat.identity.pid,
         done=0 if beat is None else beat.done,
         total=0 if beat is None else beat.total,
-        beats=0 if beat is None else beat.beats,
         rate_per_s=None if beat is None else beat.rate_per_s,
         note="" if beat is None else beat.note,
         exit=ended,

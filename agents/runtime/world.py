@@ -39,7 +39,6 @@ class Worker:
     pid: int | None = None
     done: int = 0
     total: int = 0
-    beats: int = 0
     rate_per_s: float | None = None
     note: str = ""
     exit: Exit | None = None
