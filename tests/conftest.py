@@ -1,4 +1,4 @@
-"""What every test has: a place for Hypothesis outside the top level, and no deadlines on a busy machine."""
+"""What every test has: a place for Hypothesis outside the top level, no deadlines on a busy machine, real bars."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,22 @@ os.environ.setdefault(
     "HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).resolve().parent.parent / "state" / ".cache" / "hypothesis")
 )
 
+import pytest
 from hypothesis import settings
+
+from state.layout import CHECKOUT
+
+# The tables' own assertions explain themselves, as those of a test do; said here, before anybody imports them.
+pytest.register_assert_rewrite("tests.engines.builders")
 
 # The first example may compile a kernel; a test's time limit is the whole run's.
 settings.register_profile("checkout", deadline=None, print_blob=True)
 settings.load_profile("checkout")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    folder = Path(os.environ.get("BACKTEST_OPTIMIZE_DATA") or CHECKOUT.parent / "shared" / "data")
+    if not (folder / "SOLUSDT_5m.csv.gz").is_file():
+        pytest.skip(f"no real market data in {folder}; BACKTEST_OPTIMIZE_DATA names the folder")
+    return folder

@@ -1,73 +1,104 @@
-"""The CPU engine: the reference's rules as one compiled bar loop, in parallel over combos.
+"""The CPU batch engine: every combo from event to event, searching for the first touch instead of walking the bars.
 
-`screen` gives the ranking metrics of many combos, `simulate` the whole ledger of one; both run the
-same `_trade` kernel, so a finalist's ledger is exactly what the prescreen saw.
+Same trades and same money as the reference, to the bit: between two events nothing happens until a level is touched,
+and what happens then is computed in the reference's order. A combo goes through two passes: where each of its trades
+ends, which does not depend on money, so that the searches overlap in the processor; then the money, trade after trade.
+
+What it does not know it leaves to the plain bar loop, whole: markets with funding, where money moves between events,
+and combos in which a short position without a near stop sees its price double, where the level of ruin decides.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from WORKFLOW.data.bars import BARS_PER_DAY, Floats
-from WORKFLOW.engines.jit import kernel
-from WORKFLOW.engines.ledger import TRADE, Closed, Ledger
-from WORKFLOW.engines.market import TICK_SNAP, Market, Window
-from WORKFLOW.engines.metrics import (
-    MAX_DRAWDOWN_DAILY,
-    SCREEN,
-    SHARPE,
-    TOTAL_RETURN,
-    TOTAL_TRADES,
-    WIN_RATE,
-    daily_returns,
-    max_drawdown_fraction,
-    sharpe,
-)
+from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, Floats
+from WORKFLOW.engines import bar_loop
+from WORKFLOW.engines.events import changes, events
+from WORKFLOW.engines.fills import SIGNAL, equity_after, limit_at, meets_stop_or_limit, stop_at
+from WORKFLOW.engines.jit import kernel, leaf
+from WORKFLOW.engines.lanes import write_line
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.engines.metrics import SCREEN, TOTAL_TRADES, daily_marks, screen_row
 from WORKFLOW.engines.planes import Planes
-from WORKFLOW.engines.rules import DIRECTIONS, Direction, Rules
+from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL, Executions, Rules
+from WORKFLOW.engines.touch import Touchable, first_touch, first_touch_trailing, touchable
 
-# Columns of the execution table, one row a combo.
-_STOP, _LIMIT, _TRAIL, _MAX_BARS, _DIRECTION = range(5)
-_COMBOS_PER_TASK = 32  # big enough that a thread's start does not show, small enough that all threads end together
+_SIGNALS_PER_TASK, _COMBOS_PER_TASK = 128, 512  # about, and at most: 4 MB of planes, 3 MB of marks
+_TASKS_PER_THREAD = 4  # at least, so that all threads end together
+_DAYS_AT_ONCE = 8
+_TILE = 32_768  # bars: their prices take 400 KB, less than half an L2 cache
+# A long position is ruined near price 0, at most 1e-15 of its entry by float noise; a market whose lowest price is
+# further than this from its highest cannot get there.
+_NO_RUIN = 1e-9
+_LEFT_TO_BAR_LOOP = -1.0
 
-# `Closed` and what `_trade` counts, as the plain integers that Numba compiles.
-_SIGNAL, _STOP_LOSS, _TRAILING_STOP, _TAKE_PROFIT, _MAX_BARS_REACHED, _RUIN = (int(reason) for reason in Closed)
-_CLOSED, _ENTRIES, _WINS, _HELD_BARS, _FILLED_BAR_FILLS, _RUINED = range(6)
-_COUNTS = 6
 
+class _Tape(NamedTuple):
+    """What the kernels read of a market and a window. `day_closes`: (days + 8,), in quote currency."""
 
-@dataclass(frozen=True)
-class Executions:
-    """The execution parameters of k combos as a float64 (k, 5) table; see `Rules` for units."""
-
-    table: Floats
-
-    @classmethod
-    def of(
-        cls,
-        stop_loss: Floats,
-        take_profit: Floats,
-        trailing_stop: Floats,
-        max_bars: Floats,
-        direction: NDArray[np.int64],
-    ) -> "Executions":
-        """From columns of shape (k,); `direction` indexes `DIRECTIONS`."""
-        return cls(np.column_stack([stop_loss, take_profit, trailing_stop, max_bars, direction]).astype(np.float64))
+    touch: Touchable
+    per_unit: float
+    has_tick: bool
+    lead: int  # bars of the UTC day before bar 0
+    start: int
+    stop: int
+    day_closes: Floats
 
     @classmethod
-    def one(cls, rules: Rules) -> "Executions":
-        """The single row that `rules` describes."""
-        row = [rules.stop_loss, rules.take_profit, rules.trailing_stop, rules.max_bars, direction_code(rules.direction)]
-        return cls(np.array([row], dtype=np.float64))
+    def of(cls, market: Market, window: Window) -> Self:
+        closes = daily_marks(market.close[window.start : window.stop], market, window) / market.per_unit
+        room = np.append(closes, np.zeros(_DAYS_AT_ONCE))
+        lead = int(market.time_ms[0]) // BAR_MS % BARS_PER_DAY if len(market) else 0
+        return cls(touchable(market), market.per_unit, market.has_tick, lead, window.start, window.stop, room)
 
 
-def direction_code(direction: Direction) -> int:
-    """Its place in `DIRECTIONS`."""
-    return DIRECTIONS.index(direction)
+class _Money(NamedTuple):
+    """What trading costs, as fractions, what it starts with, and what comes first when one bar spans both levels."""
+
+    fee: float
+    slip: float
+    capital: float
+    tp_first: bool
+
+
+class _Events(NamedTuple):
+    """The events of many signals, those of signal s from offsets[s] on; see `events.events`.
+
+    `done` (signals,): how many of the `counts` (signals,) have been played.
+    """
+
+    fills: NDArray[np.int32]
+    wanted: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    done: NDArray[np.int64]
+
+
+class _Trades(NamedTuple):
+    """Trades of one combo on one tile: the event that opens each, its last bar, its levels there in ticks."""
+
+    event: NDArray[np.int32]
+    at: NDArray[np.int32]
+    stop: Floats
+    limit: Floats
+
+
+class _Books(NamedTuple):
+    """How far each combo (k,) is: money, the first day without a mark, trades opened, closed and won.
+
+    `marks` (k, days + 8): equity at the end of each UTC day. `entries` is -1 once ruin may have come into play.
+    """
+
+    cash: Floats
+    day: NDArray[np.int64]
+    entries: NDArray[np.int64]
+    closed: NDArray[np.int64]
+    wins: NDArray[np.int64]
+    marks: Floats
 
 
 def screen(
@@ -77,405 +108,267 @@ def screen(
     costs: Rules,
     windows: Sequence[Window],
     threads: int = 1,
+    signal_of: NDArray[np.int64] | None = None,
 ) -> Floats:
     """The `metrics.SCREEN` columns of k combos over w windows, float64 (w, k, 5), NaN where undefined.
 
-    `signals` gives the planes of a slice of the combos; threads call it side by side, each for a few combos at a time,
-    so memory stays small whatever k is. `costs` supplies fee, slippage, capital and tie rule; its other fields are not
-    read. The result does not depend on `threads`: every combo is computed on its own.
+    `signals` gives the planes of a slice of the distinct signals, `signal_of` (k,) which of them each combo trades
+    (None: combo i signal i); combos that share one share the work on it. Threads call `signals` side by side, for a few
+    signals at a time, so memory stays small whatever k is. `costs` supplies fee, slippage, capital and tie rule; its
+    other fields are not read. The result does not depend on `threads`: every combo is computed on its own.
     """
     combos = len(executions.table)
-    out = np.empty((len(windows), combos, len(SCREEN)))
+    signal_of = np.arange(combos) if signal_of is None else signal_of
+    if len(market.funding) or market.low.min(initial=np.inf) < _NO_RUIN * market.high.max(initial=0.0):
+        return _bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, np.arange(combos))
+    order = np.argsort(signal_of, kind="stable")
+    table, signal_at = np.ascontiguousarray(executions.table[order]), signal_of[order]
+    starts = np.searchsorted(signal_at, np.arange(signal_of.max(initial=-1) + 2))  # each signal's first combo
+    found = np.empty((len(windows), combos, len(SCREEN)))
+    tapes = [_Tape.of(market, window) for window in windows]
+    money = _Money(costs.fee_rate, costs.slippage, costs.capital, costs.tie == "tp_first")
+    per_task = _combos_per_task(combos, len(starts) - 1, threads)
 
     def task(first: int) -> None:
-        chunk = slice(first, min(first + _COMBOS_PER_TASK, combos))
+        last = min(first + per_task, combos) - 1
+        chunk = slice(int(signal_at[first]), int(signal_at[last]) + 1)
+        bounds = np.clip(starts[chunk.start : chunk.stop + 1], first, last + 1)
         planes = signals(chunk)
-        for window, table in zip(windows, out, strict=True):
-            _screen(
-                *_arrays(market),
-                planes.side,
-                planes.armed,
-                planes.first_side,
-                executions.table[chunk],
-                *_money(costs),
-                window.start,
-                window.stop,
-                _days(market, window),
-                table[chunk],
-            )
+        for tape, rows in zip(tapes, found, strict=True):
+            _screen(tape, planes.side, planes.armed, planes.first_side, bounds, table, money, rows)
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for _ in pool.map(task, range(0, combos, _COMBOS_PER_TASK)):
+        for _ in pool.map(task, range(0, combos, per_task)):
             pass
+    out = np.empty_like(found)
+    out[:, order] = found
+    left = np.flatnonzero((out[..., TOTAL_TRADES] == _LEFT_TO_BAR_LOOP).any(axis=0))
+    if len(left):
+        out[:, left] = _bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, left)
     return out
 
 
-def simulate(market: Market, planes: Planes, combo: int, rules: Rules, window: Window) -> Ledger:
-    """Trade combo number `combo` of `planes` under `rules` over `window`, keeping everything."""
-    equity, marks = np.empty(len(window)), np.empty(_days(market, window))
-    armed = planes.armed[combo if len(planes.armed) > 1 else 0]
-    capacity = 1024
-    while True:
-        trades = np.zeros(capacity, dtype=TRADE)
-        counts = np.zeros(_COUNTS, dtype=np.int64)
-        notional = _trade(
-            *_arrays(market),
-            planes.side[combo],
-            armed,
-            planes.first_side[combo],
-            Executions.one(rules).table[0],
-            *_money(rules),
-            window.start,
-            window.stop,
-            marks,
-            equity,
-            trades,
-            counts,
-        )
-        closed = int(counts[_CLOSED])
-        if closed <= capacity:
-            return Ledger(
-                trades=trades[:closed],
-                equity=equity,
-                entries=int(counts[_ENTRIES]),
-                held_bars=int(counts[_HELD_BARS]),
-                notional=float(notional),
-                filled_bar_fills=int(counts[_FILLED_BAR_FILLS]),
-                ruined=bool(counts[_RUINED]),
-            )
-        capacity = closed
+def _combos_per_task(combos: int, signals: int, threads: int) -> int:
+    """Few enough that planes and marks of a task stay near the processor and all threads end together."""
+    shared = combos * _SIGNALS_PER_TASK // max(signals, 1)  # combos on so many signals
+    fair = combos // (max(threads, 1) * _TASKS_PER_THREAD)
+    return max(1, min(shared, fair, _COMBOS_PER_TASK))
 
 
-def _days(market: Market, window: Window) -> int:
-    return int(market.day[window.stop - 1] - market.day[window.start]) + 1
-
-
-def _arrays(
+def _bar_by_bar(
     market: Market,
-) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.int64], Floats, NDArray[np.bool_], float, bool]:
-    m = market
-    return m.open, m.high, m.low, m.close, m.day, m.funding, m.filled, m.per_unit, m.has_tick
+    signals: Callable[[slice], Planes],
+    executions: Executions,
+    costs: Rules,
+    windows: Sequence[Window],
+    threads: int,
+    signal_of: NDArray[np.int64],
+    combos: NDArray[np.int64],
+) -> Floats:
+    def planes(chunk: slice) -> Planes:
+        each = [signals(slice(signal, signal + 1)) for signal in signal_of[combos[chunk]].tolist()]
+        return Planes(*(np.concatenate([getattr(one, name) for one in each]) for name in Planes.__dataclass_fields__))
 
-
-def _money(rules: Rules) -> tuple[float, float, float, bool]:
-    return rules.fee_rate, rules.slippage, rules.capital, rules.tie == "tp_first"
-
-
-@kernel
-def _bit(words: NDArray[np.uint64], i: int) -> bool:
-    return bool((words[i >> 6] >> np.uint64(i & 63)) & np.uint64(1))
-
-
-@kernel
-def _stop_level(anchor: float, side: int, fraction: float, has_tick: bool) -> float:
-    if fraction <= 0.0:
-        return -side * math.inf
-    exact = anchor * (1 - side * fraction)
-    if not has_tick:
-        return exact
-    return math.ceil(exact - TICK_SNAP) if side == 1 else math.floor(exact + TICK_SNAP)
-
-
-@kernel
-def _limit_level(anchor: float, side: int, fraction: float, has_tick: bool) -> float:
-    if fraction <= 0.0:
-        return side * math.inf
-    exact = anchor * (1 + side * fraction)
-    if not has_tick:
-        return exact
-    return math.ceil(exact - TICK_SNAP) if side == 1 else math.floor(exact + TICK_SNAP)
+    return bar_loop.screen(market, planes, Executions(executions.table[combos]), costs, windows, threads)
 
 
 @kernel
 def _screen(
-    opens: Floats,
-    highs: Floats,
-    lows: Floats,
-    closes: Floats,
-    days: NDArray[np.int64],
-    funding: Floats,
-    filled: NDArray[np.bool_],
-    per_unit: float,
-    has_tick: bool,
+    tape: _Tape,
     sides: NDArray[np.uint64],
     armed: NDArray[np.uint64],
     first_sides: NDArray[np.int64],
+    bounds: NDArray[np.int64],
     table: Floats,
-    fee: float,
-    slip: float,
-    capital: float,
-    tp_first: bool,
-    start: int,
-    stop: int,
-    n_days: int,
+    money: _Money,
     out: Floats,
 ) -> None:
-    marks = np.empty(n_days)
-    no_equity = np.empty(0)
-    no_trades = np.zeros(0, dtype=TRADE)
-    counts = np.zeros(_COUNTS, dtype=np.int64)
-    for k in range(len(table)):
-        _trade(
-            opens,
-            highs,
-            lows,
-            closes,
-            days,
-            funding,
-            filled,
-            per_unit,
-            has_tick,
-            sides[k],
-            armed[k % len(armed)],
-            first_sides[k],
-            table[k],
-            fee,
-            slip,
-            capital,
-            tp_first,
-            start,
-            stop,
-            marks,
-            no_equity,
-            no_trades,
-            counts,
-        )
-        traded = counts[_ENTRIES] > 0
-        closed = counts[_CLOSED]
-        out[k, SHARPE] = sharpe(daily_returns(marks, capital)) if traded else math.nan
-        out[k, TOTAL_RETURN] = marks[n_days - 1] / capital - 1.0 if traded else math.nan
-        out[k, MAX_DRAWDOWN_DAILY] = max_drawdown_fraction(marks, capital) if traded else math.nan
-        out[k, WIN_RATE] = counts[_WINS] / closed if closed > 0 else math.nan
-        out[k, TOTAL_TRADES] = closed
+    """Rows bounds[s] to bounds[s + 1] of `table` and `out` belong to signal s.
 
-
-@kernel
-def _trade(
-    opens: Floats,
-    highs: Floats,
-    lows: Floats,
-    closes: Floats,
-    days: NDArray[np.int64],
-    funding: Floats,
-    filled: NDArray[np.bool_],
-    per_unit: float,
-    has_tick: bool,
-    sides: NDArray[np.uint64],
-    armed: NDArray[np.uint64],
-    first_side: int,
-    execution: Floats,
-    fee: float,
-    slip: float,
-    capital: float,
-    tp_first: bool,
-    start: int,
-    stop: int,
-    marks: Floats,
-    equity: Floats,
-    trades: NDArray[np.void],
-    counts: NDArray[np.int64],
-) -> float:
-    """One combo over bars [start, stop): the reference's `_Account.bar`, rule by rule.
-
-    Fills `marks` (equity at the last close of each UTC day), `counts`, and, when they have room, `equity` (every close)
-    and `trades` (what does not fit is only counted). Returns the notional traded.
+    All combos go through one tile of the bars after the other, so that its prices stay in the cache while they do.
     """
-    stop_loss, take_profit, trailing = execution[_STOP], execution[_LIMIT], execution[_TRAIL]
-    max_bars, direction = int(execution[_MAX_BARS]), int(execution[_DIRECTION])
-    has_funding = len(funding) > 0
-    keeps = len(equity) > 0
-    counts[:] = 0
-    notional = 0.0
-
-    cash = capital
-    side = 0
-    units = base = entry_price = equity_at_entry = 0.0
-    stop_level = limit_level = trail_level = ruin_level = best = lowest = highest = 0.0
-    entry_bar = reason_open = held_bars = day = 0
-    time_out = -1
-    was_long = _bit(sides, max(start - 1, 0))
-    day_end = start
-    while day_end + 1 < stop and days[day_end + 1] == days[start]:
-        day_end += 1
-
-    for j in range(start, stop):
-        event = False
-        if j > start:
-            is_long = _bit(sides, j - 1)
-            event = is_long != was_long and j - 1 > first_side
-            was_long = is_long
-        # (1) market orders at the open.
-        if event or j == time_out:
-            price = opens[j]
-            reversing = side != 0
-            if side != 0:
-                reason = _SIGNAL if event else _MAX_BARS_REACHED
-                fill = price / per_unit * (1 - side * slip)
-                cash = _equity_after(base, side, units, fill, fee, reason)
-                if counts[_CLOSED] < len(trades):
-                    _keep(
-                        trades[counts[_CLOSED]],
-                        side,
-                        entry_bar,
-                        j,
-                        entry_price,
-                        fill,
-                        cash,
-                        equity_at_entry,
-                        min(lowest, price) / per_unit,
-                        max(highest, price) / per_unit,
-                        reason_open,
-                        reason,
-                    )
-                notional += _count(counts, cash, equity_at_entry, units * fill, filled[j])
-                side, time_out = 0, -1
-            wanted = 1 if was_long else -1
-            may_open = direction == 0 or (direction == 1) == (wanted == 1)
-            if event and may_open and cash > 0.0 and _bit(armed, j - 1):
-                side, entry_bar, equity_at_entry = wanted, j, cash
-                entry_price = price / per_unit * (1 + side * slip)
-                units = cash / (entry_price * (1 + fee))
-                base = cash - side * units * entry_price - fee * units * entry_price
-                stop_level = _stop_level(price, side, stop_loss, has_tick)
-                limit_level = _limit_level(price, side, take_profit, has_tick)
-                trail_level = _stop_level(price, side, trailing, has_tick)
-                ruin_level = -base / (side * units) * per_unit
-                best = lowest = highest = price
-                reason_open = 1 if reversing else 0
-                time_out = j + max_bars if max_bars > 0 else -1
-                counts[_ENTRIES] += 1
-                counts[_FILLED_BAR_FILLS] += int(filled[j])
-                notional += units * entry_price
-        if side != 0:
-            if has_funding and funding[j] != 0.0:
-                base -= side * units * (opens[j] / per_unit) * funding[j]
-                ruin_level = -base / (side * units) * per_unit
-            # (2) gaps at the open and (3) inside the bar. A bar that touches no level does neither.
-            if side == 1:
-                touched = lows[j] <= max(stop_level, trail_level, ruin_level) or highs[j] >= limit_level
-            else:
-                touched = highs[j] >= min(stop_level, trail_level, ruin_level) or lows[j] <= limit_level
-            if touched:
-                reason, at = _meets(
-                    opens[j], highs[j], lows[j], side, stop_level, limit_level, trail_level, ruin_level, tp_first
-                )
-                is_slipped = reason not in (_TAKE_PROFIT, _RUIN)
-                fill = at / per_unit * (1 - side * slip if is_slipped else 1.0)
-                cash = _equity_after(base, side, units, fill, fee, reason)
-                if counts[_CLOSED] < len(trades):
-                    _keep(
-                        trades[counts[_CLOSED]],
-                        side,
-                        entry_bar,
-                        j,
-                        entry_price,
-                        fill,
-                        cash,
-                        equity_at_entry,
-                        min(lowest, at, opens[j]) / per_unit,
-                        max(highest, at, opens[j]) / per_unit,
-                        reason_open,
-                        reason,
-                    )
-                notional += _count(counts, cash, equity_at_entry, units * fill, filled[j])
-                side, time_out = 0, -1
-        # (4) the close.
-        if side != 0:
-            held_bars += 1
-            if keeps:
-                lowest, highest = min(lowest, lows[j]), max(highest, highs[j])
-            if trailing > 0.0:
-                reached = highs[j] if side == 1 else lows[j]
-                if side * (reached - best) > 0:
-                    best = reached
-                    trail_level = _stop_level(best, side, trailing, has_tick)
-        if keeps or j == day_end:
-            worth = cash if side == 0 else base + side * units * (closes[j] / per_unit)
-            if keeps:
-                equity[j - start] = worth
-            if j == day_end:
-                marks[day] = worth
-                day += 1
-                day_end = min(j + BARS_PER_DAY, stop - 1)
-    counts[_HELD_BARS] = held_bars
-    return notional
+    first = bounds[0]
+    combos, n_days = bounds[len(sides)] - first, len(tape.day_closes) - _DAYS_AT_ONCE
+    all_events = _events_of(tape, sides, armed, first_sides)
+    trades = _Trades(np.empty(_TILE, np.int32), np.empty(_TILE, np.int32), np.empty(_TILE), np.empty(_TILE))
+    books = _Books(
+        np.full(combos, money.capital),
+        np.zeros(combos, np.int64),
+        np.zeros(combos, np.int64),
+        np.zeros(combos, np.int64),
+        np.zeros(combos, np.int64),
+        np.empty((combos, len(tape.day_closes))),
+    )
+    for until in range(tape.start + _TILE, tape.stop + _TILE, _TILE):
+        _play_tile(tape, until, all_events, bounds, table, money, trades, books)
+    for k in range(combos):
+        _mark(books.marks[k], books.day[k], n_days, books.cash[k], 0.0, tape.day_closes)
+        days, row = books.marks[k, :n_days], out[first + k]
+        screen_row(days, money.capital, books.entries[k], books.closed[k], books.wins[k], row)
+        if books.entries[k] < 0:
+            row[TOTAL_TRADES] = _LEFT_TO_BAR_LOOP
 
 
 @kernel
-def _meets(
-    price: float,
-    high: float,
-    low: float,
-    side: int,
-    stop_level: float,
-    limit_level: float,
-    trail_level: float,
-    ruin_level: float,
-    tp_first: bool,
-) -> tuple[int, float]:
-    """What ends a position on a bar that touches one of its levels, and at what price: the reference's `gaps_at_open`
-    and `inside`."""
-    tightest = max(stop_level, trail_level) if side == 1 else min(stop_level, trail_level)
-    stop_reason = _TRAILING_STOP if side * (trail_level - stop_level) > 0 else _STOP_LOSS
-    if side * (price - tightest) <= 0:
-        return stop_reason, price
-    if side * (price - ruin_level) <= 0:
-        return _RUIN, price
-    if side * (price - limit_level) >= 0:
-        return _TAKE_PROFIT, limit_level
-    worst, finest = (low, high) if side == 1 else (high, low)
-    if tp_first and side * (finest - limit_level) >= 0:
-        return _TAKE_PROFIT, limit_level
-    is_reachable = side * (tightest - ruin_level) > 0  # beyond it, ruin has come before
-    if is_reachable and side * (worst - tightest) <= 0:
-        return stop_reason, tightest
-    if side * (worst - ruin_level) <= 0:
-        return _RUIN, ruin_level
-    return _TAKE_PROFIT, limit_level
+def _events_of(
+    tape: _Tape, sides: NDArray[np.uint64], armed: NDArray[np.uint64], first_sides: NDArray[np.int64]
+) -> _Events:
+    offsets = np.zeros(len(sides) + 1, dtype=np.int64)
+    for s in range(len(sides)):
+        offsets[s + 1] = offsets[s] + changes(sides[s]) + 1
+    fills, wanted = np.empty(offsets[-1], dtype=np.int32), np.empty(offsets[-1], dtype=np.int32)
+    counts = np.empty(len(sides), dtype=np.int64)
+    for s in range(len(sides)):
+        here, arms = slice(offsets[s], offsets[s + 1]), armed[s % len(armed)]
+        counts[s] = events(sides[s], arms, first_sides[s], tape.start, tape.stop, fills[here], wanted[here])
+    return _Events(fills, wanted, offsets, counts, np.zeros(len(sides), dtype=np.int64))
 
 
-@kernel
-def _equity_after(base: float, side: int, units: float, fill: float, fee: float, reason: int) -> float:
-    equity = base + side * units * fill - fee * units * fill
-    return 0.0 if reason == _RUIN or equity <= 0.0 else equity
-
-
-@kernel
-def _count(counts: NDArray[np.int64], cash: float, equity_at_entry: float, notional: float, is_filled: bool) -> float:
-    counts[_CLOSED] += 1
-    counts[_WINS] += int(cash - equity_at_entry > 0.0)
-    counts[_FILLED_BAR_FILLS] += int(is_filled)
-    if cash <= 0.0:
-        counts[_RUINED] = 1
-    return notional
-
-
-@kernel
-def _keep(
-    trade: np.void,
-    side: int,
-    entry_bar: int,
-    exit_bar: int,
-    entry_price: float,
-    exit_price: float,
-    cash: float,
-    equity_at_entry: float,
-    lowest: float,
-    highest: float,
-    reason_open: int,
-    reason_close: int,
+@leaf
+def _play_tile(
+    tape: _Tape,
+    until: int,
+    every: _Events,
+    bounds: NDArray[np.int64],
+    table: Floats,
+    money: _Money,
+    trades: _Trades,
+    books: _Books,
 ) -> None:
-    """Write one closed trade; `lowest` and `highest` are what it can have seen, in quote currency."""
-    against, favour = (lowest, highest) if side == 1 else (highest, lowest)
-    trade["side"] = side
-    trade["entry_bar"] = entry_bar
-    trade["exit_bar"] = exit_bar
-    trade["entry_price"] = entry_price
-    trade["exit_price"] = exit_price
-    trade["pnl"] = cash - equity_at_entry
-    trade["gross_pnl_pct"] = side * (exit_price / entry_price - 1)
-    trade["net_pnl_pct"] = cash / equity_at_entry - 1
-    trade["mae_pct"] = min(0.0, side * (against / entry_price - 1))
-    trade["mfe_pct"] = max(0.0, side * (favour / entry_price - 1))
-    trade["reason_open"] = reason_open
-    trade["reason_close"] = reason_close
+    """Every combo's events that fill before bar `until` and were not played yet."""
+    for s in range(len(every.counts)):
+        here = slice(every.offsets[s], every.offsets[s + 1])
+        fills, wanted = every.fills[here], every.wanted[here]
+        begin = end = every.done[s]
+        while end < every.counts[s] and fills[end] < until:
+            end += 1
+        every.done[s] = end
+        for row in range(bounds[s], bounds[s + 1]):
+            count = _search(tape, fills, wanted, begin, end, table[row], money, trades)
+            _settle(tape, fills, wanted, trades, count, table[row], money, books, row - bounds[0])
+
+
+@leaf
+def _search(
+    tape: _Tape,
+    fills: NDArray[np.int32],
+    wanted: NDArray[np.int32],
+    begin: int,
+    end: int,
+    execution: Floats,
+    money: _Money,
+    trades: _Trades,
+) -> int:
+    """Where each trade that events [begin, end) open ends, whatever the money; returns how many there are.
+
+    Nothing here branches on where a trade ended: such branches cannot be foreseen, and each waits for the whole search
+    before it.
+    """
+    stop_loss, take_profit, trailing = execution[STOP], execution[LIMIT], execution[TRAIL]
+    max_bars, direction = int(execution[MAX_BARS]), int(execution[DIRECTION])
+    shut = 0 if direction == 0 else (-1 if direction == 1 else 1)  # the side that is not traded
+    n = 0
+    for e in range(begin, end):
+        side = int(wanted[e])
+        if side in (0, shut):
+            continue
+        bar, until = int(fills[e]), int(fills[e + 1])
+        if max_bars > 0:
+            until = min(until, bar + max_bars)
+        anchor = float(tape.touch.open[bar])
+        stop = stop_at(anchor, side, stop_loss, tape.has_tick)
+        limit = limit_at(anchor, side, take_profit, tape.has_tick)
+        tightest = stop if side == 1 else min(stop, _short_ruin(anchor, money.slip))
+        if trailing > 0.0:
+            at, trail = first_touch_trailing(
+                tape.touch, bar, until, side, tightest, limit, anchor, trailing, tape.has_tick
+            )
+            stop = max(stop, trail) if side == 1 else min(stop, trail)
+        else:
+            floor, ceiling = (tightest, limit) if side == 1 else (limit, tightest)
+            at = first_touch(tape.touch, bar, until, floor, ceiling)
+        trades.event[n] = e
+        trades.at[n] = at
+        trades.stop[n] = stop
+        trades.limit[n] = limit
+        n += 1
+    return n
+
+
+@leaf
+def _short_ruin(anchor: float, slip: float) -> float:
+    """No price below it ruins a short position: twice the entry price, less what float noise can do."""
+    return 2.0 * anchor * (1.0 - slip) * (1.0 - _NO_RUIN)
+
+
+@leaf
+def _settle(
+    tape: _Tape,
+    fills: NDArray[np.int32],
+    wanted: NDArray[np.int32],
+    trades: _Trades,
+    count: int,
+    execution: Floats,
+    money: _Money,
+    books: _Books,
+    k: int,
+) -> None:
+    """Equity of combo k through some of its trades."""
+    n_days = len(tape.day_closes) - _DAYS_AT_ONCE
+    first_day = (tape.start + tape.lead) // BARS_PER_DAY
+    max_bars = int(execution[MAX_BARS])
+    fee, slip = money.fee, money.slip
+    cash, day, marks = books.cash[k], books.day[k], books.marks[k]
+    closed = wins = 0
+    for n in range(count):
+        if not cash > 0.0 or books.entries[k] < 0:  # NaN is no money either
+            count = n
+            break
+        event = int(trades.event[n])
+        bar, side, at = int(fills[event]), int(wanted[event]), int(trades.at[n])
+        until = int(fills[event + 1])
+        if max_bars > 0:
+            until = min(until, bar + max_bars)
+        anchor = float(tape.touch.open[bar])
+        entry_price = anchor / tape.per_unit * (1 + side * slip)
+        units = cash / (entry_price * (1 + fee))
+        base = cash - side * units * entry_price - fee * units * entry_price
+        is_open = at >= tape.stop
+        entry_day = (bar + tape.lead) // BARS_PER_DAY - first_day
+        exit_day = n_days if is_open else (at + tape.lead) // BARS_PER_DAY - first_day
+        _mark(marks, day, entry_day, cash, 0.0, tape.day_closes)
+        _mark(marks, entry_day, exit_day, base, side * units, tape.day_closes)
+        day = exit_day
+        if is_open:
+            break
+        stop, limit = trades.stop[n], trades.limit[n]
+        price, low, high = float(tape.touch.open[at]), float(tape.touch.low[at]), float(tape.touch.high[at])
+        is_touched = at < until
+        if is_touched & (side == -1) & (high >= _short_ruin(anchor, slip)) & (stop >= _short_ruin(anchor, slip)):
+            books.entries[k] = -1
+            return
+        is_stop, level = meets_stop_or_limit(price, high, low, side, stop, limit, money.tp_first)
+        level = level if is_touched else price
+        slips = 1 if is_stop | (not is_touched) else 0
+        fill = level / tape.per_unit * (1 - side * slip * slips)
+        after = equity_after(base, side, units, fill, fee, SIGNAL, money.capital)
+        closed += 1
+        wins += int(after - cash > 0.0)
+        cash = after
+    books.cash[k], books.day[k] = cash, day
+    books.entries[k] += count
+    books.closed[k] += closed
+    books.wins[k] += wins
+
+
+@leaf
+def _mark(marks: Floats, day: int, until: int, offset: float, slope: float, closes: Floats) -> None:
+    """Equity at the closes of days [day, until); what is written behind them is overwritten later, in order.
+
+    The first eight without asking: how many days a trade lasts is nothing a processor can foresee.
+    """
+    write_line(marks, day, offset, slope, closes)
+    day += _DAYS_AT_ONCE
+    while day < until:
+        write_line(marks, day, offset, slope, closes)
+        day += _DAYS_AT_ONCE

@@ -13,7 +13,7 @@ from WORKFLOW.data.bars import BAR_MS, DAY_MS, Bars, Floats
 TICK_SNAP = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Market:
     """Price arrays of shape (n,) in ticks: whole numbers held in float64, so every comparison is exact.
 
@@ -38,8 +38,11 @@ class Market:
         """The market that `bars` describe.
 
         Raises:
-            ValueError: the bars do not stand on a regular grid; engines count days by bars, so a hole would shift them.
+            ValueError: no bars, NaN, or bars that do not stand on a regular grid; engines count days by bars, so a hole
+                would shift them.
         """
+        if len(bars) == 0:
+            raise ValueError("no bars: there is nothing to trade on")
         per_unit = 1.0 if bars.tick is None else float(round(1 / bars.tick)) if bars.tick < 1 else 1 / bars.tick
 
         def ticks(name: str) -> Floats:
@@ -49,6 +52,10 @@ class Market:
         time_ms = np.ascontiguousarray(bars.rows["time_ms"], dtype=np.int64)
         if (np.diff(time_ms) != BAR_MS).any():
             raise ValueError("bars with holes: pre-flight has not seen them")
+        for name in ("open", "high", "low", "close"):
+            bad = ~np.isfinite(bars.rows[name])
+            if bad.any():
+                raise ValueError(f"{name} is {bars.rows[name][bad][0]} at bar {np.argmax(bad)}: not from pre-flight")
         return cls(
             time_ms,
             open=ticks("open"),
@@ -73,6 +80,11 @@ class Window:
 
     start: int
     stop: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a window without a bar, or one that begins before the first."""
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"a window from bar {self.start} to before bar {self.stop} holds no bars")
 
     def __len__(self) -> int:
         """Number of base bars."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from WORKFLOW.engines.jit import leaf
+
 Words = NDArray[np.uint64]
 
 
@@ -49,3 +51,20 @@ def unpack(words: Words, n_bars: int) -> NDArray[np.bool_]:
     """Words (k, w) to boolean (k, n)."""
     octets = np.ascontiguousarray(words.astype(np.dtype("<u8"))).view(np.uint8)
     return np.unpackbits(octets, axis=1, bitorder="little")[:, :n_bars].astype(np.bool_)
+
+
+@leaf
+def set_bits(words: Words, start: int, stop: int) -> None:
+    """Set bits [start, stop) of one row of words (w,)."""
+    if start >= stop:
+        return
+    first, last = start >> 6, (stop - 1) >> 6
+    head = ~np.uint64(0) << np.uint64(start & 63)
+    tail = ~np.uint64(0) >> np.uint64(63 - ((stop - 1) & 63))
+    if first == last:
+        words[first] |= head & tail
+        return
+    words[first] |= head
+    for word in range(first + 1, last):
+        words[word] = ~np.uint64(0)
+    words[last] |= tail

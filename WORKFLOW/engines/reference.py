@@ -5,6 +5,7 @@ The `Switches` exist to agree trade by trade with engines that others wrote; the
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from WORKFLOW.engines.ledger import TRADE, Closed, Ledger, Opened
 from WORKFLOW.engines.market import TICK_SNAP, Market, Window
-from WORKFLOW.engines.rules import Rules
+from WORKFLOW.engines.rules import DUST, Rules, Tie
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,37 @@ class Switches:
     open_first: bool = True
 
 
-def simulate(market: Market, signal: Signal, rules: Rules, window: Window, switches: Switches | None = None) -> Ledger:
-    """Trade `signal` over `window`; see `Ledger` for what comes back."""
-    account = _Account(market, signal, rules, window, switches or Switches())
+@dataclass(frozen=True)
+class BothTouched:
+    """An ambiguous bar: after its open, which neither level gapped, it touched both levels of the position of `side`.
+
+    `stop` is the nearer of stop-loss, trailing stop and ruin, `limit` the take-profit, both in ticks; they stood there
+    for the whole bar. Which came first, its four prices do not tell.
+    """
+
+    bar: int
+    side: int
+    stop: float
+    limit: float
+
+
+# Decides an ambiguous bar. It may know what happened inside that bar, and nothing of later ones.
+FirstTouch = Callable[[BothTouched], Tie]
+
+
+def simulate(
+    market: Market,
+    signal: Signal,
+    rules: Rules,
+    window: Window,
+    switches: Switches | None = None,
+    first_touch: FirstTouch | None = None,
+) -> Ledger:
+    """Trade `signal` over `window`; see `Ledger` for what comes back.
+
+    `first_touch` is asked about every ambiguous bar, in order; without it `rules.tie` decides all of them.
+    """
+    account = _Account(market, signal, rules, window, switches or Switches(), first_touch)
     equity = np.empty(len(window))
     for j in range(window.start, window.stop):
         equity[j - window.start] = account.bar(j)
@@ -77,8 +106,17 @@ class _Position:
 class _Account:
     """Cash, at most one position, and the trades so far."""
 
-    def __init__(self, market: Market, signal: Signal, rules: Rules, window: Window, switches: Switches) -> None:
+    def __init__(
+        self,
+        market: Market,
+        signal: Signal,
+        rules: Rules,
+        window: Window,
+        switches: Switches,
+        first_touch: FirstTouch | None,
+    ) -> None:
         self.market, self.signal, self.rules, self.window, self.switches = market, signal, rules, window, switches
+        self.first_touch = first_touch
         # Lists, because reading one element of an array costs ten times as much.
         self.opens, self.highs = market.open.tolist(), market.high.tolist()
         self.lows, self.closes = market.low.tolist(), market.close.tolist()
@@ -117,7 +155,7 @@ class _Account:
             if event or timed_out:
                 self.close(j, price, Closed.SIGNAL if event else Closed.MAX_BARS, slipped=True)
                 reversing = event
-        if event and not self.ruined and self.armed[event_bar]:
+        if event and self.cash > 0.0 and self.armed[event_bar]:
             side = 1 if self.sides[event_bar] else -1
             if self.rules.direction == "both" or (self.rules.direction == "long_only") == (side == 1):
                 self.open(j, side, price, event_bar, Opened.REVERSAL if reversing else Opened.SIGNAL)
@@ -195,11 +233,22 @@ class _Account:
         if self.position is None:
             return
         tests = [self.test_stop, self.test_ruin, self.test_limit]
-        if self.rules.tie == "tp_first":
+        if self.tie_on(j, self.position) == "tp_first":
             tests = [self.test_limit, self.test_stop, self.test_ruin]
         for test in tests:
             if self.position is not None:
                 test(j, self.position)
+
+    def tie_on(self, j: int, position: _Position) -> Tie:
+        """What counts as touched first on bar j; where only one level is touched the answer changes nothing."""
+        best = self.highs[j] if position.side == 1 else self.lows[j]
+        if self.first_touch is None or position.side * (best - position.limit) < 0:
+            return self.rules.tie
+        nearer = max if position.side == 1 else min
+        stop = nearer(self.effective_stop(position), self.ruin_level(position))
+        if position.side * (self.worst(j, position) - stop) > 0:
+            return self.rules.tie
+        return self.first_touch(BothTouched(j, position.side, stop, position.limit))
 
     def test_stop(self, j: int, position: _Position) -> None:
         stop = self.effective_stop(position)
@@ -245,7 +294,7 @@ class _Account:
         side, units = position.side, position.units
         fill = price / market.per_unit * (1 - side * rules.slippage if slipped else 1.0)
         equity = position.base + side * units * fill - rules.fee_rate * units * fill
-        if equity <= 0.0 or reason == Closed.RUIN:
+        if equity <= DUST * rules.capital or reason == Closed.RUIN:
             equity, self.ruined = 0.0, True
         # What the trade can have seen on its last bar: the open, and the level at which it left.
         lowest = min(position.lowest, price, self.opens[j]) / market.per_unit

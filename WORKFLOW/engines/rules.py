@@ -3,11 +3,22 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from config.settings import Costs
+from WORKFLOW.data.bars import Floats
 
 Direction = Literal["both", "long_only", "short_only"]
 DIRECTIONS: tuple[Direction, ...] = ("both", "long_only", "short_only")
 Tie = Literal["sl_first", "tp_first"]
+
+# An account below this fraction of its capital is ruined: it is 0 from there on. Far below what any exchange lets one
+# trade, far above where floats lose their digits and two engines would no longer agree on what is left.
+DUST = 1e-12
+
+# Columns of the execution table, one row a combo.
+STOP, LIMIT, TRAIL, MAX_BARS, DIRECTION = range(5)
 
 # The execution part of every parameter space; whatever else a space holds belongs to the signal family.
 EXECUTION = ("direction", "stop_loss", "take_profit", "trailing_stop", "max_bars")
@@ -47,3 +58,33 @@ class Rules:
             slippage=costs.slippage_bps / 10_000,
             capital=costs.capital,
         )
+
+
+@dataclass(frozen=True)
+class Executions:
+    """The execution parameters of k combos as a float64 (k, 5) table; see `Rules` for units."""
+
+    table: Floats
+
+    @classmethod
+    def of(
+        cls,
+        stop_loss: Floats,
+        take_profit: Floats,
+        trailing_stop: Floats,
+        max_bars: Floats,
+        direction: NDArray[np.int64],
+    ) -> "Executions":
+        """From columns of shape (k,); `direction` indexes `DIRECTIONS`."""
+        return cls(np.column_stack([stop_loss, take_profit, trailing_stop, max_bars, direction]).astype(np.float64))
+
+    @classmethod
+    def one(cls, rules: Rules) -> "Executions":
+        """The single row that `rules` describes."""
+        row = [rules.stop_loss, rules.take_profit, rules.trailing_stop, rules.max_bars, direction_code(rules.direction)]
+        return cls(np.array([row], dtype=np.float64))
+
+
+def direction_code(direction: Direction) -> int:
+    """Its place in `DIRECTIONS`."""
+    return DIRECTIONS.index(direction)

@@ -167,7 +167,7 @@ def _preflight(worker: Worker) -> dict[str, Any]:
         worker.progress(2, 3, "in-sample bars written")
         combos = space.draw(job.mode, _WARM_COMBOS, job.seed("warm"))
         job.in_sample.screen(combos, [job.in_sample.whole], worker.launch.cores)
-        snapshot.write_json(worker.folder.preflight, {"sha256": bars.sha256, "synthetic": bars.synthetic})
+        snapshot.write_json(worker.folder.preflight, {**_sums(bars), "synthetic": bars.synthetic})
         worker.progress(3, 3)
     return {"bars": len(bars), "days": round(bars.days, 3), "synthetic": bars.synthetic}
 
@@ -181,7 +181,7 @@ def _prescreen(worker: Worker) -> dict[str, Any]:
     order, job, settings = worker.order, worker.launch.job, worker.order.settings.prescreen
     checkpoint = worker.folder.shard(job.shard)
     evaluator = _evaluator(worker)
-    combos = space.draw(order.settings.mode(order.mode), settings.combos, seed_of(order.settings, "prescreen"))
+    combos = space.Draw(order.settings.mode(order.mode), settings.combos, seed_of(order.settings, "prescreen"))
     batches = prescreen.shard(len(combos), settings, job.shard, job.shards)
     total = min(batches.stop * settings.batch_combos, len(combos)) - batches.start * settings.batch_combos
     with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("prescreen", total) as phase:
@@ -210,7 +210,7 @@ def _merge(worker: Worker) -> dict[str, Any]:
     whole = prescreen.merged(parts, settings.prescreen)
     if whole.tried != settings.prescreen.combos:
         raise Outdated(f"the shards hold {whole.tried:,} of {settings.prescreen.combos:,} combos")
-    combos = space.draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
     found = prescreen.found(whole, combos)
     bars = SearchFolder(folder).in_sample
     labels = {"symbol": order.symbol, "mode": order.mode, "synthetic": bars.synthetic}
@@ -238,7 +238,7 @@ def _search(worker: Worker) -> dict[str, Any]:
 
     order, settings, folder = worker.order, worker.order.settings, SearchFolder(worker.folder)
     plan = folder.job.plan
-    combos = space.draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
     found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
     tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
     with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("search", plan.trials) as phase:
@@ -264,14 +264,14 @@ def _validate(worker: Worker) -> dict[str, Any]:
     with Screen(worker.log, worker.progress, quiet=True) as screen:
         bars, report = phases.preflight(worker.order, worker.roots, screen)
         checked = snapshot.read_json(worker.folder.preflight)
-        if not isinstance(checked, dict) or checked.get("sha256") != bars.sha256:
+        if not isinstance(checked, dict) or not _sums(bars).items() <= checked.items():
             raise Refused(
                 f"the bars of {bars.symbol} have changed since this run checked them",
                 "leave data files alone while a run is under way; type --parallel again for a new run",
             )
         job = _job(worker, bars, report, screen)
         _recall(worker, job)
-        combos = space.draw(job.mode, job.settings.prescreen.combos, job.seed("prescreen"))
+        combos = space.Draw(job.mode, job.settings.prescreen.combos, job.seed("prescreen"))
         found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
         trials = SearchFolder(worker.folder).study().finished()
         judged = phases.validate(job, found, trials, phases.finalists(trials))
@@ -330,6 +330,11 @@ def _evaluator(worker: Worker) -> Any:
     settings = worker.order.settings
     market = Market.of(SearchFolder(worker.folder).in_sample)
     return Evaluator(market, family_of(settings.mode(worker.order.mode)), settings.costs, worker.order.engine)
+
+
+def _sums(bars: Any) -> dict[str, str | None]:
+    """What the results depend on, of the data."""
+    return {"sha256": bars.sha256, "minutes": None if bars.minutes is None else bars.minutes.sha256}
 
 
 def _job(worker: Worker, bars: Any, report: Any, screen: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from config.settings import Costs
 from WORKFLOW.data.bars import Floats
-from WORKFLOW.engines import cpu, metrics, reference
+from WORKFLOW.engines import bar_loop, cpu, metrics, reference
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.planes import unpack
@@ -30,7 +30,7 @@ class Evaluator:
 
     @property
     def engine_name(self) -> str:
-        """What computes: `auto` takes the compiled CPU engine."""
+        """What computes: `auto` takes the compiled CPU engine; so does `vectorbt`, which only repeats finalists."""
         return "reference" if self.engine == "reference" else "native"
 
     @cached_property
@@ -44,17 +44,20 @@ class Evaluator:
 
     def screen(self, combos: Combos, windows: Sequence[Window], threads: int) -> Floats:
         """The `metrics.SCREEN` columns of many combos over some windows, float64 (w, k, 5)."""
-        self._signals.prepare(combos.columns)
         if self.engine_name == "reference":
             rows = [combos.row(i) for i in range(len(combos))]
-            return np.array([[self._screen_row(self.metrics(row, window)) for row in rows] for window in windows])
+            table = [[self._screen_row(self.metrics(row, window)) for row in rows] for window in windows]
+            return np.array(table).reshape(len(windows), len(rows), len(metrics.SCREEN))
+        distinct, signal_of = combos.distinct(self.family.parameters)
+        self._signals.prepare(distinct)
         return cpu.screen(
             self.market,
-            lambda chunk: self._signals.planes(combos[chunk].columns),
+            lambda chunk: self._signals.planes({name: column[chunk] for name, column in distinct.items()}),
             combos.executions(),
             Rules.of(self.costs, {}),
             windows,
             threads,
+            signal_of,
         )
 
     def ledger(self, parameters: Parameters, window: Window, tie: Tie = "sl_first") -> Ledger:
@@ -64,21 +67,38 @@ class Evaluator:
         combo = Combos.of([parameters])
         self._signals.prepare(combo.columns)
         planes = self._signals.planes(combo.columns)
-        return cpu.simulate(self.market, planes, 0, self.rules(parameters, tie), window)
+        return bar_loop.simulate(self.market, planes, 0, self.rules(parameters, tie), window)
 
-    def reference_ledger(self, parameters: Parameters, window: Window, tie: Tie = "sl_first") -> Ledger:
-        """The same by the reference engine, in readable Python and about a thousand times slower."""
+    def reference_ledger(
+        self,
+        parameters: Parameters,
+        window: Window,
+        tie: Tie = "sl_first",
+        first_touch: reference.FirstTouch | None = None,
+    ) -> Ledger:
+        """The same by the reference engine, in readable Python and about a thousand times slower.
+
+        `first_touch` decides the ambiguous bars in place of `tie`.
+        """
+        rules = self.rules(parameters, tie)
+        return reference.simulate(self.market, self.signal(parameters), rules, window, first_touch=first_touch)
+
+    def signal(self, parameters: Parameters) -> reference.Signal:
+        """One combo's signal over every bar, unpacked."""
         combo = Combos.of([parameters])
         self._signals.prepare(combo.columns)
         planes = self._signals.planes(combo.columns)
         n = len(self.market)
-        side, armed = unpack(planes.side, n)[0], unpack(planes.armed, n)[0]
-        signal = reference.Signal(side, armed, int(planes.first_side[0]))
-        return reference.simulate(self.market, signal, self.rules(parameters, tie), window)
+        return reference.Signal(unpack(planes.side, n)[0], unpack(planes.armed, n)[0], int(planes.first_side[0]))
 
     def metrics(self, parameters: Parameters, window: Window, tie: Tie = "sl_first") -> dict[str, Any]:
         """All metrics of one combo over `window`."""
         return metrics.full(self.ledger(parameters, window, tie), self.market, window, self.costs.capital)
+
+    def has_side(self, combos: Combos) -> bool:
+        """Whether any of the combos is ever long or short: none is while its indicators warm up."""
+        self._signals.prepare(combos.columns)
+        return bool((self._signals.planes(combos.columns).first_side < len(self.market)).any())
 
     def rules(self, parameters: Parameters, tie: Tie) -> Rules:
         """The execution rules of one combo under these costs."""

@@ -1,5 +1,6 @@
 """Phase 0: every combo once with the fast engine; the best by Sharpe ratio among those that traded enough go on."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from config.settings import PrescreenSettings
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.metrics import SCREEN, SHARPE, TOTAL_TRADES
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.space import Combos, Parameters
+from WORKFLOW.search.space import Draw, Parameters
 
 Integers = NDArray[np.int64]
 Rows = tuple[tuple[float | None, ...], ...]
@@ -65,7 +66,7 @@ class Progress:
 
 def run(
     evaluator: Evaluator,
-    combos: Combos,
+    combos: Draw,
     settings: PrescreenSettings,
     threads: int,
     progress: Progress,
@@ -77,9 +78,9 @@ def run(
     batches = range(batches_of(len(combos), settings)) if batches is None else batches
     done = batches_of(progress.tried, settings)  # rounded up: a short last batch is done too
     for number, batch in enumerate(batches[done:], start=done + 1):
-        part = slice(batch * size, min((batch + 1) * size, len(combos)))
-        table = evaluator.screen(combos[part], [evaluator.whole], threads)[0]
-        progress = _merge(progress, part.start, table, settings)
+        for numbers, part in combos.at(range(batch * size, min((batch + 1) * size, len(combos)))):
+            table = evaluator.screen(part, [evaluator.whole], threads)[0]
+            progress = _merge(progress, numbers, table, settings)
         on_batch(number, len(batches), progress)
     return progress
 
@@ -106,13 +107,14 @@ def merged(parts: Iterable[Progress], settings: PrescreenSettings) -> Progress:
     return whole
 
 
-def found(progress: Progress, combos: Combos) -> Found:
+def found(progress: Progress, combos: Draw) -> Found:
     """The result of a prescreen that is through."""
     best = []
-    for combo, row in zip(progress.combos, progress.table, strict=True):
+    rows = zip(progress.combos, combos.rows(progress.combos), progress.table, strict=True)
+    for combo, parameters, row in rows:
         metrics: dict[str, float | int | None] = dict(zip(SCREEN, row, strict=True))
         metrics["total_trades"] = int(row[TOTAL_TRADES] or 0)
-        best.append(Ranked(combo, combos.row(combo), metrics))
+        best.append(Ranked(combo, parameters, metrics))
     return Found(progress.tried, progress.eligible, progress.most_trades, best)
 
 
@@ -121,9 +123,9 @@ def batches_of(combos: int, settings: PrescreenSettings) -> int:
     return -(-combos // settings.batch_combos)
 
 
-def _merge(progress: Progress, first: int, table: Floats, settings: PrescreenSettings) -> Progress:
+def _merge(progress: Progress, numbers: Integers, table: Floats, settings: PrescreenSettings) -> Progress:
     passed = np.flatnonzero((table[:, TOTAL_TRADES] >= settings.min_trades) & np.isfinite(table[:, SHARPE]))
-    combos, rows = _ranked(progress, passed + first, table[passed], settings.keep)
+    combos, rows = _ranked(progress, numbers[passed], table[passed], settings.keep)
     return Progress(
         tried=progress.tried + len(table),
         eligible=progress.eligible + len(passed),
@@ -138,8 +140,11 @@ def _ranked(progress: Progress, more: Integers, table: Floats, keep: int) -> tup
     numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), more])
     kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN
     rows = np.concatenate([kept, table])
+    if len(rows) > keep:  # a partition leaves all that can be among the best, equals included
+        least = np.partition(rows[:, SHARPE], len(rows) - keep)[len(rows) - keep]
+        numbers, rows = numbers[rows[:, SHARPE] >= least], rows[rows[:, SHARPE] >= least]
     best = np.lexsort((numbers, -rows[:, SHARPE]))[:keep]
-    return (
-        tuple(int(i) for i in numbers[best]),
-        tuple(tuple(None if np.isnan(x) else float(x) for x in row) for row in rows[best]),
-    )
+    listed = rows[best].tolist()
+    if not np.isfinite(rows[best]).all():
+        listed = [[None if math.isnan(x) else x for x in row] for row in listed]
+    return tuple(numbers[best].tolist()), tuple(map(tuple, listed))

@@ -1,6 +1,8 @@
-"""Parameter combos as columns: drawn in one go, read by row."""
+"""Parameter combos as columns: drawn in blocks, ordered so that neighbours share their signal, read by row."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -8,13 +10,13 @@ from numpy.typing import NDArray
 
 from config.errors import Refused
 from config.settings import Choice, Dimension, Mode, Range
-from WORKFLOW.engines.cpu import Executions
-from WORKFLOW.engines.rules import DIRECTIONS, EXECUTION
+from WORKFLOW.engines.rules import DIRECTIONS, EXECUTION, Executions
 from WORKFLOW.signals import FAMILIES
 from WORKFLOW.signals.family import Family
 
 # Stepped floats are decimals; ten digits are finer than any step and coarser than float noise.
 DIGITS = 10
+_LARGEST_KEY = 2**62
 
 _EXECUTION_LIMITS: dict[str, tuple[float, float]] = {
     "stop_loss": (0.0, 0.99),
@@ -24,6 +26,10 @@ _EXECUTION_LIMITS: dict[str, tuple[float, float]] = {
 }
 
 Parameters = dict[str, int | float | str]
+Numbers = NDArray[np.int64]
+
+# Combos drawn, ordered and held at a time: 20 MB, and enough for several combos on each signal.
+BLOCK = 262_144
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,25 @@ class Combos:
         """Number of combos."""
         return len(next(iter(self.columns.values())))
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "Combos":
+    def __getitem__(self, rows: slice | Numbers) -> "Combos":
         """Some of the combos."""
         return Combos({name: column[rows] for name, column in self.columns.items()})
+
+    def distinct(self, names: Sequence[str]) -> tuple[dict[str, NDArray[Any]], Numbers]:
+        """The distinct values of the whole-number columns `names`, in order, and (k,) which of them each combo has."""
+        _, first, which = np.unique(self.keys(names), return_index=True, return_inverse=True)
+        return {name: self.columns[name][first] for name in names}, which
+
+    def keys(self, names: Sequence[str]) -> Numbers:
+        """One whole number a combo, (k,), ordered like the columns `names`, the first of them leading."""
+        keys, size = np.zeros(len(self), dtype=np.int64), 1
+        for column in (self.columns[name] for name in names if len(self)):
+            span = int(column.max()) - int(column.min()) + 1
+            if size * span > _LARGEST_KEY:
+                keys = np.unique(keys, return_inverse=True)[1]
+                size = len(self)
+            keys, size = keys * span + (column - column.min()), size * span
+        return keys
 
     def row(self, i: int) -> Parameters:
         """One combo as plain values."""
@@ -56,6 +78,46 @@ class Combos:
         """The execution part as the engine takes it."""
         c = self.columns
         return Executions.of(c["stop_loss"], c["take_profit"], c["trailing_stop"], c["max_bars"], c["direction"])
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """`n` combos of a mode that are drawn again whenever they are looked at, a block at a time: memory stays bounded.
+
+    A combo's number says where it stands in the draw. A position says where it stands in the order of work, which is by
+    signal inside each block, so that one look at a signal serves all combos that trade it.
+    """
+
+    mode: Mode
+    n: int
+    seed: np.random.SeedSequence
+
+    def __len__(self) -> int:
+        """Number of combos."""
+        return self.n
+
+    def at(self, positions: range) -> Iterator[tuple[Numbers, Combos]]:
+        """The combos at `positions` with their numbers, one block after the other."""
+        for block in range(positions.start // BLOCK, -(-positions.stop // BLOCK)):
+            combos, order = _drawn(self, block)
+            first = block * BLOCK
+            numbers = order[max(positions.start - first, 0) : positions.stop - first]
+            yield numbers + first, combos[numbers]
+
+    def rows(self, numbers: Sequence[int]) -> list[Parameters]:
+        """The parameters of some combos by their numbers, in the order asked for."""
+        found = {number: _drawn(self, number // BLOCK)[0].row(number % BLOCK) for number in sorted(numbers)}
+        return [found[number] for number in numbers]
+
+
+@lru_cache(maxsize=1)
+def _drawn(of: Draw, block: int) -> tuple[Combos, Numbers]:
+    """Block 0 is what `draw` gives with the same seed, the others have seeds derived from it."""
+    seed = of.seed
+    if block:
+        seed = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, block))
+    combos = draw(of.mode, min(BLOCK, of.n - block * BLOCK), seed)
+    return combos, np.argsort(combos.keys(family_of(of.mode).parameters), kind="stable")
 
 
 def family_of(mode: Mode) -> Family:
@@ -105,7 +167,8 @@ def draw(mode: Mode, n: int, seed: np.random.SeedSequence) -> Combos:
             return Combos(columns)
         for name, dimension in mode.space.items():
             columns[name][invalid] = _draw(dimension, len(invalid), random)
-    raise Refused(f"of the space of mode {mode.name!r} hardly any combo is valid", "widen its ranges in the settings")
+    reason = f"of the space of mode {mode.name!r} hardly any combo is valid: {family.name} needs {family.rule}"
+    raise Refused(reason, f"change modes.{mode.name}.space in the settings")
 
 
 def on_grid(value: int | float | str) -> int | float | str:

@@ -38,6 +38,10 @@ class Family(Protocol):
     def limits(self) -> Mapping[str, tuple[int, int]]:
         """Lowest and highest whole number that each parameter can take."""
 
+    @property
+    def rule(self) -> str:
+        """What `valid` asks of a combo, in words, for the message when no combo of a space fulfils it."""
+
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
         """Which combos mean anything, boolean (k,); the others are drawn again."""
 

@@ -4,31 +4,38 @@ Long while the fast EMA is above the slow one, short while below, always armed. 
 base bar that closes the bucket and is held until the next one closes: that, and nothing else, keeps the future out.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from WORKFLOW.data.bars import Floats
-from WORKFLOW.engines.jit import kernel
+from WORKFLOW.data.bars import BAR_MS, Floats
+from WORKFLOW.engines.jit import kernel, leaf
+from WORKFLOW.engines.lanes import LANES, above, below, less, lowest_bit, on_cache_line
 from WORKFLOW.engines.market import Market
-from WORKFLOW.engines.planes import Planes, all_armed, words_for
-from WORKFLOW.mtf_resampler import align_to_base_tf, resample_ohlc
+from WORKFLOW.engines.planes import Planes, all_armed, set_bits, words_for
+from WORKFLOW.mtf_resampler import MINUTE_MS, resample_ohlc
 from WORKFLOW.signals.family import Columns
 
 # An EMA's seed (the first close) still weighs e^-6 = 0.25 % after 3 × period buckets: small enough to be believed.
 WARM_UP_PERIODS = 3
+_LONGEST_PERIOD = 10_000
+_ROWS_AT_ONCE = 8
+_DAY = 1_441  # more than any timeframe in minutes
 
 
 @dataclass(frozen=True)
 class _MtfEma:
     name: str = "mtf_ema"
     parameters: tuple[str, ...] = ("fast_timeframe", "fast_period", "slow_timeframe", "slow_period")
+    rule: str = "fast_timeframe <= slow_timeframe, and with equal ones fast_period < slow_period"
 
     @property
     def limits(self) -> dict[str, tuple[int, int]]:
         """Timeframes up to a day; a period beyond 10,000 buckets would never be warm."""
-        return {name: (5, 1440) if name.endswith("timeframe") else (1, 10_000) for name in self.parameters}
+        return {name: (5, 1440) if name.endswith("timeframe") else (1, _LONGEST_PERIOD) for name in self.parameters}
 
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
         """Fast timeframe <= slow timeframe, and with equal timeframes fast period < slow period."""
@@ -44,11 +51,37 @@ class _MtfEma:
 MTF_EMA = _MtfEma()
 
 
-@dataclass
+class _Grid(NamedTuple):
+    """Where the buckets of a timeframe close: bucket i on base bar first + i * step, and visible from there on."""
+
+    first: int
+    step: int
+    buckets: int
+
+
 class _Timeframe:
-    closes: Floats  # (b,) bucket closes in quote currency
-    visible: NDArray[np.int32]  # (n,) last bucket visible at each base bar's close, -1 before the first
-    rows: dict[int, Floats] = field(default_factory=dict)  # period → EMA (b,)
+    """One timeframe of a market, and the EMAs over it that were asked for so far."""
+
+    def __init__(self, market: Market, minutes: int) -> None:
+        m = market
+        buckets = resample_ohlc(m.open, m.high, m.low, m.close, minutes, first_open_ms=int(m.time_ms[0]))
+        self.closes = buckets.close / m.per_unit  # (b,) in quote currency
+        first = int(buckets.closes_at[0]) if len(buckets) else len(m)
+        self.grid = _Grid(first, minutes * MINUTE_MS // BAR_MS, len(buckets))
+        self.emas = np.empty((0, (len(self.closes) // LANES + 2) * LANES))  # (periods, b + at least LANES)
+        self.row_of = np.full(_LONGEST_PERIOD + 1, -1)  # period → row of `emas`
+
+    def prepare(self, periods: NDArray[np.int64]) -> None:
+        missing = np.unique(periods[self.row_of[periods] < 0])
+        if len(missing):
+            self.row_of[missing] = len(self.emas) + np.arange(len(missing))
+            known = len(self.emas)
+            emas = on_cache_line((known + len(missing), self.emas.shape[1]), np.float64)
+            emas[:known], emas[known:, len(self.closes) :] = self.emas, 0.0
+            for first in range(0, len(missing), _ROWS_AT_ONCE):
+                some = missing[first : first + _ROWS_AT_ONCE]
+                _emas(self.closes, some, emas[known + first : known + first + len(some)])
+            self.emas = emas
 
 
 class _Signals:
@@ -58,83 +91,175 @@ class _Signals:
 
     def prepare(self, columns: Columns) -> None:
         for side in ("fast", "slow"):
-            pairs = np.unique(np.column_stack([columns[f"{side}_timeframe"], columns[f"{side}_period"]]), axis=0)
-            for minutes, period in pairs.tolist():
-                timeframe = self._timeframe(minutes)
-                if period not in timeframe.rows:
-                    timeframe.rows[period] = ema(timeframe.closes, period)
+            minutes, periods = columns[f"{side}_timeframe"], columns[f"{side}_period"]
+            for timeframe in np.unique(minutes).tolist():
+                if timeframe not in self._timeframes:
+                    self._timeframes[timeframe] = _Timeframe(self._market, timeframe)
+                self._timeframes[timeframe].prepare(periods[minutes == timeframe])
 
     def planes(self, columns: Columns) -> Planes:
         n, k = len(self._market), len(columns["fast_period"])
-        side = np.empty((k, words_for(n)), dtype=np.uint64)
+        side = np.zeros((k, words_for(n)), dtype=np.uint64)
         first_side = np.empty(k, dtype=np.int64)
-        for i in range(k):
-            fast = self._timeframes[int(columns["fast_timeframe"][i])]
-            slow = self._timeframes[int(columns["slow_timeframe"][i])]
-            fast_period, slow_period = int(columns["fast_period"][i]), int(columns["slow_period"][i])
-            first_side[i] = _cross(
-                fast.rows[fast_period],
-                slow.rows[slow_period],
-                fast.visible,
-                slow.visible,
-                WARM_UP_PERIODS * fast_period - 1,
-                WARM_UP_PERIODS * slow_period - 1,
-                side[i],
+        for pair, rows in _by_timeframes(columns):
+            fast, slow = (self._timeframes[minutes] for minutes in pair)
+            fast_periods, slow_periods = columns["fast_period"][rows], columns["slow_period"][rows]
+            _crosses(
+                fast.emas,
+                slow.emas,
+                fast.row_of[fast_periods],
+                slow.row_of[slow_periods],
+                WARM_UP_PERIODS * fast_periods - 1,
+                WARM_UP_PERIODS * slow_periods - 1,
+                fast.grid,
+                slow.grid,
+                n,
+                rows,
+                side,
+                first_side,
             )
         return Planes(side, all_armed(n), first_side)
 
-    def _timeframe(self, minutes: int) -> _Timeframe:
-        if minutes not in self._timeframes:
-            m = self._market
-            buckets = resample_ohlc(m.open, m.high, m.low, m.close, minutes, first_open_ms=int(m.time_ms[0]))
-            visible = align_to_base_tf(buckets.closes_at, len(m))
-            self._timeframes[minutes] = _Timeframe(buckets.close / m.per_unit, visible)
-        return self._timeframes[minutes]
+
+def _by_timeframes(columns: Columns) -> Iterator[tuple[tuple[int, int], NDArray[np.int64]]]:
+    """Each pair of timeframes (fast, slow) with the rows of `columns` that have it."""
+    fast, slow = columns["fast_timeframe"], columns["slow_timeframe"]
+    pairs = fast * _DAY + slow
+    for pair in np.unique(pairs).tolist():
+        yield divmod(pair, _DAY), np.flatnonzero(pairs == pair)
 
 
-@kernel
 def ema(closes: Floats, period: int) -> Floats:
     """Exponential moving average of (b,) closes, alpha = 2 / (period + 1), seeded with the first close, float64.
 
     Written as a step towards the close, so that on a flat market it is exactly the close and two EMAs are equal.
     """
-    out = np.empty(len(closes))
-    alpha = 2.0 / (period + 1)
-    value = closes[0] if len(closes) else 0.0
-    for i in range(len(closes)):
-        value += alpha * (closes[i] - value)
-        out[i] = value
-    return out
+    out = np.empty((1, len(closes)))
+    _emas(closes, np.array([period]), out)
+    return out.reshape(-1)
 
 
 @kernel
+def _emas(closes: Floats, periods: NDArray[np.int64], out: Floats) -> None:
+    """The EMAs of a few periods, one a row: a step waits for the one before it, and those of others fit in between."""
+    if len(closes) == 0:
+        return
+    alphas, values = 2.0 / (periods + 1), np.full(len(periods), closes[0])
+    for i in range(len(closes)):
+        for row in range(len(periods)):
+            values[row] += alphas[row] * (closes[i] - values[row])
+            out[row, i] = values[row]
+
+
+@kernel
+def _crosses(
+    fast_emas: Floats,
+    slow_emas: Floats,
+    fast_rows: NDArray[np.int64],
+    slow_rows: NDArray[np.int64],
+    fast_warm: NDArray[np.int64],
+    slow_warm: NDArray[np.int64],
+    fast_grid: _Grid,
+    slow_grid: _Grid,
+    n: int,
+    rows: NDArray[np.int64],
+    side: NDArray[np.uint64],
+    first_side: NDArray[np.int64],
+) -> None:
+    """Write the side bits and the first bar with a side of many pairs of one pair of timeframes.
+
+    `*_warm` is the first bucket whose EMA counts. While one slow bucket is visible its EMA is one number; where all
+    fast EMAs of that time lie on one side of it, two comparisons settle the bucket, 64 buckets at once. Only the
+    others are walked through. Pairs in a row that share the fast EMA share its extremes.
+    """
+    lowest, highest = np.zeros(slow_grid.buckets + LANES), np.zeros(slow_grid.buckets + LANES)
+    of_row = -1
+    for q in range(len(rows)):
+        fast, slow = fast_emas[fast_rows[q]], slow_emas[slow_rows[q]]
+        if fast_rows[q] != of_row:
+            of_row = fast_rows[q]
+            _extremes(fast, fast_grid, slow_grid, n, lowest, highest)
+        first_side[rows[q]] = _cross(
+            fast,
+            slow,
+            lowest,
+            highest,
+            fast_warm[q],
+            slow_warm[q],
+            fast_grid,
+            slow_grid,
+            n,
+            side[rows[q]],
+        )
+
+
+@leaf
+def _extremes(fast: Floats, fast_grid: _Grid, slow_grid: _Grid, n: int, lowest: Floats, highest: Floats) -> None:
+    """The lowest and the highest fast EMA that is visible while each slow bucket is, (slow buckets,)."""
+    last, step = 0, fast_grid.step
+    for bucket in range(slow_grid.buckets):
+        begin = slow_grid.first + bucket * slow_grid.step
+        while fast_grid.first + (last + 1) * step <= begin:
+            last += 1
+        low = high = fast[last]
+        end = min(begin + slow_grid.step, n)
+        while fast_grid.first + (last + 1) * step < end:
+            last += 1
+            low, high = min(low, fast[last]), max(high, fast[last])
+        lowest[bucket], highest[bucket] = low, high
+
+
+@leaf
 def _cross(
     fast: Floats,
     slow: Floats,
-    fast_visible: NDArray[np.int32],
-    slow_visible: NDArray[np.int32],
+    lowest: Floats,
+    highest: Floats,
     fast_warm: int,
     slow_warm: int,
+    fast_grid: _Grid,
+    slow_grid: _Grid,
+    n: int,
     side: NDArray[np.uint64],
 ) -> int:
-    """Write the side bits of one pair; returns the first bar that has a side, n when there is none.
-
-    `*_warm` is the first bucket whose EMA counts. A zero difference keeps the previous side.
-    """
-    n = len(fast_visible)
-    first = n
-    is_long = np.uint64(0)
-    fast_at = slow_at = -1
-    for word in range(len(side)):
-        bits = np.uint64(0)
-        for i in range(word * 64, min(word * 64 + 64, n)):
-            if fast_visible[i] != fast_at or slow_visible[i] != slow_at:
-                fast_at, slow_at = fast_visible[i], slow_visible[i]
-                if fast_at >= fast_warm and slow_at >= slow_warm:
-                    difference = fast[fast_at] - slow[slow_at]
-                    if difference != 0.0:
-                        is_long = np.uint64(1) if difference > 0.0 else np.uint64(0)
-                        first = min(first, i)
-            bits |= is_long << np.uint64(i & 63)
-        side[word] = bits
+    """One pair; returns the first bar that has a side, n when there is none. A zero difference keeps the side."""
+    buckets, length = slow_grid.buckets, slow_grid.step
+    warm_at = fast_grid.first + fast_warm * fast_grid.step  # the first slow bucket still visible on that bar
+    start = min(max(slow_warm, (warm_at - slow_grid.first) // length), buckets)
+    first, now, since = n, 0, 0  # now: 1 long, -1 short, 0 before there is a side; since: the bar it turned
+    for word in range(start >> 6, (buckets + LANES - 1) >> 6):
+        origin = word << 6
+        is_short, is_long = less(highest, slow, origin), less(slow, lowest, origin)
+        valid = ~np.uint64(0)
+        if origin < start:
+            valid <<= np.uint64(start - origin)
+        if origin + LANES > buckets:
+            valid &= (np.uint64(1) << np.uint64(buckets - origin)) - np.uint64(1)
+        while True:
+            # Buckets that do not simply go on as before; in the first ones not every fast EMA may be warm yet.
+            news = valid & ~(is_long if now == 1 else (is_short if now == -1 else np.uint64(0)))
+            if news == 0:
+                break
+            bucket = origin + lowest_bit(news)
+            level, begin = slow[bucket], slow_grid.first + bucket * length
+            end = begin + length if bucket + 1 < buckets else n
+            i = max((begin - fast_grid.first) // fast_grid.step, fast_warm)
+            last = (end - 1 - fast_grid.first) // fast_grid.step
+            while i <= last:
+                is_under, is_over = below(fast, i, level), above(fast, i, level)
+                here = ~np.uint64(0) >> np.uint64(64 - min(last + 1 - i, 32))
+                turns = here & (is_under if now == 1 else (is_over if now == -1 else is_under | is_over))
+                while turns != 0:
+                    place = lowest_bit(turns)
+                    bar = max(begin, fast_grid.first + (i + place) * fast_grid.step)
+                    if now == 1:
+                        set_bits(side, since, bar)
+                    first, since = min(first, bar), bar
+                    now = 1 if (is_over >> np.uint64(place)) & np.uint64(1) != 0 else -1
+                    here &= ~np.uint64(1) << np.uint64(place)
+                    turns = here & (is_under if now == 1 else is_over)
+                i += 32
+            valid &= ~((news & (~news + np.uint64(1))) * np.uint64(2) - np.uint64(1))  # what lies behind
+    if now == 1:
+        set_bits(side, since, n)
     return first

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import BAR_MS, ROW, Bars
-from WORKFLOW.engines import cpu, reference
+from WORKFLOW.engines import bar_loop, reference
 from WORKFLOW.engines.ledger import Closed, Ledger, Opened
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.planes import Planes, pack
@@ -70,7 +70,7 @@ def play(
     """What `engine` makes of it; only the reference has switches."""
     if engine == "native":
         assert switches is None
-        return cpu.simulate(market, planes_of(signal), 0, rules, window)
+        return bar_loop.simulate(market, planes_of(signal), 0, rules, window)
     return reference.simulate(market, signal, rules, window, switches)
 
 

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.csv
@@ -13,15 +14,14 @@ from hypothesis import strategies as st
 
 from config.settings import load
 from tests.engines.builders import bars_of, planes_of
-from tests.properties.worlds import random_costs, random_market, random_rules, random_signal, random_window
+from tests.properties.worlds import quiet_walk, random_costs, random_market, random_rules, random_signal, random_window
 from WORKFLOW.data.bars import BAR_MS
-from WORKFLOW.engines import cpu, metrics, reference
-from WORKFLOW.engines.cpu import Executions, direction_code
+from WORKFLOW.engines import bar_loop, cpu, metrics, reference
 from WORKFLOW.engines.ledger import TRADE, Closed, Ledger
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.planes import Planes, unpack
 from WORKFLOW.engines.reference import Signal
-from WORKFLOW.engines.rules import Rules
+from WORKFLOW.engines.rules import Executions, Rules, direction_code
 from WORKFLOW.search.space import draw
 from WORKFLOW.signals import FAMILIES
 
@@ -39,7 +39,7 @@ def assert_same(found: Ledger, expected: Ledger) -> None:
 
 def both_engines(market: Market, signal: Signal, rules: Rules, window: Window) -> Ledger:
     expected = reference.simulate(market, signal, rules, window)
-    assert_same(cpu.simulate(market, planes_of(signal), 0, rules, window), expected)
+    assert_same(bar_loop.simulate(market, planes_of(signal), 0, rules, window), expected)
     return expected
 
 
@@ -130,7 +130,7 @@ def test_a_screen_depends_on_neither_threads_nor_chunks(monkeypatch: pytest.Monk
         alone = cpu.screen(market, signals, executions, costs, windows, threads=1)
         assert alone.shape == (2, combos, len(metrics.SCREEN))
         assert np.isfinite(alone[..., metrics.SHARPE]).any()
-        for per_task in (32, 1, 7, 1000):
+        for per_task in (64, 1, 7, 1000):
             monkeypatch.setattr(cpu, "_COMBOS_PER_TASK", per_task)
             for threads in (1, 2, 5):
                 again = cpu.screen(market, signals, executions, costs, windows, threads)
@@ -151,6 +151,64 @@ def test_combos_of_one_batch_do_not_touch_each_other() -> None:
             market, lambda _, row=row: rows_of(planes)(row), Executions(executions.table[row]), costs, window
         )
         assert alone[0, 0].tobytes() == together[0, i].tobytes()
+
+
+def both_screens(
+    market: Market, planes: Planes, executions: Executions, costs: Rules, windows: list[Window]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the event-compressed engine and the plain bar loop make of it."""
+    compressed = cpu.screen(market, rows_of(planes), executions, costs, windows, threads=2)
+    return compressed, bar_loop.screen(market, rows_of(planes), executions, costs, windows, threads=2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0123, 1e5], ids=["ticks", "no tick", "ticks beyond int32"])
+def test_a_screen_over_several_tiles_equals_the_bar_loop(scale: float) -> None:
+    """70,000 bars; trades that cross the tiles, trails, time stops, directions, unarmed events; to the bit."""
+    random = np.random.default_rng(17)
+    tick = {1.0: 1.0, 0.0123: None, 1e5: 1e-5}[scale]
+    market = Market.of(bars_of(quiet_walk(random, 70_000) * 100 * scale, tick))
+    costs = Rules(fee_rate=0.0005, slippage=0.0001)
+    turns = [np.cumsum(random.random(70_000) < rate) % 2 == 1 for rate in (1e-4, 1e-3, 1e-2, 0.2)]
+    signals = [Signal(turns[i % 4], random.random(70_000) < 0.9, int(random.integers(500))) for i in range(24)]
+    executions = executions_of([random_rules(random, costs) for _ in signals])
+    windows = [Window(0, 70_000), Window(33_000, 66_001)]
+    compressed, plain = both_screens(market, planes_of(*signals), executions, costs, windows)
+    np.testing.assert_array_equal(compressed, plain)
+    assert plain[..., metrics.TOTAL_TRADES].sum() > 10_000
+
+
+def test_combos_that_share_a_signal_are_told_apart() -> None:
+    """Five signals, 60 combos in any order: as if each combo had brought its own."""
+    random = np.random.default_rng(3)
+    market, costs = random_market(random, 800), Rules(fee_rate=0.0005, slippage=0.0001)
+    planes = planes_of(*(random_signal(random, 800) for _ in range(5)))
+    executions = executions_of([random_rules(random, costs) for _ in range(60)])
+    which = random.integers(0, 5, 60)
+    own = Planes(planes.side[which], planes.armed[which], planes.first_side[which])
+    windows = [Window(0, 800), Window(100, 700)]
+    expected = cpu.screen(market, rows_of(own), executions, costs, windows)
+    shared = cpu.screen(market, rows_of(planes), executions, costs, windows, 2, which)
+    assert shared.tobytes() == expected.tobytes()
+
+
+def test_a_short_position_near_ruin_is_left_to_the_bar_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The price doubles under a short position without a stop; the one with a stop needs no second look."""
+    prices = np.repeat(np.concatenate([np.full(50, 100.0), np.linspace(100, 250, 400).round()])[:, None], 4, axis=1)
+    market, costs = Market.of(bars_of(prices, 1.0)), Rules(fee_rate=0.0005)
+    short = Signal(np.arange(450) < 10, np.ones(450, dtype=bool), 0)
+    asked: list[int] = []
+    plain = bar_loop.screen
+
+    def counted(*arguments: Any) -> np.ndarray:
+        asked.append(len(arguments[2].table))
+        return plain(*arguments)
+
+    monkeypatch.setattr(bar_loop, "screen", counted)
+    rules = [Rules(stop_loss=0.05), Rules(), Rules(trailing_stop=0.02)]
+    found = cpu.screen(market, rows_of(planes_of(short, short, short)), executions_of(rules), costs, [Window(0, 450)])
+    assert asked == [1]
+    assert found[0, 1, metrics.TOTAL_RETURN] == -1.0
+    assert found[0, 0, metrics.TOTAL_RETURN] > -0.1
 
 
 # the real thing ------------------------------------------------------------------------------------------------------
@@ -185,9 +243,36 @@ def test_real_bars_and_aggressive_combos(real_data: Path, symbol: str) -> None:
         window = Window(0, len(market)) if i % 2 else Window(9_999, 31_111)
         signal = Signal(sides[i], armed, int(planes.first_side[i]))
         expected = reference.simulate(market, signal, rules, window)
-        assert_same(cpu.simulate(market, planes, i, rules, window), expected)
+        assert_same(bar_loop.simulate(market, planes, i, rules, window), expected)
         one = Planes(planes.side[i : i + 1], planes.armed, planes.first_side[i : i + 1])
         row = cpu.screen(market, rows_of(one), Executions.one(rules), Rules.of(settings.costs, {}), [window])
         np.testing.assert_allclose(row[0, 0], screened(expected, market, window, rules.capital), rtol=1e-9, atol=1e-9)
         trades += len(expected.trades)
     assert trades > 300
+
+
+@pytest.mark.parametrize("seed", [71, 112, 2, 20])
+def test_an_account_worn_down_or_blown_up_beyond_all_floats_ends_alike(seed: int) -> None:
+    """Thousands of reversals at 10 % slippage: denormal equity without the rule on dust; the other way, infinite."""
+    random = np.random.default_rng(seed)
+    bars = int(random.choice([6_000, 9_000]))
+    price = float(random.choice([3, 50, 5_000]))
+    close = np.maximum(np.rint(price * np.exp(np.cumsum(random.normal(0, 0.01, bars)))), 2)
+    open_ = np.concatenate([close[:1], close[:-1]])
+    high, low = np.maximum(open_, close) + 1, np.maximum(np.minimum(open_, close) - 1, 1)
+    market = Market.of(bars_of(np.column_stack([open_, high, low, close]), 1.0))
+    rules = Rules(
+        direction=("both", "short_only", "long_only")[seed % 3],
+        slippage=0.1,
+        fee_rate=float(random.choice([0, 0.0005, 0.1])),
+        max_bars=int(random.choice([0, 1, 2])),
+        take_profit=float(random.choice([0, 0.001])),
+    )
+    signal = Signal(np.cumsum(random.random(bars) < 0.9) % 2 == 0, np.ones(bars, dtype=bool), 0)
+    window = Window(0, bars)
+    with np.errstate(all="ignore"):
+        ledger = reference.simulate(market, signal, rules, window)
+    compressed, plain = both_screens(market, planes_of(signal), executions_of([rules]), rules, [window])
+    np.testing.assert_array_equal(compressed, plain)
+    assert plain[0, 0, metrics.TOTAL_TRADES] == len(ledger.trades)
+    assert bar_loop.simulate(market, planes_of(signal), 0, rules, window).ruined == ledger.ruined

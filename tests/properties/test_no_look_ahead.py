@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import load
 from tests.engines.builders import T0, bars_of, planes_of
-from tests.properties.worlds import random_costs, random_market, random_rules, random_signal
+from tests.properties.worlds import quiet_walk, random_costs, random_market, random_rules, random_signal
 from WORKFLOW.data.bars import BAR_MS
-from WORKFLOW.engines import cpu, reference
+from WORKFLOW.engines import bar_loop, reference
 from WORKFLOW.engines.ledger import TRADE, Ledger
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.planes import Planes, unpack
@@ -21,34 +22,38 @@ from WORKFLOW.signals import FAMILIES
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def quiet_walk(random: np.random.Generator, n: int, start: float = 100.0) -> np.ndarray:
-    """Prices (n, 4) in cents; each open is the last close."""
-    close = np.maximum(np.rint(start * 100 * np.exp(np.cumsum(random.normal(0, 0.004, n)))), 10) / 100
-    open_ = np.concatenate([[start], close[:-1]])
-    up, down = random.integers(0, 20, (2, n)) / 100
-    return np.column_stack(
-        [open_, np.maximum(open_, close) + up, np.maximum(np.minimum(open_, close) - down, 0.01), close]
-    )
+# The mode that draws for a family, and what shortens its warm-ups so that they end before the bars do.
+DRAWN = {
+    "mtf_ema": ("aggressive", {"fast_period": (6, 1), "slow_period": (9, 7)}),
+    "donchian": ("breakout", {"channel_period": (9, 1), "atr_period": (6, 1), "atr_lookback": (7, 1)}),
+}
 
 
-def planes_on(market: Market, combos: Combos) -> Planes:
-    family = FAMILIES["mtf_ema"].on(market)
-    family.prepare(combos.columns)
-    return family.planes(combos.columns)
+def combos_of(family: str, seed: int) -> Combos:
+    mode, shorter = DRAWN[family]
+    combos = draw(load(environment={}).mode(mode), 8, np.random.SeedSequence(seed))
+    for name, (span, least) in shorter.items():
+        combos.columns[name] = combos.columns[name] % span + least
+    return combos
 
 
+def planes_on(market: Market, family: str, combos: Combos) -> Planes:
+    signals = FAMILIES[family].on(market)
+    signals.prepare(combos.columns)
+    return signals.planes(combos.columns)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=30)
 @given(seed=SEEDS, bars=st.integers(2, 4_000), where=st.floats(0, 1), late=st.integers(0, 287))
-def test_later_bars_change_no_earlier_bit(seed: int, bars: int, where: float, late: int) -> None:
+def test_later_bars_change_no_earlier_bit(family: str, seed: int, bars: int, where: float, late: int) -> None:
     random = np.random.default_rng(seed)
     cut = min(int(where * bars), bars - 2)  # the last bar that is known
     past = quiet_walk(random, bars)
     other = np.vstack([past[: cut + 1], quiet_walk(random, bars - cut - 1, start=past[cut, 3])])
-    combos = draw(load(environment={}).mode("aggressive"), 8, np.random.SeedSequence(seed))
-    combos.columns["fast_period"] = combos.columns["fast_period"] % 6 + 1  # so that warm-ups end before the bars do
-    combos.columns["slow_period"] = combos.columns["slow_period"] % 9 + 7
+    combos = combos_of(family, seed)
     markets = [Market.of(bars_of(ohlc, 0.01, start_ms=T0 + late * BAR_MS)) for ohlc in (past, other, past[: cut + 1])]
-    planes = [planes_on(market, combos) for market in markets]
+    planes = [planes_on(market, family, combos) for market in markets]
     known, *others = [unpack(p.side, len(m))[:, : cut + 1] for p, m in zip(planes, markets, strict=True)]
     armed, *armed_others = [unpack(p.armed, len(m))[:, : cut + 1] for p, m in zip(planes, markets, strict=True)]
     firsts = [np.minimum(p.first_side, cut + 1) for p in planes]
@@ -82,7 +87,7 @@ def test_later_bars_and_bits_change_no_earlier_trade(seed: int, bars: int, where
     for window in (Window(0, bars), Window(bars // 3, bars)):
         before = up_to(reference.simulate(market, signal, rules, window), window, cut)
         assert up_to(reference.simulate(other, turned, rules, window), window, cut) == before
-        assert up_to(cpu.simulate(other, planes_of(turned), 0, rules, window), window, cut) == before
+        assert up_to(bar_loop.simulate(other, planes_of(turned), 0, rules, window), window, cut) == before
 
 
 @settings(max_examples=40)

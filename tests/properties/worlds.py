@@ -36,6 +36,16 @@ def walk(random: np.random.Generator, n: int) -> np.ndarray:
     return ohlc
 
 
+def quiet_walk(random: np.random.Generator, n: int, start: float = 100.0) -> np.ndarray:
+    """Prices (n, 4) in cents; each open is the last close."""
+    close = np.maximum(np.rint(start * 100 * np.exp(np.cumsum(random.normal(0, 0.004, n)))), 10) / 100
+    open_ = np.concatenate([[start], close[:-1]])
+    up, down = random.integers(0, 20, (2, n)) / 100
+    return np.column_stack(
+        [open_, np.maximum(open_, close) + up, np.maximum(np.minimum(open_, close) - down, 0.01), close]
+    )
+
+
 def random_market(random: np.random.Generator, n: int) -> Market:
     """With ticks of 1 or 0.01, or without; a funding series or none; some filled bars; starting at any time of day."""
     ohlc = walk(random, n)

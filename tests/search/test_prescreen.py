@@ -18,7 +18,7 @@ from WORKFLOW.search.prescreen import Progress
 from WORKFLOW.search.space import Combos
 
 N = 100
-COMBOS = space.draw(load({}).mode("aggressive"), N, np.random.SeedSequence(3))
+COMBOS = space.Draw(load({}).mode("aggressive"), N, np.random.SeedSequence(3))
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,60 @@ def test_a_shard_goes_on_from_its_checkpoint(stop_after: int) -> None:
     half = run(settings, batches[:stop_after])
     again = Progress.of_json(half.as_json())
     assert run(settings, batches, again) == run(settings, batches)
+
+
+# the draw -----------------------------------------------------------------------------------------------------------
+
+
+@given(block=st.integers(1, 60), batch=st.integers(1, 40))
+def test_every_combo_has_one_place_whatever_the_blocks_and_batches(block: int, batch: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space, "BLOCK", block)
+        drawn = space.Draw(COMBOS.mode, N, np.random.SeedSequence(3))
+        parts = [part for first in range(0, N, batch) for part in drawn.at(range(first, min(first + batch, N)))]
+        numbers = [int(number) for numbers, _ in parts for number in numbers]
+        assert sorted(numbers) == list(range(N))
+        rows = [combos.row(i) for _, combos in parts for i in range(len(combos))]
+        assert drawn.rows(numbers) == rows
+        asked = numbers[::-3]
+        assert drawn.rows(asked) == [rows[numbers.index(number)] for number in asked]
+
+
+def test_neighbours_in_a_block_share_their_signal() -> None:
+    [(_, combos)] = COMBOS.at(range(N))
+    family = space.family_of(COMBOS.mode)
+    signals = list(zip(*(combos.columns[name].tolist() for name in family.parameters), strict=True))
+    assert signals == sorted(signals)
+
+
+def test_the_first_block_is_what_one_draw_gives_and_the_others_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "BLOCK", 40)
+    blocks = space.Draw(COMBOS.mode, N, np.random.SeedSequence(3)).rows(range(N))
+    one = space.draw(COMBOS.mode, 40, np.random.SeedSequence(3))
+    assert blocks[:40] == [one.row(i) for i in range(40)]
+    assert blocks[40:80] != blocks[:40]
+
+
+@given(batches=st.tuples(st.integers(1, 70), st.integers(1, 70)), block=st.sampled_from([7, 33, 100]))
+def test_what_is_found_depends_on_no_batch_size(batches: tuple[int, int], block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space, "BLOCK", block)
+        drawn = space.Draw(COMBOS.mode, N, np.random.SeedSequence(3))
+        evaluator: Any = Made()
+        found = [
+            prescreen.run(evaluator, drawn, PrescreenSettings(N, 20, 30, size), 1, Progress(), lambda *_: None)
+            for size in batches
+        ]
+        assert found[0] == found[1]
+        assert len(prescreen.found(found[0], drawn).best) == len(found[0].combos) == 20
+
+
+def test_keys_order_combos_by_their_columns_even_where_no_integer_holds_their_product() -> None:
+    random = np.random.default_rng(1)
+    names = [f"p{i}" for i in range(7)]
+    columns = {name: random.choice([0, 5, 10_000, -3, 9_999], 500) for name in names}
+    combos = Combos(columns)
+    by_hand = np.lexsort([columns[name] for name in reversed(names)])
+    assert np.argsort(combos.keys(names), kind="stable").tolist() == by_hand.tolist()
+    distinct, which = combos.distinct(names)
+    assert all((distinct[name][which] == columns[name]).all() for name in names)

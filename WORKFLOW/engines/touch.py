@@ -1,0 +1,152 @@
+"""The first bar on which a price level is touched, found without looking at every bar.
+
+32 bars after the entry are compared at once; then the lowest low and highest high of blocks of 32 bars, 32 blocks at
+once; then the bars of the block that was touched. Prices are whole ticks in int32 where they can be, as exact as
+float64 and half as wide.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines.fills import stop_at
+from WORKFLOW.engines.jit import kernel, leaf
+from WORKFLOW.engines.lanes import LANES, lowest_bit, padded, touched
+from WORKFLOW.engines.market import Market
+
+BLOCK_BITS = 5
+BLOCK = 1 << BLOCK_BITS
+_INT32 = 4  # bytes
+_LARGEST_INT32 = 2**31 - 2  # one less than the padding, which no level may reach
+# How much nearer than computed a trailing stop may be for float noise, as a fraction: a thousand times what it can err.
+_NOISE = 1e-12
+
+Prices = NDArray[Any]  # int32 ticks, or float64
+
+
+class Touchable(NamedTuple):
+    """Opens, lows and highs (n + `LANES`,), and the extremes of each block of 32 bars; behind the last, values that
+    nothing touches.
+
+    int32 when prices are whole ticks that fit, else float64. `fall` (blocks,): the lowest that any bar's low stands
+    below the highest high of the bars before it in its block, as a ratio, on the safe side by a tick; `rise` the same
+    for highs above lows. A trailing stop looser than that is not touched by what happens inside the block.
+    """
+
+    open: Prices
+    low: Prices
+    high: Prices
+    block_low: Prices
+    block_high: Prices
+    fall: Floats
+    rise: Floats
+
+
+@lru_cache(maxsize=2)  # a few milliseconds that every batch of a prescreen would pay
+def touchable(market: Market) -> Touchable:
+    """The prices of `market`; no NaN there, none here."""
+    fits = market.has_tick and market.high.max(initial=0.0) < _LARGEST_INT32
+    kind = np.int32 if fits else np.float64
+    top = np.iinfo(np.int32).max if fits else np.inf
+    low, high = market.low.astype(kind), market.high.astype(kind)
+    starts = np.arange(0, len(low), BLOCK)
+    fall, rise = _swings(market.low, market.high, 1.0 if market.has_tick else 0.0)
+    return Touchable(
+        open=padded(market.open.astype(kind), 0),
+        low=padded(low, top),
+        high=padded(high, -top),
+        block_low=padded(np.minimum.reduceat(low, starts) if len(low) else low, top),
+        block_high=padded(np.maximum.reduceat(high, starts) if len(high) else high, -top),
+        fall=fall,
+        rise=rise,
+    )
+
+
+@kernel
+def _swings(low: Floats, high: Floats, tick: float) -> tuple[Floats, Floats]:
+    """Rounding moves a level by less than a tick towards the price: `tick` keeps the ratios on its safe side."""
+    blocks = (len(low) + BLOCK - 1) // BLOCK
+    fall, rise = np.full(blocks, np.inf), np.full(blocks, -np.inf)
+    for block in range(blocks):
+        first = block * BLOCK
+        highest, lowest = high[first], low[first]
+        for bar in range(first + 1, min(first + BLOCK, len(low))):
+            fall[block] = min(fall[block], (low[bar] - tick) / highest)
+            rise[block] = max(rise[block], (high[bar] + tick) / lowest)
+            highest, lowest = max(highest, high[bar]), min(lowest, low[bar])
+    return fall, rise
+
+
+@leaf
+def _as_price(level: float, prices: Prices) -> Any:
+    """A level in the type of `prices`, whole already where that is int32; padding stays beyond it."""
+    top = float(prices[len(prices) - 1]) - 1.0
+    return prices.dtype.type(max(min(level, top), -top))
+
+
+@leaf
+def first_touch(touch: Touchable, bar: int, until: int, floor: float, ceiling: float) -> int:
+    """The first of bars [bar, until) with low <= floor or high >= ceiling, `until` when there is none.
+
+    Without branches for the first 32 bars and 32 blocks: where a trade ends is what a processor cannot predict.
+    """
+    low, high = touch.low, touch.high
+    if low.itemsize == _INT32:
+        floor, ceiling = np.floor(floor), np.ceil(ceiling)
+    under, over = _as_price(floor, low), _as_price(ceiling, low)
+    near = touched(low, high, bar, under, over)
+    block = (bar + BLOCK) >> BLOCK_BITS
+    far = touched(touch.block_low, touch.block_high, block, under, over)
+    while far == 0 and near == 0 and (block + BLOCK) << BLOCK_BITS < until:
+        block += BLOCK
+        far = touched(touch.block_low, touch.block_high, block, under, over)
+    # Bars of that block that were looked at before did not touch, so the first that does is a new one.
+    first = min((block + lowest_bit(far)) << BLOCK_BITS, len(low) - LANES)
+    there = touched(low, high, first, under, over)
+    at = bar + lowest_bit(near) if near != 0 else first + lowest_bit(there)
+    return int(min(at, until))
+
+
+@leaf
+def first_touch_trailing(
+    touch: Touchable,
+    bar: int,
+    until: int,
+    side: int,
+    stop: float,
+    limit: float,
+    anchor: float,
+    fraction: float,
+    has_tick: bool,
+) -> tuple[int, float]:
+    """The same with a stop that follows the best price `fraction` behind, and the trailing level on that bar.
+
+    `stop`: the tightest fixed level. Blocks are skipped when neither their extremes nor their own swings can touch.
+    """
+    best = anchor
+    trail = stop_at(anchor, side, fraction, has_tick)
+    loose_fall, loose_rise = 1.0 - fraction + _NOISE, 1.0 + fraction - _NOISE
+    while bar < until:
+        tightest = max(stop, trail) if side == 1 else min(stop, trail)
+        block = bar >> BLOCK_BITS
+        lowest, highest = float(touch.block_low[block]), float(touch.block_high[block])
+        if side == 1:
+            is_quiet = lowest > tightest and highest < limit and touch.fall[block] > loose_fall
+        else:
+            is_quiet = highest < tightest and lowest > limit and touch.rise[block] < loose_rise
+        step = BLOCK
+        if not is_quiet or bar & (BLOCK - 1) != 0 or bar + BLOCK > until:
+            lowest, highest, step = float(touch.low[bar]), float(touch.high[bar]), 1
+            if side * ((lowest if side == 1 else highest) - tightest) <= 0.0:
+                return bar, trail
+            if side * ((highest if side == 1 else lowest) - limit) >= 0.0:
+                return bar, trail
+        reached = highest if side == 1 else lowest
+        if side * (reached - best) > 0:
+            best = reached
+            trail = stop_at(best, side, fraction, has_tick)
+        bar += step
+    return until, trail
