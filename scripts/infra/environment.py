@@ -49,6 +49,19 @@ def require(checkout: Path, extra: str) -> None:
     _or_exit(_require, checkout, extra)
 
 
+def beside(checkout: Path, name: str) -> Path:
+    """The Python of an environment of its own, `state/.venv-<name>`, that holds `config/locks/<name>.txt` and no more.
+
+    For what may not live beside the product's own packages. Made and brought up to date as the product's is.
+
+    Raises:
+        Refused: it cannot be made (no network, no room, …).
+    """
+    venv = checkout / "state" / f".venv-{name}"
+    _ensure(checkout, venv, {name: _digest(checkout, name)})
+    return _python(venv)
+
+
 def chosen(checkout: Path, environment: Mapping[str, str] | None = None) -> Path:
     """The folder of the virtual environment: `VENV_PATH` (it, or its `bin/activate`), else `state/.venv`."""
     named = (os.environ if environment is None else environment).get(VARIABLE, "")
@@ -60,10 +73,14 @@ def chosen(checkout: Path, environment: Mapping[str, str] | None = None) -> Path
 
 def wanted_locks(checkout: Path, extras: Iterable[str] = ()) -> dict[str, str]:
     """Lock name → hash of its file, for everything this machine needs."""
+    names = ["core", *(["cuda"] if has_nvidia_driver() else []), *extras]
+    return {name: _digest(checkout, name) for name in names}
+
+
+def _digest(checkout: Path, name: str) -> str:
     from hashlib import sha256
 
-    names = ["core", *(["cuda"] if has_nvidia_driver() else []), *extras]
-    return {name: sha256(lock_file(checkout, name).read_bytes()).hexdigest() for name in names}
+    return sha256(lock_file(checkout, name).read_bytes()).hexdigest()
 
 
 def lock_file(checkout: Path, name: str) -> Path:
@@ -106,7 +123,7 @@ def _enter(checkout: Path) -> None:
         return
     if came_by_exec:
         raise Refused(f"{_python(venv)} runs outside {venv}", f"it is damaged: name another folder in {VARIABLE}")
-    _ensure(checkout, venv)
+    _ensure(checkout, venv, wanted_locks(checkout))
     python = str(_python(venv))
     os.environ[GUARD] = str(os.getpid())
     os.execv(python, [python, *getattr(sys, "orig_argv", ["", *sys.argv])[1:]])
@@ -115,7 +132,7 @@ def _enter(checkout: Path) -> None:
 def _require(checkout: Path, extra: str) -> None:
     venv = chosen(checkout)
     if _is_ours(venv):
-        _ensure(checkout, venv, (extra,))
+        _ensure(checkout, venv, wanted_locks(checkout, (extra,)))
     else:
         _check_foreign(checkout, venv, extra)
 
@@ -135,8 +152,7 @@ def _python(venv: Path) -> Path:
 # --- making and updating --------------------------------------------------------------------------------------------
 
 
-def _ensure(checkout: Path, venv: Path, extras: Iterable[str] = ()) -> None:
-    wanted = wanted_locks(checkout, extras)
+def _ensure(checkout: Path, venv: Path, wanted: Mapping[str, str]) -> None:
     if _has(venv, wanted) or _is_foreign(venv):
         return
     _find_supported_python()

@@ -273,6 +273,34 @@ def test_a_second_start_waits_for_the_first_and_uses_what_it_made(place: Place, 
     assert json.loads(said)["prefix"] == str(place.venv)
 
 
+BESIDE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from config.errors import Refused
+from scripts.infra import environment
+try:
+    print(environment.beside(Path(sys.argv[1]), "other"))
+except Refused as refused:
+    print(refused.reason)
+"""
+
+
+def test_what_may_not_live_beside_the_product_gets_an_environment_of_its_own(place: Place) -> None:
+    core = (place.checkout / "config" / "locks" / "core.txt").read_text(encoding="utf-8")
+    place.lock("other", "tiny==1.0", core.rpartition("sha256:")[2].strip())
+    place.lock("core", "no-such-package==1.0", "0" * 64)
+    ask = ("-c", BESIDE, str(place.checkout))
+    alone = place.start(*ask, PIP_FIND_LINKS=str(place.foreign_folder))
+    assert alone.stdout.startswith("the packages could not be installed: no package fits"), alone.stderr
+    done = place.start(*ask)
+    python = place.checkout / "state" / ".venv-other" / "bin" / "python"
+    assert done.stdout == f"{python}\n", done.stderr
+    assert json.loads((python.parent.parent / environment.STAMP).read_bytes())["locks"].keys() == {"other"}
+    assert place.start(*ask).stderr == ""
+    assert not place.venv.exists()
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,120 @@
+"""What a tool is asked and what it answers: two files, so that it can run in another process and environment."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import Refused
+from state.layout import CHECKOUT
+from WORKFLOW.crosscheck.agreement import FILL, Fills
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.engines.reference import Signal
+from WORKFLOW.engines.rules import Rules
+
+# Each tool's side; vectorbt's is a module of ours, the other one stands alone and may import nothing of ours.
+_PROGRAMS = {
+    "vectorbt": ("-m", "WORKFLOW.crosscheck.with_vectorbt"),
+    "backtesting": ("-I", str(Path(__file__).resolve().parent / "with_backtesting.py")),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One run: recipe, execution rules, and for every bar what its close decided, int8 (n,).
+
+    `event`: 1 turned long, -1 turned short, 0 nothing. `enter`: the same where a position may be opened. `on_ticks`:
+    stop and limit levels are rounded to ticks, as our engines do where the market has them.
+    """
+
+    recipe: str
+    rules: Rules
+    on_ticks: bool
+    event: NDArray[np.int8]
+    enter: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, recipe: str, rules: Rules, on_ticks: bool, signal: Signal, window: Window) -> "Question":
+        """What `signal` says inside `window`, where the first event is the first change of a known side."""
+        event = np.zeros(len(signal.side), dtype=np.int8)
+        changed = np.flatnonzero(signal.side[1:] != signal.side[:-1]) + 1
+        changed = changed[(changed >= window.start) & (changed < window.stop) & (changed > signal.first_side)]
+        event[changed] = np.where(signal.side[changed], 1, -1)
+        wanted = {"both": (1, -1), "long_only": (1,), "short_only": (-1,)}[rules.direction]
+        return cls(
+            recipe, rules, on_ticks, event, np.where(np.isin(event, wanted) & signal.armed, event, 0).astype(np.int8)
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The tool's version and the closed trades of every question."""
+
+    version: str
+    fills: tuple[Fills, ...]
+
+
+def ask(
+    tool: str,
+    market: Market,
+    questions: Sequence[Question],
+    python: Path | None = None,
+    on_done: Callable[[int], None] = lambda _: None,
+) -> Answer:
+    """Run `tool` over `market` in a process of its own; `on_done` hears how many questions it has answered.
+
+    Prices travel in the market's unit, ticks where there are some, so that comparisons are exact there as well.
+
+    Raises:
+        Refused: the tool is not installed, or failed; its last words are the reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="backtest-optimize-crosscheck-") as folder:
+        asked, answered = Path(folder) / "question.npz", Path(folder) / "answer.npz"
+        _write(asked, market, questions)
+        command = [str(python or sys.executable), *_PROGRAMS[tool], str(asked), str(answered)]
+        errors = Path(folder) / "stderr"
+        with (
+            errors.open("wb") as stderr,
+            subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=stderr, env=_environment()) as run,
+        ):
+            assert run.stdout is not None
+            for line in run.stdout:
+                if line.strip().isdigit():
+                    on_done(int(line))
+        if run.returncode or not answered.exists():
+            words = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            reason = f"{tool} ended with {run.returncode}: {words[-1] if words else 'without a word'}"
+            raise Refused(reason, "nothing was compared")
+        return _read(answered, market, len(questions))
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without warnings of how the tools use pandas, and without a display to draw on."""
+    return os.environ | {"PYTHONWARNINGS": "ignore", "MPLBACKEND": "agg"}
+
+
+def _write(path: Path, market: Market, questions: Sequence[Question]) -> None:
+    runs = [{"recipe": q.recipe, "on_ticks": q.on_ticks, **asdict(q.rules)} for q in questions]
+    signals = {f"{name}_{k}": getattr(q, name) for k, q in enumerate(questions) for name in ("event", "enter")}
+    prices = {name: getattr(market, name) for name in ("open", "high", "low", "close")}
+    np.savez(path, runs=np.array(json.dumps(runs)), **prices, **signals)
+
+
+def _read(path: Path, market: Market, count: int) -> Answer:
+    with np.load(path) as answer:
+        fills = [_in_currency(answer[f"fills_{k}"].astype(FILL), market.per_unit) for k in range(count)]
+        return Answer(str(answer["version"]), tuple(fills))
+
+
+def _in_currency(fills: Any, per_unit: float) -> Fills:
+    for name in ("entry_price", "exit_price", "pnl_per_unit"):
+        fills[name] /= per_unit
+    return np.sort(fills, order=["entry_bar"])

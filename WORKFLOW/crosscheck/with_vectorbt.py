@@ -1,0 +1,226 @@
+"""vectorbt's side: `python -m WORKFLOW.crosscheck.with_vectorbt QUESTION ANSWER`.
+
+Importing vectorbt takes 6 to 9 s and 270 MB, hence a process of its own. Read the recipes; `as_traded` is the only one
+that needs callbacks, because vectorbt knows one slippage a row and fills a gapped take-profit at the open.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import vectorbt
+from numpy.typing import NDArray
+
+from WORKFLOW.crosscheck.agreement import FILL, Fills
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines.jit import kernel
+from WORKFLOW.engines.market import TICK_SNAP
+
+Bits = NDArray[np.bool_]
+Signs = NDArray[np.int8]  # of what a bar's close decided: 1 long, -1 short, 0 nothing
+Run = Mapping[str, Any]
+
+# Fixed quantity: one unit, and cash that no loss uses up.
+_MONEY = {"size": 1.0, "size_type": "amount", "init_cash": 1e12, "upon_opposite_entry": "reverse"}
+_FAR = 1e300  # beyond every price
+
+# as_traded: what each of the five rows of a bar is for.
+_ORDERS, _GAP_LONG, _GAP_SHORT, _STOP, _LIMIT = range(5)
+_ROWS = 5
+
+
+def next_open(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
+    """Three rows a bar: gaps are met on the first, orders fill on the second, the bar happens on the third."""
+    o = bars["open"]
+    rows = {name: np.column_stack([o, o, whole]).ravel() for name, whole in bars.items()}
+    signals = [_spread(one, 3, 1) for one in _signals(_later(event), _later(enter))]
+    return _plain(rows, 3, signals, rows["close"], "fillprice", run)
+
+
+def same_close(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
+    """Fill at the close that gave the signal; vectorbt drops a signal on the row of a stop by itself."""
+    return _plain(bars, 1, _signals(event, enter), bars["close"], "fillprice", run)
+
+
+def shifted_signals(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
+    """What is found on the net: looks like a fill at the next open, but stops are measured from the entry bar's close
+    and asleep during that bar, and a signal on the bar of a stop is lost."""
+    return _plain(bars, 1, _signals(_later(event), _later(enter)), bars["open"], "close", run)
+
+
+def _plain(
+    bars: Mapping[str, Floats], rows: int, signals: Sequence[Bits], price: Floats, anchor: str, run: Run
+) -> Fills:
+    """vectorbt as its users call it. All pass the same kinds of arguments, so that Numba compiles once for all."""
+    long_entries, long_exits, short_entries, short_exits = signals
+    portfolio = vectorbt.Portfolio.from_signals(
+        **bars,
+        entries=long_entries,
+        exits=long_exits,
+        short_entries=short_entries,
+        short_exits=short_exits,
+        price=price,
+        stop_entry_price=anchor,
+        sl_stop=run["stop_loss"] or np.nan,
+        tp_stop=run["take_profit"] or np.nan,
+        fees=run["fee_rate"],
+        slippage=run["slippage"],
+        **_MONEY,
+    )
+    return _fills(portfolio, rows)
+
+
+def as_traded(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
+    """Our own rules. Five rows a bar: orders at the open; a take-profit gapped over, for a long and for a short
+    position (at its limit: the row reaches from nothing to the open, so vectorbt sees it touched, not passed); the bar
+    with the stop alone, slippage on; the bar with the take-profit alone, slippage off."""
+    o, h, low, c = (bars[name] for name in ("open", "high", "low", "close"))
+    nothing, far = np.zeros(len(o)), np.full(len(o), _FAR)
+    slipped = np.full(len(o), run["slippage"])
+    state = np.zeros(1, dtype=np.int64)
+    stops = (run["stop_loss"], run["trailing_stop"], run["on_ticks"], state)
+
+    def rows(*five: Floats) -> Floats:
+        return np.column_stack(five).ravel()
+
+    portfolio = vectorbt.Portfolio.from_signals(
+        rows(o, o, o, c, c),
+        price=rows(o, o, o, o, o),
+        open=rows(o, nothing, far, o, o),
+        high=rows(o, o, far, h, h),
+        low=rows(o, nothing, o, low, low),
+        slippage=rows(slipped, nothing, nothing, slipped, nothing),
+        fees=run["fee_rate"],
+        signal_func_nb=_orders,
+        signal_args=(_later(event), _later(enter), run["max_bars"], state),
+        sl_trail=run["trailing_stop"] > 0,
+        adjust_sl_func_nb=_stop,
+        adjust_sl_args=stops,
+        adjust_tp_func_nb=_limit,
+        adjust_tp_args=(run["take_profit"], run["on_ticks"]),
+        stop_entry_price="price",
+        stop_exit_price="stopmarket",
+        **_MONEY,
+    )
+    return _fills(portfolio, _ROWS)
+
+
+# callbacks of as_traded ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def _orders(
+    c: Any, event: Signs, enter: Signs, max_bars: int, state: NDArray[np.int64]
+) -> tuple[bool, bool, bool, bool]:
+    """Long entry, long exit, short entry, short exit of a row; `state[0]` is the row of the open position's entry."""
+    if c.i % _ROWS != _ORDERS:
+        return False, False, False, False
+    j = c.i // _ROWS
+    timed_out = max_bars > 0 and c.position_now != 0.0 and j == state[0] // _ROWS + max_bars
+    long_exit = c.position_now > 0.0 and enter[j] == 0 and (timed_out or event[j] < 0)
+    short_exit = c.position_now < 0.0 and enter[j] == 0 and (timed_out or event[j] > 0)
+    return enter[j] > 0, long_exit, enter[j] < 0, short_exit
+
+
+@kernel
+def _stop(c: Any, stop_loss: float, trailing: float, has_tick: bool, state: NDArray[np.int64]) -> tuple[float, bool]:
+    """The tighter of stop and trail as a fraction of the best price, which vectorbt moves after the row of the bar."""
+    state[0] = c.init_i
+    trails = trailing > 0.0
+    if c.i % _ROWS != _STOP or c.position_now == 0.0 or (stop_loss <= 0.0 and not trails):
+        return np.nan, trails
+    side = 1.0 if c.position_now > 0.0 else -1.0
+    level = -side * np.inf
+    if stop_loss > 0.0:
+        level = _on_tick(c.init_price * (1.0 - side * stop_loss), side, has_tick)
+    if trails:
+        trail = _on_tick(c.curr_price * (1.0 - side * trailing), side, has_tick)
+        level = max(level, trail) if side > 0.0 else min(level, trail)
+    return _fraction(c.curr_price, level), trails
+
+
+@kernel
+def _limit(c: Any, take_profit: float, has_tick: bool) -> float:
+    """The take-profit as a fraction of the entry's price, on the rows that are for it."""
+    row = c.i % _ROWS
+    gap = (row == _GAP_LONG and c.position_now > 0.0) or (row == _GAP_SHORT and c.position_now < 0.0)
+    if take_profit <= 0.0 or c.position_now == 0.0 or not (gap or row == _LIMIT):
+        return np.nan
+    side = 1.0 if c.position_now > 0.0 else -1.0
+    level = _on_tick(c.init_price * (1.0 + side * take_profit), side, has_tick)
+    return _fraction(c.init_price, level) if level > 0.0 else np.nan
+
+
+@kernel
+def _on_tick(exact: float, side: float, has_tick: bool) -> float:
+    """Up for a long position, down for a short one, as the engines round."""
+    if not has_tick:
+        return exact
+    return float(np.ceil(exact - TICK_SNAP) if side > 0.0 else np.floor(exact + TICK_SNAP))
+
+
+@kernel
+def _fraction(base: float, level: float) -> float:
+    """The fraction with which vectorbt's `base * (1 ± fraction)` comes to `level`, or misses it by the last bit towards
+    `base`: a price on the level then touches it there, too."""
+    fraction = abs(level / base - 1.0)
+    if level >= base:
+        while fraction > 0.0 and base * (1.0 + fraction) > level:
+            fraction = max(fraction - 5e-17, 0.0)
+    else:
+        while fraction > 0.0 and base * (1.0 - fraction) < level:
+            fraction = max(fraction - 5e-17, 0.0)
+    return fraction
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _later(at_close: Signs) -> Signs:
+    """What a bar's close decided, on the bar after it."""
+    return np.concatenate([np.zeros(1, dtype=np.int8), at_close[:-1]])
+
+
+def _signals(event: Signs, enter: Signs) -> tuple[Bits, Bits, Bits, Bits]:
+    """Long entries, long exits, short entries, short exits; an entry against a position reverses it."""
+    return enter > 0, (event < 0) & (enter == 0), enter < 0, (event > 0) & (enter == 0)
+
+
+def _spread(bits: Bits, rows: int, row: int) -> Bits:
+    """The bit of every bar on one of its rows."""
+    wide = np.zeros(len(bits) * rows, dtype=np.bool_)
+    wide[row::rows] = bits
+    return wide
+
+
+def _fills(portfolio: Any, rows: int) -> Fills:
+    trades = portfolio.exit_trades.values
+    trades = trades[trades["status"] == 1]  # closed
+    fills = np.zeros(len(trades), dtype=FILL)
+    fills["side"] = np.where(trades["direction"] == 0, 1, -1)
+    fills["entry_bar"], fills["exit_bar"] = trades["entry_idx"] // rows, trades["exit_idx"] // rows
+    fills["entry_price"], fills["exit_price"] = trades["entry_price"], trades["exit_price"]
+    fills["pnl_per_unit"] = trades["pnl"] / trades["size"]
+    return fills
+
+
+_RECIPES = {f.__name__: f for f in (next_open, same_close, shifted_signals, as_traded)}
+
+
+def main(asked: str, answered: str) -> None:
+    """Answer every question of the file `asked`; prints 0 once the tool is loaded, then how many answers there are."""
+    with np.load(asked) as question:
+        bars = {name: question[name] for name in ("open", "high", "low", "close")}
+        fills: dict[str, Any] = {}
+        print(0, flush=True)
+        for k, run in enumerate(json.loads(str(question["runs"]))):
+            recipe = _RECIPES[run["recipe"]]
+            fills[f"fills_{k}"] = recipe(bars, question[f"event_{k}"], question[f"enter_{k}"], run)
+            print(k + 1, flush=True)
+    np.savez(answered, version=np.array(vectorbt.__version__), **fills)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
