@@ -9,7 +9,10 @@ from config.errors import Refused
 from config.settings import Settings, load, with_values
 
 DEMO_SYMBOL = "SYNTHETIC"
-ENGINES = ("auto", "native", "reference")
+ENGINES = ("auto", "native", "reference", "vectorbt")
+ENGINE_HELP = (
+    "auto takes native; reference is readable and slow; vectorbt: native does the work, vectorbt repeats every finalist"
+)
 
 _EXAMPLES = """\
 examples:
@@ -60,9 +63,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     p.add_argument(
         "--processes", type=int, metavar="N", help="search processes; 0 = one per core; results do not depend on it"
     )
-    p.add_argument(
-        "--engine", choices=ENGINES, default="auto", help="auto takes native; reference is readable and slow"
-    )
+    p.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
     p.add_argument(
         "--repair", action="store_true", help="drop rows that repeat an earlier row in every value, and say so"
     )
@@ -91,7 +92,7 @@ def order_from(asked: argparse.Namespace) -> Order:
     return Order(
         symbol=DEMO_SYMBOL if asked.demo else asked.symbol,
         mode=mode,
-        data_path=asked.data_path,
+        data_path=None if asked.data_path is None else asked.data_path.absolute(),
         engine=asked.engine,
         repair=asked.repair,
         fresh=asked.fresh,

@@ -60,10 +60,8 @@ class Job:
 
     @cached_property
     def split(self) -> int:
-        """First bar of the holdout: the first bar of a UTC day, so that no day is seen by both sides."""
-        days = self.bars.rows["time_ms"] // DAY_MS
-        wanted = int(len(self.bars) * (1 - self.settings.split.holdout_fraction))
-        return int(np.searchsorted(days, days[wanted]))
+        """First bar of the holdout."""
+        return split_of(self.bars, self.settings.split.holdout_fraction)
 
     @cached_property
     def in_sample(self) -> Evaluator:
@@ -137,10 +135,18 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         yield job
 
 
+def split_of(bars: Bars, holdout_fraction: float) -> int:
+    """First bar of the holdout: the first bar of a UTC day, so that no day is seen by both sides."""
+    days = bars.rows["time_ms"] // DAY_MS
+    wanted = int(len(bars) * (1 - holdout_fraction))
+    return int(np.searchsorted(days, days[wanted]))
+
+
 def _identity(order: Order, bars: Bars) -> dict[str, Any]:
     """Everything that decides the results; the number of processes does not."""
     return {
         "data": bars.sha256,
+        "minutes": None if bars.minutes is None else bars.minutes.sha256,
         "synthetic": bars.synthetic,
         "symbol": order.symbol,
         "engine": order.engine,

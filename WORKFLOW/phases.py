@@ -11,9 +11,11 @@ from state import codec, runs, snapshot
 from state.clock import stamp
 from state.layout import ALL_TRIALS, BESTS, PHASE0, Roots
 from WORKFLOW.command_line import Order
-from WORKFLOW.data.bars import Bars
+from WORKFLOW.crosscheck.finalists import in_vectorbt
+from WORKFLOW.data.bars import BARS_PER_DAY, Bars
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.data.report import Report, UnfitBars
+from WORKFLOW.engines.market import Window
 from WORKFLOW.handover import (
     Rates,
     best_note,
@@ -24,7 +26,7 @@ from WORKFLOW.handover import (
     read_progress,
     search_job,
 )
-from WORKFLOW.job import Job, config_of
+from WORKFLOW.job import Job, config_of, split_of
 from WORKFLOW.report import manifest, records
 from WORKFLOW.report.artifacts import equity_csv, trades_csv
 from WORKFLOW.report.console import Screen
@@ -48,11 +50,12 @@ _MEASURES = {
 
 def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]:
     """Bars that can be trusted, or a refusal with every reason. Writes nothing (but the demo's own bars)."""
-    space.family_of(order.settings.mode(order.mode))
+    settings = order.settings
+    space.draw(settings.mode(order.mode), 1, np.random.SeedSequence(0))  # refuses a space without valid combos
     path = order.data_path or _demo(roots, screen)
     if path.is_file() and not path.name.lower().startswith(order.symbol.lower()):
         screen.say(f"  note: results will be named {order.symbol}, but the file is called {path.name}")
-    outcome = check_all(order.settings, path, order.symbol, order.repair)
+    outcome = check_all(settings, path, order.symbol, order.repair)
     if outcome.report is not None:
         for line in outcome.report.lines():
             if not line.startswith(("refused:", "  →")):
@@ -62,6 +65,8 @@ def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]
             raise UnfitBars(outcome.report)
         texts = "; ".join(reason.text for reason in outcome.reasons)
         raise Refused(texts, "; ".join(dict.fromkeys(reason.way_out for reason in outcome.reasons if reason.way_out)))
+    in_sample = Window(0, split_of(outcome.bars, settings.split.holdout_fraction))
+    walk_forward.steps(in_sample, settings.walk_forward, "rolling")  # refuses windows of less than a day
     return outcome.bars, outcome.report
 
 
@@ -74,7 +79,7 @@ def prescreen(job: Job) -> Found:
     """Phase 0: every combo once over the in-sample bars; publishes `phase0_top500.json`."""
     settings = job.settings.prescreen
     with job.timed("prescreen"), job.screen.phase("prescreen", settings.combos) as phase:
-        combos = space.draw(job.mode, settings.combos, job.seed("prescreen"))
+        combos = space.Draw(job.mode, settings.combos, job.seed("prescreen"))
         progress = read_progress(job.folder.prescreen)
         rates = Rates(phase, len(job.in_sample.market), progress.tried)
 
@@ -123,15 +128,20 @@ def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Tria
     walk = job.settings.walk_forward
     distinct = {trial.number: trial for trial in chosen.values()}
     tried_again = min(walk.combos, job.settings.prescreen.combos)
-    total = walk_forward.slices_of(tried_again) + len(distinct)
+    slices = walk_forward.slices_of(tried_again)
+    asked = {n: t.parameters for n, t in distinct.items()} if job.order.engine == "vectorbt" else {}
+    total = slices + len(asked) + len(distinct)
     with job.timed("validation"), job.screen.phase("validation", total) as phase:
         phase.at(0, "walk-forward")
         combos = space.draw(job.mode, tried_again, job.seed("walk-forward"))
         process = walk_forward.process(
             job.in_sample, combos, walk, job.settings.prescreen, job.cores, lambda: phase.step("walk-forward")
         )
+        checked = in_vectorbt(job.everything, asked, lambda done: phase.at(slices + done, "vectorbt")) if asked else {}
+        phase.at(slices + len(asked))
         case = Case(
             everything=job.everything,
+            minutes=job.bars.minutes,
             in_sample=job.in_sample,
             windows=job.windows,
             settings=job.settings,
@@ -139,6 +149,7 @@ def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Tria
             tries=job.tries(found, trials),
             synthetic=job.bars.synthetic,
             seed=job.seed,
+            cross_checks=checked,
         )
         judged = {}
         for number, trial in distinct.items():
@@ -197,14 +208,17 @@ def _verdict(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judg
     if judged:
         return next(iter(judged.values())).verdict
     most = max((found.most_trades, *(trial.result.metrics["total_trades"] for trial in trials)))
-    return verdict.nothing_line(job.tries(found, trials), most, job.settings.prescreen.min_trades)
+    silent = most == 0 and trials and not job.in_sample.has_side(space.Combos.of([t.parameters for t in trials]))
+    days = len(job.in_sample.market) / BARS_PER_DAY if silent else None
+    return verdict.nothing_line(job.tries(found, trials), most, job.settings.prescreen.min_trades, days)
 
 
 def _facts(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> manifest.Facts:
+    minutes = job.bars.minutes
     return manifest.Facts(
         labels=job.labels,
         verdict=_verdict(job, found, trials, judged),
-        data={"sha256": job.bars.sha256, **job.report.as_json()},
+        data={"sha256": job.bars.sha256, "minutes": minutes and minutes.as_json(), **job.report.as_json()},
         windows={name: walk_forward.span(job.everything.market, window) for name, window in job.windows.items()},
         config=config_of(job.order),
         seed=job.settings.run.seed,

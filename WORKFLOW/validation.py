@@ -144,10 +144,12 @@ def _check_data(
 ) -> "tuple[Bars | None, Report | None, tuple[Reason, ...]]":
     from WORKFLOW.data.check import preflight
     from WORKFLOW.data.load import find, read
+    from WORKFLOW.data.minutes import with_minutes
     from WORKFLOW.data.report import Reason, UnfitBars
 
     try:
-        bars, report = preflight(read(find(data_path, symbol), symbol), settings.data, repair)
+        checked = preflight(read(find(data_path, symbol), symbol), settings.data, repair)
+        bars, report = with_minutes(*checked, data_path)
     except UnfitBars as refusal:
         return None, refusal.report, refusal.report.reasons
     except Refused as refusal:

@@ -3,11 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from WORKFLOW.data.ticks import infer_tick
+
+if TYPE_CHECKING:
+    from WORKFLOW.data.minutes import Minutes
 
 BASE_MINUTES = 5
 BAR_MS = BASE_MINUTES * 60_000
@@ -36,6 +40,7 @@ class Bars:
     `rows` has dtype `ROW`: `time_ms` is the bar's OPEN in epoch milliseconds UTC; prices are in quote currency, volume
     in base currency; `filled` marks bars that pre-flight made to close a hole. `tick` is the smallest price step (a
     power of ten), None when prices follow none. `synthetic` bars were generated and can never lead to a promotion.
+    `minutes` are the 1-minute bars they are made of, when those are at hand.
     """
 
     symbol: str
@@ -43,6 +48,7 @@ class Bars:
     tick: float | None
     synthetic: bool
     source: str
+    minutes: "Minutes | None" = None
 
     def __len__(self) -> int:
         """Number of base bars."""
@@ -58,7 +64,7 @@ class Bars:
         return np.ascontiguousarray(self.rows[name], dtype=np.float64)
 
     def before(self, end: int) -> "Bars":
-        """The first `end` bars: what somebody who stands at bar `end` can know, the tick size included."""
+        """The first `end` bars: what somebody who stands at bar `end` can know, the tick size included; no minutes."""
         rows = self.rows[:end]
         prices = np.concatenate([rows[name] for name in ("open", "high", "low", "close")])
         return Bars(self.symbol, rows, infer_tick(prices), self.synthetic, self.source)

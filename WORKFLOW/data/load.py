@@ -78,6 +78,27 @@ def find(data_path: Path, symbol: str) -> Path:
     return data_path
 
 
+def find_minutes(data_path: Path, symbol: str) -> Path | None:
+    """The file of 1-minute bars that lies in the folder `data_path` beside the one `find` finds, or None.
+
+    A file belongs to `symbol` as in `find`, and holds 1-minute bars when its name says so (`SOL_USDT-1m.feather`).
+    Where several do, the one that is called as the 5-minute file but for the timeframe is meant.
+
+    Raises:
+        Refused: several, and none or more than one of them is called so.
+    """
+    if not data_path.is_dir():
+        return None
+    names = [name for name in _named(data_path, symbol) if _is_minutes(name)]
+    if len(names) > 1:
+        beside = _before_timeframe(find(data_path, symbol).name)
+        alike = [name for name in names if _before_timeframe(name) == beside]
+        if len(alike) != 1:
+            raise Refused(f"{len(names)} files in {data_path} hold those of {symbol!r}: {_listing(names)}", "keep one")
+        names = alike
+    return data_path / names[0] if names else None
+
+
 def read(path: Path, symbol: str) -> RawTable:
     """The rows of one file, exactly as found and in their order.
 
@@ -109,9 +130,9 @@ def read(path: Path, symbol: str) -> RawTable:
 
 
 def _find_in(folder: Path, symbol: str) -> Path:
-    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file())
+    names = _files(folder)
     readable = [name for name in names if _suffix(Path(name))]
-    named = [name for name in readable if name.lower().startswith(symbol.lower())]
+    named = _named(folder, symbol)
     candidates = [name for name in named if not _other_timeframe(name)]
     if len(candidates) == 1:
         return folder / candidates[0]
@@ -132,6 +153,14 @@ def _find_in(folder: Path, symbol: str) -> Path:
     )
 
 
+def _files(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file())
+
+
+def _named(folder: Path, symbol: str) -> list[str]:
+    return [name for name in _files(folder) if _suffix(Path(name)) and name.lower().startswith(symbol.lower())]
+
+
 def _listing(names: list[str]) -> str:
     more = len(names) - LISTED
     return ", ".join(names[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
@@ -142,9 +171,25 @@ def _suffix(path: Path) -> str | None:
 
 
 def _other_timeframe(name: str) -> bool:
-    stem = name[: -len(_suffix(Path(name)) or "")]
-    tokens = [(int(count), unit.lower()) for count, unit in TIMEFRAME.findall(stem)]
-    return bool(tokens) and not any(count == BASE_MINUTES and unit in {"m", "min"} for count, unit in tokens)
+    tokens = _timeframes(name)
+    return bool(tokens) and not any(count == BASE_MINUTES and unit.lower() in {"m", "min"} for count, unit in tokens)
+
+
+def _is_minutes(name: str) -> bool:
+    """`1M` is a month: exchanges write it so."""
+    return any(count == 1 and (unit == "m" or unit.lower() == "min") for count, unit in _timeframes(name))
+
+
+def _timeframes(name: str) -> list[tuple[int, str]]:
+    return [(int(count), unit) for count, unit in TIMEFRAME.findall(_stem(name))]
+
+
+def _stem(name: str) -> str:
+    return name[: -len(_suffix(Path(name)) or "")]
+
+
+def _before_timeframe(name: str) -> str:
+    return TIMEFRAME.split(_stem(name), maxsplit=1)[0].lower()
 
 
 def _bytes(path: Path) -> bytes:

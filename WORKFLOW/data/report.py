@@ -66,9 +66,9 @@ class Report:
         """For people: one fact a line, long lists cut after ten."""
         tick = "" if self.reasons else ", no common tick" if self.tick is None else f", tick {self.tick:g}"
         lines = [
-            f"{self.symbol}: {self.bars:,} bars of 5 minutes, {self.days:,.1f} days, "
+            f"{self.symbol}: {count(self.bars, 'bar')} of 5 minutes, {self.days:,.1f} days, "
             f"{utc(self.first_ms)} to {utc(self.last_ms)} (bar opens){tick}",
-            f"source: {self.source}, {self.rows:,} rows",
+            f"source: {self.source}, {count(self.rows, 'row')}",
         ]
         if self.synthetic:
             lines.append("SYNTHETIC: generated bars, nothing found on them can be promoted")

@@ -75,7 +75,9 @@ def bests(judged: "Mapping[str, Judged]") -> Record:
             "in_sample": one.in_sample,
             "out_of_sample": one.out_of_sample,
             "verdict": one.verdict,
+            "note": one.validation["ambiguity"]["note"],
             "candidate": one.validation["candidate"],
+            **({"cross_check": one.validation["cross_check"]["line"]} if "cross_check" in one.validation else {}),
         }
         for best, one in judged.items()
     }

@@ -61,6 +61,11 @@ def show(outcome: dict[str, Any], console: Console) -> None:
         style = "bold green" if verdict.startswith("candidate") else "bold red"
         said = Text(f"{', '.join(bests)}: " if bests else "").append(verdict, style=style)
         console.print(said, soft_wrap=not console.is_terminal)
+    for best, record in outcome["bests"].items():
+        if record.get("note"):  # results of an earlier version have none
+            console.print(Text(f"{_TITLES[best]}: {record['note']}"), soft_wrap=not console.is_terminal)
+        if "cross_check" in record:
+            console.print(f"{_TITLES[best]}: {record['cross_check']}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"\nresults  {outcome['artifacts']}", soft_wrap=True, highlight=False)
     console.print(f"next     {outcome['next']}", soft_wrap=True, highlight=False, markup=False)
 

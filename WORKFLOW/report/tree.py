@@ -39,7 +39,7 @@ class ResultTree:
         try:
             for name, data in files.items():
                 snapshot.write_bytes(staging / name, data)
-            sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+            sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
             manifest_bytes = codec.encode({**manifest, "files": sums})
             snapshot.write_bytes(staging / MANIFEST, manifest_bytes)
             (self.folder / MANIFEST).unlink(missing_ok=True)

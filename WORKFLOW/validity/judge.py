@@ -1,19 +1,20 @@
-"""One finalist on trial: the holdout, Monte Carlo, the other engine, and the verdict that follows."""
+"""One finalist on trial: the holdout, Monte Carlo, the other engine, other futures, and the verdict that follows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from config.settings import Settings
+from WORKFLOW.data.minutes import Minutes
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Window
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.space import Parameters
+from WORKFLOW.search.space import Combos, Parameters
 from WORKFLOW.search.study import Trial
-from WORKFLOW.validity import monte_carlo, verdict, walk_forward
+from WORKFLOW.validity import ambiguity, look_ahead, monte_carlo, verdict, walk_forward
 from WORKFLOW.validity.chance import expected_max_sharpe
 
 # A seed of its own for every purpose.
@@ -22,9 +23,11 @@ Seed = Callable[..., np.random.SeedSequence]
 
 @dataclass(frozen=True)
 class Case:
-    """What every finalist of a run is judged by. `windows`: in_sample and out_of_sample, as windows of `everything`."""
+    """What every finalist of a run is judged by. `windows`: in_sample and out_of_sample, as windows of `everything`.
+    `minutes`: of the bars of `everything`, when they are at hand."""
 
     everything: Evaluator
+    minutes: Minutes | None
     in_sample: Evaluator
     windows: Mapping[str, Window]
     settings: Settings
@@ -32,6 +35,7 @@ class Case:
     tries: int
     synthetic: bool
     seed: Seed
+    cross_checks: Mapping[int, dict[str, Any]] = field(default_factory=dict)  # trial number → what another tool found
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,17 @@ def judge(case: Case, trial: Trial) -> Judged:
     ledgers = {name: everything.ledger(parameters, window) for name, window in case.windows.items()}
     values = {name: metrics.full(ledgers[name], everything.market, case.windows[name], capital) for name in ledgers}
     whole = everything.ledger(parameters, everything.whole)
-    agree = all(_same(ledgers[name], everything.reference_ledger(parameters, case.windows[name])) for name in ledgers)
+    subject = ambiguity.Subject(everything, parameters, case.minutes)
+    bands = {name: ambiguity.band(subject, case.windows[name], values[name]) for name in ledgers}
+    agree = _screened_alike(case, parameters, values)
+    agree &= all(_same(ledgers[name], bands[name].reference) for name in ledgers)
+    proof = look_ahead.of_finalist(everything, parameters, case.seed("look-ahead", trial.number))
     evidence = verdict.Evidence(
         in_sample=values["in_sample"],
         out_of_sample=values["out_of_sample"],
         walk_forward_sharpe=case.walk_forward["rolling"]["sharpe_ratio"],
         engines_agree=agree,
+        looks_ahead=None if proof.proven else str(proof.first_difference),
         ruined=any(ledger.ruined for ledger in (*ledgers.values(), whole)),
         synthetic=case.synthetic,
         tries=case.tries,
@@ -82,7 +91,9 @@ def judge(case: Case, trial: Trial) -> Judged:
             **{name: {**spans[name], "metrics": values[name]} for name in ledgers},
             "chance": chance(case.tries, values["in_sample"]["days"]),
             "engines": {"agree": agree, "trades_compared": sum(len(ledger.trades) for ledger in ledgers.values())},
-            "ambiguity": {name: _ambiguity(case, parameters, name, values[name]) for name in ledgers},
+            "look_ahead": proof.as_json(),
+            "ambiguity": ambiguity.record(bands, evidence, case.settings),
+            **({"cross_check": case.cross_checks[trial.number]} if trial.number in case.cross_checks else {}),
             "walk_forward": {
                 "process": case.walk_forward,
                 "this_strategy": walk_forward.fixed(case.in_sample, parameters, case.settings.walk_forward),
@@ -108,6 +119,14 @@ def _monte_carlo(case: Case, trial: Trial, name: str, ledger: Ledger) -> dict[st
     }
 
 
+def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, dict[str, Any]]) -> bool:
+    """Whether the batch engine, which chose this strategy, sees in it what its ledgers show."""
+    windows = [case.windows[name] for name in values]
+    rows = case.everything.screen(Combos.of([parameters]), windows, threads=1)[:, 0]
+    ledgers = [[one[key] for key in metrics.SCREEN] for one in values.values()]
+    return bool(np.allclose(rows, np.array(ledgers, dtype=np.float64), rtol=1e-9, atol=1e-9, equal_nan=True))
+
+
 def _same(fast: Ledger, reference: Ledger) -> bool:
     """Equal trades in bars, sides and reasons; numbers within 1e-9 (strategy_semantics: when two engines agree)."""
     exact = ("side", "entry_bar", "exit_bar", "reason_open", "reason_close")
@@ -117,9 +136,3 @@ def _same(fast: Ledger, reference: Ledger) -> bool:
     return all(
         np.all(np.abs(a - b) <= 1e-9 * np.maximum(1, np.abs(b))) for a, b in [*pairs, (fast.equity, reference.equity)]
     )
-
-
-def _ambiguity(case: Case, parameters: Parameters, name: str, pessimistic: dict[str, Any]) -> dict[str, Any]:
-    """Total return with the stop first and with the take-profit first: the truth of one-bar ties lies between."""
-    optimistic = case.everything.metrics(parameters, case.windows[name], tie="tp_first")
-    return {"total_return_sl_first": pessimistic["total_return"], "total_return_tp_first": optimistic["total_return"]}

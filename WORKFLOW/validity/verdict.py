@@ -27,6 +27,7 @@ class Evidence:
     out_of_sample: dict[str, Any]
     walk_forward_sharpe: float | None
     engines_agree: bool
+    looks_ahead: str | None  # what a changed future changed; None when proven that it changes nothing
     ruined: bool  # in a window or in the continuous run
     synthetic: bool
     tries: int
@@ -41,6 +42,13 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
     enough_outside = trade_significance.judge(outside["total_trades"], wanted, "out-of-sample")
     return [
         Check("real_data", not evidence.synthetic, not evidence.synthetic, "real bars", "synthetic data"),
+        Check(
+            "no_look_ahead",
+            evidence.looks_ahead is None,
+            evidence.looks_ahead is None,
+            "the same past, whatever the future",
+            evidence.looks_ahead or "",
+        ),
         Check(
             "engines_agree",
             evidence.engines_agree,
@@ -108,9 +116,16 @@ def line(evidence: Evidence, results: list[Check]) -> str:
     )
 
 
-def nothing_line(tries: int, most_trades: int, minimum: int) -> str:
-    """The verdict of a search that found no strategy to judge."""
-    return f"not tradeable: none of {tries:,} tries closed {minimum} trades in-sample (the most: {most_trades})"
+def nothing_line(tries: int, most_trades: int, minimum: int, days_without_signal: float | None = None) -> str:
+    """The verdict of a search that found no strategy to judge.
+
+    `days_without_signal`: in-sample days in which no trial was ever long or short, None when one was.
+    """
+    line = f"not tradeable: none of {tries:,} tries closed {minimum} trades in-sample (the most: {most_trades})"
+    if days_without_signal is None:
+        return line
+    why = f"the indicators take longer than {days_without_signal:,.0f} in-sample days to warm up"
+    return f"{line}: no trial had a signal, {why}; take shorter periods or give more bars"
 
 
 def _chance_words(tries: int, days: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from config.errors import Refused
 from config.settings import PrescreenSettings, WalkForwardSettings
 from WORKFLOW.data.bars import BARS_PER_DAY, Floats
 from WORKFLOW.engines import metrics
@@ -31,8 +32,18 @@ class Step:
 
 
 def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[Step]:
-    """The windows of a scheme over the bars of `whole`; equal test windows of whole days that end with the last bar."""
-    test = len(whole) // (settings.train_to_test + settings.windows) // BARS_PER_DAY * BARS_PER_DAY
+    """The windows of a scheme over the bars of `whole`; equal test windows of whole days that end with the last bar.
+
+    Raises:
+        Refused: `whole` is so short that a test window would have less than a day.
+    """
+    parts = settings.train_to_test + settings.windows
+    test = len(whole) // parts // BARS_PER_DAY * BARS_PER_DAY
+    if test == 0:
+        days = f"{len(whole) / BARS_PER_DAY:.0f} in-sample days"
+        wanted = f"{settings.windows} walk-forward windows after {settings.train_to_test} of training"
+        way_out = f"give more bars, or lower walk_forward.windows + walk_forward.train_to_test from {parts}"
+        raise Refused(f"{days} are too few for {wanted}", way_out)
     train = test * settings.train_to_test
     first_test = whole.stop - test * settings.windows
     out = []

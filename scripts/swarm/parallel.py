@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Its flags."""
+    from WORKFLOW.command_line import ENGINE_HELP, ENGINES
+
     p = argparse.ArgumentParser(
         prog="backtest-optimize --parallel",
         description="Start the swarm and let every core search: all symbols × modes × lanes.",
@@ -74,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--trials", type=int, metavar="N", help="Optuna trials")
     p.add_argument("--paths", type=int, metavar="N", help="Monte Carlo paths")
     p.add_argument("--seed", type=int, metavar="S", help="of every random draw; round r uses S + r")
-    p.add_argument("--engine", choices=("auto", "native", "reference"), default="auto")
+    p.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
     p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
     p.add_argument("--wait", action="store_true", help="return when the run is complete, without a terminal too")
     p.add_argument("--detach", action="store_true", help="launch and return, on a terminal too")

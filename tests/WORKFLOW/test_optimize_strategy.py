@@ -132,6 +132,26 @@ def test_two_search_processes_give_the_same_bytes(tmp_path: Path, data: Path, un
     assert artifacts(tmp_path) == artifacts(undisturbed)
 
 
+def test_vectorbt_repeats_every_finalist_and_changes_nothing_else(
+    tmp_path: Path, data: Path, undisturbed: Path
+) -> None:
+    done = run(tmp_path, *SMALL, "--data-path", str(data), "--engine", "vectorbt")
+    assert done.returncode == 0, done.stderr
+    files, without = artifacts(tmp_path), artifacts(undisturbed)
+    schema = json.loads((SCHEMAS / "validation.schema.json").read_text())
+    for best in BESTS:
+        record = json.loads(files.pop(f"{best}/validation.json"))
+        jsonschema.validate(record, schema)
+        check = record.pop("cross_check")
+        assert record == json.loads(without.pop(f"{best}/validation.json"))
+        trades = list(csv.DictReader(files[f"{best}/trades.csv"].decode().splitlines()))
+        assert check["agree"] is True
+        assert check["identical"] == check["trades_ours"] == check["trades_theirs"] == len(trades) > 0
+        assert f"vectorbt 1.2.0 agrees: {len(trades)} of {len(trades)} trades identical" in done.stdout
+    assert files.pop("run_manifest.json")["engine"] == without.pop("run_manifest.json")["engine"] == "native"
+    assert files == without
+
+
 def test_another_seed_gives_other_combos(tmp_path: Path, data: Path, undisturbed: Path) -> None:
     done = run(tmp_path, *SMALL, "--data-path", str(data), "--seed", "8")
     assert done.returncode == 0, done.stderr
@@ -286,7 +306,7 @@ def test_errors_are_json_when_json_was_asked_for(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "error": "unknown mode 'reckless'",
-        "way_out": "one of: conservative, balanced, aggressive",
+        "way_out": "one of: conservative, balanced, aggressive, breakout",
     }
 
 

@@ -70,3 +70,15 @@ def test_no_candidate_is_a_line_and_not_an_empty_table() -> None:
     text = printed(outcome(bests={}, verdict="not tradeable: none of 300 tries closed 30 trades in-sample"))
     assert "not tradeable: none of 300 tries" in text
     assert "candidate" not in text
+
+
+def test_what_ambiguous_bars_leave_open_is_said_below_the_verdicts() -> None:
+    record = outcome()
+    assert "either comes first" not in printed(record)  # results of an earlier version have no note
+    note = "12 bars touch both stop and take-profit; out-of-sample Sharpe is -0.3 to 0.9 as either comes first"
+    record["bests"] = {name: {**one, "note": None} for name, one in record["bests"].items()}
+    record["bests"]["lowest_drawdown"]["note"] = note
+    text = printed(record, width=200)
+    assert text.count("either comes first") == 1
+    assert f"lowest drawdown: {note}" in text
+    assert text.index("not tradeable") < text.index(note)

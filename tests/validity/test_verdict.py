@@ -24,6 +24,7 @@ GOOD = Evidence(
     out_of_sample=values(),
     walk_forward_sharpe=0.9,
     engines_agree=True,
+    looks_ahead=None,
     ruined=False,
     synthetic=False,
     tries=20_000,
@@ -49,6 +50,7 @@ def test_the_plain_line() -> None:
     ("change", "words"),
     [
         ({"synthetic": True}, "synthetic data"),
+        ({"looks_ahead": "looks 5 minutes ahead: side at T"}, "looks 5 minutes ahead: side at T"),
         ({"engines_agree": False}, "the fast engine disagrees with the reference"),
         ({"out_of_sample": values(sharpe_ratio=None)}, "out-of-sample Sharpe undefined"),
         ({"out_of_sample": values(total_trades=29)}, "29 trades out-of-sample (at least 30)"),

@@ -1,0 +1,104 @@
+"""1-minute bars beside the 5-minute ones: they tell what came first inside a bar, and nothing else is read from them.
+
+They are a help, never a condition: what cannot be used is said and left out, and the 5-minute bars stay as they are.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import Refused
+from WORKFLOW.data.bars import BASE_MINUTES, Bars, Floats
+from WORKFLOW.data.load import find_minutes, read
+from WORKFLOW.data.raw import RawTable
+from WORKFLOW.data.report import Report
+
+MINUTE_MS = 60_000
+# Of the bars that have all their minutes, so many must be made by them. Minutes of the same exchange make all but a
+# few; those of another market, or stamped a minute late, make some by chance, and these would then say wrong things.
+LEAST_FITTING = 0.9
+_NOISE = 1e-9  # of a price: far below one tick, far above the rounding of a float64
+
+
+@dataclass(frozen=True)
+class Minutes:
+    """The minutes of n 5-minute bars.
+
+    `ohlc`: float64 (n, 5, 4), the minutes of each bar in order, each open, high, low, close in quote currency; NaN
+    where a minute is missing, given twice or impossible. `fits`: bool (n,), whether all five are there and make that
+    very bar: first open, highest high, lowest low, last close, each within a tick. From minutes that do not fit (of
+    another market, or shifted in time) nothing is concluded.
+    """
+
+    source: str
+    ohlc: Floats
+    fits: NDArray[np.bool_]
+
+    @property
+    def covers(self) -> NDArray[np.bool_]:
+        """Bool (n,): all five minutes are there, whatever they make."""
+        return np.asarray(np.isfinite(self.ohlc).all(axis=(1, 2)), dtype=np.bool_)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of everything that results can depend on."""
+        return hashlib.sha256(self.ohlc.tobytes() + self.fits.tobytes()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"source": self.source, "sha256": self.sha256, "fitting_bars": int(self.fits.sum())}
+
+
+def with_minutes(bars: Bars, report: Report, data_path: Path) -> tuple[Bars, Report]:
+    """`bars` with the 1-minute bars that lie beside them in the folder `data_path`, and `report` with a note of them.
+
+    Both come back unchanged when there are none; with none that can be used, the note says why.
+    """
+    try:
+        path = find_minutes(data_path, bars.symbol)
+        if path is None:
+            return bars, report
+        minutes = fitted(read(path, bars.symbol), bars)
+    except Refused as refusal:
+        return bars, _noted(report, f"1-minute bars are not used: {refusal.reason}")
+    fitting, covered = int(minutes.fits.sum()), int(minutes.covers.sum())
+    if fitting == 0 or fitting < LEAST_FITTING * covered:
+        why = f"{path.name} covers {covered:,} bars and makes {fitting:,} of them; another market, or a shifted clock?"
+        return bars, _noted(report, f"1-minute bars are not used: {why}")
+    note = f"{path.name} makes {fitting:,} of {len(bars):,} bars: inside them it says which exit came first"
+    return replace(bars, minutes=minutes), _noted(report, f"1-minute bars: {note}")
+
+
+def fitted(raw: RawTable, bars: Bars) -> Minutes:
+    """The rows of `raw`, each put to the bar and the minute it belongs to; rows beside the bars are left out."""
+    slots = len(bars) * BASE_MINUTES
+    rows = np.column_stack([raw.open, raw.high, raw.low, raw.close])
+    since_ms = raw.time_ms - bars.rows["time_ms"][0]
+    use = (since_ms % MINUTE_MS == 0) & (since_ms >= 0) & (since_ms < slots * MINUTE_MS) & _possible(rows)
+    at = since_ms[use] // MINUTE_MS
+    flat = np.full((slots, 4), np.nan)
+    flat[at] = rows[use]
+    flat[np.bincount(at, minlength=slots) > 1] = np.nan
+    ohlc = flat.reshape(len(bars), BASE_MINUTES, 4)
+    return Minutes(raw.source, ohlc, _fits(ohlc, bars))
+
+
+def _possible(rows: Floats) -> NDArray[np.bool_]:
+    o, h, l, c = rows.T  # every comparison with NaN is False
+    return np.asarray((l > 0) & (l <= o) & (o <= h) & (l <= c) & (c <= h) & (h < np.inf), dtype=np.bool_)
+
+
+def _fits(ohlc: Floats, bars: Bars) -> NDArray[np.bool_]:
+    made = np.column_stack([ohlc[:, 0, 0], ohlc[:, :, 1].max(axis=1), ohlc[:, :, 2].min(axis=1), ohlc[:, -1, 3]])
+    prices = np.column_stack([bars.column(name) for name in ("open", "high", "low", "close")])
+    near = np.abs(made - prices) <= (bars.tick or 0.0) + _NOISE * prices  # a comparison with NaN is False
+    return np.asarray(near.all(axis=1) & np.isfinite(ohlc).all(axis=(1, 2)), dtype=np.bool_)
+
+
+def _noted(report: Report, note: str) -> Report:
+    return replace(report, notes=(*report.notes, note))

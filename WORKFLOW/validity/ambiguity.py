@@ -1,0 +1,183 @@
+"""The ambiguity band: what a result could be at worst and at best, where one bar touched both exits of a position.
+
+The four prices of a bar do not say which exit came first. Everything is judged with the stop first; here stands what
+the take-profit first would have given, and, where 1-minute bars are at hand, what they say came first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from config.settings import Settings
+from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.engines import metrics
+from WORKFLOW.engines.ledger import Ledger
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.engines.reference import BothTouched, FirstTouch
+from WORKFLOW.engines.rules import Tie
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import Parameters
+from WORKFLOW.validity import verdict
+
+# What the minutes of an ambiguous bar say. `same_minute`: one of them touched both first. `unknown`: they are not
+# there, do not make that bar, or do not reach both levels. Of these two nothing is known: the stop counts as first.
+First = Literal["stop", "take_profit", "same_minute", "unknown"]
+ANSWERS: tuple[First, ...] = ("stop", "take_profit", "same_minute", "unknown")
+
+FAR_SHARPE = 0.5  # annualised; a band this wide can turn a judgement, narrower ones are told in the file alone
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One strategy, the bars it is tested on, and their minutes when they are at hand."""
+
+    evaluator: Evaluator
+    parameters: Parameters
+    minutes: Minutes | None
+
+
+@dataclass(frozen=True)
+class Band:
+    """One strategy in one window. `reference`: the reference engine's ledger with the stop first; `values`: what
+    `validation.json` says."""
+
+    reference: Ledger
+    values: Values
+
+
+def band(subject: Subject, window: Window, sl_first: Values) -> Band:
+    """Trade `window` with the stop first, with the take-profit first, and as the minutes say.
+
+    `sl_first` are the metrics of the first of the three, which everything else was judged by. The reference engine runs
+    it once more, because it names the ambiguous bars (and judges the other engine); it runs the third only when there
+    are any.
+    """
+    ties: list[BothTouched] = []
+    pessimistic = _reference(subject, window, _noting(ties, "sl_first"))
+    optimistic = subject.evaluator.ledger(subject.parameters, window, tie="tp_first")
+    values = {
+        "ambiguous_bars": len(ties),
+        "ambiguous_bars_tp_first": _ties_tp_first(subject, window, ties, pessimistic),
+        "sl_first": sl_first,
+        "tp_first": _metrics(subject, window, optimistic),
+        "resolved": None if subject.minutes is None else _resolved(subject, subject.minutes, window, ties, sl_first),
+        "trades": [_trade(subject, tie, pessimistic, optimistic) for tie in ties],
+    }
+    return Band(pessimistic, values)
+
+
+def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
+    """Which of the two levels was touched first, minute by minute.
+
+    Both stand for the whole 5-minute bar (a trail follows the bars before the current one), and a position entered at
+    its open lives from its first minute. A minute that opens beyond a level has touched that one before the other.
+    """
+    if not minutes.fits[tie.bar]:
+        return "unknown"
+    prices = minutes.ohlc[tie.bar] * market.per_unit  # in ticks, as the levels are: comparisons are then exact
+    open_, high, low, _ = (np.rint(prices) if market.has_tick else prices).T
+    worst, best = (low, high) if tie.side == 1 else (high, low)
+    stopped, taken = tie.side * (worst - tie.stop) <= 0, tie.side * (best - tie.limit) >= 0
+    if not (stopped.any() and taken.any()):
+        return "unknown"  # they make the bar within a tick, and that tick is missing
+    at = int(np.argmax(stopped | taken))
+    if tie.side * (open_[at] - tie.stop) <= 0 or not taken[at]:
+        return "stop"
+    if tie.side * (open_[at] - tie.limit) >= 0 or not stopped[at]:
+        return "take_profit"
+    return "same_minute"
+
+
+def record(bands: Mapping[str, Band], evidence: verdict.Evidence, settings: Settings) -> Values:
+    """`ambiguity` of `validation.json`: every band, and `note`, what a reader of the verdict must know of them."""
+    return {
+        "note": _note({name: one.values for name, one in bands.items()}, evidence, settings),
+        **{name: one.values for name, one in bands.items()},
+    }
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _note(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Settings) -> str | None:
+    bars = sum(values["ambiguous_bars"] for values in bands.values())
+    if bars == 0:
+        return None
+    where = f"{bars:,} {'bar touches' if bars == 1 else 'bars touch'} both stop and take-profit"
+    at_best = {name: values["tp_first"] for name, values in bands.items()}
+    if not _passes(evidence, settings) and _passes(replace(evidence, **at_best), settings):
+        return f"{where}; with the take-profit first in all of them every check would pass"
+    for name, values in bands.items():
+        worst, best = (values[tie]["sharpe_ratio"] for tie in ("sl_first", "tp_first"))
+        if worst is not None and best is not None and best - worst >= FAR_SHARPE:
+            return f"{where}; {name.replace('_', '-')} Sharpe is {worst:.1f} to {best:.1f} as either comes first"
+    return None
+
+
+def _passes(evidence: verdict.Evidence, settings: Settings) -> bool:
+    return all(check.passed for check in verdict.checks(evidence, settings))
+
+
+def _reference(subject: Subject, window: Window, decide: FirstTouch) -> Ledger:
+    return subject.evaluator.reference_ledger(subject.parameters, window, first_touch=decide)
+
+
+def _metrics(subject: Subject, window: Window, ledger: Ledger) -> Values:
+    return metrics.full(ledger, subject.evaluator.market, window, subject.evaluator.costs.capital)
+
+
+def _noting(ties: list[BothTouched], rule: Tie) -> FirstTouch:
+    def decide(tie: BothTouched) -> Tie:
+        ties.append(tie)
+        return rule
+
+    return decide
+
+
+def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pessimistic: Ledger) -> int:
+    """Either way the position ends on that bar, and events do not depend on it: both runs meet the same ambiguous bars,
+    unless ruin has ended the one with the stop first."""
+    if not (ties and pessimistic.ruined):
+        return len(ties)
+    others: list[BothTouched] = []
+    _reference(subject, window, _noting(others, "tp_first"))
+    return len(others)
+
+
+def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[BothTouched], sl_first: Values) -> Values:
+    found: list[First] = []
+
+    def decide(tie: BothTouched) -> Tie:
+        found.append(first_touch(tie, minutes, subject.evaluator.market))
+        return "tp_first" if found[-1] == "take_profit" else "sl_first"
+
+    values = _metrics(subject, window, _reference(subject, window, decide)) if ties else sl_first
+    return {**{answer: found.count(answer) for answer in ANSWERS}, "metrics": values}
+
+
+def _trade(subject: Subject, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> Values:
+    """The trade that an ambiguous bar ended, both ways; `tp_first` is None where that run has no such trade."""
+    market, minutes = subject.evaluator.market, subject.minutes
+    [*_, worst] = _ended(pessimistic, tie)
+    [*_, best] = _ended(optimistic, tie) or [None]
+    return {
+        "side": "long" if tie.side == 1 else "short",
+        "entry_time": _utc(market, worst["entry_bar"]),
+        "exit_time": _utc(market, tie.bar),
+        "sl_first": float(worst["net_pnl_pct"]),
+        "tp_first": None if best is None else float(best["net_pnl_pct"]),
+        "first": None if minutes is None else first_touch(tie, minutes, market),
+    }
+
+
+def _ended(ledger: Ledger, tie: BothTouched) -> list[Any]:
+    """The trades that ended on that bar; the last is the tie's, one before it may have left at the open."""
+    return list(ledger.trades[ledger.trades["exit_bar"] == tie.bar])
+
+
+def _utc(market: Market, bar: int) -> str:
+    return f"{np.datetime64(int(market.time_ms[bar]) // 1000, 's')}Z"

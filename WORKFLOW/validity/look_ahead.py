@@ -1,0 +1,251 @@
+"""Proof that a strategy does not look ahead: change the future, and demand the same past to the bit.
+
+At each of many cuts the bars after it are replaced by other futures (`WORKFLOW.validity.futures`). Signals up to the
+cut must not change in a single bit, nor trades closed, entries made and equity marked by then, whichever engine trades
+them. Where a future keeps the next bar's open, market orders at that open must stay, and whatever leaves inside that
+bar must leave at the same price: the level of a resting order was set before the bar.
+
+A leak that changes nothing for these combos on these bars does not show: hence many cuts (`WORKFLOW.validity.cuts`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from config.errors import Refused
+from WORKFLOW.data.bars import BASE_MINUTES
+from WORKFLOW.engines import bar_loop, reference
+from WORKFLOW.engines.ledger import Ledger
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.engines.planes import Planes, unpack, words_for
+from WORKFLOW.engines.rules import Rules
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import Combos, Parameters
+from WORKFLOW.signals.family import Columns, Family
+from WORKFLOW.validity import cuts as cut_points
+from WORKFLOW.validity import past
+from WORKFLOW.validity.certificate import Certificate, Counts, Difference
+from WORKFLOW.validity.futures import FUTURES, SAME_OPEN
+from WORKFLOW.validity.past import Found
+
+Simulate = Callable[[Market, Planes, int, Rules, Window], Ledger]
+
+FINALIST_CUTS = 32  # 256 futures: 2 to 5 s on one core for 853 days of bars
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`simulate` trades at one of `every` cuts: up to `bars` before the cut, or from the first or a random bar on."""
+
+    simulate: Simulate
+    bars: int | None = None
+    every: int = 1
+
+    def window(self, bars: int, number: int, cut: int, random: np.random.Generator) -> Window:
+        """Where to trade for cut number `number`."""
+        if self.bars is not None:
+            return Window(max(cut - self.bars, 0), min(cut + self.bars // 4 + 2, bars))
+        return Window(0 if number % 2 == 0 else int(random.integers(cut + 1)), bars)
+
+
+def by_reference(market: Market, planes: Planes, combo: int, rules: Rules, window: Window) -> Ledger:
+    """The reference engine on the bars of the window, and the one before that its first event is measured against.
+
+    It makes lists of all it is given, which costs more than trading a short window.
+    """
+    first = max(window.start - 1, 0)
+    bars = slice(first, window.stop)
+    near = {name: array[bars] for name, array in vars(market).items() if np.ndim(array)}
+    armed = planes.armed[combo if len(planes.armed) > 1 else 0]
+    side, arms = (unpack(words[None], len(market))[0, bars] for words in (planes.side[combo], armed))
+    signal = reference.Signal(side, arms, int(planes.first_side[combo]) - first)
+    moved = Window(window.start - first, window.stop - first)
+    ledger = reference.simulate(replace(market, **near), signal, rules, moved)
+    for name in ("entry_bar", "exit_bar"):
+        ledger.trades[name] += first
+    return ledger
+
+
+ENGINES: Mapping[str, Engine] = {
+    "native": Engine(bar_loop.simulate),
+    "reference": Engine(by_reference, bars=1_000, every=4),
+}
+
+
+@dataclass(frozen=True)
+class Strategies:
+    """Some combos of a family: its parameter columns, each (k,), and the k rules that go with them."""
+
+    family: Family
+    columns: Columns
+    rules: Sequence[Rules]
+
+    def planes(self, market: Market) -> Planes:
+        """Their signals, from nothing: no row that another market gave is used.
+
+        Raises:
+            Refused: planes of another shape than `Planes` asks for; an engine would read beyond them.
+        """
+        signals = self.family.on(market)
+        signals.prepare(self.columns)
+        planes = signals.planes(self.columns)
+        k, words = len(self.rules), words_for(len(market))
+        shapes = planes.side.shape, planes.armed.shape, planes.first_side.shape
+        if shapes not in (((k, words), (rows, words), (k,)) for rows in (1, k)):
+            raise Refused(
+                f"family {self.family.name!r} gives side, armed and first_side of shapes {shapes}",
+                f"{k} combos over {len(market):,} bars take ({k}, {words}), the same or (1, {words}), and ({k},)",
+            )
+        return planes
+
+
+def prove(
+    market: Market,
+    strategies: Strategies,
+    cuts: int,
+    seed: np.random.SeedSequence,
+    engines: Mapping[str, Engine] = ENGINES,
+    on_cut: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Certificate:
+    """Try `strategies` at up to `cuts` cuts of `market`; stops at the first difference. The same for the same seed.
+
+    `on_cut` hears how many cuts are done, and of how many.
+
+    Raises:
+        Refused: fewer than two bars; whatever the family refuses.
+    """
+    if len(market) < 2:
+        raise Refused(f"{len(market)} bars have no future that could be changed", "give at least two")
+    trial = _Trial(market, strategies, engines, np.random.default_rng(seed))
+    difference, points = None, trial.cut_points(cuts)
+    for number, cut in enumerate(points):
+        difference = trial.at(number, cut)
+        on_cut(number + 1, len(points))
+        if difference is not None:
+            break
+    return Certificate(
+        first_difference=difference,
+        seed=np.atleast_1d(np.asarray(seed.entropy)).tolist(),
+        bars=len(market),
+        combos=len(strategies.rules),
+        kinds=list(FUTURES),
+        engines=list(engines),
+        counts=trial.counts,
+        tick_known_from=_tick_known_from(market),
+    )
+
+
+def of_finalist(everything: Evaluator, parameters: Parameters, seed: np.random.SeedSequence) -> Certificate:
+    """The proof for one strategy on all its bars."""
+    columns = Combos.of([parameters]).columns
+    strategies = Strategies(everything.family, columns, [everything.rules(parameters, "sl_first")])
+    return prove(everything.market, strategies, FINALIST_CUTS, seed)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One engine over one window of the unchanged market, every combo."""
+
+    name: str
+    engine: Engine
+    window: Window
+    ledgers: list[Ledger]
+
+
+@dataclass
+class _Trial:
+    market: Market
+    strategies: Strategies
+    engines: Mapping[str, Engine]
+    random: np.random.Generator
+    counts: Counts = field(default_factory=Counts)
+
+    def __post_init__(self) -> None:
+        self.known = self.strategies.planes(self.market)
+
+    def cut_points(self, wanted: int) -> list[int]:
+        fast = next(iter(self.engines.values()))
+        ledgers = self._ledgers(fast, self.market, self.known, Window(0, len(self.market)))
+        return cut_points.choose(self.market, self.known, ledgers, wanted, self.random)
+
+    def at(self, number: int, cut: int) -> Difference | None:
+        """Every future of one cut; None when nothing before it changes."""
+        runs = [
+            self._run(name, engine, number, cut) for name, engine in self.engines.items() if number % engine.every == 0
+        ]
+        self.counts.cuts += 1
+        same_open = {run.name: [run.ledgers] for run in runs}
+        for kind in FUTURES:
+            world = FUTURES[kind](self.market, cut, self.random)
+            planes = self.strategies.planes(world)
+            self.counts.futures += 1
+            self.counts.bits_compared += past.bits(self.known, cut)
+            found = past.signals(self.known, planes, cut)
+            if found is not None:
+                return self._told(found, None, cut, kind, self._bars_ahead(found, cut))
+            for run in runs:
+                window = Window(run.window.start, min(run.window.stop, len(world)))
+                ledgers = self._ledgers(run.engine, world, planes, window)
+                earlier = same_open[run.name] if kind in SAME_OPEN else []
+                for found in self._differences(run, ledgers, earlier, cut):
+                    return self._told(found, run.name, cut, kind, max(cut + 1 - found.bar, 1))
+                if kind in SAME_OPEN:
+                    earlier.append(ledgers)
+        return None
+
+    def _run(self, name: str, engine: Engine, number: int, cut: int) -> _Run:
+        window = engine.window(len(self.market), number, cut, self.random)
+        return _Run(name, engine, window, self._ledgers(engine, self.market, self.known, window))
+
+    def _ledgers(self, engine: Engine, market: Market, planes: Planes, window: Window) -> list[Ledger]:
+        return [engine.simulate(market, planes, k, rules, window) for k, rules in enumerate(self.strategies.rules)]
+
+    def _differences(
+        self, run: _Run, ledgers: list[Ledger], same_open: list[list[Ledger]], cut: int
+    ) -> Iterator[Found]:
+        for combo, (known, other) in enumerate(zip(run.ledgers, ledgers, strict=True)):
+            self.counts.trades_compared += int((known.trades["exit_bar"] <= cut).sum())
+            self.counts.marks_compared += cut + 1 - run.window.start
+            found = past.fills(known, other, run.window, cut, combo)
+            if found is not None:
+                yield found
+            for before in same_open:
+                found = past.orders(before[combo], other, cut + 1, combo)
+                if found is not None:
+                    yield found
+
+    def _bars_ahead(self, found: Found, cut: int) -> int:
+        """How far after `found.bar` a change still changes it: by doubling, then by halves."""
+        near, far = cut - found.bar, 2 * (cut - found.bar) + 1
+        last = len(self.market) - 2 - found.bar
+        while far <= last and self._reaches(found, far):
+            near, far = far, 2 * far + 1
+        far = min(far, last + 1)
+        while far - near > 1:
+            middle = (near + far) // 2
+            near, far = (middle, far) if self._reaches(found, middle) else (near, middle)
+        return near + 1
+
+    def _reaches(self, found: Found, distance: int) -> bool:
+        cut = found.bar + distance
+        worlds = (future(self.market, cut, self.random) for future in FUTURES.values())
+        return any(past.signals(self.known, self.strategies.planes(world), found.bar) for world in worlds)
+
+    def _told(self, found: Found, engine: str | None, cut: int, kind: str, bars_ahead: int) -> Difference:
+        opened = np.datetime64(int(self.market.time_ms[found.bar]) // 1000, "s")
+        minutes = bars_ahead * BASE_MINUTES
+        return Difference(found.what, engine, found.combo, found.bar, f"{opened}Z", cut, kind, minutes)
+
+
+def _tick_known_from(market: Market) -> str | None:
+    """The first bar whose prices rule out a larger tick size, UTC; None without a tick size.
+
+    Futures keep the tick size: it is the exchange's rule and no secret. But where it was read off the bars, a reader
+    wants to see that early ones were enough.
+    """
+    if not market.has_tick:
+        return None
+    prices = np.column_stack([market.open, market.high, market.low, market.close])
+    first = int(np.argmax((prices % 10 != 0).any(axis=1)))
+    return f"{np.datetime64(int(market.time_ms[first]) // 1000, 's')}Z"

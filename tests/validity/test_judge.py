@@ -1,0 +1,71 @@
+"""A finalist that looks ahead is no candidate, and its verdict says so first; its proof has a seed of its own."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from config.settings import load
+from tests.engines.builders import bars_of
+from tests.properties.worlds import quiet_walk
+from tests.validity import planted
+from tests.validity.planted import Planted
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.validity.judge import Case, Judged, judge
+
+PARAMETERS = {
+    "one": 1,
+    "direction": "both",
+    "stop_loss": 0.02,
+    "take_profit": 0.05,
+    "trailing_stop": 0.0,
+    "max_bars": 0,
+}
+
+
+def judged(family: Planted, number: int = 3) -> Judged:
+    settings = load({})
+    settings = replace(settings, monte_carlo=replace(settings.monte_carlo, paths=20))
+    market = Market.of(bars_of(quiet_walk(np.random.default_rng(2), 40 * 288), 0.01))
+    evaluator = Evaluator(market, family, settings.costs)
+    case = Case(
+        everything=evaluator,
+        minutes=None,
+        in_sample=evaluator,
+        windows={"in_sample": Window(0, 28 * 288), "out_of_sample": Window(28 * 288, 40 * 288)},
+        settings=settings,
+        walk_forward={"rolling": {"sharpe_ratio": 1.0}},
+        tries=10,
+        synthetic=False,
+        seed=lambda purpose, *more: np.random.SeedSequence([7, len(purpose), *more]),
+    )
+    return judge(case, Trial(number, 0, "sampler", dict(PARAMETERS), Result(1.0, 0.0, {})))
+
+
+@pytest.fixture(scope="module")
+def leaking() -> Judged:
+    return judged(Planted(planted.unshifted))
+
+
+def test_a_look_ahead_is_no_candidate_however_good(leaking: Judged) -> None:
+    found = leaking.validation["look_ahead"]["first_difference"]
+    assert (found["what"], found["engine"], found["combo"]) == ("side", None, 0)
+    assert leaking.validation["candidate"] is False
+    said = f"looks {found['minutes_ahead']} minutes ahead: side at {found['time']}"
+    assert leaking.verdict.startswith(f"not tradeable: {said}")
+    failed = [check["name"] for check in leaking.validation["checks"] if not check["passed"]]
+    assert failed[0] == "no_look_ahead"
+
+
+def test_the_seed_is_the_finalists_own(leaking: Judged) -> None:
+    assert leaking.validation["look_ahead"]["seed"] == [7, len("look-ahead"), 3]
+
+
+def test_an_honest_finalist_is_proven() -> None:
+    one = judged(Planted(planted.honest), number=4)
+    record = one.validation["look_ahead"]
+    assert (record["proven"], record["first_difference"], record["combos"]) == (True, None, 1)
+    assert all(check["passed"] for check in one.validation["checks"] if check["name"] == "no_look_ahead")
+    assert "looks" not in one.verdict
