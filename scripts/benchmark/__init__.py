@@ -1,0 +1,1 @@
+"""scripts/bench: measurements of the work plane, as ratios in one run."""

@@ -1,0 +1,53 @@
+"""A new process until its first batch: with kernels on disk, and compiling them."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from scripts.benchmark.measure import Plan, Row
+from state.layout import CHECKOUT
+
+
+def starts(data_path: Path | None, symbol: str, days: int, demo: bool, plan: Plan) -> list[Row]:
+    """Seconds from starting Python to the first batch of the benchmark space, its bars read and checked."""
+    rows = []
+    with tempfile.TemporaryDirectory() as empty:
+        for start, changes in (("compiling", {"NUMBA_CACHE_DIR": empty}), ("cold", {})):
+            order = json.dumps([str(data_path) if data_path else None, symbol, days, demo, plan.threads, plan.seed])
+            began = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-c", f"from scripts.benchmark.cold import first_batch; first_batch({order!r})"],
+                cwd=CHECKOUT,
+                env={**os.environ, **changes},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seconds = time.perf_counter() - began
+            row = Row(**json.loads(done.stdout))
+            inside = sum(row.phase_seconds.values())
+            phases = {"Python and imports": seconds - inside, **row.phase_seconds}
+            rows.append(replace(row, start=start, seconds=seconds, phase_seconds=phases))
+    return rows
+
+
+def first_batch(order: str) -> None:
+    """What the new process does; its row goes to standard output."""
+    from config.settings import load
+    from scripts.benchmark import bars, measure, space
+
+    data_path, symbol, days, demo, threads, seed = json.loads(order)
+    settings = load()
+    began = time.perf_counter()
+    market = bars.first_days(Path(data_path) if data_path else None, symbol, days, demo)
+    read = time.perf_counter() - began
+    plan = measure.Plan(settings.costs, settings.prescreen, threads, 1, seed)
+    row = measure.once(plan, market, space.mode("benchmark", settings), settings.prescreen.batch_combos, "native")
+    record = {**row.as_json(), "phase_seconds": {"bars": read, **row.phase_seconds}}
+    del record["bar_combos_per_s"]
+    print(json.dumps(record))
