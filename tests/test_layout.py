@@ -23,14 +23,21 @@ if __name__ == "__main__" and not __package__:
 # Answers a query with the standard library alone, on a machine that has nothing else.
 BARE = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PROJECT["project"]["optional-dependencies"] | PROJECT["dependency-groups"]
 LOCKS = CHECKOUT / "config" / "locks"
 
 
 def sources() -> list[Path]:
-    found = [CHECKOUT / "scripts" / name for name in ("backtest-optimize", "check")]
+    names = ("backtest-optimize", "bench", "check", "crosscheck", "prove-no-lookahead")
+    found = [CHECKOUT / "scripts" / name for name in names]
     for package in (*PACKAGES, "tests"):
-        found += [p for p in sorted((CHECKOUT / package).rglob("*.py")) if ".venv" not in p.parts]
+        found += [p for p in sorted((CHECKOUT / package).rglob("*.py")) if not is_installed(p)]
     return found
+
+
+def is_installed(path: Path) -> bool:
+    """In one of the virtual environments that live in `state/`."""
+    return any(part.startswith(".venv") for part in path.parts)
 
 
 def run_by_path() -> list[Path]:
@@ -88,7 +95,7 @@ def test_the_work_planes_modules_are_never_imported_bare() -> None:
 
 
 def test_every_folder_with_commands_has_the_same_checkout_module() -> None:
-    texts = {p: p.read_text(encoding="utf-8") for p in CHECKOUT.glob("[!.]*/**/_checkout.py") if ".venv" not in p.parts}
+    texts = {p: p.read_text(encoding="utf-8") for p in CHECKOUT.glob("[!.]*/**/_checkout.py") if not is_installed(p)}
     assert {path.parent for path in run_by_path() if path != BARE} <= {path.parent for path in texts}
     assert len(set(texts.values())) == 1
 
@@ -156,7 +163,7 @@ def pins(name: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["core", "cuda", "dev"])
+@pytest.mark.parametrize("name", ["core", "cuda", "dev", "crosscheck"])
 def test_a_lock_pins_and_hashes_everything_and_names_no_place(name: str) -> None:
     text = (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in text
@@ -170,9 +177,9 @@ def test_the_other_locks_hold_the_whole_core(name: str) -> None:
     assert pins("core").items() <= pins(name).items()
 
 
-@pytest.mark.parametrize("name", ["core", "cuda", "dev"])
+@pytest.mark.parametrize("name", ["core", "cuda", "dev", "crosscheck"])
 def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
-    asked = PROJECT["project"]["dependencies"] if name == "core" else PROJECT["project"]["optional-dependencies"][name]
+    asked = {"core": PROJECT["project"]["dependencies"], **EXTRAS}[name]
     locked = {requirements.normalised(re.split("==", line)[0]): version for line, version in pins(name).items()}
     for requirement in asked:
         match = re.match(r"([A-Za-z0-9._-]+)(?:\[\w+\])?(==|>=)([\w.*]+)", requirement)
@@ -184,7 +191,7 @@ def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
 
 def test_every_dependency_has_its_reason_on_the_page() -> None:
     page = (CHECKOUT / "docs" / "reference" / "dependencies.md").read_text(encoding="utf-8")
-    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    groups = [PROJECT["project"]["dependencies"], *EXTRAS.values()]
     missing = {n for group in groups for r in group if f"| `{(n := re.split(r'[^A-Za-z0-9_-]', r)[0])}` |" not in page}
     assert missing == set()
 
