@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import BARS_PER_DAY, Floats
+from WORKFLOW.engines.events import bit
 from WORKFLOW.engines.fills import MAX_BARS_REACHED, RUIN, SIGNAL, TAKE_PROFIT, equity_after, limit_at, meets, stop_at
 from WORKFLOW.engines.jit import kernel
 from WORKFLOW.engines.ledger import TRADE, Ledger
@@ -110,11 +111,6 @@ def _arrays(
 
 def _money(rules: Rules) -> tuple[float, float, float, bool]:
     return rules.fee_rate, rules.slippage, rules.capital, rules.tie == "tp_first"
-
-
-@kernel
-def _bit(words: NDArray[np.uint64], i: int) -> bool:
-    return bool((words[i >> 6] >> np.uint64(i & 63)) & np.uint64(1))
 
 
 @kernel
@@ -218,7 +214,7 @@ def _trade(
     stop_level = limit_level = trail_level = ruin_level = best = lowest = highest = 0.0
     entry_bar = reason_open = held_bars = day = 0
     time_out = -1
-    was_long = _bit(sides, max(start - 1, 0))
+    was_long = bit(sides, max(start - 1, 0))
     day_end = start
     while day_end + 1 < stop and days[day_end + 1] == days[start]:
         day_end += 1
@@ -226,7 +222,7 @@ def _trade(
     for j in range(start, stop):
         event = False
         if j > start:
-            is_long = _bit(sides, j - 1)
+            is_long = bit(sides, j - 1)
             event = is_long != was_long and j - 1 > first_side
             was_long = is_long
         # (1) market orders at the open.
@@ -256,7 +252,7 @@ def _trade(
                 side, time_out = 0, -1
             wanted = 1 if was_long else -1
             may_open = direction == 0 or (direction == 1) == (wanted == 1)
-            if event and may_open and cash > 0.0 and _bit(armed, j - 1):
+            if event and may_open and cash > 0.0 and bit(armed, j - 1):
                 side, entry_bar, equity_at_entry = wanted, j, cash
                 entry_price = price / per_unit * (1 + side * slip)
                 units = cash / (entry_price * (1 + fee))

@@ -52,7 +52,7 @@ class _Tape(NamedTuple):
     def of(cls, market: Market, window: Window) -> Self:
         closes = daily_marks(market.close[window.start : window.stop], market, window) / market.per_unit
         room = np.append(closes, np.zeros(_DAYS_AT_ONCE))
-        lead = int(market.time_ms[0]) // BAR_MS % BARS_PER_DAY if len(market) else 0
+        lead = int(market.time_ms[0]) // BAR_MS % BARS_PER_DAY
         return cls(touchable(market), market.per_unit, market.has_tick, lead, window.start, window.stop, room)
 
 
@@ -119,7 +119,7 @@ def screen(
     """
     combos = len(executions.table)
     signal_of = np.arange(combos) if signal_of is None else signal_of
-    if len(market.funding) or market.low.min(initial=np.inf) < _NO_RUIN * market.high.max(initial=0.0):
+    if len(market.funding) or market.low.min() < _NO_RUIN * market.high.max():
         return _bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, np.arange(combos))
     order = np.argsort(signal_of, kind="stable")
     table, signal_at = np.ascontiguousarray(executions.table[order]), signal_of[order]

@@ -48,7 +48,7 @@ class Touchable(NamedTuple):
 @lru_cache(maxsize=2)  # a few milliseconds that every batch of a prescreen would pay
 def touchable(market: Market) -> Touchable:
     """The prices of `market`; no NaN there, none here."""
-    fits = market.has_tick and market.high.max(initial=0.0) < _LARGEST_INT32
+    fits = market.has_tick and market.high.max() < _LARGEST_INT32
     kind = np.int32 if fits else np.float64
     top = np.iinfo(np.int32).max if fits else np.inf
     low, high = market.low.astype(kind), market.high.astype(kind)
@@ -58,8 +58,8 @@ def touchable(market: Market) -> Touchable:
         open=padded(market.open.astype(kind), 0),
         low=padded(low, top),
         high=padded(high, -top),
-        block_low=padded(np.minimum.reduceat(low, starts) if len(low) else low, top),
-        block_high=padded(np.maximum.reduceat(high, starts) if len(high) else high, -top),
+        block_low=padded(np.minimum.reduceat(low, starts), top),
+        block_high=padded(np.maximum.reduceat(high, starts), -top),
         fall=fall,
         rise=rise,
     )

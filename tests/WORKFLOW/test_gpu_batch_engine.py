@@ -117,7 +117,7 @@ def test_values_of_another_length_are_refused() -> None:
 
 def test_a_name_that_would_not_do_what_it_says_is_absent() -> None:
     with pytest.raises(ImportError, match="gpu_prescreen"):
-        from WORKFLOW.gpu_batch_engine import gpu_prescreen  # type: ignore[attr-defined]  # noqa: F401
+        from WORKFLOW.gpu_batch_engine import gpu_prescreen  # noqa: F401
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_result_completes_its_job_and_retires_the_worker() -> None:
 
 
 def test_a_result_of_an_older_epoch_is_not_this_workers() -> None:
-    old = replace(done(worker()), result=replace(done(worker()).result, epoch=0))  # type: ignore[type-var]
+    old = replace(done(worker()), result=replace(done(worker()).result, epoch=0))
     assert kinds(world(jobs=(running(),), workers=(old,)))[0] == "record_death"
 
 

@@ -101,7 +101,7 @@ def walk() -> np.ndarray:
 
 def test_pre_flight_says_what_the_minutes_are_good_for(tmp_path: Path, walk: np.ndarray) -> None:
     write_feather(tmp_path / "SOL_USDT-5m.feather", aggregated(walk), 5)
-    assert checked(tmp_path).bars.minutes is None  # type: ignore[union-attr]
+    assert checked(tmp_path).bars.minutes is None
     write_feather(tmp_path / "SOL_USDT-1m.feather", walk[:-2], 1)
     found = checked(tmp_path)
     assert found.passed
@@ -109,7 +109,7 @@ def test_pre_flight_says_what_the_minutes_are_good_for(tmp_path: Path, walk: np.
     assert found.bars.minutes is not None
     assert found.bars.minutes.as_json()["fitting_bars"] == DAYS_91 - 1
     note = f"SOL_USDT-1m.feather makes {DAYS_91 - 1:,} of {DAYS_91:,} bars"
-    assert note in "\n".join(found.report.lines())  # type: ignore[union-attr]
+    assert note in "\n".join(found.report.lines())
     assert found.bars.before(100).minutes is None
 
 
@@ -134,7 +134,7 @@ def test_minutes_that_cannot_be_used_are_said_and_left_out(tmp_path: Path, walk:
     assert found.passed
     assert found.bars is not None
     assert found.bars.minutes is None
-    [note] = [line for line in found.report.lines() if "1-minute bars are not used" in line]  # type: ignore[union-attr]
+    [note] = [line for line in found.report.lines() if "1-minute bars are not used" in line]
     assert said in note
 
 

@@ -48,7 +48,7 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(LEAKING, encoding="utf-8")
     monkeypatch.setenv("BACKTEST_OPTIMIZE_CONFIG", str(path))
-    monkeypatch.setitem(FAMILIES, "planted", Planted(planted.unshifted))  # type: ignore[arg-type]
+    monkeypatch.setitem(FAMILIES, "planted", Planted(planted.unshifted))
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -108,7 +108,7 @@ def test_what_cannot_be_is_refused_with_a_way_out(
 def test_a_family_without_a_mode_is_left_out_and_refused_when_it_is_the_one_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(FAMILIES, "planted", Planted(planted.honest))  # type: ignore[arg-type]
+    monkeypatch.setitem(FAMILIES, "planted", Planted(planted.honest))
     code, out, err = said(capsys, *FEW)
     assert (code, "left out: no mode uses the family 'planted'" in err, "proven: donchian" in out) == (0, True, True)
     code, _, err = said(capsys, *FEW, "--family", "planted")

@@ -56,7 +56,7 @@ class Given:
 
 def subject(market: Market, signal: Signal, minutes: Minutes | None, **execution: float | str) -> Subject:
     plain = {"direction": "both", "stop_loss": 0.0, "take_profit": 0.0, "trailing_stop": 0.0, "max_bars": 0}
-    return Subject(Evaluator(market, Given(signal), COSTS), plain | execution, minutes)  # type: ignore[arg-type]
+    return Subject(Evaluator(market, Given(signal), COSTS), plain | execution, minutes)
 
 
 def band_of(one: Subject) -> ambiguity.Band:
@@ -132,12 +132,12 @@ def test_resolved_by_minutes_is_what_a_walk_over_the_minutes_gives(seed: int) ->
     found: list[str] = []
 
     def decide(tie: BothTouched) -> Any:
-        found.append(first_touch(tie, one.minutes, one.evaluator.market))  # type: ignore[arg-type]
+        found.append(first_touch(tie, one.minutes, one.evaluator.market))
         return "tp_first" if found[-1] == "take_profit" else "sl_first"
 
     window = one.evaluator.whole
     ledger = one.evaluator.reference_ledger(one.parameters, window, first_touch=decide)
-    expected, same = walk(minutes, signal, Rules(**execution))  # type: ignore[arg-type]
+    expected, same = walk(minutes, signal, Rules(**execution))
     assert summary(ledger) == expected
     assert "unknown" not in found
     record = band_of(one).values
@@ -254,14 +254,14 @@ def test_after_a_ruin_the_runs_may_differ_in_their_number_of_ambiguous_bars() ->
 def noted(sharpe: float, at_best: float, bars: int = 3, **evidence: Any) -> str | None:
     band = {
         name: ambiguity.Band(
-            None,  # type: ignore[arg-type]
+            None,
             {"ambiguous_bars": bars, "sl_first": values(sharpe_ratio=5.0, days=600), "tp_first": tp_first},
         )
         for name, tp_first in (("in_sample", values(sharpe_ratio=5.0, days=600)), ("out_of_sample", values()))
     }
     band["out_of_sample"].values.update(sl_first=values(sharpe_ratio=sharpe), tp_first=values(sharpe_ratio=at_best))
     found = replace(GOOD, out_of_sample=values(sharpe_ratio=sharpe), **evidence)
-    return ambiguity.record(band, found, load({}))["note"]  # type: ignore[no-any-return]
+    return ambiguity.record(band, found, load({}))["note"]
 
 
 def test_the_note_says_when_the_order_would_turn_the_verdict() -> None:

@@ -39,7 +39,7 @@ def market_of(bars: int = 3_000, seed: int = 1, late: int = 3, tick: float | Non
 
 def tried(family: Family, rules: Rules = RULES, cuts: int = 40, **more: object) -> Certificate:
     strategies = Strategies(family, {"one": np.array([1])}, [rules])
-    return prove(market_of(), strategies, cuts, SEED, **more)  # type: ignore[arg-type]
+    return prove(market_of(), strategies, cuts, SEED, **more)
 
 
 # the futures --------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_a_future_keeps_the_past_and_changes_the_rest_into_possible_bars(seed: i
     ],
 )
 def test_a_side_that_knows_more_is_found(side: object, what: str, least: int, most: int) -> None:
-    certificate = tried(Planted(side))  # type: ignore[arg-type]
+    certificate = tried(Planted(side))
     found = certificate.first_difference
     assert not certificate.proven
     assert found is not None
