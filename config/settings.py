@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from config.errors import Refused
+from config.search import SEARCH_LIMITS, SearchSettings, check
+from config.swarm import SWARM_LIMITS, SwarmSettings, checked
+from config.trust import refuse_open
 
 DEFAULTS = Path(__file__).with_name("workflow_defaults.yaml")
 OVERLAY_VARIABLE = "BACKTEST_OPTIMIZE_CONFIG"
@@ -102,13 +105,13 @@ class PrescreenSettings:
 
 
 @dataclass(frozen=True)
-class SearchSettings:
-    """Phase 1."""
+class PlateauSettings:
+    """How far around a finalist one looks, and among how many trials the broadest plateau wins."""
 
-    trials: int
-    batch_trials: int
-    seed_fraction: float
-    processes: int
+    candidates: int
+    steps: int
+    step_fraction: float
+    max_neighbours: int
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,43 @@ class WalkForwardSettings:
 
 
 @dataclass(frozen=True)
+class CrossValidationSettings:
+    """Combinatorial purged cross-validation of the way of choosing."""
+
+    folds: int
+    test_folds: int
+    embargo_share: float
+
+
+@dataclass(frozen=True)
 class MonteCarloSettings:
     """Resampled paths."""
 
     paths: int
     block_days: int
+    skip_probabilities: tuple[float, ...]
+    noise_bps: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RegimeSettings:
+    """What a day is called before it begins."""
+
+    trend_days: int
+    trend_strength: float
+    volatility_days: int
+    median_days: int
+
+
+@dataclass(frozen=True)
+class ValiditySettings:
+    """The whole search on trial."""
+
+    draws: int
+    blocks: int
+    placebo_markets: int
+    placebo_combos: int
+    placebo_block_bars: int
 
 
 @dataclass(frozen=True)
@@ -136,29 +171,13 @@ class VerdictSettings:
     min_out_of_sample_sharpe: float
     max_drawdown_pct: float
     min_walk_forward_sharpe: float
-
-
-@dataclass(frozen=True)
-class SwarmSettings:
-    """The control plane. `_s` are seconds; cycles of agents are `cadence_scale` times their own cadence."""
-
-    cadence_scale: float
-    lanes: int
-    lane_cores: int
-    lane_memory_mb: int
-    shard_combos: int
-    silent_after_s: float
-    first_kernel_s: float
-    stop_grace_s: float
-    backoff_s: float
-    backoff_max_s: float
-    healthy_after_s: float
-    max_deaths: int
-    min_free_mb: int
-    cpu_target_pct: float
-    gpu_target_pct: float
-    cycle_deadline_s: float
-    tmux_timeout_s: float
+    min_walk_forward_efficiency: float
+    min_plateau: float
+    min_deflated_sharpe: float
+    max_overfitting: float
+    max_luck: float
+    max_placebo: float
+    max_holdout_luck: float
 
 
 @dataclass(frozen=True)
@@ -171,8 +190,12 @@ class Settings:
     split: Split
     prescreen: PrescreenSettings
     search: SearchSettings
+    plateau: PlateauSettings
     walk_forward: WalkForwardSettings
+    cross_validation: CrossValidationSettings
     monte_carlo: MonteCarloSettings
+    regimes: RegimeSettings
+    validity: ValiditySettings
     verdict: VerdictSettings
     swarm: SwarmSettings
     modes: Mapping[str, Mode]
@@ -197,36 +220,42 @@ LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("prescreen", "keep"): (1, 500),
     ("prescreen", "min_trades"): (1, 1_000_000),
     ("prescreen", "batch_combos"): (16, 1_000_000),
-    ("search", "trials"): (1, 100_000),
-    ("search", "batch_trials"): (1, 4_096),
-    ("search", "seed_fraction"): (0, 1),
-    ("search", "processes"): (0, 1_024),
+    **SEARCH_LIMITS,
+    ("plateau", "candidates"): (1, 1_000),
+    ("plateau", "steps"): (1, 6),
+    ("plateau", "step_fraction"): (1e-4, 0.5),
+    ("plateau", "max_neighbours"): (16, 1_000_000),
     ("walk_forward", "windows"): (1, 100),
     ("walk_forward", "train_to_test"): (1, 50),
     ("walk_forward", "combos"): (1, 10_000_000),
+    ("cross_validation", "folds"): (3, 100),
+    ("cross_validation", "test_folds"): (2, 99),
+    ("cross_validation", "embargo_share"): (0, 0.9),
     ("monte_carlo", "paths"): (1, 1_000_000),
     ("monte_carlo", "block_days"): (1, 3_650),
+    ("monte_carlo", "skip_probabilities"): (0, 1),
+    ("monte_carlo", "noise_bps"): (0, 1_000),
+    ("regimes", "trend_days"): (1, 3_650),
+    ("regimes", "trend_strength"): (0, 10),
+    ("regimes", "volatility_days"): (1, 3_650),
+    ("regimes", "median_days"): (30, 3_650),
+    ("validity", "draws"): (19, 100_000),
+    ("validity", "blocks"): (2, 20),
+    ("validity", "placebo_markets"): (0, 10_000),
+    ("validity", "placebo_combos"): (1, 250_000),
+    ("validity", "placebo_block_bars"): (1, 288),
     ("verdict", "chance_probability"): (1e-9, 0.5),
     ("verdict", "min_out_of_sample_sharpe"): (-100, 100),
     ("verdict", "max_drawdown_pct"): (0, 1),
     ("verdict", "min_walk_forward_sharpe"): (-100, 100),
-    ("swarm", "cadence_scale"): (0.001, 100),
-    ("swarm", "lanes"): (0, 1_024),
-    ("swarm", "lane_cores"): (1, 1_024),
-    ("swarm", "lane_memory_mb"): (50, 1_000_000),
-    ("swarm", "shard_combos"): (16, 10_000_000),
-    ("swarm", "silent_after_s"): (0.5, 86_400),
-    ("swarm", "first_kernel_s"): (0.5, 86_400),
-    ("swarm", "stop_grace_s"): (0, 3_600),
-    ("swarm", "backoff_s"): (0, 3_600),
-    ("swarm", "backoff_max_s"): (0, 86_400),
-    ("swarm", "healthy_after_s"): (1, 86_400),
-    ("swarm", "max_deaths"): (1, 1_000),
-    ("swarm", "min_free_mb"): (0, 10_000_000),
-    ("swarm", "cpu_target_pct"): (0, 100),
-    ("swarm", "gpu_target_pct"): (0, 100),
-    ("swarm", "cycle_deadline_s"): (1, 3_600),
-    ("swarm", "tmux_timeout_s"): (0.1, 600),
+    ("verdict", "min_walk_forward_efficiency"): (-100, 100),
+    ("verdict", "min_plateau"): (0, 1),
+    ("verdict", "min_deflated_sharpe"): (0.5, 1),
+    ("verdict", "max_overfitting"): (0, 0.5),
+    ("verdict", "max_luck"): (0, 0.5),
+    ("verdict", "max_placebo"): (0, 0.5),
+    ("verdict", "max_holdout_luck"): (0, 0.5),
+    **SWARM_LIMITS,
 }
 
 
@@ -239,6 +268,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     environment = os.environ if environment is None else environment
     tree = _read(DEFAULTS)
     if overlay := environment.get(OVERLAY_VARIABLE):
+        refuse_open(Path(overlay), f"{OVERLAY_VARIABLE}:")
         _lay_over(tree, _read(Path(overlay)), source=overlay)
     for variable, text in sorted(environment.items()):
         if variable.startswith(VALUE_PREFIX):
@@ -252,7 +282,9 @@ def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
     for section, values in sections.items():
         record = getattr(settings, section)
         tree = {f.name: getattr(record, f.name) for f in fields(record)} | dict(values)
-        changed[section] = _section(section, type(record), tree)
+        changed[section] = checked(section, type(record), tree, LIMITS)
+    if "search" in changed:
+        check(changed["search"])
     return Settings(**{f.name: changed.get(f.name, getattr(settings, f.name)) for f in fields(settings)})
 
 
@@ -260,6 +292,9 @@ def tree_of(settings: Settings) -> dict[str, Any]:
     """`settings` as plain JSON, written as in the YAML file; `of_tree` reads it back."""
     tree = asdict(settings)
     tree["run"]["modes"] = list(settings.run.modes)
+    tree["search"]["objectives"] = list(settings.search.objectives)
+    for key in ("skip_probabilities", "noise_bps"):
+        tree["monte_carlo"][key] = list(tree["monte_carlo"][key])
     for mode in tree["modes"].values():
         mode.pop("name")
         mode["space"] = {key: list(body["values"]) if "values" in body else body for key, body in mode["space"].items()}
@@ -269,13 +304,23 @@ def tree_of(settings: Settings) -> dict[str, Any]:
 def of_tree(tree: Mapping[str, Any]) -> Settings:
     """The inverse of `tree_of`, checked like a file.
 
+    A tree of another version of the product is read, too: what it does not know takes its default, what is no longer
+    known is left out.
+
     Raises:
-        Refused: not all settings, or not only settings.
+        Refused: a value that is none.
     """
-    try:
+    hints = get_type_hints(Settings)
+    sections = {name: {f.name for f in fields(hint)} for name, hint in hints.items() if name != "modes"}
+    if "modes" in tree and all(set(tree.get(name, ())) == known for name, known in sections.items()):
         return _settings(tree)
-    except KeyError as error:
-        raise Refused(f"the settings lack {error}") from error
+    defaults = _read(DEFAULTS)
+    laid = {name: defaults[name] | _known(tree.get(name), known) for name, known in sections.items()}
+    return _settings(laid | {"modes": tree.get("modes", defaults["modes"])})
+
+
+def _known(section: Any, known: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key in known} if isinstance(section, Mapping) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -323,32 +368,12 @@ def _settings(tree: Mapping[str, Any]) -> Settings:
     if not isinstance(tree["modes"], Mapping):
         raise Refused(f"modes is {tree['modes']!r}", "it takes names, each with a family and a space")
     modes = {str(name): _mode(str(name), body) for name, body in tree["modes"].items()}
-    sections = {name: _section(name, hint, tree[name]) for name, hint in hints.items() if name != "modes"}
+    sections = {name: checked(name, hint, tree[name], LIMITS) for name, hint in hints.items() if name != "modes"}
+    check(sections["search"])
     for name in sections["run"].modes:
         if name not in modes:
             raise Refused(f"run.modes names the unknown mode {name!r}", f"one of: {', '.join(modes)}")
     return Settings(modes=modes, **sections)
-
-
-def _section(section: str, record: type[Any], tree: Any) -> Any:
-    hints = get_type_hints(record)
-    if not isinstance(tree, Mapping) or set(tree) != set(hints):
-        raise Refused(f"settings section {section!r} must hold exactly {', '.join(hints)}")
-    return record(**{key: _value(section, key, hint, tree[key]) for key, hint in hints.items()})
-
-
-def _value(section: str, key: str, hint: Any, value: Any) -> Any:
-    name = f"{section}.{key}"
-    if hint == tuple[str, ...]:
-        if not isinstance(value, list | tuple) or not value or not all(isinstance(x, str) for x in value):
-            raise Refused(f"{name} is {value!r}", "it takes a list of names")
-        return tuple(value)
-    if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
-        raise Refused(f"{name} is {value!r}", f"it takes {'a whole number' if hint is int else 'a number'}")
-    low, high = LIMITS[section, key]
-    if not low <= value <= high:
-        raise Refused(f"{name} is {value!r}", f"it takes {_plain(low)} to {_plain(high)}")
-    return hint(value)
 
 
 def _mode(name: str, body: Any) -> Mode:
@@ -380,7 +405,3 @@ def _is_finite(value: object) -> bool:
 def _is_even(low: float, high: float, step: float) -> bool:
     steps = (high - low) / step
     return abs(steps - round(steps)) < 1e-6  # 0.045 / 0.0001 is not 450 in binary
-
-
-def _plain(limit: float) -> str:
-    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
