@@ -1,9 +1,10 @@
 """Time as a value that is passed in, so that nothing has to wait for it."""
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+
+from config.record import dataclass
 
 
 class Clock(Protocol):

@@ -25,10 +25,16 @@ def decode(data: bytes) -> Any:
     """The value in `data`.
 
     Raises:
-        ValueError: not JSON, not UTF-8, or NaN and infinities (Python's json would let them pass).
+        ValueError: not JSON, not UTF-8, nested too deep, or NaN and infinities (Python's json would let them pass).
     """
-    return json.loads(data, parse_constant=_refuse)
+    try:
+        return _DECODER.decode(data.decode())
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)  # json.loads would make one for every line of a journal

@@ -4,10 +4,10 @@ Nothing here runs in a thread: a heartbeat that beats while the work hangs would
 """
 
 import os
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from state import codec
+from config.record import dataclass, replace
+from state import codec, private
 from state.clock import Clock, stamp
 from state.identity import Identity
 from state.tree import tree_of
@@ -33,15 +33,13 @@ class Heartbeat:
     at: str
 
 
-@dataclass
 class Pulse:
     """A worker's own heartbeat file."""
 
-    path: Path
-    clock: Clock
-    last: Heartbeat
-    _written_at_s: float = field(default=float("-inf"))
-    _began: tuple[float, int] | None = None
+    def __init__(self, path: Path, clock: Clock, last: Heartbeat) -> None:
+        self.path, self.clock, self.last = path, clock, last
+        self._written_at_s = float("-inf")
+        self._began: tuple[float, int] | None = None
 
     def at(self, done: int, total: int, note: str = "") -> bool:
         """Progress: `done` of `total`. Returns whether it was written (once a second at most)."""
@@ -67,7 +65,8 @@ class Pulse:
         """Put it on disk: whole or not at all, but without waiting for the disk (a power cut ends the worker too)."""
         self._written_at_s = self.clock.monotonic_s()
         self.last = replace(self.last, at=stamp(self.clock.now()))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(self.path.parent)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        temporary.touch(0o600)
         temporary.write_bytes(codec.encode(tree_of(self.last)))
         temporary.replace(self.path)

@@ -5,10 +5,11 @@ in none. A record therefore names boot, pid, start time and that inode; a nonce 
 """
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
+
+from config.record import dataclass
 
 NONCE = "BACKTEST_OPTIMIZE_NONCE"
 
@@ -36,6 +37,12 @@ def boot_id() -> str:
 
 def of(pid: int) -> Identity | None:
     """The process that has this pid now; None when there is none, or a zombie."""
+    found = _look(pid)
+    return None if found is None else found[0]
+
+
+def _look(pid: int) -> tuple[Identity, str] | None:
+    """The process that has this pid now, and its state letter."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
@@ -44,7 +51,7 @@ def of(pid: int) -> Identity | None:
         stat = _stat(pid)
         if stat is None or stat[0] == "Z":
             return None
-        return Identity(boot_id(), pid, stat[1], os.fstat(descriptor).st_ino)
+        return Identity(boot_id(), pid, stat[1], os.fstat(descriptor).st_ino), stat[0]
     finally:
         os.close(descriptor)
 
@@ -58,18 +65,34 @@ def mine() -> Identity:
 
 def life_of(identity: Identity) -> Life:
     """Whether exactly this process lives."""
-    if identity.boot_id != boot_id() or of(identity.pid) != identity:
+    found = _look(identity.pid) if identity.boot_id == boot_id() else None
+    if found is None or found[0] != identity:
         return "dead"
-    stat = _stat(identity.pid)
-    if stat is None:
-        return "dead"
-    return "stopped" if stat[0] in "Tt" else "running"
+    return "stopped" if found[1] in "Tt" else "running"
 
 
-def holders(nonce: str) -> list[Identity]:
+def cpu_s(identity: Identity) -> float | None:
+    """Seconds of CPU that exactly this process has had so far, on all cores; None when it is gone."""
+    found = _look(identity.pid)
+    if found is None or found[0] != identity:
+        return None
+    try:
+        text = (_PROC / str(identity.pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    after = text.rpartition(")")[2].split()
+    return (int(after[11]) + int(after[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def can_look() -> bool:
+    """Whether this system shows the environments of processes."""
+    return (_PROC / "self" / "environ").exists()
+
+
+def holders(nonce: str, variable: str = NONCE) -> list[Identity]:
     """Every living process whose environment carries `nonce`: a whole tree, however it forked (2.3 ms a machine)."""
     pids = (int(folder.name) for folder in _PROC.iterdir() if folder.name.isdigit())
-    return [one for pid in pids if carries(pid, nonce) and (one := of(pid)) is not None]
+    return [one for pid in pids if carries(pid, nonce, variable) and (one := of(pid)) is not None]
 
 
 def of_swarm(state_root: Path) -> list[Identity]:
@@ -84,9 +107,9 @@ def of_swarm(state_root: Path) -> list[Identity]:
     return found
 
 
-def carries(pid: int, nonce: str) -> bool:
+def carries(pid: int, nonce: str, variable: str = NONCE) -> bool:
     """Whether the process was started with this nonce."""
-    return f"{NONCE}={nonce}".encode() in _environment(pid)
+    return f"{variable}={nonce}".encode() in _environment(pid)
 
 
 def _environment(pid: int) -> list[bytes]:

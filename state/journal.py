@@ -6,15 +6,16 @@ they take whole lines only. A line in the middle that is not JSON is reported be
 silence.
 """
 
-import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from state import codec, snapshot
+from config.record import dataclass
+from state import codec, flock, snapshot
+
+_BAD_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,8 @@ class Journal:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the journal's lock; not reentrant. Blocks until it is free."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with flock.held(Path(f"{self.path}.lock")):
             yield
-        finally:
-            os.close(descriptor)
 
     def append(self, *records: Any) -> None:
         """Add records, durably, all or none of each: see `append_lines`."""
@@ -62,7 +58,7 @@ class Journal:
         """
         with snapshot.naming(self.path), self.locked():
             self._rotate()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 end = _cut_torn_tail(descriptor)
                 is_new = end == 0
@@ -75,6 +71,29 @@ class Journal:
                         snapshot.sync_folder(self.path.parent)
             finally:
                 os.close(descriptor)
+
+    def rewrite(self, shorter: Callable[[tuple[Any, ...]], Iterable[Any]]) -> None:
+        """Put the records that `shorter` makes of all of them in their place; writers wait, readers see old or new.
+
+        What was there before lies in `<name>.1`; lines that are no records move to `<name>.bad`. Killed anywhere, the
+        journal is the one or the other, whole. Offsets of earlier reads mean nothing afterwards.
+
+        Raises:
+            OSError: the disk is full, …; then the journal is as it was.
+        """
+        with snapshot.naming(self.path), self.locked():
+            page = self.read()
+            lines = [codec.encode_line(record) for record in shorter(page.records)]
+            if page.bad_lines:
+                Journal(self.path.with_name(f"{self.path.name}.bad"), max_bytes=_BAD_BYTES).append_lines(
+                    line + b"\n" for line in page.bad_lines
+                )
+            for debris in self.path.parent.glob(f".{self.path.name}.*.tmp"):  # of one that was killed here
+                debris.unlink()
+            before = self.path.with_name(f"{self.path.name}.1")
+            before.unlink(missing_ok=True)
+            os.link(self.path, before)
+            snapshot.write_bytes(self.path, b"".join(lines))
 
     def _rotate(self) -> None:
         if self.max_bytes and self.path.exists() and self.path.stat().st_size > self.max_bytes:

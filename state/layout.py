@@ -6,16 +6,21 @@ Roots come from the environment (`RESULTS_ROOT`, `STATE_ROOT`, `LOGS_ROOT`); by 
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import Refused
+from config.record import dataclass
+from state.knowledge import KnowledgeFolder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 PHASE0 = "phase0_top500.json"
 ALL_TRIALS = "all_trials.json"
+SEARCH = "search.json"
+PARETO = "pareto_front.json"  # and its picture: only where a search has several objectives
+PARETO_SVG = "pareto_front.svg"
 MANIFEST = "run_manifest.json"
+TEARSHEET = "tearsheet.html"
 BESTS = ("best_sharpe", "best_returns", "lowest_drawdown", "best_winrate")
 
 
@@ -54,6 +59,10 @@ class Roots:
         """All runs on file, oldest first (run ids sort by time)."""
         folder = self.state / "runs"
         return [RunFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+
+    def tries(self, symbol: str) -> Path:
+        """All tries on a symbol and all looks at its holdout, over all runs; the user's alone, unlike the results."""
+        return self.results / "tries" / f"{symbol}.jsonl"
 
     def lock(self, symbol: str, mode: str) -> Path:
         """The lock of one result tree, beside it so that it holds whatever STATE_ROOT is; the kernel frees it."""
@@ -94,6 +103,31 @@ class Roots:
         return self.state / "launch_holder.json"
 
     @property
+    def keeper(self) -> Path:
+        """How the swarm is brought back, in which environment, and by which process."""
+        return self.state / "keeper.json"
+
+    @property
+    def keeper_lock(self) -> Path:
+        """Held by the one keeper process for as long as it lives."""
+        return self.state / "keeper.lock"
+
+    @property
+    def keeper_log(self) -> Path:
+        """What the keeper had to do."""
+        return self.logs / "keeper.log"
+
+    @property
+    def hooks(self) -> Path:
+        """The user's own executables, a folder a point."""
+        return self.results / "hooks"
+
+    @property
+    def notified(self) -> Path:
+        """How the last run of every on_incident hook ended."""
+        return self.state / "notified.json"
+
+    @property
     def requests(self) -> Path:
         """Wishes to the owners of targets."""
         return self.state / "requests"
@@ -102,6 +136,16 @@ class Roots:
     def workers(self) -> Path:
         """One launch record a worker that was started and not yet accounted for."""
         return self.state / "workers"
+
+    @property
+    def gpu_question(self) -> Path:
+        """Who asks the GPU driver, since when, and what is known from earlier answers."""
+        return self.state / "gpu_question.json"
+
+    @property
+    def gpu_answer(self) -> Path:
+        """What the driver answered last."""
+        return self.state / "gpu_answer.json"
 
     @property
     def events(self) -> Path:
@@ -118,9 +162,19 @@ class Roots:
         """The last line of the session log, whole."""
         return self.state / "session_latest.json"
 
+    @property
+    def hypotheses(self) -> Path:
+        """The ledger of what was tried, and what came of it."""
+        return self.state / "hypotheses.jsonl"
+
+    def knowledge(self, folder: str) -> KnowledgeFolder:
+        """The documents that grow from run to run; `folder` is the setting swarm.knowledge_folder."""
+        return KnowledgeFolder(self.results / Path(folder or "docs/reference").expanduser())
+
     def agent_state(self, agent: str) -> Path:
         """The snapshot that `agent` alone writes."""
-        return self.state / ("swarm_control_state.json" if agent == "watchdog" else f"{agent}_state.json")
+        names = {"watchdog": "swarm_control_state.json", "process_auditor": "process_audit_state.json"}
+        return self.state / names.get(agent, f"{agent}_state.json")
 
     def cycles(self, agent: str) -> Path:
         """What the agent saw and decided, cycle by cycle."""
@@ -214,6 +268,16 @@ class RunFolder:
         return self.path / "study.jsonl"
 
     @property
+    def study_database(self) -> Path:
+        """The Optuna study where search.storage is sqlite."""
+        return self.path / "study.sqlite3"
+
+    @property
+    def study_server(self) -> Path:
+        """Lock and address of the process that serves a study in a database."""
+        return self.path / "study-server"
+
+    @property
     def preflight(self) -> Path:
         """What the checks of the bars found; the swarm's later phases rely on it."""
         return self.path / "preflight.json"
@@ -221,6 +285,10 @@ class RunFolder:
     def shard(self, number: int) -> Path:
         """The checkpoint of one shard of the swarm's prescreen."""
         return self.path / f"prescreen-{number}.json"
+
+    def refined(self, number: int) -> Path:
+        """What one job that only filled a lane has found around the best of the prescreen."""
+        return self.path / f"refine-{number}.json"
 
     @property
     def outcome(self) -> Path:
@@ -297,97 +365,13 @@ class RoundFolder:
         return self.path / "leases" / f"{job_id}.json"
 
 
-@dataclass(frozen=True)
-class Owned:
-    """One kind of file: who writes it, who reads it, and when it counts as stale."""
-
-    path: str
-    writer: str
-    readers: str
-    fresh_for: str
-
-
-CATALOG: tuple[Owned, ...] = (
-    Owned("STATE_ROOT/runs/<RUN_ID>/run.json", "the pipeline", "the pipeline (resume)", "for ever"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.npy", "the pipeline", "search processes", "the run"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.json", "the pipeline", "search processes", "the run"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/search.json", "the pipeline", "search processes", "the run"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/prescreen.json", "the pipeline", "the pipeline (resume)", "the run"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/study.jsonl", "search processes, under its lock", "search, report", "for ever"),
-    Owned(
-        "STATE_ROOT/runs/<RUN_ID>/claims/<TRIAL>.lock", "the search process that evaluates it", "search", "held lock"
-    ),
-    Owned("STATE_ROOT/runs/<RUN_ID>/search.err", "search processes", "people", "for ever"),
-    Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
-    Owned("STATE_ROOT/settings.json", "whoever starts the swarm", "agents", "the swarm"),
-    Owned("STATE_ROOT/swarm.json", "whoever makes sessions, under launch.lock", "everyone", "the tmux server"),
-    Owned("STATE_ROOT/current_run.json", "`--parallel`, under launch.lock", "agents, status", "the run"),
-    Owned("STATE_ROOT/stopped.json", "`stop`; `--parallel` and start remove it", "everyone", "until removed"),
-    Owned("STATE_ROOT/launch.lock", "whoever makes sessions or begins a run", "the same", "held lock"),
-    Owned("STATE_ROOT/launch_holder.json", "who holds launch.lock", "who waits for it", "held lock"),
-    Owned("STATE_ROOT/requests/<ID>.json", "anyone", "the owner of the target", "its expires_at"),
-    Owned("STATE_ROOT/requests/done|refused/<ID>.json", "the owner of the target", "people", "for ever"),
-    Owned("STATE_ROOT/swarm_control_state.json", "watchdog", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/worker_sentry_state.json", "worker_sentry", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/operation_hang_guard_state.json", "operation_hang_guard", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/auto_scheduler_state.json", "auto_scheduler", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/session_state_manager_state.json", "session_state_manager", "people, programs", "3 cadences"),
-    Owned("STATE_ROOT/session_log_state.json", "session_log", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/session_state_manager_events.jsonl", "session_state_manager", "people, programs", "rotated"),
-    Owned("STATE_ROOT/session_state_<RUN_ID>.jsonl", "session_log", "people, programs", "rotated"),
-    Owned("STATE_ROOT/session_latest.json", "session_log", "people, programs", "3 cadences"),
-    Owned("STATE_ROOT/workflow_events.log", "watchdog", "people, programs", "rotated"),
-    Owned("STATE_ROOT/cycles/<AGENT>.jsonl", "that agent", "`--replay`", "rotated"),
-    Owned("STATE_ROOT/locks/<AGENT>.lock", "that agent's cycle", "the same", "held lock"),
-    Owned("STATE_ROOT/loops/<AGENT>.json", "that agent's loop", "operation_hang_guard", "the loop"),
-    Owned("STATE_ROOT/wake/<AGENT>.fifo", "anyone", "that agent's loop", "a nudge"),
-    Owned("STATE_ROOT/workers/<WORKER>.json", "worker_sentry", "the worker, agents", "until accounted for"),
-    Owned("STATE_ROOT/heartbeats/<WORKER>.json", "the worker", "agents, status", "silent_after_s"),
-    Owned("STATE_ROOT/exits/<WORKER>.json", "the worker's wrapper", "worker_sentry", "until accounted for"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/order.json", "`--parallel`", "workers, agents", "for ever"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/finished.json", "auto_scheduler", "everyone", "for ever"),
-    Owned(
-        "STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl",
-        "auto_scheduler (enqueued), worker_sentry (the rest)",
-        "agents, status",
-        "for ever",
-    ),
-    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/begun.json", "auto_scheduler", "agents, status", "for ever"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/results/<JOB>.json", "the job's worker", "worker_sentry", "for ever"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/leases/<JOB>.json", "the job's worker", "its other workers", "the job"),
-    Owned(
-        "STATE_ROOT/runs/<RUN_ID>/round-<N>/<SYMBOL>/<MODE>/",
-        "workers; the files of a run as above",
-        "workers, status",
-        "the round",
-    ),
-    Owned("LOGS_ROOT/<RUN_ID>/<JOB>.log", "the job's workers", "people", "for ever"),
-    Owned("LOGS_ROOT/agents/<AGENT>.log", "that agent's loop", "people", "for ever"),
-    Owned("LOGS_ROOT/<RUN_ID>.log", "the pipeline", "people", "for ever"),
-    Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/<MODE>/", "the pipeline", "people, programs", "for ever"),
-    Owned("RESULTS_ROOT/demo/SYNTHETIC_5m.parquet", "the demo generator", "the pipeline", "for ever"),
-)
-
-
-def catalog_page() -> str:
-    """`state/README.md`: the catalog as a table (a test keeps the file equal)."""
-    rows = "\n".join(f"| `{o.path}` | {o.writer} | {o.readers} | {o.fresh_for} |" for o in CATALOG)
-    return (
-        "# Files, their one writer, their readers\n\n"
-        "Rendered from `state/layout.py` by `python -m state.layout`; a test keeps both equal.\n\n"
-        "| file | writer | readers | fresh for |\n|---|---|---|---|\n" + rows + "\n"
-    )
-
-
 def _folder(environment: Mapping[str, str], variable: str, default: Path) -> Path:
     text = environment.get(variable, "")
     if not text:
         return default
+    if not text.isprintable():
+        raise Refused(f"{variable} is {text!r}, which holds control characters", "name a folder without them")
     path = Path(text).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise Refused(f"{variable} is {text}, which is not a folder", f"name a folder, or unset {variable}")
     return path
-
-
-if __name__ == "__main__":
-    (CHECKOUT / "state" / "README.md").write_text(catalog_page(), encoding="utf-8")

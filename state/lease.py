@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from filelock import FileLock
-
-from state import snapshot
+from state import flock, snapshot
 
 
 class Superseded(Exception):
@@ -17,8 +15,7 @@ def take(path: Path, epoch: int, holder: str) -> None:
     Raises:
         Superseded: this epoch or a newer one is taken already, by somebody else.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    with flock.held(Path(f"{path}.lock")):
         found = _read(path)
         if found[0] > epoch or (found[0] == epoch and found[1] != holder):
             raise Superseded(f"{path.stem}: epoch {found[0]} of {found[1]} has replaced epoch {epoch} of {holder}")

@@ -1,10 +1,10 @@
 """What a run of the swarm is to do, as a record: written once when it begins, read by agents and workers."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from config.errors import Refused
+from config.record import dataclass
 from state import snapshot
 from state.layout import Roots
 from state.tree import record_of, tree_of
@@ -26,6 +26,7 @@ class SwarmOrder:
     repair: bool
     started_at: str
     settings: dict[str, Any]
+    gpu: int | None = None  # the only GPU that gets a lane; -1: none does
     schema: int = SCHEMA
 
     @property

@@ -3,15 +3,18 @@
 A request has a target, its evidence, and a moment after which nobody need answer it any more.
 """
 
-from dataclasses import dataclass, field
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
+from config.record import dataclass, field
 from state import snapshot
 from state.clock import Clock, stamp
 from state.tree import read_records, tree_of
+
+KINDS = ("cancel_job", "ensure_sessions", "add_findings")  # what somebody answers
+_MOST_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def ask(
     """Put a request on file."""
     now = clock.now()
     request = Request(
-        f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
+        f"{now:%Y%m%dT%H%M%S}-{os.urandom(4).hex()}",
         kind,
         target,
         asked_by,
@@ -46,10 +49,19 @@ def ask(
 
 
 def pending(folder: Path) -> tuple[Request, ...]:
-    """What nobody has answered yet, oldest first."""
+    """What nobody has answered yet, oldest first. The name of the file is the request's id, whatever stands in it."""
     if not folder.is_dir():
         return ()
-    return read_records(Request, (snapshot.read_json(path) for path in sorted(folder.glob("*.json"))))
+    trees = ((path, snapshot.read_json(path)) for path in sorted(folder.glob("*.json")) if _is_readable(path))
+    return read_records(Request, ({**tree, "request_id": path.stem} for path, tree in trees if isinstance(tree, dict)))
+
+
+def _is_readable(path: Path) -> bool:
+    """A wish is short; what is not one would end up in every agent's records."""
+    try:
+        return path.is_file() and path.stat().st_size <= _MOST_BYTES
+    except OSError:
+        return False
 
 
 def answer(folder: Path, request_id: str, done: bool, reason: str, clock: Clock) -> None:

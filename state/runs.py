@@ -1,12 +1,10 @@
 """The record of a run: what it computes, and whether it is done. A run that was stopped goes on where it was."""
 
-import hashlib
-import shutil
-from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from state import codec, snapshot
+from config.record import asdict, dataclass, fields, replace
+from state import codec, digest, private, snapshot
 from state.clock import Clock, stamp
 from state.layout import Roots, RunFolder
 
@@ -29,7 +27,7 @@ class Run:
 
 def key_of(identity: dict[str, Any]) -> str:
     """The key of a run that is decided by `identity` (plain JSON)."""
-    return hashlib.sha256(codec.encode_line(identity)).hexdigest()
+    return digest.of(codec.encode_line(identity))
 
 
 def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: bool = False) -> tuple[Run, RunFolder]:
@@ -62,6 +60,8 @@ def finish(folder: RunFolder, run: Run) -> None:
     write(folder, replace(run, done=True))
     for path in (folder.bars, folder.bar_labels, folder.prescreen, *folder.path.glob("prescreen-*.json")):
         path.unlink(missing_ok=True)
+    import shutil  # 4 ms that a cold cycle, which only reads records of runs, has no use for
+
     shutil.rmtree(folder.claims, ignore_errors=True)
 
 
@@ -81,9 +81,9 @@ def write(folder: RunFolder, run: Run) -> None:
 
 def _claimed(folder: RunFolder) -> bool:
     """Make the folder; False when somebody has. Making it is the claim: two runs of one second cannot share it."""
-    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(folder.path.parent)
     try:
-        folder.path.mkdir()
+        folder.path.mkdir(mode=0o700)
     except FileExistsError:
         return False
     return True

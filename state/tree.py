@@ -1,10 +1,11 @@
 """Frozen records as plain JSON and back, field by field, so that what was recorded can be decided on again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from config.record import asdict, fields, is_dataclass
 
 T = TypeVar("T")
 

@@ -7,6 +7,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from state import private
+
 
 def nudge(pipe: Path) -> None:
     """Wake who reads `pipe`, if anybody does; never blocks, never fails."""
@@ -20,7 +22,7 @@ def nudge(pipe: Path) -> None:
 
 def listen(pipe: Path) -> int:
     """A descriptor that becomes readable when somebody nudges; made anew if something else lies there."""
-    pipe.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(pipe.parent)
     if pipe.exists() and not pipe.is_fifo():
         pipe.unlink()
     with contextlib.suppress(FileExistsError):

@@ -1,8 +1,8 @@
 """The three records of a worker's life: why it was started, how it ended, what its job came to."""
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from config.record import dataclass, field
 from state.identity import Identity
 from state.jobs import Job
 
@@ -22,6 +22,11 @@ class Launch:
     launched_at_s: float
     boot_id: str
     wrapper: Identity | None = None
+    gpu: str = ""  # UUID of the device it is bound to; it sees no other, and without one it sees none
+    ooms: int = 0  # how often this job ran out of memory before: its batches are halved as often
+
+
+GPU_LOST = 5  # exit code of a worker whose device cannot be used: the lane drains, the job goes on elsewhere
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refused
-from state import layout
+from state import catalog, layout
 from state.layout import Roots
 
 
 def test_the_catalog_page_is_what_the_code_renders() -> None:
-    assert (layout.CHECKOUT / "state" / "README.md").read_text(encoding="utf-8") == layout.catalog_page()
+    assert (layout.CHECKOUT / "state" / "README.md").read_text(encoding="utf-8") == catalog.catalog_page()
 
 
 def test_by_default_everything_lies_under_state_run() -> None:

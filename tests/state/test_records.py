@@ -15,7 +15,7 @@ import pytest
 from agents.machine import processes
 from state import identity, lease, request, snapshot, tree, wake
 from state.heartbeat import Heartbeat, Pulse
-from state.jobs import Job, JobJournal, fold
+from state.jobs import Job, JobJournal, JobState, fold
 from state.journal import Journal
 
 
@@ -167,6 +167,24 @@ def test_a_jobs_life_is_the_replay_of_its_journal(tmp_path: Path) -> None:
     assert (state.status, state.metrics, state.as_operation(3, 3)["cancellable"]) == ("completed", {"tried": 3}, False)
 
 
+def test_a_job_that_runs_again_no_longer_shows_why_its_last_worker_ended(tmp_path: Path) -> None:
+    jobs = JobJournal(Journal(tmp_path / "jobs.jsonl"), Clock())
+    job = Job(0, "SOL", "aggressive", "merge")
+    jobs.enqueue([job])
+    for epoch in (1, 2):
+        jobs.started(job.job_id, epoch, f"w{epoch}", "cpu0")
+        running = jobs.states()[job.job_id]
+        assert running.as_operation(0, 1)["error_message"] is None
+        jobs.died(job.job_id, "killed by signal 9", 1, 7, 0.0)
+        assert jobs.states()[job.job_id].as_operation(0, 1)["error_message"] == "killed by signal 9"
+    jobs.started(job.job_id, 3, "w3", "cpu0")
+    jobs.compact()
+    state = jobs.states()[job.job_id]
+    assert (state.error_message, state.last_death) == ("", "killed by signal 9")
+    told = [record for record in Journal(tmp_path / "jobs.jsonl").read().records if record["event"] == "died"]
+    assert [record["error_message"] for record in told] == ["killed by signal 9"] * 2
+
+
 def test_records_of_no_known_job_or_of_no_shape_are_passed_over() -> None:
     job = tree.tree_of(Job(0, "SOL", "aggressive", "merge"))
     records = [1, {"event": "completed", "job_id": "x"}, {"event": "enqueued", "job": {"round": "0"}}]
@@ -231,3 +249,30 @@ def test_a_nudge_wakes_who_listens_and_troubles_nobody_else(tmp_path: Path) -> N
     wake.nudge(pipe)
     assert os.read(ears, 10) == b"x"
     os.close(ears)
+
+
+def test_a_wish_is_the_file_it_stands_in_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    """Somebody writes a request whose id names another file, one far too long, a folder, and one that is no request."""
+    folder, outside = tmp_path / "requests", tmp_path / "victim.json"
+    outside.write_text("{}")
+    made = request.ask(folder, Clock(), "cancel_job", "j", "me", {})
+    record = snapshot.read_json(folder / f"{made.request_id}.json")
+    snapshot.write_json(folder / "evil.json", {**record, "request_id": "../victim"})
+    snapshot.write_json(folder / "long.json", {**record, "evidence": {"x": "y" * 100_000}})
+    (folder / "folder.json").mkdir()
+    (folder / "torn.json").write_text("{")
+    found = [one.request_id for one in request.pending(folder)]
+    assert sorted(found) == sorted([made.request_id, "evil"])
+    for one in found:
+        request.answer(folder, one, False, "no", Clock())
+    assert outside.read_text() == "{}"
+    assert request.pending(folder) == ()
+    assert sorted(path.name for path in (folder / "refused").iterdir()) == sorted(f"{one}.json" for one in found)
+
+
+def test_a_word_of_the_wrong_kind_is_no_more_than_a_damaged_line() -> None:
+    job = Job(0, "SOL", "aggressive", "merge")
+    started = {"event": "started", "job_id": job.job_id, "epoch": "x", "worker_id": "w", "lane": "cpu0"}
+    died = {"event": "died", "job_id": job.job_id, "error_message": "", "deaths": 1, "last_done": 0}
+    records = [{"event": "enqueued", "job": tree.tree_of(job)}, started, {**died, "retry_at_s": "x", "boot_id": "b"}]
+    assert fold(records) == {job.job_id: JobState(job)}

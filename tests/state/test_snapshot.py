@@ -19,7 +19,7 @@ def test_a_value_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "record.json"
     snapshot.write_json(path, {"π": [1, 0.1, None]})
     assert snapshot.read_json(path) == {"π": [1, 0.1, None]}
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"torn": ', b"\xff", b'{"a": NaN}'])
