@@ -1,26 +1,66 @@
 """How the gates of a point are asked: ours first, then the user's own executables."""
 
-import os
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from config.errors import Refused
+from config.record import asdict
 from hooks import prescreen_artifacts, seed_handoff
+from hooks.executable import ask
+from hooks.folder import Point, hooks_at
 from hooks.verdict import Verdict
-from state import codec
-
-Point = Literal["after_prescreen", "before_search"]
-POINTS: tuple[Point, ...] = ("after_prescreen", "before_search")
-FOLDER_VARIABLE = "BACKTEST_OPTIMIZE_GATES"
-_DEADLINE_S = 30.0  # seconds a user's gate may take: it reads records and judges, nothing else
+from state.layout import Roots
 
 Facts = Mapping[str, Any]
 
 
+class NotPassed(Refused):
+    """A gate stops this symbol and mode; `verdicts` are those of the whole point."""
+
+    def __init__(self, failed: Verdict, verdicts: Sequence[Verdict]) -> None:
+        again = "type the same command again; it begins this symbol and mode anew"
+        if failed.path:
+            again = f"the hook decides this: change or remove {failed.path}"
+        super().__init__(f"gate {failed.gate}: {failed.reason}", failed.fix or again)
+        self.verdicts = tuple(verdicts)
+
+
+def _no_beat() -> None:
+    """Nobody watches."""
+
+
+beat: Callable[[], None] = _no_beat  # a worker of the swarm puts its heartbeat here
+
+
+def pass_all(point: Point, facts: Facts) -> list[dict[str, Any]]:
+    """Every verdict at `point`, as records.
+
+    Raises:
+        NotPassed: one of them is no.
+    """
+    verdicts = run_gates(point, facts)
+    for one in verdicts:
+        if not one.passed:
+            raise NotPassed(one, verdicts)
+    return [asdict(one) for one in verdicts]
+
+
+def verdicts_of(refusal: Refused) -> tuple[dict[str, Any], ...]:
+    """The verdicts behind a refusal, when it came from a gate."""
+    return tuple(asdict(one) for one in refusal.verdicts) if isinstance(refusal, NotPassed) else ()
+
+
 def run_gates(point: Point, facts: Facts) -> list[Verdict]:
-    """Every gate's verdict at `point`, ours and those in `$BACKTEST_OPTIMIZE_GATES/<point>/`."""
-    return [gate(facts) for gate in _ours()[point]] + [_ask(path, point, facts) for path in _theirs(point)]
+    """Every gate's verdict at `point`: ours, and those in the user's folders."""
+    record = {"point": point, **facts}
+    theirs = hooks_at(point, Roots.from_environment())
+    verdicts = [gate(facts) for gate in _ours().get(point, ())]
+    for path in theirs:
+        beat()  # who waits for somebody else's program is not hung
+        verdicts.append(_ask(path, record))
+    beat()
+    return verdicts
 
 
 def _ours() -> dict[Point, list[Callable[[Facts], Verdict]]]:
@@ -30,29 +70,9 @@ def _ours() -> dict[Point, list[Callable[[Facts], Verdict]]]:
     }
 
 
-def _theirs(point: Point) -> list[Path]:
-    folder = os.environ.get(FOLDER_VARIABLE, "")
-    if not folder:
-        return []
-    here = Path(folder).expanduser() / point
-    return [path for path in sorted(here.iterdir()) if os.access(path, os.X_OK)] if here.is_dir() else []
-
-
-def _ask(path: Path, point: Point, facts: Facts) -> Verdict:
+def _ask(path: Path, record: Facts) -> Verdict:
     """A gate that cannot answer has not passed."""
-    try:
-        done = subprocess.run(
-            [str(path)],
-            input=codec.encode({"point": point, **facts}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_DEADLINE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Verdict(path.name, False, f"{path} gave no answer within {_DEADLINE_S:.0f} s")
-    except OSError as error:
-        return Verdict(path.name, False, f"{path} cannot be run: {error.strerror}")
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    said = lines[0] if lines else f"exit code {done.returncode}"
-    return Verdict(path.name, done.returncode == 0, f"{path}: {said}")
+    said = ask(path, record)
+    reason = f"{path} {said.reason}" if said.fault else f"{path}: {said.reason}"
+    reason = reason.removeprefix(f"{path} ") if said.reason.startswith(str(path)) else reason
+    return Verdict(path.name, said.passed, reason, str(path), said.fix)

@@ -56,7 +56,7 @@ def test_gates_of_the_user_are_asked_after_ours_in_the_order_of_their_names(
     folder = tmp_path / "gates" / "before_search"
     gate_file(folder, "1-yes", 'grep -q \'"symbol": "SOL"\' && echo fine')
     gate_file(folder, "2-no", "echo too risky; exit 1")
-    (folder / "notes.txt").write_text("no gate")
+    (folder / "README.txt").write_text("no gate")
     monkeypatch.setenv("BACKTEST_OPTIMIZE_GATES", str(tmp_path / "gates"))
     facts = {"symbol": "SOL", "mode": "aggressive", "log": str(log)}
     verdicts = run_gates("before_search", facts)

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""May a strategy be promoted? Judged from its checks alone: every named one there, known and passed."""
+
+if __name__ == "__main__" and not __package__:
+    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config import settings
+from config.errors import Refused
+from config.record import asdict
+from hooks.verdict import Verdict
+from state import codec, snapshot
+from state.layout import BESTS, MANIFEST
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+GATE = "promotion"
+# Every question that must have been asked: one that is missing was not passed.
+REQUIRED = (
+    "real_data",
+    "no_look_ahead",
+    "engines_agree",
+    "out_of_sample_sharpe",
+    "in_sample_trades",
+    "out_of_sample_trades",
+    "beats_chance",
+    "deflated_sharpe",
+    "long_enough",
+    "overfitting",
+    "luck",
+    "placebo",
+    "walk_forward_sharpe",
+    "walk_forward_efficiency",
+    "plateau",
+    "beats_buy_and_hold",
+    "out_of_sample_drawdown",
+    "not_ruined",
+    "ledger_whole",
+    "deflated_sharpe_of_all_tries",
+    "holdout_after_all_looks",
+    "vectorbt_agrees",
+)
+_DECIDES = ("costs", "split", "validity", "verdict")  # sections of the settings
+_LARGEST = 1e18  # of a value; more is damage
+_EPILOG = """\
+example:
+  hooks/promotion.py state/run/Backtests/optimizations/SOL/aggressive
+
+exit codes: 0 a strategy may be promoted; 1 none, or the results cannot be read; 2 usage
+"""
+
+
+def judge(checks: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Pass when each of `REQUIRED` is among the checks, has a value, and every check passed."""
+    known = {check.get("name"): check for check in checks}
+    missing = [name for name in REQUIRED if known.get(name, {}).get("value") is None]
+    failed = [str(check.get("name")) for check in checks if check.get("passed") is not True and not _is_unasked(check)]
+    if failed or missing:
+        unknown = [n for n in missing if n not in failed and not (failed and _is_unasked(known.get(n, {})))]
+        parts = [f"{what}: {', '.join(names)}" for what, names in (("failed", failed), ("unknown", unknown)) if names]
+        return Verdict(GATE, False, "; ".join(parts))
+    return Verdict(GATE, True, f"all {len(checks)} checks passed")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path, metavar="FOLDER", help="the results of a symbol and mode")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    asked = parser.parse_args(argv)
+    try:
+        manifest = _manifest(asked.results)
+        found = _checks(asked.results, manifest)
+    except Refused as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    verdicts = {best: judge(checks) for best, checks in found.items()}
+    if asked.json:
+        answer = {best: {**asdict(one), "checks": found[best]} for best, one in verdicts.items()}
+        said = json.dumps(answer, indent=2)
+    else:
+        pages = [_page(best, found[best], verdict) for best, verdict in verdicts.items()]
+        said = "\n\n".join([*pages, *_changed(manifest.get("config"))])
+    try:
+        print(said, flush=True)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0 if any(one.passed for one in verdicts.values()) else 1
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = snapshot.read_json(folder / MANIFEST)
+    except OSError as error:
+        raise Refused(f"{folder} cannot be read: {error.strerror}", "name the folder of a symbol and mode") from None
+    if not isinstance(manifest, dict):
+        raise Refused(f"{folder / MANIFEST} is missing or not JSON", "name the folder of a symbol and mode")
+    return manifest
+
+
+def _checks(folder: Path, manifest: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Best → its checks: those of `validation.json`, then those that depend on all runs."""
+    promotion = manifest.get("promotion")
+    sums = manifest.get("files")
+    found = {}
+    for best in BESTS:
+        name = f"{best}/validation.json"
+        if not isinstance(sums, dict) or name not in sums:
+            continue
+        checks = _named_by(sums[name], folder / name).get("checks")
+        history = promotion.get(best) if isinstance(promotion, dict) else None
+        of_all_runs = history.get("checks") if isinstance(history, dict) else []
+        if not _are_checks(checks) or not _are_checks(of_all_runs):
+            raise Refused(f"{folder}: the checks of {best} are damaged", "search again, or restore the folder whole")
+        found[best] = [*checks, *of_all_runs]
+    if not found:
+        raise Refused(f"{folder} holds no strategy to judge: {manifest.get('verdict')}")
+    return found
+
+
+def _named_by(total: object, path: Path) -> dict[str, Any]:
+    """The record at `path`, if it is the one that the manifest names."""
+    from hashlib import sha256
+
+    try:
+        data = path.read_bytes()
+        record = codec.decode(data) if sha256(data).hexdigest() == total else None
+    except (OSError, ValueError):
+        record = None
+    if not isinstance(record, dict):
+        raise Refused(f"{path} is not the file that {MANIFEST} names", "search again, or restore the folder whole")
+    return record
+
+
+def _are_checks(some: object) -> "TypeGuard[list[dict[str, Any]]]":
+    return isinstance(some, list) and all(
+        isinstance(one, dict)
+        and isinstance(one.get("name"), str)
+        and (one.get("value") is None or (isinstance(one["value"], int | float) and abs(one["value"]) < _LARGEST))
+        for one in some
+    )
+
+
+def _page(best: str, checks: Sequence[Mapping[str, Any]], verdict: Verdict) -> str:
+    head = f"{best}: {'PROMOTED' if verdict.passed else 'not promoted'}: {verdict.reason}"
+    width = max((len(str(check.get("name"))) for check in checks), default=0)
+    rows = [
+        f"  {_mark(check)} {check.get('name')!s:<{width}}"
+        f"  {_value(check.get('value')):>10}  {check.get('needed')}{_why_unknown(check)}"
+        for check in checks
+    ]
+    return "\n".join([head, *rows])
+
+
+def _changed(config: object) -> Iterator[str]:
+    """What the operator set otherwise than it is shipped, of what decides a verdict."""
+    shipped = settings.tree_of(settings.load({}))
+    sections = {name: config.get(name) if isinstance(config, dict) else None for name in _DECIDES}
+    said = [
+        f"{section}.{name} {value} (shipped: {shipped[section][name]})"
+        for section, values in sections.items()
+        for name, value in (values.items() if isinstance(values, dict) else ())
+        if name in shipped[section] and value != shipped[section][name]
+    ]
+    if said:
+        yield f"judged by settings of your own: {', '.join(said)}"
+
+
+def _is_unasked(check: Mapping[str, Any]) -> bool:
+    """A second opinion costs seconds: it is asked where all else passed."""
+    return check.get("value") is None and str(check.get("if_failed")).startswith("not asked")
+
+
+def _mark(check: Mapping[str, Any]) -> str:
+    if check.get("passed") is True:
+        return "ok  "
+    return "–   " if _is_unasked(check) else "FAIL"
+
+
+def _why_unknown(check: Mapping[str, Any]) -> str:
+    return f" ({check['if_failed']})" if check.get("value") is None and check.get("if_failed") else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "unknown" if value is None else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
