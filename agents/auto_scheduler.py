@@ -1,20 +1,26 @@
-"""Enqueue what comes next: phase after phase of every symbol and mode, round after round. It starts nothing itself."""
+"""Enqueue what comes next: phase after phase of every symbol and mode, round after round, and work for lanes that
+would idle. It starts nothing itself.
+"""
 
-from dataclasses import dataclass, replace
-
+from agents.rules import fill
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import World
-from config.settings import SwarmSettings
+from config.record import dataclass, replace
+from config.swarm import SwarmSettings
 from state.jobs import PHASES, Job, JobState, Phase
 from state.orders import SwarmOrder
 from state.tree import tree_of
 
+_HEALING_S = 300.0  # what is not healed by then, others than the swarm have to heal: the results are there
 Units = dict[tuple[str, str], list[JobState]]
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Nothing: all it needs stands in the journal."""
+    """All else it needs stands in the journal."""
+
+    healing_since_s: float | None = None  # since when only something that is to be healed keeps the run open
+    code_seen: str = ""  # other code than the round's, at the last look: a checkout is written file by file
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
@@ -27,13 +33,34 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         return Decision(memory, "the run is complete", report={**report, "stage": "complete"})
     if world.stopped:
         return Decision(memory, "the operator stopped the swarm", report={**report, "stage": "stopped"})
-    units = {
-        unit: [s for s in world.jobs if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in world.jobs)
-    }
+    planned = [state for state in world.jobs if not state.job.hand]  # nothing waits for who only helps
+    units = {unit: [s for s in planned if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in planned)}
     if not units:  # also when the round's folder was made and its jobs were not
         left = tuple(unit for unit in order.units if " ".join(unit) not in world.dropped)
-        return _begin_round(max(0, world.round), left, world.dropped, memory, report)
+        return _begin_round(max(0, world.round), left, world.dropped, {}, memory, report)
+    if world.outdated:
+        return _take_up_code(world, units, memory, report)
     return _go_on(world, order, units, memory, limits, report)
+
+
+def _take_up_code(world: World, units: Units, memory: Memory, report: dict[str, object]) -> Decision[Memory]:
+    """The checkout was upgraded: results of one unit come from one code. What is reported stays as it is."""
+    if memory.code_seen != world.code:
+        seen = replace(memory, code_seen=world.code)
+        return Decision(seen, "the code has changed: a second look is taken", report={**report, "stage": "draining"})
+    survivors = world.reports.get("worker_sentry", {}).get("survivors", ())
+    at_work = [one for one in world.workers if one.launch.worker_id not in survivors]
+    if at_work:
+        some = "1 worker ends what it does" if len(at_work) == 1 else f"{len(at_work)} workers end their work"
+        reason = f"the code has changed: {some} first"
+        return Decision(memory, reason, report={**report, "stage": "draining"})
+    open_units = [list(unit) for unit, states in units.items() if not _is_over(states)]
+    left = [one.launch.worker_id for one in world.workers]
+    said = {"units": open_units, "code": world.code, "left": left}
+    action = Action("restart_units", world.code, "the round goes on with the new code", said)
+    reason = f"the code has changed: {len(open_units)} units begin again with it"
+    reason += f", without {', '.join(left)}, which survived KILL" if left else ""
+    return Decision(memory, reason, (action,), {**report, "stage": "preflight"})
 
 
 def _go_on(
@@ -48,6 +75,11 @@ def _go_on(
         return Decision(memory, f"enqueues {ids}", (action,), {**report, "stage": jobs[0].phase})
     if all(_is_over(states) for states in units.values()):
         return _after_round(world, order, units, memory, report)
+    if more := fill.jobs(world, order, limits):
+        said = {"round": world.round, "jobs": [tree_of(job) for job in more], "dropped": world.dropped}
+        ids = ", ".join(job.job_id for job in more)
+        action = Action("enqueue_jobs", order.run_id, "the jobs are in the journal", said)
+        return Decision(memory, f"fills idle lanes with {ids}", (action,), {**report, "stage": more[0].phase})
     current = min((s.job.phase for s in world.jobs if not s.is_over), key=PHASES.index)
     waiting = sum(not s.is_over for s in world.jobs)
     return Decision(memory, f"{waiting} jobs are under way", report={**report, "stage": current})
@@ -57,14 +89,14 @@ def _begin_round(
     number: int,
     units: tuple[tuple[str, str], ...],
     dropped: dict[str, str],
+    fills: dict[str, list[int]],
     memory: Memory,
     report: dict[str, object],
 ) -> Decision[Memory]:
     jobs = [tree_of(Job(number, symbol, mode, "preflight")) for symbol, mode in units]
-    action = Action(
-        "enqueue_jobs", f"round {number}", "the round is under way", {"round": number, "jobs": jobs, "dropped": dropped}
-    )
-    return Decision(memory, f"begins round {number}", (action,), {**report, "round": number, "stage": "preflight"})
+    said = {"round": number, "jobs": jobs, "dropped": dropped, "fills": fills}
+    action = Action("enqueue_jobs", f"round {number + 1}", "the round is under way", said)
+    return Decision(memory, f"begins round {number + 1}", (action,), {**report, "round": number, "stage": "preflight"})
 
 
 def _next(states: list[JobState], order: SwarmOrder, lanes: int, limits: SwarmSettings) -> list[Job]:
@@ -121,15 +153,37 @@ def _after_round(
     bad = world.dropped | {
         f"{s.job.symbol} {s.job.mode}": f"{where}{s.job.phase} {s.status}: {s.error_message}"
         for s in world.jobs
-        if s.is_over and s.status != "completed"
+        if s.is_over and s.status != "completed" and not s.job.hand
     }
     if good and (order.rounds == 0 or world.round + 1 < order.rounds):
-        return _begin_round(world.round + 1, good, bad, memory, report)
-    said = {"rounds": world.round + 1, "completed": [f"{s} {m}" for s, m in good], "failed": bad}
+        return _begin_round(world.round + 1, good, bad, fill.carried(world), memory, report)
+    since_s = memory.healing_since_s
+    memory = replace(memory, healing_since_s=world.now_s if since_s is None or since_s > world.now_s else since_s)
+    waited_s = world.now_s - (memory.healing_since_s or 0.0)
+    if (steps := _open_steps(world)) and waited_s < _HEALING_S:
+        reason = f"all jobs are done; waits until what is open is healed: {', '.join(steps)}"
+        return Decision(memory, reason, report={**report, "stage": "healing"})
+    why = _why_over(world.round + 1, len(good), len(bad))
+    said = {"rounds": world.round + 1, "completed": [f"{s} {m}" for s, m in good], "failed": bad, "why": why}
     action = Action("finish_run", order.run_id, "the run is marked complete", said)
-    reason = f"the run is complete after round {world.round + 1}" + (f"; {len(bad)} units failed" if bad else "")
-    return Decision(memory, reason, (action,), {**report, "stage": "complete"})
+    return Decision(memory, f"the run is complete: {why}", (action,), {**report, "stage": "complete"})
 
 
-OWNS = ("enqueue_jobs", "finish_run")
-AGENT = Agent(Memory, decide, OWNS)
+def _why_over(rounds: int, good: int, bad: int) -> str:
+    """Why no further round follows."""
+    if not good:
+        return f"nothing is left to compute after round {rounds}: every symbol and mode failed"
+    done = "its one round is done" if rounds == 1 else f"all {rounds} rounds are done"
+    return done + (f", {bad} of {good + bad} symbols and modes failed" if bad else "")
+
+
+def _open_steps(world: World) -> list[str]:
+    """A run is not complete while something is still to be healed; who keeps the story says what."""
+    told = world.reports.get("session_state_manager", {})
+    if told.get("run_id") != world.run_id:
+        return []
+    return [str(step.get("id")) for step in told.get("next_steps", ()) if step.get("actionable")]
+
+
+OWNS = ("enqueue_jobs", "restart_units", "finish_run")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"code"}))

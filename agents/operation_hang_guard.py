@@ -1,11 +1,15 @@
 """See that every session of the swarm is there and its agent breathes; whoever does not is respawned."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from agents.runtime.decision import Action, Agent, Decision
-from agents.runtime.world import World
-from config.settings import SwarmSettings
+from agents.runtime.world import AgentView, World, patience_s
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
+
+_READS = 2
+_CADENCE_S = 20.0  # its own, in the registry
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     there = {s.name for s in world.sessions if s.alive}
     expected = {view.session for view in world.agents} | set(world.control.get("monitors", ()))
     missing = sorted(expected - there)
-    respawn = sorted(session for session, times in stale.items() if times >= 2 and session in there)
+    patience = {view.session: _looks(view, limits) for view in world.agents}
+    respawn = sorted(session for session, times in stale.items() if times >= patience[session] and session in there)
     if missing or respawn or actions:
         what = ", ".join([f"{name} is missing" for name in missing] + [f"{name} is stale" for name in respawn])
         actions.append(
@@ -45,6 +50,13 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         memory = Memory({k: v for k, v in stale.items() if k not in respawn})
         return Decision(memory, what or "asked to ensure", tuple(actions), report)
     return Decision(Memory(stale), "all sessions are there", report=report)
+
+
+def _looks(view: AgentView, limits: SwarmSettings) -> int:
+    """Two; as many as its patience lasts where its loop runs and only its state cannot be read: it writes that anew."""
+    if view.loop_life != "running" or view.age_s is not None:
+        return _READS
+    return max(_READS, math.ceil(patience_s(view.cadence_s, limits) / (_CADENCE_S * limits.cadence_scale)))
 
 
 def _answer(request_id: str) -> Action:

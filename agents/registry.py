@@ -1,24 +1,25 @@
 """Who there is: every agent with its session, its cadence and what it owns; every monitor people can look at."""
 
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from agents.runtime.decision import Agent
 from agents.runtime.world import patience_s
-from config.settings import SwarmSettings
+from config.record import dataclass
+from config.swarm import SwarmSettings
 from state.layout import CHECKOUT, Roots
 
 
 @dataclass(frozen=True)
 class Row:
-    """One agent. `cadence_s` is seconds between two cycles at scale 1."""
+    """One agent. `cadence_s` is seconds between two cycles at scale 1; `advises`: nothing runs worse without it."""
 
     name: str
     session: str
     cadence_s: float
     does: str
+    advises: bool = False
 
     def patience_s(self, limits: SwarmSettings) -> float:
         """How old its last cycle may be before it counts as stale."""
@@ -45,14 +46,34 @@ AGENTS: tuple[Row, ...] = (
     Row("worker_sentry", "bt-worker-sentry", 15, "starts, stops and adopts workers; ends hung ones"),
     Row("operation_hang_guard", "bt-operation-hang-guard", 20, "respawns sessions that are gone or no longer cycle"),
     Row("auto_scheduler", "bt-auto-scheduler", 20, "enqueues phases and rounds"),
+    Row("util_controller", "bt-util-controller", 20, "sets how many lanes there are, calmly"),
     Row("session_state_manager", "bt-session-state", 20, "continuity: incidents, next steps; watches the hang guard"),
+    Row("orchestration_consensus", "bt-consensus", 30, "scores; settles contradicting signals", advises=True),
+    Row("main_orchestrator", "bt-orchestrator", 30, "reasons over all reports; asks for the next step", advises=True),
     Row("session_log", "bt-session-log", 30, "a line a cycle, and the latest of them"),
+    Row("process_auditor", "bt-process-auditor", 60, "checks adherence and efficacy", advises=True),
+    Row("curator", "bt-curator", 60, "failure memory, knowledge base, notes, expected outcomes", advises=True),
+    Row("budget_guard", "bt-budget-guard", 120, "counts hours and dollars of work", advises=True),
+    Row("quant_analyst", "bt-quant-analyst", 120, "sums up what was found so far", advises=True),
+    Row("hypothesis_runner", "bt-hypothesis-runner", 120, "keeps the ledger of what was tried", advises=True),
 )
 MONITORS: tuple[Monitor, ...] = (
     Monitor("bt-worker-progress", "what every worker does, as bars", "progress"),
     Monitor("bt-worker-cpu-mon", "every core, and who uses it", "cpu"),
+    Monitor("bt-worker-gpu-mon", "every GPU, what works on it or why nothing does", "gpu"),
+    Monitor("bt-worker-log-index", "every log: size, age, last line; the newest first", "logs"),
 )
 SESSIONS: tuple[str, ...] = (*(row.session for row in AGENTS), *(monitor.session for monitor in MONITORS))
+
+
+def at_work(limits: SwarmSettings) -> tuple[Row, ...]:
+    """The agents that run under these settings."""
+    return tuple(one for one in AGENTS if limits.advisers or not one.advises)
+
+
+def sessions(limits: SwarmSettings) -> tuple[str, ...]:
+    """The sessions that are to be there under these settings."""
+    return (*(one.session for one in at_work(limits)), *(monitor.session for monitor in MONITORS))
 
 
 def row(name: str) -> Row:

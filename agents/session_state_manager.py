@@ -1,17 +1,18 @@
 """Keep the one true story: stage, incidents, next steps, expected outcomes. It watches the hang guard."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import World
-from config.settings import SwarmSettings
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
 from state.jobs import PHASES
 
 _GUARD = "operation_hang_guard"
-_AFTER_FAILURE = "the others go on without it; when they are done, fix the cause and type the command again"
+_AFTER_FAILURE = "fix the cause and type the command again"
 _IDLE_S = 45.0  # seconds jobs may wait while nothing runs: three cycles of the sentry
+_TOLD = ("incident_opened", "incident_closed")
 _IDLE = "maintain_polling_and_keep_workers_saturated"
 
 
@@ -52,6 +53,11 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if guard_stale >= 2:
         said = {"respawn": ["bt-operation-hang-guard"]}
         actions.append(Action("ensure_guard", "bt-operation-hang-guard", "the hang guard cycles again", said))
+    if _has_lost_its_process(world):
+        actions.append(Action("ensure_keeper", "keeper", "the keeper is alive again"))
+    told = [one for one in events if one["event"] in _TOLD]
+    if told and world.incident_hooks:
+        actions.append(Action("run_hooks", "on_incident", "the user's hooks are told", {"events": told}))
     opened = {one.incident_id: memory.open.get(one.incident_id, world.now) for one in found}
     report: dict[str, Any] = {
         "run_id": world.run_id or None,
@@ -117,23 +123,41 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0) -> list[
     ]
     found += [
         Incident(
+            f"action_unmet:{view.agent}",
+            f"{view.agent} did this and it had no effect: {'; '.join(view.unmet)}",
+            "it goes one step further in its next cycle",
+        )
+        for view in world.agents
+        if view.unmet
+    ]
+    after_failure = _after_failure(world)
+    found += [
+        Incident(
             f"job_{state.status}:{state.job.job_id}",
             f"{state.job.symbol} {state.job.mode}: {state.job.phase} {state.status}: {state.error_message}",
-            _AFTER_FAILURE,
+            after_failure,
             actionable=False,
         )
         for state in world.jobs
         if state.status in ("failed", "quarantined")
     ]
     found += [
-        Incident(f"unit_failed:{unit}", f"{unit}: {why}", _AFTER_FAILURE, actionable=False)
+        Incident(f"unit_failed:{unit}", f"{unit}: {why}", after_failure, actionable=False)
         for unit, why in world.dropped.items()
     ]
+    found += _of_sentry(world)
+    found += [
+        Incident(str(one["id"]), str(one["what"]), str(one["remedy"]), actionable=False)
+        for one in world.control.get("findings", ())
+    ]
+
+    found += _of_hooks(world) + _of_keeper(world)
     if world.bad_lines:
         text = f"{world.bad_lines} lines of the job journal are no records"
-        found.append(Incident("bad_lines", text, "auto_scheduler enqueues what is missing; check the disk"))
+        found.append(Incident("bad_lines", text, "auto_scheduler enqueues what is missing; check the disk", False))
     if world.run_finished:
         return found
+    found += _over_budget(world)
     found += [
         Incident(
             f"worker_silent:{worker.launch.job.job_id}",
@@ -158,6 +182,69 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0) -> list[
     return found
 
 
+def _after_failure(world: World) -> str:
+    """What becomes of the others when a unit has failed, and when to type the command again."""
+    units = () if world.order is None else world.order.units
+    dead = {unit for unit in units if unit in world.dead_units or " ".join(unit) in world.dropped}
+    if len(dead) == len(units):
+        return f"no symbol and mode is left: {_AFTER_FAILURE}" if len(units) > 1 else _AFTER_FAILURE
+    if world.run_finished:
+        return f"the others are done: {_AFTER_FAILURE}"
+    return f"the others go on without it; when they are done, {_AFTER_FAILURE}"
+
+
+def _of_sentry(world: World) -> list[Incident]:
+    """What the sentry found out about lanes and about dying in general."""
+    told = world.reports.get("worker_sentry", {})
+    found = [
+        Incident(f"lane_quarantined:{lane}", f"{lane} takes no work: {why}", "worker_sentry opens it again when it may")
+        for lane, why in (told.get("quarantined_lanes") or {}).items()
+    ]
+    if told.get("storm") and any(not state.is_over for state in world.jobs):
+        way_out = "scripts/backtest-optimize doctor names what is broken; it is tried again from time to time"
+        found.append(Incident("environment_broken", f"{told['storm']}: the environment is to blame", way_out))
+    return found
+
+
+def _over_budget(world: World) -> list[Incident]:
+    """The budget is the operator's: the swarm says so and goes on."""
+    guard = world.reports.get("budget_guard", {})
+    if guard.get("over_budget") is not True:
+        return []
+    text = "; ".join(str(one) for one in guard.get("over", ())) or "the budget is spent"
+    return [Incident("over_budget", text, "stop, or raise the budget; work goes on until you say otherwise", False)]
+
+
+def _of_hooks(world: World) -> list[Incident]:
+    """Hooks that cannot be asked: as they lie there now, and as jobs of this round met them. One incident a file."""
+    gates = (gate for state in world.jobs for gate in state.gates if gate.get("fix"))
+    met = [(gate["path"], gate["reason"], gate["fix"]) for gate in gates]
+    there = [
+        (one.path, one.fault if one.fault.startswith(one.path) else f"{one.path} {one.fault}", one.fix)
+        for one in world.hook_faults
+    ]
+    broken = {path: (what, fix) for path, what, fix in (*met, *there)}
+    return [
+        Incident(f"hook_broken:{path}", f"the hook {what}", fix, actionable=False)
+        for path, (what, fix) in broken.items()
+    ]
+
+
+def _has_lost_its_process(world: World) -> bool:
+    keeper = world.keeper
+    return keeper is not None and keeper.method == "process" and keeper.alive is False and not world.stopped
+
+
+def _of_keeper(world: World) -> list[Incident]:
+    """A keeper that was installed and is not there any more."""
+    if world.keeper is None or world.keeper.alive is not False:
+        return []
+    if world.keeper.method == "process":
+        return [Incident("keeper_gone", "the keeper process is dead", "session_state_manager starts it again")]
+    what = f"what keeps the swarm alive was removed: {world.keeper.entry}"
+    return [Incident("keeper_gone", what, "type: scripts/install_keeper.sh (or --uninstall)", actionable=False)]
+
+
 def _idle_since_s(world: World, memory: Memory) -> float | None:
     waits = any(state.may_start(world.now_s) for state in world.jobs) and not world.run_finished and not world.stopped
     if not waits or world.workers:
@@ -172,15 +259,36 @@ def next_steps(world: World, found: list[Incident]) -> list[dict[str, Any]]:
         {"id": one.incident_id, "what": one.remedy, "why": one.what, "actionable": one.actionable} for one in found
     ]
     here = stage(world)
+    if here == "stopped" and world.run_finished:
+        return [
+            _step("read_results", "scripts/backtest-optimize results", f"{world.run_id} was complete when it stopped")
+        ]
     if here == "stopped":
         why = "the operator stopped the swarm" + (f"; {world.run_id} goes on then" if _is_open(world) else "")
         return [_step("start_again", "scripts/backtest-optimize start", why)]
     if here == "idle":
-        return [*steps, _step("start_a_run", "scripts/backtest-optimize --parallel", "there is no run")]
+        return [*steps, _step("start_a_run", "scripts/backtest-optimize --parallel", "there is no run"), _polls()]
     if here == "complete":
-        return [*steps, _step("read_results", "scripts/backtest-optimize results", "all rounds are done")]
+        read = _step("read_results", "scripts/backtest-optimize results", "all rounds are done")
+        return [*steps, read, _polls()]
+    steps += _advice(world, found)
     open_jobs = sum(not state.is_over for state in world.jobs)
-    return [*steps, _step(_IDLE, "nothing to do by hand", f"{open_jobs} jobs of round {world.round} are open")]
+    return [*steps, _step(_IDLE, "nothing to do by hand", f"{open_jobs} jobs of round {world.round + 1} are open")]
+
+
+def _polls() -> dict[str, Any]:
+    return _step(_IDLE, "nothing to do by hand", "nothing is to be computed; the agents go on looking")
+
+
+def _advice(world: World, found: list[Incident]) -> list[dict[str, Any]]:
+    """The orchestrator's next step, when it is about this run and no incident is open."""
+    report = world.reports.get("main_orchestrator", {})
+    step = report.get("next_step")
+    if report.get("run_id") != world.run_id or not isinstance(step, dict) or step.get("id") in (None, _IDLE):
+        return []
+    if found:  # what is wrong has its remedy already; and who does not cycle any more says what was
+        return []
+    return [_step(str(step["id"]), str(step.get("what")), str(step.get("why")))]
 
 
 def _is_open(world: World) -> bool:
@@ -192,8 +300,14 @@ def _step(name: str, what: str, why: str) -> dict[str, Any]:
 
 
 def expected_outcomes(world: World, limits: SwarmSettings) -> list[dict[str, Any]]:
-    """What each worker is expected to do next, and whether it is so."""
-    return [
+    """What each worker is expected to do next, and whether it is so; what each agent expects of what it did last."""
+    deeds = [
+        {"target": deed["target"], "expected": deed["expected"], "observed": f"{view.agent}: {deed['kind']}"}
+        | {"holds": None}
+        for view in world.agents
+        for deed in view.expects
+    ]
+    return deeds + [
         {
             "target": worker.launch.job.job_id,
             "expected": f"progress within {limits.silent_after_s:g} s",
@@ -204,5 +318,5 @@ def expected_outcomes(world: World, limits: SwarmSettings) -> list[dict[str, Any
     ]
 
 
-OWNS = ("write_incidents", "ensure_guard")
-AGENT = Agent(Memory, decide, OWNS)
+OWNS = ("write_incidents", "ensure_guard", "ensure_keeper", "run_hooks")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"keeper", "hooks"}))

@@ -1,21 +1,23 @@
 """Carry out what agents decided: one function a kind of action, each safe to repeat."""
 
+import contextlib
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agents.machine import launcher, processes
+from agents.machine import documents, keeper, launcher, library, processes, records
 from agents.runtime.decision import Action
-from config.settings import SwarmSettings
-from state import identity, lease, request, snapshot, wake
+from agents.runtime.world import Expired
+from config.swarm import SwarmSettings
+from state import code, identity, lease, request, snapshot, wake
 from state.clock import Clock, stamp
 from state.jobs import Job, JobJournal
 from state.journal import Journal
+from state.knowledge import KnowledgeFolder
 from state.layout import Roots
-from state.tree import record_of
+from state.tree import read_records, record_of
 from state.workers import Launch
-
-_LOG_BYTES = 20_000_000  # an event log this long moves aside
 
 
 class Acts:
@@ -48,11 +50,14 @@ class Acts:
             nonce=nonce,
             lane=said["lane"],
             cores=said["cores"],
+            ooms=state.ooms,
+            gpu=said.get("gpu", ""),
             launched_at=stamp(self._clock.now()),
             launched_at_s=self._clock.monotonic_s(),
             boot_id=identity.boot_id(),
         )
-        launcher.spawn(self._roots, launch)
+        launcher.spawn(self._roots, launch, self._limits)
+        self._nudge("auto_scheduler")  # it may find a lane that is still idle, and fill it
         return worker_id
 
     def continue_worker(self, action: Action, said: Mapping[str, Any]) -> str:
@@ -84,15 +89,19 @@ class Acts:
         """Into the journal; the scheduler is told."""
         self._jobs().completed(action.target, said["metrics"], said["gates"])
         self._nudge("auto_scheduler")
+        self._nudge("session_state_manager")
 
     def end_job(self, action: Action, said: Mapping[str, Any]) -> None:
         """Into the journal; the scheduler is told."""
-        self._jobs().ended(action.target, said["status"], said["error_message"])
+        self._jobs().ended(action.target, said["status"], said["error_message"], said.get("gates", ()))
         self._nudge("auto_scheduler")
+        self._nudge("worker_sentry")  # its worker, if it has one, is to end now
 
     def record_death(self, action: Action, said: Mapping[str, Any]) -> None:
         """Into the journal; without a backoff the next cycle comes at once."""
-        self._jobs().died(action.target, said["reason"], said["deaths"], said["last_done"], said["wait_s"])
+        self._jobs().died(
+            action.target, said["reason"], said["deaths"], said["last_done"], said["wait_s"], said.get("oom", False)
+        )
         if said["wait_s"] == 0:
             self._nudge("worker_sentry")
 
@@ -102,9 +111,37 @@ class Acts:
         """Into the journal of their round; the sentry is told."""
         begun = self._roots.swarm_run(self._run_id).round(said["round"]).begun
         if not begun.exists():
-            snapshot.write_json(begun, {"at": stamp(self._clock.now()), "dropped": said["dropped"]})
+            begins = {"at": stamp(self._clock.now()), "dropped": said["dropped"], "fills": said.get("fills", {})}
+            snapshot.write_json(begun, {**begins, "code": code.work()})
         self._jobs(said["round"]).enqueue(record_of(Job, tree) for tree in said["jobs"])
         self._nudge("worker_sentry")
+
+    def restart_units(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Compute units anew with the code that is there now: their files go, their jobs begin again.
+
+        In this order, so that one cut short is decided on again: the round says which code it is only at the end. While
+        a worker of theirs is there it is refused: what runs ends first. Those named in `left` survived KILL, which they
+        will die of before they do anything else.
+        """
+        folder = self._roots.swarm_run(self._run_id).round(self._round)
+        units = [(str(symbol), str(mode)) for symbol, mode in said["units"]]
+        launches = read_records(Launch, (snapshot.read_json(path) for path in self._roots.workers.glob("*.json")))
+        mine = (one for one in launches if one.run_id == self._run_id and one.job.unit in units)
+        busy = [one.job.job_id for one in mine if one.worker_id not in said.get("left", ())]
+        if busy:
+            raise RuntimeError(f"workers of {', '.join(busy)} are still there")
+        jobs = self._jobs()
+        for state in jobs.states().values():
+            if state.job.unit in units:
+                folder.result(state.job.job_id).unlink(missing_ok=True)
+        for symbol, mode in units:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(folder.unit(symbol, mode).path)
+        jobs.restart(units)
+        begun = snapshot.read_json(folder.begun)
+        snapshot.write_json(folder.begun, {**(begun if isinstance(begun, dict) else {}), "code": said["code"]})
+        self._nudge("worker_sentry")
+        return f"{len(units)} units begin again"
 
     def finish_run(self, action: Action, said: Mapping[str, Any]) -> None:
         """The run's last record."""
@@ -124,6 +161,16 @@ class Acts:
         """The hang guard's session alone."""
         return self._ensure(said["respawn"], [action.target])
 
+    def ensure_keeper(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Start the keeper process; one too many leaves by itself."""
+        keeper.start(self._roots)
+        return "the keeper was started"
+
+    def run_hooks(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Tell the user's on_incident hooks, in a process of their own: no cycle waits for them."""
+        launcher.tell_hooks(self._roots, said["events"])
+        return f"{len(said['events'])} events are being told"
+
     # records ----------------------------------------------------------------------------------------------------------
 
     def answer_request(self, action: Action, said: Mapping[str, Any]) -> None:
@@ -132,22 +179,86 @@ class Acts:
 
     def write_events(self, action: Action, said: Mapping[str, Any]) -> None:
         """Failures, for people and for the failure memory."""
-        self._append(Journal(self._roots.events, max_bytes=_LOG_BYTES), said["events"])
+        self._append(Journal(self._roots.events, max_bytes=self._record_bytes), said["events"])
 
     def write_incidents(self, action: Action, said: Mapping[str, Any]) -> None:
         """Incidents as they open and close."""
-        self._append(Journal(self._roots.session_events, max_bytes=_LOG_BYTES), said["events"])
+        self._append(Journal(self._roots.session_events, max_bytes=self._record_bytes), said["events"])
+        if any(event["event"] == "incident_closed" for event in said["events"]):
+            self._nudge("auto_scheduler")  # it may have waited for just that to call the run complete
 
     def write_line(self, action: Action, said: Mapping[str, Any]) -> None:
         """The line of the session log, and the same as a whole file."""
-        Journal(self._roots.session_log(self._run_id), durable=False, max_bytes=_LOG_BYTES).append(said["line"])
+        journal = Journal(self._roots.session_log(self._run_id), durable=False, max_bytes=self._record_bytes)
+        journal.append(said["line"])
         snapshot.write_json(self._roots.session_latest, said["line"])
 
+    # what grows -------------------------------------------------------------------------------------------------------
+
+    def rotate_logs(self, action: Action, said: Mapping[str, Any]) -> str:
+        """The end of each log goes aside, the log itself is emptied; who writes it notices nothing."""
+        most = self._limits.log_mb * 1_000_000
+        return f"{sum(records.rotate(self._roots.logs / name, most) for name in said['logs'])} logs rotated"
+
+    def compact_jobs(self, action: Action, said: Mapping[str, Any]) -> None:
+        """The job journals of these rounds: the same states in fewer records."""
+        for number in said["rounds"]:
+            self._jobs(number).compact()
+
+    def retire_records(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Remove what has expired; each is looked at once more before it goes."""
+        gone = [one for one in read_records(Expired, said["expired"]) if records.retire(self._roots, one)]
+        return f"{len(gone)} of {len(said['expired'])} removed"
+
+    # wishes and documents ---------------------------------------------------------------------------------------------
+
+    def ask(self, action: Action, said: Mapping[str, Any]) -> str:
+        """A request to the owner of its target, unless one is open already."""
+        now = stamp(self._clock.now())
+        for one in request.pending(self._roots.requests):
+            if (one.kind, one.target) == (said["kind"], action.target) and one.expires_at >= now:
+                return f"{one.request_id} asks for it already"
+        words = (said["kind"], action.target, "main_orchestrator", said["evidence"])
+        made = request.ask(self._roots.requests, self._clock, *words)
+        self._nudge(said["owner"])
+        return made.request_id
+
+    def remember_failures(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Into the failure memory."""
+        return documents.remember_failures(self._knowledge.failures, said["failures"])
+
+    def write_findings(self, action: Action, said: Mapping[str, Any]) -> str:
+        """To the end of the knowledge base."""
+        return documents.write_findings(self._knowledge.findings, said["findings"])
+
+    def write_notes(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Between the markers of the notes."""
+        return documents.write_block(self._knowledge.notes, library.NOTES, documents.NOTES_HEAD, said["text"])
+
+    def write_outcomes(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Between the markers of the story."""
+        return documents.write_block(self._knowledge.story, library.STORY, documents.STORY_HEAD, said["text"])
+
+    def write_hypotheses(self, action: Action, said: Mapping[str, Any]) -> str:
+        """To the end of the ledger, each once."""
+        held = set(library.hypotheses(self._roots))
+        new = [one for one in said["lines"] if f"{one['id']} {one['event']}" not in held]
+        Journal(self._roots.hypotheses).append(*new)
+        return f"{len(new)} lines added"
+
     # helpers ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _knowledge(self) -> KnowledgeFolder:
+        return self._roots.knowledge(self._limits.knowledge_folder)
 
     def _jobs(self, number: int | None = None) -> JobJournal:
         folder = self._roots.swarm_run(self._run_id).round(self._round if number is None else number)
         return JobJournal(Journal(folder.jobs), self._clock)
+
+    @property
+    def _record_bytes(self) -> int:
+        return self._limits.record_mb * 1_000_000
 
     def _nudge(self, agent: str) -> None:
         wake.nudge(self._roots.pipe(agent))
@@ -169,7 +280,9 @@ _DEEDS: dict[str, Callable[[Acts, Action, Mapping[str, Any]], str | None]] = {
     name: getattr(Acts, name)
     for name in (
         *("launch_worker", "continue_worker", "end_worker", "kill_worker", "retire_worker"),
-        *("complete_job", "end_job", "record_death", "enqueue_jobs", "finish_run"),
-        *("ensure_sessions", "ensure_guard", "answer_request", "write_events", "write_incidents", "write_line"),
+        *("complete_job", "end_job", "record_death", "enqueue_jobs", "restart_units", "finish_run"),
+        *("ensure_sessions", "ensure_guard", "ensure_keeper", "run_hooks", "answer_request"),
+        *("write_events", "write_incidents", "write_line", "rotate_logs", "compact_jobs", "retire_records"),
+        *("ask", "remember_failures", "write_findings", "write_notes", "write_outcomes", "write_hypotheses"),
     )
 }

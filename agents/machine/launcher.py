@@ -3,32 +3,43 @@
 import contextlib
 import os
 import signal
-import subprocess
+import site
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
 
-from filelock import FileLock, Timeout
-
+from agents import registry
 from agents.machine import processes, sessions
-from agents.machine.sessions import NoAnswer, Server, Tmux
-from agents.registry import AGENTS, MONITORS, SESSIONS
+from agents.machine.sessions import NoAnswer, Tmux
+from agents.registry import AGENTS, MONITORS
 from agents.runtime.world import SessionView
 from config.errors import Refused
-from config.settings import SwarmSettings
-from state import identity, snapshot
+from config.record import dataclass, replace
+from config.swarm import SwarmSettings
+from config.trust import refuse_open
+from state import codec, identity, private, snapshot
+from state.cgroup import Container
 from state.clock import SystemClock
+from state.environment import of_swarm
 from state.identity import NONCE, Identity
 from state.layout import CHECKOUT, Roots
+from state.server import Server
 from state.tree import record_of, tree_of
 from state.workers import Launch
 
 _WRAPPER = Path(__file__).with_name("wrapper.py")
+_CODE = (
+    "scripts/backtest-optimize",
+    "scripts/keeper",
+    "agents/machine/wrapper.py",
+    "WORKFLOW",
+    "hooks",
+    "state",
+    "config",
+)
 _HOLDER_S = 10.0  # for a lock holder that was stopped and goes on
-_INHERITED = ("VENV_PATH", "BACKTEST_OPTIMIZE_GATES", "NUMBA_CACHE_DIR", "PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 
 
 class Busy(Exception):
@@ -50,8 +61,10 @@ def launch_lock(roots: Roots, wait_s: float = 0.0) -> Iterator[None]:
     Raises:
         Busy: it was held for `wait_s`.
     """
-    roots.launch_lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(roots.launch_lock)
+    from filelock import FileLock, Timeout  # 38 ms: only those pay who start something
+
+    private.folder(roots.launch_lock.parent)
+    lock = FileLock(roots.launch_lock, mode=0o600)
     try:
         lock.acquire(timeout=wait_s)
     except Timeout as error:
@@ -78,12 +91,6 @@ def _continue_holder(roots: Roots) -> bool:
     return processes.is_stopped(holder) and processes.send(holder, signal.SIGCONT)
 
 
-def environment(roots: Roots) -> dict[str, str]:
-    """What every process of the swarm is told: the roots, whatever the environment it was started from."""
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return kept | {"RESULTS_ROOT": str(roots.results), "STATE_ROOT": str(roots.state), "LOGS_ROOT": str(roots.logs)}
-
-
 # sessions -------------------------------------------------------------------------------------------------------------
 
 
@@ -101,13 +108,15 @@ def ensure_sessions(
         return Ensured()
     if not sessions.installed():
         raise Refused("tmux is not installed", "install it: " + "apt-get install tmux (or dnf, apk, pacman, brew)")
+    check_installation()
     tmux, repaired = _reachable(roots, limits)
     views = tmux.sessions()
     there = {view.name for view in views if view.alive}
     all_names = {view.name for view in views}
     started = []
     now_s = SystemClock().monotonic_s()  # before the first of them is there: a loop that begins later is this session's
-    for session, command in _commands().items():
+    names = registry.sessions(limits)
+    for session, command in _commands(limits).items():
         if only is not None and session not in only:
             continue
         if session in there and session not in respawn:
@@ -116,26 +125,62 @@ def ensure_sessions(
             _end_loop(roots, session)
         if session in all_names:
             tmux.end(session)
-        tmux.start(session, command, environment(roots) | {NONCE: "swarm"})
+        tmux.start(session, command, of_swarm(roots) | {NONCE: "swarm"})
         started.append(session)
         if len(started) == 1:  # cut short from here on, the next start knows whose server this is
-            tmux = tmux.claim(SESSIONS, {}, {})
-    patience = {roots.agent_state(row.name).name: row.patience_s(limits) for row in AGENTS}
-    tmux.claim(SESSIONS, patience, dict.fromkeys(started, now_s))
+            tmux = tmux.claim(names, {}, {})
+    patience = {roots.agent_state(row.name).name: row.patience_s(limits) for row in registry.at_work(limits)}
+    tmux.claim(names, patience, dict.fromkeys(started, now_s))
     return Ensured(tuple(started), tuple(repaired))
+
+
+def check_installation() -> None:
+    """Refuse to run, in the user's name, code that somebody else could have written.
+
+    Whoever owns the checkout is trusted: it is his code that is asking.
+
+    Raises:
+        Refused: what can be written by others, and how to end that.
+    """
+    owners = (CHECKOUT.stat().st_uid,)
+    for path in (CHECKOUT, *(CHECKOUT / name for name in _CODE)):
+        refuse_open(path, "the checkout:", owners, private_group=True)
+    for path in (Path(sys.prefix), Path(sys.prefix) / "bin", *map(Path, site.getsitepackages([sys.prefix]))):
+        refuse_open(path, "the virtual environment:", owners, private_group=True)
 
 
 def ensure_from_outside(roots: Roots) -> None:
     """Have `ensure` run by a process that does not live in a pane: repairing tmux may end every pane."""
+    import subprocess
+
     subprocess.Popen(
         [sys.executable, str(CHECKOUT / "scripts" / "backtest-optimize"), "ensure"],
         cwd=CHECKOUT,
-        env=environment(roots) | {NONCE: "swarm", "TMUX_TMPDIR": os.environ.get("TMUX_TMPDIR", "/tmp")},
+        env=of_swarm(roots) | {NONCE: "swarm"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ).returncode = 0  # nobody here waits for it
+
+
+def tell_hooks(roots: Roots, events: Sequence[Mapping[str, Any]]) -> None:
+    """Have the on_incident hooks run by a process that nobody waits for; each has its deadline."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryFile() as record:
+        record.write(codec.encode(list(events)))
+        record.seek(0)
+        subprocess.Popen(
+            [sys.executable, "-c", "from hooks.notify import main; main()"],
+            cwd=CHECKOUT,
+            env=of_swarm(roots) | {NONCE: "swarm"},
+            stdin=record,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ).returncode = 0  # nobody here waits for it
 
 
 def look(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
@@ -149,6 +194,7 @@ def look(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
 def _reachable(roots: Roots, limits: SwarmSettings) -> tuple[Tmux, list[str]]:
     """A server that answers and is ours: repaired, or on a socket of its own when another root has the label."""
     tmux = Tmux.of(roots, limits.tmux_timeout_s)
+    sessions.check_folder(tmux.server)
     repaired = []
     process = tmux.server.process
     if process is not None and processes.is_stopped(process):  # known without a call that would cost its deadline
@@ -183,9 +229,9 @@ def _elsewhere(tmux: Tmux) -> Tmux:
     return Tmux(tmux.roots, server, tmux.timeout_s)
 
 
-def _commands() -> dict[str, list[str]]:
+def _commands(limits: SwarmSettings) -> dict[str, list[str]]:
     python = sys.executable
-    loops = {row.session: [python, "-m", "agents.runtime.loop", row.name] for row in AGENTS}
+    loops = {row.session: [python, "-m", "agents.runtime.loop", row.name] for row in registry.at_work(limits)}
     return loops | {m.session: [python, "-m", "scripts.swarm", m.view] for m in MONITORS}
 
 
@@ -207,27 +253,32 @@ def _end_loop(roots: Roots, session: str) -> None:
 
 def mint(job_id: str, epoch: int) -> tuple[str, str]:
     """A worker id (also a file name) and a nonce."""
-    return f"{job_id}.e{epoch}.{uuid4().hex[:6]}", uuid4().hex
+    return f"{job_id}.e{epoch}.{os.urandom(3).hex()}", os.urandom(16).hex()
 
 
-def spawn(roots: Roots, launch: Launch) -> Launch:
+def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
     """Start the wrapper and its worker, detached from everything; the launch record is on file before and after."""
+    import subprocess
+
     path = roots.launch(launch.worker_id)
     snapshot.write_json(path, tree_of(launch))
     log = roots.worker_log(launch.run_id, launch.job.job_id)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(log.parent)
     python = sys.executable
     command = [
         *(python, "-I", "-S", str(_WRAPPER), str(roots.exit(launch.worker_id)), str(roots.pipe("worker_sentry"))),
+        *(str(limits.nice), str(limits.oom_score), str(Container().memory_events or "")),
         *(python, "-m", "WORKFLOW.lane.worker", str(path)),
     ]
     threads = str(launch.cores)
     own = {NONCE: launch.nonce, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    own["CUDA_VISIBLE_DEVICES"] = launch.gpu or "-1"  # a worker on a CPU lane opens no device
+    log.touch(0o600)
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
             cwd=CHECKOUT,
-            env=environment(roots) | own,
+            env=of_swarm(roots) | own,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -1,64 +1,112 @@
 """The machine as this container may use it: host-wide numbers are wrong in containers."""
 
-import shutil
-import subprocess
+import os
+import resource
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from agents.runtime.world import Lane, Sample
-from config.settings import SwarmSettings
+from config.errors import Refused
+from config.swarm import SwarmSettings, of_section
+from state import digest, snapshot
+from state.cgroup import Container
 from state.cores import usable_cores
+from state.layout import CHECKOUT, Roots
 
-_CGROUP = Path("/sys/fs/cgroup")
-_NVIDIA_DEVICE = Path("/dev/nvidiactl")
-_NVIDIA_TIMEOUT_S = 5.0
-_QUERY = "index,name,utilization.gpu,memory.used,memory.total"
-
-
-def lanes(limits: SwarmSettings) -> tuple[Lane, ...]:
-    """As many lanes as the settings ask for, else as cores and memory of this container allow; at least one."""
-    cores = usable_cores()
-    wanted = limits.lanes
-    if wanted == 0:
-        total, _ = memory()
-        by_memory = cores if total is None else int(total / 1e6 / limits.lane_memory_mb)
-        wanted = max(1, min(cores // limits.lane_cores, by_memory))
-    return tuple(Lane(f"cpu{number}", min(limits.lane_cores, cores)) for number in range(wanted))
+_MEMINFO = Path("/proc/meminfo")
+_UNPRIVATE = 0o022  # group or others may write
 
 
-def sample(folder: Path) -> Sample:
+def lanes(
+    limits: SwarmSettings,
+    container: Container | None = None,
+    memory_total_bytes: int | None = None,
+    target: int | None = None,
+) -> tuple[Lane, ...]:
+    """As many lanes as the controller wants, else as the settings ask for, else one for every core; at least one.
+
+    Whatever is wanted, cores and memory of this container bound it.
+    """
+    container = Container() if container is None else container
+    cores, cap = usable_cores(container), lane_cap(limits, container, memory_total_bytes)
+    wanted = limits.lanes or min(cores // limits.lane_cores, cap) if target is None else min(target, cap)
+    return tuple(Lane(f"cpu{number}", min(limits.lane_cores, cores)) for number in range(max(1, wanted)))
+
+
+def lane_cap(limits: SwarmSettings, container: Container | None = None, memory_total_bytes: int | None = None) -> int:
+    """The most lanes that cores and memory of this container allow; at least one, and what the settings ask for."""
+    container = Container() if container is None else container
+    total = memory(container)[0] if memory_total_bytes is None else memory_total_bytes
+    by_cores = int(usable_cores(container) / limits.lane_cores * limits.max_lanes_per_core)
+    by_memory = by_cores if total is None else int(total / 1e6 / limits.lane_memory_mb)
+    return max(1, limits.lanes, min(by_cores, by_memory))
+
+
+def sample(roots: Roots, limits: SwarmSettings, now_s: float, container: Container | None = None) -> Sample:
     """One look at everything; what cannot be read is None."""
-    total, used = memory()
-    return Sample(usable_cores(), cpu_used_s(), total, used, disk_free(folder), gpus())
+    from agents.machine import gpus  # it needs subprocess: only the one who samples pays
+
+    container = Container() if container is None else container
+    total, used = memory(container)
+    throttling = container.throttling
+    pids_used, pids_limit = container.pids
+    cards = gpus.look(roots, limits, now_s)
+    return Sample(
+        cores=usable_cores(container),
+        cpu_used_s=cpu_used_s(container),
+        memory_total_bytes=total,
+        memory_used_bytes=used,
+        disk_free_bytes=disk_free(roots.results),
+        gpus=cards.gpus,
+        gpu_reason=cards.reason,
+        periods=None if throttling is None else throttling.periods,
+        throttled_periods=None if throttling is None else throttling.throttled,
+        oom_kills=container.oom_kills,
+        pids_used=pids_used,
+        pids_limit=pids_limit,
+        nproc_limit=_limit("RLIMIT_NPROC"),
+        nofile_limit=_limit("RLIMIT_NOFILE"),
+        cpu_pressure_pct=container.cpu_pressure_pct,
+        suspended_s=suspended_s(),
+        environment=environment(),
+        state_problem=state_problem(roots.state),
+        settings_problem=settings_problem(roots),
+    )
 
 
-def cpu_used_s() -> float | None:
+def cpu_used_s(container: Container) -> float | None:
     """CPU seconds this container has used since it began; the whole machine's where there is no container."""
-    try:
-        for line in (_CGROUP / "cpu.stat").read_text(encoding="ascii").splitlines():
-            if line.startswith("usage_usec ") and _is_container():
-                return int(line.split()[1]) / 1e6
-    except (OSError, ValueError):
-        pass
+    used = container.cpu_used_s
+    if used is not None:
+        return used
     import psutil
 
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
-def memory() -> tuple[int | None, int | None]:
+def memory(container: Container) -> tuple[int | None, int | None]:
     """Bytes in all and in use: the container's limit where it has one."""
-    import psutil
+    total, available = _machine_memory()
+    limit, used = container.memory_limit_bytes, container.memory_used_bytes
+    if limit is not None and used is not None and limit < total:
+        return limit, used
+    return total, total - available
 
-    machine = psutil.virtual_memory()
+
+def _machine_memory() -> tuple[int, int]:
+    """Bytes in all and available, as psutil says; on Linux without the 20 ms that importing it takes."""
     try:
-        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
-        if limit != "max" and int(limit) < machine.total:
-            return int(limit), used
-    except (OSError, ValueError):
-        pass
-    return machine.total, machine.total - machine.available
+        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
+        kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return 1024 * kilobytes["MemTotal"], 1024 * kilobytes["MemAvailable"]
+    except (OSError, ValueError, KeyError, IndexError):
+        import psutil
+
+        machine = psutil.virtual_memory()
+        return machine.total, machine.available
 
 
 def disk_free(folder: Path) -> int | None:
@@ -66,33 +114,86 @@ def disk_free(folder: Path) -> int | None:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
-        return shutil.disk_usage(folder).free
+        disk = os.statvfs(folder)
     except OSError:
         return None
+    return disk.f_bavail * disk.f_frsize
 
 
-def gpus() -> tuple[dict[str, Any], ...] | None:
-    """One record a GPU; none without a driver; None when the driver gives no answer. NVML can hang, so a child asks."""
-    if not _NVIDIA_DEVICE.exists():
-        return ()
-    command = ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_TIMEOUT_S, check=True)
-        return tuple(_gpu(line.split(", ")) for line in done.stdout.strip().splitlines())
-    except (OSError, subprocess.SubprocessError, ValueError):
+def suspended_s() -> float | None:
+    """Seconds of this boot in which the machine slept: what the boot clock counts and the monotonic one does not."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
         return None
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic(), 1)
 
 
-def _gpu(cells: list[str]) -> dict[str, Any]:
-    index, name, busy, used, total = cells
-    return {
-        "index": int(index),
-        "name": name,
-        "utilisation_pct": float(busy) if busy.replace(".", "").isdigit() else None,
-        "memory_used_mb": float(used),
-        "memory_total_mb": float(total),
-    }
+def environment(checkout: Path = CHECKOUT) -> dict[str, str]:
+    """What the swarm runs on, in a few words that change when somebody changes it under the swarm."""
+    python = Path(sys.executable)
+    lock = _digest(checkout / "config" / "locks" / "core.txt")
+    return {"python": _file_mark(python), "venv": _digest(Path(sys.prefix) / "pyvenv.cfg"), "lock": lock}
 
 
-def _is_container() -> bool:
-    return (_CGROUP / "cpu.max").exists()  # the root group of a machine has no limits
+def state_problem(folder: Path) -> str:
+    """What is wrong with the folder that all records lie in; nothing is the usual answer."""
+    try:
+        if os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder} is read-only: nothing can be recorded, so nothing is done"
+        if (mode := folder.stat().st_mode & 0o777) & _UNPRIVATE:
+            return f"{folder} can be written by others (mode {mode:04o}); type: chmod go-w {folder}"
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+    return ""
+
+
+def settings_problem(roots: Roots) -> str:
+    """What is wrong with the settings on file, or was: until somebody has looked at what was set aside."""
+    try:
+        names = os.listdir(roots.state)
+    except OSError:
+        return ""  # see state_problem
+    if roots.settings.name in names and not are_settings(snapshot.read_json(roots.settings)):
+        return f"{roots.settings.name} holds no settings: the agents go on with those of the checkout"
+    aside = sorted(name for name in names if name.startswith("settings.damaged-"))
+    return f"{roots.settings.name} held no settings and was made anew; what was there is {aside[-1]}" if aside else ""
+
+
+def are_settings(tree: Any) -> bool:
+    """Whether agents can work with it; what another version of the product wrote, they can."""
+    if not isinstance(tree, dict) or not isinstance(tree.get("swarm"), dict):
+        return False
+    try:
+        of_section(tree["swarm"])
+        return True
+    except Refused:
+        from config import settings  # 10 ms of a cold cycle: only for what is not as this version writes it
+
+        try:
+            settings.of_tree(tree)
+            return True
+        except (Refused, KeyError, TypeError):
+            return False
+
+
+def _limit(name: str) -> int | None:
+    number = getattr(resource, name, None)
+    if number is None:
+        return None
+    soft = resource.getrlimit(number)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest.short(path.read_bytes())
+    except OSError:
+        return "gone"
+
+
+def _file_mark(path: Path) -> str:
+    try:
+        real = path.resolve(strict=True)
+        stat = real.stat()
+    except OSError:
+        return "gone"
+    return f"{real} {stat.st_ino} {stat.st_mtime_ns}"

@@ -1,14 +1,23 @@
 """Signals that reach whom they mean: through a pidfd that is checked after it was opened."""
 
 import os
+import select
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Set
+from pathlib import Path
 
 from state import identity
-from state.identity import Identity
+from state.identity import NONCE, Identity
+
+_LOOKS = 5  # that find nobody in a row while others are born: 15 ms on a busy machine
+_CHASE = 20  # the same for a tree of which somebody was there: it may fork faster than we look
+_GLANCES = 20  # at the newborn alone after each such look: one costs a tenth of a look, and less than a fork
+_NEWBORN = 12  # how many pids back a glance goes
+_DEATH_S = 1.0  # for killed processes to be gone
 
 
-def send(target: Identity, number: signal.Signals, nonce: str | None = None) -> bool:
+def send(target: Identity, number: signal.Signals, nonce: str | None = None, variable: str = NONCE) -> bool:
     """Send `number` to exactly this process; False when it is gone. With a nonce, only when it still carries it."""
     try:
         descriptor = os.pidfd_open(target.pid)
@@ -16,7 +25,9 @@ def send(target: Identity, number: signal.Signals, nonce: str | None = None) -> 
         return False
     try:
         # The descriptor pins the process: what is checked now cannot become somebody else.
-        if identity.of(target.pid) != target or (nonce is not None and not identity.carries(target.pid, nonce)):
+        if identity.of(target.pid) != target or (
+            nonce is not None and not identity.carries(target.pid, nonce, variable)
+        ):
             return False
         signal.pidfd_send_signal(descriptor, number)
         return True
@@ -32,14 +43,87 @@ def signal_tree(nonce: str, number: signal.Signals, spare: Callable[[int], bool]
 
 
 def kill_tree(nonce: str, wrapper: Identity | None) -> int:
-    """KILL the whole tree, again until nothing of it is left; its wrapper stays, to say how it ended."""
-    killed = 0
-    for _ in range(10):  # a process may fork while we look
-        struck = signal_tree(nonce, signal.SIGKILL, lambda pid: wrapper is not None and pid == wrapper.pid)
-        killed += struck
-        if struck == 0:
+    """KILL the whole tree and see it dead; its wrapper stays, to say how it ended. How many are gone.
+
+    First everybody is stopped, until a look finds nobody new: what is stopped cannot fork, so nobody gets away between
+    a look and its signal. One that hangs in the kernel outlives this, and the next cycle's look.
+    """
+    known: set[Identity] = set()
+    deadline = time.monotonic() + _DEATH_S
+    while fresh := _look(nonce, wrapper, known, _CHASE if known else _LOOKS, deadline):
+        known |= set(fresh)
+        for one in fresh:
+            send(one, signal.SIGSTOP, nonce)
+    deadline = time.monotonic() + _DEATH_S
+    while left := _look(nonce, wrapper, frozenset(), _CHASE if known else 1, deadline):
+        known |= set(left)
+        for one in left:
+            send(one, signal.SIGKILL, nonce)
+        _await(left, deadline)
+    return sum(identity.of(one.pid) != one for one in known)
+
+
+def _look(nonce: str, wrapper: Identity | None, known: Set[Identity], looks: int, deadline: float) -> list[Identity]:
+    """Those of the tree that are not known yet; nobody once the time is over.
+
+    A child may be born behind the back of a look, and its parent be gone before its turn: nobody is found, and somebody
+    is there. So a look that finds nobody counts only when nobody at all was born meanwhile, or after many of them, and
+    who was born meanwhile is stopped at a glance.
+    """
+    for _ in range(looks):
+        if time.monotonic() >= deadline:
             break
-    return killed
+        born = _last_born()
+        found = [one for one in identity.holders(nonce) if wrapper is None or one.pid != wrapper.pid]
+        if fresh := [one for one in found if one not in known]:
+            return fresh
+        if born is not None and _last_born() == born:
+            break
+        _stop_newborn(nonce, {one.pid for one in known} | ({wrapper.pid} if wrapper else set()))
+    return []
+
+
+def _stop_newborn(nonce: str, spared: Set[int]) -> None:
+    """STOP the youngest of the tree, by looking at nobody but the youngest of the machine."""
+    for _ in range(_GLANCES):
+        youngest = _last_born() or 0
+        for pid in range(youngest, max(1, youngest - _NEWBORN), -1):
+            if pid in spared:
+                continue
+            try:
+                descriptor = os.pidfd_open(pid)
+            except OSError:
+                continue
+            try:
+                if identity.carries(pid, nonce):  # asked after the descriptor was opened: it is nobody else
+                    signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
+                    return
+            except OSError:
+                pass  # gone
+            finally:
+                os.close(descriptor)
+
+
+def _last_born() -> int | None:
+    """The youngest pid of this namespace; None where the kernel does not say."""
+    try:
+        return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[-1])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _await(dying: list[Identity], deadline: float) -> None:
+    """Until all of them are dead, or until then."""
+    for one in dying:
+        try:
+            descriptor = os.pidfd_open(one.pid)
+        except OSError:
+            continue
+        try:
+            if identity.of(one.pid) == one:
+                select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        finally:
+            os.close(descriptor)
 
 
 def is_stopped(one: Identity) -> bool:

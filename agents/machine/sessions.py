@@ -6,24 +6,29 @@ deadline; no answer is unknown, never "gone"); with its socket deleted a server 
 """
 
 import os
-import shutil
+import shlex
 import signal
-import subprocess
+import stat
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 
 from agents.machine import processes
 from agents.runtime.world import SessionView
 from config.errors import Refused
-from state import identity, snapshot
-from state.identity import NONCE, Identity
+from config.record import dataclass, replace
+from state import digest, identity, snapshot
+from state.environment import of_swarm
+from state.identity import NONCE
 from state.layout import CHECKOUT, Roots
-from state.tree import record_of, tree_of
+from state.secrets import redacted
+from state.server import Server, recorded
+from state.tree import tree_of
 
 _DEFAULT_LABEL = "bt"
 _FORMAT = "#{session_name}\t#{pane_dead}\t#{pane_pid}"
+# tmux starts no shell of ours, but asks for one when it splits a window by hand; and it wants to know a terminal.
+_TERMINAL = {"TERM": "screen", "SHELL": "/bin/sh"}
 _NO_SERVER = ("no server running", "error connecting", "no sessions", "server exited")
 
 
@@ -31,34 +36,10 @@ class NoAnswer(Exception):
     """tmux did not answer within its deadline: its state is unknown."""
 
 
-@dataclass(frozen=True)
-class Server:
-    """Which tmux server is ours: the socket's label, the folder sockets lie in, and its process once it runs."""
-
-    label: str
-    folder: str
-    process: Identity | None = None
-    sessions: tuple[str, ...] = ()
-    fresh_for_s: dict[str, float] = field(default_factory=dict)  # state file → how old it may be
-    began_s: dict[str, float] = field(default_factory=dict)  # session → when it was started, within the process's boot
-
-    @property
-    def socket(self) -> Path:
-        """Its socket."""
-        return Path(self.folder) / f"tmux-{os.getuid()}" / self.label
-
-
-def recorded(roots: Roots) -> Server | None:
-    """The server on file, if one was ever made for this root."""
-    record = snapshot.read_json(roots.swarm)
-    try:
-        return record_of(Server, record)
-    except ValueError:
-        return None
-
-
 def installed() -> bool:
     """Whether there is a tmux to call."""
+    import shutil
+
     return shutil.which("tmux") is not None
 
 
@@ -84,11 +65,12 @@ class Tmux:
         Raises:
             NoAnswer: it took longer than the deadline.
         """
-        command = ["tmux", "-L", self.server.label, "-f", "/dev/null", *arguments]
-        environment = {k: v for k, v in os.environ.items() if k not in ("TMUX", "TMUX_PANE")}
-        environment["TMUX_TMPDIR"] = self.server.folder
-        # A server takes over the environment of the call that starts it: from its first moment it says whose it is.
-        environment |= {"STATE_ROOT": str(self.roots.state), NONCE: "swarm"}
+        import subprocess
+
+        command = ["tmux", "-L", self.server.label, "-f", "/dev/null", *map(_literal, arguments)]
+        # A server takes over the environment of the call that starts it, so it may hold no secret; and from its first
+        # moment it says whose it is.
+        environment = of_swarm(self.roots) | {"TMUX_TMPDIR": self.server.folder, NONCE: "swarm", **_TERMINAL}
         try:
             done = subprocess.run(
                 command,
@@ -101,7 +83,7 @@ class Tmux:
             )
         except subprocess.TimeoutExpired as error:
             raise NoAnswer(f"tmux -L {self.server.label} gave no answer within {self.timeout_s:g} s") from error
-        return done.returncode, done.stdout.decode(errors="replace").strip()
+        return done.returncode, done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
     def sessions(self) -> tuple[SessionView, ...]:
         """All sessions; none when there is no server.
@@ -126,9 +108,11 @@ class Tmux:
         """
         pairs = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
         size = ("-x", "120", "-y", "30")
-        code, said = self.call("new-session", "-d", "-s", session, *size, *pairs, "-c", str(CHECKOUT), *command)
+        code, said = self.call("new-session", "-d", "-s", session, *size, *pairs, "-c", _plain(str(CHECKOUT)), *command)
         if code != 0 and "duplicate session" not in said:
-            raise Refused(f"tmux cannot start {session}: {said}", "look at it with: tmux -L " + self.server.label)
+            raise Refused(
+                f"tmux cannot start {session}: {redacted(said)}", "look at it with: tmux -L " + self.server.label
+            )
 
     def end(self, session: str) -> None:
         """End exactly this session."""
@@ -144,6 +128,10 @@ class Tmux:
         code, said = self.call("display-message", "-p", "#{pid}")
         process = identity.of(int(said)) if code == 0 and said.isdigit() else None
         self.call("set-option", "-g", "status-left-length", "40")  # our names are longer than the default of 10
+        self.call(
+            "set-option", "-g", "status-right", "%H:%M"
+        )  # the default shows titles, which programs set as they like
+        self.call("set-option", "-g", "automatic-rename", "off")
         server = replace(
             self.server,
             process=process,
@@ -174,6 +162,7 @@ def repair(tmux: Tmux) -> str:
             return "it was stopped; it was continued"
     if not tmux.server.socket.exists():
         processes.send(process, signal.SIGUSR1)
+        _wait_for(tmux.server.socket, tmux.timeout_s)
         if _answers(tmux):
             return "its socket was gone; it made a new one"
     if _answers(tmux):
@@ -198,12 +187,42 @@ def belongs_to_another(tmux: Tmux) -> str | None:
 
 def other_label(roots: Roots) -> str:
     """A label of this root's own."""
-    return f"{_DEFAULT_LABEL}-{sha256(str(roots.state).encode()).hexdigest()[:8]}"
+    return f"{_DEFAULT_LABEL}-{digest.of(str(roots.state).encode())[:8]}"
 
 
 def _label(roots: Roots) -> str:
     default = roots.state == CHECKOUT / "state" / "run" / "state"
     return _DEFAULT_LABEL if default else other_label(roots)
+
+
+def check_folder(server: Server) -> None:
+    """Refuse a folder of sockets that others can enter: who reaches the socket types into our panes.
+
+    Raises:
+        Refused: it is another's, a link, or open; with what to type.
+    """
+    folder = server.socket.parent
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return  # tmux makes it, 0700
+    way_out = "remove it, or name a folder of your own in TMUX_TMPDIR"
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise Refused(f"the folder of tmux's sockets {folder} is not a folder of yours", way_out)
+    if found.st_mode & 0o077:
+        raise Refused(
+            f"others can enter the folder of tmux's sockets {folder}", f"chmod 700 {shlex.quote(str(folder))}"
+        )
+
+
+def _literal(argument: str) -> str:
+    """An argument as tmux reads it: one that ends in a semicolon would end the command there."""
+    return f"{argument[:-1]}\\;" if argument.endswith(";") else argument
+
+
+def _plain(text: str) -> str:
+    """A text for an option that tmux expands: #(…) in a path would be run by a shell."""
+    return text.replace("#", "##")
 
 
 def _answers(tmux: Tmux) -> bool:
@@ -215,6 +234,13 @@ def _answers(tmux: Tmux) -> bool:
         if code == 0:
             return True
     return False
+
+
+def _wait_for(socket: Path, timeout_s: float) -> None:
+    """A server on a busy machine takes its time to make a socket; asked before, it would seem to give no answer."""
+    deadline_s = time.monotonic() + timeout_s
+    while not socket.exists() and time.monotonic() < deadline_s:
+        time.sleep(0.02)
 
 
 def _lives(pid: int) -> bool:

@@ -1,7 +1,8 @@
 """The parent of one worker: outlives it by the moment it takes to write down how it ended.
 
-`python -I -S wrapper.py EXIT_FILE PIPE COMMAND…`; nothing of the checkout is imported, so that it costs milliseconds
-and eight megabytes. It holds no state: killed together with its worker, it costs only the knowledge of how that ended.
+`python -I -S wrapper.py EXIT_FILE PIPE NICE OOM_SCORE MEMORY_EVENTS COMMAND…`; nothing of the checkout is imported, so
+that it costs milliseconds and eight megabytes. It holds no state: killed together with its worker, it costs only the
+knowledge of how that ended.
 """
 
 import json
@@ -9,13 +10,11 @@ import os
 import signal
 import sys
 
-MEMORY_EVENTS = "/sys/fs/cgroup/memory.events"
 
-
-def oom_kills() -> int:
+def oom_kills(memory_events: str) -> int:
     """How often the kernel's memory killer struck in this container so far; 0 where nobody knows."""
     try:
-        with open(MEMORY_EVENTS, encoding="ascii") as file:
+        with open(memory_events, encoding="ascii") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
     except (OSError, ValueError):
         return 0
@@ -23,14 +22,16 @@ def oom_kills() -> int:
 
 def main(argv: list[str]) -> int:
     """Run the command, wait for it, write the exit file, nudge the reader of the pipe."""
-    exit_file, pipe, *command = argv
+    exit_file, pipe, nice, oom_score, memory_events, *command = argv
+    os.umask(0o077)  # what it writes is the user's alone; the worker inherits it
     # Handlers and not SIG_IGN, which the worker would inherit: what is sent to the group ends the worker, not us.
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    before = oom_kills()
+    before = oom_kills(memory_events)
     pid = os.fork()
     if pid == 0:
-        os.nice(5)  # agents and the operator's shell come first
+        os.nice(int(nice))  # agents and the operator's shell come first
+        sacrifice(int(oom_score))
         os.execv(command[0], command)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -38,16 +39,27 @@ def main(argv: list[str]) -> int:
         "worker_id": os.path.basename(exit_file)[: -len(".json")],
         "code": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
-        "oom": code == -signal.SIGKILL and oom_kills() > before,
+        "oom": code == -signal.SIGKILL and oom_kills(memory_events) > before,
     }
     write(exit_file, json.dumps(record).encode())
     nudge(pipe)
     return 0
 
 
+def sacrifice(score: int) -> None:
+    """Ask the kernel to end this process, when memory runs out, before those with a lower score; only ever raised."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+            if int(file.read()) < score:
+                file.seek(0)
+                file.write(str(score))
+    except (OSError, ValueError):
+        pass  # no such file here: then nobody comes first
+
+
 def write(path: str, data: bytes) -> None:
     """Whole or not at all."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     temporary = f"{path}.{os.getpid()}.tmp"
     with open(temporary, "wb") as file:
         file.write(data)

@@ -3,27 +3,25 @@
 The next cycle sees what came of it: state is level-triggered, so an action that failed is decided on again.
 """
 
-import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from agents.machine.acts import Acts
-from agents.machine.observe import observe, resolved
-from agents.registry import row
+from agents.machine.observe import limits_of, observe
+from agents.registry import AGENTS, row
+from agents.runtime import tally, verify
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import World
-from config.settings import Settings, SwarmSettings
-from state import codec, identity, snapshot
+from config.record import asdict, dataclass
+from config.swarm import SwarmSettings
+from state import codec, flock, identity, snapshot
 from state.clock import Clock, SystemClock, stamp
 from state.journal import Journal
 from state.layout import Roots
 from state.tree import record_of, tree_of
 
 SCHEMA = 1
-_JOURNAL_BYTES = 4_000_000  # a cycle journal this long moves aside: all of them and the ones before stay under 50 MB
+_JOURNALS_BYTES = 45_000_000  # all cycle journals and those before them, however much is decided in a day
+_JOURNAL_BYTES = _JOURNALS_BYTES // (2 * len(AGENTS))
 
 
 class Held(Exception):
@@ -53,12 +51,10 @@ def run_cycle(name: str, roots: Roots, dry_run: bool = False, clock: Clock | Non
     clock = SystemClock() if clock is None else clock
     if dry_run:
         return _cycle(name, roots, clock, dry_run=True)
-    lock = roots.cycle_lock(name)
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0):
+        with flock.held(roots.cycle_lock(name), wait=False):
             return _cycle(name, roots, clock, dry_run=False)
-    except Timeout as error:
+    except flock.Taken as error:
         raise Held(f"another cycle of {name} is under way") from error
 
 
@@ -71,11 +67,12 @@ def replay(record: Mapping[str, Any]) -> bytes:
 
 
 def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool) -> Done:
-    agent, settings = row(name).load(), resolved(roots)
+    agent, limits = row(name).load(), limits_of(roots)
     state = _state(roots, name)
     memory = _memory(agent, state)
-    world = observe(roots, settings.swarm, agent.sees, clock)
-    decision = agent.decide(world, memory, settings.swarm)
+    world = observe(roots, limits, agent.sees, clock)
+    verified = _verified(state, world)
+    decision = agent.decide(world, memory, limits)
     strange = {action.kind for action in decision.actions} - set(agent.owns)
     if strange:
         raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
@@ -83,24 +80,37 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool) -> Done:
     cycle = (before if isinstance(before, int) else 0) + 1
     if dry_run:
         return Done(name, cycle, decision.reason, tuple(asdict(action) for action in decision.actions))
-    _journal(roots, name, cycle, state, world, memory, settings, decision)
+    _journal(roots, name, cycle, state, world, memory, limits, decision, agent.routine)
     # The memory is on file before anything is done: what was begun is never begun again as if it were new.
-    _record(roots, name, cycle, clock, state, decision, ())
-    outcomes = tuple(_act(roots, settings, clock, world, action) for action in decision.actions)
+    _record(roots, name, cycle, clock, state, decision, (), verified)
+    outcomes = tuple(_act(roots, limits, clock, world, action) for action in decision.actions)
     if outcomes:
-        _record(roots, name, cycle, clock, state, decision, outcomes)
+        _record(roots, name, cycle, clock, state, decision, outcomes, verified)
     return Done(name, cycle, decision.reason, outcomes)
 
 
-def _act(roots: Roots, settings: Settings, clock: Clock, world: World, action: Action) -> dict[str, Any]:
+def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action: Action) -> dict[str, Any]:
     """One failed action must not keep the others from being done."""
-    acts = Acts(roots, settings.swarm, clock, world.run_id, world.round)
+    from agents.machine.acts import Acts  # 10 ms of a cold cycle: only those pay who act
+
+    acts = Acts(roots, limits, clock, world.run_id, world.round)
     try:
         outcome = acts.do(action)
     except Exception as error:
-        traceback.print_exc()
-        outcome = f"failed: {type(error).__name__}: {error}"
+        import sys
+        import traceback
+
+        from state.secrets import redacted
+
+        print(redacted(traceback.format_exc()), file=sys.stderr)
+        outcome = redacted(f"failed: {type(error).__name__}: {error}")
     return {"kind": action.kind, "target": action.target, "expected": action.expected, "outcome": outcome}
+
+
+def _verified(state: Mapping[str, Any], world: World) -> list[dict[str, Any]]:
+    """What the last cycle did, and whether this one finds what was expected of it."""
+    done = state.get("actions_last_cycle")
+    return [{**one, "holds": verify.holds(one, world)} for one in (done if isinstance(done, list) else ())]
 
 
 def _state(roots: Roots, name: str) -> dict[str, Any]:
@@ -127,6 +137,7 @@ def _record(
     state: Mapping[str, Any],
     decision: Decision[Any],
     outcomes: tuple[dict[str, Any], ...],
+    verified: list[dict[str, Any]],
 ) -> None:
     snapshot.write_json(
         roots.agent_state(name),
@@ -140,7 +151,9 @@ def _record(
             "at_s": clock.monotonic_s(),
             "reason": decision.reason,
             "actions_last_cycle": list(outcomes),
+            "verified_last_cycle": verified,
             "actions_before": state.get("actions_last_cycle") or state.get("actions_before", []),
+            "tally": tally.after(state.get("tally"), outcomes, verified),
             "report": decision.report,
             "memory": tree_of(decision.memory),
         },
@@ -154,20 +167,22 @@ def _journal(
     state: Mapping[str, Any],
     world: World,
     memory: Any,
-    settings: Settings,
+    limits: SwarmSettings,
     decision: Decision[Any],
+    routine: frozenset[str],
 ) -> None:
     """All of it when the cycle acts or decides otherwise than the last one; one line with the reason when not."""
     journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
     short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
-    if not decision.actions and _kind(decision.reason) == _kind(str(state.get("reason", ""))):
+    acts = any(action.kind not in routine for action in decision.actions)
+    if not acts and _kind(decision.reason) == _kind(str(state.get("reason", ""))):
         journal.append(short)
         return
     full = {
         **short,
         "world": tree_of(world),
         "memory": tree_of(memory),
-        "limits": tree_of(settings.swarm),
+        "limits": tree_of(limits),
         "decision": _decision_tree(decision),
     }
     journal.append(full)

@@ -1,11 +1,11 @@
 """What an agent answers: actions with the outcome each is expected to have, its memory, and the reason."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from agents.runtime.world import World
-from config.settings import SwarmSettings
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
 
 M = TypeVar("M")
 
@@ -37,4 +37,5 @@ class Agent(Generic[M]):
     memory: type[M]
     decide: Callable[[World, M, SwarmSettings], Decision[M]]
     owns: tuple[str, ...]
-    sees: frozenset[str] = frozenset()  # what costs something to look at: "sessions", "sample"
+    sees: frozenset[str] = frozenset()  # what costs something to look at: see observe
+    routine: frozenset[str] = frozenset()  # kinds of actions that are no decision: a line a cycle

@@ -1,59 +1,84 @@
 """Run one agent for ever: a small parent that has everything imported and forks a child for every cycle.
 
-`python -m agents.runtime.loop NAME`. Measured: a cold Python costs 45 to 110 ms of CPU a cycle, a fork 0.85 ms. The
-child is the same as `python -m agents NAME`. The parent holds no state; when the sources change it re-executes itself;
-a child that takes too long is ended, and the next cycle finds what it left.
+`python -m agents.runtime.loop NAME`. Measured: a cold Python costs 45 to 110 ms of CPU a cycle, a fork 1 ms. The
+child is the same as `python -m agents NAME`. The parent holds no state; when the code changes and can be loaded it
+re-executes itself (a checkout under way, or one with a mistake in it, is not gone on with); a child that takes too long
+is ended, and the next cycle finds what it left.
 """
 
+import contextlib
+import errno
+import gc
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
-import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from agents.machine.observe import resolved
-from agents.registry import row
+from agents.machine.observe import limits_of
+from agents.registry import Row, row
 from agents.runtime.cycle import Held, NewerSchema, run_cycle
 from config.errors import Refused
-from config.settings import SwarmSettings
-from state import identity, snapshot, wake
+from config.swarm import SwarmSettings
+from state import code, identity, private, snapshot, wake
 from state.clock import SystemClock
 from state.layout import CHECKOUT, Roots
 from state.tree import tree_of
 
-_PACKAGES = ("agents", "state", "hooks", "config")
 _SHORTEST_S = 0.2  # between two cycles, however often somebody nudges
-_LOG_BYTES = 5_000_000
+_LOAD_S = 30.0  # for Python to load the control plane on a loaded machine
+_TRY_AGAIN = 20  # looks until code that could not be loaded is tried again as it is
+# What one cycle of any agent runs, loaded as this module loads it.
+_LOAD = "import sys, config.settings; from agents.runtime import loop; loop.preload(loop.row(sys.argv[1]))"
+_PR_SET_CHILD_SUBREAPER = 36
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: list[str]) -> int:
     """Cycle until the operator stops the swarm and the session is ended."""
     name = argv[0]
+    private.close()
     roots = Roots.from_environment()
     agent = row(name)
-    agent.load()
-    import_module("psutil")  # the children use it: imported once, here
-
-    me = {"identity": tree_of(identity.mine()), "began_s": SystemClock().monotonic_s()}
+    preload(agent)
+    me: dict[str, Any] = {"identity": tree_of(identity.mine()), "began_s": SystemClock().monotonic_s()}
     snapshot.write_json(roots.loop(name), me)
     ears = wake.listen(roots.pipe(name))
-    sources = _sources()
+    _adopt_orphans()
+    sources = Sources(name, code.control())
     print(f"{agent.session}: {agent.does}; every {agent.cadence_s:g} s", flush=True)
     while True:
-        limits = _limits(roots)
-        _one_cycle(name, roots, limits)
-        if _sources() != sources:
-            print("the sources have changed: starting anew", flush=True)
+        limits = limits_of(roots)
+        code.work()  # known here, it costs the forked cycle nothing
+        one_cycle(name, roots, limits)
+        if sources.are_new():
+            print("the code has changed: starting anew", flush=True)
             os.execv(sys.executable, [sys.executable, "-m", "agents.runtime.loop", name])
-        if not roots.loop(name).exists():  # the state root was emptied under us
-            snapshot.write_json(roots.loop(name), me)
-        if not _is_current(ears, roots.pipe(name)):
-            os.close(ears)
-            ears = wake.listen(roots.pipe(name))
+        if me.get("code_problem", "") != sources.problem:
+            me["code_problem"] = sources.problem
+            print(sources.problem or "the checkout is as it was", flush=True)
+            _say(roots.loop(name), me)
+        with contextlib.suppress(OSError):  # a full disk: the loop goes on, and tries again
+            if not roots.loop(name).exists():  # the state root was emptied under us
+                snapshot.write_json(roots.loop(name), me)
+            if not _is_current(ears, roots.pipe(name)):
+                again = wake.listen(roots.pipe(name))
+                os.close(ears)
+                ears = again
         _wait(ears, agent.cadence_s * limits.cadence_scale)
+
+
+def preload(agent: Row) -> None:
+    """Import once, here, what the children of this agent would each import again."""
+    hands = ("agents.machine.acts", "subprocess", "ctypes")
+    for module in (*hands, *(["psutil"] if "sample" in agent.load().sees else [])):
+        import_module(module)
+    gc.collect()
+    gc.freeze()  # what is here stays: the collector of a child never touches, and so copies, these pages
 
 
 def _wait(ears: int, cadence_s: float) -> None:
@@ -69,11 +94,25 @@ def _is_current(ears: int, pipe: Path) -> bool:
         return False
 
 
-def _one_cycle(name: str, roots: Roots, limits: SwarmSettings) -> None:
-    pid = os.fork()
+def one_cycle(name: str, roots: Roots, limits: SwarmSettings) -> None:
+    """Fork the one-shot agent and see that it ends within its deadline.
+
+    A child that cannot be had (no process, no descriptor left) is a missed cycle; the next may have better luck.
+    """
+    try:
+        pid = os.fork()
+    except OSError as error:
+        print(f"no cycle: {error.strerror}", flush=True)
+        return
     if pid == 0:
-        _child(name, roots)
-    descriptor = os.pidfd_open(pid)
+        _child(name, roots, limits)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError as error:
+        print(f"no cycle: {error.strerror}", flush=True)
+        os.kill(pid, signal.SIGKILL)  # a child that nobody has waited for yet: its number is nobody else's
+        os.waitpid(pid, 0)
+        return
     try:
         ready, _, _ = select.select([descriptor], [], [], limits.cycle_deadline_s)
         if not ready:
@@ -82,13 +121,15 @@ def _one_cycle(name: str, roots: Roots, limits: SwarmSettings) -> None:
     finally:
         os.waitpid(pid, 0)
         os.close(descriptor)
+        _reap()
 
 
-def _child(name: str, roots: Roots) -> None:
+def _child(name: str, roots: Roots, limits: SwarmSettings) -> None:
     """The one-shot agent; never returns."""
+    gc.disable()  # a life of milliseconds
     parent = os.getppid()
     _die_with_parent()
-    code = 1
+    status = 1
     try:
         if os.getppid() == parent:
             done = run_cycle(name, roots)
@@ -96,15 +137,28 @@ def _child(name: str, roots: Roots) -> None:
                 print(f"{time.strftime('%H:%M:%S')} cycle {done.cycle}: {done.reason}", flush=True)
                 for action in done.actions:
                     print(f"  {action['kind']} {action['target']}: {action['outcome']}", flush=True)
-        code = 0
+        status = 0
     except (Held, NewerSchema, Refused) as reason:
         print(f"{time.strftime('%H:%M:%S')} {reason}", flush=True)
+    except OSError as error:
+        if error.errno in _UNWRITABLE:
+            print(f"{time.strftime('%H:%M:%S')} nothing is done, because it cannot be recorded: {error}", flush=True)
+        else:
+            _complain(name, roots, limits)
     except BaseException:
-        text = traceback.format_exc()
-        print(text, flush=True)
-        _log(roots.agent_log(name), text)
+        _complain(name, roots, limits)
     finally:
-        os._exit(code)
+        os._exit(status)
+
+
+def _complain(name: str, roots: Roots, limits: SwarmSettings) -> None:
+    import traceback
+
+    from state.secrets import redacted
+
+    text = redacted(traceback.format_exc())
+    print(text, flush=True)
+    _log(roots.agent_log(name), text, limits.log_mb * 1_000_000)
 
 
 def _die_with_parent() -> None:
@@ -117,14 +171,10 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _limits(roots: Roots) -> SwarmSettings:
-    return resolved(roots).swarm
-
-
-def _log(path: Path, text: str) -> None:
+def _log(path: Path, text: str, most_bytes: int) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _LOG_BYTES:
+        private.folder(path.parent)
+        if path.exists() and path.stat().st_size > most_bytes:
             path.replace(path.with_name(f"{path.name}.1"))
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}")
@@ -132,11 +182,70 @@ def _log(path: Path, text: str) -> None:
         pass  # a full disk must not end the loop
 
 
-def _sources() -> tuple[tuple[str, int], ...]:
-    """Names and times of all that a cycle runs; changes when the checkout is updated."""
-    folders = [CHECKOUT / package for package in _PACKAGES]
-    folders += [CHECKOUT / "agents" / room for room in ("runtime", "machine")]
-    return tuple((str(path), path.stat().st_mtime_ns) for folder in folders for path in sorted(folder.glob("*.py")))
+class Sources:
+    """The code this process runs, and whether the checkout holds other code that can be gone on with.
+
+    Two looks in a row must find the same new code (a checkout is written file by file), and a process of its own must
+    be able to load it. What could not be loaded is tried again when it changes, and now and then.
+    """
+
+    def __init__(self, agent: str, running: str) -> None:
+        self.agent, self.running, self.problem = agent, running, ""
+        self._seen = self._refused = ""
+        self._looks = 0
+
+    def are_new(self) -> bool:
+        """Whether to start anew now."""
+        now, before = code.control(), self._seen
+        self._seen = now
+        if now == self.running:
+            self.problem = self._refused = ""
+            return False
+        self._looks += 1
+        if not now or now != before or (now == self._refused and self._looks % _TRY_AGAIN):
+            return False
+        why = unloadable(self.agent)
+        if not why and code.control() == now:
+            return True
+        self._refused = now
+        self.problem = why and f"the checkout cannot be loaded, so {self.agent} goes on with the code it has: {why}"
+        return False
+
+
+def unloadable(agent: str) -> str:
+    """Why the checkout's code cannot be loaded for this agent, in its own words; nothing when it can."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _LOAD, agent],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LOAD_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"loading it takes longer than {_LOAD_S:g} s"
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it ends without a word"])[-1]
+
+
+def _say(path: Path, record: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not end the loop
+        snapshot.write_json(path, record)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what a cycle leaves behind: where nobody reaps, whoever ended would stay as a zombie."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 on again.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from config.settings import SwarmSettings
+from agents.runtime.knowledge import Audit, Knowledge
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
 from state.jobs import JobState
 from state.orders import SwarmOrder
 from state.request import Request
@@ -22,10 +23,17 @@ def patience_s(cadence_s: float, limits: SwarmSettings) -> float:
 
 @dataclass(frozen=True)
 class Lane:
-    """So many cores, for one worker at a time."""
+    """So many cores, for one worker at a time; `gpu`: UUID of the device that is its own."""
 
     lane_id: str
     cores: int
+    gpu: str = ""
+
+
+def gpu_lane_id(gpu: dict[str, Any]) -> str:
+    """The name of a device's lane: gpu0, or gpu0.1 for a MIG slice."""
+    part = gpu.get("slice")
+    return f"gpu{gpu.get('index', 0)}" + ("" if part is None else f".{part}")
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Worker:
     total: int = 0
     rate_per_s: float | None = None
     note: str = ""
+    cpu_s: float | None = None  # CPU it has had so far; looked at only when it is silent
     exit: Exit | None = None
     result: Result | None = None
 
@@ -58,6 +67,9 @@ class AgentView:
     loop_life: str
     cycle: int
     failed: str = ""  # the first of its last actions that failed, and why
+    code_problem: str = ""  # why its loop goes on with older code than the checkout holds
+    unmet: tuple[str, ...] = ()  # what it did and expected, and what its next cycle did not find
+    expects: tuple[dict[str, str], ...] = ()  # what it did last and expects now: kind, target, expected
 
     def is_young(self, limits: SwarmSettings) -> bool:
         """Whether its session began so recently that a missing cycle means nothing, and its loop has not died since."""
@@ -71,6 +83,24 @@ class AgentView:
         if self.is_young(limits):
             return False
         return self.loop_life != "running" or self.age_s is None or self.age_s > patience_s(self.cadence_s, limits)
+
+
+@dataclass(frozen=True)
+class KeeperView:
+    """What brings the swarm back by itself; `alive` None: nobody could tell."""
+
+    method: str
+    alive: bool | None
+    entry: str = ""
+
+
+@dataclass(frozen=True)
+class HookFault:
+    """A hook of the user's that cannot be asked; `fix` says what to type."""
+
+    path: str
+    fault: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -91,7 +121,38 @@ class Sample:
     memory_total_bytes: int | None
     memory_used_bytes: int | None
     disk_free_bytes: int | None
-    gpus: tuple[dict[str, Any], ...] | None
+    gpus: tuple[dict[str, Any], ...] | None  # none: there is no device; None: nobody knows
+    gpu_reason: str = ""  # why there is no answer, or none of them
+    periods: int | None = None  # of the CPU quota, and how many of them were cut short
+    throttled_periods: int | None = None
+    oom_kills: int | None = None
+    pids_used: int | None = None
+    pids_limit: int | None = None
+    nproc_limit: int | None = None  # processes of this user
+    nofile_limit: int | None = None  # open files of one process
+    cpu_pressure_pct: float | None = None  # share of the last ten seconds in which somebody waited for a core
+    suspended_s: float | None = None  # how long the machine has slept since it booted
+    environment: dict[str, str] = field(default_factory=dict)  # Python, venv and lock as marks that change with them
+    state_problem: str = ""  # what is wrong with STATE_ROOT
+    settings_problem: str = ""  # what is wrong, or was until somebody set it aside, with its settings.json
+
+
+@dataclass(frozen=True)
+class Expired:
+    """Records that nobody needs any more. `path` is relative to the root that `kind` belongs to."""
+
+    kind: str  # run, round, log, state: see agents/machine/records.py
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """What grew too long, each cycle; what expired, every few minutes (None: nobody looked this time)."""
+
+    long_logs: tuple[str, ...] = ()  # relative to LOGS_ROOT
+    long_journals: tuple[int, ...] = ()  # rounds of this run
+    expired: tuple[Expired, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,21 +164,40 @@ class World:
     boot_id: str
     stopped: bool
     lanes: tuple[Lane, ...]
+    gpu_lanes: tuple[Lane, ...] = ()  # one a device that prescreens may use
     order: SwarmOrder | None = None
     run_finished: bool = False
     round: int = -1  # the one under way; -1 before the first
     round_began: str = ""
     dropped: dict[str, str] = field(default_factory=dict)  # "SYMBOL MODE" that failed in an earlier round → why
-    jobs: tuple[JobState, ...] = ()
+    jobs: tuple[JobState, ...] = ()  # the pipeline's
+    fills: tuple[JobState, ...] = ()  # what only fills lanes
     workers: tuple[Worker, ...] = ()
     requests: tuple[Request, ...] = ()
     agents: tuple[AgentView, ...] = ()
     sessions: tuple[SessionView, ...] | None = None  # None: nobody looked, or tmux did not answer
     sample: Sample | None = None
     disk_free_bytes: int | None = None
+    lane_cap: int = 1  # the most lanes that cores and memory of this container allow
     control: dict[str, Any] = field(default_factory=dict)  # the watchdog's last report
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)  # the last report of every agent, by its name
     bad_lines: int = 0  # of the job journal: what they said is lost
     last_deaths: tuple[dict[str, Any], ...] = ()
+    code: str = ""  # hash of the work plane's sources now; "" while it cannot be read
+    round_code: str = ""  # the same when this round, or its last restart, began; "" when nobody wrote it down
+    records: Records | None = None  # None: nobody looked
+    knowledge: Knowledge | None = None  # only for who asks, as the next three
+    audit: Audit | None = None
+    outcomes: tuple[dict[str, Any], ...] | None = None  # what units came to in the run's last rounds, oldest first
+    hypotheses: tuple[str, ...] | None = None  # what the ledger's last lines hold: "<id> <event>"
+    keeper: KeeperView | None = None  # None: none is installed
+    incident_hooks: tuple[str, ...] = ()  # of the user's, to be told of incidents
+    hook_faults: tuple[HookFault, ...] = ()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the work plane's code is another than the one this round's results are made with."""
+        return bool(self.code and self.round_code and self.code != self.round_code)
 
     @property
     def run_id(self) -> str:
@@ -127,7 +207,8 @@ class World:
     @property
     def dead_units(self) -> set[tuple[str, str]]:
         """Symbols and modes of which a job ended otherwise than well."""
-        return {state.job.unit for state in self.jobs if state.is_over and state.status != "completed"}
+        bad = (state for state in self.jobs if state.is_over and state.status != "completed" and not state.job.hand)
+        return {state.job.unit for state in bad}
 
     def workers_of(self, job_id: str) -> list[Worker]:
         """The workers launched for a job."""

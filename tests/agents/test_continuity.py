@@ -197,3 +197,11 @@ def test_the_log_writes_while_something_moves_and_rests_when_nothing_does() -> N
     assert line.actions[0].arguments["line"]["jobs"] == {"running": 1}
     for w in (world(stopped=True), world(run_finished=True), world(order=None)):
         assert session_log.decide(w, session_log.Memory(), LIMITS).actions == ()
+
+
+def test_after_the_stop_of_a_complete_run_its_results_are_next_and_of_an_open_one_the_start() -> None:
+    def steps(**values: Any) -> list[str]:
+        return [step["id"] for step in manager.next_steps(world(stopped=True, **values), [])]
+
+    assert steps(run_finished=True) == ["read_results"]
+    assert steps(run_finished=False) == ["start_again"]

@@ -110,7 +110,7 @@ def test_an_end_that_nobody_saw_costs_nothing_once_and_a_wait_the_next_time() ->
     gone = worker(life="dead")
     first = acts(world(jobs=(running(last_done=10),), workers=(gone,)))[0]
     assert first.arguments["wait_s"] == 0
-    again = running(last_done=10, error_message=first.arguments["reason"])
+    again = running(last_done=10, last_death=first.arguments["reason"])
     assert acts(world(jobs=(again,), workers=(gone,)))[0].arguments["wait_s"] == 10
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from agents.runtime.world import AgentView, Lane, SessionView, Worker, World
-from config.settings import SwarmSettings, load
+from config.settings import load
+from config.swarm import SwarmSettings
 from state.identity import boot_id
 from state.jobs import Job, JobState
 from state.orders import SwarmOrder

@@ -1,0 +1,86 @@
+"""Write the curator's documents: each whole or as it was, and the same twice over leaves the same bytes."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agents.machine.library import FINDING, by_signature, failures_in
+from state import marked, snapshot
+
+_EXAMPLES = 3  # of each kind of failure: the first ones, so that an entry does not change with every death
+
+FINDINGS_HEAD = """\
+# Knowledge base
+
+What runs found out, each thing once, the oldest first. The curator adds at the end; nothing is ever removed.
+"""
+NOTES_HEAD = """\
+# Workflow notes
+
+What stands between the two markers is written by the swarm, over and over; all else in this file is yours.
+"""
+STORY_HEAD = """\
+# Expected outcomes
+
+What stands between the two markers is written by the swarm, over and over; all else in this file is yours.
+"""
+
+
+def remember_failures(path: Path, found: Iterable[Mapping[str, Any]]) -> str:
+    """Count what is new into the array at `path`; a file that is no array moves aside first, so nothing is lost."""
+    entries, is_damaged = failures_in(path)
+    aside = f"; what was there is {snapshot.set_aside(path).name} now" if is_damaged else ""
+    known = by_signature(entries)
+    for one in found:
+        entry = known.get(one["signature"])
+        if entry is None:
+            entry = {key: one[key] for key in ("signature", "kind", "what", "first_seen")}
+            entry |= {"last_seen": "", "count": 0, "examples": [], "last_event": ""}
+            entries.append(entry)
+            known[one["signature"]] = entry
+        _count(entry, one)
+    snapshot.write_json(path, entries)
+    return f"{len(entries)} kinds of failure are known{aside}"
+
+
+def _count(entry: dict[str, Any], one: Mapping[str, Any]) -> None:
+    if entry.get("last_event") == one["last_event"]:
+        return  # counted already: the last cycle was cut short behind this write
+    examples = entry.get("examples")
+    entry["count"] = int(entry.get("count") or 0) + one["count"]
+    entry["last_seen"], entry["last_event"] = one["last_seen"], one["last_event"]
+    entry["examples"] = [*(examples if isinstance(examples, list) else []), *one["examples"]][:_EXAMPLES]
+
+
+def write_findings(path: Path, findings: Iterable[Mapping[str, str]]) -> str:
+    """Add those that the knowledge base does not hold yet at its end; every byte before stays."""
+    text = _read(path) or FINDINGS_HEAD.encode()
+    held = set(FINDING.findall(text.decode(errors="replace")))
+    new = [one for one in findings if one["id"] not in held]
+    if not new:
+        return "all were there"
+    text += b"" if text.endswith(b"\n") else b"\n"
+    text += "".join(_finding(one) for one in new).encode()
+    snapshot.write_bytes(path, text)
+    return f"{len(new)} added"
+
+
+def _finding(one: Mapping[str, str]) -> str:
+    return f"\n## {one['date']} · {one['run_id']} · {one['title']}\n<!-- finding {one['id']} -->\n\n{one['text']}\n"
+
+
+def write_block(path: Path, name: str, head: str, text: str) -> str:
+    """Put `text` between the markers of `name`; every other byte stays."""
+    before = _read(path)
+    after = marked.with_block(before or head.encode() + b"\n", name, text)
+    if after == before:
+        return "nothing has changed"
+    snapshot.write_bytes(path, after)
+    return "written"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

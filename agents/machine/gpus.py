@@ -1,0 +1,125 @@
+"""The GPUs, without ever waiting for their driver: a child asks it, and the cycle reads the last answer.
+
+A cycle that finds no child under way starts one and goes on; the answer is there one cycle later. A child that takes
+longer than `gpu_timeout_s` is ended, and until another one has answered the GPUs are unknown: not idle, and not gone.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from agents.machine import processes
+from config.record import asdict, dataclass, field, replace
+from config.swarm import SwarmSettings
+from state import identity, snapshot
+from state.identity import NONCE, Identity
+from state.layout import CHECKOUT, Roots
+from state.tree import record_of
+
+DEVICES = "BACKTEST_OPTIMIZE_DEV"  # environment: where device nodes are, for those who test without a GPU
+_NONE = "no NVIDIA device"
+_NEW = "the driver has not been asked yet"
+_OLD_S = 120.0  # what was known before the watchdog was away for so long is no longer known
+
+
+@dataclass(frozen=True)
+class Cards:
+    """One record a device; none without devices; None when nobody knows. `reason` says why there are none."""
+
+    gpus: tuple[dict[str, Any], ...] | None = None
+    reason: str = _NEW
+
+
+@dataclass(frozen=True)
+class Question:
+    """The last question to the driver, and what is known from those before."""
+
+    nonce: str
+    asked_s: float
+    process: Identity | None = None
+    state: Literal["asked", "answered", "overdue"] = "asked"
+    known: Cards = field(default_factory=Cards)
+
+
+def look(roots: Roots, limits: SwarmSettings, now_s: float) -> Cards:
+    """What the last answer says; sees to it that there will be a next one."""
+    if not devices():
+        return Cards((), _NONE)
+    question = _followed_up(roots, limits, now_s)
+    if question is not None and now_s - question.asked_s > _OLD_S and question.known.gpus is not None:
+        question = replace(question, known=Cards())
+    if question is None or (question.state != "asked" and not _lives(question)):
+        question = _ask(roots, now_s, Cards() if question is None else question.known)
+    return question.known
+
+
+def devices() -> list[Path]:
+    """The device nodes of NVIDIA cards; without them there is nothing to ask about."""
+    folder = Path(os.environ.get(DEVICES) or "/dev")
+    return [*sorted(folder.glob("nvidia[0-9]*")), *(path for path in (folder / "dxg",) if path.exists())]
+
+
+def _followed_up(roots: Roots, limits: SwarmSettings, now_s: float) -> Question | None:
+    """The question on file, as it stands now; None when there is none of this boot."""
+    try:
+        question = record_of(Question, snapshot.read_json(roots.gpu_question))
+    except ValueError:
+        return None
+    if question.process is None or question.process.boot_id != identity.boot_id():
+        return None
+    return _judged(roots, question, limits, now_s) if question.state == "asked" else question
+
+
+def _judged(roots: Roots, question: Question, limits: SwarmSettings, now_s: float) -> Question:
+    answer = snapshot.read_json(roots.gpu_answer)
+    if isinstance(answer, dict) and answer.get("question") == question.nonce:
+        return _on_file(roots, question, "answered", _cards(answer, roots))
+    late = now_s - question.asked_s > limits.gpu_timeout_s
+    if late:
+        processes.signal_tree(question.nonce, signal.SIGKILL)  # not waited for: it may never come
+        return _on_file(roots, question, "overdue", Cards(None, f"no answer within {limits.gpu_timeout_s:g} s"))
+    if not _lives(question):
+        return _on_file(roots, question, "overdue", Cards(None, "the process that asks it has died"))
+    return question
+
+
+def _on_file(roots: Roots, question: Question, state: Literal["answered", "overdue"], known: Cards) -> Question:
+    one = replace(question, state=state, known=known)
+    snapshot.write_json(roots.gpu_question, asdict(one))
+    return one
+
+
+def _ask(roots: Roots, now_s: float, known: Cards) -> Question:
+    nonce = os.urandom(16).hex()
+    roots.gpu_answer.parent.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agents.machine.nvml", nonce, str(roots.gpu_answer)],
+        cwd=CHECKOUT,
+        env={**os.environ, NONCE: nonce, "STATE_ROOT": str(roots.state)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    process.returncode = 0  # nobody here waits for it
+    question = Question(nonce, now_s, identity.of(process.pid), "asked", known)
+    snapshot.write_json(roots.gpu_question, asdict(question))
+    return question
+
+
+def _lives(question: Question) -> bool:
+    """One that cannot even be killed (it hangs in the driver) is never doubled."""
+    return question.process is not None and identity.life_of(question.process) != "dead"
+
+
+def _cards(answer: dict[str, Any], roots: Roots) -> Cards:
+    found = answer.get("gpus")
+    if not isinstance(found, list):
+        return Cards(None, f"the driver fails: {answer.get('reason')}")
+    if not found:
+        return Cards(None, "there are device nodes, and the driver knows of no GPU")
+    ours = {one.pid for one in identity.of_swarm(roots.state)}
+    return Cards(tuple({**card, "foreign_pids": sorted(set(card.get("pids", ())) - ours)} for card in found), "")

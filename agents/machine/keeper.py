@@ -1,0 +1,168 @@
+"""The keeper as a record, and whether it is there: a process of ours, a line of cron, or a unit of systemd."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from agents.runtime.world import KeeperView
+from config.record import dataclass
+from state import digest, identity, private, snapshot
+from state.identity import Identity
+from state.layout import CHECKOUT, Roots
+from state.tree import record_of
+
+Method = Literal["systemd", "cron", "process"]
+MARK = "BACKTEST_OPTIMIZE_KEEPER"  # in a keeper's environment: the state root it serves
+_PROGRAM = CHECKOUT / "scripts" / "keeper"
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """`environment` is the whole of what `ensure` is run with; `entry` what was put where, for the uninstall."""
+
+    method: Method
+    environment: dict[str, str]
+    python: str
+    every_s: float
+    installed_at: str
+    entry: str = ""
+    lingers: bool = False  # whether we asked systemd to keep the user's units running without a login
+    identity: Identity | None = None
+
+
+def recorded(roots: Roots) -> Keeper | None:
+    """The keeper on file; None when none is installed."""
+    try:
+        return record_of(Keeper, snapshot.read_json(roots.keeper))
+    except ValueError:
+        return None
+
+
+def look(roots: Roots, ask: bool) -> KeeperView | None:
+    """The keeper as it is; `ask` whoever must be asked, which costs a process. None: none is installed."""
+    keeper = recorded(roots)
+    if keeper is None:
+        return None
+    return KeeperView(keeper.method, _is_alive(keeper, roots, ask), keeper.entry)
+
+
+def start(roots: Roots) -> None:
+    """Start the process; one too many sees that the lock is held and leaves."""
+    keeper = recorded(roots)
+    if keeper is None or keeper.method != "process":
+        return
+    private.folder(roots.logs)
+    roots.keeper_log.touch(0o600)
+    with roots.keeper_log.open("ab") as log:
+        subprocess.Popen(
+            command(keeper.python, roots),
+            env=keeper.environment | {MARK: str(roots.state)},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        ).returncode = 0  # nobody here waits for it
+
+
+def command(python: str, roots: Roots, *more: str) -> list[str]:
+    """What a keeper runs: without site-packages it starts in milliseconds."""
+    return [python, "-S", "-E", str(_PROGRAM), str(roots.state), *more]
+
+
+def processes_of(roots: Roots) -> list[Identity]:
+    """Every keeper process of this root, whatever the record says."""
+    return identity.holders(str(roots.state), MARK)
+
+
+def tag(roots: Roots) -> str:
+    """What marks our lines in a crontab and names our unit."""
+    return f"backtest-optimize-keeper-{digest.of(str(roots.state).encode())[:8]}"
+
+
+# cron -----------------------------------------------------------------------------------------------------------------
+
+
+def crontab() -> bytes | None:
+    """The user's crontab, empty when there is none; None when it cannot be asked."""
+    done = run(["crontab", "-l"])
+    if done is None:
+        return None
+    return done.stdout if done.returncode == 0 else (b"" if b"no crontab" in done.stderr else None)
+
+
+def with_lines(text: bytes, roots: Roots, python: str) -> bytes:
+    """`text` with our lines, once, and every other line as it was."""
+    rest = without_lines(text, roots)
+    # cron takes % for a newline, and hands the rest to a shell: the paths in it are quoted for that shell.
+    said = shlex.join(command(python, roots, "--once")).replace("%", "\\%")
+    rest += b"" if not rest or rest.endswith(b"\n") else b"\n"
+    return rest + "".join(f"{when} {said} # {tag(roots)}\n" for when in ("@reboot", "* * * * *")).encode()
+
+
+def without_lines(text: bytes, roots: Roots) -> bytes:
+    """`text` without our lines."""
+    mark = f"# {tag(roots)}".encode()
+    return b"".join(line for line in text.splitlines(keepends=True) if not line.rstrip().endswith(mark))
+
+
+def write_crontab(text: bytes) -> bool:
+    """Put it in place; an empty one goes."""
+    done = run(["crontab", "-"], text) if text else run(["crontab", "-r"])
+    return done is not None and done.returncode == 0
+
+
+# systemd --------------------------------------------------------------------------------------------------------------
+
+
+def unit_file(roots: Roots) -> Path:
+    """Where the unit lies."""
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(config) / "systemd" / "user" / f"{tag(roots)}.service"
+
+
+def unit_text(roots: Roots, python: str) -> str:
+    """The unit: the same loop as the process, kept by systemd. Ending it ends neither tmux nor workers."""
+    words = " ".join(_systemd_word(word) for word in command(python, roots))
+    return (
+        "[Unit]\nDescription=brings the backtest-optimize swarm back\n\n"
+        f"[Service]\nExecStart={words}\nRestart=always\nRestartSec=10\nKillMode=process\nUMask=0077\n\n"
+        "[Install]\nWantedBy=default.target\n"
+    )
+
+
+def systemctl(*words: str) -> bool:
+    """Whether the user's systemd did it."""
+    done = run(["systemctl", "--user", *words])
+    return done is not None and done.returncode == 0
+
+
+def _systemd_word(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _is_alive(keeper: Keeper, roots: Roots, ask: bool) -> bool | None:
+    if keeper.method == "process":
+        return keeper.identity is not None and identity.life_of(keeper.identity) != "dead"
+    if keeper.method == "systemd":
+        return Path(keeper.entry).exists()
+    if not ask:
+        return None
+    text = crontab()
+    return None if text is None else text != without_lines(text, roots)
+
+
+def run(words: Sequence[str], text: bytes | None = None) -> "subprocess.CompletedProcess[bytes] | None":
+    """One short command; None when it cannot be run or gives no answer."""
+    try:
+        return subprocess.run(words, input=text or b"", capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None

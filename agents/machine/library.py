@@ -1,0 +1,209 @@
+"""Look at what advisers ask for: logs since a place, the curator's documents in short, outcomes, the ledger's end."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agents.runtime.knowledge import Audit, Knowledge, Logged, Place
+from config.swarm import SwarmSettings
+from state import codec, digest, marked, snapshot
+from state.layout import Roots
+from state.orders import SwarmOrder
+
+NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
+FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)
+_MANY = 400  # lines of a log one cycle takes in; the next one goes on behind them
+_ROUNDS = 12  # whose outcomes are read again: what is older is remembered
+_TAIL_BYTES = 64_000  # of a log, for an audit
+_LEDGER_BYTES = 1_000_000  # of the ledger: some thousands of hypotheses
+
+
+def knowledge(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]]) -> Knowledge:
+    """The documents, and what the logs have had to say since the curator's memory."""
+    folder = roots.knowledge(limits.knowledge_folder)
+    state = snapshot.read_json(roots.agent_state("curator"))
+    memory = state.get("memory") if isinstance(state, dict) else None
+    places = memory.get("places") if isinstance(memory, dict) else None
+    events: list[Logged] = []
+    for path in (roots.events, roots.session_events):
+        since = places.get(path.name) if isinstance(places, dict) else None
+        events += _since(path, _place(since))
+    failures, is_damaged = failures_in(folder.failures)
+    # Its own deeds are left out: writing them down would be one more deed to write down.
+    tallies = {name: state.get("tally") for name, state in states.items() if name != "curator"}
+    return Knowledge(
+        events=tuple(events),
+        failures={name: str(one.get("last_event", "")) for name, one in by_signature(failures).items()},
+        is_damaged=is_damaged,
+        findings=tuple(FINDING.findall(_text(folder.findings).decode(errors="replace"))),
+        notes=marked.block_in(_text(folder.notes), NOTES),
+        story=marked.block_in(_text(folder.story), STORY),
+        deeds={name: one for name, one in tallies.items() if isinstance(one, dict)},
+        as_of=max((str(s.get("at", "")) for name, s in states.items() if name != "curator"), default=""),
+    )
+
+
+def failures_in(path: Path) -> tuple[list[Any], bool]:
+    """The failure memory's entries, those that others wrote too, and whether what is there is something else."""
+    if not path.exists():
+        return [], False
+    tree = snapshot.read_json(path)
+    if not isinstance(tree, list):
+        return [], True
+    return tree, False
+
+
+def by_signature(entries: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    """Those entries that are ours."""
+    ours = (one for one in entries if isinstance(one, dict) and isinstance(one.get("signature"), str))
+    return {one["signature"]: one for one in ours}
+
+
+def audit(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]], order: SwarmOrder | None) -> Audit:
+    """Who wrote what, how logs end, which handoffs there are, and when the run ended that they speak of."""
+    finished = None if order is None else snapshot.read_json(roots.swarm_run(order.run_id).finished)
+    loops = {name: (snapshot.read_json(roots.loop(name)) or {}).get("identity") for name in states}
+    logs = (roots.events, roots.session_events, *(roots.cycles(name) for name in states))
+    return Audit(
+        writers={name: str(state.get("agent", "")) for name, state in states.items() if state},
+        loops={name: one["pid"] for name, one in loops.items() if isinstance(one, dict) and "pid" in one},
+        bad_tails={path.name: bad for path in logs if (bad := _bad_lines(path))},
+        handoffs=tuple(path.name for path in roots.knowledge(limits.knowledge_folder).handoffs()),
+        finished_at=str(finished.get("finished_at", "")) if isinstance(finished, dict) else "",
+    )
+
+
+def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[dict[str, Any], ...]:
+    """`outcome.json` of every unit in the run's last rounds, with the round it is of."""
+    if order is None:
+        return ()
+    found = []
+    for folder in roots.swarm_run(order.run_id).rounds()[-_ROUNDS:]:
+        for symbol, mode in order.units:
+            tree = snapshot.read_json(folder.unit(symbol, mode).outcome)
+            if isinstance(tree, dict):
+                carried = snapshot.read_json(folder.unit(symbol, mode).carried)
+                tries = carried.get("tries") if isinstance(carried, dict) else None
+                found.append(
+                    {**_in_short(tree), "symbol": symbol, "mode": mode, "round": folder.number, "tries": tries}
+                )
+    return tuple(found)
+
+
+def hypotheses(roots: Roots) -> tuple[str, ...]:
+    """`<id> <event>` of the ledger's last lines."""
+    records = _records(_tail(roots.hypotheses, _LEDGER_BYTES))
+    return tuple(f"{one.get('id')} {one.get('event')}" for one in records if isinstance(one, dict))
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _in_short(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an outcome what is summed up: of each best two Sharpe ratios, the trades and the verdict."""
+    bests = outcome.get("bests")
+    return {
+        "verdict": outcome.get("verdict"),
+        "synthetic": outcome.get("synthetic"),
+        "bests": {name: _best(one) for name, one in bests.items()} if isinstance(bests, dict) else {},
+    }
+
+
+def _best(one: Mapping[str, Any]) -> dict[str, Any]:
+    windows = {name: one.get(name) or {} for name in ("in_sample", "out_of_sample")}
+    sharpe = {f"{name}_sharpe": window.get("sharpe_ratio") for name, window in windows.items()}
+    trades = {f"{name}_trades": window.get("total_trades") for name, window in windows.items()}
+    return {**sharpe, **trades, "verdict": one.get("verdict"), "candidate": one.get("candidate")}
+
+
+def _since(path: Path, place: Place) -> Iterator[Logged]:
+    """The lines behind `place`, also when the log has moved aside since; all there are when it is gone."""
+    older = path.with_name(f"{path.name}.1")
+    files = [(file, _generation(file)) for file in (older, path)]
+    known = [generation for _, generation in files].index(place.generation) if _is_there(files, place) else None
+    left = _MANY
+    for number, (file, generation) in enumerate(files):
+        if not generation or (known is not None and number < known):
+            continue
+        offset = place.offset if number == known else 0
+        for line, behind in _lines(file, offset, left):
+            left -= 1
+            record = _record(line)
+            event_id = digest.short(line)
+            yield Logged(event_id, path.name, Place(generation, behind), record)
+
+
+def _is_there(files: list[tuple[Path, str]], place: Place) -> bool:
+    return bool(place.generation) and any(generation == place.generation for _, generation in files)
+
+
+def _lines(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
+    """At most so many whole lines from byte `offset` on, each with the offset behind it."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        for _ in range(most):
+            line = file.readline()
+            if not line.endswith(b"\n"):  # the end, or a line that is still being written
+                return
+            offset += len(line)
+            yield line, offset
+
+
+def _generation(path: Path) -> str:
+    """A name for this file's contents: a log begins with another line each time it is begun."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+    except OSError:
+        return ""
+    return digest.short(first) if first.endswith(b"\n") else ""
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    try:
+        record = codec.decode(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _place(tree: Any) -> Place:
+    if isinstance(tree, dict) and isinstance(tree.get("generation"), str) and isinstance(tree.get("offset"), int):
+        return Place(tree["generation"], tree["offset"])
+    return Place()
+
+
+def _text(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _tail(path: Path, most_bytes: int) -> list[bytes]:
+    """The last whole lines of a file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - most_bytes))
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    if size > most_bytes:
+        data = data.partition(b"\n")[2]
+    return data.split(b"\n")[:-1]  # what comes behind the last newline is not whole yet
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[Any]:
+    for line in lines:
+        try:
+            yield codec.decode(line)
+        except ValueError:
+            continue
+
+
+def _bad_lines(path: Path) -> int:
+    lines = _tail(path, _TAIL_BYTES)
+    return len(lines) - sum(1 for _ in _records(lines))

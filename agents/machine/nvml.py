@@ -1,0 +1,192 @@
+"""Ask the NVIDIA driver, in a process of its own: the driver can hang, and then this process hangs and no agent does.
+
+`python -m agents.machine.nvml QUESTION FILE` leaves one JSON object in FILE, whole or not at all. It asks through
+pynvml where that is installed and finds the driver's library, else through nvidia-smi.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+_COLUMNS = (
+    "index,uuid,name,utilization.gpu,memory.used,memory.total,ecc.errors.uncorrected.volatile.total,mig.mode.current"
+)
+_PLAIN = "--format=csv,noheader,nounits"
+_MB = 1 << 20  # the driver's megabytes
+
+Card = dict[str, Any]
+
+
+def main(argv: list[str]) -> int:
+    """Write the answer to question `argv[0]` into `argv[1]`."""
+    question, path = argv
+    answer: dict[str, Any]
+    try:
+        answer = {"gpus": cards(), "reason": ""}
+    except Exception as error:  # whatever a driver can come up with: its words are the answer
+        answer = {"gpus": None, "reason": str(error) or type(error).__name__}
+    temporary = Path(f"{path}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"question": question, **answer}), encoding="utf-8")
+    temporary.replace(path)
+    return 0
+
+
+def cards() -> list[Card]:
+    """One record a device; a card that is cut into MIG slices is as many devices.
+
+    Raises:
+        RuntimeError: the driver says no, in its own words.
+    """
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except ImportError:
+        return through_smi()
+    except pynvml.NVMLError as error:
+        if type(error).__name__ == "NVMLError_LibraryNotFound":  # in a container the command may be all there is
+            return through_smi()
+        raise
+    return through_nvml(pynvml)
+
+
+# nvidia-smi -----------------------------------------------------------------------------------------------------------
+
+
+def through_smi() -> list[Card]:
+    """By the command that comes with the driver."""
+    found = [_card(line.split(", ")) for line in _smi(f"--query-gpu={_COLUMNS}", _PLAIN)]
+    pids = defaultdict(list)
+    for line in _smi("--query-compute-apps=gpu_uuid,pid", _PLAIN):
+        uuid, _, pid = line.partition(", ")
+        if pid.strip().isdigit():
+            pids[uuid].append(int(pid))
+    slices = _slices(_smi("-L")) if any(card["mig"] for card in found) else {}
+    return [one for card in found for one in _devices({**card, "pids": pids[card["uuid"]]}, slices, pids)]
+
+
+def _smi(*words: str) -> list[str]:
+    done = subprocess.run(["nvidia-smi", *words], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise RuntimeError(said[0] if said else f"nvidia-smi ended with exit code {done.returncode}")
+    return [line.rstrip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _card(cells: list[str]) -> Card:
+    if len(cells) != len(_COLUMNS.split(",")):
+        raise RuntimeError(f"nvidia-smi answered {', '.join(cells)!r}")
+    index, uuid, name, busy, used, total, errors, mig = cells
+    return {
+        "index": int(index),
+        "uuid": uuid,
+        "name": name,
+        "utilisation_pct": _number(busy),
+        "memory_used_mb": _number(used),
+        "memory_total_mb": _number(total),
+        "uncorrected_errors": _number(errors),
+        "mig": mig == "Enabled",
+        "pids": [],
+    }
+
+
+def _number(cell: str) -> float | None:
+    """None for [N/A], [Unknown Error] and whatever else is not a number."""
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _slices(lines: list[str]) -> dict[int, list[tuple[str, str]]]:
+    """Card index → (profile, uuid) of its slices, of lines such as `  MIG 1g.10gb  Device  0: (UUID: MIG-…)`."""
+    found: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    index = -1
+    for line in lines:
+        words = line.split()
+        if words[0] == "GPU":
+            index = int(words[1].rstrip(":"))
+        elif words[0] == "MIG":
+            found[index].append((words[1], words[-1].rstrip(")")))
+    return found
+
+
+def _devices(card: Card, slices: dict[int, list[tuple[str, str]]], pids: dict[str, list[int]]) -> list[Card]:
+    mine = slices.get(card["index"], []) if card["mig"] else []
+    unknown = {"utilisation_pct": None, "memory_used_mb": None, "memory_total_mb": None}  # the card's, not the slice's
+    return [
+        {**card, **unknown, "uuid": uuid, "name": f"{card['name']} MIG {profile}", "slice": number, "pids": pids[uuid]}
+        for number, (profile, uuid) in enumerate(mine)
+    ] or [card]
+
+
+# NVML -----------------------------------------------------------------------------------------------------------------
+
+
+def through_nvml(nvml: Any) -> list[Card]:
+    """By the library, once it is initialised."""
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        return [one for index, handle in enumerate(handles) for one in _of_handle(nvml, index, handle)]
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _of_handle(nvml: Any, index: int, handle: Any) -> list[Card]:
+    name = _text(nvml.nvmlDeviceGetName(handle))
+    slices = _mig_handles(nvml, handle)
+    if slices:
+        return [{**_nvml_card(nvml, index, one, f"{name} MIG"), "slice": n, "mig": True} for n, one in slices]
+    return [_nvml_card(nvml, index, handle, name)]
+
+
+def _nvml_card(nvml: Any, index: int, handle: Any, name: str) -> Card:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    busy = _or_none(nvml, lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    running = _or_none(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
+    errors = _or_none(
+        nvml,
+        lambda: nvml.nvmlDeviceGetTotalEccErrors(
+            handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+        ),
+    )
+    return {
+        "index": index,
+        "uuid": _text(nvml.nvmlDeviceGetUUID(handle)),
+        "name": name,
+        "utilisation_pct": None if busy is None else float(busy),
+        "memory_used_mb": memory.used / _MB,
+        "memory_total_mb": memory.total / _MB,
+        "uncorrected_errors": None if errors is None else float(errors),
+        "mig": False,
+        "pids": [process.pid for process in running],
+    }
+
+
+def _mig_handles(nvml: Any, handle: Any) -> list[tuple[int, Any]]:
+    mode = _or_none(nvml, lambda: nvml.nvmlDeviceGetMigMode(handle)[0])
+    if not mode:
+        return []
+    places = range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle))
+    found = (_or_none(nvml, lambda n=n: nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, n)) for n in places)
+    return list(enumerate(one for one in found if one is not None))
+
+
+def _or_none(nvml: Any, ask: Any) -> Any:
+    """What a card of this kind cannot say is None."""
+    try:
+        return ask()
+    except nvml.NVMLError:
+        return None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

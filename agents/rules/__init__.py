@@ -1,0 +1,1 @@
+"""Rules that decisions are made of, as pure as the agents themselves."""

@@ -1,0 +1,50 @@
+"""Every situation on file is decided as written there, and the same way twice; replays give the same bytes."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from agents import registry
+from state import codec
+from state.tree import record_of, tree_of
+from tests.agents import scenarios
+from tests.agents.scenarios import Scenario
+
+ALL = scenarios.every()
+MANY = 8  # situations, for every agent that acts
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=[f"{one.agent}-{one.path.stem}" for one in ALL])
+def test_it_decides_as_the_situation_asks(scenario: Scenario) -> None:
+    for number, (_, decision, expected) in enumerate(scenario.decisions()):
+        told = json.dumps(asdict(decision), indent=1, default=str)
+        where = f"{scenario.tree['situation']} (step {number})\n{told}"
+        assert scenarios.is_in(expected["actions"], scenarios.actions_of(decision)), where
+        assert expected.get("reason", "") in decision.reason, where
+        assert scenarios.is_in(expected.get("report", {}), decision.report), where
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=[f"{one.agent}-{one.path.stem}" for one in ALL])
+def test_a_world_that_went_through_a_file_is_decided_the_same(scenario: Scenario) -> None:
+    agent = registry.row(scenario.agent).load()
+    memory = record_of(agent.memory, scenario.tree.get("memory", {}))
+    for here, expected in scenario.steps():
+        assert expected is not None
+        first = agent.decide(here, memory, scenario.limits)
+        recorded = codec.decode(codec.encode({"world": tree_of(here), "memory": tree_of(memory)}))
+        again = agent.decide(
+            record_of(type(here), recorded["world"]), record_of(agent.memory, recorded["memory"]), scenario.limits
+        )
+        assert codec.encode(asdict(first)) == codec.encode(asdict(again))
+        memory = first.memory
+
+
+@pytest.mark.parametrize("name", [row.name for row in registry.AGENTS])
+def test_every_agent_has_its_situations(name: str) -> None:
+    owned = registry.row(name).load().owns
+    mine = [one for one in ALL if one.agent == name]
+    assert len(mine) >= (MANY if owned else 1)
+    seen = {action["kind"] for one in mine for step in one.steps() for action in step[1]["actions"]}
+    assert set(owned) <= seen, f"no situation in which {name} does {set(owned) - seen}"
+    assert any(not step[1]["actions"] for one in mine for step in one.steps()), f"{name} is never seen to rest"
