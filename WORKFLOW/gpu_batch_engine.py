@@ -1,19 +1,25 @@
-"""The names that deployed scripts import: higher timeframes of many bars at once.
+"""The GPU engine's public face, under the names that deployed scripts import. Close comes first in all of them.
 
-    from WORKFLOW.gpu_batch_engine import precompute_mtf_data
+    from WORKFLOW.gpu_batch_engine import gpu_prescreen, precompute_mtf_data
 
-`gpu_prescreen` is not here yet: this version screens on the CPU (`--engine native`), and importing a name that would
-quietly do so under a GPU's name must fail instead.
+Importing this loads no CUDA. `gpu_prescreen` screens on a GPU or refuses: never on the CPU under a GPU's name.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from config.errors import Refused
+from config.settings import load
+from WORKFLOW.data.bars import BAR_MS, ROW, Bars
+from WORKFLOW.data.ticks import infer_tick
+from WORKFLOW.engines.market import Market
 from WORKFLOW.mtf_resampler import Floats, Resampled, align_to_base_tf, refuse_swapped, resample_ohlc
+from WORKFLOW.search import prescreen, space
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.prescreen import Found
 
 _YEAR_2200_MS = 7_258_118_400_000
 ORDER = "the order is close, open_, high, low; or pass each by its name: close=…, open_=…, high=…, low=…"
@@ -76,19 +82,91 @@ def precompute_mtf_data(
         raise Refused(f"timeframes is {timeframes!r}", "pass the minutes of each, for example [15, 60, 240]")
     wanted = sorted({_whole("a timeframe", timeframe, "minutes") for timeframe in timeframes})
     base_minutes = _whole("base_minutes", base_minutes, "minutes")
-    first_open_ms = _whole("first_open_ms", first_open_ms, "milliseconds")
-    if not 0 <= first_open_ms < _YEAR_2200_MS:
-        raise Refused(f"first_open_ms {first_open_ms} is no time before 2200", "pass milliseconds, not microseconds")
+    first_open_ms = _opened(first_open_ms)
     if not wanted:
         raise Refused("no timeframe is given", "pass the minutes of each, for example [15, 60, 240]")
     o, h, l, c = refuse_swapped(open_, high, low, close, way_out=ORDER)
-    if len(l) and l.min() <= 0:
-        raise Refused(f"low is {l.min():g} at bar {l.argmin()}", "prices are above zero; pass prices, not returns")
+    _refuse_non_prices(l)
     found = {}
     for minutes in wanted:
         buckets = resample_ohlc(o, h, l, c, minutes, base_minutes, first_open_ms)
         found[minutes] = MtfData(buckets, align_to_base_tf(buckets.closes_at, len(c)))
     return found
+
+
+def gpu_prescreen(
+    close: ArrayLike,
+    open_: ArrayLike,
+    high: ArrayLike,
+    low: ArrayLike,
+    mode: str,
+    n_combos: int | None = None,
+    seed: int | None = None,
+    first_open_ms: int = 0,
+    gpu: int = 0,
+    say: Callable[[str], None] = print,
+) -> Found:
+    """Try `n_combos` of a mode's space on a GPU; the best by Sharpe ratio of those that traded enough.
+
+    Args:
+        close: closes of 5-minute bars, (n,); like the other three: no holes between bars, no NaN, used as float64.
+        open_: opens, (n,).
+        high: highs, (n,).
+        low: lows, (n,).
+        mode: name of a mode of the settings; costs, `keep` and `min_trades` are the settings' too.
+        n_combos: combos to try; None: `prescreen.combos`.
+        seed: of the draw; None: `run.seed`. The same seed gives the same combos on every engine.
+        first_open_ms: the OPEN of bar 0, epoch milliseconds UTC; see `precompute_mtf_data`.
+        gpu: number of the device.
+        say: hears a line `Batch 1/…` after each batch.
+
+    The same trades and metrics as the reference engine. Signals of a bar know that bar's close and those before it; an
+    order fills at the next open.
+
+    Raises:
+        Refused: swapped arrays, NaN, an unknown mode, no usable GPU; each with the way out.
+    """
+    market = Market.of(_bars(close, open_, high, low, _opened(first_open_ms)))
+    settings = load()
+    asked = settings.prescreen.combos if n_combos is None else _whole("n_combos", n_combos, "combos")
+    if asked < 1:
+        raise Refused(f"n_combos is {asked}", "try at least one combo")
+    of = replace(settings.prescreen, combos=asked)
+    drawn_from = settings.mode(mode)
+    evaluator = Evaluator(market, space.family_of(drawn_from), settings.costs, "gpu", gpu)
+    say(f"engine {evaluator.choice}")
+    combos = space.Draw(drawn_from, asked, np.random.SeedSequence(settings.run.seed if seed is None else seed))
+
+    def on_batch(batch: int, of_batches: int, now: prescreen.Progress) -> None:
+        say(f"Batch {batch}/{of_batches} · {now.tried:,} combos · {now.eligible:,} eligible")
+
+    return prescreen.found(prescreen.run(evaluator, combos, of, 1, prescreen.Progress(), on_batch), combos)
+
+
+def _bars(close: ArrayLike, open_: ArrayLike, high: ArrayLike, low: ArrayLike, first_open_ms: int) -> Bars:
+    o, h, l, c = refuse_swapped(open_, high, low, close, way_out=ORDER)
+    if not len(c):
+        raise Refused("no bars: there is nothing to trade on", "pass at least a few days of 5-minute bars")
+    _refuse_non_prices(l)
+    if first_open_ms % BAR_MS:
+        raise Refused(f"first_open_ms {first_open_ms} is not on the 5-minute grid", "give the open of the first bar")
+    rows = np.zeros(len(c), dtype=ROW)
+    rows["time_ms"] = first_open_ms + np.arange(len(c)) * BAR_MS
+    for name, column in (("open", o), ("high", h), ("low", l), ("close", c)):
+        rows[name] = column
+    return Bars("ARRAYS", rows, infer_tick(np.concatenate([o, h, l, c])), synthetic=False, source="arrays")
+
+
+def _opened(first_open_ms: int) -> int:
+    first_open_ms = _whole("first_open_ms", first_open_ms, "milliseconds")
+    if not 0 <= first_open_ms < _YEAR_2200_MS:
+        raise Refused(f"first_open_ms {first_open_ms} is no time before 2200", "pass milliseconds, not microseconds")
+    return first_open_ms
+
+
+def _refuse_non_prices(low: Floats) -> None:
+    if len(low) and low.min() <= 0:
+        raise Refused(f"low is {low.min():g} at bar {low.argmin()}", "prices are above zero; pass prices, not returns")
 
 
 def _whole(name: str, value: object, unit: str) -> int:

@@ -16,7 +16,7 @@ from WORKFLOW.engines.fills import MAX_BARS_REACHED, RUIN, SIGNAL, TAKE_PROFIT, 
 from WORKFLOW.engines.jit import kernel
 from WORKFLOW.engines.ledger import TRADE, Ledger
 from WORKFLOW.engines.market import Market, Window
-from WORKFLOW.engines.metrics import SCREEN, screen_row
+from WORKFLOW.engines.metrics import SCREEN, daily_returns, days_of, screen_row
 from WORKFLOW.engines.planes import Planes
 from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL, Executions, Rules
 
@@ -34,15 +34,20 @@ def screen(
     costs: Rules,
     windows: Sequence[Window],
     threads: int = 1,
+    returns: Sequence[Floats] = (),
 ) -> Floats:
-    """As `cpu.screen`, bar by bar; `signals` gives the planes of a slice of the combos."""
+    """As `cpu.screen`, bar by bar; `signals` gives the planes of a slice of the combos.
+
+    Fills those of `returns`, one (k, days) for each window, that have room.
+    """
     combos = len(executions.table)
+    returns = returns or [np.empty((0, 0)) for _ in windows]
     out = np.empty((len(windows), combos, len(SCREEN)))
 
     def task(first: int) -> None:
         chunk = slice(first, min(first + _COMBOS_PER_TASK, combos))
         planes = signals(chunk)
-        for window, table in zip(windows, out, strict=True):
+        for window, table, daily in zip(windows, out, returns, strict=True):
             _screen(
                 *_arrays(market),
                 planes.side,
@@ -52,8 +57,9 @@ def screen(
                 *_money(costs),
                 window.start,
                 window.stop,
-                _days(market, window),
+                days_of(market, window),
                 table[chunk],
+                daily[chunk],
             )
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
@@ -64,7 +70,7 @@ def screen(
 
 def simulate(market: Market, planes: Planes, combo: int, rules: Rules, window: Window) -> Ledger:
     """Trade combo number `combo` of `planes` under `rules` over `window`, keeping everything."""
-    equity, marks = np.empty(len(window)), np.empty(_days(market, window))
+    equity, marks = np.empty(len(window)), np.empty(days_of(market, window))
     armed = planes.armed[combo if len(planes.armed) > 1 else 0]
     capacity = 1024
     while True:
@@ -96,10 +102,6 @@ def simulate(market: Market, planes: Planes, combo: int, rules: Rules, window: W
                 ruined=bool(counts[_RUINED]),
             )
         capacity = closed
-
-
-def _days(market: Market, window: Window) -> int:
-    return int(market.day[window.stop - 1] - market.day[window.start]) + 1
 
 
 def _arrays(
@@ -136,6 +138,7 @@ def _screen(
     stop: int,
     n_days: int,
     out: Floats,
+    returns: Floats,
 ) -> None:
     marks = np.empty(n_days)
     no_equity = np.empty(0)
@@ -168,6 +171,8 @@ def _screen(
             counts,
         )
         screen_row(marks, capital, counts[_ENTRIES], counts[_CLOSED], counts[_WINS], out[k])
+        if len(returns):
+            returns[k, :] = daily_returns(marks, capital)
 
 
 @kernel

@@ -22,7 +22,7 @@ from WORKFLOW.engines.fills import SIGNAL, equity_after, limit_at, meets_stop_or
 from WORKFLOW.engines.jit import kernel, leaf
 from WORKFLOW.engines.lanes import write_line
 from WORKFLOW.engines.market import Market, Window
-from WORKFLOW.engines.metrics import SCREEN, TOTAL_TRADES, daily_marks, screen_row
+from WORKFLOW.engines.metrics import SCREEN, TOTAL_TRADES, daily_marks, daily_returns, days_of, screen_row
 from WORKFLOW.engines.planes import Planes
 from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL, Executions, Rules
 from WORKFLOW.engines.touch import Touchable, first_touch, first_touch_trailing, touchable
@@ -33,7 +33,7 @@ _DAYS_AT_ONCE = 8
 _TILE = 32_768  # bars: their prices take 400 KB, less than half an L2 cache
 # A long position is ruined near price 0, at most 1e-15 of its entry by float noise; a market whose lowest price is
 # further than this from its highest cannot get there.
-_NO_RUIN = 1e-9
+NO_RUIN = 1e-9
 _LEFT_TO_BAR_LOOP = -1.0
 
 
@@ -117,10 +117,46 @@ def screen(
     signals at a time, so memory stays small whatever k is. `costs` supplies fee, slippage, capital and tie rule; its
     other fields are not read. The result does not depend on `threads`: every combo is computed on its own.
     """
+    nowhere = [np.empty((0, 0)) for _ in windows]
+    return _play(market, signals, executions, costs, windows, threads, signal_of, nowhere)
+
+
+def screen_returns(
+    market: Market,
+    signals: Callable[[slice], Planes],
+    executions: Executions,
+    costs: Rules,
+    window: Window,
+    threads: int = 1,
+    signal_of: NDArray[np.int64] | None = None,
+) -> tuple[Floats, Floats]:
+    """The `metrics.SCREEN` columns (k, 5) of k combos over one window as `screen` has them, and their
+    `metrics.daily_returns`, float64 (k, days).
+
+    No NaN in the returns: a day without a position returns 0, so does every day of a combo that never trades and all
+    days after ruin. 8 bytes a combo and day: whoever has many combos asks for some at a time.
+    """
+    returns = np.empty((len(executions.table), days_of(market, window)))
+    table = _play(market, signals, executions, costs, [window], threads, signal_of, [returns])[0]
+    return table, returns
+
+
+def _play(
+    market: Market,
+    signals: Callable[[slice], Planes],
+    executions: Executions,
+    costs: Rules,
+    windows: Sequence[Window],
+    threads: int,
+    signal_of: NDArray[np.int64] | None,
+    returns: Sequence[Floats],
+) -> Floats:
+    """As `screen`; fills those of `returns`, one (k, days) for each window, that have room."""
     combos = len(executions.table)
     signal_of = np.arange(combos) if signal_of is None else signal_of
-    if len(market.funding) or market.low.min() < _NO_RUIN * market.high.max():
-        return _bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, np.arange(combos))
+    if is_for_bar_loop(market):
+        everyone = np.arange(combos)
+        return bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, everyone, returns)
     order = np.argsort(signal_of, kind="stable")
     table, signal_at = np.ascontiguousarray(executions.table[order]), signal_of[order]
     starts = np.searchsorted(signal_at, np.arange(signal_of.max(initial=-1) + 2))  # each signal's first combo
@@ -134,8 +170,8 @@ def screen(
         chunk = slice(int(signal_at[first]), int(signal_at[last]) + 1)
         bounds = np.clip(starts[chunk.start : chunk.stop + 1], first, last + 1)
         planes = signals(chunk)
-        for tape, rows in zip(tapes, found, strict=True):
-            _screen(tape, planes.side, planes.armed, planes.first_side, bounds, table, money, rows)
+        for tape, rows, daily in zip(tapes, found, returns, strict=True):
+            _screen(tape, planes.side, planes.armed, planes.first_side, bounds, table, money, rows, order, daily)
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for _ in pool.map(task, range(0, combos, per_task)):
@@ -144,7 +180,11 @@ def screen(
     out[:, order] = found
     left = np.flatnonzero((out[..., TOTAL_TRADES] == _LEFT_TO_BAR_LOOP).any(axis=0))
     if len(left):
-        out[:, left] = _bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, left)
+        again = [np.empty((len(left) if len(daily) else 0, daily.shape[1])) for daily in returns]
+        out[:, left] = bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, left, again)
+        for daily, known in zip(returns, again, strict=True):
+            if len(daily):
+                daily[left] = known
     return out
 
 
@@ -155,7 +195,12 @@ def _combos_per_task(combos: int, signals: int, threads: int) -> int:
     return max(1, min(shared, fair, _COMBOS_PER_TASK))
 
 
-def _bar_by_bar(
+def is_for_bar_loop(market: Market) -> bool:
+    """Whether money moves between events, or a long position could be ruined: only the bar loop knows how."""
+    return len(market.funding) > 0 or bool(market.low.min() < NO_RUIN * market.high.max())
+
+
+def bar_by_bar(
     market: Market,
     signals: Callable[[slice], Planes],
     executions: Executions,
@@ -164,12 +209,15 @@ def _bar_by_bar(
     threads: int,
     signal_of: NDArray[np.int64],
     combos: NDArray[np.int64],
+    returns: Sequence[Floats] = (),
 ) -> Floats:
+    """`screen` of some of its combos by the plain bar loop; `returns` as there."""
+
     def planes(chunk: slice) -> Planes:
         each = [signals(slice(signal, signal + 1)) for signal in signal_of[combos[chunk]].tolist()]
         return Planes(*(np.concatenate([getattr(one, name) for one in each]) for name in Planes.__dataclass_fields__))
 
-    return bar_loop.screen(market, planes, Executions(executions.table[combos]), costs, windows, threads)
+    return bar_loop.screen(market, planes, Executions(executions.table[combos]), costs, windows, threads, returns)
 
 
 @kernel
@@ -182,8 +230,10 @@ def _screen(
     table: Floats,
     money: _Money,
     out: Floats,
+    order: NDArray[np.int64],
+    returns: Floats,
 ) -> None:
-    """Rows bounds[s] to bounds[s + 1] of `table` and `out` belong to signal s.
+    """Rows bounds[s] to bounds[s + 1] of `table` and `out` belong to signal s, row i to row order[i] of `returns`.
 
     All combos go through one tile of the bars after the other, so that its prices stay in the cache while they do.
     """
@@ -207,6 +257,8 @@ def _screen(
         screen_row(days, money.capital, books.entries[k], books.closed[k], books.wins[k], row)
         if books.entries[k] < 0:
             row[TOTAL_TRADES] = _LEFT_TO_BAR_LOOP
+        if len(returns):
+            returns[order[first + k], :] = daily_returns(days, money.capital)
 
 
 @kernel
@@ -298,7 +350,7 @@ def _search(
 @leaf
 def _short_ruin(anchor: float, slip: float) -> float:
     """No price below it ruins a short position: twice the entry price, less what float noise can do."""
-    return 2.0 * anchor * (1.0 - slip) * (1.0 - _NO_RUIN)
+    return 2.0 * anchor * (1.0 - slip) * (1.0 - NO_RUIN)
 
 
 @leaf

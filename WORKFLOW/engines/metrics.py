@@ -15,7 +15,7 @@ from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window
 
 DAYS_PER_YEAR = 365.0
-_NOISE = 1e-12
+NOISE = 1e-12
 
 # Columns of the metrics that a batch engine gives for every combo.
 SCREEN = ("sharpe_ratio", "total_return", "max_drawdown_daily_pct", "win_rate", "total_trades")
@@ -43,7 +43,7 @@ def sharpe(returns: Floats) -> float:
     mean = _power_sum(returns, 0.0, False) / n
     deviation = math.sqrt(_power_sum(returns, mean, True) / (n - 1))
     # Equal returns leave float noise around 1e-17 of their mean, not 0.
-    return mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > _NOISE * abs(mean) else math.nan
+    return mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > NOISE * abs(mean) else math.nan
 
 
 @leaf
@@ -86,6 +86,11 @@ def screen_row(marks: Floats, capital: float, entries: int, closed: int, wins: i
     out[TOTAL_TRADES] = closed
 
 
+def days_of(market: Market, window: Window) -> int:
+    """How many UTC days the window touches."""
+    return int(market.day[window.stop - 1] - market.day[window.start]) + 1
+
+
 def daily_marks(equity: Floats, market: Market, window: Window) -> Floats:
     """Equity at the last close of every UTC day the window touches."""
     day = market.day[window.start : window.stop]
@@ -100,25 +105,25 @@ def full(ledger: Ledger, market: Market, window: Window, capital: float) -> dict
     traded = ledger.entries > 0
     total_return = equity[-1] / capital - 1.0 if len(equity) else math.nan
     years = len(window) / BARS_PER_DAY / DAYS_PER_YEAR
-    annualized = _annualized(float(total_return), years) if len(returns) >= 2 else math.nan
+    annualized = annualized_return(float(total_return), years) if len(returns) >= 2 else math.nan
     drawdown = float(max_drawdown_fraction(equity, capital))
     values = {
         "total_return": total_return,
         "annualized_return": annualized,
         "sharpe_ratio": float(sharpe(returns)),
-        "sortino_ratio": _sortino(returns),
-        "calmar_ratio": _ratio(annualized, drawdown),
+        "sortino_ratio": sortino(returns),
+        "calmar_ratio": ratio(annualized, drawdown),
         "max_drawdown": _max_drawdown_currency(equity, capital),
         "max_drawdown_pct": drawdown,
         "max_drawdown_daily_pct": float(max_drawdown_fraction(daily_marks(equity, market, window), capital)),
-        "cvar_95": _cvar(returns),
-        "win_rate": _ratio(float(np.count_nonzero(trades["pnl"] > 0)), float(len(trades))),
-        "profit_factor": _ratio(_total(trades["pnl"], 1), _total(trades["pnl"], -1)),
-        "exposure": _ratio(float(ledger.held_bars), float(len(window))),
-        "turnover": _ratio(ledger.notional, float(equity.mean()) * years if len(equity) else 0.0),
-        "avg_bars_held": _ratio(float((trades["exit_bar"] - trades["entry_bar"]).sum()), float(len(trades))),
+        "cvar_95": cvar(returns),
+        "win_rate": ratio(float(np.count_nonzero(trades["pnl"] > 0)), float(len(trades))),
+        "profit_factor": ratio(_total(trades["pnl"], 1), _total(trades["pnl"], -1)),
+        "exposure": ratio(float(ledger.held_bars), float(len(window))),
+        "turnover": ratio(ledger.notional, float(equity.mean()) * years if len(equity) else 0.0),
+        "avg_bars_held": ratio(float((trades["exit_bar"] - trades["entry_bar"]).sum()), float(len(trades))),
     }
-    defined = {key: _or_none(value) if traded else None for key, value in values.items()}
+    defined = {key: or_none(value) if traded else None for key, value in values.items()}
     return defined | {
         "total_trades": len(trades),
         "filled_bar_fills": ledger.filled_bar_fills,
@@ -127,7 +132,7 @@ def full(ledger: Ledger, market: Market, window: Window, capital: float) -> dict
     }
 
 
-def _annualized(total_return: float, years: float) -> float:
+def annualized_return(total_return: float, years: float) -> float:
     """The yearly rate that compounds to `total_return`; NaN when no float holds it (a few bars that doubled)."""
     try:
         return math.pow(max(1.0 + total_return, 0.0), 1.0 / years) - 1.0
@@ -135,15 +140,15 @@ def _annualized(total_return: float, years: float) -> float:
         return math.nan
 
 
-def _sortino(returns: Floats) -> float:
+def sortino(returns: Floats) -> float:
     """Mean over the downside deviation against 0, over all days (Sortino & Price 1994)."""
     if len(returns) < 2:
         return math.nan
     downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    return _ratio(float(returns.mean()) * math.sqrt(DAYS_PER_YEAR), downside)
+    return ratio(float(returns.mean()) * math.sqrt(DAYS_PER_YEAR), downside)
 
 
-def _cvar(returns: Floats) -> float:
+def cvar(returns: Floats) -> float:
     """Mean loss of the worst 5 % of days (at least one day), as a positive fraction (Rockafellar & Uryasev 2000)."""
     if len(returns) < 2:
         return math.nan
@@ -160,9 +165,11 @@ def _total(pnl: Floats, sign: int) -> float:
     return float(abs(pnl[pnl * sign > 0].sum()))
 
 
-def _ratio(numerator: float, denominator: float) -> float:
+def ratio(numerator: float, denominator: float) -> float:
+    """NaN where the denominator is not above 0."""
     return numerator / denominator if denominator > 0.0 else math.nan
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """What a file holds: None for what is not finite."""
     return float(value) if math.isfinite(value) else None

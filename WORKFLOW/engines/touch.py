@@ -19,10 +19,10 @@ from WORKFLOW.engines.market import Market
 
 BLOCK_BITS = 5
 BLOCK = 1 << BLOCK_BITS
-_INT32 = 4  # bytes
+INT32 = 4  # bytes
 _LARGEST_INT32 = 2**31 - 2  # one less than the padding, which no level may reach
 # How much nearer than computed a trailing stop may be for float noise, as a fraction: a thousand times what it can err.
-_NOISE = 1e-12
+NOISE = 1e-12
 
 Prices = NDArray[Any]  # int32 ticks, or float64
 
@@ -94,7 +94,7 @@ def first_touch(touch: Touchable, bar: int, until: int, floor: float, ceiling: f
     Without branches for the first 32 bars and 32 blocks: where a trade ends is what a processor cannot predict.
     """
     low, high = touch.low, touch.high
-    if low.itemsize == _INT32:
+    if low.itemsize == INT32:
         floor, ceiling = np.floor(floor), np.ceil(ceiling)
     under, over = _as_price(floor, low), _as_price(ceiling, low)
     near = touched(low, high, bar, under, over)
@@ -128,7 +128,7 @@ def first_touch_trailing(
     """
     best = anchor
     trail = stop_at(anchor, side, fraction, has_tick)
-    loose_fall, loose_rise = 1.0 - fraction + _NOISE, 1.0 + fraction - _NOISE
+    loose_fall, loose_rise = 1.0 - fraction + NOISE, 1.0 + fraction - NOISE
     while bar < until:
         tightest = max(stop, trail) if side == 1 else min(stop, trail)
         block = bar >> BLOCK_BITS

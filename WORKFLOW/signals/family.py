@@ -1,13 +1,16 @@
 """What a signal family is to everybody else."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from WORKFLOW.engines.market import Market
 from WORKFLOW.engines.planes import Planes
+
+if TYPE_CHECKING:
+    from WORKFLOW.engines.gpu.planes import DevicePlanes
 
 # Parameter columns by name, each of shape (k,).
 Columns = Mapping[str, NDArray[Any]]
@@ -47,3 +50,18 @@ class Family(Protocol):
 
     def on(self, market: Market) -> Signals:
         """Bind the family to the bars of `market`."""
+
+
+class DeviceFamily(Protocol):
+    """A family bound to one market on the current GPU."""
+
+    def planes(self, columns: Columns) -> "DevicePlanes":
+        """The planes of the combos in `columns`, in device memory: the bits of `Signals.planes`."""
+
+
+@runtime_checkable
+class HasDevice(Protocol):
+    """A family with kernels of its own. Planes of others are made on the CPU and copied: slower, and as exact."""
+
+    def on_device(self, market: Market) -> DeviceFamily:
+        """Bind the family to the bars of `market` on the current GPU."""

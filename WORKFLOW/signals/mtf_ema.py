@@ -17,7 +17,7 @@ from WORKFLOW.engines.lanes import LANES, above, below, less, lowest_bit, on_cac
 from WORKFLOW.engines.market import Market
 from WORKFLOW.engines.planes import Planes, all_armed, set_bits, words_for
 from WORKFLOW.mtf_resampler import MINUTE_MS, resample_ohlc
-from WORKFLOW.signals.family import Columns
+from WORKFLOW.signals.family import Columns, DeviceFamily
 
 # An EMA's seed (the first close) still weighs e^-6 = 0.25 % after 3 × period buckets: small enough to be believed.
 WARM_UP_PERIODS = 3
@@ -46,6 +46,12 @@ class _MtfEma:
     def on(self, market: Market) -> "_Signals":
         """Bind the family to the bars of `market`."""
         return _Signals(market)
+
+    def on_device(self, market: Market) -> DeviceFamily:
+        """The same on the current GPU; loads CUDA."""
+        from WORKFLOW.signals.mtf_ema_gpu import MtfEmaOnDevice
+
+        return MtfEmaOnDevice(market)
 
 
 MTF_EMA = _MtfEma()

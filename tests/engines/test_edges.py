@@ -50,6 +50,7 @@ def test_a_screen_of_no_combos_is_an_empty_table(engine: str, bars: int) -> None
     one = evaluator(engine, bars)
     none = space.draw(load({}).mode("aggressive"), 0, np.random.SeedSequence(1))
     assert one.screen(none, [one.whole, one.whole], 2).shape == (2, 0, len(SCREEN))
+    assert one.screen_returns(none, one.whole, 2).shape == (0, 1)
 
 
 @pytest.mark.parametrize("engine", ["reference", "native"])
@@ -60,6 +61,7 @@ def test_periods_longer_than_the_bars_have_no_side_and_no_trade(engine: str, bar
     combos.columns["slow_period"][:] = 10_000
     assert not one.has_side(combos)
     np.testing.assert_equal(one.screen(combos, [one.whole], 1), np.tile([np.nan] * 4 + [0.0], (1, 5, 1)))
+    np.testing.assert_equal(one.screen_returns(combos, one.whole, 1), np.zeros((5, -(-bars // 288))))
     assert one.metrics(combos.row(0), one.whole)["total_return"] is None
 
 

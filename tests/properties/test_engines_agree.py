@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,41 @@ def test_a_screen_equals_the_metrics_of_the_reference_ledgers(seed: int, bars: i
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
+@settings(max_examples=100)
+@given(seed=SEEDS, bars=st.integers(1, 1_500), combos=st.integers(1, 12))
+def test_daily_returns_of_a_screen_are_those_of_the_reference_ledgers(seed: int, bars: int, combos: int) -> None:
+    """Markets with funding and combos near ruin, which are left to the bar loop, among them."""
+    random = np.random.default_rng(seed)
+    market, costs = random_market(random, bars), random_costs(random)
+    signals = [random_signal(random, bars) for _ in range(combos)]
+    rules = [random_rules(random, costs) for _ in range(combos)]
+    window = random_window(random, bars)
+    _, found = cpu.screen_returns(market, rows_of(planes_of(*signals)), executions_of(rules), costs, window, threads=2)
+    ledgers = [reference.simulate(market, signal, rule, window) for signal, rule in zip(signals, rules, strict=True)]
+    marks = [metrics.daily_marks(ledger.equity, market, window) for ledger in ledgers]
+    expected = np.array([metrics.daily_returns(one, costs.capital) for one in marks])
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_daily_returns_stand_in_the_order_of_the_combos_and_beside_the_screen() -> None:
+    """60 combos of five signals in any order, some left to bar loops; rows have the Sharpe ratio of the screen."""
+    random = np.random.default_rng(4)
+    market, costs = random_market(random, 3_000), Rules(fee_rate=0.0005, slippage=0.0001)
+    market = replace(market, funding=np.zeros(0))
+    planes = planes_of(*(random_signal(random, 3_000) for _ in range(5)))
+    executions = executions_of([random_rules(random, costs) for _ in range(60)])
+    which = random.integers(0, 5, 60)
+    window = Window(100, 2_900)
+    table = cpu.screen(market, rows_of(planes), executions, costs, [window], 2, which)[0]
+    _, returns = cpu.screen_returns(market, rows_of(planes), executions, costs, window, 2, which)
+    assert returns.shape == (60, metrics.days_of(market, window))
+    traded = np.isfinite(table[:, metrics.TOTAL_RETURN])
+    assert traded.sum() > 30
+    sharpes = np.array([metrics.sharpe(row) for row in returns])
+    np.testing.assert_allclose(sharpes[traded], table[traded, metrics.SHARPE], rtol=1e-9, equal_nan=True)
+    assert not returns[~traded].any()
+
+
 def test_a_screen_depends_on_neither_threads_nor_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """150 combos, with one armed row each and with one for all."""
     random = np.random.default_rng(11)
@@ -207,6 +243,11 @@ def test_a_short_position_near_ruin_is_left_to_the_bar_loop(monkeypatch: pytest.
     rules = [Rules(stop_loss=0.05), Rules(), Rules(trailing_stop=0.02)]
     found = cpu.screen(market, rows_of(planes_of(short, short, short)), executions_of(rules), costs, [Window(0, 450)])
     assert asked == [1]
+    _, returns = cpu.screen_returns(
+        market, rows_of(planes_of(short, short, short)), executions_of(rules), costs, Window(0, 450)
+    )
+    assert asked == [1, 1]
+    assert np.prod(1 + returns, axis=1) - 1 == pytest.approx(found[0, :, metrics.TOTAL_RETURN])
     assert found[0, 1, metrics.TOTAL_RETURN] == -1.0
     assert found[0, 0, metrics.TOTAL_RETURN] > -0.1
 

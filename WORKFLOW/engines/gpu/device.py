@@ -1,0 +1,136 @@
+"""Which GPU, bound by its UUID, and what its errors mean: try smaller, or never again."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from config.errors import Refused
+from WORKFLOW.engines.gpu.presence import GpuLost, reason_against
+from WORKFLOW.engines.gpu.toolkit import SIMULATED, cuda
+
+# Codes of the CUDA driver (cuda.h). After those of a lost device its context is void: nothing but a new process helps,
+# and often not even that.
+_OUT_OF_MEMORY = 2
+_LOST = {
+    4: "the driver is shutting down",
+    46: "it is busy or was taken away",
+    100: "it is gone",
+    101: "it is gone",
+    214: "memory error that its ECC cannot mend",
+    220: "its NVLink failed",
+    700: "a kernel read beyond its memory",
+    702: "a kernel ran longer than the driver allows",
+    709: "its context was destroyed",
+    710: "a kernel's assertion failed",
+    714: "hardware stack error",
+    715: "illegal instruction",
+    716: "misaligned address",
+    717: "invalid address space",
+    718: "invalid program counter",
+    719: "a kernel failed",
+    802: "it is not ready",
+    999: "unknown error of the driver",
+}
+_SAFE_SHARE = 0.7  # of the free memory: the driver, fragments and other processes need the rest
+LEAST_COMBOS = 32  # a batch that does not fit is halved down to this
+
+
+@dataclass
+class Device:
+    """One GPU or MIG slice, `uuid` naming it whatever its number is today.
+
+    `most_combos`: what fits at a time, as far as is known; None before the first batch. It only ever shrinks.
+    """
+
+    number: int
+    name: str
+    uuid: str
+    compute_capability: tuple[int, int]
+    most_combos: int | None = field(default=None)
+
+    def combos_at_once(self, bytes_per_combo: int) -> int:
+        """As many as fit into the memory that is free now, or fewer when that turned out to be too many before."""
+        if self.most_combos is None:
+            self.most_combos = max(LEAST_COMBOS, int(self.free_bytes() * _SAFE_SHARE) // bytes_per_combo)
+        return self.most_combos
+
+    def free_bytes(self) -> int:
+        """Memory that nobody uses."""
+        return 2**30 if SIMULATED else int(cuda.current_context().get_memory_info().free)
+
+    def give_way(self, error: Exception, combos: int) -> None:
+        """After a batch of `combos` failed: the next are half as large, when that can help.
+
+        Raises:
+            GpuLost: the device is lost, or has no room for even a small batch. `error` itself, when it is not CUDA's.
+        """
+        code = code_of(error)
+        if code == _OUT_OF_MEMORY and combos > LEAST_COMBOS:
+            self.most_combos = max(LEAST_COMBOS, combos // 2)
+            return
+        if code == _OUT_OF_MEMORY:
+            reason = f"no room for {combos} combos"
+            raise GpuLost(self.said(reason), "end other users of this GPU, or use --engine native") from error
+        if code in _LOST:
+            way_out = "nvidia-smi shows its state; --engine native works without it"
+            raise GpuLost(self.said(f"{_LOST[code]} (CUDA error {code})"), way_out) from error
+        raise error
+
+    def said(self, what: str) -> str:
+        """Something about this device."""
+        return f"GPU {self.number} ({self.name}, {self.uuid}): {what}"
+
+
+def code_of(error: BaseException) -> int | None:
+    """The CUDA driver's code of an error, None when it is none of CUDA's."""
+    code = getattr(error, "code", None)
+    if isinstance(code, int):
+        return int(code)
+    value = getattr(code, "value", None)
+    return value if isinstance(value, int) else None
+
+
+def chosen(number: int | None = None) -> Device:
+    """The device with that number (None: the first), its context made in this thread.
+
+    A worker of the swarm sees one device only, named by its UUID in CUDA_VISIBLE_DEVICES: for it, that is the first.
+
+    Raises:
+        Refused: there is no usable GPU, or not that one; with the reason and the way out.
+    """
+    if (against := reason_against()) is not None:
+        raise against
+    found = devices()
+    asked = number or 0
+    mine = next((one for one in found if one.number == asked), None)
+    if mine is None:
+        there = ", ".join(f"{one.number} ({one.name}, {one.uuid})" for one in found) or "none"
+        raise Refused(f"there is no GPU {asked} for this process", f"there are: {there}; see CUDA_VISIBLE_DEVICES")
+    try:
+        cuda.select_device(mine.number)
+        mine.free_bytes()
+    except Exception as error:  # whatever the driver says now, it says no
+        raise Refused(
+            mine.said(f"cannot be used: {error}"), "nvidia-smi shows who uses it; or --engine native"
+        ) from error
+    return mine
+
+
+def devices() -> list[Device]:
+    """All that this process may see; MIG slices are devices of their own.
+
+    Raises:
+        Refused: the driver cannot be asked.
+    """
+    try:
+        return [_described(number, one) for number, one in enumerate(cuda.gpus.lst)]
+    except Exception as error:
+        raise Refused(
+            f"the CUDA driver cannot be used: {error}", "nvidia-smi, then scripts/backtest-optimize doctor"
+        ) from error
+
+
+def _described(number: int, one: Any) -> Device:
+    if SIMULATED:
+        return Device(number, "simulator", "SIMULATED", (0, 0))
+    name = one.name.decode() if isinstance(one.name, bytes) else str(one.name)
+    return Device(number, name, str(one.uuid), tuple(one.compute_capability))
