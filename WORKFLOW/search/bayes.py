@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from state.layout import CHECKOUT, RunFolder
 from WORKFLOW.search.job import SearchFolder
@@ -20,16 +21,19 @@ def search(folder: RunFolder, processes: int, on_result: Callable[[Standing], No
             subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
             for _ in range(processes - 1)
         ]
+    study = None
     try:
         job_folder = SearchFolder(folder)
         evaluator = job_folder.evaluator()
         study = job_folder.study()
         on_result(study.standing())
-        study.work(lambda parameters: job_folder.job.evaluate(evaluator, parameters), on_result, lambda: True)
+        study.work(partial(job_folder.job.evaluate, evaluator), on_result, lambda: True)
         return study.finished()
     finally:
         for helper in helpers:
             _end(helper)
+        if study is not None:
+            study.close()
 
 
 def _end(helper: subprocess.Popen[bytes]) -> None:

@@ -1,6 +1,8 @@
 """A search as a record on disk: all that a search process needs to take part, whoever started it."""
 
 import io
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -8,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from config.errors import Refused
+from config.search import JOURNAL, OBJECTIVES, SQLITE
 from config.settings import Choice, Costs, Dimension, Mode, Range
 from state import snapshot
 from state.layout import RunFolder
 from WORKFLOW.data.bars import Bars
-from WORKFLOW.engines.market import Market
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.engines.metrics import SHARPE
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.space import Parameters, family_of
-from WORKFLOW.search.study import UNDEFINED_SHARPE, Plan, Result, SharedStudy
+from WORKFLOW.search.objective import UNDEFINED_SHARPE, folds_of, stable
+from WORKFLOW.search.space import Combos, Parameters, family_of
+from WORKFLOW.search.storage import JournalStore, Store, name_of
+from WORKFLOW.search.study import Hopeless, Plan, Result, SharedStudy
 
 
 @dataclass(frozen=True)
@@ -26,16 +32,35 @@ class SearchJob:
     min_trades: int
     engine: str
     plan: Plan
+    folds: int = 1
+    instability_penalty: float = 0.0
+    prune: bool = False
+    storage: str = JOURNAL
 
-    def evaluate(self, evaluator: Evaluator, parameters: Parameters) -> Result:
-        """The objective: the in-sample Sharpe ratio, with the minimum of trades as a constraint."""
+    def evaluate(self, evaluator: Evaluator, parameters: Parameters, is_hopeless: Hopeless) -> Result:
+        """The objectives, with the minimum of trades as a constraint; metrics are those of all in-sample bars."""
+        windows = folds_of(evaluator.market, self.folds)
+        sharpes: list[float] = []
+        for some in ([window] for window in windows) if self.prune else (windows,):
+            sharpes += self._sharpes(evaluator, parameters, some)
+            steps = tuple(stable(sharpes[: n + 1], self.instability_penalty) for n in range(len(sharpes)))
+            if self.prune and len(sharpes) < len(windows) and is_hopeless(steps):
+                return Result(steps[-1], 0.0, {}, _defined(sharpes), steps, pruned=True)
         metrics = evaluator.metrics(parameters, evaluator.whole)
-        sharpe = metrics["sharpe_ratio"]
+        undefined = metrics["sharpe_ratio"] is None
         return Result(
-            value=UNDEFINED_SHARPE if sharpe is None else sharpe,
+            value=UNDEFINED_SHARPE if undefined else steps[-1],
             violation=float(self.min_trades - metrics["total_trades"]),
             metrics=metrics,
+            folds=_defined(sharpes),
+            steps=steps,
+            others=tuple(_aim(metrics[name], OBJECTIVES[name]) for name in self.plan.objectives[1:]),
         )
+
+    @staticmethod
+    def _sharpes(evaluator: Evaluator, parameters: Parameters, windows: Sequence[Window]) -> list[float]:
+        table = evaluator.screen(Combos.of([parameters]), windows, threads=1)
+        return [float(value) for value in table[:, 0, SHARPE]]
 
 
 @dataclass(frozen=True)
@@ -74,9 +99,11 @@ class SearchFolder:
         plan = record.pop("plan")
         mode = plan.pop("mode")
         space = {name: _dimension(body) for name, body in mode.pop("space").items()}
-        seeds = tuple(plan.pop("seeds"))
+        seeds, objectives = tuple(plan.pop("seeds")), tuple(plan.pop("objectives"))
         costs = Costs(**record.pop("costs"))
-        return SearchJob(costs=costs, plan=Plan(mode=Mode(space=space, **mode), seeds=seeds, **plan), **record)
+        return SearchJob(
+            costs=costs, plan=Plan(Mode(space=space, **mode), seeds=seeds, objectives=objectives, **plan), **record
+        )
 
     def evaluator(self) -> Evaluator:
         """What evaluates the job's trials."""
@@ -85,8 +112,25 @@ class SearchFolder:
 
     def study(self) -> SharedStudy:
         """The study on file, opened or made."""
-        return SharedStudy(self.folder.study, self.folder.claims, self.job.plan)
+        return SharedStudy(self._store(), self.folder.claims, self.job.plan)
+
+    def _store(self) -> Store:
+        storage = self.job.storage
+        if storage == JOURNAL:
+            return JournalStore(self.folder.study)
+        from WORKFLOW.search.database import DatabaseStore
+
+        url = f"sqlite:///{self.folder.study_database}" if storage == SQLITE else storage
+        return DatabaseStore(url, self.folder.study_server, name_of(self.folder))
 
 
 def _dimension(body: dict[str, Any]) -> Dimension:
     return Choice(tuple(body["values"])) if "values" in body else Range(**body)
+
+
+def _defined(sharpes: Sequence[float]) -> tuple[float | None, ...]:
+    return tuple(None if math.isnan(sharpe) else sharpe for sharpe in sharpes)
+
+
+def _aim(value: float | None, sign: int) -> float:
+    return sign * UNDEFINED_SHARPE if value is None else float(value)

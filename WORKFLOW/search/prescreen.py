@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from config.settings import PrescreenSettings
 from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines.best import Best, Integers
 from WORKFLOW.engines.metrics import SCREEN, SHARPE, TOTAL_TRADES
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Draw, Parameters
 
-Integers = NDArray[np.int64]
 Rows = tuple[tuple[float | None, ...], ...]
 
 
@@ -72,16 +71,26 @@ def run(
     progress: Progress,
     on_batch: Callable[[int, int, Progress], None],
     batches: range | None = None,
+    held: int | None = None,
 ) -> Progress:
-    """Go on from `progress` to the end of `batches` (None: all); `on_batch` hears (batch, of, progress) after each."""
+    """Go on from `progress` to the end of `batches` (None: all); `on_batch` hears (batch, of, progress) after each,
+    or after several that a GPU does at once.
+
+    `held`: the most combos worked on at a time (None: a batch); where memory is short, less, with the same results.
+    """
     size = settings.batch_combos
     batches = range(batches_of(len(combos), settings)) if batches is None else batches
     done = batches_of(progress.tried, settings)  # rounded up: a short last batch is done too
-    for number, batch in enumerate(batches[done:], start=done + 1):
-        for numbers, part in combos.at(range(batch * size, min((batch + 1) * size, len(combos)))):
-            table = evaluator.screen(part, [evaluator.whole], threads)[0]
-            progress = _merge(progress, numbers, table, settings)
-        on_batch(number, len(batches), progress)
+    together = evaluator.batches_together(size)
+    while done < len(batches):
+        now = batches[done : done + (together if done else 1)]  # the first alone: somebody waits for it
+        for numbers, part in combos.at(range(now.start * size, min(now.stop * size, len(combos)))):
+            for first in range(0, len(part), held or size * len(now)):
+                some = slice(first, first + (held or size * len(now)))
+                found = evaluator.best(part[some], settings.min_trades, settings.keep, threads)
+                progress = _merge(progress, numbers[some], found, settings)
+        done += len(now)
+        on_batch(done, len(batches), progress)
     return progress
 
 
@@ -123,13 +132,12 @@ def batches_of(combos: int, settings: PrescreenSettings) -> int:
     return -(-combos // settings.batch_combos)
 
 
-def _merge(progress: Progress, numbers: Integers, table: Floats, settings: PrescreenSettings) -> Progress:
-    passed = np.flatnonzero((table[:, TOTAL_TRADES] >= settings.min_trades) & np.isfinite(table[:, SHARPE]))
-    combos, rows = _ranked(progress, numbers[passed], table[passed], settings.keep)
+def _merge(progress: Progress, numbers: Integers, found: Best, settings: PrescreenSettings) -> Progress:
+    combos, rows = _ranked(progress, numbers[found.combos], found.table, settings.keep)
     return Progress(
-        tried=progress.tried + len(table),
-        eligible=progress.eligible + len(passed),
-        most_trades=max(progress.most_trades, int(table[:, TOTAL_TRADES].max())),
+        tried=progress.tried + found.tried,
+        eligible=progress.eligible + found.eligible,
+        most_trades=max(progress.most_trades, found.most_trades),
         combos=combos,
         table=rows,
     )

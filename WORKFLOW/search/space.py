@@ -72,7 +72,7 @@ class Combos:
     def of(cls, rows: list[Parameters]) -> "Combos":
         """From plain values; the inverse of `row`."""
         names = rows[0].keys()
-        return cls({name: np.array([_coded(row[name]) for row in rows]) for name in names})
+        return cls({name: np.array([coded(row[name]) for row in rows]) for name in names})
 
     def executions(self) -> Executions:
         """The execution part as the engine takes it."""
@@ -103,6 +103,14 @@ class Draw:
             first = block * BLOCK
             numbers = order[max(positions.start - first, 0) : positions.stop - first]
             yield numbers + first, combos[numbers]
+
+    def sample(self, n: int) -> Combos:
+        """The combos numbered 0 to n - 1, at most one block: as random a part of the space as the draw itself.
+
+        Positions are no such thing: those of one signal stand side by side.
+        """
+        combos, order = _drawn(self, 0)
+        return combos[order[order < n]]
 
     def rows(self, numbers: Sequence[int]) -> list[Parameters]:
         """The parameters of some combos by their numbers, in the order asked for."""
@@ -181,8 +189,9 @@ def _draw(dimension: Dimension, n: int, random: np.random.Generator) -> NDArray[
         steps = random.integers(0, dimension.size, n)
         values = dimension.low + dimension.step * steps
         return values.astype(np.int64) if dimension.is_integer else np.round(values, DIGITS)
-    return np.array([_coded(value) for value in dimension.values])[random.integers(0, len(dimension.values), n)]
+    return np.array([coded(value) for value in dimension.values])[random.integers(0, len(dimension.values), n)]
 
 
-def _coded(value: int | float | str) -> int | float:
+def coded(value: int | float | str) -> int | float:
+    """A value as columns hold it: a direction is its index."""
     return DIRECTIONS.index(value) if isinstance(value, str) else value

@@ -1,20 +1,25 @@
-"""Optuna's journal on our own file: one that a killed writer cannot poison.
+"""Where a study lies: Optuna's journal on our own file, one that a killed writer cannot poison; or a database.
 
 Measured on the stock backend: a torn append glues onto the next record and every reader fails for ever; a lock holder
 that was killed makes the others spin for ever. Here the kernel drops the lock of a dead process, and the next writer
 cuts a torn tail back to the last newline.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, TypeVar
 
 import optuna
 from optuna.storages.journal import BaseJournalBackend
 
 from config.errors import Refused
 from state.journal import Journal
+from state.layout import RunFolder
+
+Done = TypeVar("Done")
+Direction = Literal["minimize", "maximize"]
 
 
 class FlockJournalBackend(BaseJournalBackend):
@@ -48,3 +53,64 @@ class FlockJournalBackend(BaseJournalBackend):
 def open_storage(path: Path) -> optuna.storages.JournalStorage:
     """The study storage at `path`, made when it is not there; safe for many processes."""
     return optuna.storages.JournalStorage(FlockJournalBackend(path))
+
+
+def name_of(folder: RunFolder) -> str:
+    """What the studies of the search in `folder` are called after: one PostgreSQL may hold those of many searches."""
+    return f"backtest-optimize {hashlib.sha256(str(folder.path).encode()).hexdigest()[:16]}"
+
+
+class Store(Protocol):
+    """Studies of one search, for many processes."""
+
+    def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
+        """What `deed` makes of the storage; a deed may be done twice, so it must not matter."""
+
+    def study_id(self, storage: optuna.storages.BaseStorage, number: int, directions: Sequence[Direction]) -> int:
+        """The id of the search's study `number`, made when there is none."""
+
+    def mark(self) -> int | None:
+        """What is another when anything was added since; None where only a look can tell."""
+
+    def close(self) -> None:
+        """Let go of everything; others may go on."""
+
+
+class Named:
+    """Studies that are named after their search."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._ids: dict[int, int] = {}
+
+    def study_id(self, storage: optuna.storages.BaseStorage, number: int, directions: Sequence[Direction]) -> int:
+        """The id of the search's study `number`, made when there is none."""
+        if number not in self._ids:
+            name = f"{self._name} {number}"
+            study = optuna.create_study(
+                storage=storage, study_name=name, directions=list(directions), load_if_exists=True
+            )
+            self._ids[number] = study._study_id
+        return self._ids[number]
+
+
+class JournalStore(Named):
+    """A search in one journal of its own."""
+
+    def __init__(self, path: Path, name: str = "search") -> None:
+        super().__init__(name)
+        self._path, self._storage = path, open_storage(path)
+
+    def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
+        """What `deed` makes of the storage."""
+        return deed(self._storage)
+
+    def mark(self) -> int | None:
+        """The journal's length."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def close(self) -> None:
+        """Nothing is held between two calls."""

@@ -1,47 +1,60 @@
 """Bayesian search that several processes share and that gives the same trials whatever their number.
 
-A study advances in sealed batches. Whoever finds no open batch opens the next one: all its trials are asked at once, by
-a sampler seeded with (study, batch) that knows the sealed batches only. Any process evaluates any of them. When all
-results are in, whoever is there tells them in trial order, which seals the batch. So neither the number of processes
-nor their timing nor a kill -9 changes what the sampler ever sees.
+A study advances in sealed batches. A batch is a run of positions of the budget. What is tried at a position follows
+from the seed, the position and the batches sealed before: the next seed from phase 0, or what the sampler proposes.
+So any process may work on any position: it claims it, asks, evaluates, and adds the finished trial in one record. A
+batch is sealed when each of its positions has one. Neither the number of processes nor their timing nor a kill -9
+changes what the sampler ever sees (docs/adr/0020-asking-is-part-of-a-trial.md).
 
-Everything is in the study's journal: a result is on file before anyone relies on it. A claim is a held flock, so the
-death of its holder frees it at once; there are no heartbeats and no process ids. A RUNNING trial that no committed
-batch names is a zombie (its opener died while asking): it is failed before anyone asks again, because zombies poison
-the sampler's constant liar.
+A claim is a held flock, so the death of its holder frees it at once; there are no heartbeats and no process ids.
+Nothing of an unfinished trial is on file, so a death leaves nothing behind: whoever claims its position comes to the
+same parameters.
 """
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-from filelock import FileLock
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY  # set_constraint's own key; versions are pinned
 from optuna.trial import FrozenTrial, TrialState
 
-from config.settings import Dimension, Mode, Range
+from config.search import OBJECTIVES
+from config.settings import Mode
+from state import private
+from WORKFLOW.search.samplers import Proposal, Proposer, distribution
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
-from WORKFLOW.search.storage import open_storage
+from WORKFLOW.search.storage import Direction, Store
 
-# Told for a combo whose Sharpe ratio is undefined: worse than any real one, and finite, as samplers like it.
-UNDEFINED_SHARPE = -1_000.0
 _CONSTRAINT = "min_trades"
+_CARRIED = 500  # of the best trials, what a fresh study begins with: a tenth of what fills one
+_PATIENCE_S, _PATIENCE = 5.0, 10.0  # at least, and times the longest trial: then a claim's holder is not waited for
+_POLL_S, _MOST_POLL_S = 0.0005, 0.02  # from half a short trial on, each time twice as long: long ones cost no core
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What evaluating one trial gave: `value` is maximised; `violation` > 0 breaks the minimum of trades by so many."""
+    """What evaluating one trial gave: `value` is maximised; `violation` > 0 breaks the minimum of trades by so many.
+
+    `folds`: the Sharpe ratio of each in-sample fold, None where it is undefined. `steps`: the value after each fold.
+    `others`: the further objectives, in the order of the plan's. `pruned`: it ended after `steps`; no metrics.
+    """
 
     value: float
     violation: float
     metrics: dict[str, Any]
+    folds: tuple[float | None, ...] = ()
+    steps: tuple[float, ...] = ()
+    others: tuple[float, ...] = ()
+    pruned: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,14 +63,14 @@ class Trial:
 
     number: int
     batch: int
-    source: str  # "phase0", "earlier_round": enqueued from there; "sampler": proposed by TPE
+    source: str  # "phase0", "earlier_round": enqueued from there; "sampler": proposed by it
     parameters: Parameters
     result: Result
 
     @property
     def feasible(self) -> bool:
-        """Whether it has the minimum of trades."""
-        return self.result.violation <= 0
+        """Whether it has the minimum of trades; a pruned trial is nobody's choice."""
+        return self.result.violation <= 0 and not self.result.pruned
 
 
 @dataclass(frozen=True)
@@ -68,13 +81,14 @@ class Standing:
     best: float | None
 
 
-Evaluate = Callable[[Parameters], Result]
+Hopeless = Callable[[Sequence[float]], bool]  # of the values after each fold so far
+Evaluate = Callable[[Parameters, Hopeless], Result]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a study is to do. `seeds` are tried first, in order, as part of the budget; the first `carried` of them come
-    from earlier rounds, the others from phase 0.
+    from earlier rounds, the others from phase 0. After about `study_trials` a fresh study begins from the best.
     """
 
     mode: Mode
@@ -83,172 +97,250 @@ class Plan:
     seed: int
     seeds: tuple[Parameters, ...]
     carried: int = 0
+    sampler: str = "auto"
+    objectives: tuple[str, ...] = ("sharpe_ratio",)
+    study_trials: int = 5_000
+
+    @property
+    def directions(self) -> list[Direction]:
+        """One an objective, in Optuna's words."""
+        return ["maximize" if OBJECTIVES[name] > 0 else "minimize" for name in self.objectives]
+
+    @property
+    def positions_of_a_study(self) -> int:
+        """Whole batches until a fresh study begins; NSGA-II and random draws do not slow down."""
+        if self.sampler not in {"auto", "tpe"}:
+            return self.trials
+        return max(1, self.study_trials // self.batch_trials) * self.batch_trials
+
+
+@dataclass
+class _Known:
+    """The finished trials of the studies so far, by position."""
+
+    trials: dict[int, FrozenTrial] = field(default_factory=dict)
+    read: dict[int, int] = field(default_factory=dict)  # study → so many of its trials are finished and looked at
+    mark: int | None = None  # of the storage, at the last look
+    sealed: int = 0  # positions, from the first on, in sealed batches
+    best: float | None = None
 
 
 class SharedStudy:
     """One study on disk, as one process sees it."""
 
-    def __init__(self, journal: Path, claims: Path, plan: Plan) -> None:
+    def __init__(self, store: Store, claims: Path, plan: Plan) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._plan = plan
-        self._claims = claims
-        self._seen: dict[int, Result] = {}  # results never change: what was read once need not be read again
-        self._space = {name: _distribution(dimension) for name, dimension in plan.mode.space.items()}
+        self._plan, self._store, self._claims = plan, store, claims
         self._family = family_of(plan.mode)
-        claims.mkdir(parents=True, exist_ok=True)
-        # One turn at a time: opening and sealing batches. Evaluation happens outside.
-        self._turn = FileLock(f"{journal}.turn")
-        with self._turn:
-            self._study = optuna.create_study(
-                storage=open_storage(journal), study_name="phase1", direction="maximize", load_if_exists=True
-            )
+        self._known = _Known()
+        self._longest_s = 0.0  # of the trials done here
+        self._proposer: tuple[int, int, Proposer] | None = None  # of which study, told up to which position
+        private.folder(claims)
+        self._fail_strangers()
 
     def work(self, evaluate: Evaluate, on_result: Callable[[Standing], None], may_go_on: Callable[[], bool]) -> None:
         """Take part until the budget is used up or `may_go_on` says no; `on_result` hears how far the study is."""
         while may_go_on():
-            with self._turn:
-                pending = self._pending()
-                if not pending:
-                    # Only what this very look found complete is sealed: results arrive outside the turn, so a second
-                    # look could find a batch done that nobody has sealed, and open the next one on top of it.
-                    self._seal()
-                    pending = self._open_next()
+            self._look()
+            pending = self._pending()
             if not pending:
                 return
-            self._evaluate_one(pending, evaluate)
-            on_result(self.standing())
+            self._do_one(pending, evaluate)
+            on_result(self._standing())
 
     def standing(self) -> Standing:
         """How far it is, sealed or not."""
-        for trial in self._members():
-            if trial.number not in self._seen and "result" in trial.user_attrs:
-                self._seen[trial.number] = _result(trial)
-        feasible = (result.value for result in self._seen.values() if result.violation <= 0)
-        return Standing(len(self._seen), max(feasible, default=None))
+        self._look()
+        return self._standing()
 
     def finished(self) -> list[Trial]:
         """All trials of sealed batches, in order."""
-        done: list[Trial] = []
-        batches = self._batches()
-        trials = self._trials()
-        for batch, numbers in enumerate(batches):
-            for trial in (trials[number] for number in numbers):
-                if trial.state == TrialState.COMPLETE:
-                    source = trial.user_attrs["source"]
-                    done.append(Trial(len(done), batch, source, _parameters(trial), _result(trial)))
-        return done
+        self._look()
+        return [
+            Trial(
+                number=position,
+                batch=position // self._plan.batch_trials,
+                source=trial.user_attrs["source"],
+                parameters=_parameters(trial, self._plan.mode),
+                result=_result(trial),
+            )
+            for position, trial in self._in_order(0, self._known.sealed)
+        ]
 
-    # evaluating -------------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Let go of the storage."""
+        self._store.close()
 
-    def _evaluate_one(self, pending: list[FrozenTrial], evaluate: Evaluate) -> None:
-        for trial in pending:
-            with self._claim(trial, wait=False) as mine:
+    # one trial --------------------------------------------------------------------------------------------------------
+
+    def _do_one(self, pending: list[int], evaluate: Evaluate) -> None:
+        for position in pending:
+            with self._claim(position) as mine:
                 if mine:
-                    self._evaluate(trial, evaluate)
+                    self._try(position, evaluate)
                     return
-        # Others are at work on all of them: wait for the first to end or to die, then look again.
-        with self._claim(pending[0], wait=True):
-            pass
+        # Others are at work on all of them: wait for the first to end or to die, then look again. One that neither ends
+        # nor dies is stopped or hangs: what it would come to is computed here, and its own copy of it is passed over.
+        until_s, pause_s = time.monotonic() + max(_PATIENCE_S, _PATIENCE * self._longest_s), _POLL_S
+        while time.monotonic() < until_s:
+            with self._claim(pending[0]) as mine:
+                if mine:
+                    return
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MOST_POLL_S)
+        self._try(pending[0], evaluate)
 
-    def _evaluate(self, trial: FrozenTrial, evaluate: Evaluate) -> None:
-        # Between our look and our claim another process may have finished it.
-        if "result" in self._trials()[trial.number].user_attrs:
+    def _try(self, position: int, evaluate: Evaluate) -> None:
+        self._look()
+        if position in self._known.trials:  # between our look and our claim another process has finished it
             return
-        result = evaluate(_parameters(trial))
-        record = {"value": result.value, "violation": result.violation, "metrics": result.metrics}
-        self._storage.set_trial_user_attr(trial._trial_id, "result", record)
+        began, began_s, proposal = datetime.now(), time.monotonic(), self._ask(position)
+        result = evaluate(proposal.parameters, self._proposer_now().is_hopeless)
+        self._longest_s = max(self._longest_s, time.monotonic() - began_s)
+        self._tell(position, proposal, result, began)
+
+    def _ask(self, position: int) -> Proposal:
+        fixed = self._plan.seeds[position] if position < len(self._plan.seeds) else None
+        return self._proposer_now().propose(position, self._is_valid, fixed)
+
+    def _tell(self, position: int, asked: Proposal, result: Result, began: datetime) -> None:
+        plan = self._plan
+        is_seed = position < len(plan.seeds)
+        source = "earlier_round" if position < plan.carried else "phase0" if is_seed else "sampler"
+        trial = optuna.trial.create_trial(
+            state=TrialState.PRUNED if result.pruned else TrialState.COMPLETE,
+            values=None if result.pruned else [result.value, *result.others],
+            params=asked.parameters,
+            distributions=self._space,
+            user_attrs={"position": position, "source": source, "result": asdict(result)},
+            system_attrs=asked.system_attrs | {f"{_CONSTRAINTS_KEY}:{_CONSTRAINT}": result.violation},
+            intermediate_values=dict(enumerate(result.steps)) if len(plan.objectives) == 1 else {},
+        )
+        trial.datetime_start = began
+        era = position // plan.positions_of_a_study
+        self._store.act(lambda storage: storage.create_new_trial(self._study_id(storage, era), template_trial=trial))
+
+    def _is_valid(self, parameters: Parameters) -> bool:
+        return bool(self._family.valid(Combos.of([parameters]).columns).all())
 
     @contextmanager
-    def _claim(self, trial: FrozenTrial, wait: bool) -> Iterator[bool]:
-        descriptor = os.open(self._claims / f"{trial.number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def _claim(self, position: int) -> Iterator[bool]:
+        descriptor = os.open(self._claims / f"{position}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield True
         except BlockingIOError:
             yield False
         finally:
             os.close(descriptor)
 
-    # turns: only under self._turn -------------------------------------------------------------------------------------
+    # what the sampler knows -------------------------------------------------------------------------------------------
 
-    def _seal(self) -> None:
-        batches = self._batches()
-        if not batches:
-            return
-        trials = self._trials()
-        for trial in (trials[number] for number in batches[-1]):
-            if trial.state == TrialState.RUNNING:
-                result = _result(trial)
-                key = f"{_CONSTRAINTS_KEY}:{_CONSTRAINT}"
-                self._storage.set_trial_system_attr(trial._trial_id, key, result.violation)
-                self._study.tell(trial.number, result.value)
+    def _proposer_now(self) -> Proposer:
+        """The sampler of the study at hand, told all batches that are sealed."""
+        sealed, plan = self._known.sealed, self._plan
+        era = sealed // plan.positions_of_a_study
+        first = era * plan.positions_of_a_study
+        if self._proposer is None or self._proposer[0] != era:
+            fresh = Proposer(plan.sampler, plan.directions, self._space, plan.seed)
+            fresh.learn(self._best(first))
+            self._proposer = (era, first, fresh)
+        _, told, proposer = self._proposer
+        if told < sealed:
+            proposer.learn([trial for _, trial in self._in_order(told, sealed)])
+            self._proposer = (era, sealed, proposer)
+        return proposer
 
-    def _pending(self) -> list[FrozenTrial]:
-        return [trial for trial in self._members() if "result" not in trial.user_attrs]
+    def _best(self, before: int) -> list[FrozenTrial]:
+        """Of the trials at earlier positions the best feasible ones, best first: what a fresh study begins with."""
+        feasible = [
+            (position, trial)
+            for position, trial in self._in_order(0, before)
+            if trial.state == TrialState.COMPLETE and _result(trial).violation <= 0
+        ]
+        feasible.sort(key=lambda one: (-one[1].values[0], one[0]))
+        return [trial for _, trial in feasible[:_CARRIED]]
 
-    def _open_next(self) -> list[FrozenTrial]:
-        batches = self._batches()
-        asked = sum(map(len, batches))
-        wanted = min(self._plan.batch_trials, self._plan.trials - asked)
-        if wanted <= 0:
-            return []
-        self._reap(set().union(*batches))
-        sampler_seed = np.random.SeedSequence([self._plan.seed, len(batches)]).generate_state(1)[0]
-        self._study.sampler = optuna.samplers.TPESampler(seed=int(sampler_seed))
-        numbers = [self._ask(position) for position in range(asked, asked + wanted)]
-        self._study.set_user_attr(f"batch {len(batches):06d}", numbers)  # the commit: without it these are zombies
-        return self._pending()
-
-    def _ask(self, position: int) -> int:
-        if position < len(self._plan.seeds):
-            source = "earlier_round" if position < self._plan.carried else "phase0"
-            self._study.enqueue_trial(self._plan.seeds[position], user_attrs={"source": source})
-            return self._study.ask(self._space).number
-        while True:
-            trial = self._study.ask(self._space)
-            if self._family.valid(Combos.of([_parameters(trial)]).columns).all():
-                trial.set_user_attr("source", "sampler")
-                return trial.number
-            self._study.tell(trial, state=TrialState.FAIL)  # an invalid draw is drawn again
-
-    def _reap(self, committed: set[int]) -> None:
-        while any(trial.state == TrialState.WAITING for trial in self._trials()):
-            self._study.ask(self._space)  # a seed whose opener died before asking for it: now RUNNING, failed below
-        for trial in self._trials():
-            if trial.state == TrialState.RUNNING and trial.number not in committed:
-                self._study.tell(trial.number, state=TrialState.FAIL)
+    @cached_property
+    def _space(self) -> dict[str, Any]:
+        return {name: distribution(dimension) for name, dimension in self._plan.mode.space.items()}
 
     # reading ----------------------------------------------------------------------------------------------------------
 
-    @property
-    def _storage(self) -> optuna.storages.BaseStorage:
-        return self._study._storage
+    def _look(self) -> None:
+        """Take in what is new, and go on to the next study where one is full."""
+        mark = self._store.mark()  # before the look: what is added meanwhile is for the next one
+        if mark is not None and mark == self._known.mark:
+            return
+        self._known.mark = mark
+        while True:
+            era = self._known.sealed // self._plan.positions_of_a_study
+            self._take_in(era, self._store.act(partial(self._all_trials, era)))
+            self._advance()
+            if self._known.sealed >= self._plan.trials or self._known.sealed // self._plan.positions_of_a_study == era:
+                return
 
-    def _trials(self) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+    def _all_trials(self, era: int, storage: optuna.storages.BaseStorage) -> list[FrozenTrial]:
+        return storage.get_all_trials(self._study_id(storage, era), deepcopy=False)
 
-    def _batches(self) -> list[list[int]]:
-        attributes = self._study.user_attrs
-        return [attributes[name] for name in sorted(attributes) if name.startswith("batch ")]
+    def _take_in(self, era: int, trials: Sequence[FrozenTrial]) -> None:
+        read = self._known.read.get(era, 0)
+        is_gapless = True
+        for trial in trials[read:]:
+            is_gapless = is_gapless and trial.state.is_finished()
+            read += is_gapless
+            position = trial.user_attrs.get("position")
+            # Two of the same position are the same: its process died, or lost the word that it was written.
+            if position is None or position in self._known.trials or trial.state not in _FINISHED:
+                continue
+            self._known.trials[position] = trial
+            result = _result(trial)
+            if result.violation <= 0 and not result.pruned:
+                self._known.best = result.value if self._known.best is None else max(self._known.best, result.value)
+        self._known.read[era] = read
 
-    def _members(self) -> list[FrozenTrial]:
-        batches = self._batches()  # first: a batch that is committed in between names trials of its own
-        trials = self._trials()
-        return [trials[number] for numbers in batches for number in numbers]
+    def _advance(self) -> None:
+        plan, known = self._plan, self._known
+        while known.sealed < plan.trials:
+            end = min(known.sealed + plan.batch_trials, plan.trials)
+            if not all(position in known.trials for position in range(known.sealed, end)):
+                return
+            known.sealed = end
+
+    def _pending(self) -> list[int]:
+        """Positions of the open batch without a finished trial."""
+        first = self._known.sealed
+        end = min(first + self._plan.batch_trials, self._plan.trials)
+        return [position for position in range(first, end) if position not in self._known.trials]
+
+    def _standing(self) -> Standing:
+        return Standing(len(self._known.trials), self._known.best)
+
+    def _in_order(self, first: int, end: int) -> list[tuple[int, FrozenTrial]]:
+        return [(position, self._known.trials[position]) for position in range(first, end)]
+
+    def _study_id(self, storage: optuna.storages.BaseStorage, era: int) -> int:
+        return self._store.study_id(storage, era, self._plan.directions)
+
+    def _fail_strangers(self) -> None:
+        """Trials of ours are finished when they appear; RUNNING or WAITING ones come from elsewhere, and died there."""
+        self._look()
+        era = self._known.sealed // self._plan.positions_of_a_study
+
+        def fail(storage: optuna.storages.BaseStorage) -> None:
+            for trial in storage.get_all_trials(self._study_id(storage, era), deepcopy=False):
+                if not trial.state.is_finished():
+                    storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+        self._store.act(fail)
 
 
-def _parameters(trial: FrozenTrial | optuna.Trial) -> Parameters:
-    return {name: on_grid(value) for name, value in trial.params.items()}
+def _parameters(trial: FrozenTrial, mode: Mode) -> Parameters:
+    """In the order of the space: a database served over gRPC gives them back in any."""
+    return {name: on_grid(trial.params[name]) for name in mode.space}
 
 
 def _result(trial: FrozenTrial) -> Result:
     record = trial.user_attrs["result"]
-    return Result(record["value"], record["violation"], record["metrics"])
-
-
-def _distribution(dimension: Dimension) -> BaseDistribution:
-    if not isinstance(dimension, Range):
-        return CategoricalDistribution(dimension.values)
-    if dimension.is_integer:
-        return IntDistribution(int(dimension.low), int(dimension.high), step=int(dimension.step))
-    return FloatDistribution(dimension.low, dimension.high, step=dimension.step)
+    lists = {name: tuple(record[name]) for name in ("folds", "steps", "others")}
+    return Result(**{**record, **lists})

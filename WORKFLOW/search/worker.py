@@ -5,6 +5,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from state.layout import RunFolder
@@ -23,7 +24,7 @@ def main(argv: list[str]) -> int:
     search = SearchFolder(RunFolder(Path(argv[0])))
     evaluator = search.evaluator()
     search.study().work(
-        evaluate=lambda parameters: search.job.evaluate(evaluator, parameters),
+        evaluate=partial(search.job.evaluate, evaluator),
         on_result=lambda _: None,
         may_go_on=lambda: os.getppid() == parent,  # an orphan ends after the trial at hand; its study can be resumed
     )

@@ -1,6 +1,5 @@
 """A prescreen in shards, killed anywhere, comes to what one process without a break comes to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import PrescreenSettings, load
-from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines.best import Best, passed
 from WORKFLOW.engines.market import Window
 from WORKFLOW.engines.metrics import SCREEN, SHARPE, TOTAL_TRADES
 from WORKFLOW.search import prescreen, space
@@ -27,17 +26,24 @@ class Made:
 
     whole: Window = field(default_factory=lambda: Window(0, 1))
 
-    def screen(self, combos: Combos, windows: Sequence[Window], threads: int) -> Floats:
-        table = np.zeros((1, len(combos), len(SCREEN)))
+    together: int = 1
+
+    def best(self, combos: Combos, min_trades: int, keep: int, threads: int) -> Best:
+        table = np.zeros((len(combos), len(SCREEN)))
         for i in range(len(combos)):
             number = sum(hash(v) % 97 for v in combos.row(i).values())
-            table[0, i, SHARPE] = np.nan if number % 11 == 0 else number % 7
-            table[0, i, TOTAL_TRADES] = number % 60
-        return table
+            table[i, SHARPE] = np.nan if number % 11 == 0 else number % 7
+            table[i, TOTAL_TRADES] = number % 60
+        return passed(np.arange(len(combos)), table, min_trades)
+
+    def batches_together(self, batch_combos: int) -> int:
+        return self.together
 
 
-def run(settings: PrescreenSettings, batches: range | None = None, progress: Progress | None = None) -> Progress:
-    evaluator: Any = Made()
+def run(
+    settings: PrescreenSettings, batches: range | None = None, progress: Progress | None = None, together: int = 1
+) -> Progress:
+    evaluator: Any = Made(together=together)
     return prescreen.run(evaluator, COMBOS, settings, 1, progress or Progress(), lambda *_: None, batches)
 
 
@@ -57,6 +63,18 @@ def test_a_shard_goes_on_from_its_checkpoint(stop_after: int) -> None:
     half = run(settings, batches[:stop_after])
     again = Progress.of_json(half.as_json())
     assert run(settings, batches, again) == run(settings, batches)
+
+
+@pytest.mark.parametrize("together", [2, 3, 100])
+def test_batches_done_at_once_come_to_the_same_after_a_first_one_alone(together: int) -> None:
+    settings, heard = PrescreenSettings(N, 20, 30, 8), []
+    evaluator: Any = Made(together=together)
+    found = prescreen.run(evaluator, COMBOS, settings, 1, Progress(), lambda batch, *_: heard.append(batch))
+    assert found == run(settings)
+    assert heard[0] == 1
+    assert heard == [*range(1, 13, together), 13]
+    half = run(settings, range(4))
+    assert run(settings, None, half, together) == found
 
 
 # the draw -----------------------------------------------------------------------------------------------------------
@@ -101,6 +119,8 @@ def test_what_is_found_depends_on_no_batch_size(batches: tuple[int, int], block:
             prescreen.run(evaluator, drawn, PrescreenSettings(N, 20, 30, size), 1, Progress(), lambda *_: None)
             for size in batches
         ]
+        held = PrescreenSettings(N, 20, 30, batches[0])
+        assert prescreen.run(evaluator, drawn, held, 1, Progress(), lambda *_: None, held=batches[1]) == found[0]
         assert found[0] == found[1]
         assert len(prescreen.found(found[0], drawn).best) == len(found[0].combos) == 20
 

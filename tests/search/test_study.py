@@ -1,11 +1,13 @@
 """The shared study: the same trials for any number of processes and after any death."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -13,19 +15,26 @@ import pytest
 from config.settings import load
 from state.layout import CHECKOUT
 from WORKFLOW.search import study as study_module
-from WORKFLOW.search.study import Plan, Result, SharedStudy, Trial
+from WORKFLOW.search.storage import JournalStore, Store, open_storage
+from WORKFLOW.search.study import Hopeless, Plan, Result, SharedStudy, Trial
 
 TRIALS, BATCH = 22, 8
 
 # One process of a study. argv: folder, fail point or "-", number of passes through it before it stops.
 WORKER = """
+import json
 import sys
 from pathlib import Path
 from tests.search.test_study import objective as value_of, open_study
 from WORKFLOW.search.study import SharedStudy
 
 folder, point, passes = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-study = open_study(folder)
+changes = json.loads(sys.argv[4])
+store = None
+if url := changes.pop("url", None):
+    from WORKFLOW.search.database import DatabaseStore
+    store = DatabaseStore(url, folder / "server", "test")
+study = open_study(folder, store=store, **changes)
 
 def stop_here(*_):
     global passes
@@ -34,12 +43,12 @@ def stop_here(*_):
         print(point, flush=True)
         sys.stdin.read()
 
-def objective(parameters):
+def objective(parameters, is_hopeless):
     if point == "evaluating":
         stop_here()
     with (folder / "evaluated").open("a") as log:
         log.write(repr(sorted(parameters.items())) + "\\n")
-    return value_of(parameters)
+    return value_of(parameters, is_hopeless)
 
 def wrap(owner, name, after):
     real = getattr(owner, name)
@@ -52,28 +61,24 @@ def wrap(owner, name, after):
         return out
     setattr(owner, name, wrapped)
 
-if point == "enqueued":
-    wrap(study._study, "enqueue_trial", after=True)
-elif point == "asking":
+if point == "asking":
+    wrap(study, "_ask", after=False)
+elif point == "asked":
     wrap(study, "_ask", after=True)
-elif point == "asked, not committed":
-    wrap(study._study, "set_user_attr", after=False)
-elif point == "committed":
-    wrap(study._study, "set_user_attr", after=True)
-elif point == "telling":
-    wrap(study._study, "tell", after=True)
-elif point == "constraint set, not told":
-    wrap(study._study, "tell", after=False)
+elif point == "evaluated":
+    wrap(study, "_tell", after=False)
+elif point == "told":
+    wrap(study, "_tell", after=True)
 study.work(objective, lambda done: None, lambda: True)
 """
 
 
-def objective(parameters: dict) -> Result:
+def objective(parameters: dict, is_hopeless: Hopeless) -> Result:
     value = -abs(parameters["fast_period"] - 20) - 10 * parameters["stop_loss"]
     return Result(value, float(parameters["slow_period"] - 150), {"sharpe_ratio": value})
 
 
-def open_study(folder: Path, trials: int = TRIALS) -> SharedStudy:
+def open_study(folder: Path, trials: int = TRIALS, store: Store | None = None, **changes: Any) -> SharedStudy:
     mode = load({}).modes["aggressive"]
     seeds = tuple(
         {
@@ -89,7 +94,8 @@ def open_study(folder: Path, trials: int = TRIALS) -> SharedStudy:
         }
         for i in range(5)
     )
-    return SharedStudy(folder / "study.jsonl", folder / "claims", Plan(mode, trials, BATCH, 7, seeds))
+    plan = Plan(mode, trials, BATCH, 7, seeds, **changes)
+    return SharedStudy(store or JournalStore(folder / "study.jsonl"), folder / "claims", plan)
 
 
 def run(folder: Path) -> list[Trial]:
@@ -98,9 +104,13 @@ def run(folder: Path) -> list[Trial]:
     return study.finished()
 
 
-def start(folder: Path, point: str = "-", passes: int = 0) -> subprocess.Popen:
+def as_optuna_sees_it(folder: Path) -> optuna.Study:
+    return optuna.load_study(study_name="search 0", storage=open_storage(folder / "study.jsonl"))
+
+
+def start(folder: Path, point: str = "-", passes: int = 0, **changes: Any) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(folder), point, str(passes)],
+        [sys.executable, "-c", WORKER, str(folder), point, str(passes), json.dumps(changes)],
         cwd=CHECKOUT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -131,7 +141,7 @@ def test_the_sampler_hears_of_the_constraint(tmp_path: Path) -> None:
     study.work(objective, lambda done: None, lambda: True)
     feasible = [trial for trial in study.finished() if trial.feasible]
     # Optuna's own idea of the best trial leaves the infeasible ones out only when it finds the constraint values.
-    assert study._study.best_trial.value == max(trial.result.value for trial in feasible)
+    assert as_optuna_sees_it(tmp_path).best_trial.value == max(trial.result.value for trial in feasible)
     assert len(feasible) < TRIALS
 
 
@@ -151,17 +161,17 @@ def test_the_trials_do_not_depend_on_the_number_of_processes(
 @pytest.mark.parametrize(
     ("point", "passes"),
     [
-        ("enqueued", 3),
         ("asking", 3),
         ("asking", 12),
-        ("asked, not committed", 1),
-        ("asked, not committed", 2),
-        ("committed", 1),
+        ("asked", 1),
+        ("asked", 9),
         ("evaluating", 1),
         ("evaluating", 11),
-        ("constraint set, not told", 5),
-        ("telling", 3),
-        ("telling", 12),
+        ("evaluated", 5),
+        ("evaluated", 16),
+        ("told", 3),
+        ("told", 8),
+        ("told", 12),
     ],
 )
 def test_a_kill_at_any_moment_changes_nothing(
@@ -187,62 +197,64 @@ def test_another_process_goes_on_at_once_when_one_dies_evaluating(tmp_path: Path
     assert open_study(tmp_path).finished() == undisturbed
 
 
-@pytest.mark.parametrize("reads", range(1, 9))
+@pytest.mark.parametrize("looks", range(1, 4))
 @pytest.mark.parametrize("batch", [0, 2])
-def test_a_result_that_arrives_between_two_reads_changes_nothing(
-    tmp_path: Path, undisturbed: list[Trial], monkeypatch: pytest.MonkeyPatch, batch: int, reads: int
+def test_a_result_that_arrives_between_two_looks_changes_nothing(
+    tmp_path: Path, undisturbed: list[Trial], monkeypatch: pytest.MonkeyPatch, batch: int, looks: int
 ) -> None:
     """The last result of a batch comes from elsewhere, just before this process's nth look at the trials."""
     here, elsewhere = open_study(tmp_path), open_study(tmp_path)
     all_but_one = min((batch + 1) * BATCH, TRIALS) - 1
     here.work(objective, lambda done: None, lambda: here.standing().done < all_but_one)
+    elsewhere._look()
     [last] = elsewhere._pending()
-    look, left, loops = here._trials, [reads], iter(range(20))
+    look, left = here._look, [looks]
 
-    def look_late() -> list:
+    def look_late() -> None:
         left[0] -= 1
         if left[0] == 0:
-            elsewhere._evaluate(last, objective)
-        return look()
-
-    with elsewhere._claim(last, wait=False), monkeypatch.context() as patch:
-        patch.setattr(here, "_trials", look_late)
-        patch.setattr(here, "_evaluate_one", lambda pending, evaluate: None)  # it would wait for the claim
-        here.work(objective, lambda done: None, lambda: next(loops, None) is not None)
-    assert left[0] <= 0, "the result never came"
-    if next(loops, None) is not None:  # it ended by itself, so there was nothing left to do
-        assert here.finished() == undisturbed
-    assert run(tmp_path) == undisturbed
-
-
-@pytest.mark.parametrize("read", ["standing", "finished"])
-def test_a_batch_that_is_opened_between_two_reads_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
-) -> None:
-    here, elsewhere = open_study(tmp_path), open_study(tmp_path)
-    here.work(objective, lambda done: None, lambda: here.standing().done < BATCH)
-    look = here._trials
-
-    def look_early() -> list:
-        trials = list(look())
-        elsewhere.work(objective, lambda done: None, lambda: elsewhere.standing().done < BATCH + 1)
-        return trials
+            elsewhere._try(last, objective)
+        look()
 
     with monkeypatch.context() as patch:
-        patch.setattr(here, "_trials", look_early)
-        getattr(here, read)()
-    assert elsewhere.standing().done == BATCH + 1, "the batch was not opened"
-
-
-def test_zombies_are_failed_before_anyone_asks(tmp_path: Path, undisturbed: list[Trial]) -> None:
-    study = open_study(tmp_path)
-    for _ in range(3):
-        study._study.ask(study._space)  # what an opener leaves that was killed before it committed
-    study._study.enqueue_trial({"fast_period": 9})
+        patch.setattr(here, "_look", look_late)
+        here.work(objective, lambda done: None, lambda: left[0] > 0)
+    assert left[0] <= 0, "the result never came"
     assert run(tmp_path) == undisturbed
-    states = Counter(trial.state for trial in open_study(tmp_path)._study.trials)
-    assert states[optuna.trial.TrialState.RUNNING] == states[optuna.trial.TrialState.WAITING] == 0
-    assert states[optuna.trial.TrialState.FAIL] >= 4
+
+
+def test_what_others_left_unfinished_is_failed(tmp_path: Path, undisturbed: list[Trial]) -> None:
+    open_study(tmp_path)
+    optunas = as_optuna_sees_it(tmp_path)
+    for _ in range(3):
+        optunas.ask()
+    optunas.enqueue_trial({"fast_period": 9})
+    assert run(tmp_path) == undisturbed
+    states = Counter(trial.state for trial in as_optuna_sees_it(tmp_path).trials)
+    assert states == {optuna.trial.TrialState.COMPLETE: TRIALS, optuna.trial.TrialState.FAIL: 4}
+
+
+def test_a_trial_that_is_on_file_twice_counts_once(tmp_path: Path, undisturbed: list[Trial]) -> None:
+    study = open_study(tmp_path)
+    study.work(objective, lambda done: None, lambda: study.standing().done < 11)
+    optunas = as_optuna_sees_it(tmp_path)
+    optunas.add_trial(optunas.trials[10])  # its process did not hear that it was written, and wrote it again
+    assert run(tmp_path) == undisturbed
+
+
+def test_parameters_stand_in_the_order_of_the_space_however_the_storage_gives_them(
+    tmp_path: Path, undisturbed: list[Trial]
+) -> None:
+    run(tmp_path / "whole")
+    study = optuna.create_study(
+        study_name="search 0", storage=open_storage(tmp_path / "study.jsonl"), direction="maximize"
+    )
+    for trial in as_optuna_sees_it(tmp_path / "whole").trials:
+        trial.params = dict(reversed(trial.params.items()))
+        study.add_trial(trial)
+    found = open_study(tmp_path).finished()
+    assert found == undisturbed
+    assert [list(one.parameters) for one in found] == [list(one.parameters) for one in undisturbed]
 
 
 def test_an_invalid_draw_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,3 +292,66 @@ def test_the_constraint_key_is_optunas_own() -> None:
     trial.set_constraint(study_module._CONSTRAINT, -1.0)
     key = f"{study_module._CONSTRAINTS_KEY}:{study_module._CONSTRAINT}"
     assert study.trials[0].system_attrs[key] == -1.0
+
+
+def test_a_fresh_study_begins_from_the_best(tmp_path: Path) -> None:
+    study = open_study(tmp_path, trials=30, study_trials=17)  # two batches of 8, two more, and what is left
+    study.work(objective, lambda done: None, lambda: True)
+    done = study.finished()
+    assert [trial.number for trial in done] == list(range(30))
+    names = {
+        one.study_name: one.n_trials for one in optuna.get_all_study_summaries(open_storage(tmp_path / "study.jsonl"))
+    }
+    assert names == {"search 0": 16, "search 1": 14}
+    told = [trial.values[0] for trial in study._best(16)]
+    feasible = sorted((trial.result.value for trial in done[:16] if trial.feasible), reverse=True)
+    assert told == feasible
+
+
+def test_fresh_studies_do_not_depend_on_the_number_of_processes_either(tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    folders = [alone, *([shared] * 3)]
+    for folder in set(folders):
+        folder.mkdir()
+    workers = [start(folder, study_trials=8) for folder in folders]
+    for worker in workers:
+        worker.communicate()
+        assert worker.returncode == 0
+    one, other = (open_study(folder, study_trials=8).finished() for folder in (alone, shared))
+    assert one == other
+    assert len(one) == TRIALS
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii", "random"])
+def test_every_sampler_repeats_itself_in_any_order_of_work(tmp_path: Path, sampler: str) -> None:
+    forwards, backwards = (open_study(tmp_path / name, sampler=sampler, trials=70) for name in ("f", "b"))
+    forwards.work(objective, lambda done: None, lambda: True)
+    pending = backwards._pending
+    backwards._pending = lambda: pending()[::-1]
+    backwards.work(objective, lambda done: None, lambda: True)
+    assert forwards.finished() == backwards.finished()
+    assert len({str(trial.parameters) for trial in forwards.finished()}) > 60
+
+
+def test_tpe_finds_better_than_chance(tmp_path: Path) -> None:
+    best = {}
+    for sampler in ("tpe", "random"):
+        study = open_study(tmp_path / sampler, sampler=sampler, trials=120)
+        study.work(objective, lambda done: None, lambda: True)
+        late = sorted(trial.result.value for trial in study.finished()[60:])
+        best[sampler] = late[len(late) // 2]
+    assert best["tpe"] > best["random"] + 3
+
+
+def test_a_process_that_is_stopped_in_mid_trial_holds_up_nobody(
+    tmp_path: Path, undisturbed: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_module, "_PATIENCE_S", 0.3)
+    with start(tmp_path, "evaluating", 3) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "evaluating\n"
+        other.send_signal(signal.SIGSTOP)
+        assert run(tmp_path) == undisturbed
+        other.send_signal(signal.SIGCONT)
+        other.communicate("\n", timeout=60)  # it files its copy of the trial, or finds nothing left to do
+    assert run(tmp_path) == undisturbed

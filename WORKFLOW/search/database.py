@@ -1,0 +1,162 @@
+"""A search in a database: one process has it open and serves it to the others through Optuna's GrpcStorageProxy.
+
+Whoever holds the server's lock serves, on a socket in a private folder of its own that only this user may enter; its
+address stands in a file beside the lock. When it dies the kernel frees the lock, and the next process that finds
+nobody answering serves. Deeds may be done twice, so one that was cut off is simply done again.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+
+from config.errors import Refused
+from state import private, snapshot
+from state.secrets import redacted
+from WORKFLOW.search.storage import Named
+
+Done = TypeVar("Done")
+_ANSWER_S = 1.0  # for a server on this machine to say that it is there
+_SERVED_S = 60.0  # until somebody must have opened the database and served it; on a busy machine imports alone take 10
+_PAUSE_S = 0.02
+_THREADS = 10
+_BUSY_S = 60  # SQLite: how long to wait for another writer
+
+
+class DatabaseStore(Named):
+    """A search in the database at `url`; `folder` holds the server's lock and address."""
+
+    def __init__(self, url: str, folder: Path, name: str) -> None:
+        super().__init__(name)
+        _check_packages(url)
+        self._url, self._folder = url, folder
+        self._lock: int | None = None
+        self._server: Any = None
+        self._served: Any = None
+        self._socket: Path | None = None
+        self._storage: Any = None
+        private.folder(folder)
+
+    def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
+        """What `deed` makes of the storage, whoever serves it by then."""
+        import grpc
+
+        until_s = time.monotonic() + _SERVED_S
+        while True:
+            try:
+                return deed(self._open())
+            except (grpc.RpcError, ConnectionError) as error:  # its server is gone, or has not begun
+                self._storage = None
+                if time.monotonic() > until_s:
+                    raise Refused(
+                        f"nobody served the study in {redacted(self._url)} for {_SERVED_S} s ({type(error).__name__})",
+                        "read search.err in the run's folder, and see whether the database is up",
+                    ) from None
+                time.sleep(_PAUSE_S)
+
+    def mark(self) -> None:
+        """Only a look can tell."""
+
+    def close(self) -> None:
+        """Stop serving; the others find a new server among them."""
+        if self._server is not None:
+            self._server.stop(grace=1.0).wait()
+            backend = self._served._backend
+            backend.remove_session()
+            backend.engine.dispose()
+        if self._socket is not None:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._server = self._served = self._socket = self._lock = self._storage = None
+
+    @property
+    def _address(self) -> Path:
+        return self._folder / "server.json"
+
+    def _open(self) -> Any:
+        if self._storage is None:
+            self._storage = (self._served or self._serve()) if self._is_server() else self._client()
+        return self._storage
+
+    def _is_server(self) -> bool:
+        if self._lock is None:
+            descriptor = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            self._lock = descriptor
+        return True
+
+    def _serve(self) -> Any:
+        import grpc
+        from optuna.storages._grpc.auto_generated import api_pb2_grpc  # make_server knows no way to ask for its port
+        from optuna.storages._grpc.servicer import OptunaStorageProxyService
+
+        self._address.unlink(missing_ok=True)  # of one that died
+        storage = self._served = opened(self._url)
+        self._socket = Path(tempfile.mkdtemp(prefix="study-")) / "s"  # a run's folder may lie too deep for a socket
+        self._server = grpc.server(ThreadPoolExecutor(_THREADS))
+        add: Any = api_pb2_grpc.add_StorageServiceServicer_to_server
+        add(OptunaStorageProxyService(storage), self._server)
+        self._server.add_insecure_port(f"unix:{self._socket}")
+        self._server.start()
+        snapshot.write_json(self._address, {"host": "unix", "port": str(self._socket)})
+        return storage
+
+    def _client(self) -> Any:
+        record = snapshot.read_json(self._address)
+        if not isinstance(record, dict):
+            raise ConnectionError("no server yet")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its version is pinned
+            proxy = optuna.storages.GrpcStorageProxy(host=record["host"], port=record["port"])
+        proxy.wait_server_ready(timeout=_ANSWER_S)
+        return proxy
+
+
+def opened(url: str) -> Any:
+    """The database at `url`, its tables made.
+
+    Raises:
+        Refused: it does not answer, or there is no driver for it. The message never holds a password.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    arguments = {"connect_args": {"timeout": _BUSY_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    try:
+        return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=arguments))
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise Refused(
+            f"search.storage {redacted(url)} cannot be opened: {redacted(why)}",
+            "start the database or mend the URL; search.storage=journal needs none",
+        ) from None
+
+
+def _check_packages(url: str) -> None:
+    needed = {"grpc": "grpcio", "google.protobuf": "protobuf"}
+    if url.startswith("postgresql"):
+        needed["psycopg"] = "psycopg[binary]"
+    missing = []
+    for module, package in needed.items():
+        try:
+            __import__(module)
+        except ImportError:
+            missing.append(package)
+    if missing:
+        raise Refused(
+            f"search.storage {redacted(url).partition(':')[0]} needs {', '.join(missing)}",
+            f"{sys.executable} -m pip install --require-hashes -r config/locks/rdb.txt; or search.storage journal",
+        )

@@ -1,0 +1,30 @@
+"""The Pareto front of a search with several objectives: trials that nobody beats in one without losing in another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from config.search import OBJECTIVES
+from WORKFLOW.search.objective import UNDEFINED_SHARPE
+from WORKFLOW.search.study import Trial
+
+
+def values(trial: Trial) -> tuple[float, ...]:
+    """Of all objectives, in the order of the plan's, each as it is (a drawdown is a positive fraction)."""
+    return (trial.result.value, *trial.result.others)
+
+
+def front(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
+    """Feasible trials that no other dominates, by the first objective, the best first.
+
+    A trial dominates another that is nowhere better and somewhere worse. Of trials with equal values the first stands
+    for all. One whose Sharpe ratio is undefined never belongs.
+    """
+    known = [t for t in trials if t.feasible and t.result.value != UNDEFINED_SHARPE]
+    distinct = list({values(trial): trial for trial in reversed(known)}.values())
+    if not distinct:
+        return []
+    scores = np.array([values(trial) for trial in distinct]) * [OBJECTIVES[name] for name in objectives]
+    is_dominated = [bool(np.any(np.all(scores >= mine, axis=1) & np.any(scores > mine, axis=1))) for mine in scores]
+    kept = [trial for trial, beaten in zip(distinct, is_dominated, strict=True) if not beaten]
+    return sorted(kept, key=lambda trial: (-trial.result.value, trial.number))

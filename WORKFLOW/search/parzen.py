@@ -1,0 +1,101 @@
+"""TPE's density over a parameter space, evaluated fast: Optuna builds it, this samples it and says how dense it is.
+
+A mixture of products: one component a trial and one for the prior; truncated normals for ranges, weights for choices.
+Optuna's own evaluation walks in Python through every distinct value of a stepped range: 70 ms an ask at 300 trials of
+nine parameters, where this takes a millisecond (docs/reference/search.md). A stepped range is a normal distribution
+whose samples are rounded, as there; its density at a step is that of the normal one widened by the variance of a step.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers._tpe._erf import erf
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+from optuna.samplers._tpe.probability_distributions import _BatchedCategoricalDistributions
+
+Floats = NDArray[np.float64]
+
+
+class _Range(NamedTuple):
+    """Components (k,) of one stepped or continuous range [low, high] with its half steps. `width`: see the module."""
+
+    mu: Floats
+    sigma: Floats
+    width: Floats
+    log_norm: Floats
+    low: float
+    high: float
+    first: float
+    last: float
+    step: float
+
+    @classmethod
+    def of(cls, made: Any) -> "_Range":
+        low, high = float(made.adapted_low), float(made.adapted_high)
+        width = np.sqrt(made.sigma**2 + made.step**2 / 12)
+        mass = 0.5 * (erf((high - made.mu) / width / np.sqrt(2)) - erf((low - made.mu) / width / np.sqrt(2)))
+        log_norm = -np.log(mass) - np.log(width)
+        return cls(made.mu, made.sigma, width, log_norm, low, high, float(made.low), float(made.high), float(made.step))
+
+    def sample(self, which: NDArray[np.int64], random: np.random.RandomState) -> Floats:
+        """One value for each of the components `which` (n,), on the grid."""
+        mu, sigma = self.mu[which], self.sigma[which]
+        values = random.normal(mu, sigma)
+        while (outside := np.flatnonzero((values < self.low) | (values > self.high))).size:  # a third at the very most
+            values[outside] = random.normal(mu[outside], sigma[outside])
+        if self.step:
+            values = self.first + self.step * np.rint((values - self.first) / self.step)
+        clipped: Floats = np.clip(values, self.first, self.last)
+        return clipped
+
+    def log_density(self, values: Floats) -> Floats:
+        """Of values (n,) under each component: (n, k), but for a constant that all densities share."""
+        logs: Floats = self.log_norm - 0.5 * ((values[:, None] - self.mu) / self.width) ** 2
+        return logs
+
+
+class _Choices(NamedTuple):
+    """Weights (k, c) of one choice."""
+
+    weights: Floats
+
+    def sample(self, which: NDArray[np.int64], random: np.random.RandomState) -> Floats:
+        """One index of a choice for each of the components `which` (n,)."""
+        reached = np.cumsum(self.weights[which], axis=1) < random.random_sample((len(which), 1))
+        drawn: Floats = np.minimum(reached.sum(axis=1), self.weights.shape[1] - 1).astype(np.float64)
+        return drawn
+
+    def log_density(self, values: Floats) -> Floats:
+        """Of values (n,) under each component: (n, k)."""
+        logs: Floats = np.log(self.weights.T[values.astype(np.int64)])
+        return logs
+
+
+class Mixture:
+    """What Optuna's estimator holds, ready to be asked often."""
+
+    def __init__(self, estimator: _ParzenEstimator, space: dict[str, BaseDistribution]) -> None:
+        made = estimator._mixture_distribution
+        self._names = list(space)
+        self._weights = np.cumsum(made.weights)
+        self._log_weights = np.log(made.weights)
+        self._parts = [
+            _Choices(one.weights) if isinstance(one, _BatchedCategoricalDistributions) else _Range.of(one)
+            for one in made.distributions
+        ]
+
+    def sample(self, random: np.random.RandomState, n: int) -> dict[str, Floats]:
+        """n draws of every parameter, in Optuna's internal numbers."""
+        drawn = np.searchsorted(self._weights, random.random_sample(n))
+        which = np.minimum(drawn, len(self._weights) - 1)
+        return {name: part.sample(which, random) for name, part in zip(self._names, self._parts, strict=True)}
+
+    def log_density(self, samples: dict[str, Floats]) -> Floats:
+        """Of n draws: (n,), but for a constant that all mixtures of a space share."""
+        logs = sum(part.log_density(samples[name]) for name, part in zip(self._names, self._parts, strict=True))
+        table = logs + self._log_weights
+        most = table.max(axis=1, keepdims=True)
+        total: Floats = np.log(np.exp(table - most).sum(axis=1)) + most[:, 0]
+        return total
