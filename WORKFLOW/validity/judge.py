@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from config.settings import Settings
+from WORKFLOW.data.bars import Floats
 from WORKFLOW.data.minutes import Minutes
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Ledger
@@ -14,8 +15,12 @@ from WORKFLOW.engines.market import Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
 from WORKFLOW.search.study import Trial
-from WORKFLOW.validity import ambiguity, look_ahead, monte_carlo, verdict, walk_forward
+from WORKFLOW.validity import ambiguity, look_ahead, monte_carlo, regimes, verdict, walk_forward
+from WORKFLOW.validity.benchmark import buy_and_hold
 from WORKFLOW.validity.chance import expected_max_sharpe
+from WORKFLOW.validity.plateau import Plateau
+from WORKFLOW.validity.search import deflated
+from WORKFLOW.validity.search.whole import SearchTrial
 
 # A seed of its own for every purpose.
 Seed = Callable[..., np.random.SeedSequence]
@@ -32,21 +37,28 @@ class Case:
     windows: Mapping[str, Window]
     settings: Settings
     walk_forward: dict[str, Any]
+    cross_validation: dict[str, Any]
     tries: int
     synthetic: bool
     seed: Seed
+    search: SearchTrial
+    regimes: regimes.Labels  # of each day of `everything`
+    plateaus: Mapping[int, Plateau]  # trial number → what surrounds it
     cross_checks: Mapping[int, dict[str, Any]] = field(default_factory=dict)  # trial number → what another tool found
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Everything known about one finalist. `whole`: one continuous run over all bars."""
+    """Everything known about one finalist. `whole`: one continuous run over all bars. Returns are daily, (d,)."""
 
     trial: Trial
     in_sample: dict[str, Any]
     out_of_sample: dict[str, Any]
     full: dict[str, Any]
     whole: Ledger
+    in_sample_returns: Floats
+    out_of_sample_returns: Floats
+    plateau: Plateau
     validation: dict[str, Any]
 
     @property
@@ -65,16 +77,29 @@ def judge(case: Case, trial: Trial) -> Judged:
     bands = {name: ambiguity.band(subject, case.windows[name], values[name]) for name in ledgers}
     agree = _screened_alike(case, parameters, values)
     agree &= all(_same(ledgers[name], bands[name].reference) for name in ledgers)
+    daily = {name: _daily_returns(case, name, ledger) for name, ledger in ledgers.items()}
+    effective = _trials_of(case)
+    holding = {
+        name: buy_and_hold(everything.market, window, case.settings.costs) for name, window in case.windows.items()
+    }
     proof = look_ahead.of_finalist(everything, parameters, case.seed("look-ahead", trial.number))
     evidence = verdict.Evidence(
         in_sample=values["in_sample"],
         out_of_sample=values["out_of_sample"],
         walk_forward_sharpe=case.walk_forward["rolling"]["sharpe_ratio"],
+        walk_forward_efficiency=case.walk_forward["rolling"]["efficiency"]["sharpe_ratio"],
+        plateau=case.plateaus[trial.number].summary["share_of_half"],
         engines_agree=agree,
         looks_ahead=None if proof.proven else str(proof.first_difference),
         ruined=any(ledger.ruined for ledger in (*ledgers.values(), whole)),
         synthetic=case.synthetic,
         tries=case.tries,
+        deflated_sharpe=None if effective is None else deflated.deflated_sharpe(daily["in_sample"], effective),
+        min_backtest_years=_years_needed(values["in_sample"]["sharpe_ratio"], effective),
+        overfitting=None if case.search.overfit is None else case.search.overfit.pbo,
+        luck=case.search.luck,
+        placebo=case.search.placebo.p_value,
+        buy_and_hold_sharpe=holding["out_of_sample"]["sharpe_ratio"],
     )
     results = verdict.checks(evidence, case.settings)
     spans = {name: walk_forward.span(everything.market, window) for name, window in case.windows.items()}
@@ -84,21 +109,32 @@ def judge(case: Case, trial: Trial) -> Judged:
         out_of_sample=values["out_of_sample"],
         full=metrics.full(whole, everything.market, everything.whole, capital),
         whole=whole,
+        in_sample_returns=daily["in_sample"],
+        out_of_sample_returns=daily["out_of_sample"],
+        plateau=case.plateaus[trial.number],
         validation={
             "verdict": verdict.line(evidence, results),
             "candidate": all(check.passed for check in results),
             "checks": [asdict(check) for check in results],
             **{name: {**spans[name], "metrics": values[name]} for name in ledgers},
             "chance": chance(case.tries, values["in_sample"]["days"]),
+            "effective_trials": effective,
+            "buy_and_hold": holding,
             "engines": {"agree": agree, "trades_compared": sum(len(ledger.trades) for ledger in ledgers.values())},
             "look_ahead": proof.as_json(),
             "ambiguity": ambiguity.record(bands, evidence, case.settings),
             **({"cross_check": case.cross_checks[trial.number]} if trial.number in case.cross_checks else {}),
+            "plateau": case.plateaus[trial.number].summary,
             "walk_forward": {
                 "process": case.walk_forward,
                 "this_strategy": walk_forward.fixed(case.in_sample, parameters, case.settings.walk_forward),
             },
-            "monte_carlo": {name: _monte_carlo(case, trial, name, ledgers[name]) for name in ledgers},
+            "cross_validation": case.cross_validation,
+            "monte_carlo": {name: _monte_carlo(case, trial, name, ledgers[name], daily[name]) for name in ledgers},
+            "by_regime": {
+                name: regimes.by_regime(ledgers[name], everything.market, case.windows[name], capital, case.regimes)
+                for name in ledgers
+            },
         },
     )
 
@@ -108,14 +144,31 @@ def chance(tries: int, days: int) -> dict[str, Any]:
     return {"tries": tries, "days": days, "expected_max_sharpe": expected_max_sharpe(tries, days)}
 
 
-def _monte_carlo(case: Case, trial: Trial, name: str, ledger: Ledger) -> dict[str, Any]:
-    settings = case.settings.monte_carlo
+def _daily_returns(case: Case, name: str, ledger: Ledger) -> Floats:
     marks = metrics.daily_marks(ledger.equity, case.everything.market, case.windows[name])
-    returns = metrics.daily_returns(marks, case.settings.costs.capital)
+    return metrics.daily_returns(marks, case.settings.costs.capital)
+
+
+def _trials_of(case: Case) -> float | None:
+    """What all tries of this run are worth: those of the search like those of the prescreen."""
+    effective, searched = case.search.effective_trials, case.search.tried
+    return None if effective is None else effective * max(1.0, case.tries / searched)
+
+
+def _years_needed(sharpe: float | None, effective: float | None) -> float | None:
+    return None if sharpe is None or effective is None else deflated.min_backtest_years(sharpe, effective)
+
+
+def _monte_carlo(case: Case, trial: Trial, name: str, ledger: Ledger, returns: Floats) -> dict[str, Any]:
+    settings = case.settings.monte_carlo
     net = np.ascontiguousarray(ledger.trades["net_pnl_pct"])
     return {
         "trade_shuffle": monte_carlo.trade_shuffle(net, settings, case.seed(f"shuffle {name}", trial.number)),
         "block_bootstrap": monte_carlo.block_bootstrap(returns, settings, case.seed(f"bootstrap {name}", trial.number)),
+        "skipped_trades": monte_carlo.skipped_trades(net, settings, case.seed(f"skipped {name}", trial.number)),
+        "noisy_fills": monte_carlo.noisy_fills(
+            ledger.trades, case.settings.costs.fee_rate, settings, case.seed(f"noisy {name}", trial.number)
+        ),
     }
 
 

@@ -1,17 +1,23 @@
-"""The same trades and the same days in other orders: how much of a result was the order they came in.
+"""The same trades and the same days again, in another order or not quite as they were: how much of a result was luck.
 
 Trade shuffle reorders the closed trades: it cannot change the terminal return, so it reports drawdown only. The
-stationary bootstrap (Politis & Romano 1994, via `arch`) draws blocks of days with a random length, so that bursts of
-volatility stay whole, and reports everything.
+stationary bootstrap draws blocks of days with a random length, so that bursts of
+volatility stay whole, and reports everything. Skipped trades leave some out, as an exchange that is down does. Noisy
+fills worsen each price, as a thin book does.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config.settings import MonteCarloSettings
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines import metrics
+from WORKFLOW.engines.ledger import Closed
+from WORKFLOW.validity.bootstrap import stationary
 
 BANDS = (5, 25, 50, 75, 95)
 _FAN_POINTS = 60
@@ -37,7 +43,7 @@ def trade_shuffle(
     return {
         "paths": settings.paths,
         "trades": len(net_pnl_pct),
-        "max_drawdown_pct": _bands(drawdowns),
+        "max_drawdown_pct": bands(drawdowns),
         "observed_max_drawdown_pct": float(_max_drawdowns(net_pnl_pct[None, :])[0]),
     }
 
@@ -51,14 +57,12 @@ def block_bootstrap(
     """
     if len(returns) < 2:
         return None
-    from arch.bootstrap import StationaryBootstrap  # 1.7 s to import
-
     random = np.random.default_rng(seed)
-    source = StationaryBootstrap(min(settings.block_days, len(returns)), returns, seed=random)
+    block_days = min(settings.block_days, len(returns))
     points = np.unique(np.linspace(0, len(returns) - 1, min(_FAN_POINTS, len(returns))).astype(np.int64))
     totals, sharpes, drawdowns, fans = [], [], [], []
     for n in _chunks(settings.paths, len(returns)):
-        paths = np.stack([drawn[0][0] for drawn in source.bootstrap(n)])
+        paths = np.stack([returns[drawn] for drawn in stationary(len(returns), block_days, n, random)])
         equity = np.cumprod(1.0 + paths, axis=1)
         totals.append(equity[:, -1] - 1.0)
         sharpes.append(np.array([metrics.sharpe(path) for path in paths]))
@@ -67,13 +71,98 @@ def block_bootstrap(
     total = np.concatenate(totals)
     return {
         "paths": settings.paths,
-        "block_days": min(settings.block_days, len(returns)),
+        "block_days": block_days,
         "days": len(returns),
-        "total_return": _bands(total),
-        "sharpe_ratio": _bands(np.concatenate(sharpes)),
-        "max_drawdown_daily_pct": _bands(np.concatenate(drawdowns)),
+        "total_return": bands(total),
+        "sharpe_ratio": bands(np.concatenate(sharpes)),
+        "max_drawdown_daily_pct": bands(np.concatenate(drawdowns)),
         "probability_of_loss": float(np.mean(total < 0)),
         "equity_fan": {"day": points.tolist()} | _bands_along(np.concatenate(fans)),
+    }
+
+
+def skipped_trades(
+    net_pnl_pct: Floats, settings: MonteCarloSettings, seed: np.random.SeedSequence
+) -> dict[str, Any] | None:
+    """Bands of return and drawdown (trade by trade) when each closed trade is missed with a probability.
+
+    One level for each of `skip_probabilities`. A missed trade returns 0; the others return what they did, since
+    `net_pnl_pct` (t,) is a fraction of the equity at entry, whatever that is. None with fewer than 2 trades.
+    """
+    if len(net_pnl_pct) < 2:
+        return None
+    levels = []
+    children = seed.spawn(len(settings.skip_probabilities))
+    for child, probability in zip(children, settings.skip_probabilities, strict=True):
+        rows = partial(_with_skips, np.random.default_rng(child), probability, net_pnl_pct)
+        levels.append({"probability": probability} | _trade_by_trade(rows, settings.paths, len(net_pnl_pct)))
+    return _with_levels(net_pnl_pct, settings.paths, levels)
+
+
+def noisy_fills(
+    trades: NDArray[np.void], fee_rate: float, settings: MonteCarloSettings, seed: np.random.SeedSequence
+) -> dict[str, Any] | None:
+    """Bands of return and drawdown (trade by trade) when every market and stop fill is worse by a random slippage.
+
+    One level for each of `noise_bps`: a fill at price p by a buyer (seller) becomes p·(1 ± e), with e exponentially
+    distributed around that mean, of the fill's own and never negative. Take-profits are limits and fill where they are.
+    `trades`: closed ones, dtype `TRADE`; their bars stay, as exits are measured from the open before slippage. The
+    trade's return changes by g(entry', exit') - g(entry, exit), where g is what equity is multiplied by at 1x:
+    exit·(1 - f) / (entry·(1 + f)) for a long, 1 + (1 - f)/(1 + f) - exit/entry for a short, f the fee rate; funding
+    stays what it was, and -1 is the worst. None with fewer than 2 trades.
+    """
+    if len(trades) < 2:
+        return None
+    levels = []
+    for child, bps in zip(seed.spawn(len(settings.noise_bps)), settings.noise_bps, strict=True):
+        rows = partial(_with_noise, np.random.default_rng(child), bps, trades, fee_rate)
+        levels.append({"noise_bps": bps} | _trade_by_trade(rows, settings.paths, 2 * len(trades)))
+    return _with_levels(np.ascontiguousarray(trades["net_pnl_pct"]), settings.paths, levels)
+
+
+def _with_skips(random: np.random.Generator, probability: float, net_pnl_pct: Floats, n: int) -> Floats:
+    return np.where(random.random((n, len(net_pnl_pct))) < probability, 0.0, net_pnl_pct)
+
+
+def _with_noise(random: np.random.Generator, bps: float, trades: NDArray[np.void], fee: float, n: int) -> Floats:
+    side, entry, exit_ = (trades[name].astype(np.float64) for name in ("side", "entry_price", "exit_price"))
+    reason, net = trades["reason_close"], trades["net_pnl_pct"]
+    noise = random.exponential(bps * 1e-4, (n, len(trades), 2))
+    noise[..., 1] *= reason != Closed.TAKE_PROFIT
+    worse_entry, worse_exit = entry * (1 + side * noise[..., 0]), exit_ * (1 - side * noise[..., 1])
+    change = _growth(side, worse_entry, worse_exit, fee) - _growth(side, entry, exit_, fee)
+    return np.where(reason == Closed.RUIN, net, np.maximum(net + change, -1.0))
+
+
+def _growth(side: Floats, entry: Floats, exit_: Floats, fee: float) -> Floats:
+    """What equity is multiplied by in a trade, all of it at 1x; shapes (…, t)."""
+    kept = (1 - fee) / (1 + fee)
+    grown: Floats = np.where(side > 0, kept * exit_ / entry, 1 + kept - exit_ / entry)
+    return grown
+
+
+def _trade_by_trade(paths: Callable[[int], Floats], wanted: int, length: int) -> dict[str, Any]:
+    """Bands over `wanted` rows of trade returns, made by `paths` (n → (n, t)); `length`: numbers a row takes."""
+    totals, drawdowns = [], []
+    for n in _chunks(wanted, length):
+        rows = paths(n)
+        totals.append(np.prod(1.0 + rows, axis=1) - 1.0)
+        drawdowns.append(_max_drawdowns(rows))
+    total = np.concatenate(totals)
+    return {
+        "total_return": bands(total),
+        "max_drawdown_pct": bands(np.concatenate(drawdowns)),
+        "probability_of_loss": float(np.mean(total < 0)),
+    }
+
+
+def _with_levels(net_pnl_pct: Floats, paths: int, levels: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "paths": paths,
+        "trades": len(net_pnl_pct),
+        "observed_total_return": float(np.prod(1.0 + net_pnl_pct) - 1.0),
+        "observed_max_drawdown_pct": float(_max_drawdowns(net_pnl_pct[None, :])[0]),
+        "levels": levels,
     }
 
 
@@ -82,7 +171,8 @@ def _max_drawdowns(paths: Floats) -> Floats:
     return np.array([metrics.max_drawdown_fraction(equity, 1.0) for equity in np.cumprod(1.0 + paths, axis=1)])
 
 
-def _bands(values: Floats) -> dict[str, float | None]:
+def bands(values: Floats) -> dict[str, float | None]:
+    """Percentiles of the finite ones of `values` (n,), None without any."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return {f"p{band}": None for band in BANDS}

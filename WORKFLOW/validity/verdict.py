@@ -5,100 +5,162 @@ from typing import Any
 
 from config.settings import Settings
 from hooks import trade_significance
+from WORKFLOW.engines.metrics import DAYS_PER_YEAR
 from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer; `if_failed` is what the verdict line says when it is not passed."""
+    """One question and its answer; `if_failed` is what the verdict line says when it is not passed.
+
+    `threshold` is the number that `value` was held against, None where the question is yes or no.
+    """
 
     name: str
     passed: bool
     value: float | int | bool | None
+    threshold: float | None
     needed: str
     if_failed: str
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checks look at, of one strategy."""
+    """What the checks look at, of one strategy. None is unknown, and unknown fails."""
 
     in_sample: dict[str, Any]
     out_of_sample: dict[str, Any]
     walk_forward_sharpe: float | None
+    walk_forward_efficiency: float | None
+    plateau: float | None  # share of the nearest neighbours with at least half of its Sharpe ratio
     engines_agree: bool
     looks_ahead: str | None  # what a changed future changed; None when proven that it changes nothing
     ruined: bool  # in a window or in the continuous run
     synthetic: bool
     tries: int
+    deflated_sharpe: float | None
+    min_backtest_years: float | None
+    overfitting: float | None  # probability, of the whole search
+    luck: float | None  # p-value of the whole search, Hansen's test
+    placebo: float | None  # p-value of the whole search, shuffled markets
+    buy_and_hold_sharpe: float | None  # out-of-sample, net
 
 
 def checks(evidence: Evidence, settings: Settings) -> list[Check]:
     """All checks, in the order in which a reader wants to hear of them."""
-    floor, wanted = settings.verdict, settings.prescreen.min_trades
-    inside, outside = evidence.in_sample, evidence.out_of_sample
-    luck = chance_quantile(evidence.tries, inside["days"], floor.chance_probability)
-    enough_inside = trade_significance.judge(inside["total_trades"], wanted, "in-sample")
-    enough_outside = trade_significance.judge(outside["total_trades"], wanted, "out-of-sample")
+    floor = settings.verdict
+    outside = evidence.out_of_sample
     return [
-        Check("real_data", not evidence.synthetic, not evidence.synthetic, "real bars", "synthetic data"),
-        Check(
+        _yes("real_data", not evidence.synthetic, "real bars", "synthetic data"),
+        _yes(
             "no_look_ahead",
-            evidence.looks_ahead is None,
             evidence.looks_ahead is None,
             "the same past, whatever the future",
             evidence.looks_ahead or "",
         ),
-        Check(
+        _yes(
             "engines_agree",
-            evidence.engines_agree,
             evidence.engines_agree,
             "fast engine = reference engine",
             "the fast engine disagrees with the reference",
         ),
-        Check(
+        least(
             "out_of_sample_sharpe",
-            _at_least(outside["sharpe_ratio"], floor.min_out_of_sample_sharpe),
             outside["sharpe_ratio"],
-            f">= {floor.min_out_of_sample_sharpe:g}",
-            f"out-of-sample Sharpe {_number(outside['sharpe_ratio'])}",
+            floor.min_out_of_sample_sharpe,
+            f"out-of-sample Sharpe {number(outside['sharpe_ratio'])}",
         ),
-        Check(
-            "in_sample_trades",
-            enough_inside.passed,
-            inside["total_trades"],
-            f">= {wanted} trades",
-            enough_inside.reason,
-        ),
-        Check(
-            "out_of_sample_trades",
-            enough_outside.passed,
-            outside["total_trades"],
-            f">= {wanted} trades",
-            enough_outside.reason,
-        ),
-        Check(
-            "beats_chance",
-            luck is not None and _at_least(inside["sharpe_ratio"], luck),
-            inside["sharpe_ratio"],
-            f">= {_number(luck)}, which luck gives with probability {floor.chance_probability:g}",
-            f"in-sample Sharpe {_number(inside['sharpe_ratio'])} is within the reach of luck, {_number(luck)}",
-        ),
-        Check(
+        *_trades(evidence, settings),
+        *_against_luck(evidence, settings),
+        least(
             "walk_forward_sharpe",
-            _at_least(evidence.walk_forward_sharpe, floor.min_walk_forward_sharpe),
             evidence.walk_forward_sharpe,
-            f">= {floor.min_walk_forward_sharpe:g}",
-            f"walk-forward Sharpe {_number(evidence.walk_forward_sharpe)}",
+            floor.min_walk_forward_sharpe,
+            f"walk-forward Sharpe {number(evidence.walk_forward_sharpe)}",
         ),
-        Check(
+        least(
+            "walk_forward_efficiency",
+            evidence.walk_forward_efficiency,
+            floor.min_walk_forward_efficiency,
+            f"walk-forward keeps {_percent(evidence.walk_forward_efficiency)} of the in-sample Sharpe",
+        ),
+        least(
+            "plateau",
+            evidence.plateau,
+            floor.min_plateau,
+            f"{_percent(evidence.plateau)} of its neighbours have half of its Sharpe",
+        ),
+        least(
+            "beats_buy_and_hold",
+            outside["sharpe_ratio"],
+            evidence.buy_and_hold_sharpe,
+            f"out-of-sample Sharpe {number(outside['sharpe_ratio'])}, "
+            f"buying and holding has {number(evidence.buy_and_hold_sharpe)}",
+        ),
+        most(
             "out_of_sample_drawdown",
-            outside["max_drawdown_pct"] is not None and outside["max_drawdown_pct"] <= floor.max_drawdown_pct,
             outside["max_drawdown_pct"],
-            f"<= {floor.max_drawdown_pct:.0%}",
+            floor.max_drawdown_pct,
             f"out-of-sample drawdown {_percent(outside['max_drawdown_pct'])}",
         ),
-        Check("not_ruined", not evidence.ruined, not evidence.ruined, "equity above 0", "ruined"),
+        _yes("not_ruined", not evidence.ruined, "equity above 0", "ruined"),
+    ]
+
+
+def _trades(evidence: Evidence, settings: Settings) -> list[Check]:
+    wanted = max(settings.prescreen.min_trades, trade_significance.MIN_TRADES)
+    found = []
+    for name, where in (("in_sample", "in-sample"), ("out_of_sample", "out-of-sample")):
+        count = getattr(evidence, name)["total_trades"]
+        verdict = trade_significance.judge(count, wanted, where)
+        found.append(Check(f"{name}_trades", verdict.passed, count, wanted, f">= {wanted} trades", verdict.reason))
+    return found
+
+
+def _against_luck(evidence: Evidence, settings: Settings) -> list[Check]:
+    """What the best of so many tries could be without any merit; the last four look at the whole search."""
+    floor, inside = settings.verdict, evidence.in_sample
+    by_chance = chance_quantile(evidence.tries, inside["days"], floor.chance_probability)
+    years = inside["days"] / DAYS_PER_YEAR
+    return [
+        least(
+            "beats_chance",
+            inside["sharpe_ratio"],
+            by_chance,
+            f"in-sample Sharpe {number(inside['sharpe_ratio'])} is within the reach of luck, {number(by_chance)}",
+            f", which luck gives with probability {floor.chance_probability:g}",
+        ),
+        least(
+            "deflated_sharpe",
+            evidence.deflated_sharpe,
+            floor.min_deflated_sharpe,
+            f"deflated Sharpe {_fraction(evidence.deflated_sharpe)}",
+        ),
+        most(
+            "long_enough",
+            evidence.min_backtest_years,
+            years,
+            f"{years:.1f} in-sample years are too short for that Sharpe after so many tries",
+            " in-sample years: so many it takes to tell that Sharpe from luck",
+        ),
+        most(
+            "overfitting",
+            evidence.overfitting,
+            floor.max_overfitting,
+            f"probability of overfitting {_percent(evidence.overfitting)}",
+        ),
+        most(
+            "luck",
+            evidence.luck,
+            floor.max_luck,
+            f"luck gives as good a best of all combos with p = {_fraction(evidence.luck)}",
+        ),
+        most(
+            "placebo",
+            evidence.placebo,
+            floor.max_placebo,
+            f"shuffled markets give as good a best with p = {_fraction(evidence.placebo)}",
+        ),
     ]
 
 
@@ -111,8 +173,8 @@ def line(evidence: Evidence, results: list[Check]) -> str:
         return f"not tradeable: {', '.join(check.if_failed for check in failed[:2])}{more}; {luck}"
     inside, outside = evidence.in_sample, evidence.out_of_sample
     return (
-        f"candidate: out-of-sample Sharpe {_number(outside['sharpe_ratio'])} over {outside['days']} days, "
-        f"in-sample {_number(inside['sharpe_ratio'])}; {luck}"
+        f"candidate: out-of-sample Sharpe {number(outside['sharpe_ratio'])} over {outside['days']} days, "
+        f"in-sample {number(inside['sharpe_ratio'])}; {luck}"
     )
 
 
@@ -129,14 +191,35 @@ def nothing_line(tries: int, most_trades: int, minimum: int, days_without_signal
 
 
 def _chance_words(tries: int, days: int) -> str:
-    return f"chance alone gives {_number(expected_max_sharpe(tries, days))} for {tries:,} tries"
+    return f"chance alone gives {number(expected_max_sharpe(tries, days))} for {tries:,} tries"
 
 
-def _at_least(value: float | None, floor: float) -> bool:
-    return value is not None and value >= floor
+def _yes(name: str, passed: bool, needed: str, if_failed: str) -> Check:
+    return Check(name, passed, passed, None, needed, if_failed)
 
 
-def _number(value: float | None) -> str:
+def least(name: str, value: float | None, floor: float | None, if_failed: str, why: str = "") -> Check:
+    """Whether `value` is known and at least `floor`."""
+    passed = value is not None and floor is not None and value >= floor
+    return Check(name, passed, value, floor, f">= {_short(floor)}{why}", if_failed)
+
+
+def most(name: str, value: float | None, ceiling: float, if_failed: str, why: str = "") -> Check:
+    """Whether `value` is known and at most `ceiling`."""
+    passed = value is not None and value <= ceiling
+    return Check(name, passed, value, ceiling, f"<= {_short(ceiling)}{why}", if_failed)
+
+
+def _short(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3g}"
+
+
+def _fraction(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def number(value: float | None) -> str:
+    """A Sharpe ratio as verdicts say it."""
     return "undefined" if value is None else f"{round(value, 1) + 0.0:.1f}"  # + 0.0: no minus before a zero
 
 

@@ -13,7 +13,11 @@ from tests.validity.planted import Planted
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.validity import regimes
 from WORKFLOW.validity.judge import Case, Judged, judge
+from WORKFLOW.validity.plateau import Plateau
+from WORKFLOW.validity.search.placebo import Placebo
+from WORKFLOW.validity.search.whole import SearchTrial
 
 PARAMETERS = {
     "one": 1,
@@ -36,10 +40,23 @@ def judged(family: Planted, number: int = 3) -> Judged:
         in_sample=evaluator,
         windows={"in_sample": Window(0, 28 * 288), "out_of_sample": Window(28 * 288, 40 * 288)},
         settings=settings,
-        walk_forward={"rolling": {"sharpe_ratio": 1.0}},
+        walk_forward={"rolling": {"sharpe_ratio": 1.0, "efficiency": {"sharpe_ratio": 0.5}}},
+        cross_validation={"paths": []},
+        regimes=regimes.labels(market, settings.regimes),
         tries=10,
         synthetic=False,
+        search=SearchTrial(
+            tried=10,
+            eligible=10,
+            days=28,
+            overfit=None,
+            tests={},
+            luck=0.01,
+            expected_maximum=1.5,
+            placebo=Placebo(0.025, 3.0, (1.0,) * 39, 10, 72),
+        ),
         seed=lambda purpose, *more: np.random.SeedSequence([7, len(purpose), *more]),
+        plateaus={number: Plateau(dict(PARAMETERS), 1.0, {"neighbours": 0, "share_of_half": 0.9}, {}, (), ())},
     )
     return judge(case, Trial(number, 0, "sampler", dict(PARAMETERS), Result(1.0, 0.0, {})))
 

@@ -1,0 +1,54 @@
+"""What a run tried and looked at, put on file before anything is made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from state.clock import Clock, stamp
+from state.tries import Count, Entry, Kind, Span, TriesLedger, identity_of
+from WORKFLOW.engines.market import Market, Window
+
+
+@dataclass(frozen=True)
+class History:
+    """The ledger of a symbol, and what of it concerns one run: the days it chose on, and the days it looks at."""
+
+    ledger: TriesLedger
+    in_sample: Span
+    holdout: Span | None
+    run_id: str
+    clock: Clock
+
+    @classmethod
+    def of(
+        cls, ledger: TriesLedger, market: Market, windows: Mapping[str, Window], run_id: str, clock: Clock
+    ) -> "History":
+        """Of a run over `market` with the windows in_sample and, where it looks at one, out_of_sample."""
+        inside = span_of(market, windows["in_sample"])
+        outside = span_of(market, windows["out_of_sample"]) if "out_of_sample" in windows else None
+        return cls(ledger, inside, outside, run_id, clock)
+
+    def tried(self, tries: int, what: str, **identity: Any) -> None:
+        """Put tries on file, before anything is chosen from them."""
+        self._add("combos", tries, self.in_sample, what, identity)
+
+    def looked(self, what: str, **identity: Any) -> None:
+        """Put a look at the holdout on file, before it is taken."""
+        assert self.holdout is not None
+        days = {"first_ms": self.holdout.first_ms, "last_ms": self.holdout.last_ms}
+        self._add("look", 1, self.holdout, what, {**identity, **days})
+
+    def _add(self, kind: Kind, tries: int, span: Span, what: str, identity: Mapping[str, Any]) -> None:
+        if tries:
+            key = identity_of(kind=kind, what=what, **identity)
+            self.ledger.add(Entry(kind, key, tries, span, what, self.run_id, stamp(self.clock.now())))
+
+    def count(self) -> Count:
+        """What all runs tried on these days, and how often they looked at this holdout."""
+        assert self.holdout is not None
+        return self.ledger.count(self.in_sample, self.holdout)
+
+
+def span_of(market: Market, window: Window) -> Span:
+    """The days of a window."""
+    return Span(int(market.time_ms[window.start]), int(market.time_ms[window.stop - 1]))

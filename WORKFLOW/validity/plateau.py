@@ -1,0 +1,216 @@
+"""Plateau or peak: the exact neighbourhood of a strategy in its parameter space, evaluated on the in-sample bars.
+
+A value of a range has neighbours that lie a few percent of the value away: markets and costs shift by percents,
+whatever the step of the range is. They are snapped onto the range and are at least one of its steps apart. Values of a
+list have no distance: 15 and 60 minutes are two strategies and not neighbours. Heat maps show them side by side; the
+plateau score is taken over ranges alone, and over lists only where a space has no range.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.settings import Choice, Dimension, Mode, PlateauSettings, Range
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines.metrics import SCREEN, SHARPE
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import DIGITS, Combos, Parameters, family_of
+
+Value = int | float | str
+Axes = Mapping[str, tuple[Value, ...]]
+# Screen metrics that plateaus are told by → 1 when more is better.
+MEASURES = {"sharpe_ratio": 1, "total_return": 1, "max_drawdown_daily_pct": -1, "win_rate": 1}
+_SCORE = 25  # percent: three quarters of the nearest neighbours reach it
+_BANDS = (5, 25, 50, 75, 95)
+_HALF = 0.5  # of the strategy's own Sharpe ratio
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A heat map: `sharpe` (len(axes[y]), len(axes[x])) over the values of two dimensions, None where undefined."""
+
+    x: str
+    y: str
+    sharpe: list[list[float | None]]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """What surrounds one strategy. `summary` is a plain record; `axes` are in order and hold the strategy's values."""
+
+    centre: Parameters
+    sharpe: float | None
+    summary: dict[str, Any]
+    axes: Axes
+    ranges: tuple[str, ...]  # those dimensions that are ranges: the others are lists
+    grids: tuple[Grid, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `plateau.json`."""
+        grids = [
+            {"x": grid.x, "y": grid.y, "x_values": [*self.axes[grid.x]], "y_values": [*self.axes[grid.y]]}
+            | {"sharpe_ratio": grid.sharpe}
+            for grid in self.grids
+        ]
+        return {"parameters": self.centre, "sharpe_ratio": self.sharpe, "summary": self.summary, "grids": grids}
+
+
+def scores(
+    evaluator: Evaluator, mode: Mode, centres: Sequence[Parameters], settings: PlateauSettings, threads: int
+) -> list[dict[str, float]]:
+    """The plateau score of each of `centres` by each of `MEASURES`: what three quarters of its neighbours reach.
+
+    The more the better: a drawdown counts as negative. The lower quartile and not the median: a cliff on one side of
+    one dimension leaves two thirds of them untouched. A neighbour whose measure is undefined counts as worse than any
+    other (it does not trade, so nothing is known of it); -inf where more than a quarter are, and where a space has no
+    neighbours.
+    """
+    if not centres:
+        return []
+    near = [_nearest(mode, centre, settings) for centre in centres]
+    table = _screened(evaluator, [one for some in near for one in some], threads)
+    parts = np.split(table, np.cumsum([len(some) for some in near])[:-1])
+    return [
+        {key: _score(sign * part[:, SCREEN.index(key)]) if len(part) > 1 else -np.inf for key, sign in MEASURES.items()}
+        for part in parts
+    ]
+
+
+def around(evaluator: Evaluator, mode: Mode, centre: Parameters, settings: PlateauSettings, threads: int) -> Plateau:
+    """Every neighbour of `centre`: the nearest, and for each two dimensions all their values with the others fixed.
+
+    Where they would be more than `max_neighbours`, the last heat maps are left out.
+    """
+    axes = {name: values for name, values in _axes(mode, centre, settings).items() if len(values) > 1}
+    ranges = tuple(name for name in axes if isinstance(mode.space[name], Range))
+    near = _nearest(mode, centre, settings)
+    pairs, tried = [], {_key(one): one for one in near}
+    for x, y in sorted(itertools.combinations(axes, 2), key=lambda pair: sum(name not in ranges for name in pair)):
+        more = {_key(one): one for one in _varied(mode, centre, {x: axes[x], y: axes[y]})}
+        if len(tried | more) > settings.max_neighbours:
+            break
+        tried |= more
+        pairs.append((x, y))
+    values = _screened(evaluator, list(tried.values()), threads)[:, SHARPE]
+    known = dict(zip(tried, values.tolist(), strict=True))
+    grids = tuple(_grid(centre, x, y, axes, known) for x, y in pairs)
+    return Plateau(centre, _plain(known[_key(centre)]), _summary(centre, near, known), axes, ranges, grids)
+
+
+# neighbours -----------------------------------------------------------------------------------------------------------
+
+
+def _axes(mode: Mode, centre: Parameters, settings: PlateauSettings) -> dict[str, tuple[Value, ...]]:
+    return {name: _axis(dimension, centre[name], settings) for name, dimension in mode.space.items()}
+
+
+def _axis(dimension: Dimension, value: Value, settings: PlateauSettings) -> tuple[Value, ...]:
+    """The values to try in one dimension, in order, `value` among them."""
+    if isinstance(dimension, Choice):
+        known = dict.fromkeys((*dimension.values, value))
+        return tuple(known) if any(isinstance(x, str) for x in known) else tuple(sorted(known))
+    return tuple(_stepped(dimension, float(value), settings))
+
+
+def _stepped(dimension: Range, value: float, settings: PlateauSettings) -> list[int | float]:
+    here = round((value - dimension.low) / dimension.step)
+    reach, others = 0, set()
+    for step in range(settings.steps):
+        wanted = abs(value) * settings.step_fraction * 2**step
+        reach = max(reach + 1, round(wanted / dimension.step))
+        others |= {
+            min(max(at, 0), dimension.size - 1) for at in (here - reach, here + reach)
+        }  # no further than the end
+    values = [value, *(round(dimension.low + dimension.step * at, DIGITS) for at in others - {here})]
+    return sorted(int(x) if dimension.is_integer else x for x in values)
+
+
+def _nearest(mode: Mode, centre: Parameters, settings: PlateauSettings) -> list[Parameters]:
+    """`centre` and its nearest valid neighbours: every combination of one step down, none or up in all ranges.
+
+    Where that would be more than `max_neighbours`, every such combination of two ranges; without ranges, every other
+    value of one list at a time.
+    """
+    axes = _axes(mode, centre, settings)
+    steps = {name: _beside(axes[name], centre[name]) for name in axes if isinstance(mode.space[name], Range)}
+    steps = {name: values for name, values in steps.items() if len(values) > 1}
+    if not steps:
+        groups: list[Axes] = [{name: values} for name, values in axes.items()]
+    elif 3 ** len(steps) <= settings.max_neighbours:
+        groups = [steps]
+    else:
+        groups = [dict(pair) for pair in itertools.combinations(steps.items(), 2)]
+    rows = [dict(centre), *(one for group in groups for one in _varied(mode, centre, group))]
+    return list({_key(one): one for one in rows}.values())[: settings.max_neighbours]
+
+
+def _beside(values: tuple[Value, ...], value: Value) -> tuple[Value, ...]:
+    at = values.index(value)
+    return values[max(at - 1, 0) : at + 2]
+
+
+def _varied(mode: Mode, centre: Parameters, axes: Axes) -> list[Parameters]:
+    """`centre` with every combination of the values of `axes` that the family calls valid."""
+    rows: list[Parameters] = [
+        {**centre, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())
+    ]
+    valid = family_of(mode).valid(Combos.of(rows).columns)
+    return [row for row, is_valid in zip(rows, valid.tolist(), strict=True) if is_valid]
+
+
+def _key(parameters: Parameters) -> tuple[Value, ...]:
+    return tuple(parameters.values())
+
+
+# numbers --------------------------------------------------------------------------------------------------------------
+
+
+def _screened(evaluator: Evaluator, rows: list[Parameters], threads: int) -> Floats:
+    """In-sample rows (k, 5) by the fast engine, also where the reference does the rest: that would be hours."""
+    fast = replace(evaluator, engine="native") if evaluator.engine == "reference" else evaluator
+    table: Floats = fast.screen(Combos.of(rows), [fast.whole], threads)[0]
+    return table
+
+
+def _score(values: Floats) -> float:
+    return float(_quantiles(values, (_SCORE,))[0])
+
+
+def _quantiles(values: NDArray[np.float64], percents: Sequence[int]) -> Floats:
+    """Values (n,) that are there, not between two of them; NaN counts as -inf."""
+    ranked = np.sort(np.where(np.isnan(values), -np.inf, values))
+    at = [(len(ranked) - 1) * percent // 100 for percent in percents]
+    picked: Floats = ranked[at]
+    return picked
+
+
+def _summary(centre: Parameters, near: list[Parameters], known: Mapping[tuple[Value, ...], float]) -> dict[str, Any]:
+    own, values = known[_key(centre)], np.array([known[_key(one)] for one in near])
+    others = values[1:]  # the centre comes first
+    is_alone = len(others) == 0
+    bands = _quantiles(values, _BANDS)
+    half = float(np.mean(others >= _HALF * own)) if own > 0 and not is_alone else None
+    return {
+        "evaluated": len(known),
+        "neighbours": len(others),
+        "undefined": int(np.isnan(others).sum()),
+        "sharpe_ratio": {f"p{band}": None if is_alone else _plain(x) for band, x in zip(_BANDS, bands, strict=True)},
+        "score": None if is_alone else _plain(_score(values)),
+        "share_of_half": half,
+        "rank": None if is_alone or np.isnan(own) else int((others > own).sum()) + 1,
+    }
+
+
+def _grid(centre: Parameters, x: str, y: str, axes: Axes, known: Mapping[tuple[Value, ...], float]) -> Grid:
+    def sharpe(of_x: Value, of_y: Value) -> float | None:
+        return _plain(known.get(_key({**centre, x: of_x, y: of_y}), np.nan))
+
+    return Grid(x, y, [[sharpe(of_x, of_y) for of_x in axes[x]] for of_y in axes[y]])
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,109 @@
+"""What depends on every run ever made: all tries on these days, all looks at this holdout, and a second opinion.
+
+The checks in `validation.json` are a matter of this run alone, and the same command gives them again to the bit. Those
+here grow stricter with every run, so they stand in the manifest beside them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from config.settings import VerdictSettings
+from hooks import promotion
+from WORKFLOW.search.space import Parameters
+from WORKFLOW.validity.history import History
+from WORKFLOW.validity.judge import Judged
+from WORKFLOW.validity.search import deflated
+from WORKFLOW.validity.search.whole import SearchTrial
+from WORKFLOW.validity.verdict import Check
+
+NOT_ASKED = "not asked: another check failed"  # of vectorbt
+# What another engine makes of a strategy: the `cross_check` record of `WORKFLOW.crosscheck.finalists`.
+SecondOpinion = Callable[[int, Parameters], dict[str, Any]]
+
+
+def promotions(
+    judged: Mapping[str, Judged],
+    search: SearchTrial,
+    history: History,
+    settings: VerdictSettings,
+    second_opinion: SecondOpinion,
+) -> dict[str, dict[str, Any]]:
+    """Best → whether it may be promoted, the counts of all runs, and the checks that depend on them.
+
+    The second opinion costs seconds and half a gigabyte; it is asked only about a strategy that passes all else.
+    """
+    count, bad = history.count(), history.ledger.bad_lines()
+    out, opinions = {}, {}
+    for best, one in judged.items():
+        mine = [*one.validation["checks"]]
+        found = _of_history(one, search, count.tries, count.looks, bad, settings)
+        number = one.trial.number
+        if all(check["passed"] for check in mine) and all(check.passed for check in found):
+            if number not in opinions:
+                known = one.validation.get("cross_check")
+                opinions[number] = known or second_opinion(number, one.trial.parameters)
+            found.append(_agrees(opinions[number]))
+        else:
+            found.append(_agrees(one.validation.get("cross_check")))
+        checks = [asdict(check) for check in found]
+        verdict = promotion.judge([*mine, *checks])
+        out[best] = {
+            "promoted": verdict.passed,
+            "reason": verdict.reason,
+            "tries_of_all_runs": count.tries,
+            "looks_of_all_runs": count.looks,
+            "checks": checks,
+        }
+    return out
+
+
+def _of_history(
+    one: Judged, search: SearchTrial, tries: int, looks: int, bad: int, settings: VerdictSettings
+) -> list[Check]:
+    effective = search.effective_trials
+    trials = None if effective is None else effective * max(1.0, tries / search.tried)
+    sharpe = None if trials is None else deflated.deflated_sharpe(one.in_sample_returns, trials)
+    p_value = holdout_luck(one.out_of_sample_returns)
+    luck = None if p_value is None else min(1.0, p_value * max(looks, 1))
+    floor, ceiling = settings.min_deflated_sharpe, settings.max_holdout_luck
+    return [
+        Check(
+            "ledger_whole",
+            bad == 0,
+            bad == 0,
+            None,
+            "every line readable",
+            f"{bad} lines of the ledger of tries are damaged",
+        ),
+        Check(
+            "deflated_sharpe_of_all_tries",
+            sharpe is not None and sharpe >= floor,
+            sharpe,
+            floor,
+            f">= {floor:g} after {tries:,} tries in all runs",
+            "deflated Sharpe after the tries of all runs",
+        ),
+        Check(
+            "holdout_after_all_looks",
+            luck is not None and luck <= ceiling,
+            luck,
+            ceiling,
+            f"<= {ceiling:g} after {looks:,} looks at this holdout",
+            "the holdout after all looks at it",
+        ),
+    ]
+
+
+def _agrees(record: Mapping[str, Any] | None) -> Check:
+    agree = None if record is None else record.get("agree")
+    line = NOT_ASKED if record is None else str(record.get("line"))
+    return Check("vectorbt_agrees", agree is True, agree, None, "vectorbt = our engines", line)
+
+
+def holdout_luck(returns: "np.ndarray[Any, np.dtype[np.float64]]") -> float | None:
+    """Probability that a strategy without merit shows a Sharpe ratio as high as this one's daily returns (d,)."""
+    probability = deflated.probabilistic_sharpe(returns, 0.0)
+    return None if probability is None else 1.0 - probability

@@ -1,0 +1,68 @@
+"""The same search where there is nothing to find: how good does its best look on markets without a pattern?
+
+No formula knows how the combos of a space depend on each other, on this market's volatility and on the costs; a search
+of shuffled markets does. Its p-value is the plainest there is: how many of them gave as good a best.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from WORKFLOW.data.bars import Bars
+from WORKFLOW.data.resample import fair_market
+from WORKFLOW.engines.market import Market
+from WORKFLOW.engines.metrics import SHARPE, TOTAL_TRADES
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import Combos
+
+
+@dataclass(frozen=True)
+class Placebo:
+    """`best`: the highest Sharpe ratio of `combos` on the real bars, `luck` on each shuffled market; None where none
+    traded enough. Such a market counts as one on which luck did worse."""
+
+    p_value: float | None
+    best: float | None
+    luck: tuple[float | None, ...]
+    combos: int
+    block_bars: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For `search.json`."""
+        return asdict(self) | {"markets": len(self.luck), "luck": list(self.luck)}
+
+
+def placebo(
+    evaluator: Evaluator,
+    bars: Bars,
+    combos: Combos,
+    min_trades: int,
+    markets: int,
+    block_bars: int,
+    seed: np.random.SeedSequence,
+    threads: int,
+    on_market: Callable[[], None],
+) -> Placebo:
+    """The best of `combos` on `bars`, which `evaluator` stands on, and on as many `markets` without a pattern.
+
+    The observed search counts as one of the draws, so the p-value is never 0; it is None when nothing traded enough on
+    the real bars. `on_market` is called after each market.
+    """
+    observed = _best(evaluator, combos, min_trades, threads)
+    luck = []
+    for child in seed.spawn(markets):
+        market = Market.of(fair_market(bars, block_bars, np.random.default_rng(child)))
+        other = Evaluator(market, evaluator.family, evaluator.costs, evaluator.engine)
+        luck.append(_best(other, combos, min_trades, threads))
+        on_market()
+    as_good = sum(one is not None and observed is not None and one >= observed for one in luck)
+    p_value = None if observed is None else (1 + as_good) / (1 + markets)
+    return Placebo(p_value, observed, tuple(luck), len(combos), block_bars)
+
+
+def _best(evaluator: Evaluator, combos: Combos, min_trades: int, threads: int) -> float | None:
+    table = evaluator.screen(combos, [evaluator.whole], threads)[0]
+    sharpe = table[(table[:, TOTAL_TRADES] >= min_trades) & np.isfinite(table[:, SHARPE]), SHARPE]
+    return float(sharpe.max()) if len(sharpe) else None

@@ -1,0 +1,139 @@
+"""Is the best of all combos better than luck? White's reality check and Hansen's test, over hundreds of thousands.
+
+White, "A Reality Check for Data Snooping", 2000; Hansen, "A Test for Superior Predictive Ability", 2005. Days are drawn
+again in blocks (Politis & Romano 1994, the indices by `arch`), all combos with the same days, so whatever they have in
+common stays. A bootstrap mean is a row of counts times the returns: one matrix product for all combos and all draws,
+in chunks of combos of which only the maxima are kept.
+
+Two statistics: the mean daily return, as `arch` has both tests; and the Sharpe ratio, which is what a search maximises.
+The latter takes mean and deviation from every draw anew. Dividing by one estimate of the standard error, as Hansen
+does, finds among thousands of combos those whose error was estimated too small: on real bars it gave p = 0.002 where
+shuffled markets gave 0.1.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.validity.bootstrap import stationary
+
+KINDS = ("lower", "consistent", "upper")
+_CHUNK = 2048  # combos whose draws are held at a time: 16 MB for 1,000 of them, three times
+_FLOOR = 1e-18  # of a variance: equal returns leave float noise, not 0
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How often each of d days stands in each of b draws: `counts` (b, d). `block_days`: mean length of a block."""
+
+    counts: Floats
+    block_days: float
+
+    @classmethod
+    def of(cls, days: int, draws: int, block_days: float, random: np.random.Generator) -> "Resampling":
+        """Draws of the stationary bootstrap."""
+        block = int(min(block_days, days))
+        drawn = [np.bincount(one, minlength=days) for one in stationary(days, block, draws, random)]
+        return cls(np.array(drawn, dtype=np.float64), float(block))
+
+    @property
+    def days(self) -> int:
+        """Days in a draw."""
+        return int(self.counts.shape[1])
+
+    def long_run_weights(self) -> Floats:
+        """(d, d): x' W x / d is the variance that this resampling gives sqrt(d) times the mean of x (Hansen 2005, A.1;
+        Politis & Romano 1994)."""
+        d, q = self.days, 1.0 / self.block_days
+        lag = np.arange(d)
+        kappa = (1.0 - lag / d) * (1.0 - q) ** lag + lag / d * (1.0 - q) ** (d - lag)
+        kappa[0] = 1.0
+        return np.asarray(kappa[np.abs(lag[:, None] - lag[None, :])])
+
+
+class Superior:
+    """Maxima over combos that come chunk after chunk.
+
+    `combos` counts those that move; `excluded` those that never do. Three ways to say what is true of combos that did
+    badly: `upper` gives all of them a true value of 0 (White), `consistent` leaves those out that are clearly worse
+    than 0, `lower` all that are below 0.
+    """
+
+    def __init__(self, resampling: Resampling) -> None:
+        self._draws = resampling
+        self._weights = resampling.long_run_weights()
+        self.best = {"mean": -math.inf, "sharpe": -math.inf}
+        self.simulated = {name: np.full((3, len(resampling.counts)), -math.inf) for name in self.best}
+        self.combos = self.excluded = 0
+
+    def add(self, returns: Floats) -> None:
+        """Daily returns (k, d) of more combos, in excess of what they are compared with."""
+        d = self._draws.days
+        mean = returns.mean(axis=1)
+        centred = returns - mean[:, None]
+        deviation = np.sqrt(np.einsum("kd,kd->k", centred, centred) / d)
+        moves = deviation**2 > _FLOOR
+        self.excluded += int((~moves).sum())
+        self.combos += int(moves.sum())
+        if not moves.any():
+            return
+        mean, centred, deviation = mean[moves], centred[moves], deviation[moves]
+        self.best["mean"] = max(self.best["mean"], float(mean.max()))
+        self.best["sharpe"] = max(self.best["sharpe"], float((mean / deviation).max()))
+        long_run = np.einsum("kd,kd->k", centred @ self._weights, centred) / d
+        worse = -np.sqrt(np.maximum(long_run, 0.0) / d) * math.sqrt(2.0 * math.log(max(math.log(d), 1.0)))
+        for chosen, at_zero in ((mean < worse, 1), ((mean >= worse) & (mean < 0.0), 2), (mean >= 0.0, 3)):
+            rows = np.flatnonzero(chosen)
+            for first in range(0, len(rows), _CHUNK):
+                some = rows[first : first + _CHUNK]
+                self._draw(centred[some], mean[some], deviation[some], at_zero)
+
+    def _draw(self, centred: Floats, mean: Floats, deviation: Floats, at_zero: int) -> None:
+        """Combos whose true value is 0 in the last `at_zero` of `KINDS`, and what was observed in the others."""
+        d = self._draws.days
+        drawn = self._draws.counts @ centred.T / d  # (b, k): bootstrap means less the mean
+        self._keep("mean", drawn, mean, at_zero)
+        spread = self._draws.counts @ (centred * centred).T / d  # of each draw, around the mean of all days
+        spread -= drawn * drawn
+        np.sqrt(np.maximum(spread, _FLOOR, out=spread), out=spread)
+        drawn += mean
+        drawn /= spread
+        observed = mean / deviation
+        drawn -= observed
+        self._keep("sharpe", drawn, observed, at_zero)
+
+    def _keep(self, name: str, drawn: Floats, observed: Floats, at_zero: int) -> None:
+        kept = self.simulated[name]
+        np.maximum(kept[3 - at_zero :], drawn.max(axis=1), out=kept[3 - at_zero :])
+        if at_zero < 3:
+            np.maximum(kept[: 3 - at_zero], (drawn + observed).max(axis=1), out=kept[: 3 - at_zero])
+
+    def p_values(self, statistic: str) -> dict[str, float] | None:
+        """How often luck alone does as well as the best, by kind; None without a combo that moves.
+
+        The observed search counts as one of the draws (Davison & Hinkley 1997), so no p-value is ever 0.
+        """
+        if not self.combos:
+            return None
+        above = (self.simulated[statistic] >= self.best[statistic]).sum(axis=1)
+        draws = self.simulated[statistic].shape[1]
+        return {kind: (1.0 + int(n)) / (1.0 + draws) for kind, n in zip(KINDS, above, strict=True)}
+
+    def expected_maximum(self) -> float | None:
+        """What luck gives to the best when no combo has any merit, on average over the draws: its Sharpe ratio in
+        standard errors, 1/√d each."""
+        return float(self.simulated["sharpe"][2].mean()) * math.sqrt(self._draws.days) if self.combos else None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `search.json`."""
+        return {
+            "reality_check": self.p_values("mean"),
+            "superior_ability": self.p_values("sharpe"),
+            "draws": len(self._draws.counts),
+            "block_days": self._draws.block_days,
+            "combos": self.combos,
+            "excluded": self.excluded,
+        }
