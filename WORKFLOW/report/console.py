@@ -14,6 +14,8 @@ from typing import IO, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from state import private
+
 _PLAIN_EVERY_S = 5.0  # seconds between two progress lines without a terminal
 
 OnProgress = Callable[[int, int, str], None]
@@ -91,7 +93,7 @@ class Screen:
 
     def log_to(self, path: Path) -> None:
         """From now on write every line to `path` as well."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         self._log = path.open("a", encoding="utf-8", buffering=1)
 
     def say(self, text: str, style: str = "") -> None:

@@ -10,12 +10,13 @@ from typing import Any
 from state.layout import CHECKOUT
 from WORKFLOW import SOURCE_HASH
 
-_LIBRARIES = ("numpy", "numba", "optuna", "arch", "pyarrow")
+_LIBRARIES = ("numpy", "numba", "optuna", "skfolio", "pyarrow")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the run knows. Only `execution` may differ between two runs of the same work."""
+    """What the run knows. Only `promotion`, which depends on all runs before, and `execution` may
+    differ between two runs of the same work."""
 
     labels: dict[str, Any]
     verdict: str
@@ -24,7 +25,9 @@ class Facts:
     config: dict[str, Any]
     seed: int
     engine: str
+    gpu: str | None  # its name, where one screened
     tries: dict[str, int]
+    promotion: dict[str, Any]
     execution: dict[str, Any]
 
 
@@ -44,8 +47,13 @@ def record(facts: Facts) -> dict[str, Any]:
         "config": facts.config,
         "seed": facts.seed,
         "engine": facts.engine,
-        "device": {"kind": "cpu", "model": _cpu_model(), "machine": platform.machine()},
+        "device": {
+            "kind": "gpu" if facts.gpu else "cpu",
+            "model": facts.gpu or _cpu_model(),
+            "machine": platform.machine(),
+        },
         "tries": facts.tries,
+        "promotion": facts.promotion,
         "execution": facts.execution,
     }
 

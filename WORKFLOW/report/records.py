@@ -1,12 +1,13 @@
 """Artifacts as plain records: what each JSON file holds (its schema stands in docs/reference/schemas)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from config.search import OBJECTIVES
 from config.settings import PrescreenSettings
 from WORKFLOW.search.prescreen import Found
 
-if TYPE_CHECKING:  # optuna and arch: a prescreen needs neither
+if TYPE_CHECKING:  # optuna: a prescreen does not need it
     from WORKFLOW.search.study import Trial
     from WORKFLOW.validity.judge import Judged
 
@@ -42,17 +43,44 @@ def all_trials(labels: Record, trials: "list[Trial]") -> Record:
                 "batch": trial.batch,
                 "source": trial.source,
                 "feasible": trial.feasible,
-                "value": trial.result.metrics["sharpe_ratio"],
+                "pruned": trial.result.pruned,
+                "value": _value(trial),
+                "folds": list(trial.result.folds),
                 "parameters": trial.parameters,
-                "metrics": trial.result.metrics,
+                "metrics": trial.result.metrics or None,
             }
             for trial in trials
         ],
     }
 
 
+def pareto_front(
+    labels: Record, objectives: Sequence[str], trials: "Sequence[Trial]", front: "Sequence[Trial]", chosen: Record
+) -> Record:
+    """`pareto_front.json`; `chosen`: best → number of the trial it is."""
+    from WORKFLOW.search.pareto import values
+
+    return {
+        **labels,
+        "objectives": [
+            {"name": name, "direction": "maximize" if OBJECTIVES[name] > 0 else "minimize"} for name in objectives
+        ],
+        "feasible": sum(trial.feasible for trial in trials),
+        "front": [
+            {
+                "number": trial.number,
+                "values": dict(zip(objectives, values(trial), strict=True)),
+                "bests": [best for best, number in chosen.items() if number == trial.number],
+                "parameters": trial.parameters,
+                "metrics": trial.result.metrics,
+            }
+            for trial in front
+        ],
+    }
+
+
 def of_best(labels: Record, best: str, judged: "Judged", family: str, costs: Record) -> dict[str, Record]:
-    """`config.json`, `metrics.json` and `validation.json` of one best."""
+    """`config.json`, `metrics.json`, `validation.json` and `plateau.json` of one best."""
     label = {**labels, "strategy": best}
     return {
         "config.json": {**label, "family": family, "parameters": judged.trial.parameters, "costs": costs},
@@ -64,10 +92,11 @@ def of_best(labels: Record, best: str, judged: "Judged", family: str, costs: Rec
             "full": judged.full,
         },
         "validation.json": {**label, **judged.validation},
+        "plateau.json": {**label, **judged.plateau.as_json()},
     }
 
 
-def bests(judged: "Mapping[str, Judged]") -> Record:
+def bests(judged: "Mapping[str, Judged]", promotions: Mapping[str, Record]) -> Record:
     """The bests as `--json` prints them."""
     return {
         best: {
@@ -77,7 +106,16 @@ def bests(judged: "Mapping[str, Judged]") -> Record:
             "verdict": one.verdict,
             "note": one.validation["ambiguity"]["note"],
             "candidate": one.validation["candidate"],
+            "promoted": promotions[best]["promoted"],
+            "promotion": promotions[best]["reason"],
+            "by_regime": one.validation["by_regime"],
             **({"cross_check": one.validation["cross_check"]["line"]} if "cross_check" in one.validation else {}),
         }
         for best, one in judged.items()
     }
+
+
+def _value(trial: "Trial") -> float | None:
+    from WORKFLOW.search.objective import UNDEFINED_SHARPE
+
+    return None if trial.result.value == UNDEFINED_SHARPE else trial.result.value

@@ -14,7 +14,13 @@ _COLUMNS = (
     ("wins", "win_rate", "{:.0%}"),
     ("trades", "total_trades", "{}"),
 )
-_TITLES = {
+_REGIME_COLUMNS = (
+    ("days", "days", "{}"),
+    ("Sharpe", "sharpe_ratio", "{:.2f}"),
+    ("return", "total_return", "{:+.0%}"),
+    ("trades", "total_trades", "{}"),
+)
+TITLES = {
     "best_sharpe": "best Sharpe",
     "best_returns": "best return",
     "lowest_drawdown": "lowest drawdown",
@@ -41,7 +47,7 @@ def results(outcome: dict[str, Any]) -> Table:
             f"{_cell(record['in_sample'][key], form)} → {_cell(record['out_of_sample'][key], form)}"
             for _, key, form in _COLUMNS
         ]
-        table.add_row(_TITLES[best], *cells)
+        table.add_row(TITLES[best], *cells)
     chance = outcome["chance"]["expected_max_sharpe"]
     if chance is not None:
         table.add_section()
@@ -49,23 +55,59 @@ def results(outcome: dict[str, Any]) -> Table:
     return table
 
 
-def show(outcome: dict[str, Any], console: Console) -> None:
-    """Table, verdicts and the next command to type."""
+def regimes(outcome: dict[str, Any]) -> list[tuple[str, Table]]:
+    """The same by market regime, title and table of each strategy; bests that are one strategy share theirs."""
+    titles: dict[str, list[str]] = {}
+    records: dict[str, dict[str, Any]] = {}
+    for best, record in outcome["bests"].items():
+        if "by_regime" in record:  # results of an earlier version have none
+            which = str(record["by_regime"])
+            titles.setdefault(which, []).append(TITLES[best])
+            records[which] = record["by_regime"]
+    return [(f"by regime: {', '.join(titles[which])}", _regimes(record)) for which, record in records.items()]
+
+
+def _regimes(windows: dict[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("trend, volatility", no_wrap=True)
+    for heading, _, _ in _REGIME_COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, inside in windows["in_sample"].items():
+        outside = windows["out_of_sample"][name]
+        if inside["days"] or outside["days"]:
+            cells = [f"{_cell(inside[key], form)} → {_cell(outside[key], form)}" for _, key, form in _REGIME_COLUMNS]
+            table.add_row(name.replace("_", ", "), *cells)
+    return table
+
+
+def show(outcome: dict[str, Any], console: Console, by_regime: bool = False) -> None:
+    """Table, verdicts and the next command to type; on demand the tables by regime."""
     console.print()
     if outcome["bests"]:
         console.print(results(outcome))
+    for title, table in regimes(outcome) if by_regime else ():
+        console.print(Text(title, style="bold"))
+        console.print(table)
     verdicts: dict[str, list[str]] = {}
     for best, record in outcome["bests"].items():
-        verdicts.setdefault(record["verdict"], []).append(_TITLES[best])
+        verdicts.setdefault(record["verdict"], []).append(TITLES[best])
     for verdict, bests in verdicts.items() or {outcome["verdict"]: []}.items():
         style = "bold green" if verdict.startswith("candidate") else "bold red"
         said = Text(f"{', '.join(bests)}: " if bests else "").append(verdict, style=style)
         console.print(said, soft_wrap=not console.is_terminal)
+    promoted = [TITLES[best] for best, record in outcome["bests"].items() if record.get("promoted")]
+    held = [best for best, record in outcome["bests"].items() if record.get("candidate") and not record.get("promoted")]
+    if promoted:
+        console.print(Text(f"promoted: {', '.join(promoted)}", style="bold green"), soft_wrap=not console.is_terminal)
+    if held:
+        titles = ", ".join(TITLES[best] for best in held)
+        why = f"not promoted: {titles}: {outcome['bests'][held[0]].get('promotion')}"
+        console.print(Text(why, style="yellow"), soft_wrap=not console.is_terminal)
     for best, record in outcome["bests"].items():
         if record.get("note"):  # results of an earlier version have none
-            console.print(Text(f"{_TITLES[best]}: {record['note']}"), soft_wrap=not console.is_terminal)
+            console.print(Text(f"{TITLES[best]}: {record['note']}"), soft_wrap=not console.is_terminal)
         if "cross_check" in record:
-            console.print(f"{_TITLES[best]}: {record['cross_check']}", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{TITLES[best]}: {record['cross_check']}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"\nresults  {outcome['artifacts']}", soft_wrap=True, highlight=False)
     console.print(f"next     {outcome['next']}", soft_wrap=True, highlight=False, markup=False)
 

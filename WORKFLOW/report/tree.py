@@ -15,8 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from config.errors import Refused
-from state import codec, snapshot
-from state.layout import BESTS, MANIFEST, Roots
+from state import codec, private, snapshot
+from state.layout import BESTS, MANIFEST, PARETO, PARETO_SVG, Roots
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,18 @@ class ResultTree:
 
     def write_phase0(self, name: str, record: Mapping[str, Any]) -> None:
         """Publish the prescreen's result before the search begins."""
-        snapshot.write_json(self.folder / name, record)
+        with private.shared():
+            snapshot.write_json(self.folder / name, record)
 
     def publish(self, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
         """Replace the tree's files by `files` (path inside the tree → content) and end with the manifest.
 
         All bytes are on disk beside the tree before the first old file is touched: a full disk costs nothing.
         """
+        with private.shared():
+            self._publish(files, manifest)
+
+    def _publish(self, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
         staging = self.folder.with_name(f".{self.folder.name}.staging")
         shutil.rmtree(staging, ignore_errors=True)
         try:
@@ -55,6 +60,8 @@ class ResultTree:
 
     def _drop_strangers(self, mine: set[str]) -> None:
         """Files of an earlier run that this one has no counterpart for would be read as this run's."""
+        for name in {PARETO, PARETO_SVG} - mine:
+            (self.folder / name).unlink(missing_ok=True)
         for best in BESTS:
             folder = self.folder / best
             for path in folder.iterdir() if folder.is_dir() else ():
@@ -68,8 +75,9 @@ class ResultTree:
 def writing(roots: Roots, symbol: str, mode: str) -> Iterator[None]:
     """Hold the result tree of one symbol and mode; refuses when another run does."""
     path = roots.lock(symbol, mode)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    with private.shared():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, mode=0o600)
     try:
         held = lock.acquire(timeout=0)
     except Timeout as busy:

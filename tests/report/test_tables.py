@@ -82,3 +82,32 @@ def test_what_ambiguous_bars_leave_open_is_said_below_the_verdicts() -> None:
     assert text.count("either comes first") == 1
     assert f"lowest drawdown: {note}" in text
     assert text.index("not tradeable") < text.index(note)
+
+
+def regime(days: int, sharpe: float | None) -> dict[str, Any]:
+    total = 0.1 if days else None
+    return {"days": days, "total_return": total, "sharpe_ratio": sharpe, "total_trades": days // 3}
+
+
+def test_regimes_are_shown_on_demand_once_a_strategy_and_without_empty_ones() -> None:
+    inside = {"up_calm": regime(120, 1.25), "down_volatile": regime(30, None), "unknown": regime(0, None)}
+    outside = {"up_calm": regime(40, -0.5), "down_volatile": regime(0, None), "unknown": regime(0, None)}
+    record = outcome()
+    for best in record["bests"].values():
+        best["by_regime"] = {"in_sample": inside, "out_of_sample": outside}
+    assert "by regime" not in printed(record)
+    console = Console(width=80, record=True, file=io.StringIO())
+    show(record, console, by_regime=True)
+    text = console.export_text()
+    assert text.count("by regime") == 1
+    assert "by regime: best Sharpe, lowest drawdown\n" in text
+    assert "up, calm           120 → 40  1.25 → -0.50  +10% → +10%  40 → 13" in text
+    assert "down, volatile       30 → 0         – → –     +10% → –   10 → 0" in text
+    assert "unknown" not in text
+    assert "…" not in text
+
+
+def test_results_of_an_earlier_version_have_no_regimes_to_show() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    show(outcome(), console, by_regime=True)
+    assert "by regime" not in console.export_text()

@@ -1,0 +1,111 @@
+"""A tearsheet as plain JSON: everything its page, its picture and a comparison show, each number in one place.
+
+The same strategy gives the same document to the bit: it holds no time of making and nothing of the machine.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from config.settings import Costs
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines import metrics
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.report.tearsheet import curves, trading
+from WORKFLOW.report.tearsheet.curves import Daily, moment, short
+from WORKFLOW.validity.benchmark import holding
+
+if TYPE_CHECKING:
+    from WORKFLOW.validity.judge import Judged
+
+KIND = "backtest-optimize tearsheet 1"
+CANDIDATE, REJECTED, UNJUDGED = "candidate", "rejected", "unjudged"
+
+Document = dict[str, Any]
+
+
+def of_finalist(
+    labels: dict[str, Any], best: str, judged: "Judged", family: str, costs: Costs, market: Market, split: int
+) -> Document:
+    """The document of a finalist; every figure that `metrics.json` or `validation.json` holds is taken from there."""
+    found, whole = judged.validation, Window(0, len(market))
+    daily = Daily(int(market.day[0]), metrics.daily_marks(judged.whole.equity, market, whole), costs.capital)
+    held = metrics.daily_marks(holding(market, whole, costs), market, whole)
+    checks = [
+        {key: check[key] for key in ("name", "passed", "value", "threshold", "needed")} for check in found["checks"]
+    ]
+    notes = [
+        "Equity, months, drawdowns and trades are one continuous run over all bars; in-sample and out-of-sample were"
+        " each run on their own, from the capital and without a position, so a trade across the border is in neither.",
+    ]
+    if found["ambiguity"]["note"]:
+        notes.append(f"Ambiguous bars: {found['ambiguity']['note']}.")
+    return {
+        "kind": KIND,
+        "strategy": {
+            "name": best,
+            "symbol": labels["symbol"],
+            "mode": labels["mode"],
+            "family": family,
+            "synthetic": labels["synthetic"],
+            "source": "finalist",
+            "parameters": judged.trial.parameters,
+            "costs": {"fee_rate": costs.fee_rate, "slippage_bps": costs.slippage_bps},
+        },
+        "period": {
+            "from": moment(market.time_ms[0]),
+            "to": moment(market.time_ms[-1]),
+            "days": judged.full["days"],
+            "out_of_sample_from": moment(market.time_ms[split]),
+        },
+        "verdict": {
+            "state": CANDIDATE if found["candidate"] else REJECTED,
+            "line": judged.verdict,
+            "checks": checks,
+        },
+        "notes": notes,
+        "capital": costs.capital,
+        "metrics": {"full": judged.full, "in_sample": judged.in_sample, "out_of_sample": judged.out_of_sample},
+        "buy_and_hold": found["buy_and_hold"],
+        "chance": found["chance"],
+        **drawn(daily, (market.time_ms, judged.whole.equity), trading.Trades.of(judged.whole, market)),
+        "held": short(held),
+        "monte_carlo": {
+            name: {**found["monte_carlo"][name], "observed": observed(found["monte_carlo"][name], returns)}
+            for name, returns in (
+                ("in_sample", judged.in_sample_returns),
+                ("out_of_sample", judged.out_of_sample_returns),
+            )
+        },
+        "evidence": {
+            "walk_forward": {
+                name: {key: one[key] for key in ("sharpe_ratio", "total_return", "days", "efficiency")}
+                for name, one in found["walk_forward"]["process"].items()
+            },
+            "cross_validation": {
+                key: found["cross_validation"].get(key) for key in ("sharpe_ratio", "probability_of_loss", "reason")
+            },
+            "plateau": found["plateau"],
+            "look_ahead": {key: found["look_ahead"][key] for key in ("proven", "cuts", "futures")},
+            "by_regime": found["by_regime"],
+        },
+    }
+
+
+def drawn(daily: Daily, marks: tuple[Any, Floats], trades: trading.Trades) -> Document:
+    """What is drawn from equity and trades; `marks`: epoch milliseconds and equity (n,), the finest that is known."""
+    return {
+        "equity": curves.curve(*marks, daily.capital),
+        "daily": {"first_day": str(daily.dates[0]), "equity": short(daily.equity)},
+        "rolling_sharpe": curves.rolling_sharpe(daily),
+        "months": curves.months(daily),
+        "drawdowns": curves.deepest(daily),
+        "trades": trading.summary(trades),
+    }
+
+
+def observed(found: dict[str, Any], returns: Floats) -> list[float | None] | None:
+    """What happened (1 = start), at the days of the equity fan; None without one."""
+    if found["block_bootstrap"] is None:
+        return None
+    return short(np.cumprod(1.0 + returns)[found["block_bootstrap"]["equity_fan"]["day"]])

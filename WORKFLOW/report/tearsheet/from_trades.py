@@ -1,0 +1,198 @@
+"""The document of trades that somebody else's program made: what they say, and what they cannot say."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from config.errors import Refused
+from config.settings import Settings
+from WORKFLOW.data.bars import DAY_MS, Floats
+from WORKFLOW.engines import metrics
+from WORKFLOW.report.tearsheet import document
+from WORKFLOW.report.tearsheet.curves import Daily, day_of, drawdown, moment
+from WORKFLOW.report.tearsheet.trading import Trades
+from WORKFLOW.validity import monte_carlo, trade_list
+from WORKFLOW.validity.chance import expected_max_sharpe
+
+_HOW = (
+    "Made from a list of closed trades: equity moves at their exits only. Open profit is unknown, so bar by bar the"
+    " drawdown is deeper and the Sharpe ratio another."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user said of the trades; None is unknown."""
+
+    name: str
+    capital: float
+    split_ms: int | None
+    tries: int | None
+    notes: tuple[str, ...]
+
+
+def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Document:
+    """The document of closed trades; equity is known at their exits only.
+
+    Raises:
+        Refused: the capital does not survive the trades, or the split leaves one side without a trade.
+    """
+    equity = asked.capital + np.cumsum(trades.pnl)
+    _survives(equity, trades, asked.capital)
+    first_ms = int(trades.exit_ms[0] if trades.entry_ms is None else trades.entry_ms.min())
+    daily = _daily(trades.exit_ms, equity, first_ms, asked.capital)
+    windows = _windows(daily, trades, asked.split_ms)
+    values = {name: _metrics(daily, trades, equity, *window) for name, window in windows.items()}
+    full = _metrics(daily, trades, equity, 0, len(daily.equity))
+    inside = windows.get("in_sample", (0, len(daily.equity)))
+    known = trade_list.Known(
+        inside=values.get("in_sample", full),
+        inside_returns=daily.returns[slice(*inside)],
+        outside=values.get("out_of_sample"),
+        tries=asked.tries,
+    )
+    checks = trade_list.checks(known, settings)
+    line = trade_list.line(known, checks)
+    marks = np.concatenate([[first_ms], trades.exit_ms]), np.concatenate([[asked.capital], equity])
+    return {
+        "kind": document.KIND,
+        "strategy": {
+            "name": asked.name,
+            "symbol": None,
+            "mode": None,
+            "family": None,
+            "synthetic": False,
+            "source": "trades",
+            "parameters": {},
+            "costs": None,
+        },
+        "period": {
+            "from": moment(first_ms),
+            "to": moment(trades.exit_ms[-1]),
+            "days": len(daily.equity),
+            "out_of_sample_from": None if asked.split_ms is None else moment(asked.split_ms),
+        },
+        "verdict": {
+            "state": document.REJECTED if line.startswith("not tradeable") else document.UNJUDGED,
+            "line": line,
+            "checks": [
+                {key: getattr(check, key) for key in ("name", "passed", "value", "threshold", "needed")}
+                for check in checks
+            ],
+        },
+        "notes": [_HOW, *asked.notes],
+        "capital": asked.capital,
+        "metrics": {"full": full, "in_sample": None, "out_of_sample": None, **values},
+        "buy_and_hold": None,
+        "chance": _chance(known),
+        **document.drawn(daily, marks, trades),
+        "held": None,
+        "monte_carlo": {
+            name: _played_again(daily, trades, window, settings, number)
+            for number, (name, window) in enumerate((windows or {"full": (0, len(daily.equity))}).items())
+        },
+        "evidence": None,
+    }
+
+
+def _survives(equity: Floats, trades: Trades, capital: float) -> None:
+    if (equity > 0).all():
+        return
+    at = int(np.argmax(equity <= 0))
+    raise Refused(
+        f"a capital of {capital:,.2f} is gone after trade {at + 1:,}, closed {moment(trades.exit_ms[at])}"
+        f" (equity {equity[at]:,.2f})",
+        "give the --capital that these trades were made with",
+    )
+
+
+def _daily(exit_ms: Any, equity: Floats, first_ms: int, capital: float) -> Daily:
+    """The last equity of every UTC day from the first entry to the last exit."""
+    first, last = day_of(first_ms), day_of(exit_ms[-1])
+    closed = np.searchsorted(exit_ms // DAY_MS, np.arange(first, last + 1), side="right")
+    return Daily(first, np.concatenate([[capital], equity])[closed], capital)
+
+
+def _windows(daily: Daily, trades: Trades, split_ms: int | None) -> dict[str, tuple[int, int]]:
+    """Days of each window (first, one past the last); none without a split."""
+    if split_ms is None:
+        return {}
+    border = day_of(split_ms) - daily.first_day
+    inside = int(np.count_nonzero(trades.exit_ms < split_ms))
+    if not 0 < inside < len(trades):
+        span = f"{moment(trades.exit_ms[0])} to {moment(trades.exit_ms[-1])}"
+        raise Refused(
+            f"--split {moment(split_ms)} leaves no trade on one side: they were closed from {span}",
+            "name the first day that the strategy was not chosen by",
+        )
+    return {"in_sample": (0, border), "out_of_sample": (border, len(daily.equity))}
+
+
+def _metrics(daily: Daily, trades: Trades, equity: Floats, first: int, last: int) -> dict[str, Any]:
+    """The metrics of days `first` to `last` (exclusive), as far as closed trades give them."""
+    days = trades.exit_ms // DAY_MS - daily.first_day
+    chosen = (days >= first) & (days < last)
+    start = daily.capital if first == 0 else float(daily.equity[first - 1])
+    returns, pnl, curve = daily.returns[first:last], trades.pnl[chosen], equity[chosen]
+    marks = np.ascontiguousarray(daily.equity[first:last])
+    total = float(marks[-1] / start - 1.0)
+    years = (last - first) / metrics.DAYS_PER_YEAR
+    annualized = metrics.annualized_return(total, years) if len(returns) > 1 else float("nan")
+    deepest = float(metrics.max_drawdown_fraction(curve, start))
+    gained, lost = float(pnl[pnl > 0].sum()), float(-pnl[pnl < 0].sum())
+    peaks = np.maximum.accumulate(np.maximum(curve, start))
+    values = {
+        "total_return": total,
+        "annualized_return": annualized,
+        "sharpe_ratio": float(metrics.sharpe(returns)),
+        "sortino_ratio": metrics.sortino(returns),
+        "calmar_ratio": metrics.ratio(annualized, deepest),
+        "max_drawdown": float((peaks - curve).max()),
+        "max_drawdown_pct": deepest,
+        "max_drawdown_daily_pct": float(drawdown(marks, start).max()),
+        "cvar_95": metrics.cvar(returns),
+        "win_rate": metrics.ratio(float(np.count_nonzero(pnl > 0)), len(pnl)),
+        "profit_factor": metrics.ratio(gained, lost),
+        "exposure": _exposure(trades, daily.first_day + first, daily.first_day + last),
+    }
+    return {key: metrics.or_none(value) for key, value in values.items()} | {
+        "total_trades": len(pnl),
+        "days": last - first,
+    }
+
+
+def _exposure(trades: Trades, first_day: int, last_day: int) -> float:
+    """Share of the time in which at least one trade was open; NaN without entries."""
+    if trades.entry_ms is None:
+        return float("nan")
+    low, high = first_day * DAY_MS, last_day * DAY_MS
+    order = np.argsort(trades.entry_ms, kind="stable")
+    entry, exit_ = np.clip(trades.entry_ms[order], low, high), np.clip(trades.exit_ms[order], low, high)
+    until = np.maximum.accumulate(np.concatenate([[low], exit_[:-1]]))
+    held = np.maximum(exit_ - np.maximum(entry, until), 0).sum()
+    return float(held / (high - low))
+
+
+def _chance(known: trade_list.Known) -> dict[str, Any] | None:
+    if known.tries is None:
+        return None
+    days = known.inside["days"]
+    return {"tries": known.tries, "days": days, "expected_max_sharpe": expected_max_sharpe(known.tries, days)}
+
+
+def _played_again(
+    daily: Daily, trades: Trades, window: tuple[int, int], settings: Settings, number: int
+) -> dict[str, Any]:
+    """Trades in another order, days drawn again: as for a finalist."""
+    days = trades.exit_ms // DAY_MS - daily.first_day
+    net = np.ascontiguousarray(trades.net[(days >= window[0]) & (days < window[1])])
+    returns = np.ascontiguousarray(daily.returns[slice(*window)])
+    seeds = np.random.SeedSequence((settings.run.seed, number)).spawn(3)
+    found = {
+        "trade_shuffle": monte_carlo.trade_shuffle(net, settings.monte_carlo, seeds[0]),
+        "block_bootstrap": monte_carlo.block_bootstrap(returns, settings.monte_carlo, seeds[1]),
+        "skipped_trades": monte_carlo.skipped_trades(net, settings.monte_carlo, seeds[2]),
+        "noisy_fills": None,
+    }
+    return {**found, "observed": document.observed(found, returns)}

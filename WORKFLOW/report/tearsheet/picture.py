@@ -1,0 +1,253 @@
+"""The same as a PNG, by matplotlib, for where no browser is: a chat, a paper, an issue."""
+
+import io
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from WORKFLOW.report.tearsheet.document import CANDIDATE, REJECTED, Document
+from WORKFLOW.report.tearsheet.page import METRICS, STATES, WINDOWS, title, without_state
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK, _MUTED, _LINE = "#1a1f27", "#5d6675", "#e2e5ea"
+_MAIN, _GAIN, _LOSS, _WARN, _SECOND = "#1f5fd0", "#14804a", "#c2362b", "#9a6700", "#8a94a6"
+_STATE = {CANDIDATE: _GAIN, REJECTED: _LOSS}
+_MONTHS = "JFMAMJJASOND"
+_WIDE, _HIGH, _DPI = 12.8, 17.0, 100
+_IN_TABLE = (
+    *("total_return", "annualized_return", "sharpe_ratio", "sortino_ratio", "max_drawdown_pct"),
+    *("win_rate", "profit_factor", "total_trades", "exposure", "days"),
+)
+
+_STYLE: Any = {  # Any: its own type lists all of matplotlib's settings
+    "font.size": 9,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _MUTED,
+    "text.color": _INK,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "axes.grid": True,
+    "grid.color": _LINE,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "text.parse_math": False,  # a $ in a name is a $
+}
+
+
+def render(doc: Document) -> bytes:
+    """A PNG of 1280 × 1700 pixels."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        figure = _figure(doc)
+        return _png(figure)
+
+
+def comparison(doc: Document) -> bytes:
+    """A PNG of 1280 × 900 pixels of several strategies."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        figure = _blank(_WIDE, 9.0)
+        top, bottom = figure.subplots(2, 1, height_ratios=[2.2, 1])
+        for one in doc["strategies"]:
+            marks = np.concatenate([[one["capital"]], one["daily"]["equity"]])
+            when = np.datetime64(one["daily"]["first_day"]) + np.arange(len(marks))
+            values = one["metrics"]
+            sharpes = [values[name]["sharpe_ratio"] for name in WINDOWS if values[name] is not None]
+            shown = " → ".join("–" if value is None else f"{value:.2f}" for value in sharpes[:2])
+            name = f"{one['name']} · Sharpe {shown} · {STATES[one['verdict']['state']].lower()}"
+            top.plot(when, 100 * (marks / one["capital"] - 1), lw=1.2, label=name)
+            peaks = np.maximum.accumulate(marks)
+            bottom.plot(when, -100 * (peaks - marks) / peaks, lw=0.8)
+        figure.text(0.03, 0.97, doc["title"], fontsize=15, fontweight="bold", va="center")
+        top.set_title("return, %" + (" · SYNTHETIC DATA" if any(one["synthetic"] for one in doc["strategies"]) else ""))
+        bottom.set_title("drawdown of daily marks, %")
+        top.legend(loc="upper left", frameon=False)
+        figure.subplots_adjust(left=0.07, right=0.97, top=0.91, bottom=0.05, hspace=0.2)
+        return _png(figure)
+
+
+def _blank(wide: float, high: float) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(wide, high), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: "Figure") -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
+
+
+def _figure(doc: Document) -> "Figure":
+    figure = _blank(_WIDE, _HIGH)
+    grid = figure.add_gridspec(
+        6, 2, height_ratios=[3.2, 1.4, 1.5, 2.0, 2.4, 2.4], left=0.07, right=0.97, top=0.905, bottom=0.035, hspace=0.34
+    )
+    _head(figure, doc)
+    _equity(figure.add_subplot(grid[0, :]), doc)
+    _drawdown(figure.add_subplot(grid[1, :]), doc)
+    _rolling(figure.add_subplot(grid[2, :]), doc)
+    _months(figure.add_subplot(grid[3, 0]), doc)
+    _figures(figure.add_subplot(grid[3, 1]), doc)
+    went = doc["trades"]["excursions"]
+    panels: list[Callable[[Axes], None]] = [partial(_histogram, doc=doc)]
+    for key, name in (("mae_pct", "furthest against the entry (MAE)"), ("mfe_pct", "furthest in favour (MFE)")):
+        if went and went[key] and len(panels) == 1:
+            panels.append(partial(_scatter, doc=doc, key=key, name=name))
+    panels += [
+        partial(_fan, doc=doc, window=window) for window, one in doc["monte_carlo"].items() if one["block_bootstrap"]
+    ]
+    for at, draw in enumerate(panels[:4]):
+        draw(figure.add_subplot(grid[4 + at // 2, at % 2]))
+    return figure
+
+
+def _head(figure: "Figure", doc: Document) -> None:
+    import textwrap
+
+    one, verdict = doc["strategy"], doc["verdict"]
+    synthetic = " · SYNTHETIC DATA" if one["synthetic"] else ""
+    where = f"{one['symbol']} · {one['mode']} · {one['family']}" if one["symbol"] else "from a list of trades"
+    span = f"{doc['period']['from'][:10]} to {doc['period']['to'][:10]} · {doc['period']['days']:,} days"
+    figure.text(0.03, 0.977, f"{title(one)}{synthetic}", fontsize=17, fontweight="bold", va="center")
+    figure.text(0.03, 0.957, f"{where} · {span}", color=_MUTED, va="center")
+    colour = _STATE.get(verdict["state"], _WARN)
+    figure.text(0.03, 0.938, STATES[verdict["state"]], color=colour, fontweight="bold", fontsize=11, va="center")
+    figure.text(0.15, 0.938, textwrap.fill(without_state(verdict["line"]), 150), va="center")
+
+
+def _equity(axes: "Axes", doc: Document) -> None:
+    when, equity = _moments(doc["equity"]["time"]), doc["equity"]["equity"]
+    is_stepped = doc["strategy"]["source"] == "trades"
+    axes.plot(when, equity, color=_MAIN, lw=1.2, label="equity", drawstyle="steps-post" if is_stepped else "default")
+    if doc["held"]:
+        days = np.datetime64(doc["daily"]["first_day"]) + np.arange(1, len(doc["held"]) + 1)
+        axes.plot(days, doc["held"], color=_SECOND, lw=0.8, label="buy and hold")
+    if max(equity) > 5 * min(equity):
+        axes.set_yscale("log")
+    axes.set_title("equity")
+    axes.legend(loc="upper left", frameon=False)
+    _unseen(axes, doc)
+
+
+def _drawdown(axes: "Axes", doc: Document) -> None:
+    when, below = _moments(doc["equity"]["time"]), -100 * np.array(doc["equity"]["drawdown"])
+    is_stepped = doc["strategy"]["source"] == "trades"
+    axes.fill_between(when, below, 0, color=_LOSS, alpha=0.25, lw=0, step="post" if is_stepped else None)
+    axes.plot(when, below, color=_LOSS, lw=0.7, drawstyle="steps-post" if is_stepped else "default")
+    axes.set_title("drawdown, %")
+    _unseen(axes, doc)
+
+
+def _rolling(axes: "Axes", doc: Document) -> None:
+    rolling = doc["rolling_sharpe"]
+    if not rolling:
+        _empty(axes, "rolling Sharpe ratio: too few days")
+        return
+    values = np.array([np.nan if v is None else v for v in rolling["sharpe_ratio"]])
+    axes.plot(np.datetime64(rolling["from_day"]) + np.arange(1, len(values) + 1), values, color=_MAIN, lw=1)
+    axes.axhline(0, color=_SECOND, lw=0.8)
+    first, last = _moments(doc["equity"]["time"])[[0, -1]]
+    axes.set_xlim(first, last)
+    axes.set_title(f"rolling Sharpe ratio, {rolling['days']} days")
+    _unseen(axes, doc)
+
+
+def _unseen(axes: "Axes", doc: Document) -> None:
+    axes.margins(x=0)
+    if doc["period"]["out_of_sample_from"]:
+        start: Any = np.datetime64(doc["period"]["out_of_sample_from"][:10])
+        end = _moments(doc["equity"]["time"])[-1]
+        axes.axvspan(start, end, color=_MAIN, alpha=0.06, lw=0)
+        axes.text(start, 0.97, " out-of-sample", transform=axes.get_xaxis_transform(), color=_MUTED, va="top")
+
+
+def _months(axes: "Axes", doc: Document) -> None:
+    """The last eight years: more would not be read at this size."""
+    rows = doc["months"][-8:]
+    values = np.array([[np.nan if v is None else 100 * v for v in (*row["months"], None)] for row in rows])
+    largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("months", [_LOSS, "#ffffff", _GAIN])
+    axes.imshow(values, cmap=colours, vmin=-1.6 * largest, vmax=1.6 * largest, aspect="auto")
+    for at, row in enumerate(values):
+        for month, value in enumerate(row):
+            if np.isfinite(value):
+                axes.text(month, at, f"{value:.1f}", ha="center", va="center", fontsize=8)
+        axes.text(12, at, f"{100 * rows[at]['total']:.1f}", ha="center", va="center", fontsize=8, fontweight="bold")
+    axes.set_xticks(range(13), [*_MONTHS, "year"])
+    axes.set_yticks(range(len(rows)), [str(row["year"]) for row in rows])
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.set_title("return of each month, %")
+
+
+def _figures(axes: "Axes", doc: Document) -> None:
+    axes.axis("off")
+    found = doc["metrics"]
+    shown = [name for name in WINDOWS if found[name] is not None]
+    chosen = [row for row in METRICS if row[0] in _IN_TABLE]
+    heads = [WINDOWS[name] if len(shown) == 1 or name != "full" else "whole run" for name in shown]
+    for column, head in enumerate(heads):
+        axes.text(0.55 + 0.22 * column, 1.0, head, ha="right", color=_MUTED, transform=axes.transAxes)
+    for at, (key, name, show) in enumerate(chosen, start=1):
+        y = 1.0 - at / (len(chosen) + 0.5)
+        axes.text(0.02, y, name, transform=axes.transAxes)
+        for column, window in enumerate(shown):
+            axes.text(0.55 + 0.22 * column, y, show(found[window].get(key)), ha="right", transform=axes.transAxes)
+
+
+def _histogram(axes: "Axes", doc: Document) -> None:
+    bins = doc["trades"]["histogram"]
+    if not bins:
+        _empty(axes, "results of trades: fewer than two")
+        return
+    edges = 100 * np.array(bins["edges"])
+    middles = (edges[:-1] + edges[1:]) / 2
+    axes.bar(middles, bins["trades"], width=0.88 * np.diff(edges), color=np.where(middles < 0, _LOSS, _GAIN))
+    axes.set_title(f"net result of {doc['trades']['all']['trades']:,} trades, %")
+
+
+def _scatter(axes: "Axes", doc: Document, key: str, name: str) -> None:
+    went = doc["trades"]["excursions"]
+    net = 100 * np.array(went["net_pct"])
+    axes.scatter(100 * np.array(went[key]), net, s=5, color=np.where(net > 0, _GAIN, _LOSS), alpha=0.5, lw=0)
+    axes.axhline(0, color=_SECOND, lw=0.8)
+    axes.set_title(f"net result, %, by how far a trade went: {name}, %")
+
+
+def _fan(axes: "Axes", doc: Document, window: str) -> None:
+    found = doc["monte_carlo"][window]
+    fan = found["block_bootstrap"]["equity_fan"]
+    days = np.array(fan["day"]) + 1
+    band: dict[str, Any] = {name: 100 * (np.array(fan[name]) - 1) for name in ("p5", "p25", "p50", "p75", "p95")}
+    axes.fill_between(days, band["p5"], band["p95"], color=_MAIN, alpha=0.12, lw=0)
+    axes.fill_between(days, band["p25"], band["p75"], color=_MAIN, alpha=0.15, lw=0)
+    axes.plot(days, band["p50"], color=_MAIN, lw=1, ls="--", label="median")
+    axes.plot(days, 100 * (np.array(found["observed"]) - 1), color=_INK, lw=1.2, label="what happened")
+    axes.legend(loc="upper left", frameon=False)
+    loss = found["block_bootstrap"]["probability_of_loss"]
+    axes.set_title(f"Monte Carlo, {WINDOWS[window]}: return after days, %; {loss:.0%} lose money")
+
+
+def _empty(axes: "Axes", words: str) -> None:
+    axes.axis("off")
+    axes.text(0.5, 0.5, words, ha="center", color=_MUTED, transform=axes.transAxes)
+
+
+def _moments(seconds: list[int]) -> Any:
+    return np.array(seconds, dtype="datetime64[s]")

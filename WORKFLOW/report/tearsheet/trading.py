@@ -1,0 +1,152 @@
+"""What a list of closed trades says: how results are distributed, by side and exit, and what they went through."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.engines import metrics
+from WORKFLOW.engines.ledger import Closed, Ledger
+from WORKFLOW.engines.market import Market
+from WORKFLOW.report.tearsheet.curves import moment, short
+
+BINS = 41
+EXTREMES = 5  # best and worst trades in the table
+MOST_POINTS = 3_000  # of a scatter plot: beyond it points hide each other
+_HOUR_MS = 3_600_000
+_SIDES = {1: "long", -1: "short"}
+
+
+@dataclass(frozen=True)
+class Trades:
+    """Closed trades (t,) in order of their exits; what a source does not know is None.
+
+    Times are epoch milliseconds UTC, `pnl` currency after costs, `net` a fraction of the equity at entry, `mae` and
+    `mfe` fractions of the entry price (worst <= 0, best >= 0), `side` 1 long and -1 short.
+    """
+
+    exit_ms: NDArray[np.int64]
+    pnl: Floats
+    net: Floats
+    entry_ms: NDArray[np.int64] | None = None
+    side: NDArray[np.int8] | None = None
+    mae: Floats | None = None
+    mfe: Floats | None = None
+    reasons: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.exit_ms)
+
+    @classmethod
+    def of(cls, ledger: Ledger, market: Market) -> Self:
+        """Those of a simulation."""
+        rows = ledger.trades
+        names = [reason.name.lower() for reason in Closed]
+        return cls(
+            exit_ms=market.time_ms[rows["exit_bar"]],
+            pnl=np.ascontiguousarray(rows["pnl"]),
+            net=np.ascontiguousarray(rows["net_pnl_pct"]),
+            entry_ms=market.time_ms[rows["entry_bar"]],
+            side=np.ascontiguousarray(rows["side"]),
+            mae=np.ascontiguousarray(rows["mae_pct"]),
+            mfe=np.ascontiguousarray(rows["mfe_pct"]),
+            reasons=tuple(names[reason] for reason in rows["reason_close"].tolist()),
+        )
+
+
+def summary(trades: Trades) -> dict[str, Any]:
+    """All of it as plain JSON."""
+    everything = np.ones(len(trades), dtype=np.bool_)
+    return {
+        "all": _group(trades, everything),
+        "by_side": _by_side(trades),
+        "by_exit": _by_exit(trades),
+        "histogram": _histogram(trades.net),
+        "excursions": _excursions(trades),
+        "best": _rows(trades, np.argsort(-trades.net, kind="stable")[:EXTREMES]),
+        "worst": _rows(trades, np.argsort(trades.net, kind="stable")[:EXTREMES]),
+    }
+
+
+def streak(pnl: Floats) -> int:
+    """The most losses in a row."""
+    breaks = np.flatnonzero(np.concatenate([[True], pnl >= 0, [True]]))
+    return int(np.diff(breaks).max()) - 1
+
+
+def _group(trades: Trades, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    pnl, net = trades.pnl[chosen], trades.net[chosen]
+    count = len(pnl)
+    gained, lost = float(pnl[pnl > 0].sum()), float(-pnl[pnl < 0].sum())
+    held = None if trades.entry_ms is None else (trades.exit_ms - trades.entry_ms)[chosen] / _HOUR_MS
+    return {
+        "trades": count,
+        "win_rate": metrics.or_none(metrics.ratio(float(np.count_nonzero(pnl > 0)), count)),
+        "profit_factor": metrics.or_none(metrics.ratio(gained, lost)),
+        "pnl": float(pnl.sum()),
+        "mean_pct": float(net.mean()) if count else None,
+        "median_pct": float(np.median(net)) if count else None,
+        "hours_held": float(held.mean()) if held is not None and count else None,
+        "losses_in_a_row": streak(pnl),
+    }
+
+
+def _by_side(trades: Trades) -> dict[str, Any] | None:
+    if trades.side is None:
+        return None
+    return {name: _group(trades, trades.side == side) for side, name in _SIDES.items()}
+
+
+def _by_exit(trades: Trades) -> dict[str, Any] | None:
+    if trades.reasons is None:
+        return None
+    reasons = np.array(trades.reasons)
+    names, counts = np.unique(reasons, return_counts=True)
+    order = sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda row: (-row[1], row[0]))
+    return {name: _group(trades, reasons == name) for name, _ in order}
+
+
+def _histogram(net: Floats) -> dict[str, Any] | None:
+    """Counts of net results in bins of one width with a border at 0; the outermost 1 % are in the end bins."""
+    if len(net) < 2:
+        return None
+    low, high = np.percentile(net, [0.5, 99.5])
+    width = max(float(high - low) / BINS, 1e-6)
+    first, last = int(np.floor(low / width)), int(np.ceil(high / width))
+    edges: Floats = np.arange(first, max(last, first + 1) + 1).astype(np.float64) * width
+    counts, _ = np.histogram(np.clip(net, edges[0], edges[-1]), edges)
+    return {"bin_width": width, "edges": short(edges), "trades": counts.tolist(), "clipped": _beyond(net, edges)}
+
+
+def _beyond(net: Floats, edges: Floats) -> int:
+    return int(np.count_nonzero((net < edges[0]) | (net > edges[-1])))
+
+
+def _excursions(trades: Trades) -> dict[str, Any] | None:
+    """How far trades went against (MAE) and for (MFE) their entry, beside what they ended with."""
+    if trades.mae is None and trades.mfe is None:
+        return None
+    chosen = np.unique(np.linspace(0, len(trades) - 1, min(len(trades), MOST_POINTS)).astype(np.int64))
+    return {
+        "shown": len(chosen),
+        "net_pct": short(trades.net[chosen]),
+        "mae_pct": None if trades.mae is None else short(trades.mae[chosen]),
+        "mfe_pct": None if trades.mfe is None else short(trades.mfe[chosen]),
+    }
+
+
+def _rows(trades: Trades, chosen: NDArray[np.int64]) -> list[dict[str, Any]]:
+    return [
+        {
+            "entry_time": None if trades.entry_ms is None else moment(trades.entry_ms[at]),
+            "exit_time": moment(trades.exit_ms[at]),
+            "side": None if trades.side is None else _SIDES[int(trades.side[at])],
+            "net_pct": float(trades.net[at]),
+            "pnl": float(trades.pnl[at]),
+            "exit": None if trades.reasons is None else trades.reasons[at],
+        }
+        for at in chosen.tolist()
+    ]

@@ -1,0 +1,1 @@
+"""Tearsheets as people ask for them."""

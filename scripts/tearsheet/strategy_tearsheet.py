@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Draw the tearsheet of trades that have a pnl column."""
+
+if __name__ == "__main__" and not __package__:
+    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+
+import sys
+
+from scripts.tearsheet import command
+
+if __name__ == "__main__":
+    sys.exit(command.main(sys.argv[1:], "strategy_tearsheet.py", "pnl"))
