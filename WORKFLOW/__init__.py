@@ -6,18 +6,11 @@ changes in functions that other files define (measured: a cached caller went on 
 
 import os
 import tempfile
-from hashlib import sha256
 from pathlib import Path
 
+from state import code
+
 _HERE = Path(__file__).resolve().parent
-
-
-def _source_hash() -> str:
-    digest = sha256()
-    for path in sorted(_HERE.rglob("*.py")):
-        digest.update(str(path.relative_to(_HERE)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _kernel_cache() -> Path:
@@ -33,7 +26,7 @@ def _kernel_cache() -> Path:
     return Path(tempfile.mkdtemp(prefix="backtest-optimize-numba-"))
 
 
-SOURCE_HASH = _source_hash()
+SOURCE_HASH = code.hash_of(_HERE, code.sources(_HERE))
 
 if not os.environ.get("NUMBA_CACHE_DIR", "").endswith(SOURCE_HASH):
     os.environ["NUMBA_CACHE_DIR"] = str(_kernel_cache() / SOURCE_HASH)

@@ -9,16 +9,19 @@ from config.errors import Refused
 from config.settings import Settings, load, with_values
 
 DEMO_SYMBOL = "SYNTHETIC"
-ENGINES = ("auto", "native", "reference", "vectorbt")
+ENGINES = ("auto", "native", "gpu", "reference", "vectorbt")
 ENGINE_HELP = (
-    "auto takes native; reference is readable and slow; vectorbt: native does the work, vectorbt repeats every finalist"
+    "auto takes the GPU where one can be used, else native, and says why; gpu: one or none, never the CPU instead; "
+    "reference is readable and slow; vectorbt: native does the work, vectorbt repeats every finalist"
 )
+REGIME_HELP = "also show each finalist by market regime: trend × volatility, as known before each day"
 
 _EXAMPLES = """\
 examples:
   scripts/backtest-optimize --single --demo
   scripts/backtest-optimize --single --symbol SOL --mode aggressive --data-path data/SOLUSDT_5m.csv.gz
   scripts/backtest-optimize --single --symbol SOL --data-path data --prescreen 2000 --trials 50 --json
+  scripts/backtest-optimize --single --symbol SOL --data-path data --by-regime
 
 A run that was stopped or killed goes on where it was when the same command is typed again.
 
@@ -38,11 +41,14 @@ class Order:
     fresh: bool
     as_json: bool
     settings: Settings
+    by_regime: bool = False  # shows what validation.json holds in any case
+    gpu: int | None = None  # None: the first; -1: none
 
 
 def parser(program: str) -> argparse.ArgumentParser:
     """The flags of one symbol's pipeline."""
     p = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=program,
         description="One symbol, the whole pipeline: pre-flight, prescreen, Bayesian search, validation, artifacts.",
         epilog=_EXAMPLES,
@@ -50,7 +56,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     )
     p.add_argument("--symbol", help="as results are to name it; in a folder the data file's name starts with it")
     p.add_argument(
-        "--data-path", type=Path, metavar="D", help="folder or file: CSV, CSV.gz, Parquet, Feather; 5-minute bars"
+        "--data-path", type=Path, metavar="D", help="folder or file: CSV, CSV.gz, Parquet, Feather, JSON; 5-minute bars"
     )
     p.add_argument(
         "--demo", action="store_true", help="generate synthetic bars and use them; nothing found is promotable"
@@ -64,10 +70,12 @@ def parser(program: str) -> argparse.ArgumentParser:
         "--processes", type=int, metavar="N", help="search processes; 0 = one per core; results do not depend on it"
     )
     p.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
+    p.add_argument("--gpu", type=int, metavar="N", help="number of the GPU (default: the first); -1: none is touched")
     p.add_argument(
         "--repair", action="store_true", help="drop rows that repeat an earlier row in every value, and say so"
     )
     p.add_argument("--fresh", action="store_true", help="start anew even when an unfinished run could go on")
+    p.add_argument("--by-regime", action="store_true", help=REGIME_HELP)
     p.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return p
 
@@ -98,7 +106,19 @@ def order_from(asked: argparse.Namespace) -> Order:
         fresh=asked.fresh,
         as_json=asked.json,
         settings=settings,
+        by_regime=asked.by_regime,
+        gpu=gpu_of(asked),
     )
+
+
+def gpu_of(asked: argparse.Namespace) -> int | None:
+    """The number that `--gpu` names; refuses what is none, and `--engine gpu` without any."""
+    number: int | None = asked.gpu
+    if number is not None and number < -1:
+        raise Refused(f"--gpu {number}", "a GPU's number from 0 on, or -1 for none")
+    if number == -1 and asked.engine == "gpu":
+        raise Refused("--gpu -1 switches GPUs off, and --engine gpu asks for one", "leave one of them out")
+    return number
 
 
 def changes(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,15 @@
 
 import time
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from config.errors import Refused
 from config.settings import Settings
-from hooks.gate import Point, run_gates
+from hooks.folder import Point
+from hooks.gate import pass_all
 from state import snapshot
 from state.layout import PHASE0
 from WORKFLOW.command_line import Order
@@ -29,14 +28,12 @@ if TYPE_CHECKING:  # optuna costs a prescreen half a second that it does not nee
     from WORKFLOW.search.study import Plan, Standing
 
 
-def pass_gates(point: Point, order: Order, run_id: str, tree: ResultTree, log: Path) -> list[dict[str, Any]]:
-    """Every verdict at `point`; refuses at the first that did not pass."""
-    facts = {"symbol": order.symbol, "mode": order.mode, "run_id": run_id}
-    verdicts = run_gates(point, {**facts, "phase0": str(tree.folder / PHASE0), "log": str(log)})
-    for one in verdicts:
-        if not one.passed:
-            raise Refused(f"gate {one.gate}: {one.reason}", "run the same command again; if it stays, --fresh")
-    return [asdict(one) for one in verdicts]
+def pass_gates(
+    point: Point, order: Order, run_id: str, tree: ResultTree, log: Path, records: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Every verdict at `point`; refuses when one of them is no. `records` are what this point is about."""
+    facts = {"symbol": order.symbol, "mode": order.mode, "run_id": run_id, **(records or {})}
+    return pass_all(point, {**facts, "phase0": str(tree.folder / PHASE0), "log": str(log)})
 
 
 class Rates:
@@ -68,6 +65,9 @@ def plan_of(order: Order, found: Found, carried: Sequence[Parameters] = ()) -> "
         seed=settings.run.seed,
         seeds=(*carried, *(one.parameters for one in seeds)),
         carried=len(carried),
+        sampler=settings.search.sampler,
+        objectives=settings.search.objectives,
+        study_trials=settings.search.study_trials,
     )
 
 
@@ -75,7 +75,17 @@ def search_job(order: Order, plan: "Plan") -> "SearchJob":
     """The plan with its costs and its constraint."""
     from WORKFLOW.search.job import SearchJob
 
-    return SearchJob(order.settings.costs, order.settings.prescreen.min_trades, order.engine, plan)
+    search = order.settings.search
+    return SearchJob(
+        costs=order.settings.costs,
+        min_trades=order.settings.prescreen.min_trades,
+        engine=order.engine,
+        plan=plan,
+        folds=search.folds,
+        instability_penalty=search.instability_penalty,
+        prune=search.prune,
+        storage=search.storage,
+    )
 
 
 def loaded_line(order: Order, plan: "Plan", found: Found) -> str:
@@ -87,7 +97,7 @@ def loaded_line(order: Order, plan: "Plan", found: Found) -> str:
 
 def best_note(now: "Standing") -> str:
     """What is worth knowing while a search goes on."""
-    return "" if now.best is None else f"best in-sample Sharpe {now.best:.2f}"
+    return "" if now.best is None else f"best value {now.best:.2f}"
 
 
 def read_progress(path: Path) -> screening.Progress:

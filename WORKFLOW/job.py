@@ -16,9 +16,11 @@ from state.clock import Clock, SystemClock
 from state.cores import usable_cores
 from state.layout import MANIFEST, Roots, RunFolder
 from state.runs import Run
+from state.tries import TriesLedger
 from WORKFLOW import SOURCE_HASH
 from WORKFLOW.command_line import Order
 from WORKFLOW.data.bars import DAY_MS, Bars
+from WORKFLOW.data.find import market_name
 from WORKFLOW.data.report import Report
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.handover import seed_of
@@ -43,10 +45,12 @@ class Job:
     screen: Screen
     clock: Clock
     log: Path
+    ledger: TriesLedger
     round: int = 0  # of the swarm; results carry it
     carried_tries: int = 0  # of earlier rounds of the swarm: luck had those chances, too
     durations_s: dict[str, float] = field(default_factory=dict)
     bar_combos_per_s: float | None = None
+    prescreened_by: set[str] = field(default_factory=set)  # engines; in a swarm CPUs and GPUs may share one prescreen
 
     @property
     def settings(self) -> Settings:
@@ -103,7 +107,9 @@ class Job:
         return self.carried_tries + found.tried + sum(trial.source == "sampler" for trial in trials)
 
     def _evaluator(self, bars: Bars) -> Evaluator:
-        return Evaluator(Market.of(bars), space.family_of(self.mode), self.settings.costs, self.order.engine)
+        return Evaluator(
+            Market.of(bars), space.family_of(self.mode), self.settings.costs, self.order.engine, self.order.gpu
+        )
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -130,8 +136,9 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         if isinstance(old, dict) and old.get("execution", {}).get("run_id") != run.run_id:
             tries = old.get("tries", {}).get("total", 0)
             screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
-        job = Job(order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id))
-        screen.say(f"  engine {job.in_sample.engine_name} · {job.cores} threads · {job.processes} search processes")
+        ledger = TriesLedger(roots.tries(market_name(order.data_path, order.symbol)))
+        job = Job(order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id), ledger)
+        screen.say(f"  engine {job.in_sample.choice} · {job.cores} threads · {job.processes} search processes")
         yield job
 
 
@@ -158,7 +165,8 @@ def _identity(order: Order, bars: Bars) -> dict[str, Any]:
 def config_of(order: Order) -> dict[str, Any]:
     """The settings as they decide the results: of the modes only the one in use, without who computes it."""
     config = asdict(order.settings)
-    config["search"].pop("processes")
+    for changes_nothing in ("processes", "storage"):
+        config["search"].pop(changes_nothing)
     config.pop("swarm")
     config["run"]["modes"] = [order.mode]
     config["modes"] = {order.mode: config["modes"][order.mode]}

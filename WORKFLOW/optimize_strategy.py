@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from config.errors import Refused
+from state import private
 from state.layout import Roots
+from state.tighten import prepare
 from WORKFLOW.command_line import Order, order_from, parser
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -24,16 +26,21 @@ _INTERRUPTED = 130  # what shells report for Ctrl-C
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
     """Run or resume the whole pipeline; returns what `--json` prints."""
     from WORKFLOW import phases  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+    from WORKFLOW.engines.choice import choose
     from WORKFLOW.job import begin
 
+    if order.engine == "gpu":
+        choose(order.engine, order.gpu)  # refused before anything else is done
     roots = Roots.from_environment()
     bars, report = phases.preflight(order, roots, screen)
+    prepare(roots)  # not before: what is refused leaves nothing behind
     with begin(order, roots, bars, report, screen) as job:
+        phases.accept(job)
         found = phases.prescreen(job)
         trials = phases.search(job, found)
-        finalists = phases.finalists(trials)
-        judged = phases.validate(job, found, trials, finalists)
-        return phases.publish(job, found, trials, judged)
+        finalists = phases.finalists(job, trials)
+        validated = phases.validate(job, found, trials, finalists)
+        return phases.publish(job, found, trials, validated)
 
 
 def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:
@@ -42,6 +49,7 @@ def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py
         asked = parser(program).parse_args(argv)
     except SystemExit as exit_:
         return int(exit_.code or 0)
+    private.close()
     try:
         return _run(order_from(asked))
     except Refused as refusal:
@@ -77,7 +85,7 @@ def _run(order: Order) -> int:
     if order.as_json:
         print(json.dumps(outcome, indent=2, allow_nan=False))
     else:
-        show(outcome, Console())
+        show(outcome, Console(), order.by_regime)
     return 0
 
 

@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--check-all", action="store_true", required=True, help="run every check")
-    parser.add_argument("--data-path", type=Path, metavar="D", help="CSV, CSV.gz, Parquet or Feather file, or folder")
+    parser.add_argument(
+        "--data-path", type=Path, metavar="D", help="CSV, CSV.gz, Parquet, Feather or JSON file, or folder"
+    )
     parser.add_argument("--symbol", metavar="S", help="the start of the file's name, for example SOL")
     parser.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
@@ -143,7 +145,8 @@ def _check_data(
     settings: "Settings", data_path: Path, symbol: str, repair: bool
 ) -> "tuple[Bars | None, Report | None, tuple[Reason, ...]]":
     from WORKFLOW.data.check import preflight
-    from WORKFLOW.data.load import find, read
+    from WORKFLOW.data.find import find
+    from WORKFLOW.data.load import read
     from WORKFLOW.data.minutes import with_minutes
     from WORKFLOW.data.report import Reason, UnfitBars
 

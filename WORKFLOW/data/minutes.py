@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from config.errors import Refused
 from WORKFLOW.data.bars import BASE_MINUTES, Bars, Floats
-from WORKFLOW.data.load import find_minutes, read
+from WORKFLOW.data.find import find_minutes
+from WORKFLOW.data.load import read
 from WORKFLOW.data.raw import RawTable
 from WORKFLOW.data.report import Report
 

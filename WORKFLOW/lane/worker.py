@@ -9,14 +9,17 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from config import settings as operator
 from config.errors import Refused
-from state import identity, lease, orders, runs, snapshot
+from hooks import gate
+from hooks.gate import verdicts_of
+from state import identity, lease, orders, private, runs, snapshot
 from state.clock import SystemClock, stamp
 from state.heartbeat import Heartbeat, Pulse
 from state.jobs import JobJournal
@@ -24,12 +27,18 @@ from state.journal import Journal
 from state.layout import ALL_TRIALS, MANIFEST, PHASE0, Roots, RoundFolder, RunFolder
 from state.orders import SwarmOrder
 from state.runs import Run
+from state.secrets import redacted
 from state.tree import record_of, tree_of
-from state.workers import Launch, Result
+from state.tries import TriesLedger
+from state.workers import GPU_LOST, Launch, Result
 from WORKFLOW.command_line import Order
+from WORKFLOW.engines.choice import choose
+from WORKFLOW.engines.gpu.presence import GpuLost
+from WORKFLOW.lane import refinement
 
 DONE, FAILED, TRY_AGAIN, SUPERSEDED = 0, 1, 3, 4  # exit codes
 _WARM_COMBOS = 16
+_LEAST_HELD = 64  # combos worked on at a time, however often memory ran out
 
 
 class Outdated(Exception):
@@ -65,12 +74,24 @@ class Worker:
             symbol=self.launch.job.symbol,
             mode=self.launch.job.mode,
             data_path=None if path is None else Path(path),
-            engine=self.swarm_order.engine,
+            engine=self._engine,
             repair=self.swarm_order.repair,
             fresh=False,
             as_json=False,
             settings=operator.with_values(settings, run={"seed": seed}),
         )
+
+    @property
+    def _engine(self) -> str:
+        """On a GPU's lane that GPU or none; on a CPU's what no GPU is meant for."""
+        if self.launch.gpu:
+            return "gpu"
+        return "native" if self.swarm_order.engine == "gpu" else self.swarm_order.engine
+
+    @property
+    def threads(self) -> int:
+        """Its cores; where memory ran out before, half as many each time."""
+        return max(1, self.launch.cores >> self.launch.ooms)
 
     @property
     def log(self) -> Path:
@@ -81,6 +102,10 @@ class Worker:
         """Say how far it is; leave when a newer worker has the job."""
         if self.pulse.at(done, total, note):
             self.still_mine()
+
+    def beat(self) -> None:
+        """Say that it lives, no further than it was."""
+        self.progress(self.pulse.last.done, self.pulse.last.total, self.pulse.last.note)
 
     def still_mine(self) -> None:
         """Raise `Superseded` when a newer worker has the job, or nobody knows of this one any more."""
@@ -97,18 +122,32 @@ class Worker:
     def carried(self) -> dict[str, Any]:
         """What the round before this one hands on: tries so far, and the parameters of its bests."""
         before = self.round_before()
-        record = None if before is None else snapshot.read_json(before.carried)
-        return record if isinstance(record, dict) else {"tries": 0, "seeds": []}
+        if before is None:
+            return {"tries": 0, "seeds": []}
+        record = snapshot.read_json(before.carried)
+        return refinement.added(
+            before, self._fills(), record if isinstance(record, dict) else {"tries": 0, "seeds": []}
+        )
+
+    def _fills(self) -> list[int]:
+        """Which refinements of the round before this one builds on: fixed when it began."""
+        begun = snapshot.read_json(self.round_folder.begun)
+        fills = begun.get("fills", {}) if isinstance(begun, dict) else {}
+        return list(fills.get(" ".join(self.launch.job.unit), ()))
 
 
 def main(argv: list[str]) -> int:
     """Do the job of the launch record `argv[0]`."""
+    private.close()
     began_s = time.monotonic()
     worker = _worker(Path(argv[0]))
     job, clock = worker.launch.job, SystemClock()
     try:
         lease.take(worker.round_folder.lease(job.job_id), worker.launch.epoch, worker.launch.worker_id)
         worker.pulse.write()
+        gate.beat = worker.beat
+        if worker.launch.gpu:
+            _open(worker)
         metrics = dict(_PHASES[job.phase](worker))
         gates = tuple(metrics.pop("gates", ()))
         worker.still_mine()
@@ -117,14 +156,27 @@ def main(argv: list[str]) -> int:
     except lease.Superseded as newer:
         print(f"{stamp(clock.now())} leaving: {newer}", flush=True)
         return SUPERSEDED
+    except GpuLost as lost:
+        print(redacted(f"{stamp(clock.now())} leaving the GPU: {lost}"), flush=True)
+        return GPU_LOST
     except Refused as refusal:
-        print(f"{stamp(clock.now())} failed: {refusal}", flush=True)
-        result = Result(job.job_id, worker.launch.epoch, "failed", f"{refusal.reason} → {refusal.way_out}")
+        print(redacted(f"{stamp(clock.now())} failed: {refusal}"), flush=True)
+        why = redacted(f"{refusal.reason} → {refusal.way_out}")
+        result = Result(job.job_id, worker.launch.epoch, "failed", why, gates=verdicts_of(refusal))
     except (OSError, Outdated):
-        traceback.print_exc()
+        print(redacted(traceback.format_exc()), flush=True)
         return TRY_AGAIN
     snapshot.write_json(worker.round_folder.result(job.job_id), tree_of(result))
     return DONE if result.status == "completed" else FAILED
+
+
+def _open(worker: Worker) -> None:
+    """Open the device before anything is done; the one this worker sees is the one it was bound to."""
+    try:
+        taken = choose("gpu")
+    except Refused as refusal:
+        raise GpuLost(f"{worker.launch.lane} ({worker.launch.gpu}): {refusal.reason}", refusal.way_out) from refusal
+    print(f"{stamp(SystemClock().now())} engine {taken}", flush=True)
 
 
 def _worker(path: Path) -> Worker:
@@ -163,13 +215,14 @@ def _preflight(worker: Worker) -> dict[str, Any]:
         bars, report = phases.preflight(worker.order, worker.roots, screen)
         worker.progress(1, 3, "bars checked")
         job = _job(worker, bars, report, screen)
+        gates = phases.accept(job)
         SearchFolder(worker.folder).write_bars(bars.before(job.split))
         worker.progress(2, 3, "in-sample bars written")
         combos = space.draw(job.mode, _WARM_COMBOS, job.seed("warm"))
         job.in_sample.screen(combos, [job.in_sample.whole], worker.launch.cores)
         snapshot.write_json(worker.folder.preflight, {**_sums(bars), "synthetic": bars.synthetic})
         worker.progress(3, 3)
-    return {"bars": len(bars), "days": round(bars.days, 3), "synthetic": bars.synthetic}
+    return {"bars": len(bars), "days": round(bars.days, 3), "synthetic": bars.synthetic, "gates": gates}
 
 
 def _prescreen(worker: Worker) -> dict[str, Any]:
@@ -194,8 +247,10 @@ def _prescreen(worker: Worker) -> dict[str, Any]:
             rate = rates.at(batch, of, now)
             snapshot.write_json(checkpoint, now.as_json())
 
-        progress = prescreen.run(evaluator, combos, settings, worker.launch.cores, progress, on_batch, batches)
-    return {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate}
+        held = max(_LEAST_HELD, settings.batch_combos >> worker.launch.ooms)
+        progress = prescreen.run(evaluator, combos, settings, worker.threads, progress, on_batch, batches, held)
+    engine = evaluator.engine_name
+    return {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate, "engine": engine}
 
 
 def _merge(worker: Worker) -> dict[str, Any]:
@@ -249,9 +304,12 @@ def _search(worker: Worker) -> dict[str, Any]:
         def on_result(now: Standing) -> None:
             phase.at(now.done, handover.best_note(now))
 
-        study.work(lambda parameters: folder.job.evaluate(evaluator, parameters), on_result, lambda: True)
-        now = study.standing()
-    return {"trials": now.done, "best_in_sample_sharpe": now.best, "gates": gates}
+        try:
+            study.work(partial(folder.job.evaluate, evaluator), on_result, lambda: True)
+            now = study.standing()
+        finally:
+            study.close()
+    return {"trials": now.done, "best_value": now.best, "gates": gates}
 
 
 def _validate(worker: Worker) -> dict[str, Any]:
@@ -273,19 +331,28 @@ def _validate(worker: Worker) -> dict[str, Any]:
         _recall(worker, job)
         combos = space.Draw(job.mode, job.settings.prescreen.combos, job.seed("prescreen"))
         found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
-        trials = SearchFolder(worker.folder).study().finished()
-        judged = phases.validate(job, found, trials, phases.finalists(trials))
-        files, manifest = phases.rendered(job, found, trials, judged)
+        with closing(SearchFolder(worker.folder).study()) as study:
+            trials = study.finished()
+        validated = phases.validate(job, found, trials, phases.finalists(job, trials))
+        gates = phases.approve(job, found, trials, validated)
+        files, manifest = phases.rendered(job, found, trials, validated)
     worker.still_mine()
     shutil.rmtree(worker.folder.staged, ignore_errors=True)
     for name, data in files.items():
         snapshot.write_bytes(worker.folder.staged / name, data)
     snapshot.write_json(worker.folder.staged / MANIFEST, manifest)
-    snapshot.write_json(worker.folder.outcome, phases.outcome(job, found, trials, judged))
-    seeds = list({str(one.trial.parameters): one.trial.parameters for one in judged.values()}.values())
+    snapshot.write_json(worker.folder.outcome, phases.outcome(job, found, trials, validated))
+    seeds = list({str(one.trial.parameters): one.trial.parameters for one in validated.judged.values()}.values())
     snapshot.write_json(worker.folder.carried, {"tries": job.tries(found, trials), "seeds": seeds})
-    candidates = sum(bool(one.validation["candidate"]) for one in judged.values())
-    return {"verdict": manifest["verdict"], "candidates": candidates, "tries": job.tries(found, trials)}
+    promoted = sum(bool(one["promoted"]) for one in validated.promotions.values())
+    candidates = sum(bool(one.validation["candidate"]) for one in validated.judged.values())
+    return {
+        "verdict": manifest["verdict"],
+        "candidates": candidates,
+        "promoted": promoted,
+        "tries": job.tries(found, trials),
+        "gates": gates,
+    }
 
 
 def _report(worker: Worker) -> dict[str, Any]:
@@ -308,6 +375,52 @@ def _report(worker: Worker) -> dict[str, Any]:
     return {"verdict": manifest["verdict"], "artifacts": str(tree.folder), "files": len(files) + 1}
 
 
+def _refine(worker: Worker) -> dict[str, Any]:
+    """Fill a lane: more combos around the best of this unit's prescreen, for the next round to begin with."""
+    from WORKFLOW import handover
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import prescreen, refine, space
+
+    order, job, settings = worker.order, worker.launch.job, worker.order.settings
+    mode, limits = settings.mode(order.mode), settings.swarm
+    combos = space.Draw(mode, settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
+    centres = [one.parameters for one in found.best[: refinement.CENTRES]]
+    if not centres:
+        return {"tried": 0, "eligible": 0}
+    near = refine.around(mode, centres, limits.fill_combos, handover.seed_of(settings, "refine", job.shard))
+    held = max(_LEAST_HELD, settings.prescreen.batch_combos >> worker.launch.ooms)
+    evaluator, least = _evaluator(worker), settings.prescreen.min_trades
+    with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("refine", len(near)) as phase:
+        refined = refine.screen(evaluator, near, worker.threads, least, refinement.KEEP, held, phase.at)
+    worker.still_mine()
+    _remember(worker, evaluator.market, refined.tried)
+    refinement.write(worker.folder, job.shard, refined)
+    best = refined.best[0][0] if refined.best else None
+    return {"tried": refined.tried, "eligible": refined.eligible, "best_in_sample_sharpe": best}
+
+
+def _remember(worker: Worker, market: Any, tries: int) -> None:
+    """Put the tries of a refinement on file."""
+    from WORKFLOW.engines.market import Window
+    from WORKFLOW.search.job import SearchFolder
+    from WORKFLOW.validity.history import History
+
+    order, job = worker.order, worker.launch.job
+    whole = {"in_sample": Window(0, len(market))}
+    history = History.of(_ledger(worker), market, whole, worker.launch.run_id, SystemClock())
+    settings = order.settings
+    space_of = {"data": SearchFolder(worker.folder).in_sample.sha256, "mode": asdict(settings.mode(order.mode))}
+    made_with = {"seed": settings.run.seed, "round": job.round, "shard": job.shard, "costs": asdict(settings.costs)}
+    history.tried(tries, "refine", **space_of, **made_with, combos=settings.prescreen.combos, more=tries)
+
+
+def _ledger(worker: Worker) -> TriesLedger:
+    from WORKFLOW.data.find import market_name
+
+    return TriesLedger(worker.roots.tries(market_name(worker.order.data_path, worker.order.symbol)))
+
+
 _PHASES: dict[str, Callable[[Worker], dict[str, Any]]] = {
     "preflight": _preflight,
     "prescreen": _prescreen,
@@ -315,6 +428,7 @@ _PHASES: dict[str, Callable[[Worker], dict[str, Any]]] = {
     "search": _search,
     "validate": _validate,
     "report": _report,
+    "refine": _refine,
 }
 
 
@@ -352,6 +466,7 @@ def _job(worker: Worker, bars: Any, report: Any, screen: Any) -> Any:
         screen=screen,
         clock=SystemClock(),
         log=worker.log,
+        ledger=_ledger(worker),
         round=worker.launch.job.round,
         carried_tries=worker.carried()["tries"],
     )
@@ -372,6 +487,7 @@ def _recall(worker: Worker, job: Any) -> None:
         job.durations_s[phase] = round(max(job.durations_s.get(phase, 0.0), result.duration_s), 3)
         if phase == "prescreen":  # shards work side by side
             job.bar_combos_per_s = (job.bar_combos_per_s or 0.0) + (result.metrics.get("bar_combos_per_s") or 0.0)
+            job.prescreened_by |= {result.metrics["engine"]} if "engine" in result.metrics else set()
 
 
 def _tidy(worker: Worker) -> None:
@@ -381,7 +497,7 @@ def _tidy(worker: Worker) -> None:
         return
     old = worker.roots.swarm_run(worker.launch.run_id).round(number).unit(*worker.launch.job.unit)
     shutil.rmtree(old.staged, ignore_errors=True)
-    for path in (*old.path.glob("study.jsonl*"), old.search):
+    for path in (*old.path.glob("study.jsonl*"), *old.path.glob("study.sqlite3*"), old.search):
         path.unlink(missing_ok=True)
 
 

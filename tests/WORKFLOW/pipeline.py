@@ -16,6 +16,11 @@ SETTINGS = {
     "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "64",
     "BACKTEST_OPTIMIZE__WALK_FORWARD__COMBOS": "40",
     "BACKTEST_OPTIMIZE__SEARCH__BATCH_TRIALS": "8",
+    "BACKTEST_OPTIMIZE__VALIDITY__PLACEBO_MARKETS": "2",
+    "BACKTEST_OPTIMIZE__VALIDITY__BLOCKS": "8",
+    # Folds of a day: no paths, and none of the three seconds that skfolio takes to load. The swarm's runs have them.
+    "BACKTEST_OPTIMIZE__CROSS_VALIDATION__FOLDS": "100",
+    "BACKTEST_OPTIMIZE__CROSS_VALIDATION__TEST_FOLDS": "99",
     "BACKTEST_OPTIMIZE__SEARCH__PROCESSES": "1",
 }
 
@@ -91,5 +96,6 @@ def artifacts(results: Path, mode: str = "aggressive", symbol: str = "SYNTHETIC"
     if "run_manifest.json" in files:
         manifest = json.loads(files["run_manifest.json"])
         manifest.pop("execution")
+        manifest.pop("promotion")  # depends on all runs before
         files["run_manifest.json"] = manifest
     return files

@@ -115,11 +115,6 @@ def test_values_of_another_length_are_refused() -> None:
         data.at_base(np.ones(60))
 
 
-def test_a_name_that_would_not_do_what_it_says_is_absent() -> None:
-    with pytest.raises(ImportError, match="gpu_prescreen"):
-        from WORKFLOW.gpu_batch_engine import gpu_prescreen  # noqa: F401
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -5,8 +5,12 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import resource
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,12 @@ import jsonschema
 import numpy as np
 import pytest
 
+from scripts.swarm import parallel
+from scripts.tearsheet import command
 from state.layout import BESTS, CHECKOUT
-from tests.WORKFLOW.pipeline import SMALL, artifacts, kill_at, run
+from tests.WORKFLOW.pipeline import SMALL, artifacts, environment, kill_at, run
 from WORKFLOW.data.generate import write_demo
+from WORKFLOW.report.tearsheet.parts import record_of
 
 SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
 TRADE_COLUMNS = (
@@ -49,17 +56,44 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     return results
 
 
+def test_auto_says_which_engine_it_took_and_why(undisturbed: Path) -> None:
+    [log] = (undisturbed / "logs").rglob("*.log")
+    assert re.search(r"engine (native|gpu) \(.+\) · \d+ threads", log.read_text(encoding="utf-8"))
+
+
 def test_every_artifact_is_there_and_fits_its_schema(undisturbed: Path) -> None:
     files = artifacts(undisturbed)
-    assert set(files) == {"phase0_top500.json", "all_trials.json", "run_manifest.json"} | {
+    assert set(files) == {"phase0_top500.json", "all_trials.json", "search.json", "run_manifest.json"} | {
         f"{best}/{name}"
         for best in BESTS
-        for name in ("config.json", "metrics.json", "validation.json", "trades.csv", "equity.csv")
+        for name in (
+            "config.json",
+            "metrics.json",
+            "validation.json",
+            "plateau.json",
+            "plateau.svg",
+            "trades.csv",
+            "equity.csv",
+            "tearsheet.html",
+        )
     }
     folder = undisturbed / "Backtests" / "optimizations" / "SYNTHETIC" / "aggressive"
     for path in folder.rglob("*.json"):
         schema = json.loads((SCHEMAS / f"{path.stem}.schema.json").read_text())
         jsonschema.validate(json.loads(path.read_text()), schema)
+
+
+def test_its_strategies_stand_in_the_table_of_all_runs(
+    undisturbed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESULTS_ROOT", str(undisturbed))
+    assert parallel.results(["--all", "--top", "0", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    jsonschema.validate(answer, json.loads((SCHEMAS / "leaderboard.schema.json").read_text(encoding="utf-8")))
+    assert sorted(best for row in answer["rows"] for best in row["strategies"]) == sorted(BESTS)
+    for row in answer["rows"]:
+        config = json.loads((Path(row["artifacts"]) / "config.json").read_text(encoding="utf-8"))
+        assert (config["parameters"], config["strategy"]) == (row["parameters"], row["strategies"][0])
 
 
 def test_the_manifest_names_the_sum_of_every_other_file(undisturbed: Path) -> None:
@@ -85,6 +119,90 @@ def test_trades_and_equity_and_metrics_tell_the_same_story(undisturbed: Path) ->
     assert {row["window"] for row in equity} == {"in_sample", "out_of_sample"}
     closed = np.prod([1 + float(t["net_pnl_pct"]) for t in trades])
     assert closed * 10_000 == pytest.approx(10_000 + sum(float(t["pnl"]) for t in trades), rel=1e-9)
+
+
+def test_a_finalists_tearsheet_tells_the_same_story(undisturbed: Path) -> None:
+    """Every figure is that of validation.json and metrics.json, and what is drawn adds up to it."""
+    files = artifacts(undisturbed)
+    schema = json.loads((SCHEMAS / "tearsheet.schema.json").read_text())
+    for best in BESTS:
+        record = record_of(files[f"{best}/tearsheet.html"])
+        assert record is not None
+        jsonschema.validate(record, schema)
+        metrics = json.loads(files[f"{best}/metrics.json"])
+        validation = json.loads(files[f"{best}/validation.json"])
+        assert record["metrics"] == {name: metrics[name] for name in ("full", "in_sample", "out_of_sample")}
+        assert record["verdict"]["line"] == validation["verdict"] == metrics["verdict"]
+        assert [c["passed"] for c in record["verdict"]["checks"]] == [c["passed"] for c in validation["checks"]]
+        for name in ("in_sample", "out_of_sample"):
+            one = record["monte_carlo"][name]
+            observed = one.pop("observed")
+            assert one == validation["monte_carlo"][name]
+            assert record["metrics"][name] == validation[name]["metrics"]
+            if observed is not None:
+                assert observed[-1] == pytest.approx(1 + metrics[name]["total_return"], rel=1e-6)
+        full = metrics["full"]
+        assert max(record["equity"]["drawdown"]) == pytest.approx(full["max_drawdown_pct"], rel=1e-6)
+        assert record["equity"]["equity"][-1] == pytest.approx(10_000 * (1 + full["total_return"]), rel=1e-6)
+        compounded = np.prod([1 + v for row in record["months"] for v in row["months"] if v is not None])
+        assert compounded == pytest.approx(1 + full["total_return"], rel=1e-9)
+        equity = list(csv.DictReader(files[f"{best}/equity.csv"].decode().splitlines()))
+        assert record["daily"]["equity"] == pytest.approx([float(row["equity"]) for row in equity], rel=1e-6)
+        trades = list(csv.DictReader(files[f"{best}/trades.csv"].decode().splitlines()))
+        assert sum(record["trades"]["histogram"]["trades"]) == len(trades) == record["trades"]["all"]["trades"]
+        assert record["trades"]["all"]["pnl"] == pytest.approx(sum(float(t["pnl"]) for t in trades))
+
+
+def test_what_the_tearsheet_command_writes_of_a_finalist_is_the_page_in_its_folder(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "scripts" / "generate-tearsheet", "SYNTHETIC/aggressive", "--formats", "html,json"],
+        cwd=tmp_path,
+        env=environment(undisturbed) | {"VENV_PATH": sys.prefix},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    files = artifacts(undisturbed)
+    for best in BESTS:
+        stem = undisturbed / "tearsheets" / f"SYNTHETIC-aggressive-{best}"
+        assert stem.with_suffix(".html").read_bytes() == files[f"{best}/tearsheet.html"]
+        assert json.loads(stem.with_suffix(".json").read_bytes()) == record_of(files[f"{best}/tearsheet.html"])
+    shutil.rmtree(undisturbed / "tearsheets")
+
+
+def test_every_command_of_the_guide_to_tearsheets_does_what_it_says(
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = (CHECKOUT / "docs" / "guides" / "TEARSHEET_GENERATION.md").read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", guide, re.S) for line in block.splitlines() if line]
+    results = tmp_path / "r"
+    tree = results / "Backtests" / "optimizations" / "SOL" / "aggressive"
+    shutil.copytree(undisturbed / "Backtests" / "optimizations" / "SYNTHETIC" / "aggressive", tree)
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(tree / "best_sharpe" / "trades.csv", work / "trades.csv")
+    derived = [",".join(line.split(",")[:5] + line.split(",")[7:8]) for line in csv_lines(work / "trades.csv")]
+    (work / "percentages.csv").write_text("\n".join(derived))
+    monkeypatch.chdir(work)
+    for name, value in environment(results, BACKTEST_OPTIMIZE__MONTE_CARLO__PATHS="50").items():
+        monkeypatch.setenv(name, value)
+    wants = {"generate-tearsheet": "either", "strategy_tearsheet.py": "pnl", "generate_tearsheet.py": "pct"}
+    assert {line.split()[0].rpartition("/")[2] for line in lines} == set(wants)
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        name = program.rpartition("/")[2]
+        assert (CHECKOUT / program).is_file()
+        assert command.main(arguments, name, wants[name]) == 0, (line, capsys.readouterr().err)
+        assert ".html" in capsys.readouterr().out, line
+    assert {path.suffix for path in work.glob("tearsheets/*")} == {".html", ".json", ".png"}
+    assert (work / "tearsheets" / "comparison.html").is_file()
+
+
+def csv_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def test_the_holdout_changes_nothing_that_was_chosen(tmp_path: Path, data: Path, undisturbed: Path) -> None:
@@ -130,6 +248,18 @@ def test_two_search_processes_give_the_same_bytes(tmp_path: Path, data: Path, un
     done = run(tmp_path, *SMALL, "--data-path", str(data), "--processes", "2")
     assert done.returncode == 0, done.stderr
     assert artifacts(tmp_path) == artifacts(undisturbed)
+
+
+def test_regimes_are_shown_on_demand_and_change_no_byte(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    done = run(tmp_path, *SMALL, "--data-path", str(data), "--by-regime")
+    assert done.returncode == 0, done.stderr
+    assert artifacts(tmp_path) == artifacts(undisturbed)
+    validation = json.loads(artifacts(undisturbed)["best_sharpe/validation.json"])
+    of_window = validation["by_regime"]["out_of_sample"]
+    assert sum(regime["days"] for regime in of_window.values()) == round(validation["out_of_sample"]["days"])
+    assert "by regime: best Sharpe" in done.stdout
+    named = next(name for name, regime in of_window.items() if regime["days"])
+    assert named.replace("_", ", ") in done.stdout
 
 
 def test_vectorbt_repeats_every_finalist_and_changes_nothing_else(
@@ -346,3 +476,28 @@ def test_two_at_once_on_one_symbol_and_mode(tmp_path: Path, data: Path) -> None:
 def test_results_root_that_is_a_file(tmp_path: Path, data: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(run(tmp_path / "file", *SMALL, "--data-path", str(data)), "RESULTS_ROOT")
+
+
+def test_a_new_search_is_on_the_ledger_and_a_repeated_one_once(tmp_path: Path, data: Path, undisturbed: Path) -> None:
+    shutil.copytree(undisturbed / "tries", tmp_path / "tries")
+    before = _tried(tmp_path)
+    words = [*SMALL, "--data-path", str(data)]
+    assert run(tmp_path, *words).returncode == 0
+    assert _tried(tmp_path) == before, "the same search counted again"
+    other = {"BACKTEST_OPTIMIZE__SEARCH__SAMPLER": "random", "BACKTEST_OPTIMIZE__COSTS__FEE_RATE": "0.001"}
+    assert run(tmp_path, *words, "--prescreen", "320", environment=other).returncode == 0
+    after = _tried(tmp_path)
+    assert after["prescreen"] == before["prescreen"] + 320
+    assert after["search"] > before["search"]
+    [manifest] = (tmp_path / "Backtests").rglob("run_manifest.json")
+    promotion = json.loads(manifest.read_text(encoding="utf-8"))["promotion"]
+    assert promotion["best_sharpe"]["tries_of_all_runs"] == after["prescreen"] + after["search"]
+
+
+def _tried(results: Path) -> dict[str, int]:
+    [ledger] = (results / "tries").glob("*.jsonl")
+    tries: dict[str, int] = {}
+    for line in ledger.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        tries[entry["what"]] = tries.get(entry["what"], 0) + entry["tries"]
+    return tries

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from config.settings import DataSettings
 from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, Bars
 from WORKFLOW.data.check import preflight
-from WORKFLOW.data.load import find, read
+from WORKFLOW.data.find import find
+from WORKFLOW.data.load import read
 from WORKFLOW.data.raw import RawTable
 from WORKFLOW.data.report import Report, UnfitBars
 

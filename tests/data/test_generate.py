@@ -8,8 +8,9 @@ from config.settings import DataSettings
 from WORKFLOW.data import generate
 from WORKFLOW.data.bars import BARS_PER_DAY
 from WORKFLOW.data.check import preflight
+from WORKFLOW.data.find import find
 from WORKFLOW.data.generate import DEMO_FILE, END_MS, HALT_FLAT_BARS, HALT_MISSING_BARS, demo_rows, write_demo
-from WORKFLOW.data.load import find, read
+from WORKFLOW.data.load import read
 from WORKFLOW.data.report import Report
 
 

@@ -11,7 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from config.errors import Refused
-from WORKFLOW.data.load import find, read
+from WORKFLOW.data.find import find, market_name
+from WORKFLOW.data.load import read
 
 T0 = 1_672_531_200_000
 TIMES = [T0, T0 + 300_000, T0 + 600_000]
@@ -259,7 +260,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         ("SOL.parquet", CSV.encode(), "not a whole Parquet file"),
         ("SOL.feather", b"ARROW1\0\0", "not a whole Feather file"),
         ("SOL.feather", CSV.encode(), "not a whole Feather file"),
-        ("SOL.xlsx", b"PK", "not a CSV, CSV.gz, Parquet or Feather file"),
+        ("SOL.xlsx", b"PK", "not a CSV, CSV.gz, Parquet, Feather or JSON file"),
     ],
 )
 def test_broken_files_are_refused_by_name(tmp_path: Path, name: str, data: bytes, said: str) -> None:
@@ -401,3 +402,16 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     path.chmod(0)
     with somebody_else(), pytest.raises(Refused, match="Permission denied"):
         read(path, "SOL")
+
+
+@pytest.mark.parametrize("symbol", ["SOL", "sol", "SOLU", "SOLUSDT", "SOLUSDT_"])
+def test_a_market_has_one_name_however_its_symbol_is_typed(tmp_path: Path, symbol: str) -> None:
+    (tmp_path / "SOLUSDT_5m.csv").touch()
+    assert market_name(tmp_path, symbol) == "SOLUSDT"
+    assert market_name(tmp_path / "SOLUSDT_5m.csv", symbol) == "SOLUSDT"
+    assert market_name(None, symbol) == symbol
+
+
+def test_a_file_named_by_its_timeframe_alone_goes_by_the_symbol(tmp_path: Path) -> None:
+    (tmp_path / "_5m.csv").touch()
+    assert market_name(tmp_path / "_5m.csv", "SOL") == "SOL"

@@ -7,7 +7,7 @@ import pytest
 from config.settings import load
 from tests.data.minutes import aggregated, bars_from, minute_walk, raw_of, write_feather
 from tests.engines.builders import T0
-from WORKFLOW.data.load import find, find_minutes
+from WORKFLOW.data.find import find, find_minutes
 from WORKFLOW.data.minutes import MINUTE_MS, fitted
 from WORKFLOW.validation import Outcome, check_all
 
