@@ -1,0 +1,131 @@
+"""ccxt's side of `scripts/fetch-data`: a program for the environment that holds ccxt, importing nothing of ours.
+
+One JSON object a line. The first says which exchange and which markets; then each line is a question and gets one
+line back, an answer or an `error` that says whether to ask again. It ends when nobody is left to ask.
+"""
+
+import difflib
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import ccxt
+
+Answer = dict[str, Any]
+
+AGAIN, SLOWER, FINAL = "again", "slower", "final"
+NUMBERS = 6  # of a candle: time, open, high, low, close, volume
+TIMEOUT_MS = 30_000
+LONGEST_REASON = 300
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    first = json.loads(sys.stdin.readline())
+    exchange: Any = None
+    try:
+        exchange = opened(first["exchange"], first["options"])
+        say(said(exchange, partial(introduction, exchange, first)))
+    except LookupError as unknown:
+        say({"error": FINAL, "reason": str(unknown.args[0]), "way_out": str(unknown.args[1])})
+        return
+    for line in sys.stdin:
+        say(said(exchange, partial(answer, exchange, json.loads(line))))
+
+
+def opened(name: str, options: Mapping[str, Any]) -> Any:
+    """The exchange; `options` are ccxt's own, dictionaries in them add to its defaults.
+
+    Raises:
+        LookupError: ccxt does not know it.
+    """
+    if name not in ccxt.exchanges:
+        near = difflib.get_close_matches(name.lower(), ccxt.exchanges, 5, 0.5) or ["binance", "kraken", "okx"]
+        raise LookupError(f"ccxt knows no exchange {name!r}", f"--exchange {near[0]}; near it: {', '.join(near)}")
+    plain = {"timeout": TIMEOUT_MS, "requests_trust_env": True, "enableLastJsonResponse": True}
+    return getattr(ccxt, name)({**plain, **options})
+
+
+def introduction(exchange: Any, asked: Mapping[str, Any]) -> Answer:
+    """Who we speak to, and which market each wish means."""
+    known = exchange.timeframes or {}
+    lacking = [one for one in asked["timeframes"] if one not in known]
+    if not exchange.has.get("fetchOHLCV") or lacking:
+        reason = f"{exchange.id} gives no {', '.join(lacking)} bars; it gives {', '.join(known) or 'none'}"
+        return {"error": FINAL, "reason": reason, "way_out": "take another --exchange"}
+    exchange.load_markets()
+    markets = {}
+    for wish in asked["symbols"]:
+        found = market_of(exchange, wish, asked["quote"])
+        if found is None:
+            near = ", ".join(alike(exchange, wish)) or "nothing like it"
+            reason = f"{exchange.id} trades no {wish!r}"
+            return {"error": FINAL, "reason": reason, "way_out": f"it trades {near}; --symbols BASE/QUOTE says which"}
+        markets[wish] = {"symbol": found["symbol"], "spot": bool(found["spot"])}
+    return {"markets": markets, "version": ccxt.__version__, "exchange": exchange.id}
+
+
+def market_of(exchange: Any, wish: str, quote: str) -> Any:
+    """`SOL/USDT`, `SOL` against the quote currency, or the exchange's own name `SOLUSDT`; None when there is none."""
+    upper = wish.upper()
+    for name in (wish, upper, f"{upper}/{quote.upper()}"):
+        if name in exchange.markets:
+            return exchange.markets[name]
+    named = exchange.markets_by_id.get(upper) or []
+    return next(iter(sorted(named, key=lambda market: not market["spot"])), None)
+
+
+def alike(exchange: Any, wish: str) -> list[str]:
+    """Up to five markets that may have been meant."""
+    base = wish.upper().partition("/")[0]
+    same = sorted(name for name in exchange.markets if name.startswith(f"{base}/"))
+    return (same or difflib.get_close_matches(f"{base}/USDT", exchange.markets, 5, 0.5))[:5]
+
+
+def answer(exchange: Any, asked: Mapping[str, Any]) -> Answer:
+    """`now`: the exchange's clock; `page`: candles from `since` on."""
+    if asked["what"] == "now":
+        has_clock = exchange.has.get("fetchTime")
+        return {"now_ms": int(exchange.fetch_time() if has_clock else exchange.milliseconds())}
+    rows = exchange.fetch_ohlcv(asked["symbol"], asked["timeframe"], asked["since"], asked["limit"])
+    # Of a body that was cut off ccxt makes no candles, as if there were none.
+    if exchange.last_json_response is None or not all(map(is_candle, rows)):
+        return {"error": AGAIN, "reason": f"{exchange.id} answered with something that is no list of candles"}
+    return {"rows": [row[:NUMBERS] for row in rows]}
+
+
+def is_candle(row: Any) -> bool:
+    """Six finite numbers."""
+    if not isinstance(row, list) or len(row) < NUMBERS:
+        return False
+    return all(isinstance(number, int | float) and math.isfinite(number) for number in row[:NUMBERS])
+
+
+def said(exchange: Any, deed: Callable[[], Answer]) -> Answer:
+    """What `deed` answers, or what went wrong and whether asking again may help."""
+    try:
+        return deed()
+    except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
+        headers = exchange.last_response_headers or {}
+        return {"error": SLOWER, "reason": words(error), "retry_after": headers.get("Retry-After")}
+    except ccxt.OperationFailed as error:  # the network, and exchanges in trouble
+        return {"error": AGAIN, "reason": words(error)}
+    except ccxt.BaseError as error:
+        return {"error": FINAL, "reason": words(error), "way_out": ""}
+    except (TypeError, ValueError, KeyError, AttributeError) as error:  # ccxt on a body that was cut off
+        return {"error": AGAIN, "reason": f"{exchange.id} sent something unreadable ({words(error)})"}
+
+
+def words(error: Exception) -> str:
+    """An error on one line, with what it came from."""
+    cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON] + cause
+
+
+def say(answer: Answer) -> None:
+    """One line."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
