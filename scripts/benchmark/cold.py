@@ -13,12 +13,14 @@ from scripts.benchmark.measure import Plan, Row
 from state.layout import CHECKOUT
 
 
-def starts(data_path: Path | None, symbol: str, days: int, demo: bool, plan: Plan) -> list[Row]:
+def starts(data_path: Path | None, symbol: str, days: int, demo: bool, plan: Plan, engine: str) -> list[Row]:
     """Seconds from starting Python to the first batch of the benchmark space, its bars read and checked."""
     rows = []
     with tempfile.TemporaryDirectory() as empty:
         for start, changes in (("compiling", {"NUMBA_CACHE_DIR": empty}), ("cold", {})):
-            order = json.dumps([str(data_path) if data_path else None, symbol, days, demo, plan.threads, plan.seed])
+            order = json.dumps(
+                [str(data_path) if data_path else None, symbol, days, demo, plan.threads, plan.seed, engine]
+            )
             began = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, "-c", f"from scripts.benchmark.cold import first_batch; first_batch({order!r})"],
@@ -41,13 +43,13 @@ def first_batch(order: str) -> None:
     from config.settings import load
     from scripts.benchmark import bars, measure, space
 
-    data_path, symbol, days, demo, threads, seed = json.loads(order)
+    data_path, symbol, days, demo, threads, seed, engine = json.loads(order)
     settings = load()
     began = time.perf_counter()
     market = bars.first_days(Path(data_path) if data_path else None, symbol, days, demo)
     read = time.perf_counter() - began
     plan = measure.Plan(settings.costs, settings.prescreen, threads, 1, seed)
-    row = measure.once(plan, market, space.mode("benchmark", settings), settings.prescreen.batch_combos, "native")
+    row = measure.once(plan, market, space.mode("benchmark", settings), settings.prescreen.batch_combos, engine)
     record = {**row.as_json(), "phase_seconds": {"bars": read, **row.phase_seconds}}
     del record["bar_combos_per_s"]
     print(json.dumps(record))

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ examples:
   scripts/bench --data-path ~/data --symbol SOL
   scripts/bench --combos 10000,50000,250000,1000000 --days 180,365,730,850 --engine native
   scripts/bench --demo --combos 20000 --json
+  scripts/bench --engine gpu,native --combos 10000,250000,1000000 --days 365,730     one NVIDIA GPU beside the CPU
+  scripts/bench --gpu-model                            without one: floors and a prediction from the compiled kernels
+  scripts/bench --control-plane                        what agents and sessions cost; see its own --help
+  scripts/bench --search                               trials a second with 1, 2 and 4 processes on one study
+  scripts/bench --validity --help                      how often the promotion gate takes luck for skill
+  scripts/bench --faults --help                     the other bench: break a swarm, and time how it heals
 
 Work is counted in bar-combos per second (bc/s): base bars x combos / seconds of the whole prescreen: drawing the
 combos, signals, execution with stops and fees, Sharpe ratio, return, daily drawdown, win rate, trade count, ranking,
@@ -30,13 +37,26 @@ how to make it agree: docs/reference/engine_differences.md. Its column of trades
 exit codes: 0 done, 1 refused or a row of this project that is not exact, 2 usage
 """
 ABOUT = "How fast a prescreen is on this machine, beside the engines people would use otherwise."
-ENGINES = ("native", "bar-loop", "reference", "vectorbt")
+# Each with a command line of its own.
+_BENCHES = {
+    "--control-plane": "scripts.benchmark.control_plane",
+    "--search": "scripts.benchmark.search",
+    "--validity": "scripts.benchmark.validity.command",
+    "--faults": "scripts.benchmark.faults.command",
+}
+ENGINES = ("native", "gpu", "bar-loop", "reference", "vectorbt")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; 1 when an engine that must be exact is not."""
+    for flag, module in _BENCHES.items():
+        if flag in arguments:
+            return int(import_module(module).main([word for word in arguments if word != flag]))
     asked = _parser().parse_args(arguments)
     try:
+        if asked.gpu_model:
+            print(_model(asked))
+            return 0
         rows = _measured(asked)
     except Refused as refusal:
         print(f"refused: {refusal.reason}\n  → {refusal.way_out}", file=sys.stderr)
@@ -57,8 +77,9 @@ def _measured(asked: argparse.Namespace) -> list[Any]:
         for combos in asked.combos:
             for mode in modes:
                 rows += measure.side_by_side(plan, market, mode, combos, _engines(asked.engine, mode.name))
-    if asked.cold:
-        rows += cold.starts(asked.data_path, asked.symbol, asked.days[0], asked.demo, plan)
+    for engine in ("native", "gpu") if asked.cold else ():
+        if engine == "native" or any(row.engine == "gpu" for row in rows):
+            rows += cold.starts(asked.data_path, asked.symbol, asked.days[0], asked.demo, plan, engine)
     return rows
 
 
@@ -66,7 +87,22 @@ def _engines(asked: Sequence[str], mode: str) -> list[str]:
     """The customer's question is asked in the frozen space: all engines there, elsewhere only this project's."""
     if "all" not in asked:
         return list(asked)
-    return ["native", "bar-loop", "vectorbt"] if mode == "benchmark" else ["native", "bar-loop"]
+    from WORKFLOW.engines.gpu.presence import reason_against
+
+    ours = ["native", *(["gpu"] if reason_against() is None else []), "bar-loop"]
+    return [*ours, "vectorbt"] if mode == "benchmark" else ours
+
+
+def _model(asked: argparse.Namespace) -> str:
+    from scripts.benchmark import bars, gpu_model, space
+    from scripts.benchmark.gpu_compiled import compiled
+
+    settings = load()
+    kernels = {kernel.name: kernel for kernel in compiled((9, 0))}
+    market = bars.first_days(asked.data_path, asked.symbol, asked.days[0], asked.demo, asked.repair)
+    mode = space.mode("benchmark", settings)
+    work = gpu_model.work_of(market, mode, settings.costs, asked.combos[0], asked.seed)
+    return gpu_model.text(kernels, work, asked.combos[0])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeat", type=_number, default=3, metavar="N", help="runs per engine; the median counts (default 3)")
     add("--seed", type=_seed, default=7, help="of the combos (default 7)")
     add("--cold", action=argparse.BooleanOptionalAction, default=True, help="also the first batch of a new process")
+    add("--gpu-model", action="store_true", help="no run: what the compiled kernels should take on an H200, a model")
     add("--json", action="store_true", help="a list of objects on standard output")
     return parser
 

@@ -17,6 +17,7 @@ from config.settings import Costs, Mode, PrescreenSettings
 from state import snapshot
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars, Floats
 from WORKFLOW.engines import bar_loop
+from WORKFLOW.engines.best import Best, passed
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import TOTAL_TRADES
 from WORKFLOW.engines.planes import Planes
@@ -25,7 +26,7 @@ from WORKFLOW.report import records
 from WORKFLOW.search import prescreen, space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos
-from WORKFLOW.signals.family import Columns, Family, Signals
+from WORKFLOW.signals.family import Columns, DeviceFamily, Family, Signals
 
 # The most combos a slow engine gets: a few seconds of work. Rates need no more.
 _MOST = {"bar-loop": 4_000, "reference": 8, "vectorbt": 16}
@@ -106,24 +107,30 @@ def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
     gc.collect()  # what the run before held counts for nobody
     clock, trades = Clock(), []
     began = time.perf_counter()
-    family = _Timed(space.family_of(mode), clock, 1.0 / plan.threads)
-    evaluator = _evaluator(engine, Market.of(bars), family, plan.costs)
+    with clock.phase("market"):
+        family = _Timed(space.family_of(mode), clock, 1.0 / plan.threads)
+        evaluator = _evaluator(engine, Market.of(bars), family, plan.costs)
 
     class Screened:
         whole = evaluator.whole
 
-        def screen(self, combos: Combos, windows: Sequence[Window], threads: int) -> Floats:
+        def best(self, combos: Combos, min_trades: int, keep: int, threads: int) -> Best:
             with clock.phase("screen"):
-                table = evaluator.screen(combos, windows, threads)
-            trades.append(float(np.nansum(table[0, :, TOTAL_TRADES])))
-            return table
+                if engine == "gpu":  # ranks where it is, and leaves the other rows there
+                    return evaluator.best(combos, min_trades, keep, threads)
+                table = evaluator.screen(combos, [evaluator.whole], threads)[0]
+            trades.append(float(np.nansum(table[:, TOTAL_TRADES])))
+            return passed(np.arange(len(combos)), table, min_trades)
+
+        def batches_together(self, batch_combos: int) -> int:
+            return evaluator.batches_together(batch_combos) if engine == "gpu" else 1
 
     screened: Any = Screened()
     draw = _TimedDraw(mode, combos, np.random.SeedSequence(plan.seed), clock)
     settings = replace(plan.settings, combos=combos)
     with clock.phase("all"):
         progress = prescreen.run(screened, draw, settings, plan.threads, prescreen.Progress(), lambda *_: None)
-    found = prescreen.found(progress, draw)
+        found = prescreen.found(progress, draw)
     with clock.phase("writing"), tempfile.TemporaryDirectory() as folder:
         window = {"bars": len(bars)}
         snapshot.write_json(Path(folder) / "phase0.json", records.phase0({}, found, settings, window))
@@ -137,7 +144,7 @@ def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
         cores=plan.threads,
         bars=len(bars),
         combos=combos,
-        trades_per_combo=sum(trades) / combos,
+        trades_per_combo=sum(trades) / combos if trades else None,
         seconds=seconds,
         exact=None,
         times_bar_loop=None,
@@ -211,6 +218,12 @@ class _Timed:
     def on(self, market: Market) -> "_TimedSignals":
         return _TimedSignals(self.family.on(market), self.clock, self.share)
 
+    def on_device(self, market: Market) -> DeviceFamily:
+        """A device does signals and execution one after the other without waiting: they are not told apart."""
+        family: Any = self.family
+        bound: DeviceFamily = family.on_device(market)
+        return bound
+
 
 @dataclass(frozen=True)
 class _TimedSignals:
@@ -238,9 +251,10 @@ class _TimedDraw(space.Draw):
 
 
 def _phases(seconds: dict[str, float]) -> dict[str, float]:
-    """The clock's readings as parts that lie side by side."""
+    """The clock's readings as parts that lie side by side; together they are the whole run."""
     get = seconds.get
     return {
+        "market": get("market", 0.0),
         "combos": get("combos", 0.0),
         "signals": get("signals", 0.0),
         "execution": get("screen", 0.0) - get("signals", 0.0),

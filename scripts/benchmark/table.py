@@ -3,8 +3,8 @@
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
+from scripts.benchmark.machine import processor
 from scripts.benchmark.measure import Row
 
 _HEAD = ("engine", "start", "mode", "days", "combos", "trades", "seconds", "G bc/s", "x loop", "exact")
@@ -13,8 +13,20 @@ _HEAD = ("engine", "start", "mode", "days", "combos", "trades", "seconds", "G bc
 def text(rows: Sequence[Row]) -> str:
     """Machine, table, and where the time went."""
     lines = [machine(rows), "", *_columns([_HEAD, *map(_cells, rows)]), ""]
+    lines += _ratios(rows)
     lines += [f"{row.engine}, {row.mode}, {row.days:g} days, {row.combos:,}: {_shares(row)}" for row in rows]
     return "\n".join(lines)
+
+
+def _ratios(rows: Sequence[Row]) -> list[str]:
+    """The GPU against the CPU engine beside it."""
+    native = {(row.mode, row.days, row.combos): row for row in rows if row.engine == "native" and row.start == "warm"}
+    pairs = [(row, native.get((row.mode, row.days, row.combos))) for row in rows if row.engine == "gpu"]
+    return [
+        f"gpu / native, {gpu.mode}, {gpu.days:g} days, {gpu.combos:,}: {cpu.seconds / gpu.seconds:.1f} times"
+        for gpu, cpu in pairs
+        if cpu is not None and gpu.start == "warm"
+    ]
 
 
 def machine(rows: Sequence[Row]) -> str:
@@ -23,19 +35,10 @@ def machine(rows: Sequence[Row]) -> str:
 
     one = rows[0]
     return (
-        f"{datetime.now(UTC):%Y-%m-%d} · {_processor()} · {one.cores} cores · {one.symbol} 5-minute bars\n"
+        f"{datetime.now(UTC):%Y-%m-%d} · {processor()} · {one.cores} cores · {one.symbol} 5-minute bars\n"
         f"Python {platform.python_version()}, numba {numba.__version__} · G bc/s: 10⁹ bar-combos per second, whole "
         "prescreen · trades: per combo · x loop: times the plain bar loop"
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ examples:
   scripts/check --fix            lay out and repair what can be repaired, then everything
   scripts/check --only tests -- -k journal
 
-exit codes: 0 all well, 1 some step failed, 2 usage
+exit codes: 0 all well, 1 some step failed, 2 usage, 130 stopped by Ctrl-C
 """
 
 
@@ -56,9 +56,14 @@ FIXES = (
 def main(arguments: Sequence[str]) -> int:
     """Run the chosen steps, all of them even if one fails; 1 if any did."""
     chosen = _parser().parse_args(arguments)
-    environment.require(CHECKOUT, "dev")
+    for extra in ("dev", "dashboard"):  # what a test types must not be installed in the middle of the others
+        environment.require(CHECKOUT, extra)
     todo = [step for step in steps() if chosen.only in (None, step.name)]
-    failed = [step.name for step in [*(FIXES if chosen.fix else ()), *todo] if not _passes(step, chosen.more)]
+    try:
+        failed = [step.name for step in [*(FIXES if chosen.fix else ()), *todo] if not _passes(step, chosen.more)]
+    except KeyboardInterrupt:  # whatever ran has heard of it, too
+        print("\nstopped", file=sys.stderr)
+        return 130
     print(f"FAILED: {', '.join(failed)}" if failed else "all well", flush=True)
     return 1 if failed else 0
 

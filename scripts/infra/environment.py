@@ -39,9 +39,14 @@ GUARD = "BACKTEST_OPTIMIZE_ENTERED_BY"
 NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
 
 
+# Says what is wrong with the environment: it runs beside a broken one, and makes and changes none.
+_ONLY_LOOKS = ("backtest-optimize", "doctor")
+
+
 def enter(checkout: Path) -> None:
     """Return inside the virtual environment, or go on as a process that is; if neither works, exit 1 with a reason."""
-    _or_exit(_enter, checkout)
+    only_looks = (Path(sys.argv[0]).name, *sys.argv[1:2]) == _ONLY_LOOKS
+    _or_exit(_enter_if_ready if only_looks else _enter, checkout)
 
 
 def require(checkout: Path, extra: str) -> None:
@@ -127,6 +132,25 @@ def _enter(checkout: Path) -> None:
     python = str(_python(venv))
     os.environ[GUARD] = str(os.getpid())
     os.execv(python, [python, *getattr(sys, "orig_argv", ["", *sys.argv])[1:]])
+
+
+def _enter_if_ready(checkout: Path) -> None:
+    """Go on inside the environment where that works, else where we are, in any Python that the product knows."""
+    venv = chosen(checkout)
+    came_by_exec = os.environ.pop(GUARD, "") == str(os.getpid())
+    if not (_is_inside(venv) or came_by_exec) and _runs(_python(venv)):
+        os.environ[GUARD] = str(os.getpid())
+        os.execv(str(_python(venv)), [str(_python(venv)), *getattr(sys, "orig_argv", ["", *sys.argv])[1:]])
+    _find_supported_python()
+
+
+def _runs(python: Path) -> bool:
+    import subprocess
+
+    try:
+        return subprocess.run([str(python), "-c", ""], capture_output=True, timeout=10, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _require(checkout: Path, extra: str) -> None:
@@ -260,9 +284,10 @@ def _install(checkout: Path, venv: Path, missing: Mapping[str, str], have: Mappi
 
 
 def _write_stamp(venv: Path, locks: Mapping[str, str]) -> None:
-    from state import snapshot
+    from state import private, snapshot
 
-    snapshot.write_json(venv / STAMP, {"locks": dict(locks), "base": _base(venv)})
+    with private.shared():  # the environment may serve other users too
+        snapshot.write_json(venv / STAMP, {"locks": dict(locks), "base": _base(venv)})
 
 
 # --- which Python ---------------------------------------------------------------------------------------------------
@@ -314,6 +339,16 @@ def _check_foreign(checkout: Path, venv: Path, lock: str) -> None:
     other = [f"{name} {found[name]} for {version}" for name, version in pinned.items() if found[name] != version]
     if other:
         print(f"warning: {venv} differs from config/locks/{lock}.txt: {', '.join(other)}", file=sys.stderr)
+
+
+def lacking(checkout: Path, module: str) -> Refused:
+    """What to say when the running interpreter has no `module`: its environment was damaged, or is not whole yet."""
+    venv = chosen(checkout)
+    if _is_ours(venv):
+        start = checkout / "scripts" / "start_swarm_watchdogs.sh"
+        return Refused(f"{venv} lacks {module}", f"rm -r {venv} && {start} makes it anew")
+    install = f"{venv / 'bin' / 'pip'} install --require-hashes -r {lock_file(checkout, 'core')}"
+    return Refused(f"{venv} lacks {module}", f"{install}\n    or {_other_folder(venv)}")
 
 
 def _other_folder(venv: Path) -> str:

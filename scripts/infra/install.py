@@ -66,6 +66,10 @@ DIAGNOSES = (
     ),
 )
 
+# Startup hooks of packages, which every Python of the environment would run first: 33 ms of CPU, and agents are
+# Pythons that start all day. WORKFLOW/engines/gpu/toolkit.py calls the one it needs, where a GPU is asked for.
+STARTUP_HOOKS = ("_numba_cuda_redirector.pth", "_cuda_bindings_redirector.pth")
+
 ROOM_FOR_PIP_BYTES = 30_000_000
 TICK_S = 0.2
 SILENCE_S = 15.0  # without a terminal, a line at least this often
@@ -142,6 +146,8 @@ def install(python: Path, lock_files: list[Path], log: Path, lock: int) -> None:
     if pip.returncode:
         progress.close("")
         raise failure(log, pip.returncode, Refused if progress.is_installing else Untouched)
+    for hook in STARTUP_HOOKS:
+        (_site_packages(python) / hook).unlink(missing_ok=True)
     _compile(python, progress, lock)
     progress.close(f"installed {total} packages in {progress.seconds:.0f} s")
 

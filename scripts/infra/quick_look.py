@@ -35,8 +35,7 @@ def _runs(pid: int) -> bool:
 
 def _all_there(label: str, folder: str, sessions: "list[str]") -> bool:
     command = ["tmux", "-L", label, "list-panes", "-a", "-F", "#{session_name} #{pane_dead}"]
-    environment = {**os.environ, "TMUX_TMPDIR": folder}
-    environment.pop("TMUX", None)
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "TMUX_TMPDIR": folder}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=_TMUX_TIMEOUT_S, check=False
     )

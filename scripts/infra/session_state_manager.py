@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 EPILOG = """\
@@ -25,11 +25,17 @@ exit codes: 0 answered, 1 there is no such state yet, 2 usage
 KEYS = ("run_id", "stage", "round", "next_steps", "expected_outcomes", "incidents")
 
 
+class Parser(argparse.ArgumentParser):
+    """Errors begin with `error:`, as those of every other command; scripts.swarm is not to be had here."""
+
+    def error(self, message: str) -> "NoReturn":
+        """Say it and leave."""
+        self.exit(2, f"error: {message}\n  → {self.prog} --help\n")
+
+
 def main(argv: "Sequence[str] | None" = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--query", action="store_true", help="answer from the state file")
     parser.add_argument("--state-file", type=Path, metavar="F", help="default: the one under STATE_ROOT")
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -42,9 +48,9 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     try:
         answer = read(path)
     except OSError as error:
-        return failed(f"{path}: {error.strerror}")
+        return failed(f"{path}: {error.strerror}", asked.json)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        return failed(f"{path} is no continuity state: {error}")
+        return failed(f"{path} is no continuity state: {error}", asked.json)
     print(json.dumps(answer, indent=2) if asked.json else in_words(answer))
     return 0
 
@@ -58,14 +64,18 @@ def read(path: Path) -> "dict[str, Any]":
         stopped = json.loads(tombstone.read_text(encoding="utf-8"))
         why = "stopped at {} by {}".format(stopped["at"], stopped["by"])
         go_on = {"id": "start_again", "what": "scripts/backtest-optimize start", "why": why, "actionable": False}
+        if (path.parent / "runs" / str(answer["run_id"]) / "finished.json").exists():
+            go_on.update(id="read_results", what="scripts/backtest-optimize results")
         answer.update(stage="stopped", next_steps=[go_on], expected_outcomes=[], incidents=[])
     return answer
 
 
-def failed(why: str) -> int:
+def failed(why: str, as_json: bool) -> int:
     """Say why, and the way out."""
-    print(f"error: {why}", file=sys.stderr)
-    print("  → start the swarm (bash scripts/start_swarm_watchdogs.sh), or name its --state-file", file=sys.stderr)
+    way_out = "start the swarm (bash scripts/start_swarm_watchdogs.sh), or name its --state-file"
+    if as_json:
+        print(json.dumps({"error": why, "way_out": way_out}, indent=2))
+    print(f"error: {why}\n  → {way_out}", file=sys.stderr)
     return 1
 
 

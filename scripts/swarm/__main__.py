@@ -1,10 +1,9 @@
-"""A monitor: `python -m scripts.swarm progress|cpu`; what the panes of bt-worker-progress and bt-worker-cpu-mon run."""
+"""A monitor: `python -m scripts.swarm progress|cpu|gpu|logs [--once]`; what panes of bt-worker-… sessions run."""
 
 import sys
 
-from scripts.swarm.monitor import main
+from scripts.swarm.monitor import run
+from state import private
 
-try:
-    sys.exit(main(sys.argv[1:]))
-except KeyboardInterrupt:
-    sys.exit(130)
+private.close()
+sys.exit(run())

@@ -34,7 +34,7 @@ def follow(roots: Roots, order: SwarmOrder) -> Ended:
             while True:
                 ended = _ended(roots, order)
                 if ended is not Ended.STOPPED:
-                    live.update(page(build(roots)), refresh=True)
+                    live.update(page(build(roots), console.width, console.height - 1), refresh=True)
                 if ended is not None:
                     return ended
                 time.sleep(_LOOK_S)

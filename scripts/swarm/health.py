@@ -1,35 +1,27 @@
 """`health`: one line and an exit code for monitors; reads files and /proc only, so that it cannot hang."""
 
-import argparse
-import json
-
 from agents import session_state_manager as continuity
-from agents.machine.observe import observe, resolved
+from agents.machine.observe import limits_of, observe
+from scripts.swarm import cli
 from state.layout import Roots
 
 HEALTHY, DEGRADED, DEAD = 0, 1, 2
 _SHORT = 100  # characters of a reason; status has the whole
-_EPILOG = """\
-example:
-  scripts/backtest-optimize health || mail -s "swarm" me@example.org
-
-exit codes: 0 healthy or stopped on purpose, 1 degraded (it heals itself or says what it needs), 2 dead
-"""
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="backtest-optimize health",
-        description="Is the swarm alive? One line, and an exit code for monitors.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = cli.parser(
+        "backtest-optimize health",
+        "Is the swarm alive? One line, and an exit code for monitors.",
+        'scripts/backtest-optimize health || mail -s "swarm" me@example.org',
+        "0 healthy or stopped on purpose, 1 degraded (it heals itself or says what it needs), 2 dead, or wrong usage",
+        "code, word and reasons; its schema: docs/reference/schemas/health.schema.json",
     )
-    parser.add_argument("--json", action="store_true", help='{"code": …, "health": …, "reasons": […]}')
     asked = parser.parse_args(argv)
     code, word, reasons = judge(Roots.from_environment())
     if asked.json:
-        print(json.dumps({"code": code, "health": word, "reasons": reasons}, indent=2))
+        cli.say({"code": code, "health": word, "reasons": reasons})
     else:
         print(f"{word}{': ' if reasons else ''}{'; '.join(reasons)}")
     return code
@@ -37,8 +29,8 @@ def main(argv: list[str]) -> int:
 
 def judge(roots: Roots) -> tuple[int, str, list[str]]:
     """Exit code, word, reasons."""
-    limits = resolved(roots).swarm
-    world = observe(roots, limits)
+    limits = limits_of(roots)
+    world = observe(roots, limits, {"hooks"})
     if world.stopped:
         return HEALTHY, "stopped on purpose", []
     dead = [view for view in world.agents if view.is_stale(limits)]

@@ -10,13 +10,15 @@ from typing import Any
 from agents.machine import launcher
 from config import settings
 from config.errors import Refused
+from config.record import replace
 from config.settings import Settings
-from scripts.swarm import sessions, tmux
+from scripts.swarm import cli, leaderboard, sessions, tmux
 from scripts.swarm.follow import Ended, follow
 from state import orders, runs, snapshot, wake
 from state.clock import SystemClock, stamp
 from state.layout import Roots
 from state.orders import SwarmOrder
+from state.tighten import prepare
 
 _WAIT_S = 60.0  # for another start to end
 _EPILOG = """\
@@ -44,24 +46,31 @@ class Wish:
     engine: str
     repair: bool
     settings: Settings
+    gpu: int | None = None
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    asked = parser().parse_args(argv)
+    from WORKFLOW.command_line import gpu_of
+
+    flags = parser()
+    asked = flags.parse_args(argv)
+    if asked.rounds is not None and asked.rounds < 0:
+        flags.error(f"--rounds is {asked.rounds}: 0 goes on until stop, 1 and more are counted")
+    if asked.demo and asked.data_path is not None:
+        flags.error("--demo generates its own bars, and --data-path names others: leave one of them out")
     try:
-        return _run(asked)
+        gpu_of(asked)
     except Refused as refusal:
-        if asked.json:
-            print(json.dumps({"error": refusal.reason, "way_out": refusal.way_out}, indent=2))
-        raise
+        flags.error(f"{refusal.reason}: {refusal.way_out}")
+    return _run(asked)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> cli.Parser:
     """Its flags."""
     from WORKFLOW.command_line import ENGINE_HELP, ENGINES
 
-    p = argparse.ArgumentParser(
+    p = cli.Parser(
         prog="backtest-optimize --parallel",
         description="Start the swarm and let every core search: all symbols × modes × lanes.",
         epilog=_EPILOG,
@@ -75,11 +84,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--prescreen", type=int, metavar="N", help="combos to try in phase 0")
     p.add_argument("--trials", type=int, metavar="N", help="Optuna trials")
     p.add_argument("--paths", type=int, metavar="N", help="Monte Carlo paths")
-    p.add_argument("--seed", type=int, metavar="S", help="of every random draw; round r uses S + r")
+    p.add_argument(
+        "--seed", type=int, metavar="S", help="of every random draw in round 1; one more in each that follows"
+    )
     p.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
+    p.add_argument("--gpu", type=int, metavar="N", help="number of the only GPU to use (default: all); -1: none")
     p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
-    p.add_argument("--wait", action="store_true", help="return when the run is complete, without a terminal too")
-    p.add_argument("--detach", action="store_true", help="launch and return, on a terminal too")
+    how = p.add_mutually_exclusive_group()
+    how.add_argument("--wait", action="store_true", help="return when the run is complete, without a terminal too")
+    how.add_argument("--detach", action="store_true", help="launch and return, on a terminal too")
     p.add_argument("--json", action="store_true", help="print one JSON object at the end")
     return p
 
@@ -88,6 +101,7 @@ def _run(asked: argparse.Namespace) -> int:
     roots = Roots.from_environment()
     wish = _wish(asked, roots)
     tmux.require()
+    prepare(roots, deep=True)
     if not asked.json:
         what = "generated demo bars (SYNTHETIC)" if wish.data_path is None else str(wish.data_path)
         print(f"backtest-optimize · {','.join(wish.symbols)} × {','.join(wish.modes)} · {what}", file=sys.stderr)
@@ -141,7 +155,7 @@ def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int
             )
         )
     else:
-        show_all(outcomes, failed)
+        show_all(outcomes, failed, order.rounds)
         if ended is Ended.COMPLETE:
             print("\nthe swarm stays up, idle, for the next run; to end it:\n  scripts/backtest-optimize stop")
     if ended is Ended.STOPPED:
@@ -150,18 +164,27 @@ def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int
 
 
 def results(argv: list[str]) -> int:
-    """`results`: the tables of the run under way, or of the last one."""
-    parser_ = argparse.ArgumentParser(
-        prog="backtest-optimize results",
-        description="What the run under way has found so far, or what the last one found.",
-        epilog="example:\n  scripts/backtest-optimize results\n\nexit codes: 0 shown, 1 there is nothing yet",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    """`results`: the tables of the run under way, or of the last one; or one table of all runs."""
+    parser_ = cli.parser(
+        "backtest-optimize results",
+        "What the run under way has found so far, or what the last one found; with --all, all runs in one table.",
+        "scripts/backtest-optimize results\n  scripts/backtest-optimize results --all --real --sort drawdown",
+        "0 shown, 1 there is nothing (yet), nothing matches, or every symbol and mode failed, 2 usage",
+        "print one JSON object",
     )
     parser_.add_argument("run", nargs="?", metavar="RUN", help="a run id (default: the current one)")
-    parser_.add_argument("--json", action="store_true", help="print one JSON object")
+    parser_.add_argument("--by-regime", action="store_true", help="also show each finalist by market regime")
+    leaderboard.add_flags(parser_)
     asked = parser_.parse_args(argv)
+    if asked.run is not None and leaderboard.is_asked(asked):
+        parser_.error(f"{asked.run} is one run, and the flags are of all: leave one of them out")
+    if asked.top is not None and asked.top < 0:
+        parser_.error(f"--top is {asked.top}: 0 shows all")
     roots = Roots.from_environment()
     order = orders.current(roots) if asked.run is None else orders.read(roots.swarm_run(asked.run).order)
+    only_single = order is None and asked.run is None and bool(leaderboard.collected(roots))
+    if leaderboard.is_asked(asked) or only_single:
+        return leaderboard.show(roots, asked)
     if order is None:
         known = ", ".join(one.run_id for one in orders.every(roots)[:10]) or "none"
         raise Refused(f"there is no run {asked.run}" if asked.run else "there is no run yet", f"runs on file: {known}")
@@ -174,21 +197,27 @@ def results(argv: list[str]) -> int:
         answer = {"run_id": order.run_id, "complete": bool(record), "failed": failed, "outcomes": found}
         print(json.dumps(answer, indent=2))
     else:
-        show_all(found, failed)
-    return 0
+        show_all(found, failed, order.rounds, asked.by_regime)
+    return 0 if found else 1
 
 
-def show_all(outcomes: list[dict[str, Any]], failed: dict[str, str]) -> None:
-    """A table and its verdicts a unit, then in one line what it all came to."""
+def show_all(outcomes: list[dict[str, Any]], failed: dict[str, str], rounds: int, by_regime: bool = False) -> None:
+    """A table and its verdicts a unit, then in one line what it all came to. `rounds` that were ordered: 0 is any."""
     from rich.console import Console
 
     from WORKFLOW.report.tables import show
 
     for outcome in outcomes:
-        show(outcome, Console())
+        if rounds != 1:
+            of = f" of {rounds}" if rounds else ""
+            print(f"\n{outcome['symbol']} {outcome['mode']} · its newest result is of round {outcome['round'] + 1}{of}")
+        show(outcome, Console(), by_regime)
     print()
     for unit, why in failed.items():
         print(f"{unit}: {why}")
+    if not outcomes:
+        print("there is no result: every symbol and mode failed; fix what is said above and type the command again")
+        return
     bests = [best for outcome in outcomes for best in outcome["bests"].values()]
     held = sum(best["verdict"].startswith("candidate") for best in bests)
     print(f"{held} of {len(bests)} strategies hold up; each unit is held against luck in its own tries")
@@ -211,6 +240,7 @@ def outcomes_of(roots: Roots, order: SwarmOrder) -> list[dict[str, Any]]:
 
 def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
     from WORKFLOW.command_line import DEMO_SYMBOL, changes
+    from WORKFLOW.engines.gpu.presence import reason_against
 
     if (open_run := _unfinished(asked, roots)) is not None:
         return open_run
@@ -219,24 +249,22 @@ def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
     modes = _names(asked.modes) or resolved.run.modes
     for mode in modes:
         resolved.mode(mode)
-    if asked.rounds is not None and asked.rounds < 0:
-        raise Refused(f"--rounds is {asked.rounds}", "0 goes on until stop, 1 and more are counted")
+    if asked.engine == "gpu" and (against := reason_against()) is not None:
+        raise against
     symbols = _names(asked.symbols)
     if asked.data_path is None:
         if symbols and symbols != (DEMO_SYMBOL,):
             raise Refused(f"no bars for {', '.join(symbols)}", "name them with --data-path FOLDER")
         rounds = 1 if asked.rounds is None else asked.rounds
-        return Wish((DEMO_SYMBOL,), modes, rounds, None, asked.engine, asked.repair, resolved)
-    if asked.demo:
-        raise Refused("--demo generates its own bars, and --data-path names others", "leave one of them out")
+        return Wish((DEMO_SYMBOL,), modes, rounds, None, asked.engine, asked.repair, resolved, asked.gpu)
     _check_data(asked.data_path, symbols)
     rounds = 0 if asked.rounds is None else asked.rounds
-    return Wish(symbols, modes, rounds, asked.data_path.absolute(), asked.engine, asked.repair, resolved)
+    return Wish(symbols, modes, rounds, asked.data_path.absolute(), asked.engine, asked.repair, resolved, asked.gpu)
 
 
 def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
     """Typed without saying what to do, the command goes on with what is not done yet."""
-    asks = ("symbols", "modes", "rounds", "data_path", "prescreen", "trials", "paths", "seed")
+    asks = ("symbols", "modes", "rounds", "data_path", "prescreen", "trials", "paths", "seed", "gpu")
     if any(getattr(asked, name) is not None for name in asks) or asked.demo or asked.repair or asked.engine != "auto":
         return None
     order = orders.current(roots)
@@ -244,7 +272,7 @@ def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
         return None
     resolved = settings.of_tree({**order.settings, "swarm": settings.tree_of(settings.load())["swarm"]})
     path = None if order.data_path is None else Path(order.data_path)
-    return Wish(order.symbols, order.modes, order.rounds, path, order.engine, order.repair, resolved)
+    return Wish(order.symbols, order.modes, order.rounds, path, order.engine, order.repair, resolved, order.gpu)
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -253,7 +281,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def _check_data(path: Path, symbols: tuple[str, ...]) -> None:
-    from WORKFLOW.data.load import SUFFIXES, check_symbol, find
+    from WORKFLOW.data.find import SUFFIXES, check_symbol, find
 
     if not path.exists():
         raise Refused(f"there is no {path}", "name a folder or a file with 5-minute bars")
@@ -280,6 +308,9 @@ def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
         )
     found = next((o for o in orders.every(roots) if o.key == key and _is_open(roots, o)), None)
     order = found or _new(roots, wish, key)
+    if order.gpu != wish.gpu:  # decides no result, so the run goes on, with what was typed last
+        order = replace(order, gpu=wish.gpu)
+        orders.write(roots.swarm_run(order.run_id).order, order)
     snapshot.write_json(roots.current_run, {"run_id": order.run_id})
     return order, found is not None
 
@@ -298,6 +329,7 @@ def _new(roots: Roots, wish: Wish, key: str) -> SwarmOrder:
         repair=wish.repair,
         started_at=stamp(clock.now()),
         settings=settings.tree_of(wish.settings),
+        gpu=wish.gpu,
     )
     orders.write(roots.swarm_run(run_id).order, order)
     return order

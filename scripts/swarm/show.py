@@ -1,33 +1,39 @@
 """The status object as something to look at: one page for the terminal, the monitors and whoever follows a run."""
 
+from datetime import datetime
 from typing import Any
 
 from rich.console import Group
-from rich.padding import Padding
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from scripts.swarm.fit import Block, bar, count, fitted, middle, speed, wrapped
+
+__all__ = ["count", "line", "page", "span"]
+
 _STYLES = {"complete": "bold green", "failed": "bold red", "quarantined": "bold red", "cancelled": "yellow"}
-_MOST_WORKERS = 16  # lines; a page that does not fit hides what matters
+_SILENT_SHARE = 0.5  # of the patience with a worker: from there on silence is worth a word
+_SCORES = {  # the words and the unit of orchestration_consensus's scores
+    "deviation": "{:.0f} % of expectations broken",
+    "performance": "speed {:.0f} % of usual",
+    "efficiency": "{:.0f} % of CPU on new work",
+}
+_FULL_SOON_DAYS = 30.0  # a forecast beyond is not worth a place on the page
+_NEXT = ("start_again", "start_a_run", "read_results")
 
 
-def page(now: dict[str, Any]) -> Group:
-    """Header, incidents, units, workers; fits into 80 columns, with what matters most on top."""
-    parts: list[Any] = [_header(now)]
-    for one in now["incidents"]:
-        parts.append(Padding(Text(f"! {one['what']}", style="red"), (0, 0, 0, 2)))
-        parts.append(Padding(Text(f"→ {one['remedy']}", style="red"), (0, 0, 0, 4)))
-    if now["units"]:
-        parts.append(_units(now["units"]))
-    if now["workers"]:
-        parts += _workers(now["workers"])
-    if now["healed"]["deaths"]:
-        parts.append(Text(f"  healed: {_healed(now['healed'])}", style="green"))
-    for one in now["next_steps"]:
-        if one["id"] in ("start_again", "start_a_run", "read_results"):
-            parts.append(Text(f"  next: {one['what']}", style="dim"))
-    return Group(*parts)
+def page(now: dict[str, Any], width: int | None = None, height: int | None = None) -> Group:
+    """What matters most on top; with a width and a height it is made to fit: lists are cut and say so."""
+    columns = 80 if width is None else width
+    blocks = [
+        Block(_header(now, width)),
+        Block(_incidents(now["incidents"], width), rank=1, least=2, what="line"),
+        Block(_units(now["units"], columns), rank=2, least=1, what="symbol and mode"),
+        Block(_workers(now["workers"], columns), rank=3, least=1, what="worker"),
+        Block(_idle(now, width), rank=2, least=1, what="idle device"),
+        Block(_healed_lines(now, width), rank=4),
+        Block(_next_lines(now, width), rank=1, least=1),
+    ]
+    return fitted(blocks, width, height)
 
 
 def line(now: dict[str, Any]) -> str:
@@ -38,10 +44,50 @@ def line(now: dict[str, Any]) -> str:
     return f"{_where(now)}{_clock(now)} · {units or 'nothing to do'}{healed}{wrong}"
 
 
-def count(number: int, thing: str) -> str:
-    """`1 worker`, `2 workers`."""
-    plural = "es" if thing.endswith("s") else "s"
-    return f"{number:,} {thing}{'' if number == 1 else plural}"
+def span(seconds: float) -> str:
+    """`1:23`, `2:03:04`, `3 d 04:05`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24:02}:{minutes:02}"
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+# the header -----------------------------------------------------------------------------------------------------------
+
+
+def _header(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+    title = Text(_where(now), style="bold")
+    since = _since(now)
+    if width is not None and len(title.plain) + len(since) + len(_clock(now)) > width:
+        since = ""  # how long it takes still says more than since when
+    title.append(since + _clock(now), style="not bold")
+    if now["stage"] == "stopped":
+        return (title, *wrapped(now["why"], "", "  ", width, 1))
+    why = wrapped(now["why"].removeprefix("auto_scheduler: "), "", "  ", width, 1) if now["stage"] == "complete" else ()
+    return (title, *why, *wrapped(" · ".join(_numbers(now)), "", "  ", width))
+
+
+def _numbers(now: dict[str, Any]) -> list[str]:
+    cpu, target = now["utilisation"]["cpu_pct"], now["utilisation"]["targets"]["cpu_pct"]
+    gpu = now["utilisation"]["gpu_pct"]
+    alive, of = sum(agent["fresh"] for agent in now["agents"]), len(now["agents"])
+    numbers = [f"{count(len(now['workers']), 'worker')} on {count(now['lanes'], 'lane')}"]
+    numbers.append(f"CPU {'not measured yet' if cpu is None else f'{cpu:.0f} %'} (target {target:.0f} %)")
+    numbers += [] if gpu is None else [f"GPU {gpu:.0f} %"]
+    numbers.append(f"{alive} of {of} agents alive")
+    numbers += _disk(now["disk"])
+    scores = now["scores"]
+    return numbers + [words.format(scores[name]) for name, words in _SCORES.items() if name in scores]
+
+
+def _disk(disk: dict[str, Any]) -> list[str]:
+    free, days = disk["free_bytes"], disk["full_in_days"]
+    if free is None:
+        return ["disk unknown"]
+    soon = f", full in {days:.1f} days" if days is not None and days < _FULL_SOON_DAYS else ""
+    low = free < 10 * disk["wanted_bytes"]
+    return [f"{free / 1e9:,.1f} GB of disk free{soon}"] if soon or low else []
 
 
 def _where(now: dict[str, Any]) -> str:
@@ -51,64 +97,93 @@ def _where(now: dict[str, Any]) -> str:
     return f"{text} · round {now['round'] + 1}" + (f" of {now['rounds']}" if now["rounds"] else ", until stop")
 
 
+def _since(now: dict[str, Any]) -> str:
+    """When this stage began: the time of day, with the day when it was another one."""
+    if now["stage_since"] is None:
+        return ""
+    since, at = datetime.fromisoformat(now["stage_since"]), datetime.fromisoformat(now["at"])
+    return f" since {since:%H:%M:%S}" if since.date() == at.date() else f" since {since:%Y-%m-%d %H:%M}"
+
+
 def _clock(now: dict[str, Any]) -> str:
     if now["elapsed_s"] is None:
         return ""
-    left = "" if now["eta_s"] is None else f", about {_span(now['eta_s'])} left"
-    return f" · {_span(now['elapsed_s'])}{left}"
+    left = "" if now["eta_s"] is None else f", about {span(now['eta_s'])} left"
+    return f" · {span(now['elapsed_s'])}{left}"
 
 
-def _span(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+# the lists ------------------------------------------------------------------------------------------------------------
 
 
-def _header(now: dict[str, Any]) -> Text:
-    cpu, target = now["utilisation"]["cpu_pct"], now["utilisation"]["targets"]["cpu_pct"]
-    alive, of = sum(agent["fresh"] for agent in now["agents"]), len(now["agents"])
-    text = Text(_where(now), style="bold")
-    text.append(_clock(now), style="not bold")
-    if now["stage"] == "stopped":
-        return text
-    text.append(f"\n  {count(len(now['workers']), 'worker')} on {count(now['lanes'], 'lane')}", style="not bold")
-    text.append(f" · CPU {'–' if cpu is None else f'{cpu:.0f} %'} (target {target:.0f} %)", style="not bold")
-    text.append(f" · {alive} of {of} agents alive", style="not bold" if alive == of else "not bold yellow")
-    return text
+def _incidents(incidents: list[dict[str, Any]], width: int | None) -> tuple[Text, ...]:
+    lines: list[Text] = []
+    for one in incidents:
+        lines += wrapped(f"! {one['what']}", "red", "  ", width)
+        lines += wrapped(f"→ {one['remedy']}", "red", "    ", width)
+    return tuple(lines)
 
 
-def _units(units: list[dict[str, Any]]) -> Table:
-    table = Table.grid(padding=(0, 1), expand=False)
-    table.add_column(no_wrap=True)
-    table.add_column(width=16)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()  # the one that gives way when the terminal is narrow
-    for unit in units:
-        table.add_row(
-            f"  {unit['symbol']} {unit['mode']}",
-            ProgressBar(total=100, completed=unit["percent"], width=16, complete_style="cyan", finished_style="green"),
-            f"{unit['percent']:.0f} %",
-            Text(unit["phase"], style=_STYLES.get(unit["phase"], "")),
-            Text(unit["note"], style="dim", no_wrap=True, overflow="ellipsis"),
-        )
-    return table
+def _units(units: list[dict[str, Any]], columns: int) -> tuple[Text, ...]:
+    names = [f"{unit['symbol']} {unit['mode']}" for unit in units]
+    drawn = 16 if columns >= 70 else 6 if columns >= 50 else 0
+    widest = min(max(map(len, names), default=0), max(12, columns // 3 if drawn else columns // 2))
+    return tuple(_unit(unit, name, widest, drawn) for unit, name in zip(units, names, strict=True))
 
 
-def _workers(workers: list[dict[str, Any]]) -> list[Any]:
-    table = Table.grid(padding=(0, 1))
-    for worker in workers[:_MOST_WORKERS]:
-        silent = worker["last_progress_age_s"]
-        table.add_row(
-            Text(f"    {worker['lane']}", style="dim"),
-            worker["job"],
-            f"{worker['done']:,}/{worker['total']:,}" if worker["total"] else "starting",
-            Text(f"silent for {silent:.0f} s" if silent >= 5 else "", style="yellow"),
-            Text("" if worker["state"] in ("running", "ended") else worker["state"], style="red"),
-        )
-    more = len(workers) - _MOST_WORKERS
-    return [table, Text(f"    … and {count(more, 'worker')} more", style="dim")] if more > 0 else [table]
+def _unit(unit: dict[str, Any], name: str, widest: int, drawn: int) -> Text:
+    text = Text(f"  {middle(name, widest):<{widest}} ")
+    text.append_text(bar(unit["percent"], drawn, "green" if unit["phase"] == "complete" else "cyan"))
+    text.append(f" {unit['percent']:3.0f} % ")
+    text.append(unit["phase"], style=_STYLES.get(unit["phase"], ""))
+    return text.append(f" {unit['note']}", style="dim")
+
+
+def _workers(workers: list[dict[str, Any]], columns: int) -> tuple[Text, ...]:
+    lanes = max((len(worker["lane"]) for worker in workers), default=0)
+    widest = min(max((len(worker["job"]) for worker in workers), default=0), max(14, columns - lanes - 40))
+    return tuple(_worker(worker, lanes, widest) for worker in workers)
+
+
+def _worker(worker: dict[str, Any], lanes: int, widest: int) -> Text:
+    silent = worker["last_progress_age_s"]
+    text = Text.assemble((f"    {worker['lane']:<{lanes}} ", "dim"), f"{middle(worker['job'], widest):<{widest}} ")
+    if worker["state"] not in ("running", "ended"):
+        text.append(f"{worker['state']} ", style="red")
+    text.append(f"{worker['done']:,}/{worker['total']:,}" if worker["total"] else "starting")
+    if silent >= _SILENT_SHARE * worker["patience_s"]:
+        return text.append(f" no progress for {span(silent)}", style="yellow")
+    said = speed(worker["rate_per_s"])
+    return text.append(f" {said}" if said else "", style="dim")
+
+
+def _idle(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+    """Devices that do nothing, those with the same reason on one line; no GPU is no news, and after a stop none is."""
+    if now["stage"] in ("stopped", "idle"):
+        return ()
+    reasons: dict[str, list[str]] = {}
+    for device in now["devices"]:
+        if device["state"] in ("idle", "unknown", "lent") and device["name"] != "gpu":
+            reasons.setdefault(f"{device['state']}: {device['why']}", []).append(device["name"])
+    lines: list[Text] = []
+    for why, names in reasons.items():
+        lines += wrapped(f"{_names(names)} {why}", "yellow", "    ", width)
+    return tuple(lines)
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} others"
+
+
+def _healed_lines(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+    return wrapped(f"healed: {_healed(now['healed'])}", "green", "  ", width) if now["healed"]["deaths"] else ()
 
 
 def _healed(healed: dict[str, Any]) -> str:
     return f"{count(healed['deaths'], 'worker')} replaced, the last: {healed['last']}"
+
+
+def _next_lines(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+    steps = [one["what"] for one in now["next_steps"] if one["id"] in _NEXT]
+    if steps:
+        return tuple(one for step in steps for one in wrapped(f"next: {step}", "dim", "  ", width, 1))
+    return wrapped(f"next: {now['next']}", "dim", "  ", width) if now["next"] else ()

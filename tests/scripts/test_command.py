@@ -1,5 +1,6 @@
 """The one command: what it knows, what it says of itself, and what the README says of it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,11 +9,13 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
+import jsonschema
 import pytest
 
-from agents.registry import SESSIONS
+from agents.registry import MONITORS, SESSIONS
 from state.layout import CHECKOUT
 
+SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
 COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
 
 
@@ -55,9 +58,7 @@ def test_the_help_names_every_command() -> None:
 
 
 def test_what_the_readme_types_exists() -> None:
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8") + (
-        CHECKOUT / "docs" / "guides" / "runbook.md"
-    ).read_text(encoding="utf-8")
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     words = set(re.findall(r"scripts/backtest-optimize (--?[a-z]+|[a-z]+)", text))
     assert words <= {*MODULE.COMMANDS, "--parallel", "--single", "--help"}
     scripts = set(re.findall(r"(?:scripts|WORKFLOW)/[a-z_/]+\.(?:sh|py)", text))
@@ -65,9 +66,10 @@ def test_what_the_readme_types_exists() -> None:
 
 
 def test_an_unknown_word_is_usage(tmp_path: Path) -> None:
-    done = typed("frobnicate", cwd=tmp_path)
+    done = typed("frobnicate", "--json", cwd=tmp_path)
     assert done.returncode == 2
-    assert "unknown command 'frobnicate'" in done.stderr
+    assert done.stderr.startswith("error: unknown command 'frobnicate'; known: ")
+    assert "cycle" not in done.stderr  # it is for other programs
 
 
 def test_without_a_swarm_every_question_has_an_answer(tmp_path: Path) -> None:
@@ -80,6 +82,93 @@ def test_without_a_swarm_every_question_has_an_answer(tmp_path: Path) -> None:
     for words, reason in ((("results",), "there is no run yet"), (("cancel", "x"), "there is no job 'x'")):
         done = typed(*words, cwd=tmp_path)
         assert (done.returncode, reason in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, "--parallel"])
+def test_wrong_usage_is_2_and_begins_with_error(name: str, tmp_path: Path) -> None:
+    done = typed(name, "--frobnicate", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "→" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("scripts/process_auditor.py",),
+        ("scripts/infra/session_state_manager.py",),
+        ("-m", "agents"),
+        ("-m", "agents", "nobody"),
+    ],
+)
+def test_the_commands_beside_it_say_wrong_usage_the_same_way(command: tuple[str, ...]) -> None:
+    words = [sys.executable, *command, "--frobnicate"]
+    environment = {"PATH": "/usr/bin:/bin", "VENV_PATH": sys.prefix}
+    done = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "  → " in done.stderr
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, "--parallel", "--single"])
+def test_every_command_takes_json(name: str, tmp_path: Path) -> None:
+    assert "--json" in typed(name, "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--parallel", "--rounds", "-1"),
+        ("--parallel", "--demo", "--data-path", "."),
+        ("--parallel", "--wait", "--detach"),
+        ("--parallel", "--engine", "warp"),
+        ("--parallel", "--gpu", "-2"),
+        ("--parallel", "--gpu", "-1", "--engine", "gpu"),
+        ("explain",),
+        ("explain", "--job", "a", "--gpu", "0"),
+        ("explain", "--gpu", "zero"),
+        ("cancel",),
+        ("attach", "bt-watchdog", "--once"),
+    ],
+)
+def test_words_that_no_environment_could_make_right_are_usage(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = typed(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr[:7]) == (2, "error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("results",), ("cancel", "x"), ("explain", "--job", "x"), ("explain", "--worker", "x"), ("attach", "bt-x")],
+)
+def test_a_refusal_is_1_in_words_and_as_json(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = typed(*words, "--json", cwd=tmp_path)
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"error", "way_out"}
+    assert answer["way_out"]
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+
+
+def test_without_a_swarm_the_questions_answer_in_their_schemas(tmp_path: Path) -> None:
+    for words in (("status",), ("health",), ("explain", "--gpu", "0")):
+        answer = json.loads(typed(*words, "--json", cwd=tmp_path).stdout)
+        jsonschema.validate(answer, json.loads((SCHEMAS / f"{words[0]}.schema.json").read_text(encoding="utf-8")))
+
+
+def test_stop_where_nothing_runs_proposes_what_makes_sense(tmp_path: Path) -> None:
+    answer = json.loads(typed("stop", "--json", cwd=tmp_path).stdout)
+    assert (answer["workers_ended"], answer["was_stopped"]) == (0, False)
+    assert answer["next"] == "to start a run: scripts/backtest-optimize --parallel"
+
+
+@pytest.mark.parametrize("session", [monitor.session for monitor in MONITORS])
+def test_without_a_terminal_attach_prints_a_monitors_page_once(session: str, tmp_path: Path) -> None:
+    done = typed("attach", session, "--once", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert len(done.stdout.splitlines()) >= 2
 
 
 def test_attach_lists_the_sessions_there_are(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from scripts.infra import environment, install, requirements
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 PARTS = (
     *(f"{package}/__init__.py" for package in ("config", "state", "scripts", "scripts/infra")),
-    *("config/errors.py", "state/codec.py", "state/snapshot.py", "scripts/_checkout.py"),
+    *("config/errors.py", "state/codec.py", "state/private.py", "state/snapshot.py", "scripts/_checkout.py"),
     *(f"scripts/infra/{module}.py" for module in ("environment", "install", "requirements")),
 )
 # The interpreter behind the one that runs the tests: what a user types as python3.
@@ -75,6 +75,7 @@ class Place:
         about = f"tiny-{version}.dist-info"
         files = {
             "tiny.py": f"VERSION = {version!r}\n",
+            install.STARTUP_HOOKS[0]: "import sys; sys.stderr.write('hooked')\n",
             f"{about}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
             f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
@@ -141,6 +142,11 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     value = json.loads(done.stdout)
     assert isinstance(value, dict)
     return value
+
+
+def test_startup_hooks_of_packages_do_not_stay(made: Place) -> None:
+    assert "hooked" not in made.start().stderr
+    assert not list(made.venv.rglob(install.STARTUP_HOOKS[0]))
 
 
 # --- all is well ----------------------------------------------------------------------------------------------------

@@ -9,11 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agents import registry
 from agents.machine import processes
-from state import identity, snapshot
+from config import settings
+from state import identity, private, snapshot
 from state.identity import Identity
 from state.layout import CHECKOUT, Roots
 from state.tree import record_of
@@ -24,11 +27,15 @@ SETTINGS = {
     "BACKTEST_OPTIMIZE__SWARM__CYCLE_DEADLINE_S": "5",
     "BACKTEST_OPTIMIZE__SWARM__TMUX_TIMEOUT_S": "2",
     "BACKTEST_OPTIMIZE__SWARM__LANES": "2",
+    "BACKTEST_OPTIMIZE__SWARM__ADVISERS": "false",  # nothing here depends on them, and each costs a Python to start
     "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "512",
     "BACKTEST_OPTIMIZE__WALK_FORWARD__COMBOS": "40",
     "BACKTEST_OPTIMIZE__SEARCH__BATCH_TRIALS": "8",
+    "BACKTEST_OPTIMIZE__VALIDITY__PLACEBO_MARKETS": "2",
+    "BACKTEST_OPTIMIZE__VALIDITY__BLOCKS": "8",
 }
 SMALL = ("--prescreen", "2000", "--trials", "24", "--paths", "50")
+SESSIONS = registry.sessions(replace(settings.load({}).swarm, advisers=False))
 LONG = ("--prescreen", "80000", "--trials", "24", "--paths", "50")  # seconds of prescreen: time to be killed in
 _DEADLINE_S = 150.0  # for anything to come true on a loaded machine; no test measures it
 
@@ -37,11 +44,20 @@ class Swarm:
     """One root and its commands."""
 
     def __init__(self, results: Path, sockets: Path) -> None:
-        ours = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", "BACKTEST_OPTIMIZE_CONFIG", "TMUX", "TMUX_PANE")
+        ours = (
+            "RESULTS_ROOT",
+            "STATE_ROOT",
+            "LOGS_ROOT",
+            "BACKTEST_OPTIMIZE_CONFIG",
+            "TMUX",
+            "TMUX_PANE",
+            private.UMASK,
+        )
         kept = {name: value for name, value in os.environ.items() if name not in ours}
         roots = {"RESULTS_ROOT": str(results), "TMUX_TMPDIR": str(sockets), "VENV_PATH": sys.prefix, "TERM": "xterm"}
         self.environment = kept | SETTINGS | roots
         self.roots = Roots.from_environment(self.environment)
+        self.limits = settings.load(self.environment).swarm
 
     # what people type -------------------------------------------------------------------------------------------------
 

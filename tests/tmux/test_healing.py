@@ -7,12 +7,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from agents.registry import SESSIONS
 from state import identity, snapshot
 from state.identity import Identity
 from state.layout import CHECKOUT
 from state.tree import record_of
-from tests.tmux.swarm import COMMAND, LONG, SMALL, Swarm, kill
+from tests.tmux.swarm import COMMAND, LONG, SESSIONS, SMALL, Swarm, kill
 from tests.tmux.swarm import swarm as a_swarm
 from tests.WORKFLOW.pipeline import artifacts
 
@@ -74,6 +73,17 @@ def test_stop_ends_all_of_it_when_no_record_names_it_any_more(swarm: Swarm, data
     assert identity.life_of(server) == "dead"
     assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"dead"}
     assert identity.of_swarm(swarm.roots.state) == []
+
+
+def test_stop_works_when_no_cycle_of_any_agent_can(swarm: Swarm, data: Path) -> None:
+    """Their loops live, and the state that the sentry finds is of a newer version: it will not cycle."""
+    swarm.launch(data, *LONG)
+    before = swarm.working("prescreen", 2)
+    snapshot.write_json(swarm.roots.agent_state("worker_sentry"), {"schema": 99})
+    swarm.stop()
+    assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"dead"}
+    assert identity.of_swarm(swarm.roots.state) == []
+    assert swarm.sessions() == []
 
 
 def test_a_start_that_was_cut_short_is_gone_on_with(swarm: Swarm) -> None:
@@ -206,6 +216,18 @@ def test_a_cancelled_job_ends_its_unit_and_says_so(swarm: Swarm, data: Path) -> 
     assert (done.returncode, done.stdout) == (0, f"{job}: cancelled\n"), done.stderr
     assert list(swarm.finished()["failed"]) == ["SYNTHETIC aggressive"]
     assert swarm.type("cancel", "nonsense").returncode == 1
+    again = swarm.type("cancel", job)
+    assert (again.returncode, f"{job} is cancelled already" in again.stderr) == (1, True)
+
+
+def test_a_stopped_swarm_refuses_to_cancel_and_remembers_nothing(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    job = swarm.working("prescreen", 1)[0]["job_id"]
+    assert swarm.type("stop").returncode == 0
+    done = swarm.type("cancel", job)
+    assert done.returncode == 1
+    assert "the operator stopped the swarm" in done.stderr
+    assert list(swarm.roots.requests.glob("*.json")) == []
 
 
 def test_a_recorded_decision_is_made_again_byte_for_byte(swarm: Swarm, data: Path) -> None:
@@ -246,6 +268,8 @@ def test_attaching_needs_a_session_and_a_terminal(swarm: Swarm) -> None:
     assert swarm.type("start").returncode == 0
     done = swarm.type("attach", "bt-nobody")
     assert (done.returncode, "there is no session 'bt-nobody'" in done.stderr) == (1, True)
-    done = swarm.type("attach")
+    done = swarm.type("attach", "bt-watchdog")
     assert (done.returncode, "attaching needs a terminal" in done.stderr) == (1, True)
+    done = swarm.type("attach", "--once")  # a monitor's page needs none
+    assert (done.returncode, "no run" in done.stdout) == (0, True), done.stdout
     assert COMMAND.exists()

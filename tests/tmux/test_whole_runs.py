@@ -8,10 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agents.registry import SESSIONS
 from state.journal import Journal
 from state.layout import CHECKOUT
-from tests.tmux.swarm import LONG, SMALL, Swarm, kill
+from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm, kill
 from tests.WORKFLOW.pipeline import artifacts
 
 SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
@@ -120,7 +119,6 @@ def test_bars_that_are_refused_fail_their_unit_and_no_other(swarm: Swarm, data: 
         (("--symbols", "SOL"), "no bars for SOL"),
         (("--data-path", "."), "--symbols is missing"),
         (("--data-path", ".", "--symbols", "../x"), "cannot name a results folder"),
-        (("--rounds", "-1"), "--rounds is -1"),
         (("--prescreen", "0"), "prescreen.combos is 0"),
     ],
 )
@@ -168,7 +166,50 @@ def test_every_session_is_there_and_the_monitors_show_something(swarm: Swarm, da
     jsonschema.validate(now, json.loads((SCHEMAS / "status.schema.json").read_text()))
     assert {worker["phase"] for worker in now["workers"]} == {"prescreen"}
     assert all(one["cancellable"] for one in now["operations"])
-    for session, words in (("bt-worker-progress", "SYNTHETIC aggressive"), ("bt-worker-cpu-mon", "core 0")):
-        swarm.wait(
-            f"{words} in {session}", lambda s=session, w=words: w in swarm.tmux("capture-pane", "-p", "-t", f"={s}:")
-        )
+    assert {device["state"] for device in now["devices"] if device["kind"] == "cpu"} <= {"busy", "lent", "idle"}
+    shown = (
+        ("bt-worker-progress", "SYNTHETIC aggressive"),
+        ("bt-worker-cpu-mon", "core "),
+        ("bt-worker-gpu-mon", "GPUs"),
+        ("bt-worker-log-index", "r0.SYNTHETIC.aggressive"),
+    )
+    for session, words in shown:
+        swarm.wait(f"{words} in {session}", lambda s=session, w=words: w in _pane(swarm, s))
+    for width, height in ((80, 24), (40, 12), (132, 43)):
+        for session, words in shown:
+            swarm.tmux("resize-window", "-t", f"={session}:", "-x", str(width), "-y", str(height))
+            fits = f"{session} at {width}×{height}"
+            swarm.wait(
+                fits, lambda s=session, w=words, c=width: w[:4] in _pane(swarm, s) and _is_drawn_for(c, swarm, s)
+            )
+
+
+def _pane(swarm: Swarm, session: str) -> str:
+    return swarm.tmux("capture-pane", "-p", "-t", f"={session}:")
+
+
+def _is_drawn_for(columns: int, swarm: Swarm, session: str) -> bool:
+    """No line is cut by tmux: the page ends within the pane, and its title is whole or has an ellipsis."""
+    lines = _pane(swarm, session).splitlines()
+    title = lines[0]
+    return max(map(len, lines)) <= columns and (len(title) < columns or title.endswith("…") or "…" in title)
+
+
+def test_a_run_that_is_complete_does_not_go_on_after_stop_and_a_kill_is_explained(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, "--prescreen", "30000", "--trials", "8", "--paths", "20")
+    victim = swarm.working("prescreen")[0]
+    kill(victim["identity"])
+    swarm.finished()
+    story = json.loads(swarm.type("explain", "--worker", victim["worker_id"], "--json").stdout)
+    jsonschema.validate(story, json.loads((SCHEMAS / "explain.schema.json").read_text()))
+    assert "killed by signal 9 (SIGKILL)" in story["answer"]
+    assert "and is completed" in story["answer"]
+    assert any(one["who"] == "worker_sentry" and "launch" not in one["what"] for one in story["evidence"])
+
+    answer = json.loads(swarm.type("stop", "--json").stdout)
+    assert answer["next"].endswith("scripts/backtest-optimize results")
+    now = swarm.status()
+    assert [step["id"] for step in now["next_steps"]] == ["read_results"]
+    shown = swarm.type("status").stdout
+    assert "scripts/backtest-optimize results" in shown
+    assert "scripts/backtest-optimize start" not in shown

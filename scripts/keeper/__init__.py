@@ -1,0 +1,1 @@
+"""The keeper: brings the swarm back after the death of tmux, of all loops, or of the machine."""

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Audit the swarm once: does it keep its own rules (adherence), and does that help (efficacy)? Changes nothing."""
+
+if __name__ == "__main__" and not __package__:
+    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+EPILOG = """\
+example:
+  scripts/process_auditor.py --json
+
+exit codes: 0 every check that can be judged now holds, 1 some do not, 2 usage
+"""
+_WORDS = {True: "ok     ", False: "FAILED ", None: "unknown"}
+
+
+def main(argv: "list[str] | None" = None) -> int:
+    """The command."""
+    from scripts.swarm import cli
+
+    parser = cli.Parser(
+        prog="process_auditor.py",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object: scores, and every check with its evidence"
+    )
+    asked = parser.parse_args(argv)
+    from config.errors import Refused
+
+    try:
+        report = audit()
+    except (Refused, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(report, indent=2) if asked.json else "\n".join(lines_of(report)))
+    return 1 if report["failing"] else 0
+
+
+def audit() -> "dict[str, Any]":
+    """The report that the agent would write now."""
+    from agents import process_auditor
+    from agents.machine.observe import observe, resolved
+    from state.layout import Roots
+
+    roots = Roots.from_environment()
+    limits = resolved(roots).swarm
+    world = observe(roots, limits, process_auditor.AGENT.sees)
+    return process_auditor.decide(world, process_auditor.Memory(), limits).report
+
+
+def lines_of(report: "dict[str, Any]") -> "list[str]":
+    """The report for people: scores, then what fails, then the rest."""
+    scores = (f"{name} {'unknown' if report[name] is None else report[name]}" for name in ("adherence", "efficacy"))
+    lines = [f"{report['run_id'] or 'no run'} · {' · '.join(scores)}"]
+    for row in sorted(report["checks"], key=lambda row: row["holds"] is not False):
+        lines.append(f"  {_WORDS[row['holds']]} {row['name']}: {row['evidence']}")
+        if "way_out" in row:
+            lines.append(f"          → {row['way_out']}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

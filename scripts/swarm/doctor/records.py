@@ -1,0 +1,262 @@
+"""What the swarm keeps on file: locks and who holds them, state files, the keeper, settings and whose they are."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, ok, others_can_write
+
+_HELD_LONG_S = 120.0  # no start and no cycle takes so long
+_ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"
+
+
+def locks(patient: Patient) -> Iterator[Finding]:
+    """Who holds launch.lock and the agents' cycle locks, and whether that process is stopped."""
+    roots = patient.roots
+    files = [roots.launch_lock, *sorted(roots.cycle_lock("x").parent.glob("*.lock"))]
+    held = 0
+    for path in files:
+        if not _is_held(path):
+            continue
+        held += 1
+        pids = list(_holders(path))
+        for pid in pids:
+            yield from _holder(path, pid)
+        if not pids:
+            cause = "by a process that cannot be seen from here: another user's or another container's"
+            yield Finding(NOTE, f"{path.name} is held", cause, "look there; or type doctor again in a moment")
+    if not held:
+        yield ok(f"none of {len([path for path in files if path.exists()])} locks is held")
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a shared lock on it is refused; it is given back at once."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _holders(path: Path) -> Iterator[int]:
+    """Who has the file open: the one that holds it, and for moments those that ask for it."""
+    wanted = str(path.resolve())
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            if any(str(one.readlink()) == wanted for one in (folder / "fd").iterdir()):
+                yield int(folder.name)
+        except OSError:  # gone, or somebody else's
+            continue
+
+
+def _holder(path: Path, pid: int) -> Iterator[Finding]:
+    state = _process(pid)
+    if state is None:
+        cause = f"pid {pid} cannot be seen from here: another container, or it ended this moment"
+        yield Finding(NOTE, f"{path.name} is held", cause, "look again")
+    elif state in "Tt":
+        fix = f"kill -CONT {pid} (the next start does it, too), or kill -9 {pid}: the kernel frees the lock"
+        yield Finding(ERROR, f"{path.name} is held by a stopped process", f"pid {pid} is in state {state}", fix)
+    elif (age_s := time.time() - path.stat().st_mtime) > _HELD_LONG_S and path.name == "launch.lock":
+        cause = f"pid {pid} has it; the file changed {age_s:.0f} s ago"
+        yield Finding(NOTE, f"{path.name} is held", cause, "wait for it; if it hangs, kill that process")
+    else:
+        yield ok(f"{path.name} is held by pid {pid}, which runs")
+
+
+def _process(pid: int) -> str | None:
+    try:
+        text = (Path("/proc") / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()[0]
+
+
+def state_files(patient: Patient) -> Iterator[Finding]:
+    """Readable, of a schema we know, ours alone; fresh where the swarm runs."""
+    roots = patient.roots
+    if not roots.state.exists():
+        yield ok("nothing was ever started here: there is no state yet")
+        return
+    found = [*_permissions(roots.state), *_contents(patient), *_stale(patient)]
+    yield from found
+    if not any(one.severity in (WARNING, ERROR) for one in found):
+        yield ok(f"{len(list(roots.state.glob('*.json')))} state files, all of them readable and of a known schema")
+
+
+def _permissions(folder: Path) -> Iterator[Finding]:
+    stat = folder.stat()
+    if stat.st_uid != os.getuid():
+        fix = f"chown -R {os.getuid()} {folder}, or name another folder in STATE_ROOT"
+        yield Finding(ERROR, f"{folder} is not yours", f"it belongs to user {stat.st_uid}", fix)
+    if stat.st_mode & 0o022:
+        cause = f"mode {stat.st_mode & 0o777:04o}: others could write records that agents act on"
+        yield Finding(ERROR, f"others can write into {folder}", cause, f"chmod 700 {folder}")
+    elif stat.st_mode & 0o077:
+        cause = f"mode {stat.st_mode & 0o777:04o}"
+        yield Finding(NOTE, f"others can read {folder}", cause, f"chmod 700 {folder}")
+    strange = [path for path in sorted(folder.glob("*.json")) if others_can_write(path)]
+    if strange:
+        names = ", ".join(path.name for path in strange[:5])
+        yield Finding(ERROR, "others can write state files", names, f"chmod go-w {folder}/*.json")
+
+
+def _contents(patient: Patient) -> Iterator[Finding]:
+    from agents.machine import probe
+    from agents.registry import at_work
+    from agents.runtime.cycle import SCHEMA
+    from state import orders, snapshot
+    from state.journal import Journal
+
+    roots = patient.roots
+    for row in at_work(patient.limits):
+        path = roots.agent_state(row.name)
+        record = snapshot.read_json(path)
+        if path.exists() and not isinstance(record, dict):
+            yield Finding(WARNING, f"{path.name} is not JSON", "it was damaged", f"nothing: {row.name} writes it anew")
+        elif isinstance(record, dict) and isinstance(record.get("schema"), int) and record["schema"] > SCHEMA:
+            cause = f"it has schema {record['schema']}, this checkout knows {SCHEMA}"
+            fix = "update this checkout, or name another STATE_ROOT"
+            yield Finding(ERROR, f"{path.name} was written by a newer version", cause, fix)
+    if said := probe.settings_problem(roots):
+        fix = "bash scripts/ensure_swarm_watchdogs.sh; compare what it sets aside, then remove that file"
+        yield Finding(WARNING, "settings.json is or was damaged", said, fix)
+    if (order := orders.current(roots)) is None:
+        return
+    for folder in roots.swarm_run(order.run_id).rounds()[-1:]:
+        bad = len(Journal(folder.jobs).read().bad_lines)
+        if bad:
+            cause = f"{bad} lines of {folder.jobs} are no records: a disk fault, or somebody edited it"
+            fix = "nothing: auto_scheduler enqueues what is missing; check the disk"
+            yield Finding(WARNING, "the job journal is damaged", cause, fix)
+
+
+def _stale(patient: Patient) -> Iterator[Finding]:
+    from agents.machine.observe import observe
+
+    world = observe(patient.roots, patient.limits)
+    if world.stopped or all(view.loop_life == "unknown" and view.session_age_s is None for view in world.agents):
+        return
+    late = [view for view in world.agents if view.is_stale(patient.limits)]
+    if late:
+        names = ", ".join(f"{v.agent} ({'never' if v.age_s is None else f'{v.age_s:.0f} s ago'})" for v in late)
+        fix = f"{_ENSURE}; logs: {patient.roots.logs / 'agents'}"
+        yield Finding(WARNING, f"{len(late)} of {len(world.agents)} agents do not cycle", f"last cycles: {names}", fix)
+
+
+def keeper(patient: Patient) -> Iterator[Finding]:
+    """Who brings the swarm back after a reboot."""
+    from state import snapshot
+
+    record = snapshot.read_json(patient.roots.state / "keeper.json")
+    if not isinstance(record, dict):
+        cause = "after a reboot, or when tmux dies while no shell is opened, nothing brings the swarm back"
+        yield Finding(NOTE, "no keeper is installed", cause, "bash scripts/install_keeper.sh, or ensure at login")
+        return
+    kind = record.get("method", "unknown")
+    if _is_dead(record.get("identity")):
+        yield Finding(
+            WARNING, f"the keeper ({kind}) is dead", "its process has ended", "bash scripts/install_keeper.sh"
+        )
+    else:
+        yield ok(f"the keeper is installed ({kind})")
+
+
+def _is_dead(record: Any) -> bool:
+    """A keeper that is a process of its own has an identity; systemd and cron have none."""
+    from state import identity
+    from state.identity import Identity
+    from state.tree import record_of
+
+    try:
+        return identity.life_of(record_of(Identity, record)) == "dead"
+    except ValueError:
+        return False
+
+
+def surroundings(patient: Patient) -> Iterator[Finding]:
+    """Settings that can be read and that nobody else can change; loops that serve this state root and no other."""
+    from config import settings
+
+    found = [*_writable(patient), *_elsewhere(patient)]
+    yield from found
+    if any(one.severity == ERROR for one in found):
+        return  # settings that others can change are refused
+    now = settings.load()  # refuses what is wrong, which is then the finding
+    known = settings.tree_of(now)["swarm"]
+    was = _started_with(patient)
+    other = sorted(key for key in known if was is not None and key in was and was[key] != known[key])
+    if other:
+        cause = f"set differently when the swarm was started: {', '.join(other[:6])}"
+        fix = "scripts/backtest-optimize stop, then start: they count from then on"
+        yield Finding(NOTE, "settings have changed since the start", cause, fix)
+    if not found and not other:
+        yield ok("settings are readable, yours alone, and those of the running swarm")
+
+
+def _writable(patient: Patient) -> Iterator[Finding]:
+    from config import settings
+
+    files = [settings.DEFAULTS]
+    files += [Path(own)] if (own := os.environ.get(settings.OVERLAY_VARIABLE)) else []
+    for folder in (patient.checkout / "hooks", patient.checkout / "agents", patient.checkout / "scripts"):
+        files += [folder, *(path for path in sorted(folder.iterdir()) if path.is_file())]
+    strange = [path for path in files if others_can_write(path)]
+    if strange:
+        names = ", ".join(str(path) for path in strange[:4]) + (" …" if len(strange) > 4 else "")
+        yield Finding(
+            ERROR, "others can change what the swarm runs", names, f"chmod go-w {strange[0]} (and the others)"
+        )
+
+
+def _elsewhere(patient: Patient) -> Iterator[Finding]:
+    """A loop whose environment names another state root was started from another place, or the variable changed."""
+    from agents.registry import at_work
+    from state import snapshot
+
+    for row in at_work(patient.limits):
+        record = snapshot.read_json(patient.roots.loop(row.name))
+        pid = (record.get("identity") or {}).get("pid") if isinstance(record, dict) else None
+        root = _state_root_of(pid) if isinstance(pid, int) else None
+        if root is not None and root != str(patient.roots.state):
+            cause = f"pid {pid} works for {root}, this command for {patient.roots.state}"
+            fix = f"export STATE_ROOT={root}, or stop that swarm first"
+            yield Finding(ERROR, f"{row.name} serves another state root", cause, fix)
+            return
+
+
+def _state_root_of(pid: int) -> str | None:
+    try:
+        words = (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return next((word[11:].decode(errors="replace") for word in words if word.startswith(b"STATE_ROOT=")), None)
+
+
+def _started_with(patient: Patient) -> dict[str, Any] | None:
+    from state import snapshot
+
+    tree = snapshot.read_json(patient.roots.settings)
+    swarm = tree.get("swarm") if isinstance(tree, dict) else None
+    return swarm if isinstance(swarm, dict) and not patient.roots.tombstone.exists() else None
+
+
+def swarm(patient: Patient) -> Iterator[Finding]:
+    """What health says."""
+    from scripts.swarm.health import HEALTHY, judge
+
+    code, word, reasons = judge(patient.roots)
+    if code == HEALTHY:
+        yield ok(word)
+    elif word == "never started":
+        yield ok("never started; scripts/backtest-optimize --parallel starts it")
+    else:
+        yield Finding(WARNING if code == 1 else ERROR, word, "; ".join(reasons), "scripts/backtest-optimize status")

@@ -1,0 +1,108 @@
+"""Verification evidence: commands that are really run, each with what it answered."""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.registry import AGENTS
+from state.journal import Journal
+from state.layout import CHECKOUT, Roots
+
+_DEADLINE_S = 300.0  # for one command: a replay of 4 MB of cycles takes seconds
+_TAIL_LINES = 12
+_LONGEST = 300  # characters of one line of output
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One command that was run; `code` None: it could not be started, or did not end in time."""
+
+    what: str
+    command: str
+    code: int | None
+    tail: tuple[str, ...]
+    duration_s: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it says that all is well."""
+        return self.code == 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {**asdict(self), "tail": list(self.tail), "passed": self.passed}
+
+
+def collect(roots: Roots, say: Callable[[str], None]) -> list[Evidence]:
+    """Run all of them, one after the other."""
+    found = []
+    for what, command in commands(roots):
+        say(what)
+        found.append(run(what, command, roots))
+    return found
+
+
+def commands(roots: Roots) -> list[tuple[str, list[str]]]:
+    """What is asked: health, continuity, an audit, every artifact's checksum, every agent's decisions once more."""
+    query = ["python3", "scripts/infra/session_state_manager.py", "--query", "--json"]
+    state_file = ["--state-file", str(roots.agent_state("session_state_manager"))]
+    asked = [
+        ("health", ["scripts/backtest-optimize", "health"]),
+        ("continuity", [*query, *state_file]),
+        ("process audit", ["scripts/process_auditor.py"]),
+        ("checksums of all artifacts", ["scripts/backtest-optimize", "checksums"]),
+    ]
+    for row in AGENTS:
+        journal = _recorded(roots.cycles(row.name))
+        if journal is not None:
+            command = [sys.executable, "-m", "agents", row.name, "--replay", str(journal)]
+            asked.append((f"replay of {row.name}", command))
+    return asked
+
+
+def run(what: str, command: list[str], roots: Roots) -> Evidence:
+    """Run it in the checkout, on these roots."""
+    own = {"RESULTS_ROOT": str(roots.results), "STATE_ROOT": str(roots.state), "LOGS_ROOT": str(roots.logs)}
+    began_s = time.monotonic()
+    try:
+        done = subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            env=_environment() | own,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_DEADLINE_S,
+            check=False,
+        )
+        code, said = done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        code, said = None, f"no answer within {_DEADLINE_S:.0f} s"
+    except OSError as error:
+        code, said = None, f"cannot be run: {error.strerror}"
+    return Evidence(what, shlex.join(command), code, _tail(said), round(time.monotonic() - began_s, 2))
+
+
+def _tail(said: str) -> tuple[str, ...]:
+    """The last lines; what was cut, before them or at the end of one, says so."""
+    lines = [line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…" for line in said.strip().splitlines()]
+    cut = len(lines) - _TAIL_LINES
+    return tuple(lines) if cut <= 0 else (f"… {cut} earlier lines", *lines[cut:])
+
+
+def _environment() -> dict[str, str]:
+    return {"VENV_PATH": sys.prefix, **os.environ}
+
+
+def _recorded(path: Path) -> Path | None:
+    """The journal that holds whole decisions: after a rotation that is the one before, until somebody acts again."""
+    for file in (path, path.with_name(f"{path.name}.1")):
+        if any(isinstance(record, dict) and "world" in record for record in Journal(file).read().records):
+            return file
+    return None

@@ -1,0 +1,261 @@
+"""What the records say of a name: who wrote when what, and why, in order of time. Every store has one reader here."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from agents.registry import AGENTS
+from scripts.swarm.records import decisions_with, records_with
+from state import snapshot
+from state.clock import stamp
+from state.jobs import DEATHS
+from state.layout import Roots
+
+_FOUND = {"True": "it is so", "False": "it is not so: it goes one step further"}
+_BECAUSE = {  # what these kinds are decided on, always
+    "continue_worker": "it was stopped (state T)",
+    "complete_job": "its result is on file",
+    "retire_worker": "it has ended and is accounted for",
+    "end_worker": "it is no longer wanted",
+}
+_NUMBERS = ("cycle", "at_s", "boot_id", "retry_at_s")  # of no use to who reads why
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One line of the chain; `source` is the file it stands in, below its root."""
+
+    at: str
+    who: str
+    what: str
+    why: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a record must name to count: whole names, so that `…prescreen.4` is not `…prescreen.41`."""
+
+    all: tuple[str, ...]
+
+    def are_in(self, *texts: str) -> bool:
+        """Whether one of the texts holds one of the names."""
+        return any(self._pattern.search(text) for text in texts)
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, self.all))})(?!\.?[\w-])")
+
+
+def in_order(found: Iterable[Evidence], since: str = "", until: str = "9") -> list[Evidence]:
+    """By time, within it; what two stores say in the same words counts once."""
+    once: dict[tuple[str, str, str], Evidence] = {}
+    for one in found:
+        if since <= one.at <= until:
+            once.setdefault((one.at, one.what, one.why), one)  # the first store that says it is the one that did it
+    return sorted(once.values(), key=lambda one: one.at)
+
+
+def around(moment: str, seconds: float) -> str:
+    """A moment so many seconds later, or earlier."""
+    try:
+        return stamp(datetime.fromisoformat(moment) + timedelta(seconds=seconds))
+    except ValueError:
+        return ""
+
+
+# jobs -----------------------------------------------------------------------------------------------------------------
+
+
+def of_journal(history: Iterable[Mapping[str, Any]], source: str) -> Iterator[Evidence]:
+    """What the job journal holds of one job."""
+    for record in history:
+        who = "auto_scheduler" if record["event"] == "enqueued" else "worker_sentry"
+        what, why = _job_event(record)
+        yield Evidence(str(record.get("at", "")), who, what, why, source)
+
+
+def _job_event(record: Mapping[str, Any]) -> tuple[str, str]:
+    event, message = record["event"], str(record.get("error_message") or "")
+    if event == "enqueued":
+        return "the job is enqueued", "what comes before it is done" if record["job"]["phase"] != "preflight" else ""
+    if event == "started":
+        return f"starts {record['worker_id']} on {record['lane']}", f"epoch {record['epoch']}"
+    if event == "completed":
+        return "the job is completed", ", ".join(
+            f"{name} {_measured(value)}" for name, value in record["metrics"].items()
+        )
+    if event == "died":
+        counted = f"{record['deaths']} deaths in a row without progress" if record["deaths"] else "it does not count"
+        return "its worker is dead; the job is pending again", f"{message} ({counted}; {record['last_done']} done)"
+    return f"the job is {event}", message
+
+
+def _measured(value: Any) -> str:
+    return f"{value:,.0f}" if isinstance(value, float) and abs(value) >= 1_000 else str(value)
+
+
+# agents ---------------------------------------------------------------------------------------------------------------
+
+
+def of_cycles(roots: Roots, names: Names) -> Iterator[Evidence]:
+    """What every agent decided about it, with its reason, cycle by cycle; files that moved aside, too."""
+    for row in AGENTS:
+        path = roots.cycles(row.name)
+        for record in decisions_with(path, names.all):
+            at, reason = str(record.get("at", "")), str(record.get("reason", ""))
+            for action in record.get("decision", {}).get("actions", ()):
+                if _is_about(action, names):
+                    what = f"decides in cycle {record.get('cycle')}: {action['kind']} {action['target']}"
+                    yield Evidence(at, row.name, what, _reason_of(action) or reason, _below(path, roots))
+
+
+def _is_about(action: Mapping[str, Any], names: Names) -> bool:
+    """By its target, or by an argument that is such a name: a document that tells of it is not about it."""
+    said = action.get("arguments", {})
+    return names.are_in(str(action.get("target", ""))) or any(value in names.all for value in said.values())
+
+
+def _reason_of(action: Mapping[str, Any]) -> str:
+    said = action.get("arguments", {})
+    why = next((str(said[key]) for key in ("why", "reason", "error_message") if said.get(key)), "")
+    if not why and action["kind"] in _BECAUSE:
+        return _BECAUSE[action["kind"]]
+    if action["kind"] == "launch_worker":
+        return f"epoch {said.get('epoch')} on {said.get('lane')}, {_cores(said)}"
+    return why
+
+
+def _cores(said: Mapping[str, Any]) -> str:
+    return "1 core" if said.get("cores") == 1 else f"{said.get('cores')} cores"
+
+
+def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
+    """What came of the last actions, and whether the next cycle found what was expected of them."""
+    for row in AGENTS:
+        path = roots.agent_state(row.name)
+        state = snapshot.read_json(path)
+        if not isinstance(state, dict):
+            continue
+        at, source = str(state.get("at", "")), _below(path, roots)
+        for action in _rows(state, "actions_last_cycle"):
+            if names.are_in(str(action.get("target"))):
+                yield Evidence(at, row.name, f"did: {action['kind']}", str(action.get("outcome", "")), source)
+        for action in _rows(state, "verified_last_cycle"):
+            if names.are_in(str(action.get("target"))):
+                found = _FOUND.get(str(action.get("holds")), "this cannot be seen from here")
+                expected = f"looks whether {action['kind']} had its effect: {action.get('expected')}"
+                yield Evidence(at, row.name, expected, found, source)
+
+
+def _rows(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    rows = state.get(key)
+    return [row for row in rows if isinstance(row, dict) and "kind" in row] if isinstance(rows, list) else []
+
+
+# events ---------------------------------------------------------------------------------------------------------------
+
+
+def of_events(roots: Roots, names: Names) -> Iterator[Evidence]:
+    """Failures as the watchdog wrote them down, incidents as they opened and closed."""
+    for path, who in ((roots.events, "watchdog"), (roots.session_events, "session_state_manager")):
+        for record in records_with(path, names.all):
+            texts = [str(record.get(key, "")) for key in ("id", "what", "job_id", "worker_id", "target", "session")]
+            if names.are_in(*texts):
+                yield _event(record, who, _below(path, roots))
+
+
+def _event(record: Mapping[str, Any], who: str, source: str) -> Evidence:
+    event = str(record.get("event", "event"))
+    if event in DEATHS:  # the journal says the same at the same time: written the same, it counts once
+        what, why = _job_event({"deaths": 0, "last_done": 0, **record})
+    elif event.startswith("incident_"):
+        what, why = f"{event.replace('_', ' ')}: {record.get('id')}", str(record.get("what", ""))
+    else:
+        what = event.replace("_", " ")
+        told = (f"{key} {value}" for key, value in record.items() if key not in (*_NUMBERS, "event", "at", "run_id"))
+        why = str(record.get("error_message") or ", ".join(told))
+    return Evidence(str(record.get("at", "")), who, what, why, source)
+
+
+def of_requests(roots: Roots, names: Names) -> Iterator[Evidence]:
+    """Who wished what for it, and what the owner answered."""
+    for folder in (roots.requests, roots.requests / "done", roots.requests / "refused"):
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+            record = snapshot.read_json(path)
+            if not isinstance(record, dict) or not names.are_in(str(record.get("target"))):
+                continue
+            source, wish = _below(path, roots), str(record.get("kind"))
+            yield Evidence(str(record.get("asked_at", "")), str(record.get("asked_by")), f"wishes {wish}", "", source)
+            if record.get("answered_at"):
+                what = f"answers the wish {wish}: {folder.name}"
+                yield Evidence(str(record["answered_at"]), "its owner", what, str(record.get("reason", "")), source)
+
+
+# a worker's own files -------------------------------------------------------------------------------------------------
+
+
+def of_worker(roots: Roots, worker_id: str) -> Iterator[Evidence]:
+    """Its launch record, its heartbeat and how its wrapper says it ended, while it is not accounted for."""
+    launch, beat = (snapshot.read_json(path(worker_id)) for path in (roots.launch, roots.heartbeat))
+    if isinstance(launch, dict):
+        what = f"the launch record of {worker_id} is on file: {launch.get('lane')}, {_cores(launch)}"
+        yield Evidence(str(launch.get("launched_at", "")), "worker_sentry", what, "", f"workers/{worker_id}.json")
+    if isinstance(beat, dict):
+        what = f"its heartbeat: {beat.get('done')} of {beat.get('total')} in {beat.get('phase')}"
+        why = str(beat.get("note", ""))
+        yield Evidence(str(beat.get("at", "")), "the worker", what, why, f"heartbeats/{worker_id}.json")
+    path = roots.exit(worker_id)
+    ended = snapshot.read_json(path)
+    if isinstance(ended, dict):
+        how = f"signal {ended['signal']}" if ended.get("signal") is not None else f"exit code {ended.get('code')}"
+        oom = "; the kernel's memory killer struck then" if ended.get("oom") else ""
+        yield Evidence(_changed(path), "its wrapper", f"it ended: {how}{oom}", "", f"exits/{worker_id}.json")
+
+
+def of_log(path: Path, at: str) -> Iterator[Evidence]:
+    """The last line of the job's log, for who reads on there."""
+    from scripts.swarm.records import last_line
+
+    if said := last_line(path):
+        yield Evidence(max(at, _changed(path)), "the worker's log", said[:200], "", str(path))
+
+
+# GPUs -----------------------------------------------------------------------------------------------------------------
+
+
+def of_gpu(roots: Roots, number: int, history: Iterable[Mapping[str, Any]]) -> Iterator[Evidence]:
+    """What was written of GPUs: events, decisions that name one, workers started on this one, the last look."""
+    lane = f"gpu{number}"
+    for path, who in ((roots.events, "watchdog"), (roots.session_events, "session_state_manager")):
+        yield from (_event(record, who, _below(path, roots)) for record in records_with(path, ("gpu", "GPU")))
+    for record in history:
+        if record.get("event") == "started" and record.get("lane") == lane:
+            yield from of_journal([record], "jobs.jsonl")
+    for agent in ("util_controller", "worker_sentry"):
+        path = roots.cycles(agent)
+        for record in decisions_with(path, (lane, "gpu lanes", "GPU")):
+            if Names((lane, "gpu", "GPU")).are_in(str(record.get("reason", ""))):
+                what = f"decides in cycle {record.get('cycle')}"
+                yield Evidence(str(record.get("at", "")), agent, what, str(record["reason"]), _below(path, roots))
+    state = snapshot.read_json(roots.agent_state("watchdog"))
+    if isinstance(state, dict):
+        seen = state.get("report", {}).get("gpus")
+        mine = [gpu for gpu in seen if gpu.get("index") == number] if isinstance(seen, list) else None
+        what = "the driver gave no answer" if seen is None else f"sees {mine[0]}" if mine else "sees no such GPU"
+        source = _below(roots.agent_state("watchdog"), roots)
+        yield Evidence(str(state.get("at", "")), "watchdog", what, f"plan: {state['report'].get('gpu_plan')}", source)
+
+
+def _below(path: Path, roots: Roots) -> str:
+    return str(path.relative_to(roots.state)) if path.is_relative_to(roots.state) else str(path)
+
+
+def _changed(path: Path) -> str:
+    try:
+        return stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    except OSError:
+        return ""

@@ -1,0 +1,224 @@
+"""Why a device does nothing, and what a job waits for: pure functions of what one look saw, for status and explain."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from agents.runtime.world import Lane, World, gpu_lane_id
+from config.swarm import SwarmSettings
+from state.jobs import PHASES, JobState
+
+NO_GPU = "no GPU here: the plan is CPU only"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A lane or a GPU. `state`: busy, lent (another lane's worker uses its cores), idle, or unknown; `why` it is so."""
+
+    name: str
+    kind: str
+    state: str
+    why: str
+    job: str | None = None
+    busy_pct: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `status --json`."""
+        return asdict(self)
+
+
+def devices(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
+    """Every lane, then every GPU (one line that says so where there is none)."""
+    return (*_lanes(world, limits), *gpus(world, limits))
+
+
+# lanes ----------------------------------------------------------------------------------------------------------------
+
+
+def _lanes(world: World, limits: SwarmSettings) -> Iterable[Device]:
+    taken = {worker.launch.lane: worker for worker in world.workers}
+    borrowers = [w for w in world.workers if w.launch.cores > _cores_of(w.launch.lane, world)]
+    free_cores = sum(w.launch.cores - _cores_of(w.launch.lane, world) for w in borrowers)
+    for lane in world.lanes:
+        if lane.lane_id in taken:
+            job = taken[lane.lane_id].launch.job
+            yield Device(lane.lane_id, _kind(lane), "busy", f"works on {job.job_id}", job.job_id)
+        elif free_cores >= lane.cores and borrowers:
+            free_cores -= lane.cores
+            job = borrowers[0].launch.job
+            why = f"its cores help {job.job_id}: nothing else was ready"
+            yield Device(lane.lane_id, _kind(lane), "lent", why, job.job_id)
+        else:
+            yield Device(lane.lane_id, _kind(lane), "idle", why_idle(lane, world, limits))
+
+
+def why_idle(lane: Lane, world: World, limits: SwarmSettings) -> str:
+    """Why nothing runs on this lane, from what holds everything up to what holds only this lane up."""
+    return (
+        _nothing_may_run(world)
+        or _nobody_starts(world, limits)
+        or _no_room(world, limits)
+        or _out_of_service(lane, world)
+        or _not_wanted(world)
+        or _next_job(world)
+    )
+
+
+def _nothing_may_run(world: World) -> str:
+    if world.stopped:
+        return "the operator stopped the swarm"
+    if world.order is None:
+        return "there is no run"
+    return "the run is complete" if world.run_finished else ""
+
+
+def _nobody_starts(world: World, limits: SwarmSettings) -> str:
+    sentry = next((view for view in world.agents if view.agent == "worker_sentry"), None)
+    if sentry is None or not sentry.is_stale(limits):
+        return ""
+    return "worker_sentry, who starts workers, does not cycle"
+
+
+def _no_room(world: World, limits: SwarmSettings) -> str:
+    free = world.disk_free_bytes
+    if free is None or free >= limits.min_free_mb * 1_000_000:
+        return ""
+    return f"the disk is full: {free / 1e6:,.0f} MB are free, {limits.min_free_mb:,} are wanted before work starts"
+
+
+def _out_of_service(lane: Lane, world: World) -> str:
+    """Lanes that the sentry no longer uses: a list of names, or names with reasons."""
+    out = world.reports.get("worker_sentry", {}).get("quarantined_lanes") or ()
+    if lane.lane_id not in out:
+        return ""
+    why = out[lane.lane_id] if isinstance(out, dict) else ""
+    return "the lane is quarantined" + (f": {why}" if why else "")
+
+
+def _not_wanted(world: World) -> str:
+    """The controller may want fewer lanes than there are."""
+    report = world.reports.get("util_controller", {})
+    wanted = report.get("lanes")
+    wanted = wanted.get("cpu") if isinstance(wanted, dict) else wanted
+    if not isinstance(wanted, int) or len({w.launch.lane for w in world.workers}) < wanted:
+        return ""
+    why = report.get("reason")
+    return f"util_controller wants {wanted} of {len(world.lanes)} lanes busy" + (f": {why}" if why else "")
+
+
+def _next_job(world: World) -> str:
+    """What is wrong with the jobs: one is about to start, waits for its moment, or for others to end."""
+    if ready := queue(world):
+        return f"{ready[0]} starts here with the sentry's next cycle"
+    dead = world.dead_units  # once: it looks at every job
+    waiting = [state for state in world.jobs if state.status == "pending" and state.job.unit not in dead]
+    if waiting:
+        first = min(waiting, key=lambda state: state.retry_at_s)
+        return _backoff(first, world)
+    return _alone(world)
+
+
+def _backoff(state: JobState, world: World) -> str:
+    wait_s = max(0.0, state.retry_at_s - world.now_s)
+    until = datetime.fromisoformat(world.now) + timedelta(seconds=wait_s)
+    died = f" after {state.deaths} deaths" if state.deaths > 1 else " after a death" if state.deaths else ""
+    return f"backoff of job {state.job.job_id} until {until:%H:%M:%S} UTC ({wait_s:.0f} s){died}"
+
+
+def _alone(world: World) -> str:
+    """What runs must end before anything else can begin."""
+    running = [state for state in world.jobs if state.status == "running"]
+    if not running:
+        return "no job is ready: auto_scheduler enqueues what comes next in its next cycle"
+    units = dict.fromkeys(state.job.unit for state in running)
+    return "no job is ready: " + "; ".join(_runs(unit, [s for s in running if s.job.unit == unit]) for unit in units)
+
+
+def _runs(unit: tuple[str, str], running: list[JobState]) -> str:
+    phase = max((state.job.phase for state in running), key=PHASES.index)
+    mine = [state for state in running if state.job.phase == phase]
+    name = " ".join(unit)
+    if len(mine) > 1:
+        return f"the last {len(mine)} {phase} jobs of {name} run"
+    is_alone = mine[0].job.shards <= 1 or phase == "merge"
+    return f"{phase} of {name} runs alone" if is_alone else f"the last {phase} job of {name} runs"
+
+
+# jobs -----------------------------------------------------------------------------------------------------------------
+
+
+def queue(world: World) -> tuple[str, ...]:
+    """The jobs that are ready, as the sentry takes them: later phases first, then in the order of the journal."""
+    dead = world.dead_units
+    ready = [one for one in world.jobs if one.may_start(world.now_s) and one.job.unit not in dead]
+    ready.sort(key=lambda one: (one.job.round, -PHASES.index(one.job.phase)))
+    return tuple(one.job.job_id for one in ready)
+
+
+def why_waits(state: JobState, world: World, limits: SwarmSettings, ready: Mapping[str, int] | None = None) -> str:
+    """Why a pending job does not run; `ready`: places in the queue, for who asks of many jobs."""
+    held = _nothing_may_run(world) or _nobody_starts(world, limits) or _no_room(world, limits)
+    if held:
+        return held
+    if not state.may_start(world.now_s):
+        return _backoff(state, world)
+    ready = places(world) if ready is None else ready
+    if state.job.job_id not in ready:
+        return f"{' '.join(state.job.unit)} has ended: another of its jobs did not end well"
+    free = {lane.lane_id for lane in world.lanes} - {worker.launch.lane for worker in world.workers}
+    if free and not (wanted := _not_wanted(world)):
+        return "the sentry starts it in its next cycle"
+    before = ready[state.job.job_id]
+    busy = wanted if free else f"all {len(world.lanes)} lanes are busy"
+    return busy + (f", {before} {'job comes' if before == 1 else 'jobs come'} first" if before else ", it is the next")
+
+
+def places(world: World) -> dict[str, int]:
+    """Job → how many the sentry would start before it."""
+    return {job_id: number for number, job_id in enumerate(queue(world))}
+
+
+# GPUs -----------------------------------------------------------------------------------------------------------------
+
+
+def gpus(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
+    """Every GPU as the watchdog saw it last; no answer is unknown, never idle."""
+    if "gpus" not in world.control:
+        return (Device("gpu", "gpu", "unknown", "the watchdog has not looked yet"),)
+    found = world.control["gpus"]
+    if found is None:
+        return (Device("gpu", "gpu", "unknown", "the driver gives no answer; no job is started on it"),)
+    if not found:
+        return (Device("gpu", "gpu", "idle", NO_GPU),)
+    return tuple(_gpu(gpu, world, limits) for gpu in found)
+
+
+def _gpu(gpu: dict[str, Any], world: World, limits: SwarmSettings) -> Device:
+    name, busy = gpu_lane_id(gpu), gpu.get("utilisation_pct")
+    mine = next((w for w in world.workers if w.launch.lane == name), None)
+    if mine is not None:
+        job = mine.launch.job.job_id
+        # What a driver calls utilisation is the share of time in which anything ran; how fast it goes says more.
+        rate = f", {mine.rate_per_s:,.0f} combos/s" if mine.rate_per_s else ""
+        return Device(name, "gpu", "busy", f"works on {job}{rate}", job, busy)
+    lane = next((one for one in (*world.lanes, *world.gpu_lanes) if one.lane_id == name), None)
+    if lane is not None:
+        return Device(name, "gpu", "idle", why_idle(lane, world, limits), None, busy)
+    others = f"; {busy:.0f} % are somebody else's" if busy else ""
+    return Device(name, "gpu", "idle", (_nothing_may_run(world) or _unasked(gpu, world)) + others, None, busy)
+
+
+def _unasked(gpu: dict[str, Any], world: World) -> str:
+    wanted = None if world.order is None else world.order.gpu
+    if wanted is None or wanted == gpu.get("index"):
+        return "no lane uses it"
+    return "this run uses no GPU (--gpu -1)" if wanted < 0 else f"this run uses GPU {wanted} alone (--gpu {wanted})"
+
+
+def _kind(lane: Lane) -> str:
+    return "gpu" if lane.lane_id.startswith("gpu") else "cpu"
+
+
+def _cores_of(lane_id: str, world: World) -> int:
+    return next((lane.cores for lane in world.lanes if lane.lane_id == lane_id), 1)

@@ -1,0 +1,125 @@
+"""bt-worker-cpu-mon: every core this container may use, and who uses it. Reads /proc, scans nothing."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from scripts.swarm.fit import Block, bar, fitted, middle, wrapped
+from scripts.swarm.status import build
+from scripts.swarm.views.view import LEAVE
+from state.layout import Roots
+
+_PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_CELL = 26  # columns that one core takes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """CPU seconds at a moment: of every core (busy, all) and of every worker's process; its memory in bytes."""
+
+    at_s: float
+    cores: dict[str, tuple[float, float]]
+    workers: dict[int, tuple[float, int]]
+
+
+class Cpu:
+    """Every core this container may use, and who uses it."""
+
+    def __init__(self) -> None:
+        self._last: Reading | None = None
+
+    def look(self, roots: Roots) -> None:
+        """See `View`."""
+        self._now = build(roots)
+        pids = [worker["pid"] for worker in self._now["workers"] if worker["pid"]]
+        reading = Reading(time.monotonic(), dict(_cores()), dict(_processes(pids)))
+        before, self._last = self._last, reading
+        self._cores = [(name, _share(reading, before, name)) for name in reading.cores]
+        self._workers = sorted(_busiest(reading, before, self._now["workers"]), key=lambda row: -row[0])
+
+    def page(self, width: int | None, height: int | None) -> Group:
+        """See `View`."""
+        columns = 80 if width is None else width
+        used = self._now["utilisation"]["cpu_pct"]
+        said = "not measured yet" if used is None else f"{used:.0f} %"
+        title = f"CPU {said} over the last minute · target {self._now['utilisation']['targets']['cpu_pct']:.0f} %"
+        workers = [_process_line(row, columns) for row in self._workers] or [Text(f"  {_nobody(self._now)}")]
+        blocks = [
+            Block(wrapped(title, "bold", "", width, 1)),
+            Block(tuple(_core_lines(self._cores, columns)), rank=2, least=1, what="line of cores"),
+            Block((Text(), *wrapped("workers, the busiest first", "bold", "", width, 1)), rank=3),
+            Block(tuple(workers), rank=1, least=1, what="worker"),
+            Block(() if height is None else (Text(), Text(LEAVE, style="dim")), rank=4),
+        ]
+        return fitted(blocks, width, height)
+
+    def line(self) -> str:
+        """See `View`."""
+        cores = " ".join(f"{name} {busy:.0f} %" for name, busy in self._cores)
+        workers = ", ".join(f"{job} {busy:.0f} %" for busy, _memory, _pid, job in self._workers)
+        return f"{cores} · {workers or _nobody(self._now)}"
+
+
+def _cores() -> Iterator[tuple[str, tuple[float, float]]]:
+    mine = os.sched_getaffinity(0)
+    for row in (_PROC / "stat").read_text(encoding="ascii").splitlines():
+        name, *cells = row.split()
+        if name.startswith("cpu") and name != "cpu" and int(name[3:]) in mine:
+            ticks = [int(cell) for cell in cells[:8]]
+            yield f"core {name[3:]}", (sum(ticks) - ticks[3] - ticks[4], sum(ticks))
+
+
+def _processes(pids: Iterable[int]) -> Iterator[tuple[int, tuple[float, int]]]:
+    for pid in pids:
+        try:
+            after = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        yield pid, ((int(after[11]) + int(after[12])) / _TICKS, int(after[21]) * _PAGE_BYTES)
+
+
+def _share(now: Reading, before: Reading | None, core: str) -> float:
+    """Percent busy since the last look; since the machine's start at the first."""
+    busy, every = now.cores[core]
+    was_busy, was_every = (0.0, 0.0) if before is None else before.cores.get(core, (0.0, 0.0))
+    return 100 * (busy - was_busy) / max(1.0, every - was_every)
+
+
+def _busiest(
+    now: Reading, before: Reading | None, workers: list[dict[str, Any]]
+) -> Iterator[tuple[float, int, int, str]]:
+    jobs = {worker["pid"]: worker["job"] for worker in workers}
+    elapsed_s = 0.0 if before is None else now.at_s - before.at_s
+    for pid, (used_s, memory_bytes) in now.workers.items():
+        was_s = used_s if before is None else before.workers.get(pid, (used_s, 0))[0]
+        yield (100 * (used_s - was_s) / elapsed_s if elapsed_s > 0 else 0.0), memory_bytes, pid, jobs[pid]
+
+
+def _core_lines(cores: list[tuple[str, float]], columns: int) -> Iterator[Text]:
+    beside = max(1, min(columns // _CELL, 4))
+    for start in range(0, len(cores), beside):
+        text = Text()
+        for name, busy in cores[start : start + beside]:
+            text.append(f"{name:<8}").append_text(bar(busy, 10)).append(f" {busy:3.0f} %  ")
+        yield text
+
+
+def _process_line(row: tuple[float, int, int, str], columns: int) -> Text:
+    busy, memory_bytes, pid, job = row
+    if columns < 60:
+        return Text(f"{busy:4.0f} % {middle(job, max(10, columns - 20))} pid {pid}")
+    return Text(f"  {busy:4.0f} % {memory_bytes / 1e6:7,.0f} MB  pid {pid:<8} {middle(job, max(14, columns - 34))}")
+
+
+def _nobody(now: dict[str, Any]) -> str:
+    """Nobody works, and why."""
+    why = next((device["why"] for device in now["devices"] if device["kind"] == "cpu"), now["why"])
+    return f"no worker runs: {why}"

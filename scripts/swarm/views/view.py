@@ -1,0 +1,22 @@
+"""What every monitor is: it looks, and says what it saw as a page or as a line."""
+
+from typing import Protocol
+
+from rich.console import Group
+
+from state.layout import Roots
+
+LEAVE = "Ctrl-B d leaves this running"
+
+
+class View(Protocol):
+    """One monitor."""
+
+    def look(self, roots: Roots) -> None:
+        """Read what there is to see."""
+
+    def page(self, width: int | None, height: int | None) -> Group:
+        """What was seen, as a page of at most that size."""
+
+    def line(self) -> str:
+        """The same in one line."""

@@ -1,0 +1,141 @@
+"""Faults that need a real tmux: cron's environment, a root that moves, everybody's second look, a short campaign."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.machine import processes
+from agents.registry import at_work
+from state import identity, snapshot
+from state.layout import CHECKOUT, Roots
+from tests.tmux.swarm import LONG, SESSIONS, SETTINGS, Swarm, kill
+
+ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
+BENCH = CHECKOUT / "scripts" / "bench"
+
+
+def test_ensure_needs_no_terminal_no_environment_and_no_folder_to_stand_in(swarm: Swarm, tmp_path: Path) -> None:
+    """As cron calls it, from a folder that was deleted."""
+    kept = {k: v for k, v in swarm.environment.items() if k in ("RESULTS_ROOT", "TMUX_TMPDIR", "VENV_PATH", *SETTINGS)}
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["bash", "-c", f"cd {gone} && rmdir {gone} && exec {ENSURE}"]
+    cron = kept | {"PATH": "/usr/bin:/bin"}
+    options = {"env": cron, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    done = subprocess.run(command, check=False, start_new_session=True, **options)
+    assert done.returncode == 0, done.stderr
+    assert swarm.sessions() == sorted(SESSIONS)
+    swarm.wait("the first cycles", lambda: all(swarm.cycle(name) for name in ("worker_sentry", "auto_scheduler")))
+
+
+def test_a_state_root_that_moves_under_a_running_server_gets_a_server_of_its_own(swarm: Swarm, tmp_path: Path) -> None:
+    """Its records name the server of the old place, which goes on serving that: nobody is ended by mistake."""
+    assert swarm.type("start").returncode == 0
+    swarm.wait("the first cycles", lambda: swarm.cycle("worker_sentry"))
+    old, loop = swarm.server(), swarm.loop("worker_sentry")
+    moved = Roots.from_environment({"RESULTS_ROOT": str(swarm.roots.results.with_name("moved"))})
+    swarm.roots.results.rename(moved.results)
+    try:
+        done = swarm.type("start", RESULTS_ROOT=str(moved.results))
+        assert done.returncode == 0, done.stderr
+        assert "another socket is used" in done.stderr
+        assert [identity.life_of(one) for one in (old, loop)] == ["running", "running"]
+        assert snapshot.read_json(moved.swarm)["process"]["pid"] != old.pid
+    finally:
+        assert swarm.type("stop", RESULTS_ROOT=str(moved.results)).returncode == 0
+        processes.send(old, signal.SIGKILL)
+    assert identity.of_swarm(moved.state) == []
+
+
+def test_on_a_settled_swarm_no_agent_would_act_a_second_time(swarm: Swarm) -> None:
+    """All of them, tmux and all: what is as it should be is left alone."""
+    assert swarm.type("start").returncode == 0
+    names = [row.name for row in at_work(swarm.limits)]
+    swarm.wait("two cycles of everybody", lambda: all(swarm.cycle(name) >= 2 for name in names))
+    for name in names:
+        command = [sys.executable, "-m", "agents", name, "--dry-run", "--json"]
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=swarm.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["actions"] == [], name
+
+
+def test_when_every_agent_is_killed_health_says_dead_and_ensure_brings_them_back(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    before = {beat["worker_id"] for beat in swarm.working("prescreen", 2)}
+    names = [row.name for row in at_work(swarm.limits)]
+    for name in names:
+        kill(swarm.loop(name))
+    assert swarm.type("health").returncode == 2
+    done = swarm.ensure()
+    assert done.returncode == 0, done.stderr
+    cycle = swarm.cycle("worker_sentry")
+    swarm.wait("two cycles of the new sentry", lambda: swarm.cycle("worker_sentry") >= cycle + 2)
+    started = [e["worker_id"] for e in swarm.journal() if e["event"] == "started"]
+    assert before <= set(started)
+    assert not [e for e in swarm.journal() if e["event"] == "died"], "a worker died with the agents"
+
+
+def test_a_short_campaign_heals_everything_and_kills_nobody_by_mistake(tmp_path: Path) -> None:
+    """As many of these as fit into 18 seconds, and then the rest of the round."""
+    faults = "worker-killed,server-killed,journal-torn,worker-stopped,socket-deleted,agent-killed"
+    words = ["--minutes", "0.3", "--every", "1", "--cadence-scale", "0.05", "--only", faults, "--rounds", "1"]
+    environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS
+    done = subprocess.run(
+        [sys.executable, str(BENCH), "--faults", *words, *LONG, "--json"],
+        env=environment | {"VENV_PATH": sys.prefix, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["good"]
+    assert outcome["false_kills"] == outcome["incomplete"] == []
+    assert {row["fault"] for row in outcome["rows"]} >= {"worker killed"}
+    assert all(row["healed_s"] is not None for row in outcome["rows"])
+    killed = [row for row in outcome["rows"] if row["fault"] == "worker killed"]
+    assert all(row["detected_s"] is not None and row["detected_s"] <= row["healed_s"] for row in killed)
+    assert identity.of_swarm(Path(done.stderr.splitlines()[0].split()[-1]) / "state") == []
+
+
+def test_ctrl_c_ends_a_campaign_and_leaves_nothing(tmp_path: Path) -> None:
+    words = ["--faults", "--only", "worker-killed", "--cadence-scale", "0.05", *LONG]
+    environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS
+    with subprocess.Popen(
+        [sys.executable, str(BENCH), *words],
+        env=environment | {"VENV_PATH": sys.prefix},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as bench:
+        assert bench.stderr is not None
+        root = Path(bench.stderr.readline().split()[-1])
+        assert "waiting for the first worker" in bench.stderr.readline()
+        os.killpg(bench.pid, signal.SIGINT)
+        said = bench.stderr.read()
+    assert bench.returncode == 130, said
+    assert "its swarm is stopped" in said
+    assert not root.exists()
+    assert identity.of_swarm(root / "state") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(["--only", "nonsense"], "there is no fault 'nonsense'"), (["--keep", "/" + "x" * 80], "is too long a name")],
+)
+def test_a_campaign_that_cannot_be_is_refused(words: list[str], reason: str) -> None:
+    command = [sys.executable, str(BENCH), "--faults", *words]
+    environment = {**os.environ, "VENV_PATH": sys.prefix}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, reason in done.stderr) == (1, True), done.stderr
