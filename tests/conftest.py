@@ -10,6 +10,8 @@ os.environ.setdefault(
 import pytest
 from hypothesis import settings
 
+from config.errors import Refused
+from scripts.infra import environment
 from state.layout import CHECKOUT
 
 # The tables' own assertions explain themselves, as those of a test do; said here, before anybody imports them.
@@ -26,3 +28,14 @@ def real_data() -> Path:
     if not (folder / "SOLUSDT_5m.csv.gz").is_file():
         pytest.skip(f"no real market data in {folder}; BACKTEST_OPTIMIZE_DATA names the folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ccxt_python() -> Path:
+    """The interpreter of ccxt's own environment, which the first test that needs it makes."""
+    try:
+        return environment.beside(CHECKOUT, "fetch")
+    except Refused as refused:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"the environment for ccxt cannot be made here: {refused.reason}")

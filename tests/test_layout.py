@@ -28,7 +28,15 @@ LOCKS = CHECKOUT / "config" / "locks"
 
 
 def sources() -> list[Path]:
-    names = ("backtest-optimize", "bench", "check", "crosscheck", "prove-no-lookahead")
+    names = (
+        "backtest-optimize",
+        "bench",
+        "check",
+        "crosscheck",
+        "fetch-data",
+        "generate-tearsheet",
+        "prove-no-lookahead",
+    )
     found = [CHECKOUT / "scripts" / name for name in names]
     for package in (*PACKAGES, "tests"):
         found += [p for p in sorted((CHECKOUT / package).rglob("*.py")) if not is_installed(p)]
@@ -163,7 +171,7 @@ def pins(name: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["core", "cuda", "dev", "crosscheck"])
+@pytest.mark.parametrize("name", ["core", "cuda", "rdb", "dashboard", "dev", "crosscheck", "fetch"])
 def test_a_lock_pins_and_hashes_everything_and_names_no_place(name: str) -> None:
     text = (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in text
@@ -172,12 +180,12 @@ def test_a_lock_pins_and_hashes_everything_and_names_no_place(name: str) -> None
         assert re.match(r"[a-z0-9.-]+==\S+( ; .+)? \\\n    --hash=sha256:", requirement), requirement[:80]
 
 
-@pytest.mark.parametrize("name", ["cuda", "dev"])
+@pytest.mark.parametrize("name", ["cuda", "rdb", "dashboard", "dev"])
 def test_the_other_locks_hold_the_whole_core(name: str) -> None:
     assert pins("core").items() <= pins(name).items()
 
 
-@pytest.mark.parametrize("name", ["core", "cuda", "dev", "crosscheck"])
+@pytest.mark.parametrize("name", ["core", "cuda", "rdb", "dashboard", "dev", "crosscheck", "fetch"])
 def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
     asked = {"core": PROJECT["project"]["dependencies"], **EXTRAS}[name]
     locked = {requirements.normalised(re.split("==", line)[0]): version for line, version in pins(name).items()}
