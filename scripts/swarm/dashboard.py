@@ -116,16 +116,19 @@ def _serve(folder: RunFolder, copy: Path, port: int, as_json: bool) -> None:
         ) from error
     signal.signal(signal.SIGTERM, _interrupt)  # so that the copy is removed
     with server:
-        url = f"http://{HOST}:{server.server_port}/"
-        if as_json:
-            cli.say({"url": url, "search": str(folder.path), "trials": trials, "as_of": stamp(SystemClock().now())})
-            sys.stdout.flush()
-        else:
-            print(f"{trials:,} trials of {folder.path}\n\n  {url}\n\nCtrl-C ends it", flush=True)
         try:
+            _announce(folder, f"http://{HOST}:{server.server_port}/", trials, as_json)
             server.serve_forever()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # which may come as soon as the announcement is read
             print("\nended, and the copy is gone", file=sys.stderr)
+
+
+def _announce(folder: RunFolder, url: str, trials: int, as_json: bool) -> None:
+    if as_json:
+        cli.say({"url": url, "search": str(folder.path), "trials": trials, "as_of": stamp(SystemClock().now())})
+        sys.stdout.flush()
+    else:
+        print(f"{trials:,} trials of {folder.path}\n\n  {url}\n\nCtrl-C ends it", flush=True)
 
 
 def only_here(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

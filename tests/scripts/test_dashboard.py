@@ -1,10 +1,12 @@
 """`dashboard`: optuna-dashboard over HTTP, on a copy that neither sees nor disturbs what the search does next."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -154,6 +156,27 @@ def test_the_page_is_served_to_this_machine_and_the_copy_goes_with_it(roots: Roo
         process.send_signal(signal.SIGINT)
         _, last = process.communicate(timeout=30)
     assert (process.returncode, last) == (0, "\nended, and the copy is gone\n")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_ctrl_c_in_the_moment_of_the_announcement_ends_it_as_later_ones_do(
+    roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class ReadAndStopped(io.StringIO):
+        def flush(self) -> None:
+            raise KeyboardInterrupt
+
+    search(single(roots, "bt-1"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("RESULTS_ROOT", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(sys, "stdout", ReadAndStopped())
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert dashboard.main(["--port", "0"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capfd.readouterr().err == "\nended, and the copy is gone\n"
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
