@@ -4,6 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cuda.bindings.driver import CUresult
+from cuda.core._utils.cuda_utils import CUDAError
 
 from config.errors import Refused
 from WORKFLOW.engines import choice
@@ -116,6 +118,26 @@ def test_a_lost_device_is_final_and_says_which_and_why(code: int) -> None:
     with pytest.raises(GpuLost, match=rf"GPU 0 \(NVIDIA H200, GPU-aaa\): .*CUDA error {code}") as lost:
         H200.give_way(Code(code), 1_000)
     assert "--engine native" in lost.value.way_out
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("CUDA_ERROR_ILLEGAL_ADDRESS", 700), ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", 222)],
+)
+def test_what_a_launch_says_is_understood(name: str, code: int) -> None:
+    """Kernels are loaded and launched by cuda.core, whose errors name the driver's and carry no code."""
+    full = CUDAError("CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate enough memory")
+    one = Device(0, "x", "GPU-x", (9, 0))
+    one.give_way(full, 1_000)
+    assert one.most_combos == 500
+    with pytest.raises(GpuLost, match=f"CUDA error {code}"):
+        H200.give_way(CUDAError(f"{name}: as the driver explains it"), 1_000)
+    assert code_of(CUDAError("CUDA_ERROR_OF_NEXT_YEAR: unknown here")) is None
+    assert code_of(ValueError("CUDA_ERROR_ILLEGAL_ADDRESS: somebody else's")) is None
+
+
+def test_every_code_of_a_lost_device_is_one_of_the_driver() -> None:
+    assert device._LOST.keys() <= {int(one) for one in CUresult}
 
 
 def test_what_is_not_the_drivers_keeps_its_own_name() -> None:

@@ -1,5 +1,6 @@
 """Which GPU, bound by its UUID, and what its errors mean: try smaller, or never again."""
 
+import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,13 @@ _LOST = {
     46: "it is busy or was taken away",
     100: "it is gone",
     101: "it is gone",
+    200: "its driver cannot load these kernels",
+    209: "there is no code for its kind",
     214: "memory error that its ECC cannot mend",
     220: "its NVLink failed",
+    222: "its driver is older than the CUDA packages here",
+    226: "an error was contained on it",
+    304: "the operating system failed its driver",
     700: "a kernel read beyond its memory",
     702: "a kernel ran longer than the driver allows",
     709: "its context was destroyed",
@@ -28,6 +34,9 @@ _LOST = {
     718: "invalid program counter",
     719: "a kernel failed",
     802: "it is not ready",
+    806: "its MPS server failed",
+    807: "its MPS server is not ready",
+    810: "its MPS server ended this process",
     999: "unknown error of the driver",
 }
 _SAFE_SHARE = 0.7  # of the free memory: the driver, fragments and other processes need the rest
@@ -81,12 +90,21 @@ class Device:
 
 
 def code_of(error: BaseException) -> int | None:
-    """The CUDA driver's code of an error, None when it is none of CUDA's."""
+    """The CUDA driver's code of an error, None when it is none of CUDA's.
+
+    numba-cuda's own errors carry it. Those of cuda.core, through which it loads and launches kernels, only name it.
+    """
     code = getattr(error, "code", None)
-    if isinstance(code, int):
-        return int(code)
-    value = getattr(code, "value", None)
-    return value if isinstance(value, int) else None
+    number = code if isinstance(code, int) else getattr(code, "value", None)
+    return int(number) if isinstance(number, int) else _code_named_by(error)
+
+
+def _code_named_by(error: BaseException) -> int | None:
+    name = str(error).split(":", 1)[0]
+    if not type(error).__module__.startswith("cuda.") or not name.startswith("CUDA_ERROR_"):
+        return None
+    codes = importlib.import_module("cuda.bindings.driver").CUresult
+    return next((int(one) for one in codes if one.name == name), None)
 
 
 def chosen(number: int | None = None) -> Device:
