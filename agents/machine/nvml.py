@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 _COLUMNS = (
     "index,uuid,name,utilization.gpu,memory.used,memory.total,ecc.errors.uncorrected.volatile.total,mig.mode.current"
@@ -128,15 +128,25 @@ def _devices(card: Card, slices: dict[int, list[tuple[str, str]]], pids: dict[st
 
 
 def through_nvml(nvml: Any) -> list[Card]:
-    """By the library, once it is initialised."""
+    """By the library, once it is initialised. A card that fell off the bus is left out: the others work on."""
     try:
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        return [one for index, handle in enumerate(handles) for one in _of_handle(nvml, index, handle)]
+        answers = [_answer(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
     finally:
         nvml.nvmlShutdown()
+    lost = [answer for answer in answers if isinstance(answer, Exception)]
+    if lost and len(lost) == len(answers):
+        raise lost[0]
+    return [one for answer in answers if isinstance(answer, list) for one in answer]
 
 
-def _of_handle(nvml: Any, index: int, handle: Any) -> list[Card]:
+def _answer(nvml: Any, index: int) -> list[Card] | Exception:
+    try:
+        return _of_card(nvml, index, nvml.nvmlDeviceGetHandleByIndex(index))
+    except nvml.NVMLError as error:
+        return cast(Exception, error)
+
+
+def _of_card(nvml: Any, index: int, handle: Any) -> list[Card]:
     name = _text(nvml.nvmlDeviceGetName(handle))
     slices = _mig_handles(nvml, handle)
     if slices:
@@ -145,7 +155,7 @@ def _of_handle(nvml: Any, index: int, handle: Any) -> list[Card]:
 
 
 def _nvml_card(nvml: Any, index: int, handle: Any, name: str) -> Card:
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    memory = _or_none(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle))  # one that shares the host's has none
     busy = _or_none(nvml, lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
     running = _or_none(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
     errors = _or_none(
@@ -159,8 +169,8 @@ def _nvml_card(nvml: Any, index: int, handle: Any, name: str) -> Card:
         "uuid": _text(nvml.nvmlDeviceGetUUID(handle)),
         "name": name,
         "utilisation_pct": None if busy is None else float(busy),
-        "memory_used_mb": memory.used / _MB,
-        "memory_total_mb": memory.total / _MB,
+        "memory_used_mb": None if memory is None else memory.used / _MB,
+        "memory_total_mb": None if memory is None else memory.total / _MB,
         "uncorrected_errors": None if errors is None else float(errors),
         "mig": False,
         "pids": [process.pid for process in running],

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -214,6 +216,41 @@ def nvmlDeviceGetComputeRunningProcesses(handle): return [_Of(pid=9)]
 def nvmlDeviceGetTotalEccErrors(*words): raise NVMLError("not supported")
 def nvmlDeviceGetMigMode(handle): raise NVMLError("not supported")
 """
+
+
+FALLEN = """
+def nvmlDeviceGetCount(): return 3
+def nvmlDeviceGetHandleByIndex(index):
+    if index in LOST:
+        raise NVMLError("GPU is lost")
+    return index
+def nvmlDeviceGetUUID(handle): return f"GPU-{handle}"
+def nvmlDeviceGetMemoryInfo(handle):
+    if handle == 2:
+        raise NVMLError("not supported")
+    return _Of(used=2 << 20, total=8 << 20)
+"""
+
+
+def pynvml(lost: set[int]) -> Any:
+    library = ModuleType("pynvml")
+    exec(compile(PYNVML + FALLEN, "pynvml.py", "exec"), library.__dict__)
+    library.__dict__["LOST"] = lost
+    return library
+
+
+def test_a_card_that_fell_off_the_bus_does_not_hide_the_others() -> None:
+    found = nvml.through_nvml(pynvml({0}))
+    assert [(card["index"], card["uuid"], card["memory_total_mb"]) for card in found] == [
+        (1, "GPU-1", 8.0),
+        (2, "GPU-2", None),
+    ]
+
+
+def test_without_one_card_that_answers_nothing_is_known() -> None:
+    library = pynvml({0, 1, 2})
+    with pytest.raises(library.NVMLError, match="GPU is lost"):
+        nvml.through_nvml(library)
 
 
 def test_the_library_is_preferred_where_it_is_installed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
