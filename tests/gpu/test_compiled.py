@@ -45,6 +45,18 @@ def test_kernels_compile_without_spills_and_without_fused_sums(major: int, minor
         assert kernels[name]["votes"] > 0, name
 
 
+def test_what_is_launched_is_what_is_looked_at() -> None:
+    """Numba would hand kernels to the linker's own compiler, and none of the above would be known."""
+    code = """
+from scripts.benchmark.gpu_compiled import signatures
+print({kernel.targetoptions["lto"] for _, kernel, _ in signatures()})
+from WORKFLOW.engines.gpu import levels, touch, warp
+print({function.targetoptions["lto"] for function in (levels.stop_at, touch.first_touch, warp.ballot)})
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.stdout == "{False}\n{False}\n", done.stderr
+
+
 FUSIBLE = """.visible .entry f(){ mul.f64 %fd1, %fd2, %fd3;
  mul.f64 %fd4, %fd2, %fd2;
  add.f64 %fd5, %fd1, %fd9;

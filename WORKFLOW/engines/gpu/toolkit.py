@@ -17,6 +17,9 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 WARP = 32
 _WARPS_PER_BLOCK = 1 if SIMULATED else 4  # the twin of a warp is a whole block there
 BLOCK = WARP * _WARPS_PER_BLOCK
+# Not optimised anew while linking, Numba's default: that would be by the linker's own compiler, of another version than
+# the one whose code `scripts/benchmark/gpu_compiled.py` looks at. (`cuda.jit(…)(function)` would drop the option.)
+_AS_LOOKED_AT = {"lto": False}
 INSTALL = "pip install --require-hashes -r config/locks/cuda.txt"
 
 
@@ -37,12 +40,12 @@ cuda = _numba_cuda()
 
 def kernel(function: F) -> Any:
     """A kernel, compiled on first launch and kept on disk; never fast-math."""
-    return cuda.jit(function) if SIMULATED else cuda.jit(cache=True)(function)
+    return cuda.jit(function) if SIMULATED else cuda.jit(function, cache=True, **_AS_LOOKED_AT)
 
 
 def device(function: F) -> F:
     """A function that kernels call; plain Python in the simulator."""
-    return function if SIMULATED else cast(F, cuda.jit(device=True, forceinline=True)(function))
+    return function if SIMULATED else cast(F, cuda.jit(function, device=True, forceinline=True, **_AS_LOOKED_AT))
 
 
 def warps(count: int) -> tuple[int, int]:
