@@ -1,5 +1,8 @@
 """Picking one of several devices, and what the driver's errors mean; with fakes for the driver."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +11,7 @@ from cuda.bindings.driver import CUresult
 from cuda.core._utils.cuda_utils import CUDAError
 
 from config.errors import Refused
+from state.layout import CHECKOUT
 from WORKFLOW.engines import choice
 from WORKFLOW.engines.gpu import device, presence
 from WORKFLOW.engines.gpu.device import LEAST_COMBOS, Device, code_of
@@ -23,7 +27,7 @@ class Driver:
         cards = [
             ("NVIDIA H200", "GPU-aaa", (9, 0)),
             (b"NVIDIA A100", "GPU-bbb", (8, 0)),
-            ("H200 MIG", "MIG-ccc", (9, 0)),
+            ("NVIDIA H200 MIG 1g.18gb", "GPU-ccc", (9, 0)),  # what numba-cuda makes of MIG-ccc
         ]
         listed = [SimpleNamespace(name=name, uuid=uuid, compute_capability=cc) for name, uuid, cc in cards]
         self.gpus = SimpleNamespace(lst=listed)
@@ -54,13 +58,27 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     [
         ({}, "NVIDIA H200"),
         ({"number": 1}, "NVIDIA A100"),
-        ({"number": 2}, "H200 MIG"),
+        ({"number": 2}, "NVIDIA H200 MIG 1g.18gb"),
     ],
 )
 def test_a_device_is_found_by_number(asked: dict[str, Any], name: str, driver: Driver) -> None:
     found = device.chosen(**asked)
     assert found.name == name
     assert driver.selected == [found.number]
+
+
+def test_a_slice_has_the_uuid_that_cuda_visible_devices_takes(driver: Driver) -> None:
+    assert [one.uuid for one in device.devices()] == ["GPU-aaa", "GPU-bbb", "MIG-ccc"]
+
+
+def test_devices_are_numbered_as_nvidia_smi_does() -> None:
+    """As the swarm does, which asks NVML: the driver's own order puts the fastest first."""
+    clean = {name: value for name, value in os.environ.items() if name != "CUDA_DEVICE_ORDER"}
+    code = "import os, WORKFLOW.engines.gpu.toolkit; print(os.environ['CUDA_DEVICE_ORDER'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "PCI_BUS_ID\n", done.stderr
 
 
 def test_one_that_is_not_there_is_refused_with_those_that_are(driver: Driver) -> None:

@@ -151,4 +151,7 @@ def _described(number: int, one: Any) -> Device:
     if SIMULATED:
         return Device(number, "simulator", "SIMULATED", (0, 0))
     name = one.name.decode() if isinstance(one.name, bytes) else str(one.name)
-    return Device(number, name, str(one.uuid), tuple(one.compute_capability))
+    uuid = str(one.uuid)
+    if " MIG " in name:  # numba-cuda writes GPU- before the UUID of a slice, too
+        uuid = f"MIG-{uuid.removeprefix('GPU-').removeprefix('MIG-')}"
+    return Device(number, name, uuid, tuple(one.compute_capability))

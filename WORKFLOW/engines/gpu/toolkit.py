@@ -25,6 +25,7 @@ INSTALL = "pip install --require-hashes -r config/locks/cuda.txt"
 
 def _numba_cuda() -> Any:
     os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # few combos are few: that is no news
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # nvidia-smi's numbers; else the fastest would be 0
     try:
         importlib.import_module("_numba_cuda_redirector")
         found = importlib.import_module("numba.cuda")
