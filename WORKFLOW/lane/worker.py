@@ -94,6 +94,15 @@ class Worker:
         return max(1, self.launch.cores >> self.launch.ooms)
 
     @property
+    def held(self) -> int | None:
+        """The most combos of a prescreen worked on at a time; None: what its engine likes, several batches on a GPU.
+
+        Where memory ran out before, half a batch, then half as much each time.
+        """
+        batch = self.order.settings.prescreen.batch_combos
+        return max(_LEAST_HELD, batch >> self.launch.ooms) if self.launch.ooms else None
+
+    @property
     def log(self) -> Path:
         """The job's own log."""
         return self.roots.worker_log(self.launch.run_id, self.launch.job.job_id)
@@ -247,8 +256,7 @@ def _prescreen(worker: Worker) -> dict[str, Any]:
             rate = rates.at(batch, of, now)
             snapshot.write_json(checkpoint, now.as_json())
 
-        held = max(_LEAST_HELD, settings.batch_combos >> worker.launch.ooms)
-        progress = prescreen.run(evaluator, combos, settings, worker.threads, progress, on_batch, batches, held)
+        progress = prescreen.run(evaluator, combos, settings, worker.threads, progress, on_batch, batches, worker.held)
     engine = evaluator.engine_name
     return {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate, "engine": engine}
 

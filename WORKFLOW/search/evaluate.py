@@ -108,9 +108,12 @@ class Evaluator:
         return passed(np.arange(len(combos)), self.screen(combos, [self.whole], threads)[0], min_trades)
 
     def batches_together(self, batch_combos: int) -> int:
-        """How many batches are worth doing at once: a GPU is hardly filled by one."""
-        together = BLOCK if not self.is_reference and self.engine_name == "gpu" else batch_combos
-        return max(1, together // batch_combos)
+        """How many batches are worth doing at once: a GPU is hardly filled by one.
+
+        Of a family without kernels no more than one: this machine makes its planes and holds all of them.
+        """
+        is_on_gpu = not self.is_reference and self.engine_name == "gpu" and isinstance(self.family, HasDevice)
+        return max(1, BLOCK // batch_combos) if is_on_gpu else 1
 
     @cached_property
     def _on_gpu(self) -> "Screen":

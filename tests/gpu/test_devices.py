@@ -6,16 +6,23 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from cuda.bindings.driver import CUresult
 from cuda.core._utils.cuda_utils import CUDAError
 
 from config.errors import Refused
+from config.settings import load
 from state.layout import CHECKOUT
+from tests.engines.builders import bars_of
+from tests.properties.worlds import quiet_walk
 from WORKFLOW.engines import choice
 from WORKFLOW.engines.gpu import device, presence
 from WORKFLOW.engines.gpu.device import LEAST_COMBOS, Device, code_of
 from WORKFLOW.engines.gpu.presence import GpuLost
+from WORKFLOW.engines.market import Market
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.signals import FAMILIES
 
 H200 = Device(0, "NVIDIA H200", "GPU-aaa", (9, 0))
 
@@ -110,6 +117,15 @@ def test_a_batch_is_what_free_memory_holds_and_never_grows(driver: Driver) -> No
     assert one.combos_at_once(1_000) == 7_000
     driver.free = 10
     assert device.chosen().combos_at_once(1_000) == LEAST_COMBOS
+
+
+@pytest.mark.parametrize(("family", "together"), [("mtf_ema", 16), ("donchian", 1)])
+def test_several_batches_at_once_are_for_families_with_kernels(family: str, together: int) -> None:
+    """The planes of others are made and held by the host: 50 KB a signal over two years, 13 GB for sixteen batches."""
+    market = Market.of(bars_of(quiet_walk(np.random.default_rng(1), 50), 0.01))
+    evaluator = Evaluator(market, FAMILIES[family], load({}).costs, "gpu")
+    evaluator.__dict__["choice"] = choice.Choice("gpu", "", H200)
+    assert evaluator.batches_together(16_384) == together
 
 
 class Code(Exception):

@@ -23,6 +23,7 @@ from state.layout import CHECKOUT, Roots
 from state.tree import tree_of
 from state.workers import GPU_LOST, Exit, Launch
 from tests.agents.worlds import LIMITS, ORDER, died, job, running, state, worker, world
+from WORKFLOW.lane.worker import Worker
 
 CARDS = [
     {"index": 0, "uuid": "GPU-aaa", "name": "NVIDIA H200", "utilisation_pct": 93.0, "uncorrected_errors": 0.0},
@@ -226,6 +227,16 @@ def test_a_worker_whose_device_cannot_be_opened_says_so_and_leaves(tmp_path: Pat
     assert done.returncode == GPU_LOST, done.stdout + done.stderr
     assert "leaving the GPU: gpu0 (GPU-none): " in done.stdout
     assert not roots.swarm_run("bt-1").round(0).result(launch.job.job_id).exists()
+
+
+@pytest.mark.parametrize(("ooms", "held"), [(0, None), (1, 8_192), (20, 64)])
+def test_a_prescreen_is_cut_up_only_where_memory_ran_out_before(ooms: int, held: int | None, tmp_path: Path) -> None:
+    """A GPU is hardly filled by one batch, and takes several at once as long as nothing holds it back."""
+    roots = Roots(tmp_path, tmp_path / "state", tmp_path / "logs")
+    order = replace(ORDER, settings={**ORDER.settings, "prescreen": {"combos": 100_000, "batch_combos": 16_384}})
+    launch: Launch = replace(worker(job("prescreen")).launch, gpu="GPU-aaa", ooms=ooms)
+    nobody: Any = None
+    assert Worker(launch, roots, order, nobody).held == held
 
 
 def test_records_of_before_have_no_gpu() -> None:
