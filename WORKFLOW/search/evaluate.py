@@ -131,7 +131,6 @@ class Evaluator:
         from WORKFLOW.engines.gpu.screen import Work
 
         distinct, signal_of = combos.distinct(self.family.parameters)
-        on_device = self._device_signals
 
         def on_cpu(chunk: slice) -> Planes:
             some = {name: column[chunk] for name, column in distinct.items()}
@@ -139,6 +138,7 @@ class Evaluator:
             return self._signals.planes(some)
 
         def signals(chunk: slice) -> "DevicePlanes":
+            on_device = self._device_signals  # made here, where what the device says is understood
             if on_device is None:
                 return uploaded(on_cpu(chunk), len(self.market))
             return on_device.planes({name: column[chunk] for name, column in distinct.items()})

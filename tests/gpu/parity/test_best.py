@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from config.settings import load
 from tests.engines.builders import bars_of, planes_of
 from tests.gpu.parity.test_screen import agree, work_of
 from tests.properties.test_engines_agree import executions_of
@@ -20,6 +21,9 @@ from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import SHARPE, TOTAL_TRADES, daily_marks, daily_returns
 from WORKFLOW.engines.reference import Signal
 from WORKFLOW.engines.rules import Rules
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.space import draw, family_of
+from WORKFLOW.signals import mtf_ema_gpu
 
 
 def many(combos: int, seed: int = 3) -> tuple[Market, Work]:
@@ -122,6 +126,20 @@ def test_no_room_for_the_smallest_batch_is_final(device: Device) -> None:
     mine = replace(device, most_combos=64)
     with pytest.raises(GpuLost, match="no room for 3 combos"):
         Screen(mine, market).best(replace(work, on_device=full), Window(0, 500), 1, 5)
+
+
+def test_no_room_for_the_market_itself_is_final_too(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a family puts on the device once is put there where the device's errors are understood."""
+
+    def full(_: Market) -> None:
+        raise OutOfMemory
+
+    monkeypatch.setattr(mtf_ema_gpu, "MtfEmaOnDevice", full)
+    settings = load(environment={})
+    mode = settings.mode("aggressive")
+    evaluator = Evaluator(many(1)[0], family_of(mode), settings.costs, "gpu")
+    with pytest.raises(GpuLost, match="no room for 4 combos"):
+        evaluator.best(draw(mode, 4, np.random.SeedSequence(1)), 1, 5, 1)
 
 
 def test_a_lost_device_is_final_and_an_error_of_our_own_is_not_renamed(device: Device) -> None:
