@@ -85,6 +85,13 @@ def test_the_look_sees_cuda_where_it_is_used() -> None:
     assert "numba.cuda" in json.loads(done.stdout)["modules"]
 
 
+def test_few_combos_are_no_news_to_numba() -> None:
+    """It warns of every small grid, on stderr, and had read its variables when the CPU engine was loaded."""
+    code = "import numba, WORKFLOW.engines.gpu.toolkit; print(numba.core.config.CUDA_LOW_OCCUPANCY_WARNINGS)"
+    done = in_a_child(code)
+    assert done.stdout == "0\n", done.stdout + done.stderr
+
+
 def test_a_gpu_that_was_asked_for_is_there_or_refused(tmp_path: Path, data: Path) -> None:
     if reason_against() is None:
         pytest.skip("this machine has a GPU: nothing is refused")

@@ -6,6 +6,7 @@ hook of that package; where the hook is switched off, because it delays every Py
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -26,6 +27,8 @@ INSTALL = "pip install --require-hashes -r config/locks/cuda.txt"
 def _numba_cuda() -> Any:
     os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # few combos are few: that is no news
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # nvidia-smi's numbers; else the fastest would be 0
+    if "numba" in sys.modules:  # it read its variables when the CPU engine was loaded
+        importlib.import_module("numba.core.config").reload_config()
     try:
         importlib.import_module("_numba_cuda_redirector")
         found = importlib.import_module("numba.cuda")
