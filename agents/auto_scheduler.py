@@ -66,8 +66,9 @@ def _take_up_code(world: World, units: Units, memory: Memory, report: dict[str, 
 def _go_on(
     world: World, order: SwarmOrder, units: Units, memory: Memory, limits: SwarmSettings, report: dict[str, object]
 ) -> Decision[Memory]:
-    lanes = max(1, len(world.lanes) // max(1, sum(not _is_over(states) for states in units.values())))
-    jobs = [job for states in units.values() for job in _next(states, order, lanes, limits)]
+    open_units = max(1, sum(not _is_over(states) for states in units.values()))
+    lanes, gpus = (max(1, len(some) // open_units) if some else 0 for some in (world.lanes, world.gpu_lanes))
+    jobs = [job for states in units.values() for job in _next(states, order, max(1, lanes), gpus, limits)]
     if jobs:
         said = {"round": world.round, "jobs": [tree_of(job) for job in jobs], "dropped": world.dropped}
         ids = ", ".join(job.job_id for job in jobs)
@@ -99,7 +100,7 @@ def _begin_round(
     return Decision(memory, f"begins round {number + 1}", (action,), {**report, "round": number, "stage": "preflight"})
 
 
-def _next(states: list[JobState], order: SwarmOrder, lanes: int, limits: SwarmSettings) -> list[Job]:
+def _next(states: list[JobState], order: SwarmOrder, lanes: int, gpus: int, limits: SwarmSettings) -> list[Job]:
     """What may follow in one unit: the next phase, once every job of the last one is completed."""
     last = max((s.job.phase for s in states), key=PHASES.index)
     if missing := _missing([s.job for s in states if s.job.phase == last]):
@@ -108,7 +109,7 @@ def _next(states: list[JobState], order: SwarmOrder, lanes: int, limits: SwarmSe
         return []
     following = PHASES[PHASES.index(last) + 1]
     one = states[0].job
-    shards = _shards(following, order, lanes, limits)
+    shards = _shards(following, order, lanes, gpus, limits)
     if following == "merge":  # it must know how many there are
         shards_before = max(s.job.shards for s in states if s.job.phase == "prescreen")
         return [Job(one.round, one.symbol, one.mode, "merge", 0, shards_before)]
@@ -123,11 +124,13 @@ def _missing(jobs: list[Job]) -> list[Job]:
     return [replace(one, shard=shard) for shard in range(one.shards) if shard not in there]
 
 
-def _shards(phase: Phase, order: SwarmOrder, lanes: int, limits: SwarmSettings) -> int:
+def _shards(phase: Phase, order: SwarmOrder, lanes: int, gpus: int, limits: SwarmSettings) -> int:
     settings = order.settings
     if phase == "prescreen":
         combos, batch = settings["prescreen"]["combos"], settings["prescreen"]["batch_combos"]
         wanted = max(lanes, -(-combos // limits.shard_combos))
+        if order.engine == "gpu" and gpus:
+            wanted = gpus  # a process takes seconds to start; by the model a GPU tries millions of combos in them
         return int(max(1, min(wanted, -(-combos // batch))))
     if phase == "search":
         return int(max(1, min(settings["search"]["processes"] or lanes, settings["search"]["batch_trials"])))

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from agents.auto_scheduler import Memory, decide
+from agents.runtime.world import Lane
 from state.jobs import PHASES
 from tests.agents.worlds import LIMITS, ORDER, job, running, state, world
 
@@ -35,6 +36,18 @@ def test_a_prescreen_has_a_shard_a_lane_and_none_larger_than_the_setting() -> No
     assert enqueued(world(order=one, jobs=completed("preflight"))) == ["SOL.prescreen.0/2", "SOL.prescreen.1/2"]
     large = replace(one, settings={**ORDER.settings, "prescreen": {"combos": 100_000, "batch_combos": 2048}})
     assert len(enqueued(world(order=large, jobs=completed("preflight")))) == 4
+
+
+def test_a_prescreen_that_only_gpus_take_has_a_shard_a_gpu() -> None:
+    """Starting a worker takes a GPU's lane longer than the combos of a core's shard do."""
+    settings = {**ORDER.settings, "prescreen": {"combos": 250_000, "batch_combos": 2048}}
+    one = replace(ORDER, symbols=("SOL",), settings=settings, engine="gpu")
+    gpus = tuple(Lane(f"gpu{i}", 1, f"GPU-{i}") for i in range(2))
+    jobs = completed("preflight")
+    assert enqueued(world(order=one, jobs=jobs, gpu_lanes=gpus)) == ["SOL.prescreen.0/2", "SOL.prescreen.1/2"]
+    by_cores = enqueued(world(order=replace(one, engine="auto"), jobs=jobs, gpu_lanes=gpus))
+    assert len(by_cores) > 2
+    assert enqueued(world(order=one, jobs=jobs)) == by_cores, "no GPU is known: one may come"
 
 
 def test_units_share_the_lanes() -> None:
