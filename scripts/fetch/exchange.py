@@ -67,7 +67,7 @@ class Exchange:
             Refused: an unknown exchange, a symbol or an interval that it does not have, nobody answers.
         """
         asked = {"symbols": list(symbols), "quote": quote, "timeframes": list(timeframes)}
-        introduced = {"exchange": self._name, "options": dict(self._options), **asked}
+        introduced = {"what": "markets", "exchange": self._name, "options": dict(self._options), **asked}
         answer = self._answer(introduced)
         return {wish: Market(one["symbol"], one["spot"]) for wish, one in answer["markets"].items()}
 

@@ -1,7 +1,7 @@
 """ccxt's side of `scripts/fetch-data`: a program for the environment that holds ccxt, importing nothing of ours.
 
-One JSON object a line. The first says which exchange and which markets; then each line is a question and gets one
-line back, an answer or an `error` that says whether to ask again. It ends when nobody is left to ask.
+One JSON object a line. Each is a question and gets one line back, an answer or an `error` that says whether to ask
+again; the first also says which exchange. It ends when nobody is left to ask.
 """
 
 import difflib
@@ -28,7 +28,7 @@ def main() -> None:
     exchange: Any = None
     try:
         exchange = opened(first["exchange"], first["options"])
-        say(said(exchange, partial(introduction, exchange, first)))
+        say(said(exchange, partial(answer, exchange, first)))
     except LookupError as unknown:
         say({"error": FINAL, "reason": str(unknown.args[0]), "way_out": str(unknown.args[1])})
         return
@@ -86,7 +86,9 @@ def alike(exchange: Any, wish: str) -> list[str]:
 
 
 def answer(exchange: Any, asked: Mapping[str, Any]) -> Answer:
-    """`now`: the exchange's clock; `page`: candles from `since` on."""
+    """`markets`: what each wish means; `now`: the exchange's clock; `page`: candles from `since` on."""
+    if asked["what"] == "markets":
+        return introduction(exchange, asked)
     if asked["what"] == "now":
         has_clock = exchange.has.get("fetchTime")
         return {"now_ms": int(exchange.fetch_time() if has_clock else exchange.milliseconds())}

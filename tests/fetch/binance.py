@@ -21,12 +21,14 @@ Fault = Callable[["Handler"], bool]  # whether the request is answered by it
 @dataclass
 class Binance:
     """`bars`: (market, interval) → rows (time in ms, open, high, low, close, volume), as text, oldest first. The last
-    candle of each is still under way when `now_ms` lies in it. `faults` are used up, one a request for candles."""
+    candle of each is still under way when `now_ms` lies in it. `faults` are used up, one a request for candles;
+    `early_faults` one a request for the markets."""
 
     now_ms: int
     bars: dict[tuple[str, str], list[list[Any]]] = field(default_factory=dict)
     page: int = 1_000
     faults: deque[Fault] = field(default_factory=deque)
+    early_faults: deque[Fault] = field(default_factory=deque)
     asked: list[dict[str, str]] = field(default_factory=list)
     port: int = 0
 
@@ -65,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "time":
             return self.say({"serverTime": self.exchange.now_ms})
         if kind == "exchangeInfo":
+            if self.exchange.early_faults and self.exchange.early_faults.popleft()(self):
+                return None
             return self.say({"symbols": list(markets(self.exchange, address.path))})
         assert kind == "klines", self.path
         self.exchange.asked.append(query)

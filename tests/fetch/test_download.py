@@ -210,6 +210,16 @@ def test_a_misspelt_name_is_answered_with_those_near_it(
     assert refused.value.way_out.startswith(way_out)
 
 
+def test_trouble_before_the_markets_are_known_is_got_over(ccxt_python: Path, asking: Asking) -> None:
+    asking.server.early_faults.extend([in_trouble, dropped])
+    waits: list[str] = []
+    pauses: list[float] = []
+    with Exchange(ccxt_python, "binance", asking.server.options(), waits.append, pauses.append) as other:
+        assert other.markets(["SOL"], "USDT", ["5m"])["SOL"].symbol == "SOL/USDT"
+    assert pauses == [1.0, 2.0]
+    assert "Internal error" in waits[0]
+
+
 def test_without_a_network_it_says_so(ccxt_python: Path, asking: Asking) -> None:
     options = {**asking.server.options()}
     options["urls"] = {"api": dict.fromkeys(options["urls"]["api"], "http://127.0.0.1:9/x")}
@@ -219,5 +229,6 @@ def test_without_a_network_it_says_so(ccxt_python: Path, asking: Asking) -> None
         pytest.raises(Refused, match="binance did not answer 6 times in a row") as refused,
     ):
         nowhere.markets(["SOL"], "USDT", ["5m"])
+    assert "NetworkError" in refused.value.reason
     assert "connect this machine" in refused.value.way_out
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0]
