@@ -147,7 +147,7 @@ def _plain(path: Path) -> bytes:
 
 
 def _positions(path: Path, names: Sequence[str]) -> dict[str, int]:
-    plain = [name.lower().replace(" ", "_").replace("-", "_") for name in names]
+    plain = [_plain_name(name) for name in names]
     position = {}
     for field, aliases in ALIASES.items():
         found = [alias for alias in aliases if alias in plain]
@@ -163,9 +163,13 @@ def _positions(path: Path, names: Sequence[str]) -> dict[str, int]:
     return position
 
 
+def _plain_name(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("-", "_")
+
+
 def _ignored(table: _Table) -> tuple[str, ...]:
     known = {alias for aliases in ALIASES.values() for alias in aliases} | {"bars", "reason_open"}  # our own files'
-    left = [name for name in table.names if name and name.lower() not in known]
+    left = [name for name in table.names if name and _plain_name(name) not in known]
     return (f"columns not used: {_listed(left)}",) if left else ()
 
 

@@ -81,6 +81,12 @@ def test_columns_that_nobody_knows_are_named_and_left_alone(tmp_path: Path) -> N
     assert "columns not used: 'mood', 'weather'" in found.notes
 
 
+def test_a_column_that_is_read_is_not_said_to_be_unused(tmp_path: Path) -> None:
+    found = read(tmp_path, "Entry Time,Exit-Time,pnl", ["2024-01-01,2024-01-02,1"])
+    assert found.trades.entry_ms is not None
+    assert not any("not used" in note for note in found.notes)
+
+
 def test_open_trades_are_left_out_and_counted(tmp_path: Path) -> None:
     found = read(tmp_path, "exit_time,pnl,status", [f"{day(0)},1,Closed", ",2,Closed", f"{day(1)},3,Open"])
     assert found.trades.pnl.tolist() == [1.0]
