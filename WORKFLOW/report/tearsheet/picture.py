@@ -24,7 +24,7 @@ _IN_TABLE = (
     *("win_rate", "profit_factor", "total_trades", "exposure", "days"),
 )
 
-_STYLE: Any = {  # Any: its own type lists all of matplotlib's settings
+STYLE: Any = {  # Any: its own type lists all of matplotlib's settings
     "font.size": 9,
     "axes.edgecolor": _LINE,
     "axes.labelcolor": _MUTED,
@@ -38,6 +38,8 @@ _STYLE: Any = {  # Any: its own type lists all of matplotlib's settings
     "axes.spines.right": False,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
+    "legend.framealpha": 0.8,  # lines may pass below it
+    "legend.edgecolor": "none",
     "text.parse_math": False,  # a $ in a name is a $
 }
 
@@ -46,34 +48,48 @@ def render(doc: Document) -> bytes:
     """A PNG of 1280 × 1700 pixels."""
     from matplotlib import rc_context
 
-    with rc_context(_STYLE):
-        figure = _figure(doc)
-        return _png(figure)
+    with rc_context(STYLE):
+        return _png(figure(doc))
 
 
 def comparison(doc: Document) -> bytes:
     """A PNG of 1280 × 900 pixels of several strategies."""
     from matplotlib import rc_context
 
-    with rc_context(_STYLE):
-        figure = _blank(_WIDE, 9.0)
-        top, bottom = figure.subplots(2, 1, height_ratios=[2.2, 1])
-        for one in doc["strategies"]:
-            marks = np.concatenate([[one["capital"]], one["daily"]["equity"]])
-            when = np.datetime64(one["daily"]["first_day"]) + np.arange(len(marks))
-            values = one["metrics"]
-            sharpes = [values[name]["sharpe_ratio"] for name in WINDOWS if values[name] is not None]
-            shown = " → ".join("–" if value is None else f"{value:.2f}" for value in sharpes[:2])
-            name = f"{one['name']} · Sharpe {shown} · {STATES[one['verdict']['state']].lower()}"
-            top.plot(when, 100 * (marks / one["capital"] - 1), lw=1.2, label=name)
-            peaks = np.maximum.accumulate(marks)
-            bottom.plot(when, -100 * (peaks - marks) / peaks, lw=0.8)
-        figure.text(0.03, 0.97, doc["title"], fontsize=15, fontweight="bold", va="center")
-        top.set_title("return, %" + (" · SYNTHETIC DATA" if any(one["synthetic"] for one in doc["strategies"]) else ""))
-        bottom.set_title("drawdown of daily marks, %")
-        top.legend(loc="upper left", frameon=False)
-        figure.subplots_adjust(left=0.07, right=0.97, top=0.91, bottom=0.05, hspace=0.2)
-        return _png(figure)
+    with rc_context(STYLE):
+        return _png(compared(doc))
+
+
+def compared(doc: Document) -> "Figure":
+    """The same, for who draws it otherwise."""
+    found = doc["strategies"]
+    figure = _blank(_WIDE, 9.0)
+    top, bottom = figure.subplots(2, 1, height_ratios=[2.2, 1])
+    for one in found:
+        marks = np.concatenate([[one["capital"]], one["daily"]["equity"]])
+        when = np.datetime64(one["daily"]["first_day"]) + np.arange(len(marks))
+        top.plot(when, marks / one["capital"], lw=1.2, label=_label(one))
+        peaks = np.maximum.accumulate(marks)
+        bottom.plot(when, -100 * (peaks - marks) / peaks, lw=0.8)
+    grown = [value / one["capital"] for one in found for value in one["daily"]["equity"]]
+    _scaled(top, grown, lambda value: f"{100 * (value - 1):,.8g}")
+    borders = {one["period"]["out_of_sample_from"] for one in found}
+    for axes, height in ((top, 0.97), (bottom, 0.12)):
+        axes.margins(x=0)
+        _shaded(axes, next(iter(borders)) if len(borders) == 1 else None, height)
+    figure.text(0.03, 0.97, doc["title"], fontsize=15, fontweight="bold", va="center")
+    top.set_title("return, %" + (" · SYNTHETIC DATA" if any(one["synthetic"] for one in found) else ""))
+    bottom.set_title("drawdown of daily marks, %")
+    top.legend(loc="upper left")
+    figure.subplots_adjust(left=0.07, right=0.97, top=0.91, bottom=0.05, hspace=0.2)
+    return figure
+
+
+def _label(one: dict[str, Any]) -> str:
+    found = one["metrics"]
+    sharpes = [found[name]["sharpe_ratio"] for name in WINDOWS if found[name] is not None]
+    shown = " → ".join("–" if value is None else f"{value:.2f}" for value in sharpes[:2])
+    return f"{one['name']} · Sharpe {shown} · {STATES[one['verdict']['state']].lower()}"
 
 
 def _blank(wide: float, high: float) -> "Figure":
@@ -91,28 +107,35 @@ def _png(figure: "Figure") -> bytes:
     return out.getvalue()
 
 
-def _figure(doc: Document) -> "Figure":
-    figure = _blank(_WIDE, _HIGH)
-    grid = figure.add_gridspec(
+def figure(doc: Document) -> "Figure":
+    """The same, for who draws it otherwise."""
+    made = _blank(_WIDE, _HIGH)
+    grid = made.add_gridspec(
         6, 2, height_ratios=[3.2, 1.4, 1.5, 2.0, 2.4, 2.4], left=0.07, right=0.97, top=0.905, bottom=0.035, hspace=0.34
     )
-    _head(figure, doc)
-    _equity(figure.add_subplot(grid[0, :]), doc)
-    _drawdown(figure.add_subplot(grid[1, :]), doc)
-    _rolling(figure.add_subplot(grid[2, :]), doc)
-    _months(figure.add_subplot(grid[3, 0]), doc)
-    _figures(figure.add_subplot(grid[3, 1]), doc)
-    went = doc["trades"]["excursions"]
-    panels: list[Callable[[Axes], None]] = [partial(_histogram, doc=doc)]
-    for key, name in (("mae_pct", "furthest against the entry (MAE)"), ("mfe_pct", "furthest in favour (MFE)")):
-        if went and went[key] and len(panels) == 1:
-            panels.append(partial(_scatter, doc=doc, key=key, name=name))
-    panels += [
-        partial(_fan, doc=doc, window=window) for window, one in doc["monte_carlo"].items() if one["block_bootstrap"]
-    ]
-    for at, draw in enumerate(panels[:4]):
-        draw(figure.add_subplot(grid[4 + at // 2, at % 2]))
-    return figure
+    _head(made, doc)
+    _equity(made.add_subplot(grid[0, :]), doc)
+    _drawdown(made.add_subplot(grid[1, :]), doc)
+    _rolling(made.add_subplot(grid[2, :]), doc)
+    _months(made.add_subplot(grid[3, 0]), doc)
+    _figures(made.add_subplot(grid[3, 1]), doc)
+    for at, row in enumerate((_of_trades(doc), _of_windows(doc))):
+        cells = grid[4 + at, :].subgridspec(1, max(len(row), 2))
+        for column, draw in enumerate(row):
+            draw(made.add_subplot(cells[0, column]))
+    return made
+
+
+def _of_trades(doc: Document) -> list[Callable[["Axes"], None]]:
+    went = doc["trades"]["excursions"] or {}
+    known = [(key, name) for key, name in (("mae_pct", "against it, MAE"), ("mfe_pct", "for it, MFE")) if went.get(key)]
+    return [partial(_histogram, doc=doc), *(partial(_scatter, doc=doc, key=key, name=name) for key, name in known)]
+
+
+def _of_windows(doc: Document) -> list[Callable[["Axes"], None]]:
+    """A Monte Carlo fan each."""
+    known = [window for window, one in doc["monte_carlo"].items() if one["block_bootstrap"]]
+    return [partial(_fan, doc=doc, window=window) for window in known]
 
 
 def _head(figure: "Figure", doc: Document) -> None:
@@ -136,10 +159,9 @@ def _equity(axes: "Axes", doc: Document) -> None:
     if doc["held"]:
         days = np.datetime64(doc["daily"]["first_day"]) + np.arange(1, len(doc["held"]) + 1)
         axes.plot(days, doc["held"], color=_SECOND, lw=0.8, label="buy and hold")
-    if max(equity) > 5 * min(equity):
-        axes.set_yscale("log")
+    _scaled(axes, equity, lambda value: f"{value:,.10g}")
     axes.set_title("equity")
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper left")
     _unseen(axes, doc)
 
 
@@ -149,7 +171,7 @@ def _drawdown(axes: "Axes", doc: Document) -> None:
     axes.fill_between(when, below, 0, color=_LOSS, alpha=0.25, lw=0, step="post" if is_stepped else None)
     axes.plot(when, below, color=_LOSS, lw=0.7, drawstyle="steps-post" if is_stepped else "default")
     axes.set_title("drawdown, %")
-    _unseen(axes, doc)
+    _unseen(axes, doc, 0.12)
 
 
 def _rolling(axes: "Axes", doc: Document) -> None:
@@ -166,13 +188,32 @@ def _rolling(axes: "Axes", doc: Document) -> None:
     _unseen(axes, doc)
 
 
-def _unseen(axes: "Axes", doc: Document) -> None:
+def _unseen(axes: "Axes", doc: Document, height: float = 0.97) -> None:
     axes.margins(x=0)
-    if doc["period"]["out_of_sample_from"]:
-        start: Any = np.datetime64(doc["period"]["out_of_sample_from"][:10])
-        end = _moments(doc["equity"]["time"])[-1]
-        axes.axvspan(start, end, color=_MAIN, alpha=0.06, lw=0)
-        axes.text(start, 0.97, " out-of-sample", transform=axes.get_xaxis_transform(), color=_MUTED, va="top")
+    _shaded(axes, doc["period"]["out_of_sample_from"], height)
+
+
+def _shaded(axes: "Axes", border: str | None, height: float) -> None:
+    """The days from `border` on; their name at a `height` (0 bottom, 1 top) where no line is expected."""
+    if border is None:
+        return
+    start: Any = np.datetime64(border[:10])
+    axes.axvspan(start, axes.get_xlim()[1], color=_MAIN, alpha=0.06, lw=0)
+    axes.text(start, height, " out-of-sample", transform=axes.get_xaxis_transform(), color=_MUTED, va="top")
+
+
+def _scaled(axes: "Axes", amounts: list[float], words: Callable[[float], str]) -> None:
+    """A logarithmic scale where `amounts` differ much, labelled in `words`."""
+    if not max(amounts) > 5 * min(amounts) > 0:
+        steps = axes.yaxis.get_major_locator()
+    else:
+        from matplotlib.ticker import LogLocator, NullLocator
+
+        axes.set_yscale("log")
+        steps = LogLocator(subs=(1, 2, 5) if max(amounts) < 300 * min(amounts) else (1,))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(steps)
+    axes.yaxis.set_major_formatter(lambda value, _: words(value))
 
 
 def _months(axes: "Axes", doc: Document) -> None:
@@ -227,7 +268,7 @@ def _scatter(axes: "Axes", doc: Document, key: str, name: str) -> None:
     net = 100 * np.array(went["net_pct"])
     axes.scatter(100 * np.array(went[key]), net, s=5, color=np.where(net > 0, _GAIN, _LOSS), alpha=0.5, lw=0)
     axes.axhline(0, color=_SECOND, lw=0.8)
-    axes.set_title(f"net result, %, by how far a trade went: {name}, %")
+    axes.set_title(f"net result, %, by the furthest {name}, %")
 
 
 def _fan(axes: "Axes", doc: Document, window: str) -> None:
@@ -239,7 +280,7 @@ def _fan(axes: "Axes", doc: Document, window: str) -> None:
     axes.fill_between(days, band["p25"], band["p75"], color=_MAIN, alpha=0.15, lw=0)
     axes.plot(days, band["p50"], color=_MAIN, lw=1, ls="--", label="median")
     axes.plot(days, 100 * (np.array(found["observed"]) - 1), color=_INK, lw=1.2, label="what happened")
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper left")
     loss = found["block_bootstrap"]["probability_of_loss"]
     axes.set_title(f"Monte Carlo, {WINDOWS[window]}: return after days, %; {loss:.0%} lose money")
 

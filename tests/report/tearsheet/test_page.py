@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
+from matplotlib import rc_context
 
 from state import codec
 from state.layout import CHECKOUT
@@ -155,3 +157,41 @@ def test_pictures_are_pictures(doc: dict[str, Any], both: dict[str, Any]) -> Non
     for made, size in ((picture.render(doc), (1280, 1700)), (picture.comparison(both), (1280, 900))):
         assert made.startswith(b"\x89PNG\r\n\x1a\n")
         assert (int.from_bytes(made[16:20]), int.from_bytes(made[20:24])) == size
+
+
+def words_of(figure: Any) -> str:
+    """All that stands in a picture."""
+    from matplotlib.text import Text
+
+    figure.canvas.draw()
+    return "\n".join(one.get_text() for one in figure.findobj(Text))
+
+
+def grown(doc: dict[str, Any]) -> dict[str, Any]:
+    """What ends with twenty times as much."""
+    factors = np.geomspace(1, 20, len(doc["daily"]["equity"]))
+    daily = {**doc["daily"], "equity": (doc["capital"] * factors).tolist()}
+    curve = {**doc["equity"], "equity": (doc["capital"] * np.geomspace(1, 20, len(doc["equity"]["time"]))).tolist()}
+    return {**doc, "daily": daily, "equity": curve}
+
+
+def test_a_logarithmic_scale_is_labelled_as_people_write_numbers(doc: dict[str, Any]) -> None:
+    with rc_context(picture.STYLE):
+        said = words_of(picture.figure(grown(doc)))
+        assert "$" not in said
+        assert {"10,000", "20,000", "50,000", "100,000", "200,000"} <= set(said.split("\n"))
+        beside = words_of(picture.compared(comparison.of([doc, grown(doc)])))
+    assert {"0", "100", "400", "900"} <= set(beside.split("\n"))
+
+
+def test_a_picture_shows_both_excursions(doc: dict[str, Any]) -> None:
+    with rc_context(picture.STYLE):
+        said = words_of(picture.figure(doc))
+    assert "MAE" in said
+    assert "MFE" in said
+
+
+def test_a_comparison_shades_the_days_that_were_held_back_from_all(doc: dict[str, Any], both: dict[str, Any]) -> None:
+    with rc_context(picture.STYLE):
+        assert words_of(picture.compared(comparison.of([doc, doc]))).count("out-of-sample") == 2
+        assert "out-of-sample" not in words_of(picture.compared(both)), "one of them has none"
