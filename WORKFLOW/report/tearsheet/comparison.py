@@ -114,6 +114,7 @@ def render(doc: Document) -> bytes:
             chart("equity", f"equity over time of {', '.join(names)}"),
             Markup('<p class="name">drawdown of daily marks</p>'),
             chart("drawdown", "drawdown over time"),
+            side=parts.log_button(),
         ),
         _figures(found),
     ]

@@ -102,7 +102,6 @@ def _unbroken(text: str) -> str:
 def _over_time(doc: Document) -> Iterator[Markup]:
     hint = "Point at a day, or slide a finger; with a mouse drag to zoom, double-click to see everything again."
     held = ", beside buying and holding" if doc["held"] else ""
-    button = Markup('<button id="log" type="button">log scale</button>')
     content = [
         chart("equity", f"equity over time{held}"),
         Markup('<p class="name">drawdown from the highest equity so far</p>'),
@@ -114,7 +113,7 @@ def _over_time(doc: Document) -> Iterator[Markup]:
             Markup('<p class="name">rolling Sharpe ratio, {} days</p>').format(rolling["days"]),
             chart("rolling", f"Sharpe ratio of the last {rolling['days']} days, over time"),
         ]
-    yield card("Equity", hint, *content, side=button)
+    yield card("Equity", hint, *content, side=parts.log_button())
 
 
 def _months(doc: Document) -> Markup:

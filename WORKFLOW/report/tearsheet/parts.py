@@ -124,6 +124,11 @@ def chart(name: str, words: str) -> Markup:
     return Markup('<div class="chart" id="{}" role="img" aria-label="{}"></div>').format(name, words)
 
 
+def log_button() -> Markup:
+    """What switches the scale of the equity chart; its script names it."""
+    return Markup('<button id="log" type="button">log scale</button>')
+
+
 def table(head: Sequence[Cell | str], rows: Iterable[Sequence[Cell | str]], kind: str = "") -> Markup:
     """A table in a frame of its own, so that a narrow screen moves it and not the page."""
     cells = joined(_cell(Cell(one) if isinstance(one, str) else one, "th") for one in head)

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.browser import Browser, browser
@@ -47,6 +49,22 @@ MOVES = """
   return Math.max(...work);
 })()
 """
+# The colour that most of the left and of the right end of a chart has.
+ENDS = """
+['equity', 'drawdown'].map((id) => {
+  const canvas = document.querySelector(`#${id} canvas`), over = document.querySelector(`#${id} .u-over`);
+  const from = over.offsetLeft * devicePixelRatio, wide = over.offsetWidth * devicePixelRatio;
+  return [0.02, 0.9].map((at) => {
+    const data = canvas.getContext('2d').getImageData(from + at * wide, 10, 0.08 * wide, canvas.height / 2).data;
+    const counts = new Map();
+    for (let i = 0; i < data.length; i += 4) {
+      const colour = data.slice(i, i + 4).join();
+      counts.set(colour, (counts.get(colour) || 0) + 1);
+    }
+    return [...counts].sort((a, b) => b[1] - a[1])[0][0];
+  });
+})
+"""
 LEGEND = "document.querySelector('#equity .u-legend').innerText.replace(/\\s+/g, ' ')"
 
 
@@ -72,14 +90,21 @@ def sheets(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "short": page.render(short),
         "one": page.render(one),
         "comparison": comparison.render(comparison.of([long, short])),
+        "apart": comparison.render(comparison.of([long, _grown(long)])),
     }
     for name, data in made.items():
         (folder / f"{name}.html").write_bytes(data)
     return {name: folder / f"{name}.html" for name in made}
 
 
+def _grown(doc: dict[str, Any]) -> dict[str, Any]:
+    """What ends with a hundred times as much."""
+    marks = doc["capital"] * np.geomspace(1, 100, len(doc["daily"]["equity"]))
+    return {**doc, "daily": {**doc["daily"], "equity": marks.tolist()}}
+
+
 @pytest.mark.parametrize("width", [DESK, PHONE])
-@pytest.mark.parametrize("name", ["long", "short", "one", "comparison"])
+@pytest.mark.parametrize("name", ["long", "short", "one", "comparison", "apart"])
 def test_a_page_is_whole_quiet_and_as_wide_as_the_screen(
     chromium: Browser, sheets: dict[str, Path], name: str, width: int
 ) -> None:
@@ -132,3 +157,18 @@ def test_the_page_follows_the_readers_theme_and_button(chromium: Browser, sheets
     opened.value("document.getElementById('log').click()")
     assert opened.value("document.getElementById('log').innerText") == "linear scale"
     assert opened.problems == []
+
+
+def test_a_comparison_shades_what_was_held_back_and_has_a_scale_for_all(
+    chromium: Browser, sheets: dict[str, Path]
+) -> None:
+    opened = chromium.open(sheets["apart"], DESK)
+    button = "document.getElementById('log')"
+    assert opened.value(f"{button}.innerText") == "linear scale", "a hundredfold return leaves no room for others"
+    assert "9900.00 %" in opened.value(LEGEND), "the return, whatever the scale"
+    opened.value(f"{button}.click()")
+    assert opened.value(f"{button}.innerText") == "log scale"
+    assert opened.problems == []
+    assert all(left != right for left, right in opened.value(ENDS))
+    mixed = chromium.open(sheets["comparison"], DESK)
+    assert all(left == right for left, right in mixed.value(ENDS)), "one of them was not held back from"

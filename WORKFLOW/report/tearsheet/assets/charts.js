@@ -19,8 +19,10 @@ const charts = (() => {
     pct: (u, splits) => splits.map(pct(digitsOf(splits, 100))),
     num: (u, splits) => splits.map(num(digitsOf(splits, 1))),
     money: (u, splits) => splits.map(money),
+    growth: (u, splits) => splits.map((v) => pct(digitsOf([0, v], 100))(v - 1)),
   };
-  const values = { pct: pct(2), num: num(2), money };
+  // Growth is what one became: 1.2 is a return of 20 %. Unlike the return it has a logarithm.
+  const values = { pct: pct(2), num: num(2), money, growth: (v) => (v == null ? "–" : pct(2)(v - 1)) };
 
   const axis = (format, side) => ({
     stroke: css("--muted"), font: mono, grid: { stroke: css("--line"), width: 1 }, ticks: { show: false },
@@ -62,7 +64,9 @@ const charts = (() => {
           const x = Math.max(u.valToPos(split, "x", true), bbox.left), gap = 6 * ratio;
           const isRoom = x + 2 * gap + ctx.measureText("out-of-sample").width < bbox.left + bbox.width;
           ctx.textAlign = isRoom ? "left" : "right";
-          ctx.fillText(isRoom ? "out-of-sample" : "out-of-sample →", isRoom ? x + gap : x - gap, bbox.top + 14 * ratio);
+          // Drawdowns hang from the top: there the name stands at the bottom.
+          const y = u.scales.y.max <= 0 ? bbox.top + bbox.height - gap : bbox.top + 14 * ratio;
+          ctx.fillText(isRoom ? "out-of-sample" : "out-of-sample →", isRoom ? x + gap : x - gap, y);
         }
         ctx.restore();
       },
@@ -133,13 +137,24 @@ const charts = (() => {
     return [zero && low >= 0 ? 0 : from - pad, zero && high <= 0 ? 0 : to + pad];
   };
   const geometric = (low, high) => {
-    const found = [], factors = high / low > 30 ? [1] : high / low > 6 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
+    const found = [], factors = high / low > 300 ? [1] : high / low > 6 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
     for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
       for (const factor of factors) {
         const value = factor * 10 ** power;
         if (value >= low && value <= high) found.push(value);
       }
     return found;
+  };
+
+  // The button beside a chart of `amounts`: whether its scale is logarithmic, which it begins as where they differ much.
+  const scaled = (amounts) => {
+    const [low, high] = [Math.min(...amounts), Math.max(...amounts)];
+    let isLog = low > 0 && high > 5 * low;
+    const button = document.getElementById("log");
+    const name = () => { button.textContent = isLog ? "linear scale" : "log scale"; };
+    name();
+    button.addEventListener("click", () => { isLog = !isLog; name(); rebuild(); });
+    return () => isLog;
   };
 
   const plain = (id, height, spec) => add(id, height, () => {
@@ -196,5 +211,5 @@ const charts = (() => {
     addEventListener("resize", fit);
     draw(JSON.parse(document.getElementById("document").textContent));
   };
-  return { start, time, plain, css, rebuild, filled, spanning, seconds: (date) => Date.parse(date) / 1000 };
+  return { start, time, plain, scaled, css, filled, spanning, seconds: (date) => Date.parse(date) / 1000 };
 })();

@@ -8,10 +8,7 @@ charts.start((doc) => {
   const line = (label, colour, more) => ({ label, stroke: css(colour), width: 1.5, ...more });
   const stepped = isStepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {};
 
-  let isLog = Math.max(...curve.equity) > 5 * Math.min(...curve.equity);
-  const toggle = document.getElementById("log");
-  const name = () => { toggle.textContent = isLog ? "linear scale" : "log scale"; };
-  name();
+  const isLog = charts.scaled(curve.equity);
   // A day's mark stands at the end of its day, and the last one at the last bar.
   const end = curve.time[curve.time.length - 1];
   const days = (first, count) => Array.from({ length: count }, (_, i) => Math.min(seconds(first) + (i + 1) * day, end));
@@ -23,9 +20,8 @@ charts.start((doc) => {
   charts.time("equity", 300, () => {
     const series = [line("equity", "--main", stepped)];
     if (held) series.push(line("buy and hold", "--second", { width: 1 }));
-    return { data: held ? [times, equity, held] : [times, equity], series, format: "money", split, isLog, key: "time" };
+    return { data: held ? [times, equity, held] : [times, equity], series, format: "money", split, isLog: isLog(), key: "time" };
   });
-  toggle.addEventListener("click", () => { isLog = !isLog; name(); charts.rebuild(); });
   charts.time("drawdown", 150, () => ({
     data: [times, below],
     series: [line("drawdown", "--loss", { ...stepped, width: 1, fill: css("--loss") + "33", fillTo: 0 })],
