@@ -50,7 +50,8 @@ def parser() -> cli.Parser:
     """Its flags."""
     made = cli.parser(
         "backtest-optimize attach",
-        "Attach to a session, read-only; Ctrl-B d leaves it running. Without a terminal a monitor prints lines.",
+        "Attach to a session, read-only; Ctrl-B d leaves it running. Without a terminal a monitor prints lines until"
+        " `stop`.",
         "scripts/backtest-optimize attach bt-worker-cpu-mon\n  scripts/backtest-optimize attach --once | less\n\n"
         f"sessions: {', '.join(SESSIONS)}",
         "0 attached and left, 1 there is no such session, 2 usage",

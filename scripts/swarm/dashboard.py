@@ -26,9 +26,10 @@ examples:
   scripts/backtest-optimize dashboard SOL/aggressive       the newest of this symbol and mode
   scripts/backtest-optimize dashboard bt-20260131_120000Z --port 8081
 
-What you see is a copy as of its start: the search goes on untouched; type it again for a newer one. Only this machine
-can open the page; from elsewhere: ssh -L 8080:127.0.0.1:8080 HOST. Ctrl-C ends it and removes the copy. The first use
-installs optuna-dashboard into the product's environment.
+What you see is a copy as of its start: the search goes on untouched; type it again for a newer one. Trials at -1000
+never traded: drag over the others in the history to see them. Only this machine can open the page; from
+elsewhere: ssh -L 8080:127.0.0.1:8080 HOST. Ctrl-C ends it and removes the copy. The first use installs
+optuna-dashboard into the product's environment.
 
 exit codes: 0 ended by Ctrl-C, 1 refused, 2 usage
 """
