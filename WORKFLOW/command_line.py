@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.errors import Refused
+from config.errors import Misused, Refused
 from config.settings import Settings, load, with_values
 
 DEMO_SYMBOL = "SYNTHETIC"
@@ -85,11 +85,13 @@ def order_from(asked: argparse.Namespace) -> Order:
 
     Raises:
         Refused: a value outside its limits, an unknown mode, no data and no --demo.
+        Misused: flags that contradict each other, a number that is no GPU's.
     """
     if asked.demo:
-        if asked.data_path is not None or asked.symbol not in (None, DEMO_SYMBOL):
-            other = "--symbol" if asked.data_path is None else "--data-path"
-            raise Refused(f"--demo generates its own bars, and {other} names others", "leave one of them out")
+        if asked.data_path is not None:
+            raise Misused("--demo generates its own bars, and --data-path names others", "leave one of them out")
+        if asked.symbol not in (None, DEMO_SYMBOL):
+            raise Refused("--demo generates its own bars, and --symbol names others", "leave one of them out")
     elif asked.data_path is None:
         raise Refused("no bars to work on", "name them with --data-path and --symbol, or type --demo to see it work")
     elif asked.symbol is None:
@@ -115,9 +117,9 @@ def gpu_of(asked: argparse.Namespace) -> int | None:
     """The number that `--gpu` names; refuses what is none, and `--engine gpu` without any."""
     number: int | None = asked.gpu
     if number is not None and number < -1:
-        raise Refused(f"--gpu {number}", "a GPU's number from 0 on, or -1 for none")
+        raise Misused(f"--gpu {number}", "a GPU's number from 0 on, or -1 for none")
     if number == -1 and asked.engine == "gpu":
-        raise Refused("--gpu -1 switches GPUs off, and --engine gpu asks for one", "leave one of them out")
+        raise Misused("--gpu -1 switches GPUs off, and --engine gpu asks for one", "leave one of them out")
     return number
 
 

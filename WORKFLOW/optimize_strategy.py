@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from config.errors import Refused
+from config.errors import Misused, Refused
 from state import private
 from state.layout import Roots
 from state.tighten import prepare
 from WORKFLOW.command_line import Order, order_from, parser
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
+_USAGE = 2  # as argparse says it
 
 
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py
     try:
         return _run(order_from(asked))
     except Refused as refusal:
-        return _failed(refusal.reason, refusal.way_out, as_json=asked.json)
+        code = _USAGE if isinstance(refusal, Misused) else 1
+        return _failed(refusal.reason, refusal.way_out, as_json=asked.json, code=code)
     except KeyboardInterrupt:
         return _failed("stopped", "the same command goes on where it was", as_json=asked.json, code=_INTERRUPTED)
     except BrokenPipeError:  # whoever read us has seen enough; the results are in their place

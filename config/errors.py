@@ -1,4 +1,4 @@
-"""The two ways a command can end badly, as types: a refusal a person can act on, and everything else."""
+"""The ways a command can end badly, as types: a refusal a person can act on, wrong usage, and everything else."""
 
 
 class Refused(Exception):
@@ -14,3 +14,7 @@ class Refused(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}\n  → {self.way_out}" if self.way_out else self.reason
+
+
+class Misused(Refused):
+    """Words that no bars, settings or machine could make right: exit code 2, as for every other usage error."""
