@@ -2,18 +2,20 @@
 
 Whoever holds the server's lock serves, on a socket in a private folder of its own that only this user may enter; its
 address stands in a file beside the lock. When it dies the kernel frees the lock, and the next process that finds
-nobody answering serves. Deeds may be done twice, so one that was cut off is simply done again.
+nobody answering serves, and removes the dead one's folder: its name was on file before it was made. Deeds may be done
+twice, so one that was cut off is simply done again.
 """
 
 import fcntl
 import os
-import shutil
+import secrets
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +76,7 @@ class DatabaseStore(Named):
             backend.remove_session()
             backend.engine.dispose()
         if self._socket is not None:
-            shutil.rmtree(self._socket.parent, ignore_errors=True)
+            _remove(self._socket)
         if self._lock is not None:
             os.close(self._lock)
         self._server = self._served = self._socket = self._lock = self._storage = None
@@ -104,9 +106,9 @@ class DatabaseStore(Named):
         from optuna.storages._grpc.auto_generated import api_pb2_grpc  # make_server knows no way to ask for its port
         from optuna.storages._grpc.servicer import OptunaStorageProxyService
 
-        self._address.unlink(missing_ok=True)  # of one that died
+        self._clear_after_the_dead()
         storage = self._served = opened(self._url)
-        self._socket = Path(tempfile.mkdtemp(prefix="study-")) / "s"  # a run's folder may lie too deep for a socket
+        self._socket = self._new_socket()
         self._server = grpc.server(ThreadPoolExecutor(_THREADS))
         add: Any = api_pb2_grpc.add_StorageServiceServicer_to_server
         add(OptunaStorageProxyService(storage), self._server)
@@ -115,15 +117,36 @@ class DatabaseStore(Named):
         snapshot.write_json(self._address, {"host": "unix", "port": str(self._socket)})
         return storage
 
+    def _clear_after_the_dead(self) -> None:
+        record = snapshot.read_json(self._address)
+        if isinstance(record, dict) and isinstance(record.get("port"), str):
+            _remove(Path(record["port"]))
+        self._address.unlink(missing_ok=True)
+
+    def _new_socket(self) -> Path:
+        """Where to listen, on file before its folder is made; a run's own folder may lie too deep for a socket."""
+        socket = Path(tempfile.gettempdir()) / f"study-{secrets.token_hex(8)}" / "s"
+        snapshot.write_json(self._address, {"port": str(socket)})
+        socket.parent.mkdir(mode=0o700)
+        return socket
+
     def _client(self) -> Any:
         record = snapshot.read_json(self._address)
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or "host" not in record:
             raise ConnectionError("no server yet")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its version is pinned
             proxy = optuna.storages.GrpcStorageProxy(host=record["host"], port=record["port"])
         proxy.wait_server_ready(timeout=_ANSWER_S)
         return proxy
+
+
+def _remove(socket: Path) -> None:
+    """A server's socket and its folder. Nothing else is ever deleted, whatever an address on file names."""
+    with suppress(OSError):
+        if socket.is_socket():
+            socket.unlink()
+        socket.parent.rmdir()  # refuses a folder that holds anything
 
 
 def opened(url: str) -> Any:

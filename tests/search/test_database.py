@@ -1,6 +1,7 @@
 """A study in a database gives the same trials as the journal, through any death of whoever serves it."""
 
 import importlib.util
+import json
 import os
 import pwd
 import shutil
@@ -100,12 +101,29 @@ def test_when_the_server_is_killed_another_process_serves(tmp_path: Path, in_jou
         assert study._store._lock is None, "this process should be a client"
         seen = study.standing().done
         assert seen == 2
+        socket = Path(json.loads((tmp_path / "server" / "server.json").read_text())["port"])
+        assert socket.is_socket()
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
         study.work(objective, lambda now: None, lambda: True)
         assert study._store._lock is not None
         assert study.finished() == in_journal
+        assert not socket.parent.exists(), "what the dead server left"
         study.close()
+
+
+def test_a_server_that_was_killed_before_it_listened_leaves_nothing(tmp_path: Path, in_journal: list[Trial]) -> None:
+    """Its folder is made, nobody listens in it yet; a folder that holds something else stays."""
+    folders = [tmp_path / "study-empty", tmp_path / "study-other"]
+    for folder in folders:
+        folder.mkdir()
+    (folders[1] / "s").write_text("no socket")
+    for folder in folders:
+        server = tmp_path / f"of {folder.name}"
+        (server / "server").mkdir(parents=True)
+        (server / "server" / "server.json").write_text(json.dumps({"port": str(folder / "s")}))
+        assert finished(server, f"sqlite:///{server}/study.sqlite3") == in_journal
+    assert [folder.exists() for folder in folders] == [False, True]
 
 
 def test_a_database_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
