@@ -48,6 +48,11 @@ class DatabaseStore(Named):
         self._storage: Any = None
         private.folder(folder)
 
+    @property
+    def where(self) -> str:
+        """The database's address."""
+        return redacted(self._url)
+
     def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
         """What `deed` makes of the storage, whoever serves it by then."""
         import grpc

@@ -37,10 +37,7 @@ class FlockJournalBackend(BaseJournalBackend):
         page = self._journal.read(self._offsets[known])
         strange = sum(not isinstance(record, dict) or "op_code" not in record for record in page.records)
         if page.bad_lines or strange:
-            raise Refused(
-                f"the study {self._journal.path} holds {len(page.bad_lines) + strange} lines that are no records",
-                "it was edited or its disk is failing; move the file away to search again from the start",
-            )
+            raise damaged(self._journal.path, f"holds {len(page.bad_lines) + strange} lines that are no records")
         self._offsets = {0: 0, known + len(page.records): page.next_offset}
         return page.records[log_number_from - known :]
 
@@ -50,9 +47,30 @@ class FlockJournalBackend(BaseJournalBackend):
         self._journal.append_lines(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
 
 
+class _Replayed(optuna.storages.JournalStorage):
+    """Optuna's, which ends with whatever error a record gives that it does not know or that lacks something."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        super().__init__(FlockJournalBackend(path))
+
+    def _sync_with_backend(self) -> None:
+        try:
+            super()._sync_with_backend()
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            number = self._replay_result.log_number_read
+            raise damaged(self._path, f"cannot be replayed beyond record {number}: {error!r}") from error
+
+
 def open_storage(path: Path) -> optuna.storages.JournalStorage:
     """The study storage at `path`, made when it is not there; safe for many processes."""
-    return optuna.storages.JournalStorage(FlockJournalBackend(path))
+    return _Replayed(path)
+
+
+def damaged(study: Path | str, what: str) -> Refused:
+    """What is said of a study that holds what nobody here wrote."""
+    way_out = "it was edited or its disk is failing; move it away to search again from the start"
+    return Refused(f"the study {study} {what}", way_out)
 
 
 def name_of(folder: RunFolder) -> str:
@@ -62,6 +80,10 @@ def name_of(folder: RunFolder) -> str:
 
 class Store(Protocol):
     """Studies of one search, for many processes."""
+
+    @property
+    def where(self) -> str:
+        """The file or address that a person can look at; no password."""
 
     def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
         """What `deed` makes of the storage; a deed may be done twice, so it must not matter."""
@@ -100,6 +122,11 @@ class JournalStore(Named):
     def __init__(self, path: Path, name: str = "search") -> None:
         super().__init__(name)
         self._path, self._storage = path, open_storage(path)
+
+    @property
+    def where(self) -> str:
+        """The journal's path."""
+        return str(self._path)
 
     def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
         """What `deed` makes of the storage."""

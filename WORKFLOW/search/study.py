@@ -31,7 +31,7 @@ from config.settings import Mode
 from state import private
 from WORKFLOW.search.samplers import Proposal, Proposer, distribution
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
-from WORKFLOW.search.storage import Direction, Store
+from WORKFLOW.search.storage import Direction, Store, damaged
 
 _CONSTRAINT = "min_trades"
 _CARRIED = 500  # of the best trials, what a fresh study begins with: a tenth of what fills one
@@ -291,13 +291,20 @@ class SharedStudy:
             read += is_gapless
             position = trial.user_attrs.get("position")
             # Two of the same position are the same: its process died, or lost the word that it was written.
-            if position is None or position in self._known.trials or trial.state not in _FINISHED:
+            if not isinstance(position, int) or position in self._known.trials or trial.state not in _FINISHED:
                 continue
+            result = self._result_of_ours(trial)
             self._known.trials[position] = trial
-            result = _result(trial)
             if result.violation <= 0 and not result.pruned:
                 self._known.best = result.value if self._known.best is None else max(self._known.best, result.value)
         self._known.read[era] = read
+
+    def _result_of_ours(self, trial: FrozenTrial) -> Result:
+        try:
+            _parameters(trial, self._plan.mode)
+            return _result(trial)
+        except (LookupError, TypeError) as error:
+            raise damaged(self._store.where, f"holds trial {trial.number}, which is not whole: {error!r}") from error
 
     def _advance(self) -> None:
         plan, known = self._plan, self._known

@@ -87,6 +87,29 @@ def test_a_line_that_is_no_record_is_named_and_not_read_over(tmp_path: Path, gar
         _study(path)
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b'{"op_code":99,"worker_id":"w"}',
+        b'{"op_code":"4","worker_id":"w"}',
+        b'{"op_code":4}',
+        b'{"op_code":4,"worker_id":"w","study_id":0,"datetime_start":"yesterday"}',
+    ],
+)
+def test_a_record_that_optuna_does_not_know_is_named_with_its_file(tmp_path: Path, strange: bytes) -> None:
+    path = tmp_path / "study.jsonl"
+    study = _study(path)
+    study.tell(study.ask(), 1.0)
+    whole = len(path.read_bytes().splitlines())
+    with path.open("ab") as file:
+        file.write(strange + b"\n")
+    with pytest.raises(Refused) as refusal:
+        _study(path)
+    assert str(path) in refusal.value.reason
+    assert f"record {whole + 1}" in refusal.value.reason
+    assert "move it away" in refusal.value.way_out
+
+
 def test_two_processes_see_each_others_trials(tmp_path: Path) -> None:
     path = tmp_path / "study.jsonl"
     one, other = _study(path), _study(path)

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
+from config.errors import Refused
 from config.settings import load
 from state.layout import CHECKOUT
 from WORKFLOW.search import study as study_module
@@ -232,6 +233,22 @@ def test_what_others_left_unfinished_is_failed(tmp_path: Path, undisturbed: list
     assert run(tmp_path) == undisturbed
     states = Counter(trial.state for trial in as_optuna_sees_it(tmp_path).trials)
     assert states == {optuna.trial.TrialState.COMPLETE: TRIALS, optuna.trial.TrialState.FAIL: 4}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"violation"', '"violence"'), ('"fast_period"', '"past_period"'), ('"result":{', '"outcome":{')]
+)
+def test_a_trial_that_was_edited_is_named_with_its_file(tmp_path: Path, old: str, new: str) -> None:
+    study = open_study(tmp_path)
+    study.work(objective, lambda done: None, lambda: study.standing().done < 3)
+    path = tmp_path / "study.jsonl"
+    *lines, last = path.read_text().splitlines(keepends=True)
+    assert old in last
+    path.write_text("".join([*lines, last.replace(old, new)]))
+    with pytest.raises(Refused, match="trial 2, which is not whole") as refusal:
+        open_study(tmp_path)
+    assert str(path) in refusal.value.reason
+    assert "move it away" in refusal.value.way_out
 
 
 def test_a_trial_that_is_on_file_twice_counts_once(tmp_path: Path, undisturbed: list[Trial]) -> None:
