@@ -117,7 +117,7 @@ def _checks(folder: Path, manifest: Mapping[str, Any]) -> dict[str, list[dict[st
         name = f"{best}/validation.json"
         if not isinstance(sums, dict) or name not in sums:
             continue
-        checks = _named_by(sums[name], folder / name).get("checks")
+        checks = _of_strategy(folder, best, sums).get("checks")
         history = promotion.get(best) if isinstance(promotion, dict) else None
         of_all_runs = history.get("checks") if isinstance(history, dict) else []
         if not _are_checks(checks) or not _are_checks(of_all_runs):
@@ -128,18 +128,34 @@ def _checks(folder: Path, manifest: Mapping[str, Any]) -> dict[str, list[dict[st
     return found
 
 
-def _named_by(total: object, path: Path) -> dict[str, Any]:
-    """The record at `path`, if it is the one that the manifest names."""
+def _of_strategy(folder: Path, best: str, sums: Mapping[str, object]) -> dict[str, Any]:
+    """Its `validation.json`, if each of its files is the one that the manifest names: who promotes a strategy takes its
+    parameters and its metrics, too."""
+    data = {name: _named_by(total, folder / name) for name, total in sums.items() if name.startswith(f"{best}/")}
+    name = f"{best}/validation.json"
+    try:
+        record = codec.decode(data[name])
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise _altered(folder / name)
+    return record
+
+
+def _named_by(total: object, path: Path) -> bytes:
     from hashlib import sha256
 
     try:
         data = path.read_bytes()
-        record = codec.decode(data) if sha256(data).hexdigest() == total else None
-    except (OSError, ValueError):
-        record = None
-    if not isinstance(record, dict):
-        raise Refused(f"{path} is not the file that {MANIFEST} names", "search again, or restore the folder whole")
-    return record
+    except OSError:
+        raise _altered(path) from None
+    if sha256(data).hexdigest() != total:
+        raise _altered(path)
+    return data
+
+
+def _altered(path: Path) -> Refused:
+    return Refused(f"{path} is not the file that {MANIFEST} names", "search again, or restore the folder whole")
 
 
 def _are_checks(some: object) -> "TypeGuard[list[dict[str, Any]]]":

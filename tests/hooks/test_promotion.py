@@ -64,7 +64,8 @@ def written(folder: Path, checks: Any, promotion: Any, **more: Any) -> None:
         (folder / best).mkdir(exist_ok=True)
         data = json.dumps({"checks": some}).encode()
         (folder / best / "validation.json").write_bytes(data)
-        sums[f"{best}/validation.json"] = sha256(data).hexdigest()
+        (folder / best / "metrics.json").write_bytes(b"{}")
+        sums |= {f"{best}/validation.json": sha256(data).hexdigest(), f"{best}/metrics.json": sha256(b"{}").hexdigest()}
     manifest = {"verdict": "candidate: …", "promotion": promotion, "files": sums, **more}
     (folder / "run_manifest.json").write_text(json.dumps(manifest))
 
@@ -144,6 +145,15 @@ def test_a_file_that_is_not_the_manifests_is_refused(results: Path, data: bytes)
     assert "validation.json is not the file that run_manifest.json names" in done.stderr
     (results / "run_manifest.json").write_bytes(data)
     assert "Traceback" not in typed(str(results)).stderr
+
+
+@pytest.mark.parametrize("data", [b"", b'{"out_of_sample": {"sharpe_ratio": 9.0}}', None])
+def test_a_strategy_is_judged_with_all_its_files_or_not_at_all(results: Path, data: bytes | None) -> None:
+    metrics = results / "best_sharpe" / "metrics.json"
+    metrics.unlink() if data is None else metrics.write_bytes(data)
+    done = typed(str(results))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {metrics} is not the file that run_manifest.json names")
 
 
 @pytest.mark.parametrize("name", ["x" * 5_000, "loop"])
