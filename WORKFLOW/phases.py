@@ -42,7 +42,7 @@ from WORKFLOW.search.space import Parameters
 from WORKFLOW.search.study import Standing, Trial
 from WORKFLOW.validation import check_all
 from WORKFLOW.validity import cross_validation, plateau, regimes, verdict, walk_forward
-from WORKFLOW.validity.history import History
+from WORKFLOW.validity.history import History, made_of
 from WORKFLOW.validity.judge import Case, Judged, chance, judge
 from WORKFLOW.validity.plateau import Plateau
 from WORKFLOW.validity.promote import promotions
@@ -126,6 +126,8 @@ def prescreen(job: Job) -> Found:
 
         progress = screening.run(job.in_sample, combos, settings, job.cores, progress, on_batch)
         found = screening.found(progress, combos)
+        # Here and not with the search's: a run that is stopped from here on has shown what it found.
+        _history(job).prescreened(found.tried, job.settings, job.mode, job.bars.before(job.split).sha256)
         job.tree.write_phase0(PHASE0, phase0_record(job.labels, job.settings, job.in_sample.market, found))
     pass_gates("after_prescreen", job.order, job.run.run_id, job.tree, job.log)
     return found
@@ -246,21 +248,14 @@ def surroundings(job: Job, parameters: Parameters) -> Plateau:
 
 def remembered(job: Job, found: Found, trials: list[Trial]) -> History:
     """Put what was tried on file, before anything of it is looked at."""
-    history = History.of(job.ledger, job.everything.market, job.windows, job.run.run_id, job.clock)
-    settings = job.settings
-    made_of = {
-        "data": job.bars.before(job.split).sha256,
-        "mode": asdict(job.mode),
-        "seed": settings.run.seed,
-        "costs": asdict(settings.costs),
-        "combos": found.tried,
-    }
-    history.tried(found.tried, "prescreen", **made_of)
+    history, settings, data = _history(job), job.settings, job.bars.before(job.split).sha256
+    history.prescreened(found.tried, settings, job.mode, data)
     searched = sum(one.source == "sampler" for one in trials)
     how = {name: value for name, value in asdict(settings.search).items() if name not in ("processes", "storage")}
     # What it proposed is part of it: seeds of an earlier round, say, lead elsewhere.
     proposed = [one.parameters for one in trials if one.source == "sampler"]
-    history.tried(searched, "search", **made_of, search=how, proposed=proposed)
+    made = made_of(found.tried, settings, job.mode, data)
+    history.tried(searched, "search", **made, search=how, proposed=proposed)
     return history
 
 
@@ -324,6 +319,10 @@ def outcome(job: Job, found: Found, trials: list[Trial], validated: Validated) -
 
 
 # helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _history(job: Job) -> History:
+    return History.of(job.ledger, job.everything.market, job.windows, job.run.run_id, job.clock)
 
 
 def _verdict(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> str:

@@ -280,7 +280,9 @@ def _merge(worker: Worker) -> dict[str, Any]:
     tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
     with writing(worker.roots, order.symbol, order.mode):
         worker.still_mine()
-        record = handover.phase0_record(labels, settings, _evaluator(worker).market, found)
+        market = _evaluator(worker).market
+        _history(worker, market).prescreened(found.tried, settings, settings.mode(order.mode), bars.sha256)
+        record = handover.phase0_record(labels, settings, market, found)
         tree.write_phase0(PHASE0, record)
     gates = handover.pass_gates("after_prescreen", order, worker.launch.run_id, tree, worker.log)
     snapshot.write_json(folder.prescreen, whole.as_json())
@@ -410,17 +412,22 @@ def _refine(worker: Worker) -> dict[str, Any]:
 
 def _remember(worker: Worker, market: Any, tries: int) -> None:
     """Put the tries of a refinement on file."""
-    from WORKFLOW.engines.market import Window
     from WORKFLOW.search.job import SearchFolder
-    from WORKFLOW.validity.history import History
 
-    order, job = worker.order, worker.launch.job
-    whole = {"in_sample": Window(0, len(market))}
-    history = History.of(_ledger(worker), market, whole, worker.launch.run_id, SystemClock())
+    order, job, history = worker.order, worker.launch.job, _history(worker, market)
     settings = order.settings
     space_of = {"data": SearchFolder(worker.folder).in_sample.sha256, "mode": asdict(settings.mode(order.mode))}
     made_with = {"seed": settings.run.seed, "round": job.round, "shard": job.shard, "costs": asdict(settings.costs)}
     history.tried(tries, "refine", **space_of, **made_with, combos=settings.prescreen.combos, more=tries)
+
+
+def _history(worker: Worker, in_sample: Any) -> Any:
+    """Of a job that sees the in-sample market and nothing else."""
+    from WORKFLOW.engines.market import Window
+    from WORKFLOW.validity.history import History
+
+    whole = {"in_sample": Window(0, len(in_sample))}
+    return History.of(_ledger(worker), in_sample, whole, worker.launch.run_id, SystemClock())
 
 
 def _ledger(worker: Worker) -> TriesLedger:

@@ -1,9 +1,10 @@
 """What a run tried and looked at, put on file before anything is made of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from config.settings import Mode, Settings
 from state.clock import Clock, stamp
 from state.tries import Count, Entry, Kind, Span, TriesLedger, identity_of
 from WORKFLOW.engines.market import Market, Window
@@ -32,6 +33,10 @@ class History:
         """Put tries on file, before anything is chosen from them."""
         self._add("combos", tries, self.in_sample, what, identity)
 
+    def prescreened(self, combos: int, settings: Settings, mode: Mode, data: str) -> None:
+        """Put a prescreen on file, before anybody is shown its best."""
+        self.tried(combos, "prescreen", **made_of(combos, settings, mode, data))
+
     def looked(self, what: str, **identity: Any) -> None:
         """Put a look at the holdout on file, before it is taken."""
         assert self.holdout is not None
@@ -47,6 +52,17 @@ class History:
         """What all runs tried on these days, and how often they looked at this holdout."""
         assert self.holdout is not None
         return self.ledger.count(self.in_sample, self.holdout)
+
+
+def made_of(combos: int, settings: Settings, mode: Mode, data: str) -> dict[str, Any]:
+    """What makes two prescreens the same; `data`: the sum of the in-sample bars."""
+    return {
+        "data": data,
+        "mode": asdict(mode),
+        "seed": settings.run.seed,
+        "costs": asdict(settings.costs),
+        "combos": combos,
+    }
 
 
 def span_of(market: Market, window: Window) -> Span:

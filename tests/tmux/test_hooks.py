@@ -61,3 +61,13 @@ def test_a_gate_that_says_no_ends_one_unit_and_the_others_go_on(swarm: Swarm, da
     tree = swarm.roots.results / "Backtests" / "optimizations" / "SYNTHETIC"
     assert (tree / "aggressive" / "run_manifest.json").exists()
     assert not (tree / "balanced" / "run_manifest.json").exists()
+
+
+def test_a_unit_that_ends_after_its_prescreen_has_its_tries_on_the_ledger(swarm: Swarm, data: Path) -> None:
+    hook(swarm, "after_prescreen", "no", "echo not this one; exit 1")
+    swarm.launch(data, "--modes", "aggressive", *SMALL)
+    assert "not this one" in swarm.finished()["failed"]["SYNTHETIC aggressive"]
+    [ledger] = (swarm.roots.results / "tries").glob("*.jsonl")
+    entries = [json.loads(line) for line in ledger.read_text().splitlines()]
+    combos = int(SMALL[SMALL.index("--prescreen") + 1])
+    assert [(one["what"], one["tries"]) for one in entries] == [("prescreen", combos)]
