@@ -79,14 +79,15 @@ def find_minutes(data_path: Path, symbol: str) -> Path | None:
 
 
 def market_name(data_path: Path | None, symbol: str) -> str:
-    """What the bars' file is called before its timeframe, in capitals: the same however the symbol was typed.
+    """What the bars' file is called before its timeframe, capital letters and digits alone.
 
+    The same however the symbol was typed, and for freqtrade's `SOL_USDT-5m.feather` as for an exchange's `SOLUSDT_5m.csv`.
     `symbol` itself for demo bars, and where nothing but the timeframe is in the name.
     """
     if data_path is None:
         return symbol
     name = find(data_path, symbol).name
-    kept = re.sub(r"[^A-Z0-9]+", "_", _before_timeframe(name).upper()).strip("_")
+    kept = re.sub(r"[^A-Z0-9]+", "", _before_timeframe(name).upper())
     return kept or symbol
 
 

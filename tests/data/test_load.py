@@ -412,6 +412,20 @@ def test_a_market_has_one_name_however_its_symbol_is_typed(tmp_path: Path, symbo
     assert market_name(None, symbol) == symbol
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("SOL_USDT-5m.feather", "SOLUSDT"),
+        ("SOLUSDT_5m.csv.gz", "SOLUSDT"),
+        ("sol-usdt-5m.json", "SOLUSDT"),
+        ("SOL_USDT_USDT-5m-futures.feather", "SOLUSDTUSDT"),
+    ],
+)
+def test_a_market_has_one_name_in_whatever_layout_its_bars_lie(tmp_path: Path, file: str, name: str) -> None:
+    (tmp_path / file).touch()
+    assert market_name(tmp_path / file, "SOL") == name
+
+
 def test_a_file_named_by_its_timeframe_alone_goes_by_the_symbol(tmp_path: Path) -> None:
     (tmp_path / "_5m.csv").touch()
     assert market_name(tmp_path / "_5m.csv", "SOL") == "SOL"
