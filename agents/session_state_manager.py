@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.runtime.decision import Action, Agent, Decision
-from agents.runtime.world import World
+from agents.runtime.world import Worker, World
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.jobs import PHASES
@@ -307,15 +307,18 @@ def expected_outcomes(world: World, limits: SwarmSettings) -> list[dict[str, Any
         for view in world.agents
         for deed in view.expects
     ]
-    return deeds + [
-        {
-            "target": worker.launch.job.job_id,
-            "expected": f"progress within {limits.silent_after_s:g} s",
-            "observed": f"{worker.done} of {worker.total}, {worker.silent_s:.1f} s ago",
-            "holds": worker.life == "running" and worker.silent_s <= limits.silent_after_s,
-        }
-        for worker in world.workers
-    ]
+    return deeds + [_of_worker(worker, limits) for worker in world.workers]
+
+
+def _of_worker(worker: Worker, limits: SwarmSettings) -> dict[str, Any]:
+    """One that has brought its result is done, whatever its life: nobody expects progress of it any more."""
+    is_done = worker.result is not None and worker.result.epoch == worker.launch.epoch
+    return {
+        "target": worker.launch.job.job_id,
+        "expected": f"progress within {limits.silent_after_s:g} s",
+        "observed": f"{worker.done} of {worker.total}, {worker.silent_s:.1f} s ago" + (", done" if is_done else ""),
+        "holds": is_done or (worker.life == "running" and worker.silent_s <= limits.silent_after_s),
+    }
 
 
 OWNS = ("write_incidents", "ensure_guard", "ensure_keeper", "run_hooks")
