@@ -90,7 +90,23 @@ def stage_since(roots: Roots, world: World) -> str | None:
         return _at(snapshot.read_json(roots.tombstone), "at")
     if here == "complete" and world.order is not None:
         return _at(snapshot.read_json(roots.swarm_run(world.run_id).finished), "finished_at")
-    return _at(records.last_with(roots.session_events, ('"event":"stage"', f'"stage":"{here}"')), "at")
+    return _enqueued_at(roots, world, here) or _told_at(roots, world, here)
+
+
+def _enqueued_at(roots: Roots, world: World, phase: str) -> str | None:
+    """When the last of this round's jobs of that phase was enqueued: then nobody was left before it."""
+    if phase not in PHASES or world.round < 0:
+        return None
+    path = roots.swarm_run(world.run_id).round(world.round).jobs
+    return _at(records.last_with(path, ('"event":"enqueued"', f'"phase":"{phase}"', '"hand":false')), "at")
+
+
+def _told_at(roots: Roots, world: World, stage: str) -> str | None:
+    """What session_state_manager said last, if it was of this stage: one of an earlier round is another's beginning."""
+    told = records.last_with(roots.session_events, ('"event":"stage"',)) or {}
+    at = _at(told, "at")
+    is_this = (told.get("stage"), told.get("run_id")) == (stage, world.run_id)
+    return at if is_this and at is not None and at >= world.round_began else None
 
 
 def why(roots: Roots, world: World) -> str:

@@ -12,9 +12,10 @@ from agents import session_state_manager as continuity
 from scripts.swarm import handoff, parallel, show, status
 from state import orders, snapshot
 from state.clock import SystemClock
-from state.jobs import JobState
+from state.jobs import JobJournal, JobState
+from state.journal import Journal
 from state.layout import Roots
-from tests.agents.worlds import LIMITS, ORDER, job, world
+from tests.agents.worlds import LIMITS, ORDER, job, running, world
 
 WHY = "20.0 days of bars are fewer than 90 → give at least 90 days"
 BOTH = tuple(JobState(job("preflight", symbol), "failed", error_message=WHY) for symbol in ("SOL", "BTC"))
@@ -93,3 +94,17 @@ def test_nobody_goes_on_without_a_failed_unit_when_there_is_nobody_else() -> Non
     alone = replace(ORDER, symbols=("SOL",))
     assert remedy(jobs=BOTH[:1], order=alone) == "fix the cause and type the command again"
     assert remedy(dropped={"BTC aggressive": WHY}, jobs=BOTH[:1]).startswith("no symbol and mode is left")
+
+
+def test_since_when_a_phase_runs_is_said_of_this_round_and_never_of_an_earlier_one(roots: Roots) -> None:
+    told = Journal(roots.session_events)
+    told.append({"at": "2026-01-01T00:05:00.000Z", "event": "stage", "stage": "search", "run_id": "bt-1"})
+    here = world(round=1, round_began="2026-01-01T00:20:00.000Z", jobs=(running(job("search", round_=1)),))
+    assert status.stage_since(roots, here) is None
+    told.append({"at": "2026-01-01T00:26:00.000Z", "event": "stage", "stage": "search", "run_id": "bt-1"})
+    assert status.stage_since(roots, here) == "2026-01-01T00:26:00.000Z"
+    told.append({"at": "2026-01-01T00:27:00.000Z", "event": "stage", "stage": "scheduling", "run_id": "bt-1"})
+    assert status.stage_since(roots, here) is None
+    clock = SystemClock()
+    JobJournal(Journal(roots.swarm_run("bt-1").round(1).jobs), clock).enqueue([job("search", round_=1)])
+    assert str(status.stage_since(roots, here)) >= f"{clock.now().year}"
