@@ -15,7 +15,7 @@ examples:
   python -m agents worker_sentry                       one cycle
   python -m agents worker_sentry --replay state/run/state/cycles/worker_sentry.jsonl
 
-exit codes: 0 done (also when another cycle is under way), 1 failed, or a replay that differs, 2 usage
+exit codes: 0 done (also when another cycle is under way), 1 failed, or a replay by the same code differs, 2 usage
 """
 
 
@@ -90,22 +90,25 @@ def _cycle(name: str, dry_run: bool = False, as_json: bool = False) -> int:
 def _replay(path: "Path", name: str) -> int:
     from agents.runtime import cycle
     from config.errors import Refused
-    from state import codec
+    from state import code
     from state.journal import Journal
 
     if not path.is_file():
         raise Refused(f"there is no {path}", "cycle journals lie in STATE_ROOT/cycles")
-    same = differ = 0
+    same = differ = older = 0
     for record in Journal(path).read().records:
         if record.get("agent") != name or "world" not in record:
             continue
-        if cycle.replay(record) == codec.encode_line(record["decision"]):
+        if cycle.replays(record):
             same += 1
+        elif record.get("code") != code.running():  # an upgrade in mid-run: decided otherwise on purpose
+            older += 1
         else:
             differ += 1
             print(f"cycle {record['cycle']} of {record['at']} decides otherwise now")
-    print(f"{same} recorded decisions are the same, {differ} differ")
-    return 1 if differ or not same else 0
+    of_other_code = f", {older} were decided otherwise by other code" if older else ""
+    print(f"{same} recorded decisions are the same, {differ} differ{of_other_code}")
+    return 1 if differ or not same + older else 0
 
 
 if __name__ == "__main__":

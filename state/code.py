@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from state import digest
@@ -23,6 +24,12 @@ def work() -> str:
 def control() -> str:
     """The hash of all that an agent's cycle runs; "" where they cannot be read just now."""
     return _hash(CHECKOUT, (CHECKOUT / name for name in ("agents", "config", "hooks", "state")))
+
+
+@cache
+def running() -> str:
+    """The same of this process, asked as it begins: a checkout that is upgraded later does not change what it runs."""
+    return control()
 
 
 def hash_of(base: Path, paths: Iterable[Path]) -> str:

@@ -11,9 +11,10 @@ from agents.registry import AGENTS, row
 from agents.runtime import tally, verify
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import World
+from config.errors import Refused
 from config.record import asdict, dataclass
 from config.swarm import SwarmSettings
-from state import codec, flock, identity, snapshot
+from state import code, codec, flock, identity, snapshot
 from state.clock import Clock, SystemClock, stamp
 from state.journal import Journal
 from state.layout import Roots
@@ -64,6 +65,14 @@ def replay(record: Mapping[str, Any]) -> bytes:
     world, memory = record_of(World, record["world"]), record_of(agent.memory, record["memory"])
     limits = record_of(SwarmSettings, record["limits"])
     return codec.encode_line(_decision_tree(agent.decide(world, memory, limits)))
+
+
+def replays(record: Mapping[str, Any]) -> bool:
+    """Whether the same is decided now; not where the record is of a version with other worlds, memories or settings."""
+    try:
+        return replay(record) == codec.encode_line(record["decision"])
+    except (KeyError, ValueError, Refused):
+        return False
 
 
 def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool) -> Done:
@@ -180,6 +189,7 @@ def _journal(
         return
     full = {
         **short,
+        "code": code.running(),
         "world": tree_of(world),
         "memory": tree_of(memory),
         "limits": tree_of(limits),

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     snapshot.write_json(roots.loop(name), me)
     ears = wake.listen(roots.pipe(name))
     _adopt_orphans()
-    sources = Sources(name, code.control())
+    sources = Sources(name, code.running())  # every cycle of it is journalled with this
     print(f"{agent.session}: {agent.does}; every {agent.cadence_s:g} s", flush=True)
     while True:
         limits = limits_of(roots)

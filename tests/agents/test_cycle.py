@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -13,7 +14,7 @@ from agents import registry
 from agents.machine.observe import observe, resolved
 from agents.runtime import cycle, verify
 from config import settings
-from state import orders, snapshot
+from state import code, orders, snapshot
 from state.jobs import Job, JobJournal
 from state.journal import Journal
 from state.layout import CHECKOUT, Roots
@@ -59,6 +60,30 @@ def test_what_was_recorded_is_decided_again_byte_for_byte(roots: Roots) -> None:
         command = [sys.executable, "-m", "agents", name, "--replay", str(roots.cycles(name))]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (0, "1 recorded decisions are the same, 0 differ\n"), done.stderr
+
+
+@pytest.mark.parametrize("of_before", [{}, {"world": {"now": 7}}, {"limits": 7}], ids=["all", "world", "limits"])
+def test_what_other_code_decided_otherwise_is_told_apart_and_is_no_difference(
+    roots: Roots, of_before: dict[str, Any]
+) -> None:
+    """After an upgrade in mid-run a journal holds decisions of both."""
+    cycle.run_cycle("auto_scheduler", roots)
+    (record,) = Journal(roots.cycles("auto_scheduler")).read().records
+    assert record["code"] == code.running() != ""
+    journal = Journal(roots.state / "mixed.jsonl")
+    otherwise = {**record, "decision": {**record["decision"], "reason": "as it was decided then"}}
+    journal.append(record, {**otherwise, "code": "before", **of_before})
+    both = "1 recorded decisions are the same, 0 differ, 1 were decided otherwise by other code\n"
+    assert replayed(journal) == (0, both)
+    journal.append(otherwise)
+    status, said = replayed(journal)
+    assert (status, "1 recorded decisions are the same, 1 differ" in said) == (1, True)
+
+
+def replayed(journal: Journal) -> tuple[int, str]:
+    command = [sys.executable, "-m", "agents", "auto_scheduler", "--replay", str(journal.path)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout
 
 
 def test_a_quiet_cycle_costs_one_short_line(roots: Roots) -> None:
