@@ -5,6 +5,7 @@ pane_dead); a server's environment freezes when it starts (hence -e); a stopped 
 deadline; no answer is unknown, never "gone"); with its socket deleted a server lives on unseen until SIGUSR1.
 """
 
+import contextlib
 import os
 import shlex
 import signal
@@ -124,6 +125,8 @@ class Tmux:
 
     def claim(self, names: Sequence[str], fresh_for_s: Mapping[str, float], began_s: Mapping[str, float]) -> "Tmux":
         """Mark the server as this root's; put its process, its sessions, their patience and beginning on file."""
+        with contextlib.suppress(OSError):  # gone in this moment: the next claim is of the one that is made then
+            self.server.socket.chmod(0o600)  # tmux makes it 0660, and keeps what it finds
         self.call("set-environment", "-g", "STATE_ROOT", str(self.roots.state))
         code, said = self.call("display-message", "-p", "#{pid}")
         process = identity.of(int(said)) if code == 0 and said.isdigit() else None

@@ -149,6 +149,7 @@ def test_a_server_whose_socket_was_deleted_is_found_again(swarm: Swarm) -> None:
     swarm.ensure()  # or the hang guard, whoever comes first
     swarm.wait("a new socket", lambda: socket.exists() and swarm.sessions() == sorted(SESSIONS))
     assert swarm.server() == server
+    swarm.wait("a socket of our own alone", lambda: socket.stat().st_mode & 0o777 == 0o600)
 
 
 def test_two_ensures_at_once_start_everything_once(swarm: Swarm) -> None:

@@ -92,6 +92,9 @@ def test_what_an_earlier_version_left_open_is_closed_at_start(swarm: Swarm) -> N
         path.chmod(mode)
     assert swarm.type("start").returncode == 0
     assert open_to_others(swarm.roots.state) == []
+    record = snapshot.read_json(swarm.roots.swarm)
+    assert isinstance(record, dict)
+    assert open_to_others(Server(record["label"], record["folder"]).socket) == []
 
 
 def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name(data: Path) -> None:
