@@ -3,6 +3,7 @@
 The next cycle sees what came of it: state is level-triggered, so an action that failed is decided on again.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -155,6 +156,7 @@ def _record(
             "agent": name,
             "writer": tree_of(identity.mine()),
             "boot_id": identity.boot_id(),
+            **_epoch(state),
             "cycle": cycle,
             "at": stamp(clock.now()),
             "at_s": clock.monotonic_s(),
@@ -167,6 +169,18 @@ def _record(
             "memory": tree_of(decision.memory),
         },
     )
+
+
+def _epoch(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Which writer in a row this is: a loop that was respawned, or a cycle by hand, counts one more than the last one.
+
+    It never falls, so who has read a higher one holds an outdated record in hands.
+    """
+    parent = identity.of(os.getppid())
+    loop = state.get("loop") if parent is None else tree_of(parent)
+    before = state.get("epoch")
+    before = before if isinstance(before, int) else 0
+    return {"epoch": before if before and loop == state.get("loop") else before + 1, "loop": loop}
 
 
 def _journal(

@@ -1,6 +1,7 @@
 """The runtime around `decide`, on real files: alone, recorded, repeatable, and careful with what it finds."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,6 +53,25 @@ def test_twice_on_one_state_acts_once(roots: Roots) -> None:
     state = json.loads(roots.agent_state("auto_scheduler").read_text())
     assert (state["schema"], state["cycle"], state["actions_last_cycle"]) == (1, 2, [])
     assert state["actions_before"][0]["expected"] == "the round is under way"
+
+
+def test_a_record_says_whose_it_is_and_its_epoch_rises_with_every_new_loop(roots: Roots) -> None:
+    def record() -> dict[str, Any]:
+        found = snapshot.read_json(roots.agent_state("auto_scheduler"))
+        assert isinstance(found, dict)
+        return found
+
+    for _ in range(2):
+        cycle.run_cycle("auto_scheduler", roots)
+        assert record()["epoch"] == 1
+    assert {"schema", "writer", "cycle", "at", "at_s", "actions_last_cycle", "verified_last_cycle"} <= set(record())
+    for epoch in (2, 3):  # each is run by a process of its own, as loops are
+        command = (
+            "import subprocess, sys; subprocess.run([sys.executable, '-m', 'agents', 'auto_scheduler'], check=True)"
+        )
+        environment = {"RESULTS_ROOT": str(roots.results), "PATH": os.environ["PATH"]}
+        subprocess.run([sys.executable, "-c", command], cwd=CHECKOUT, env=environment, check=True, timeout=60)
+        assert (record()["epoch"], record()["cycle"]) == (epoch, epoch + 1)
 
 
 def test_what_was_recorded_is_decided_again_byte_for_byte(roots: Roots) -> None:
