@@ -12,10 +12,11 @@ from typing import Any
 
 from agents.registry import AGENTS
 from state.journal import Journal
-from state.layout import CHECKOUT, Roots
+from state.layout import CHECKOUT, MANIFEST, Roots
 
 _DEADLINE_S = 300.0  # for one command: a replay of 4 MB of cycles takes seconds
-_TAIL_LINES = 12
+_TAIL_LINES = 32  # an audit of which every check fails, with its ways out: what is wrong stands first there
+_WRONG = ("FAILED", "error:", "cycle ")  # how an audit, checksums, a refusal and a replay begin to say it
 _LONGEST = 300  # characters of one line of output
 
 
@@ -34,30 +35,41 @@ class Evidence:
         """Whether it says that all is well."""
         return self.code == 0
 
+    @property
+    def why(self) -> str:
+        """The line that says what is wrong: the first that says so itself, else the last; nothing when all is well."""
+        if self.passed or not self.tail:
+            return ""
+        return next((line.strip() for line in self.tail if line.strip().startswith(_WRONG)), self.tail[-1])
+
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         return {**asdict(self), "tail": list(self.tail), "passed": self.passed}
 
 
-def collect(roots: Roots, say: Callable[[str], None]) -> list[Evidence]:
+def collect(roots: Roots, has_outcome: bool, say: Callable[[str], None]) -> list[Evidence]:
     """Run all of them, one after the other."""
     found = []
-    for what, command in commands(roots):
+    for what, command in commands(roots, has_outcome):
         say(what)
         found.append(run(what, command, roots))
     return found
 
 
-def commands(roots: Roots) -> list[tuple[str, list[str]]]:
-    """What is asked: health, continuity, an audit, every artifact's checksum, every agent's decisions once more."""
+def commands(roots: Roots, has_outcome: bool) -> list[tuple[str, list[str]]]:
+    """What is asked: health, continuity, an audit, every artifact's checksum, every agent's decisions once more.
+
+    Before the first result nobody asks for checksums: there is nothing whose loss they could show.
+    """
     query = ["python3", "scripts/infra/session_state_manager.py", "--query", "--json"]
     state_file = ["--state-file", str(roots.agent_state("session_state_manager"))]
     asked = [
         ("health", ["scripts/backtest-optimize", "health"]),
         ("continuity", [*query, *state_file]),
         ("process audit", ["scripts/process_auditor.py"]),
-        ("checksums of all artifacts", ["scripts/backtest-optimize", "checksums"]),
     ]
+    if has_outcome or any((roots.results / "Backtests" / "optimizations").glob(f"*/*/{MANIFEST}")):
+        asked.append(("checksums of all artifacts", ["scripts/backtest-optimize", "checksums"]))
     for row in AGENTS:
         journal = _recorded(roots.cycles(row.name))
         if journal is not None:

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     moment = SystemClock().now()
     facts = _facts(roots, order, world, limits, moment)
     path = _claim(roots.knowledge(limits.knowledge_folder), moment, page(facts, None))
-    found = evidence.collect(roots, _say)
+    found = evidence.collect(roots, bool(facts.outcomes), _say)
     snapshot.write_bytes(path, page(facts, found).encode())
     added = _tell_curator(roots, limits, world, _wish(roots, order, facts, found, path))
     failing = [one for one in found if not one.passed]
@@ -169,7 +169,7 @@ def _say(what: str) -> None:
 
 def _show(path: Path, found: list[evidence.Evidence], added: str) -> None:
     for one in found:
-        last = "" if one.passed or not one.tail else f": {one.tail[-1]}"
-        print(f"{'ok    ' if one.passed else 'FAILED'} {one.what} ({one.duration_s:.1f} s){last}")
+        why = f": {one.why}" if one.why else ""
+        print(f"{'ok    ' if one.passed else 'FAILED'} {one.what} ({one.duration_s:.1f} s){why}")
     print(f"knowledge base: {added}")
     print(path)

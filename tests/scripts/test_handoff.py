@@ -92,12 +92,29 @@ def test_failing_evidence_is_shown_as_failing_and_a_second_handoff_has_a_name_of
 
 
 def test_what_evidence_leaves_out_of_an_answer_is_said() -> None:
-    said = "\n".join(["{", *(f'  "key {n}": 1,' for n in range(20)), "x" * 400])
+    said = "\n".join(["{", *(f'  "key {n}": 1,' for n in range(40)), "x" * 400])
     tail = evidence._tail(said)
     assert tail[0] == "… 10 earlier lines"
     assert tail[1:3] == ('  "key 9": 1,', '  "key 10": 1,')
-    assert (len(tail), tail[-1][-2:], len(tail[-1])) == (13, "x…", 300)
+    assert (len(tail), tail[-1][-2:], len(tail[-1])) == (33, "x…", 300)
     assert evidence._tail("a\nb\n") == ("a", "b")
+
+
+def test_before_the_first_result_no_checksum_fails(roots: Roots) -> None:
+    (roots.artifacts("SOL", "aggressive") / "run_manifest.json").unlink()
+    asked = [what for what, _ in evidence.commands(roots, has_outcome=False)]
+    assert asked[:4] == ["health", "continuity", "process audit", "replay of auto_scheduler"]
+    lost = [what for what, _ in evidence.commands(roots, has_outcome=True)]
+    assert lost[3] == "checksums of all artifacts"  # a result was there: that it is gone must show
+
+
+def test_what_failed_is_named_and_stands_in_the_evidence(roots: Roots) -> None:
+    jobs(roots).ended("r0.SOL.aggressive.preflight.0", "failed", "20 days are fewer than 90")
+    done = typed(roots, "handoff")
+    (line,) = [one for one in done.stdout.splitlines() if one.startswith("FAILED process audit")]
+    assert line.endswith("FAILED  units_succeed: r0.SOL.aggressive.preflight.0 failed")
+    text = Path(done.stdout.splitlines()[-1]).read_text()
+    assert "FAILED  units_succeed: r0.SOL.aggressive.preflight.0 failed" in text
 
 
 def test_two_handoffs_of_one_minute_never_share_a_file(roots: Roots) -> None:
