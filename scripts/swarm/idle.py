@@ -110,13 +110,20 @@ def _not_wanted(world: World) -> str:
 def _next_job(world: World) -> str:
     """What is wrong with the jobs: one is about to start, waits for its moment, or for others to end."""
     if ready := queue(world):
-        return f"{ready[0]} starts here with the sentry's next cycle"
+        held = _held_back(world)
+        return f"{ready[0]} waits: {held}" if held else f"{ready[0]} starts here with the sentry's next cycle"
     dead = world.dead_units  # once: it looks at every job
     waiting = [state for state in world.jobs if state.status == "pending" and state.job.unit not in dead]
     if waiting:
         first = min(waiting, key=lambda state: state.retry_at_s)
         return _backoff(first, world)
     return _alone(world)
+
+
+def _held_back(world: World) -> str:
+    """Why the sentry starts none of what is ready, in its own words; that lanes were busy then is no reason now."""
+    waits = str(world.reports.get("worker_sentry", {}).get("waits") or "")
+    return "; ".join(part for part in waits.split("; ") if not part.endswith(" for a lane"))
 
 
 def _backoff(state: JobState, world: World) -> str:
@@ -168,7 +175,7 @@ def why_waits(state: JobState, world: World, limits: SwarmSettings, ready: Mappi
         return f"{' '.join(state.job.unit)} has ended: another of its jobs did not end well"
     free = {lane.lane_id for lane in world.lanes} - {worker.launch.lane for worker in world.workers}
     if free and not (wanted := _not_wanted(world)):
-        return "the sentry starts it in its next cycle"
+        return _held_back(world) or "the sentry starts it in its next cycle"
     before = ready[state.job.job_id]
     busy = wanted if free else f"all {len(world.lanes)} lanes are busy"
     return busy + (f", {before} {'job comes' if before == 1 else 'jobs come'} first" if before else ", it is the next")

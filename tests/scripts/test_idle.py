@@ -47,6 +47,17 @@ def test_the_operators_will_comes_before_everything() -> None:
             {"jobs": (running(), state(job(shard=1)))},
             "r0.SOL.aggressive.prescreen.1 starts here with the sentry's next cycle",
         ),
+        (
+            {"jobs": (running(), state(job(shard=1))), "reports": {"worker_sentry": {"waits": "the code has changed"}}},
+            "r0.SOL.aggressive.prescreen.1 waits: the code has changed",
+        ),
+        (
+            {
+                "jobs": (running(), state(job(shard=1))),
+                "reports": {"worker_sentry": {"waits": "1 jobs wait for a lane"}},
+            },
+            "r0.SOL.aggressive.prescreen.1 starts here with the sentry's next cycle",
+        ),
         ({"jobs": (running(job("merge", shards=4)),)}, "no job is ready: merge of SOL aggressive runs alone"),
         (
             {"jobs": (running(job(shard=2, shards=9)), running(job(shard=3, shards=9)))},
@@ -148,6 +159,8 @@ def test_a_queued_job_says_how_many_come_first_later_phases_before_earlier() -> 
     assert idle.why_waits(jobs[3], busy, LIMITS) == "all 2 lanes are busy, it is the next"
     free = world(jobs=jobs, workers=two[:1], agents=(SENTRY,))
     assert idle.why_waits(jobs[3], free, LIMITS) == "the sentry starts it in its next cycle"
+    held = replace(free, reports={"worker_sentry": {"waits": "2 jobs wait for a lane; 3 jobs wait for one of 2 GPUs"}})
+    assert idle.why_waits(jobs[3], held, LIMITS) == "3 jobs wait for one of 2 GPUs"
 
 
 def test_a_waiting_job_of_a_unit_that_failed_says_so() -> None:
