@@ -78,7 +78,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     moved, events = _clock_events(world, memory, limits)
     memory = _with_readings(world, memory)
     memory, more = _machine_events(world, memory)
-    starved = _is_starved(world, limits)
+    starved = not moved and _is_starved(world, limits)  # who was away itself does not know since when others are late
     found = _findings(world, memory, starved, limits)
     memory, said = _said(memory, found)
     memory, deaths = _deaths(world, memory)

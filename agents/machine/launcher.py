@@ -116,21 +116,20 @@ def ensure_sessions(
     started = []
     now_s = SystemClock().monotonic_s()  # before the first of them is there: a loop that begins later is this session's
     names = registry.sessions(limits)
-    for session, command in _commands(limits).items():
-        if only is not None and session not in only:
-            continue
-        if session in there and session not in respawn:
-            continue
+    commands = _commands(limits)
+    missing = [one for one in commands if (only is None or one in only) and (one not in there or one in respawn)]
+    for session in missing:
         if session in respawn:
             _end_loop(roots, session)
         if session in all_names:
             tmux.end(session)
-        tmux.start(session, command, of_swarm(roots) | {NONCE: "swarm"})
+        tmux.start(session, commands[session], of_swarm(roots) | {NONCE: "swarm"})
         started.append(session)
         if len(started) == 1:  # cut short from here on, the next start knows whose server this is
-            tmux = tmux.claim(names, {}, {})
+            # All begin now: the first of them to look must not find the others as old as their last cycle.
+            tmux = tmux.claim(names, {}, dict.fromkeys(missing, now_s))
     patience = {roots.agent_state(row.name).name: row.patience_s(limits) for row in registry.at_work(limits)}
-    tmux.claim(names, patience, dict.fromkeys(started, now_s))
+    tmux.claim(names, patience, {})
     return Ensured(tuple(started), tuple(repaired))
 
 

@@ -6,9 +6,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from agents.machine import launcher
+from agents.machine.sessions import Tmux
 from state import identity, snapshot
 from state.identity import Identity
+from state.journal import Journal
 from state.layout import CHECKOUT
 from state.tree import record_of
 from tests.tmux.swarm import COMMAND, LONG, SESSIONS, SMALL, Swarm, kill
@@ -150,6 +156,41 @@ def test_a_server_whose_socket_was_deleted_is_found_again(swarm: Swarm) -> None:
     swarm.wait("a new socket", lambda: socket.exists() and swarm.sessions() == sorted(SESSIONS))
     assert swarm.server() == server
     swarm.wait("a socket of our own alone", lambda: socket.stat().st_mode & 0o777 == 0o600)
+
+
+def test_after_a_long_stop_nobody_is_taken_for_stale_and_the_machine_not_for_starved(swarm: Swarm) -> None:
+    assert swarm.type("start").returncode == 0
+    names = [path.stem for path in swarm.roots.loop("x").parent.glob("*.json")]
+    swarm.wait("a cycle of all", lambda: all(swarm.cycle(name) for name in names))
+    swarm.stop()
+    for name in names:  # an hour ago
+        state = snapshot.read_json(swarm.roots.agent_state(name))
+        snapshot.write_json(swarm.roots.agent_state(name), {**state, "at_s": state["at_s"] - 3600.0})
+    cycles = {name: swarm.cycle(name) for name in names}
+    assert swarm.type("start").returncode == 0
+    swarm.wait("two cycles more of all", lambda: all(swarm.cycle(name) >= cycles[name] + 2 for name in names))
+    told = [*Journal(swarm.roots.session_events).read().records, *Journal(swarm.roots.events).read().records]
+    assert [one for one in told if one["event"] in ("incident_opened", "found")] == []
+
+
+def test_before_the_second_session_starts_all_that_begin_are_on_file(
+    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start takes seconds on a loaded machine, and the first agents look around long before the last one is there."""
+    for name, value in swarm.environment.items():
+        monkeypatch.setenv(name, value)
+    seen = []
+    start = Tmux.start
+
+    def watched(self: Tmux, session: str, *rest: Any) -> None:
+        record = snapshot.read_json(swarm.roots.swarm)
+        seen.append(set(record["began_s"]) if isinstance(record, dict) else set())
+        start(self, session, *rest)
+
+    monkeypatch.setattr(Tmux, "start", watched)
+    with launcher.launch_lock(swarm.roots):
+        launcher.ensure_sessions(swarm.roots, swarm.limits)
+    assert seen == [set(), *([set(SESSIONS)] * (len(SESSIONS) - 1))]
 
 
 def test_two_ensures_at_once_start_everything_once(swarm: Swarm) -> None:
