@@ -17,10 +17,11 @@ from typing import Any
 
 from agents.runtime.contradictions import arbitrate
 from agents.runtime.decision import Agent, Decision
-from agents.runtime.world import Worker, World
+from agents.runtime.world import Worker, World, patience_s
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
 
+_CADENCE_S = 30.0
 _LOOKS = 20  # looks that are remembered: ten minutes at the default cadence
 _HISTORY = 3  # readings before a measure says what is usual
 _HOUR_S = 3600.0
@@ -59,7 +60,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         why = "there is no run" if world.order is None else "the operator stopped the swarm" if world.stopped else ""
         report = {"run_id": world.run_id or None, **dict.fromkeys(("deviation", "performance", "efficiency"))}
         return Decision(Memory(), why or "the run is complete", report={**report, "signals": {}, "arbitrated": []})
-    memory = _looked(world, memory)
+    memory = _looked(world, memory, limits)
     now = _throughput(world, memory)
     expectations = _expectations(world, memory, limits)
     useful = _useful_share(memory)
@@ -182,8 +183,12 @@ def _useful_share(memory: Memory) -> float | None:
     return useful / (useful + repeated) if useful + repeated > 0 else None
 
 
-def _looked(world: World, memory: Memory) -> Memory:
-    """With this look in it. Another boot or run begins anew; another round goes on counting."""
+def _looked(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
+    """With this look in it. Another boot or run begins anew, so does the window after a stop or a sleep; another round
+    goes on counting.
+    """
+    if memory.looks and world.now_s - memory.looks[-1].at_s > patience_s(_CADENCE_S, limits):
+        memory = replace(memory, looks=())
     if (memory.boot_id, memory.run_id) != (world.boot_id, world.run_id):
         memory = Memory(boot_id=world.boot_id, run_id=world.run_id, round=world.round, usual=memory.usual)
     if memory.round != world.round:
