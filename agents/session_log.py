@@ -73,4 +73,4 @@ def _line(world: World, limits: SwarmSettings) -> dict[str, Any]:
 
 
 OWNS = ("write_line",)
-AGENT = Agent(Memory, decide, OWNS, routine=frozenset({"write_line"}))
+AGENT = Agent(Memory, decide, OWNS, frozenset({"write_line"}), routine=frozenset({"write_line"}))

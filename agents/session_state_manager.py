@@ -322,4 +322,4 @@ def _of_worker(worker: Worker, limits: SwarmSettings) -> dict[str, Any]:
 
 
 OWNS = ("write_incidents", "ensure_guard", "ensure_keeper", "run_hooks")
-AGENT = Agent(Memory, decide, OWNS, frozenset({"keeper", "hooks"}))
+AGENT = Agent(Memory, decide, OWNS, frozenset({"keeper", "hooks", "write_incidents"}))

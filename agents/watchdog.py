@@ -369,4 +369,4 @@ def _mark(world: World, death: Mapping[str, Any]) -> str:
 
 
 OWNS = ("write_events", "rotate_logs", "compact_jobs", "retire_records")
-AGENT = Agent(Memory, decide, OWNS, frozenset({"sample", "sessions", "records"}))
+AGENT = Agent(Memory, decide, OWNS, frozenset({"sample", "sessions", "records", "write_events"}))

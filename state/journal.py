@@ -6,6 +6,7 @@ they take whole lines only. A line in the middle that is not JSON is reported be
 silence.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from config.record import dataclass
 from state import codec, flock, snapshot
 
 _BAD_BYTES = 1_000_000
+_TAIL_BYTES = 65_536  # the longest record that the end of a journal is searched for
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,18 @@ class Journal:
             except ValueError:
                 bad.append(line)
         return Page(tuple(records), tuple(bad), offset + len(whole) + len(newline))
+
+    def last(self) -> Any:
+        """The last whole record, also of the file before a rotation; None when there is none, or it is no JSON."""
+        for path in (self.path, self.path.with_name(f"{self.path.name}.1")):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                lines = file.read().rpartition(b"\n")[0].split(b"\n")
+                if lines[-1]:
+                    with contextlib.suppress(ValueError):
+                        return codec.decode(lines[-1])
+                    return None
+        return None
 
 
 def _cut_torn_tail(descriptor: int) -> int:

@@ -273,7 +273,8 @@ class Acts:
 
     def _append(self, journal: Journal, events: list[dict[str, Any]]) -> None:
         at = stamp(self._clock.now())
-        journal.append(*({"at": at, **event} for event in events))
+        # A death has a moment of its own, before it was told.
+        journal.append(*({"at": at, **event, **({"told_at": at} if "at" in event else {})} for event in events))
 
 
 _DEEDS: dict[str, Callable[[Acts, Action, Mapping[str, Any]], str | None]] = {

@@ -101,6 +101,7 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
         code=code.work() if "code" in sees else "",
         round_code=str(begun.get("code", "")),
         records=_records(roots, limits, order, reports["watchdog"], clock) if "records" in sees else None,
+        told=_told(roots, order, sees),
         **_around(roots, sees),
         **_read_by_advisers(roots, limits, states, order, sees),
     )
@@ -193,6 +194,14 @@ def _around(roots: Roots, sees: frozenset[str]) -> dict[str, Any]:
         "incident_hooks": tuple(map(str, hooks_at("on_incident", roots))),
         "hook_faults": tuple(HookFault(one.path, one.fault, one.fix) for one in wrong),
     }
+
+
+def _told(roots: Roots, order: SwarmOrder | None, sees: frozenset[str]) -> dict[str, str]:
+    """Of the logs that this agent writes, when the last line was written; nothing when there is none."""
+    logs = {"write_events": roots.events, "write_incidents": roots.session_events}
+    logs |= {} if order is None else {"write_line": roots.session_log(order.run_id)}
+    last = {kind: _mapping(Journal(path).last()) for kind, path in logs.items() if kind in sees}
+    return {kind: str(record.get("told_at") or record.get("at", "")) for kind, record in last.items()}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

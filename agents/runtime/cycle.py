@@ -114,7 +114,8 @@ def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action
 
         print(redacted(traceback.format_exc()), file=sys.stderr)
         outcome = redacted(f"failed: {type(error).__name__}: {error}")
-    return {"kind": action.kind, "target": action.target, "expected": action.expected, "outcome": outcome}
+    said = {"kind": action.kind, "target": action.target, "expected": action.expected, "outcome": outcome}
+    return {**said, "at": world.now}
 
 
 def _verified(state: Mapping[str, Any], world: World) -> list[dict[str, Any]]:

@@ -112,6 +112,13 @@ def _keeper_is_there(action: Mapping[str, Any], world: World) -> Holds:
     return None if world.keeper is None else world.keeper.alive
 
 
+def _is_on_file(action: Mapping[str, Any], world: World) -> Holds:
+    """The log's last line is of that cycle or a later one; unknown of another run's log."""
+    at = world.told.get(action["kind"])
+    is_others = action["kind"] == "write_line" and action["target"] != world.run_id
+    return None if at is None or is_others else at >= str(action.get("at", ""))
+
+
 def _cannot_tell(action: Mapping[str, Any], world: World) -> Holds:
     return None
 
@@ -137,9 +144,9 @@ EXPECTED: dict[str, Callable[[Mapping[str, Any], World], Holds]] = {
     "rotate_logs": _logs_are_short,
     "compact_jobs": _journals_are_short,
     "retire_records": _records_are_gone,
-    "write_events": _cannot_tell,
-    "write_incidents": _cannot_tell,
-    "write_line": _cannot_tell,
+    "write_events": _is_on_file,
+    "write_incidents": _is_on_file,
+    "write_line": _is_on_file,
     "ask": _cannot_tell,  # an answered wish lies in done/ or refused/; main_orchestrator itself watches its effect
     "remember_failures": _is_remembered,
     "write_findings": _cannot_tell,  # those that are missing are found missing again by the next cycle

@@ -193,6 +193,7 @@ class World:
     keeper: KeeperView | None = None  # None: none is installed
     incident_hooks: tuple[str, ...] = ()  # of the user's, to be told of incidents
     hook_faults: tuple[HookFault, ...] = ()
+    told: dict[str, str] = field(default_factory=dict)  # kind of write → moment of the last line it has on file
 
     @property
     def outdated(self) -> bool:

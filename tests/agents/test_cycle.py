@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from agents.machine.observe import observe, resolved
 from agents.runtime import cycle, verify
 from config import settings
 from state import code, orders, snapshot
+from state.clock import SystemClock
 from state.jobs import Job, JobJournal
 from state.journal import Journal
 from state.layout import CHECKOUT, Roots
@@ -104,6 +106,50 @@ def replayed(journal: Journal) -> tuple[int, str]:
     command = [sys.executable, "-m", "agents", "auto_scheduler", "--replay", str(journal.path)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind", "log"),
+    [
+        ("watchdog", "write_events", "workflow_events.log"),
+        ("session_state_manager", "write_incidents", "session_state_manager_events.jsonl"),
+        ("session_log", "write_line", "session_state_bt-1.jsonl"),
+    ],
+)
+def test_that_a_line_is_on_file_is_looked_up_in_the_next_cycle(roots: Roots, agent: str, kind: str, log: str) -> None:
+    def verified() -> Any:
+        cycle.run_cycle(agent, roots)
+        rows = json.loads(roots.agent_state(agent).read_text())["verified_last_cycle"]
+        return [row["holds"] for row in rows if row["kind"] == kind]
+
+    assert verified() == []
+    before = roots.agent_state(agent).read_bytes()
+    aside = (roots.state / log).rename(roots.state / f"{log}.1")
+    assert verified() == [True]  # rotated in between, it is on file all the same
+    snapshot.write_bytes(roots.agent_state(agent), before)
+    for one in (aside, roots.state / log):
+        one.unlink(missing_ok=True)
+    assert verified() == [False]
+
+
+def test_a_death_that_was_told_later_than_it_happened_is_on_file(roots: Roots) -> None:
+    cycle.run_cycle("watchdog", roots)
+    journal = JobJournal(Journal(roots.swarm_run("bt-1").round(0).jobs), Clock())
+    one = Job(0, "SOL", "aggressive", "preflight")
+    journal.enqueue([one])
+    journal.started(one.job_id, 1, "w", "cpu0")
+    journal.died(one.job_id, "killed by signal 9", 0, 0, 0.0)
+    cycle.run_cycle("watchdog", roots, clock=Later())
+    cycle.run_cycle("watchdog", roots, clock=Later())
+    (row,) = json.loads(roots.agent_state("watchdog").read_text())["verified_last_cycle"]
+    assert (row["kind"], row["holds"]) == ("write_events", True)
+
+
+class Later(SystemClock):
+    """Ten seconds ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=10)
 
 
 def test_a_quiet_cycle_costs_one_short_line(roots: Roots) -> None:
