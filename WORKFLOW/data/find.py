@@ -81,7 +81,7 @@ def find_minutes(data_path: Path, symbol: str) -> Path | None:
 def market_name(data_path: Path | None, symbol: str) -> str:
     """What the bars' file is called before its timeframe, capital letters and digits alone.
 
-    The same however the symbol was typed, and for freqtrade's `SOL_USDT-5m.feather` as for an exchange's `SOLUSDT_5m.csv`.
+    The same however the symbol was typed, for freqtrade's `SOL_USDT-5m.feather` as for an exchange's `SOLUSDT_5m.csv`.
     `symbol` itself for demo bars, and where nothing but the timeframe is in the name.
     """
     if data_path is None:
