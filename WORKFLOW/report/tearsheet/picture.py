@@ -1,6 +1,7 @@
 """The same as a PNG, by matplotlib, for where no browser is: a chat, a paper, an issue."""
 
 import io
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from WORKFLOW.report.tearsheet.document import CANDIDATE, REJECTED, Document
 from WORKFLOW.report.tearsheet.page import METRICS, STATES, WINDOWS, title, without_state
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -65,10 +67,11 @@ def compared(doc: Document) -> "Figure":
     found = doc["strategies"]
     figure = _blank(_WIDE, 9.0)
     top, bottom = figure.subplots(2, 1, height_ratios=[2.2, 1])
+    lines: list[Artist] = []
     for one in found:
         marks = np.concatenate([[one["capital"]], one["daily"]["equity"]])
         when = np.datetime64(one["daily"]["first_day"]) + np.arange(len(marks))
-        top.plot(when, marks / one["capital"], lw=1.2, label=_label(one))
+        lines += top.plot(when, marks / one["capital"], lw=1.2)
         peaks = np.maximum.accumulate(marks)
         bottom.plot(when, -100 * (peaks - marks) / peaks, lw=0.8)
     grown = [value / one["capital"] for one in found for value in one["daily"]["equity"]]
@@ -80,7 +83,9 @@ def compared(doc: Document) -> "Figure":
     figure.text(0.03, 0.97, doc["title"], fontsize=15, fontweight="bold", va="center")
     top.set_title("return, %" + (" · SYNTHETIC DATA" if any(one["synthetic"] for one in found) else ""))
     bottom.set_title("drawdown of daily marks, %")
-    top.legend(loc="upper left")
+    legend = top.legend(lines, ["" for _ in lines], loc="upper left")
+    for text, one in zip(legend.get_texts(), found, strict=True):
+        text.set_text(_label(one))  # a label that begins with _ is one that matplotlib leaves out
     figure.subplots_adjust(left=0.07, right=0.97, top=0.91, bottom=0.05, hspace=0.2)
     return figure
 
@@ -103,7 +108,10 @@ def _blank(wide: float, high: float) -> "Figure":
 
 def _png(figure: "Figure") -> bytes:
     out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # A name in letters that the font lacks is drawn as boxes; the page has it, and nobody can do anything about it.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
 
 

@@ -195,3 +195,14 @@ def test_a_comparison_shades_the_days_that_were_held_back_from_all(doc: dict[str
     with rc_context(picture.STYLE):
         assert words_of(picture.compared(comparison.of([doc, doc]))).count("out-of-sample") == 2
         assert "out-of-sample" not in words_of(picture.compared(both)), "one of them has none"
+
+
+def test_names_are_in_the_pictures_whatever_they_begin_with_and_are_made_of(
+    doc: dict[str, Any], both: dict[str, Any]
+) -> None:
+    strategies = [{**one, "name": name} for one, name in zip(both["strategies"], ("_mine", "$x$ 策略"), strict=True)]
+    legend = picture.compared({**both, "strategies": strategies}).axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text().split(" ·")[0] for text in legend.get_texts()] == ["_mine", "$x$ 策略"]
+    assert picture.comparison({**both, "strategies": strategies}).startswith(b"\x89PNG")
+    assert picture.render({**doc, "strategy": {**doc["strategy"], "name": "策略"}}).startswith(b"\x89PNG")
