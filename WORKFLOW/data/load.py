@@ -115,19 +115,7 @@ def _kline_names(width: int) -> tuple[tuple[str, ...], str]:
 
 
 def _read_csv(path: Path, data: bytes) -> _Found:
-    data = data.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
-    try:
-        first = data.decode("utf-8").split("\n", 1)[0].rstrip("\r")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise Refused(f"line {line:,} of {path} is not UTF-8 text", "export it as a plain UTF-8 CSV") from error
-    if not first.strip():
-        raise Refused(f"{path} holds no text", "give a CSV with a header line and bars")
-    delimiter = max(",;\t", key=first.count)
-    try:
-        fields = next(csv.reader([first], delimiter=delimiter))
-    except csv.Error as error:
-        raise Refused(f"the first line of {path} is not CSV: {error}", "end every line with a newline") from error
+    data, fields, delimiter = lines_of(path, data)
     headless = all(_is_number(field) for field in fields)
     table = parse_csv(path, data, delimiter, len(fields), skip=0 if headless else 1)
     if not headless:
@@ -139,6 +127,23 @@ def _read_csv(path: Path, data: bytes) -> _Found:
         )
     names, note = _kline_names(len(fields))
     return _Found(names, table.column, notes=(f"no header line: {note}",))
+
+
+def lines_of(path: Path, data: bytes) -> tuple[bytes, list[str], str]:
+    """The lines of a CSV, the fields of the first of them, and what stands between two fields."""
+    data = data.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
+    try:
+        first = data.decode("utf-8").split("\n", 1)[0].rstrip("\r")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Refused(f"line {line:,} of {path} is not UTF-8 text", "export it as a plain UTF-8 CSV") from error
+    if not first.strip():
+        raise Refused(f"{path} holds no text", "give a CSV with a header line and rows")
+    delimiter = max(",;\t", key=first.count)
+    try:
+        return data, next(csv.reader([first], delimiter=delimiter)), delimiter
+    except csv.Error as error:
+        raise Refused(f"the first line of {path} is not CSV: {error}", "end every line with a newline") from error
 
 
 def parse_csv(path: Path, data: bytes, delimiter: str, columns: int, skip: int) -> pa.Table:

@@ -1,6 +1,5 @@
 """Trades from a CSV file of any program: columns by their usual names, and every assumption said."""
 
-import csv
 import gzip
 import re
 import zlib
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from config.errors import Refused
 from WORKFLOW.data import columns
 from WORKFLOW.data.bars import Floats
-from WORKFLOW.data.load import parse_csv, read_bytes
+from WORKFLOW.data.load import lines_of, parse_csv, read_bytes
 from WORKFLOW.report.tearsheet.curves import moment
 from WORKFLOW.report.tearsheet.trading import Trades
 
@@ -50,6 +49,8 @@ _LONG, _SHORT = {"long", "buy", "1", "1.0", "+1", "false"}, {"short", "sell", "-
 _ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
 _TIME_HELP = "times are ISO 8601 (2024-03-01T10:00:00Z, or with an offset such as +02:00) or epoch s, ms, µs"
 _PRICE_TOLERANCE = 0.02  # of a result, fees apart: percent and fractions differ by a factor of 100
+_OURS = {"bars", "reason_open", "gross_pnl_pct", "net_pnl_pct"}  # of our own files: not read, and nothing to say of it
+_NAME_SHOWN = 40  # letters of a column's name: a file that is no CSV has one of thousands
 _GUESS_TRADES = 5  # trades with a result far from 0 that it takes to tell which
 
 
@@ -89,10 +90,11 @@ def read(path: Path, capital: float, wants: str = EITHER, unit: str | None = Non
         Refused: a column that is needed is missing, or a value is none; names column, row and value.
     """
     table = _table(path)
-    notes = _ignored(table)
+    notes = (*_repeated(table), *_ignored(table))
     table, closed_notes = _closed(table)
     exit_ms, zone_note = _moments(table, "exit_time")
-    entry_ms = _moments(table, "entry_time")[0] if "entry_time" in table else None
+    entry_ms, entry_note = _moments(table, "entry_time") if "entry_time" in table else (None, zone_note)
+    _same_zone(table, zone_note, entry_note)
     _in_order(table, entry_ms, exit_ms)
     order = np.argsort(exit_ms, kind="stable")
     sorting = () if (np.diff(exit_ms) >= 0).all() else ("rows were not in the order of their exits: sorted",)
@@ -121,14 +123,8 @@ def read(path: Path, capital: float, wants: str = EITHER, unit: str | None = Non
 
 
 def _table(path: Path) -> _Table:
-    data = _plain(path).removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
-    try:
-        first = data.decode("utf-8").split("\n", 1)[0].rstrip("\r")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise Refused(f"line {line:,} of {path} is not UTF-8 text", "export it as a plain UTF-8 CSV") from error
-    delimiter = max(",;\t", key=first.count)
-    names = tuple(name.strip() for name in next(csv.reader([first], delimiter=delimiter), []))
+    data, fields, delimiter = lines_of(path, _plain(path))
+    names = tuple(name.strip() for name in fields)
     position = _positions(path, names)
     columns_ = parse_csv(path, data, delimiter, len(names), skip=1)
     if not len(columns_):
@@ -168,14 +164,26 @@ def _plain_name(name: str) -> str:
 
 
 def _ignored(table: _Table) -> tuple[str, ...]:
-    known = {alias for aliases in ALIASES.values() for alias in aliases} | {"bars", "reason_open"}  # our own files'
-    left = [name for name in table.names if name and _plain_name(name) not in known]
+    """Columns that are read for nothing: unknown ones, and those beside one that was preferred to them."""
+    read_ = set(table.position.values())
+    left = [name for at, name in enumerate(table.names) if name and at not in read_ and _plain_name(name) not in _OURS]
     return (f"columns not used: {_listed(left)}",) if left else ()
 
 
+def _plain_name(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("-", "_")
+
+
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:12])
+    shown = ", ".join(repr(name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…") for name in names[:12])
     return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown or "none"
+
+
+def _repeated(table: _Table) -> tuple[str, ...]:
+    """Two fills may be alike in all they say; a file that was put together twice is as well."""
+    distinct = table.columns.group_by(table.columns.column_names, use_threads=False).aggregate([])
+    again = len(table.columns) - len(distinct)
+    return (f"{again:,} rows repeat an earlier one in every column: each counts as a trade",) if again else ()
 
 
 def _closed(table: _Table) -> tuple[_Table, tuple[str, ...]]:
@@ -213,6 +221,22 @@ def _moments(table: _Table, field: str) -> tuple[NDArray[np.int64], tuple[str, .
     except Refused as refusal:
         reason = refusal.reason.replace("time is", f"{table.name(field)} is", 1)
         raise Refused(reason, _TIME_HELP) from refusal
+
+
+def _same_zone(table: _Table, of_exit: tuple[str, ...], of_entry: tuple[str, ...]) -> None:
+    """Entries without a zone beside exits with one are hours apart from where they belong; numbers have none to say."""
+    if of_exit == of_entry or any(_is_epoch(table, field) for field in ("exit_time", "entry_time")):
+        return
+    one, other = (table.name(field) for field in ("exit_time", "entry_time"))
+    bare, zoned = (one, other) if of_exit else (other, one)
+    raise Refused(
+        f"{zoned} of {table.path} has a time zone and {bare} has none",
+        "write both with a zone, or both without (then they are UTC)",
+    )
+
+
+def _is_epoch(table: _Table, field: str) -> bool:
+    return str(table.text(field)[0].as_py()).replace(".", "", 1).isdecimal()
 
 
 def _one_zone(table: _Table, field: str) -> None:
@@ -264,8 +288,8 @@ def _money(
         )
     if "pnl" in table and wants != PCT:
         pnl = _numbers(table, "pnl")[order]
-        before = capital + np.concatenate([[0.0], np.cumsum(pnl)[:-1]])
-        with np.errstate(divide="ignore", invalid="ignore"):  # equity of 0 is refused by who draws it
+        with np.errstate(all="ignore"):  # equity of 0, or beyond all numbers, is refused by who draws it
+            before = capital + np.concatenate([[0.0], np.cumsum(pnl)[:-1]])
             net = pnl / before
         return pnl, net, (f"pnl is column {table.name('pnl')!r}, in currency",)
     if "pct" not in table and "pnl" in table:
@@ -290,8 +314,8 @@ def _money(
             if told == FRACTION
             else "repair that row",
         )
-    growth = np.cumprod(1 + net)
-    pnl = capital * np.diff(growth, prepend=1.0)
+    with np.errstate(all="ignore"):
+        pnl = capital * np.diff(np.cumprod(1 + net), prepend=1.0)
     example = "0.012 is 1.2 %" if told == FRACTION else "1.2 is 1.2 %"
     notes = [
         f"pnl is derived from column {table.name('pct')!r}, read as {told}s ({example}; {how}), all equity in each"

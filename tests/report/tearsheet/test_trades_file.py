@@ -87,6 +87,24 @@ def test_a_column_that_is_read_is_not_said_to_be_unused(tmp_path: Path) -> None:
     assert not any("not used" in note for note in found.notes)
 
 
+def test_a_column_is_used_or_named_whichever_way_its_name_is_written(tmp_path: Path) -> None:
+    found = read(tmp_path, "Exit Time,PnL,close_time,profit", [f"{day(0)},1,{day(1)},2"])
+    assert (found.trades.pnl.tolist(), found.trades.exit_ms.tolist()) == ([1.0], [1_704_110_400_000])
+    assert "columns not used: 'close_time', 'profit'" in found.notes
+
+
+def test_rows_that_are_there_twice_count_and_are_said(tmp_path: Path) -> None:
+    found = read(tmp_path, "exit_time,pnl,size", [f"{day(0)},1,1", f"{day(1)},2,1", f"{day(0)},1,1", f"{day(0)},1,2"])
+    assert found.trades.pnl.tolist() == [1.0, 1.0, 1.0, 2.0]
+    assert "1 rows repeat an earlier one in every column: each counts as a trade" in found.notes
+
+
+@pytest.mark.parametrize("entry", ["1704067200", "1704067200.5"])
+def test_epoch_numbers_go_with_times_of_any_zone(tmp_path: Path, entry: str) -> None:
+    rows = [f"{entry},2024-01-01T14:00:00+02:00,1"]
+    assert read(tmp_path, "entry_time,exit_time,pnl", rows).trades.exit_ms.tolist() == [1_704_110_400_000]
+
+
 def test_open_trades_are_left_out_and_counted(tmp_path: Path) -> None:
     found = read(tmp_path, "exit_time,pnl,status", [f"{day(0)},1,Closed", ",2,Closed", f"{day(1)},3,Open"])
     assert found.trades.pnl.tolist() == [1.0]
@@ -132,6 +150,8 @@ def test_semicolons_a_byte_order_mark_and_gzip_are_read(tmp_path: Path) -> None:
     [
         ("", (), ["is empty (0 bytes)"]),
         ("exit_time,pnl\n", (), ["has a header line and no trade"]),
+        ("\n\n", (), ["holds no text"]),
+        ("exit_time,pnl\r2024-01-01,1\r2024-01-02,2\r", (), ["the first line of", "is not CSV", "newline"]),
         (
             "exit_time,price\n2024-01-01,1\n",
             (),
@@ -148,6 +168,12 @@ def test_semicolons_a_byte_order_mark_and_gzip_are_read(tmp_path: Path) -> None:
             (),
             ["has a time zone in row 1", "none in row 2"],
         ),
+        (
+            "entry_time,exit_time,pnl\n2024-01-01T00:00:00,2024-01-01T05:00:00+02:00,1\n",
+            (),
+            ["exit_time of", "has a time zone and entry_time has none", "both without"],
+        ),
+        (f"{'x' * 5000},pnl\n1,1\n", (), ["no column for the time of the exit", f"'{'x' * 40}…', 'pnl'"]),
         ("entry_time,exit_time,pnl\n2024-01-02,2024-01-01,1\n", (), ["row 1", "before it begins"]),
         ("exit_time,pnl,side\n2024-01-01,1,up\n", (), ["side is 'up' in row 1", "long or short"]),
         ("exit_time,net_pnl_pct\n2024-01-01,-2.5\n", (), ["net_pnl_pct is -2.5 in row 1", "--unit percent"]),
@@ -161,7 +187,7 @@ def test_what_cannot_be_read_is_refused_with_the_place_and_a_way_out(
     tmp_path: Path, text: str, more: tuple[str, ...], words: list[str]
 ) -> None:
     path = tmp_path / "trades.csv"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text.encode())
     with pytest.raises(Refused) as refusal:
         trades_file.read(path, CAPITAL, *more)
     for word in words:
