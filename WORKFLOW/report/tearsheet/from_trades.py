@@ -20,6 +20,9 @@ _HOW = (
     " drawdown is deeper and the Sharpe ratio another."
 )
 
+MOST_GROWTH = 1e12  # of equity over the capital: beyond it a unit or the capital is another
+MOST_YEARS = 100  # every day has its mark: one time in another unit would make a page of millions
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -36,11 +39,14 @@ def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Docu
     """The document of closed trades; equity is known at their exits only.
 
     Raises:
-        Refused: the capital does not survive the trades, or the split leaves one side without a trade.
+        Refused: the capital does not survive the trades, or grows beyond all measure; they go on for more than
+        `MOST_YEARS`; the split leaves one side without a trade.
     """
-    equity = asked.capital + np.cumsum(trades.pnl)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused on the next line
+        equity = asked.capital + np.cumsum(trades.pnl)
     _survives(equity, trades, asked.capital)
     first_ms = int(trades.exit_ms[0] if trades.entry_ms is None else trades.entry_ms.min())
+    _fits_a_page(first_ms, int(trades.exit_ms[-1]))
     daily = _daily(trades.exit_ms, equity, first_ms, asked.capital)
     windows = _windows(daily, trades, asked.split_ms)
     values = {name: _metrics(daily, trades, equity, *window) for name, window in windows.items()}
@@ -97,14 +103,29 @@ def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Docu
 
 
 def _survives(equity: Floats, trades: Trades, capital: float) -> None:
-    if (equity > 0).all():
+    sound = (equity > 0) & (equity <= MOST_GROWTH * capital)
+    if sound.all():
         return
-    at = int(np.argmax(equity <= 0))
+    at = int(np.argmin(sound))
+    where = f"after trade {at + 1:,}, closed {moment(trades.exit_ms[at])}"
+    if equity[at] > 0:
+        raise Refused(
+            f"a capital of {capital:,.6g} has become {equity[at] / capital:.3g} times as much {where}",
+            "if a pct column holds percent (1.2 is 1.2 %), type --unit percent; else look at that trade's result,"
+            " or give the --capital that these trades were made with",
+        )
     raise Refused(
-        f"a capital of {capital:,.2f} is gone after trade {at + 1:,}, closed {moment(trades.exit_ms[at])}"
-        f" (equity {equity[at]:,.2f})",
+        f"a capital of {capital:,.2f} is gone {where} (equity {equity[at]:,.2f})",
         "give the --capital that these trades were made with",
     )
+
+
+def _fits_a_page(first_ms: int, last_ms: int) -> None:
+    if last_ms - first_ms > MOST_YEARS * 365.25 * DAY_MS:
+        raise Refused(
+            f"these trades go from {moment(first_ms)} to {moment(last_ms)}, which is more than {MOST_YEARS} years",
+            "repair the time that is wrong (of epoch numbers s, ms and µs are told by their size)",
+        )
 
 
 def _daily(exit_ms: Any, equity: Floats, first_ms: int, capital: float) -> Daily:

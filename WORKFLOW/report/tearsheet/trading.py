@@ -15,6 +15,7 @@ from WORKFLOW.report.tearsheet.curves import moment, short
 BINS = 41
 EXTREMES = 5  # best and worst trades in the table
 MOST_POINTS = 3_000  # of a scatter plot: beyond it points hide each other
+MOST_REASONS = 30  # rows of the table; bots that write prices into their reasons have one for every trade
 _HOUR_MS = 3_600_000
 _SIDES = {1: "long", -1: "short"}
 
@@ -103,10 +104,14 @@ def _by_side(trades: Trades) -> dict[str, Any] | None:
 def _by_exit(trades: Trades) -> dict[str, Any] | None:
     if trades.reasons is None:
         return None
-    reasons = np.array(trades.reasons)
-    names, counts = np.unique(reasons, return_counts=True)
-    order = sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda row: (-row[1], row[0]))
-    return {name: _group(trades, reasons == name) for name, _ in order}
+    names, number = np.unique(np.array(trades.reasons), return_inverse=True)
+    counts = np.bincount(number)
+    order = np.argsort(-counts, kind="stable")
+    shown = order if len(order) <= MOST_REASONS else order[: MOST_REASONS - 1]
+    groups = {str(names[at]): _group(trades, number == at) for at in shown.tolist()}
+    if len(shown) < len(order):
+        groups[f"{len(order) - len(shown):,} other reasons"] = _group(trades, ~np.isin(number, shown))
+    return groups
 
 
 def _histogram(net: Floats) -> dict[str, Any] | None:

@@ -7,8 +7,9 @@ import pytest
 from config.errors import Refused
 from config.settings import Settings, load, with_values
 from tests.report.tearsheet.lists import day, walk, write
-from WORKFLOW.report.tearsheet import from_trades, trades_file
+from WORKFLOW.report.tearsheet import from_trades, page, trades_file, trading
 from WORKFLOW.report.tearsheet.from_trades import Asked
+from WORKFLOW.report.tearsheet.parts import record_of
 
 CAPITAL = 10_000.0
 SETTINGS: Settings = with_values(load({}), monte_carlo={"paths": 40})
@@ -111,6 +112,36 @@ def test_a_capital_that_does_not_survive_is_refused(tmp_path: Path) -> None:
     assert "--capital" in refusal.value.way_out
 
 
+@pytest.mark.parametrize(
+    ("header", "results", "capital"),
+    [
+        ("pnl", [1.7e308, 1.7e308, 1.7e308], CAPITAL),
+        ("net_pnl_pct", [1e200, 1e200, 1e200], CAPITAL),
+        ("net_pnl_pct", [5.0] * 40, CAPITAL),
+        ("pnl", [1.0, 2.0, -0.5], 1e-300),
+    ],
+)
+def test_growth_beyond_all_measure_is_a_unit_that_is_wrong(
+    tmp_path: Path, header: str, results: list[float], capital: float
+) -> None:
+    rows = [f"{day(at)},{result}" for at, result in enumerate(results)]
+    with pytest.raises(Refused, match=r"times as much after trade \d+, closed 2024-0") as refusal:
+        doc_of(write(tmp_path / "t.csv", f"exit_time,{header}", rows), capital=capital)
+    assert "--unit percent" in refusal.value.way_out
+
+
+def test_the_largest_growth_that_is_taken_fits_its_files(tmp_path: Path) -> None:
+    rows = [f"{day(0)},1", f"{day(1)},{0.9 * from_trades.MOST_GROWTH * CAPITAL}", f"{day(1, 13)},-1"]
+    doc = doc_of(write(tmp_path / "t.csv", "exit_time,pnl", rows))
+    assert record_of(page.render(doc)) == doc
+
+
+def test_one_time_in_another_unit_is_refused_and_makes_no_page_of_millions_of_days(tmp_path: Path) -> None:
+    rows = ["1704067200,1", "99999999999,1"]
+    with pytest.raises(Refused, match=r"from 2024-01-01T00:00:00Z to 5138-.*more than 100 years"):
+        doc_of(write(tmp_path / "t.csv", "exit_time,pnl", rows))
+
+
 @pytest.mark.parametrize("split_ms", [SPLIT - 400 * 86_400_000, SPLIT + 400 * 86_400_000])
 def test_a_split_with_nothing_on_one_side_is_refused(tmp_path: Path, split_ms: int) -> None:
     with pytest.raises(Refused, match=r"leaves no trade on one side"):
@@ -120,3 +151,12 @@ def test_a_split_with_nothing_on_one_side_is_refused(tmp_path: Path, split_ms: i
 def test_the_same_trades_give_the_same_document(tmp_path: Path) -> None:
     path = walk(tmp_path / "t.csv", 500)
     assert doc_of(path) == doc_of(path)
+
+
+def test_reasons_beyond_the_most_frequent_are_one_row(tmp_path: Path) -> None:
+    """Bots write prices into them: one row each made a page of megabytes, and took their square of time."""
+    rows = [f"{day(at, 0)},1,{'roi' if at < 40 else f'sold at {at}'}" for at in range(3_000)]
+    groups = doc_of(write(tmp_path / "t.csv", "exit_time,pnl,exit_reason", rows))["trades"]["by_exit"]
+    assert (len(groups), groups["roi"]["trades"]) == (trading.MOST_REASONS, 40)
+    assert sum(group["trades"] for group in groups.values()) == 3_000
+    assert list(groups)[-1] == f"{2_960 - trading.MOST_REASONS + 2:,} other reasons"
