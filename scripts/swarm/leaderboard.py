@@ -107,14 +107,23 @@ def collected(roots: Roots) -> list[Row]:
     for path, manifest in _records(trees):
         execution = manifest.get("execution", {})
         if _key(manifest, execution) not in known:
-            bests = {best: _best(path.parent / best, manifest.get("promotion", {}).get(best, {})) for best in BESTS}
+            bests = {best: _best(path.parent / best, best, manifest.get("promotion")) for best in BESTS}
             rows += _rows({**manifest, **execution}, bests, path.parent)
     rows.sort(key=lambda row: (row.run_id, row.round), reverse=True)
     return _once(rows)
 
 
 def _records(trees: dict[Path, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    yield from ((path, record) for path, record in trees.items() if isinstance(record, dict))
+    for path, record in trees.items():
+        if isinstance(record, dict) and _is_labelled(record, record.get("execution")):
+            yield path, record
+
+
+def _is_labelled(labels: dict[str, Any], run: Any) -> bool:
+    """Whether a record says whose it is, as ours do: one that was edited or cut must not hide all others."""
+    if not isinstance(run, dict) or not isinstance(run.get("round"), int):
+        return False
+    return all(isinstance(word, str) for word in (labels.get("symbol"), labels.get("mode"), run.get("run_id")))
 
 
 def _outcomes(roots: Roots) -> Iterator[dict[str, Any]]:
@@ -122,7 +131,7 @@ def _outcomes(roots: Roots) -> Iterator[dict[str, Any]]:
     for folder in roots.runs():
         for path in (folder.outcome, *sorted(folder.path.glob("round-*/*/*/outcome.json"))):
             record = snapshot.read_json(path)
-            if isinstance(record, dict):
+            if isinstance(record, dict) and _is_labelled(record, record):
                 yield record
 
 
@@ -143,8 +152,12 @@ def _rows(labels: dict[str, Any], bests: Any, tree: Path | None) -> list[Row]:
 
 def _row(labels: dict[str, Any], best: str, record: dict[str, Any], tree: Path | None) -> Row:
     standing = STANDINGS[0 if record["promoted"] else 1 if record["candidate"] else 2]
-    for _, window, metric in _SORTS.values():
-        _ = record[window][metric]  # a KeyError where it is none of ours
+    for window in _BOTH:
+        for metric in ("sharpe_ratio", "total_return", "max_drawdown_pct", "win_rate", "total_trades", "days"):
+            if not isinstance(record[window][metric], int | float | None):
+                raise TypeError(f"{metric} is {record[window][metric]!r}")
+    if not isinstance(record["verdict"], str):
+        raise TypeError(f"the verdict is {record['verdict']!r}")
     return Row(
         symbol=labels["symbol"],
         mode=labels["mode"],
@@ -162,7 +175,7 @@ def _row(labels: dict[str, Any], best: str, record: dict[str, Any], tree: Path |
     )
 
 
-def _best(folder: Path, promotion: dict[str, Any]) -> dict[str, Any] | None:
+def _best(folder: Path, best: str, promotions: Any) -> dict[str, Any] | None:
     """One best of a result tree as outcomes have it; None where it is not whole."""
     names = ("config.json", "metrics.json", "validation.json")
     config, metrics, validation = (snapshot.read_json(folder / name) or {} for name in names)
@@ -172,8 +185,8 @@ def _best(folder: Path, promotion: dict[str, Any]) -> dict[str, Any] | None:
             "parameters": config["parameters"],
             "verdict": metrics["verdict"],
             "candidate": validation["candidate"],
-            "promoted": promotion["promoted"],
-            "promotion": promotion["reason"],
+            "promoted": promotions[best]["promoted"],
+            "promotion": promotions[best]["reason"],
         }
     except (KeyError, TypeError):
         return None

@@ -185,3 +185,34 @@ def test_words_that_contradict_each_other_are_usage(roots: Roots, words: list[st
     with pytest.raises(SystemExit) as left:
         parallel.results(words)
     assert left.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("promotion",), "x"),
+        (("promotion", "best_sharpe"), []),
+        (("execution",), "x"),
+        (("execution", "round"), "z"),
+        (("execution", "run_id"), None),
+        (("symbol",), 5),
+        (("mode",), None),
+    ],
+)
+def test_a_manifest_that_was_edited_hides_no_other(
+    roots: Roots, rows: Rows, where: tuple[str, ...], value: object
+) -> None:
+    for symbol in ("SOL", "ETH"):
+        publish(roots, outcome("bt-1", {"best_sharpe": best(1, 1.0)}, symbol))
+    path = roots.artifacts("SOL", "aggressive") / "run_manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    (manifest if len(where) == 1 else manifest[where[0]])[where[-1]] = value
+    snapshot.write_json(path, manifest)
+    assert [row["symbol"] for row in rows()] == ["ETH"]
+
+
+@pytest.mark.parametrize("change", [{"verdict": None}, {"out_of_sample": {**metrics(1.0), "sharpe_ratio": "x"}}])
+def test_a_figure_that_is_none_hides_no_other(roots: Roots, rows: Rows, change: dict[str, Any]) -> None:
+    record = outcome("bt-1", {"best_sharpe": {**best(1, 1.0), **change}, "best_returns": best(2, 2.0)})
+    snapshot.write_json(roots.run("bt-1").outcome, record)
+    assert [row["strategies"] for row in rows()] == [["best_returns"]]
