@@ -13,6 +13,7 @@ import pytest
 
 from config.errors import Refused
 from config.settings import load
+from scripts.swarm.export import freqtrade
 from scripts.swarm.export.command import main
 from scripts.swarm.export.finalist import find
 from state.layout import CHECKOUT, Roots
@@ -83,6 +84,46 @@ def test_the_bars_of_the_run_go_with_it(roots: Roots, tmp_path: Path) -> None:
         "SOL_USDT_USDT-1h-mark.feather": 2_400,
         "SOL_USDT_USDT-1h-funding_rate.feather": 2_400,
     }
+
+
+HOSTILE = '"""\nimport os\n"""'
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (("files",), ["x"], "is no manifest"),
+        (("execution",), None, "is no manifest"),
+        (("execution", "round"), "1", "is no manifest"),
+        (("execution", "run_id"), HOSTILE, "which no run of ours has written"),
+        (("code", "source_hash"), "\\", "which no run of ours has written"),
+        (("data", "sha256"), HOSTILE, "which no run of ours has written"),
+    ],
+)
+def test_a_manifest_that_was_edited_neither_breaks_it_nor_gets_into_the_python_it_writes(
+    roots: Roots, tmp_path: Path, where: tuple[str, ...], value: Any, said: str
+) -> None:
+    path = published(roots) / "run_manifest.json"
+    manifest = json.loads(path.read_text())
+    *above, last = where
+    record = manifest[above[0]] if above else manifest
+    record[last] = value
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(Refused, match=said):
+        main(["--format", "freqtrade", "--to", str(tmp_path / "u")])
+    assert not (tmp_path / "u").exists()
+
+
+@pytest.mark.parametrize("value", ["0; import os", float("nan"), None])
+def test_only_numbers_get_into_its_code(value: Any) -> None:
+    with pytest.raises(Refused, match=r"max_bars = .* is no number"):
+        freqtrade.export(finalist({**PARAMETERS[0], "max_bars": value}), None, "binance")
+
+
+def test_a_file_that_is_gone_is_refused_with_a_way_out(roots: Roots, tmp_path: Path) -> None:
+    (published(roots) / "best_sharpe" / "metrics.json").unlink()
+    with pytest.raises(Refused, match=r"cannot read .*metrics\.json: No such file"):
+        main(["--format", "freqtrade", "--to", str(tmp_path / "u")])
 
 
 def test_what_was_changed_since_is_not_exported(roots: Roots) -> None:

@@ -53,15 +53,30 @@ def find(roots: Roots, wish: str | None) -> Finalist:
         have = ", ".join(name for name in BESTS if (tree / name / "config.json").is_file()) or "none"
         raise Refused(f"{symbol}/{mode} has no strategy {best!r}", f"it has {have}")
     manifest = snapshot.read_json(tree / MANIFEST)
-    if not isinstance(manifest, dict):
+    if not isinstance(manifest, dict) or not _is_manifest(manifest):
         raise Refused(f"{tree / MANIFEST} is no manifest", "scripts/backtest-optimize checksums says what is wrong")
     config, metrics = (_whole(tree, f"{best}/{name}", manifest) for name in ("config.json", "metrics.json"))
     return Finalist(tree / best, config, metrics, manifest)
 
 
+def _is_manifest(manifest: Record) -> bool:
+    """Whether it has what is read of it, here and by who exports."""
+    try:
+        words = (manifest["execution"]["run_id"], manifest["data"]["sha256"], manifest["code"]["source_hash"])
+        is_numbered = isinstance(manifest["execution"]["round"], int)
+        return is_numbered and isinstance(manifest["files"], dict) and all(isinstance(word, str) for word in words)
+    except (KeyError, TypeError):
+        return False
+
+
 def _whole(tree: Path, name: str, manifest: Record) -> Record:
-    data = (tree / name).read_bytes()
-    if hashlib.sha256(data).hexdigest() != manifest.get("files", {}).get(name):
+    try:
+        data = (tree / name).read_bytes()
+    except OSError as error:
+        raise Refused(
+            f"cannot read {tree / name}: {error.strerror}", "scripts/backtest-optimize checksums says what else"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != manifest["files"].get(name):
         raise Refused(
             f"{tree / name} is not what its manifest says", "scripts/backtest-optimize checksums says what else"
         )

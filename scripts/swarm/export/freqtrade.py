@@ -4,6 +4,7 @@ freqtrade is GPL: nothing of it is imported here; what is written are files for 
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ FAMILY = "mtf_ema"
 # Exchanges have candles of these lengths; buckets of another length are made of the longest that divides it.
 EXCHANGE_MINUTES = (5, 15, 30, 60, 120, 240, 360)
 MEMORY_PERIODS = 6  # an EMA's seed weighs e^-12 after them
+_FOREIGN = "do not trust that result; make it anew"
 NO_STOP = 0.99  # freqtrade must have one
 
 
@@ -81,22 +83,30 @@ def pair_of(finalist: Finalist, typed: str | None) -> str:
 def strategy(finalist: Finalist, name: str) -> str:
     """The text of the strategy file."""
     values, manifest = finalist.config["parameters"], finalist.manifest
+    numbers = {key: value for key, value in values.items() if key != "direction"}
+    for key, value in numbers.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise Refused(f"{finalist.name} has {key} = {value!r}, which is no number", _FOREIGN)
     stops = [values[key] for key in ("stop_loss", "trailing_stop") if values[key] > 0]
     candles = {side: candle_minutes(values[f"{side}_timeframe"]) for side in ("fast", "slow")}
     startup = max(
         MEMORY_PERIODS * values[f"{side}_period"] * values[f"{side}_timeframe"] // candles[side] for side in candles
     )
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        values,
+    words = _harmless(
+        finalist,
         name=name,
         strategy=finalist.config["strategy"],
         symbol=finalist.config["symbol"],
         mode=finalist.config["mode"],
         verdict=str(finalist.metrics["verdict"]).capitalize() + ".",
         run_id=manifest["execution"]["run_id"],
-        round=manifest["execution"]["round"] + 1,
         data_sha256=manifest["data"]["sha256"],
         code=manifest["code"]["source_hash"],
+    )
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        numbers,
+        **words,
+        round=manifest["execution"]["round"] + 1,
         fast_candles=candles["fast"],
         slow_candles=candles["slow"],
         startup_candles=startup,
@@ -106,6 +116,18 @@ def strategy(finalist: Finalist, name: str) -> str:
         long=values["direction"] != "short_only",
         short=values["direction"] != "long_only",
     )
+
+
+def _harmless(finalist: Finalist, **words: str) -> dict[str, str]:
+    """Words for the text of a Python file: none may end the text that it stands in.
+
+    Raises:
+        Refused: one could; results are passed on, and what comes with them would run on the reader's machine.
+    """
+    for key, word in words.items():
+        if not str(word).isprintable() or '"' in str(word) or "\\" in str(word):
+            raise Refused(f"{finalist.name} has {key} = {str(word)[:80]!r}, which no run of ours has written", _FOREIGN)
+    return words
 
 
 def candle_minutes(timeframe: int) -> int:
