@@ -156,13 +156,13 @@ def _python() -> Path:
 def _one(
     asked: argparse.Namespace, exchange: Exchange, screen: Screen, wish: str, market: Market, timeframe: str
 ) -> Done:
-    from scripts.fetch.download import fetch, wanted
+    from scripts.fetch.download import fetch, finished, wanted
     from scripts.fetch.store import Store
 
     store = Store.of(asked.data_path.expanduser().absolute(), asked.exchange, market.symbol, timeframe)
     with _alone(store):
         span = wanted(exchange, store.step_ms, _since_ms(asked), asked.until)
-        held = store.held()
+        held = store.held().as_of(finished(exchange, store.step_ms))
         before = len(held.candles)
         if asked.refill:
             held = held.forgetting_holes(store.step_ms)
@@ -179,10 +179,12 @@ def _alone(store: Store) -> Iterator[None]:
 
     path = store.path.with_name(f".{store.path.name}.lock")
     with ExitStack() as stack:
-        with private.shared():
-            private.folder(path.parent)
         try:
+            with private.shared():
+                private.folder(path.parent)
             stack.enter_context(flock.held(path, wait=False))
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Refused(f"{error.filename} is no folder", "name a folder in --data-path") from error
         except flock.Taken as taken:
             raise Refused(f"another fetch-data writes {store.path}", "wait for it, or end it with Ctrl-C") from taken
         yield

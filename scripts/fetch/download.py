@@ -23,10 +23,15 @@ class Source(Protocol):
         """Candles from a moment on."""
 
 
+def finished(source: Source, step_ms: int) -> int:
+    """When the newest candle that is finished ended."""
+    return source.now_ms() // step_ms * step_ms
+
+
 def wanted(source: Source, step_ms: int, since_ms: int, until_ms: int | None) -> Span:
     """From `since_ms` to the last candle that is finished: the one under way would be stored with a wrong close."""
-    finished = source.now_ms() // step_ms * step_ms
-    end = finished if until_ms is None else min(until_ms, finished)
+    newest = finished(source, step_ms)
+    end = newest if until_ms is None else min(until_ms, newest)
     return Span(-(-since_ms // step_ms) * step_ms, end // step_ms * step_ms)
 
 

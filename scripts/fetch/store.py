@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +58,18 @@ class Held:
         found.append(Span(at, wanted.end_ms))
         return [span for span in found if span.first_ms < span.end_ms]
 
+    def as_of(self, finished_ms: int) -> "Held":
+        """Ready to be gone on with when the newest finished candle ended at `finished_ms`.
+
+        If more than that was asked for, a clock was ahead then: the last candle was under way and has a wrong close,
+        and what came later counts as asked for. Or it is behind now: so all other candles stay.
+        """
+        if not self.asked or self.asked[-1].end_ms <= finished_ms:
+            return self
+        kept, end_ms = self.candles[:-1], int(self.candles["time_ms"][-1])
+        spans = (Span(span.first_ms, min(span.end_ms, end_ms)) for span in self.asked)
+        return Held(kept, tuple(span for span in spans if span.first_ms < span.end_ms))
+
     def forgetting_holes(self, step_ms: int) -> "Held":
         """As if only what is there had been asked for, so that everything else is asked for again."""
         times = self.candles["time_ms"]
@@ -105,7 +116,10 @@ class Store:
         """
         if not self.path.exists():
             return NOTHING
-        raw = read(self.path, self.path.name.split("-")[0][:40])
+        try:
+            raw = read(self.path, self.path.name.split("-")[0][:40])
+        except Refused as refused:
+            raise Refused(refused.reason, _MOVE) from refused
         candles = np.empty(len(raw), dtype=CANDLE)
         candles["time_ms"] = raw.time_ms
         for name in VALUES:
@@ -116,10 +130,13 @@ class Store:
         ours = _label(self.path)
         if ours is None:  # freqtrade's, or somebody's own: what lies between its ends was asked for
             return Held(candles, (Span(int(raw.time_ms[0]), int(raw.time_ms[-1]) + self.step_ms),))
-        if (ours["exchange"], ours["market"]) != (self.exchange, self.market):
-            said = f"{self.path} holds {ours['market']} of {ours['exchange']}, not {self.market} of {self.exchange}"
-            raise Refused(said, _MOVE)
-        return Held(candles, tuple(Span(*span) for span in ours["asked"]))
+        exchange, market, asked = ours
+        if (exchange, market) != (self.exchange, self.market):
+            raise Refused(
+                f"{self.path} holds {market} of {exchange}, not {self.market} of {self.exchange}",
+                _MOVE,
+            )
+        return Held(candles, asked)
 
     def write(self, held: Held) -> None:
         """Put it on file, whole or not at all.
@@ -160,8 +177,20 @@ def between(candles: Candles) -> str:
     return f"{utc(int(candles['time_ms'][0]))} to {utc(int(candles['time_ms'][-1]))}"
 
 
-def _label(path: Path) -> dict[str, Any] | None:
+def _label(path: Path) -> tuple[str, str, tuple[Span, ...]] | None:
+    """Exchange, market and what was asked for, as `write` has put it into the file; None in a file of others.
+
+    Raises:
+        Refused: it says something else.
+    """
     metadata = pyarrow.feather.read_table(str(path), columns=[], memory_map=False).schema.metadata or {}
     text = metadata.get(_KEY)
-    label = None if text is None else json.loads(text)
-    return label if isinstance(label, dict) else None
+    if text is None:
+        return None
+    try:
+        label = json.loads(text)
+        spans = tuple(Span(int(first), int(end)) for first, end in label["asked"])
+        return label["exchange"], label["market"], spans
+    except (ValueError, KeyError, TypeError) as error:
+        said = f"{path} was written by another version, or its label is damaged: {text[:80]!r}"
+        raise Refused(said, _MOVE) from error

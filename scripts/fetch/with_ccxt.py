@@ -7,6 +7,7 @@ again; the first also says which exchange. It ends when nobody is left to ask.
 import difflib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +20,7 @@ Answer = dict[str, Any]
 AGAIN, SLOWER, FINAL = "again", "slower", "final"
 NUMBERS = 6  # of a candle: time, open, high, low, close, volume
 TIMEOUT_MS = 30_000
+END_MS = 253_402_300_800_000  # of the year 9999: what is later is no moment in milliseconds
 LONGEST_REASON = 300
 
 
@@ -94,16 +96,18 @@ def answer(exchange: Any, asked: Mapping[str, Any]) -> Answer:
         return {"now_ms": int(exchange.fetch_time() if has_clock else exchange.milliseconds())}
     rows = exchange.fetch_ohlcv(asked["symbol"], asked["timeframe"], asked["since"], asked["limit"])
     # Of a body that was cut off ccxt makes no candles, as if there were none.
-    if exchange.last_json_response is None or not all(map(is_candle, rows)):
+    step_ms = 1000 * exchange.parse_timeframe(asked["timeframe"])
+    if exchange.last_json_response is None or not all(is_candle(row, step_ms) for row in rows):
         return {"error": AGAIN, "reason": f"{exchange.id} answered with something that is no list of candles"}
     return {"rows": [row[:NUMBERS] for row in rows]}
 
 
-def is_candle(row: Any) -> bool:
-    """Six finite numbers."""
+def is_candle(row: Any, step_ms: int) -> bool:
+    """Six finite numbers, the first of them a moment at which a candle of this length begins."""
     if not isinstance(row, list) or len(row) < NUMBERS:
         return False
-    return all(isinstance(number, int | float) and math.isfinite(number) for number in row[:NUMBERS])
+    is_number = all(isinstance(number, int | float) and math.isfinite(number) for number in row[:NUMBERS])
+    return is_number and 0 <= row[0] < END_MS and row[0] % step_ms == 0
 
 
 def said(exchange: Any, deed: Callable[[], Answer]) -> Answer:
@@ -117,7 +121,7 @@ def said(exchange: Any, deed: Callable[[], Answer]) -> Answer:
         return {"error": AGAIN, "reason": words(error)}
     except ccxt.BaseError as error:
         return {"error": FINAL, "reason": words(error), "way_out": ""}
-    except (TypeError, ValueError, KeyError, AttributeError) as error:  # ccxt on a body that was cut off
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:  # ccxt on a body that was cut off
         return {"error": AGAIN, "reason": f"{exchange.id} sent something unreadable ({words(error)})"}
 
 
@@ -128,6 +132,9 @@ def words(error: Exception) -> str:
 
 
 def say(answer: Answer) -> None:
-    """One line."""
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+    """One line; the end where nobody is left to hear it."""
+    try:
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(0)  # an ordinary end would try to write it once more, and say that it could not

@@ -123,6 +123,18 @@ def empty(handler: Handler) -> bool:
     return True
 
 
+def stamped(stamp: int) -> Fault:
+    """A page whose second candle begins at another moment than it does."""
+
+    def fault(handler: Handler) -> bool:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(handler.path).query).items()}
+        rows = handler.exchange.klines(query["symbol"], query["interval"], int(query["startTime"]), int(query["limit"]))
+        handler.say([rows[0], [stamp, *rows[1][1:]], *rows[2:]])
+        return True
+
+    return fault
+
+
 def in_trouble(handler: Handler) -> bool:
     handler.say({"code": -1001, "msg": "Internal error"}, 503)
     return True

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 
 from scripts.fetch import command
+from scripts.fetch.exchange import PROGRAM, RUN
 from state.layout import CHECKOUT
 from tests.fetch.binance import STEPS, T0, Binance, fine, held_until, serving
 from WORKFLOW.data.load import read
@@ -129,6 +130,31 @@ def test_a_time_without_bars_is_said_and_is_no_success(server: Binance, tmp_path
     assert done.returncode == 1
     assert "binance has no bars in that time" in done.stdout
     assert not list(tmp_path.glob("*.feather"))
+
+
+def test_ccxt_ends_in_silence_when_nobody_is_left_to_hear_it(ccxt_python: Path) -> None:
+    """Who asks was killed; a traceback on the terminal would say nothing to anybody."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    asked = {"exchange": "nowhere", "options": {}, "symbols": ["SOL"], "quote": "USDT", "timeframes": ["5m"]}
+    ended = subprocess.run(
+        [str(ccxt_python), "-I", "-c", RUN, str(PROGRAM)],
+        input=json.dumps(asked) + "\n",
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_data_path_that_is_a_file_is_said_to_be_one(server: Binance, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("", encoding="utf-8")
+    done = typed(server, "--symbols", "SOL", *SINCE, "--data-path", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert f"error: {tmp_path / 'data'} is no folder\n  → name a folder" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refused
-from scripts.fetch.download import fetch, wanted
+from scripts.fetch.download import fetch, finished, wanted
 from scripts.fetch.exchange import TRIES, Exchange, Market
 from scripts.fetch.store import Held, Store
-from tests.fetch.binance import STEPS, T0, cut_off, dropped, empty, fine, in_trouble, too_many
+from tests.fetch.binance import STEPS, T0, cut_off, dropped, empty, fine, in_trouble, stamped, too_many
 from tests.fetch.conftest import Asking
 from WORKFLOW.data.load import read
 
@@ -34,6 +34,7 @@ def download(
     held = store.held()
     if refill:
         held = held.forgetting_holes(STEP)
+    held = held.as_of(finished(asking.exchange, STEP))
     span = wanted(asking.exchange, STEP, since_ms, until_ms)
     return fetch(asking.exchange, asking.markets["SOL"], store, held, span, on_page, clock)
 
@@ -114,6 +115,34 @@ def test_answers_that_break_off_and_servers_in_trouble_are_asked_again(asking: A
     asking.server.faults.extend([fine, dropped, cut_off, in_trouble, fine, cut_off])
     download(asking, tmp_path)
     assert asking.pauses == [1.0, 2.0, 4.0, 1.0]
+    assert on_file(tmp_path) == expected(asking, 2_500)
+
+
+@pytest.mark.parametrize("stamp", [T0 + 1_001 * STEP + 1_234, 10**30, 10**400])
+def test_a_moment_at_which_no_candle_begins_is_never_stored(asking: Asking, tmp_path: Path, stamp: int) -> None:
+    """The next start would refuse the file for it, and two years of download with it."""
+    asking.server.faults.extend([fine, stamped(stamp)])
+    download(asking, tmp_path)
+    assert asking.pauses == [1.0]
+    assert on_file(tmp_path) == expected(asking, 2_500)
+
+
+def test_a_clock_that_was_ahead_hides_no_bars(asking: Asking, tmp_path: Path) -> None:
+    """The candle that was under way is asked for again, and so is all that came after it."""
+    asking.server.bars["SOLUSDT", "5m"][2_500][4] = "1.00000000"
+    asking.server.now_ms += 100 * 86_400_000
+    assert len(download(asking, tmp_path).candles) == 2_501
+    asking.reset(2_600)
+    download(asking, tmp_path)
+    assert on_file(tmp_path) == expected(asking, 2_600)
+
+
+def test_a_clock_that_is_behind_costs_no_bars(asking: Asking, tmp_path: Path) -> None:
+    download(asking, tmp_path)
+    right, asking.server.now_ms = asking.server.now_ms, T0 + 100 * STEP
+    download(asking, tmp_path, since_ms=T0 - STEP)
+    asking.server.now_ms = right
+    download(asking, tmp_path)
     assert on_file(tmp_path) == expected(asking, 2_500)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.feather
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +74,20 @@ def test_a_file_that_is_not_in_order_is_left_alone(tmp_path: Path, rows: list[li
 def test_a_broken_file_is_refused_and_not_overwritten(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     store.path.write_bytes(b"half a download")
-    with pytest.raises(Refused, match="not a whole Feather file"):
+    with pytest.raises(Refused, match="not a whole Feather file") as refusal:
+        store.held()
+    assert "move that file away" in refusal.value.way_out  # to download it again is what was just tried
+
+
+@pytest.mark.parametrize("label", [b"{", b"[]", b'{"exchange": "binance", "market": "SOL/USDT", "asked": [[1]]}'])
+def test_a_label_that_is_no_label_of_this_version_is_refused(tmp_path: Path, label: bytes) -> None:
+    store = store_in(tmp_path)
+    store.write(NOTHING.adding([candles_of(ROWS)], Span(T0, T0 + 4 * STEP)))
+    table = pyarrow.feather.read_table(str(store.path), memory_map=False)
+    pyarrow.feather.write_feather(
+        table.replace_schema_metadata({b"backtest-optimize": label}), str(store.path), compression="lz4"
+    )
+    with pytest.raises(Refused, match="was written by another version, or its label is damaged"):
         store.held()
 
 
