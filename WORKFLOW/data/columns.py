@@ -76,10 +76,15 @@ def pick(names: Sequence[str], file: str) -> Picked:
     missing = [field for field in ALIASES if field not in position and field != "volume"]
     if missing:
         raise Refused(
-            f"{file} has no column for {', '.join(missing)}; its columns are {', '.join(names) or 'none'}",
+            f"{file} has no column for {', '.join(missing)}; its columns are {_shown(names) or 'none'}",
             "rename the columns to timestamp, open, high, low, close, volume (or give the file its header line)",
         )
     return Picked(position, tuple(notes))
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names as they are, but for those that a terminal would obey instead of show."""
+    return ", ".join(name if name.isprintable() else repr(name) for name in names)
 
 
 def _plain(name: str) -> str:

@@ -89,7 +89,7 @@ def _read_json(path: Path, data: bytes) -> _Found:
     """An array of rows, as freqtrade and exchanges have it."""
     try:
         rows = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
         raise Refused(f"{path} is not whole JSON: {error}", BROKEN_HELP) from error
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise Refused(f"{path} is no JSON array of rows", f"give it as [[{', '.join(KLINE_COLUMNS)}], …]")
@@ -105,7 +105,7 @@ def _read_json(path: Path, data: bytes) -> _Found:
 def _json_column(path: Path, name: str, values: list[Any]) -> pa.ChunkedArray:
     try:
         return pa.chunked_array([pa.array(values)])
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError) as error:  # the latter: a whole number beyond 64 bits
         raise Refused(f"{name} of {path} holds more than numbers: {_first_line(error)}", BROKEN_HELP) from error
 
 

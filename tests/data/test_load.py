@@ -260,6 +260,9 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         ("SOL.parquet", CSV.encode(), "not a whole Parquet file"),
         ("SOL.feather", b"ARROW1\0\0", "not a whole Feather file"),
         ("SOL.feather", CSV.encode(), "not a whole Feather file"),
+        ("SOL-5m.json", b"[" * 100_000, "not whole JSON"),
+        ("SOL-5m.json", b"[[1704067200000,1" + b"0" * 400 + b",1,1,1,1]]", "open of"),
+        ("SOL.csv", b"\x1b[31mred\n1\n", r"its columns are '\x1b[31mred'"),
         ("SOL.xlsx", b"PK", "not a CSV, CSV.gz, Parquet, Feather or JSON file"),
     ],
 )
