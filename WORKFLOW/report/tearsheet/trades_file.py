@@ -170,10 +170,6 @@ def _ignored(table: _Table) -> tuple[str, ...]:
     return (f"columns not used: {_listed(left)}",) if left else ()
 
 
-def _plain_name(name: str) -> str:
-    return name.lower().replace(" ", "_").replace("-", "_")
-
-
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…") for name in names[:12])
     return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown or "none"
