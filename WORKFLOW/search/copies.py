@@ -1,8 +1,11 @@
 """A study as it is at this moment, copied: whoever looks at the copy can neither disturb the search nor change it."""
 
 import sqlite3
+import warnings
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -23,7 +26,12 @@ def copied(folder: RunFolder, to: Path) -> optuna.storages.BaseStorage:
     record = snapshot.read_json(folder.search)  # not as a SearchJob, which would load the engines
     if not isinstance(record, dict) or "storage" not in record:
         raise Refused(f"{folder.search} is gone or no search", "scripts/backtest-optimize doctor says what else is")
-    storage: str = record["storage"]
+    copy = _copied(record["storage"], folder, to)
+    _name_metrics(copy, record)
+    return copy
+
+
+def _copied(storage: str, folder: RunFolder, to: Path) -> optuna.storages.BaseStorage:
     if storage == JOURNAL:
         return open_storage(_whole_lines(folder.study, to / "study.jsonl"))
     if storage == SQLITE:
@@ -34,6 +42,17 @@ def copied(folder: RunFolder, to: Path) -> optuna.storages.BaseStorage:
         if study.startswith(f"{name_of(folder)} "):
             optuna.copy_study(from_study_name=study, from_storage=live, to_storage=copy)
     return copy
+
+
+def _name_metrics(copy: optuna.storages.BaseStorage, record: Mapping[str, Any]) -> None:
+    """So that charts say what is on their axes; the search itself needs no names."""
+    plan = record.get("plan")
+    names = plan.get("objectives") if isinstance(plan, dict) else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its version is pinned
+        for one in copy.get_all_studies():
+            if isinstance(names, list) and len(names) == len(one.directions):
+                optuna.load_study(study_name=one.study_name, storage=copy).set_metric_names(names)
 
 
 def _whole_lines(journal: Path, to: Path) -> Path:

@@ -16,7 +16,7 @@ from state.jobs import Job, JobJournal
 from state.journal import Journal
 from state.knowledge import KnowledgeFolder
 from state.layout import Roots
-from state.tree import read_records, record_of
+from state.tree import read_records, record_of, tree_of
 from state.workers import Launch
 
 
@@ -191,7 +191,7 @@ class Acts:
         """The line of the session log, and the same as a whole file."""
         journal = Journal(self._roots.session_log(self._run_id), durable=False, max_bytes=self._record_bytes)
         journal.append(said["line"])
-        snapshot.write_json(self._roots.session_latest, said["line"])
+        snapshot.write_json(self._roots.session_latest, {"writer": tree_of(identity.mine()), **said["line"]})
 
     # what grows -------------------------------------------------------------------------------------------------------
 

@@ -132,6 +132,16 @@ def test_that_a_line_is_on_file_is_looked_up_in_the_next_cycle(roots: Roots, age
     assert verified() == [False]
 
 
+def test_the_latest_line_lies_beside_the_log_with_the_name_of_its_writer(roots: Roots) -> None:
+    cycle.run_cycle("session_log", roots)
+    line = Journal(roots.session_log("bt-1")).last()
+    latest = snapshot.read_json(roots.session_latest)
+    assert isinstance(latest, dict)
+    writer = latest.pop("writer")
+    assert latest == line
+    assert writer["pid"] == os.getpid()
+
+
 def test_a_death_that_was_told_later_than_it_happened_is_on_file(roots: Roots) -> None:
     cycle.run_cycle("watchdog", roots)
     journal = JobJournal(Journal(roots.swarm_run("bt-1").round(0).jobs), Clock())

@@ -149,6 +149,7 @@ def test_the_page_is_served_to_this_machine_and_the_copy_goes_with_it(roots: Roo
         [study] = asked(f"{said['url']}api/studies")["study_summaries"]
         detail = asked(f"{said['url']}api/studies/{study['study_id']}?after=0")
         assert [trial["state"] for trial in detail["trials"]] == ["Complete"] * TRIALS
+        assert detail["objective_names"] == ["sharpe_ratio"]
         with pytest.raises(urllib.error.HTTPError) as refused:
             asked(f"{said['url']}api/studies", host="rebound.example:80")
         assert refused.value.code == 403
