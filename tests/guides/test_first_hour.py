@@ -1,6 +1,7 @@
 """Every command of the first hour, as it stands there and in that order, in a clone's place with roots of its own."""
 
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -39,6 +40,7 @@ SHOWN = {
     "stop": ("it stays stopped; the run is complete, its results: scripts/backtest-optimize results",),
 }
 LARGE_BATCHES = {"BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "16384"}  # a checkpoint each costs more than the combos
+_BETWEEN_KEYS_S = 0.1  # two within a millisecond are a paste to tmux (assume-paste-time), and no binding is looked up
 _DEADLINE_S = 120.0  # for a screen to be drawn on a loaded machine
 
 
@@ -76,18 +78,18 @@ def on_a_terminal(line: str, one: Swarm) -> tuple[int, str]:
         ["bash", "-c", f"exec {line}"], cwd=CHECKOUT, env=one.environment, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    drawn, left, deadline = "", False, time.monotonic() + _DEADLINE_S
+    drawn, keys, deadline = "", itertools.cycle((b"\x02", b"d")), time.monotonic() + _DEADLINE_S
     try:
         while time.monotonic() < deadline:
-            if select.select([ours], [], [], 1.0)[0]:
+            if select.select([ours], [], [], _BETWEEN_KEYS_S)[0]:
                 drawn += os.read(ours, 65_536).decode(errors="replace")
-            if "agents alive" in drawn and not left:
-                left = os.write(ours, b"\x02d") == 2
+            elif "agents alive" in drawn:
+                os.write(ours, next(keys))
     except OSError:
         pass  # nobody has the terminal open any more
     finally:
         os.close(ours)
-        if not left:
+        if time.monotonic() >= deadline:
             process.kill()
     return process.wait(timeout=60), drawn
 

@@ -74,7 +74,11 @@ def test_the_copy_holds_every_trial_and_what_is_done_to_it_stays_there(
     copy.set_study_user_attr(copy.get_all_studies()[0]._study_id, "note", "mine")
     copy.create_new_trial(copy.get_all_studies()[0]._study_id)
     assert {path.name: path.read_bytes() for path in folder.path.glob("study.*")} == before
-    assert [trial.result.value for trial in live.study().finished()] == found
+    study = live.study()
+    try:
+        assert [trial.result.value for trial in study.finished()] == found
+    finally:
+        study.close()
 
 
 def test_a_line_that_is_being_written_is_left_out(roots: Roots, tmp_path: Path) -> None:

@@ -97,8 +97,11 @@ class Place:
     def environment(self, **more: str) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "BACKTEST_OPTIMIZE"))}
         ours = {"VENV_PATH": str(self.venv), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels)}
+        temporary = self.root.with_name(f"{self.root.name}-tmp")  # where a pip that is killed leaves what it had
+        temporary.mkdir(exist_ok=True)
         # No configuration file of this machine's, and no GPU: only what the test gives.
-        return clean | ours | {"PIP_CONFIG_FILE": os.devnull, "CUDA_VISIBLE_DEVICES": "-1"} | more
+        own = {"PIP_CONFIG_FILE": os.devnull, "CUDA_VISIBLE_DEVICES": "-1", "TMPDIR": str(temporary)}
+        return clean | ours | own | more
 
     def start(self, *arguments: str, python: str = PYTHON, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
