@@ -29,7 +29,8 @@ from state.tree import tree_of
 from state.workers import Result
 from tests.agents import worlds
 from tests.agents.yard import WAIT, Yard, wait_for_end, wait_for_stop, yard
-from WORKFLOW.lane import worker as lane
+from WORKFLOW.lane.given import Worker
+from WORKFLOW.lane.worker import SUPERSEDED
 
 C = 15.0  # seconds: a cycle of the sentry
 REFUSES_TO_RUN = """
@@ -141,7 +142,7 @@ def test_a_worker_with_a_stale_epoch_leaves_by_itself_and_writes_nothing(here: Y
     lease.take(folder.lease(job.job_id), 2, "the newer one")
     command = [sys.executable, "-m", "WORKFLOW.lane.worker", str(here.roots.launch(launch.worker_id))]
     done = subprocess.run(command, cwd=CHECKOUT, env=here.environment, capture_output=True, text=True, check=False)
-    assert done.returncode == lane.SUPERSEDED, done.stderr
+    assert done.returncode == SUPERSEDED, done.stderr
     assert "leaving: " in done.stdout
     assert not folder.result(job.job_id).exists()
 
@@ -150,7 +151,7 @@ def test_a_worker_that_is_replaced_in_mid_work_leaves_at_its_next_step(here: Yar
     job = here.enqueued("search")
     launch, _, pulse = here.worker(job)
     order = orders.must(here.roots.swarm_run("bt-1").order)
-    one = lane.Worker(launch, here.roots, order, pulse)
+    one = Worker(launch, here.roots, order, pulse)
     path = here.roots.swarm_run("bt-1").round(0).lease(job.job_id)
     lease.take(path, 1, launch.worker_id)
     here.clock.ahead_s += 2

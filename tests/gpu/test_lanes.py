@@ -23,7 +23,7 @@ from state.layout import CHECKOUT, Roots
 from state.tree import tree_of
 from state.workers import GPU_LOST, Exit, Launch
 from tests.agents.worlds import LIMITS, ORDER, died, job, running, state, worker, world
-from WORKFLOW.lane.worker import Worker
+from WORKFLOW.lane.given import Worker
 
 CARDS = [
     {"index": 0, "uuid": "GPU-aaa", "name": "NVIDIA H200", "utilisation_pct": 93.0, "uncorrected_errors": 0.0},

@@ -1,0 +1,334 @@
+"""The deed of each phase, built from the same parts as the pipeline of one process, so that both give the same bytes.
+
+Each returns the job's metrics and imports what it needs: a merge starts in half the time of a validation.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from config.errors import Refused
+from state import runs, snapshot
+from state.clock import SystemClock
+from state.jobs import JobJournal
+from state.journal import Journal
+from state.layout import ALL_TRIALS, MANIFEST, PHASE0
+from state.runs import Run
+from state.tree import record_of
+from state.tries import TriesLedger
+from state.workers import Result
+from WORKFLOW.lane import refinement
+from WORKFLOW.lane.given import LEAST_HELD, Outdated, Worker
+
+_WARM_COMBOS = 16
+
+
+def _preflight(worker: Worker) -> dict[str, Any]:
+    """Check the bars, leave the in-sample ones for all others, and compile what they will run."""
+    from WORKFLOW import phases
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import space
+    from WORKFLOW.search.job import SearchFolder
+
+    with Screen(worker.log, quiet=True) as screen:
+        bars, report = phases.preflight(worker.order, worker.roots, screen)
+        worker.progress(1, 3, "bars checked")
+        job = _job(worker, bars, report, screen)
+        gates = phases.accept(job)
+        SearchFolder(worker.folder).write_bars(bars.before(job.split))
+        worker.progress(2, 3, "in-sample bars written")
+        combos = space.draw(job.mode, _WARM_COMBOS, job.seed("warm"))
+        job.in_sample.screen(combos, [job.in_sample.whole], worker.launch.cores)
+        snapshot.write_json(worker.folder.preflight, {**_sums(bars), "synthetic": bars.synthetic})
+        worker.progress(3, 3)
+    return {"bars": len(bars), "days": round(bars.days, 3), "synthetic": bars.synthetic, "gates": gates}
+
+
+def _prescreen(worker: Worker) -> dict[str, Any]:
+    """One shard of the combos; goes on from its checkpoint."""
+    from WORKFLOW.handover import Rates, read_progress, seed_of
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import prescreen, space
+
+    order, job, settings = worker.order, worker.launch.job, worker.order.settings.prescreen
+    checkpoint = worker.folder.shard(job.shard)
+    evaluator = _evaluator(worker)
+    combos = space.Draw(order.settings.mode(order.mode), settings.combos, seed_of(order.settings, "prescreen"))
+    batches = prescreen.shard(len(combos), settings, job.shard, job.shards)
+    total = min(batches.stop * settings.batch_combos, len(combos)) - batches.start * settings.batch_combos
+    with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("prescreen", total) as phase:
+        progress = read_progress(checkpoint)
+        rates = Rates(phase, len(evaluator.market), progress.tried)
+        rate = None
+
+        def on_batch(batch: int, of: int, now: prescreen.Progress) -> None:
+            nonlocal rate
+            rate = rates.at(batch, of, now)
+            snapshot.write_json(checkpoint, now.as_json())
+
+        progress = prescreen.run(evaluator, combos, settings, worker.threads, progress, on_batch, batches, worker.held)
+    engine = evaluator.engine_name
+    return {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate, "engine": engine}
+
+
+def _merge(worker: Worker) -> dict[str, Any]:
+    """Put the shards together, publish `phase0_top500.json`, and plan the search."""
+    from WORKFLOW import handover
+    from WORKFLOW.report.tree import ResultTree, writing
+    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.search.job import SearchFolder
+
+    order, folder, settings = worker.order, worker.folder, worker.order.settings
+    parts = [handover.read_progress(folder.shard(shard)) for shard in range(worker.launch.job.shards)]
+    whole = prescreen.merged(parts, settings.prescreen)
+    if whole.tried != settings.prescreen.combos:
+        raise Outdated(f"the shards hold {whole.tried:,} of {settings.prescreen.combos:,} combos")
+    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    found = prescreen.found(whole, combos)
+    bars = SearchFolder(folder).in_sample
+    labels = {"symbol": order.symbol, "mode": order.mode, "synthetic": bars.synthetic}
+    tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
+    with writing(worker.roots, order.symbol, order.mode):
+        worker.still_mine()
+        market = _evaluator(worker).market
+        _history(worker, market).prescreened(found.tried, settings, settings.mode(order.mode), bars.sha256)
+        record = handover.phase0_record(labels, settings, market, found)
+        tree.write_phase0(PHASE0, record)
+    gates = handover.pass_gates("after_prescreen", order, worker.launch.run_id, tree, worker.log)
+    snapshot.write_json(folder.prescreen, whole.as_json())
+    plan = handover.plan_of(order, found, worker.carried()["seeds"])
+    SearchFolder(folder).write(handover.search_job(order, plan))
+    best = found.best[0].metrics["sharpe_ratio"] if found.best else None
+    return {"tried": found.tried, "eligible": found.eligible, "best_in_sample_sharpe": best, "gates": gates}
+
+
+def _search(worker: Worker) -> dict[str, Any]:
+    """Take part in the unit's study until its budget is used up."""
+    from WORKFLOW import handover
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.report.tree import ResultTree
+    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.search.job import SearchFolder
+    from WORKFLOW.search.study import Standing
+
+    order, settings, folder = worker.order, worker.order.settings, SearchFolder(worker.folder)
+    plan = folder.job.plan
+    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
+    tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
+    with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("search", plan.trials) as phase:
+        screen.say(handover.loaded_line(order, plan, found))
+        gates = handover.pass_gates("before_search", order, worker.launch.run_id, tree, worker.log)
+        evaluator, study = folder.evaluator(), folder.study()
+
+        def on_result(now: Standing) -> None:
+            phase.at(now.done, handover.best_note(now))
+
+        try:
+            study.work(partial(folder.job.evaluate, evaluator), on_result, lambda: True)
+            now = study.standing()
+        finally:
+            study.close()
+    return {"trials": now.done, "best_value": now.best, "gates": gates}
+
+
+def _validate(worker: Worker) -> dict[str, Any]:
+    """Walk-forward, holdout and Monte Carlo of the finalists; stages every artifact."""
+    from WORKFLOW import handover, phases
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.search.job import SearchFolder
+
+    with Screen(worker.log, worker.progress, quiet=True) as screen:
+        bars, report = phases.preflight(worker.order, worker.roots, screen)
+        checked = snapshot.read_json(worker.folder.preflight)
+        if not isinstance(checked, dict) or not _sums(bars).items() <= checked.items():
+            raise Refused(
+                f"the bars of {bars.symbol} have changed since this run checked them",
+                "leave data files alone while a run is under way; type --parallel again for a new run",
+            )
+        job = _job(worker, bars, report, screen)
+        _recall(worker, job)
+        combos = space.Draw(job.mode, job.settings.prescreen.combos, job.seed("prescreen"))
+        found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
+        with closing(SearchFolder(worker.folder).study()) as study:
+            trials = study.finished()
+        validated = phases.validate(job, found, trials, phases.finalists(job, trials))
+        gates = phases.approve(job, found, trials, validated)
+        files, manifest = phases.rendered(job, found, trials, validated)
+    worker.still_mine()
+    shutil.rmtree(worker.folder.staged, ignore_errors=True)
+    for name, data in files.items():
+        snapshot.write_bytes(worker.folder.staged / name, data)
+    snapshot.write_json(worker.folder.staged / MANIFEST, manifest)
+    snapshot.write_json(worker.folder.outcome, phases.outcome(job, found, trials, validated))
+    seeds = list({str(one.trial.parameters): one.trial.parameters for one in validated.judged.values()}.values())
+    snapshot.write_json(worker.folder.carried, {"tries": job.tries(found, trials), "seeds": seeds})
+    promoted = sum(bool(one["promoted"]) for one in validated.promotions.values())
+    candidates = sum(bool(one.validation["candidate"]) for one in validated.judged.values())
+    return {
+        "verdict": manifest["verdict"],
+        "candidates": candidates,
+        "promoted": promoted,
+        "tries": job.tries(found, trials),
+        "gates": gates,
+    }
+
+
+def _report(worker: Worker) -> dict[str, Any]:
+    """Put what was staged into the result tree."""
+    from WORKFLOW.report.tree import ResultTree, writing
+
+    staged = worker.folder.staged
+    files = {str(p.relative_to(staged)): p.read_bytes() for p in sorted(staged.rglob("*")) if p.is_file()}
+    manifest = snapshot.read_json(staged / MANIFEST)
+    if ALL_TRIALS not in files or not isinstance(manifest, dict):
+        raise Outdated(f"{staged} is not complete")
+    files.pop(MANIFEST)
+    tree = ResultTree(worker.roots.artifacts(*worker.launch.job.unit))
+    with writing(worker.roots, *worker.launch.job.unit):
+        worker.still_mine()
+        snapshot.sweep(tree.folder)
+        tree.publish(files, manifest)
+    runs.finish(worker.folder, _run(worker))
+    _tidy(worker)
+    return {"verdict": manifest["verdict"], "artifacts": str(tree.folder), "files": len(files) + 1}
+
+
+def _refine(worker: Worker) -> dict[str, Any]:
+    """Fill a lane: more combos around the best of this unit's prescreen, for the next round to begin with."""
+    from WORKFLOW import handover
+    from WORKFLOW.report.console import Screen
+    from WORKFLOW.search import prescreen, refine, space
+
+    order, job, settings = worker.order, worker.launch.job, worker.order.settings
+    mode, limits = settings.mode(order.mode), settings.swarm
+    combos = space.Draw(mode, settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
+    found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
+    centres = [one.parameters for one in found.best[: refinement.CENTRES]]
+    if not centres:
+        return {"tried": 0, "eligible": 0}
+    near = refine.around(mode, centres, limits.fill_combos, handover.seed_of(settings, "refine", job.shard))
+    held = max(LEAST_HELD, settings.prescreen.batch_combos >> worker.launch.ooms)
+    evaluator, least = _evaluator(worker), settings.prescreen.min_trades
+    with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("refine", len(near)) as phase:
+        refined = refine.screen(evaluator, near, worker.threads, least, refinement.KEEP, held, phase.at)
+    worker.still_mine()
+    _remember(worker, evaluator.market, refined.tried)
+    refinement.write(worker.folder, job.shard, refined)
+    best = refined.best[0][0] if refined.best else None
+    return {"tried": refined.tried, "eligible": refined.eligible, "best_in_sample_sharpe": best}
+
+
+def _remember(worker: Worker, market: Any, tries: int) -> None:
+    """Put the tries of a refinement on file."""
+    from WORKFLOW.search.job import SearchFolder
+
+    order, job, history = worker.order, worker.launch.job, _history(worker, market)
+    settings = order.settings
+    space_of = {"data": SearchFolder(worker.folder).in_sample.sha256, "mode": asdict(settings.mode(order.mode))}
+    made_with = {"seed": settings.run.seed, "round": job.round, "shard": job.shard, "costs": asdict(settings.costs)}
+    history.tried(tries, "refine", **space_of, **made_with, combos=settings.prescreen.combos, more=tries)
+
+
+def _history(worker: Worker, in_sample: Any) -> Any:
+    """Of a job that sees the in-sample market and nothing else."""
+    from WORKFLOW.engines.market import Window
+    from WORKFLOW.validity.history import History
+
+    whole = {"in_sample": Window(0, len(in_sample))}
+    return History.of(_ledger(worker), in_sample, whole, worker.launch.run_id, SystemClock())
+
+
+def _ledger(worker: Worker) -> TriesLedger:
+    from WORKFLOW.data.find import market_name
+
+    return TriesLedger(worker.roots.tries(market_name(worker.order.data_path, worker.order.symbol)))
+
+
+DEEDS: dict[str, Callable[[Worker], dict[str, Any]]] = {
+    "preflight": _preflight,
+    "prescreen": _prescreen,
+    "merge": _merge,
+    "search": _search,
+    "validate": _validate,
+    "report": _report,
+    "refine": _refine,
+}
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _evaluator(worker: Worker) -> Any:
+    from WORKFLOW.engines.market import Market
+    from WORKFLOW.search.evaluate import Evaluator
+    from WORKFLOW.search.job import SearchFolder
+    from WORKFLOW.search.space import family_of
+
+    settings = worker.order.settings
+    market = Market.of(SearchFolder(worker.folder).in_sample)
+    return Evaluator(market, family_of(settings.mode(worker.order.mode)), settings.costs, worker.order.engine)
+
+
+def _sums(bars: Any) -> dict[str, str | None]:
+    """What the results depend on, of the data."""
+    return {"sha256": bars.sha256, "minutes": None if bars.minutes is None else bars.minutes.sha256}
+
+
+def _job(worker: Worker, bars: Any, report: Any, screen: Any) -> Any:
+    from WORKFLOW.job import Job
+    from WORKFLOW.report.tree import ResultTree
+
+    tree = ResultTree(worker.roots.artifacts(*worker.launch.job.unit))
+    job = Job(
+        order=worker.order,
+        bars=bars,
+        report=report,
+        run=_run(worker),
+        folder=worker.folder,
+        tree=tree,
+        screen=screen,
+        clock=SystemClock(),
+        log=worker.log,
+        ledger=_ledger(worker),
+        round=worker.launch.job.round,
+        carried_tries=worker.carried()["tries"],
+    )
+    job.cores = worker.launch.cores
+    return job
+
+
+def _recall(worker: Worker, job: Any) -> None:
+    """What the earlier phases of this unit took, for the manifest."""
+    for state in JobJournal(Journal(worker.round_folder.jobs), SystemClock()).states().values():
+        record = snapshot.read_json(worker.round_folder.result(state.job.job_id))
+        if state.job.unit != worker.launch.job.unit or not isinstance(record, dict):
+            continue
+        try:
+            result, phase = record_of(Result, record), state.job.phase
+        except ValueError:
+            continue
+        job.durations_s[phase] = round(max(job.durations_s.get(phase, 0.0), result.duration_s), 3)
+        if phase == "prescreen":  # shards work side by side
+            job.bar_combos_per_s = (job.bar_combos_per_s or 0.0) + (result.metrics.get("bar_combos_per_s") or 0.0)
+            job.prescreened_by |= {result.metrics["engine"]} if "engine" in result.metrics else set()
+
+
+def _tidy(worker: Worker) -> None:
+    """Drop what only an unfinished round needs from the round before the last: a run may go on for weeks."""
+    number = worker.launch.job.round - 2
+    if number < 0:
+        return
+    old = worker.roots.swarm_run(worker.launch.run_id).round(number).unit(*worker.launch.job.unit)
+    shutil.rmtree(old.staged, ignore_errors=True)
+    for path in (*old.path.glob("study.jsonl*"), *old.path.glob("study.sqlite3*"), old.search):
+        path.unlink(missing_ok=True)
+
+
+def _run(worker: Worker) -> Run:
+    order = worker.swarm_order
+    return Run(order.run_id, order.key, *worker.launch.job.unit, order.started_at)
