@@ -12,6 +12,8 @@ FORMATS = "CSV, CSV.gz, Parquet, Feather or JSON"
 FUTURES = "futures"  # where freqtrade keeps the bars of contracts, beside those of the spot market
 NO_TRADES = re.compile(r"-\d+\w+-(mark|index|premiumIndex|funding_rate)$")  # freqtrade's: prices nobody trades at
 LISTED = 10
+# What the name of a market may go on with after its symbol, besides a separator: what it is paid in.
+QUOTES = ("USD", "BUSD", "FDUSD", "TUSD", "DAI", "EUR", "GBP", "TRY", "JPY", "KRW", "BRL", "BTC", "ETH", "BNB", "PERP")
 
 # A symbol becomes a folder name in the results.
 SYMBOL = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,40}")
@@ -89,6 +91,14 @@ def market_name(data_path: Path | None, symbol: str) -> str:
     name = find(data_path, symbol).name
     kept = re.sub(r"[^A-Z0-9]+", "", _before_timeframe(name).upper())
     return kept or symbol
+
+
+def looks_like_another(path: Path, symbol: str) -> bool:
+    """Whether a file whose name starts with the symbol is called like another market: SOLO_USDT for SOL."""
+    name, typed = _before_timeframe(path.name), symbol.lower()
+    rest = re.match(r"[a-z]*", name.removeprefix(typed))
+    assert rest is not None
+    return name.startswith(typed) and bool(rest[0]) and not rest[0].upper().startswith(QUOTES)
 
 
 def suffix_of(path: Path) -> str | None:

@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from config.errors import Refused
 from WORKFLOW.data.columns import moments, numbers, pick
-from WORKFLOW.data.find import FORMATS, SUFFIXES, check_symbol, suffix_of
+from WORKFLOW.data.find import FORMATS, SUFFIXES, check_symbol, looks_like_another, suffix_of
 from WORKFLOW.data.raw import RawTable
 
 KLINE_COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
@@ -51,7 +51,7 @@ def read(path: Path, symbol: str) -> RawTable:
     if len(column["time"]) == 0:
         raise Refused(f"{path} has a header but no rows", "give a file with bars in it")
     time_ms, notes = moments(column["time"], str(path))
-    notes = (*found.notes, *picked.notes, *notes, *_doubts(column))
+    notes = (*_name_doubts(path, symbol), *found.notes, *picked.notes, *notes, *_doubts(column))
     values = {field: numbers(column[field], field, str(path), time_ms) for field in column if field != "time"}
     values.setdefault("volume", np.zeros(len(time_ms)))
     return RawTable(
@@ -201,6 +201,11 @@ def _from_table(table: pa.Table) -> _Found:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
+
+
+def _name_doubts(path: Path, symbol: str) -> tuple[str, ...]:
+    is_in_doubt = looks_like_another(path, symbol)
+    return (f"{path.name} is taken as {symbol}, with which its name begins",) if is_in_doubt else ()
 
 
 def _doubts(column: dict[str, pa.ChunkedArray]) -> tuple[str, ...]:

@@ -407,6 +407,23 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
         read(path, "SOL")
 
 
+@pytest.mark.parametrize(
+    ("name", "symbol", "is_said"),
+    [
+        ("SOLO_USDT-5m.csv", "SOL", True),
+        ("BTCDOMUSDT_5m.csv", "btc", True),
+        ("SOLO_USDT-5m.csv", "solo", False),
+        ("SOLUSDT_5m.csv", "SOL", False),
+        ("sol_usdt-5m.csv", "SOL", False),
+        ("SOL-5m.csv", "SOL", False),
+        ("my bars.csv", "SOL", False),
+    ],
+)
+def test_a_name_that_goes_on_like_another_market_is_said(tmp_path: Path, name: str, symbol: str, is_said: bool) -> None:
+    notes = read(write(tmp_path, CSV, name), symbol).notes
+    assert (f"{name} is taken as {symbol}, with which its name begins" in notes) is is_said
+
+
 @pytest.mark.parametrize("symbol", ["SOL", "sol", "SOLU", "SOLUSDT", "SOLUSDT_"])
 def test_a_market_has_one_name_however_its_symbol_is_typed(tmp_path: Path, symbol: str) -> None:
     (tmp_path / "SOLUSDT_5m.csv").touch()
