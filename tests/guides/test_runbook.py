@@ -153,6 +153,7 @@ def test_every_command_of_the_runbook_exists_and_answers_where_nothing_was_ever_
 
 
 def test_what_health_says_of_the_empty_root_is_a_row(root: Path) -> None:
+    typed(f"env RESULTS_ROOT={root / 'r'} scripts/backtest-optimize stop", root)
     for results, expected, code in (("never", "never started", 2), ("r", "stopped on purpose", 0)):
         done = typed(f"env RESULTS_ROOT={root / results} scripts/backtest-optimize health", root)
         assert (done.returncode, expected in done.stdout) == (code, True)
