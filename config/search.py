@@ -50,9 +50,15 @@ def check(search: SearchSettings) -> None:
     if search.sampler not in SAMPLERS:
         raise Refused(f"search.sampler is {search.sampler!r}", f"one of: {', '.join(SAMPLERS)}")
     if search.prune and len(search.objectives) > 1:
-        raise Refused("search.prune with several objectives: none of them says alone what is hopeless", "one of both")
+        raise Refused(
+            "search.prune with several objectives: none of them says alone what is hopeless",
+            "set search.prune to false, or search.objectives to [sharpe_ratio]",
+        )
     if search.prune and search.folds == 1:
-        raise Refused("search.prune with search.folds 1: there is no first fold to judge by", "two folds or more")
+        raise Refused(
+            "search.prune with search.folds 1: there is no first fold to judge by",
+            "set search.folds to 2 or more, or search.prune to false",
+        )
     _check_storage(search.storage)
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from config import plain
 from config.errors import Refused
 from config.search import SEARCH_LIMITS, SearchSettings, check
 from config.swarm import SWARM_LIMITS, SwarmSettings, checked
@@ -68,6 +69,7 @@ class RunSettings:
 
     modes: tuple[str, ...]
     seed: int
+    stop_when_holdout_spent: bool
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,15 @@ class DataSettings:
 
     max_fill_bars: int
     min_days: int
+
+
+@dataclass(frozen=True)
+class ReadingSettings:
+    """The most that the files of one market may hold and take; more is refused before memory is taken for it."""
+
+    max_rows: int
+    max_file_mb: int
+    max_read_s: int
 
 
 @dataclass(frozen=True)
@@ -186,6 +197,7 @@ class Settings:
 
     run: RunSettings
     data: DataSettings
+    reading: ReadingSettings
     costs: Costs
     split: Split
     prescreen: PrescreenSettings
@@ -212,6 +224,9 @@ LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("run", "seed"): (0, 2**32 - 1),
     ("data", "max_fill_bars"): (0, 100_000),
     ("data", "min_days"): (1, 100_000),
+    ("reading", "max_rows"): (1_000, 10_000_000_000),
+    ("reading", "max_file_mb"): (1, 1_000_000),
+    ("reading", "max_read_s"): (1, 86_400),
     ("costs", "fee_rate"): (0, 0.1),
     ("costs", "slippage_bps"): (0, 1_000),
     ("costs", "capital"): (1e-6, 1e15),
@@ -319,6 +334,21 @@ def of_tree(tree: Mapping[str, Any]) -> Settings:
     return _settings(laid | {"modes": tree.get("modes", defaults["modes"])})
 
 
+def swarm_defaults() -> SwarmSettings:
+    """The swarm's part of the defaults, read without a YAML library: `key: value   # reason`, two spaces deep."""
+    import json
+
+    section = DEFAULTS.read_text(encoding="utf-8").partition("\nswarm:\n")[2]
+    values: dict[str, Any] = {}
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            break
+        name, colon, rest = line.strip().partition(":")
+        if colon and name in SwarmSettings.__dataclass_fields__:
+            values[name] = json.loads(rest.partition("#")[0].strip() or "null")
+    return SwarmSettings(**values)
+
+
 def _known(section: Any, known: set[str]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key in known} if isinstance(section, Mapping) else {}
 
@@ -327,7 +357,7 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml  # 25 ms: only those pay who read settings
 
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.safe_load(plain.read_bytes(path).decode())
     except OSError as error:
         raise Refused(f"cannot read settings {path}: {error.strerror}", f"fix or unset {OVERLAY_VARIABLE}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -380,7 +410,10 @@ def _mode(name: str, body: Any) -> Mode:
     if not _MODE_NAME.fullmatch(name):
         raise Refused(f"{name!r} cannot name a mode", "up to 40 letters, digits, - and _: it becomes a folder")
     if not isinstance(body, Mapping) or set(body) != {"family", "space"} or not isinstance(body["space"], Mapping):
-        raise Refused(f"mode {name!r} must hold exactly family and space")
+        raise Refused(
+            f"mode {name!r} must hold exactly family and space",
+            "write it as the modes in config/workflow_defaults.yaml: family, and space with a range for each parameter",
+        )
     space = {str(key): _dimension(f"modes.{name}.space.{key}", value) for key, value in body["space"].items()}
     return Mode(name=name, family=str(body["family"]), space=space)
 

@@ -3,12 +3,14 @@
 Values, units and reasons stand in `workflow_defaults.yaml`; `config.settings` reads it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from config.errors import Refused
 from config.record import dataclass, fields
 
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d+)?[eE][+-]?\d+")
 Limits = Mapping[tuple[str, str], tuple[float, float]]
 
 
@@ -28,7 +30,9 @@ class SwarmSettings:
     backoff_max_s: float
     healthy_after_s: float
     max_deaths: int
+    patience_s: float
     min_free_mb: int
+    min_free_files: int
     cpu_target_pct: float
     gpu_target_pct: float
     cycle_deadline_s: float
@@ -39,6 +43,8 @@ class SwarmSettings:
     start_credit_s: float
     max_lanes_per_core: float
     prescreen_budget_s: float
+    prescreen_least_s: float
+    prescreen_slow_times: float
     upgrade_wait_s: float
     fill_combos: int
     fill_volume: float
@@ -71,7 +77,9 @@ SWARM_LIMITS: Limits = {
     ("swarm", "backoff_max_s"): (0, 86_400),
     ("swarm", "healthy_after_s"): (1, 86_400),
     ("swarm", "max_deaths"): (1, 1_000),
+    ("swarm", "patience_s"): (0, 1_000_000),
     ("swarm", "min_free_mb"): (0, 10_000_000),
+    ("swarm", "min_free_files"): (0, 10_000_000),
     ("swarm", "cpu_target_pct"): (0, 100),
     ("swarm", "gpu_target_pct"): (0, 100),
     ("swarm", "cycle_deadline_s"): (1, 3_600),
@@ -82,6 +90,8 @@ SWARM_LIMITS: Limits = {
     ("swarm", "start_credit_s"): (0, 3_600),
     ("swarm", "max_lanes_per_core"): (0.01, 16),
     ("swarm", "prescreen_budget_s"): (1, 1_000_000),
+    ("swarm", "prescreen_least_s"): (0.1, 1_000_000),
+    ("swarm", "prescreen_slow_times"): (1.1, 1_000),
     ("swarm", "upgrade_wait_s"): (0, 86_400),
     ("swarm", "fill_combos"): (16, 10_000_000),
     ("swarm", "fill_volume"): (0, 100),
@@ -117,8 +127,18 @@ def checked(section: str, record: type[Any], tree: Any, limits: Limits) -> Any:
     """
     hints = {field.name: field.type for field in fields(record)}
     if not isinstance(tree, Mapping) or set(tree) != set(hints):
-        raise Refused(f"settings section {section!r} must hold exactly {', '.join(hints)}")
+        raise Refused(
+            f"settings section {section!r} must hold exactly {', '.join(hints)}",
+            _difference(set(tree) if isinstance(tree, Mapping) else set(), set(hints)),
+        )
     return record(**{key: _value(section, key, hint, tree[key], limits) for key, hint in hints.items()})
+
+
+def _difference(there: set[str], wanted: set[str]) -> str:
+    """What to add and what to take out."""
+    parts = [("add", wanted - there), ("take out", there - wanted)]
+    said = "; ".join(f"{deed} {', '.join(sorted(map(str, names)))}" for deed, names in parts if names)
+    return f"{said}, as config/workflow_defaults.yaml has it"
 
 
 def _value(section: str, key: str, hint: Any, value: Any, limits: Limits) -> Any:
@@ -135,6 +155,8 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits) -> Any
         if not isinstance(value, list | tuple) or not value:
             raise Refused(f"{name} is {value!r}", "it takes a list of numbers")
         return tuple(_value(section, key, float, one, limits) for one in value)
+    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        value = float(value)  # to YAML 1e-6 is a text, to everybody else a number
     if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
         raise Refused(f"{name} is {value!r}", f"it takes {'a whole number' if hint is int else 'a number'}")
     low, high = limits[section, key]
@@ -144,4 +166,5 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits) -> Any
 
 
 def _plain(limit: float) -> str:
-    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+    """As it can be typed: a thousands separator would make a text of the number, and so would YAML of 1e-06."""
+    return str(limit) if isinstance(limit, int) else f"{limit:.10f}".rstrip("0").rstrip(".")

@@ -1,7 +1,8 @@
 """Refuse files that somebody else could have written, before they decide or run anything in the user's name.
 
 What may write a file is its own mode, its owner, and every folder on the way to it: who can rename a folder can replace
-all that lies in it. A sticky folder such as /tmp lets nobody replace what is not his.
+all that lies in it. A sticky folder such as /tmp lets nobody replace what is not his. Links are followed one by one, as
+the system does: who may replace a link is decided by the folder that it lies in, and its own mode means nothing.
 """
 
 import grp
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from config.errors import Refused
+
+_MOST_LINKS = 40  # as many as Linux follows on one way
 
 
 def refuse_open(path: Path, what: str, owners: Iterable[int] = (), private_group: bool = False) -> None:
@@ -30,20 +33,52 @@ def refuse_open(path: Path, what: str, owners: Iterable[int] = (), private_group
 def fault_of(path: Path, owners: Iterable[int] = (), private_group: bool = False) -> tuple[str, str] | None:
     """What is wrong with who may write `path`, and the command that ends it; None when nothing is, or it is gone."""
     trusted = {0, os.geteuid(), *owners}
-    named = path.absolute()
-    targets = [named] if not named.is_symlink() else [named, named.resolve()]
-    for target in targets:
-        fault = _of_entry(target, trusted, private_group)
-        for folder in target.parents:
-            fault = fault or _of_folder(folder, trusted)
-        if fault is not None:
-            return fault
-    return None
+    folders, links, end = _walked(path)
+    faults = (
+        _of_entry(end, trusted, private_group),
+        *(_of_folder(folder, trusted) for folder in reversed(folders)),
+        *(_of_link(link, trusted) for link in links),
+    )
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _walked(path: Path) -> tuple[list[Path], list[Path], Path]:
+    """What the system goes through from `/` to `path`: real folders, links, and what lies at the end (no link)."""
+    folders, links, at = [Path("/")], list[Path](), Path("/")
+    left = list(reversed(path.absolute().parts[1:]))
+    while left:
+        name = left.pop()
+        at = at.parent if name == ".." else at / name
+        if (target := _target(at)) is not None:
+            links.append(at)
+            if len(links) > _MOST_LINKS:
+                break
+            left.extend(reversed(target.parts[target.is_absolute() :]))
+            at = Path("/") if target.is_absolute() else at.parent
+        if left and at not in folders:
+            folders.append(at)
+    return folders, links, at
+
+
+def _target(path: Path) -> Path | None:
+    """Where a link points to; None: it is none."""
+    try:
+        return path.readlink()
+    except OSError:
+        return None
+
+
+def _of_link(link: Path, trusted: set[int]) -> tuple[str, str] | None:
+    """In a sticky folder only its owner can replace a link; elsewhere whoever can write the folder, which is asked."""
+    found, folder = _stat(link), _stat(link.parent)
+    if found is None or folder is None or found.st_uid in trusted or not folder.st_mode & stat.S_ISVTX:
+        return None
+    return f"is reached through {link}, a link of {_user(found.st_uid)}", "name the folder that it points to instead"
 
 
 def _of_entry(path: Path, trusted: set[int], private_group: bool) -> tuple[str, str] | None:
     found = _stat(path)
-    if found is None or stat.S_ISLNK(found.st_mode):  # a link's own mode means nothing; its folder is looked at
+    if found is None or stat.S_ISLNK(found.st_mode):  # links that lead in a circle: nothing can be read there
         return None
     if found.st_uid not in trusted:
         return f"{path} belongs to {_user(found.st_uid)}", f"chown {_user(os.geteuid())} {_quoted(path)}"

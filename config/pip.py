@@ -1,0 +1,13 @@
+"""The line that installs one of our locks into the Python that runs; it works in any folder."""
+
+import shlex
+import sys
+from pathlib import Path
+
+_LOCKS = Path(__file__).with_name("locks")
+
+
+def install_line(lock: str) -> str:
+    """The line to type when packages of `config/locks/<lock>.txt` are missing."""
+    words = (sys.executable, "-m", "pip", "install", "--require-hashes", "-r", str(_LOCKS / f"{lock}.txt"))
+    return shlex.join(words)
