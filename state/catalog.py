@@ -1,6 +1,7 @@
 """Every file of the product, its one writer, its readers, its age limit; `python -m state.catalog` renders the page."""
 
 from config.record import dataclass
+from state import process
 from state.layout import CHECKOUT
 
 
@@ -20,6 +21,14 @@ CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.json", "the pipeline", "search processes", "the run"),
     Owned("STATE_ROOT/runs/<RUN_ID>/search.json", "the pipeline", "search processes", "the run"),
     Owned("STATE_ROOT/runs/<RUN_ID>/prescreen.json", "the pipeline", "the pipeline (resume)", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/phase0_seeds.json", "the pre-flight job", "merge, search, validation", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/validation/plan.json", "the pipeline", "`stop`", "until the results are there"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/validation/<STEP>.step",
+        "the pipeline",
+        "the pipeline (resume), `stop`",
+        "until the results are there",
+    ),
     Owned("STATE_ROOT/runs/<RUN_ID>/outcome.json", "the pipeline", "`results --all`", "for ever"),
     Owned(
         "STATE_ROOT/runs/<RUN_ID>/study.jsonl",
@@ -27,6 +36,7 @@ CATALOG: tuple[Owned, ...] = (
         "search, report, dashboard",
         "for ever",
     ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/study.damaged-<N>.jsonl", "search processes", "people", "for ever"),
     Owned(
         "STATE_ROOT/runs/<RUN_ID>/study.sqlite3",
         "the search process that serves",
@@ -39,14 +49,44 @@ CATALOG: tuple[Owned, ...] = (
     ),
     Owned("STATE_ROOT/runs/<RUN_ID>/search.err", "search processes", "people", "for ever"),
     Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
-    Owned("STATE_ROOT/settings.json", "whoever starts the swarm", "agents", "the swarm"),
-    Owned("STATE_ROOT/settings.damaged-<N>.json", "whoever starts the swarm", "people", "for ever"),
-    Owned("STATE_ROOT/swarm.json", "whoever makes sessions, under launch.lock", "everyone", "the tmux server"),
-    Owned("STATE_ROOT/current_run.json", "`--parallel`, under launch.lock", "agents, status", "the run"),
+    Owned("STATE_ROOT/settings.json", "whoever starts the swarm; a loop, where it was lost", "agents", "the swarm"),
+    Owned(
+        "<RECORD>.damaged-<N>.json",
+        "who writes the record anew, or watchdog where nobody does",
+        "people",
+        "for ever",
+    ),
+    Owned(
+        "STATE_ROOT/swarm.json",
+        "whoever makes sessions, under launch.lock; a loop, where it was lost",
+        "everyone",
+        "the tmux server",
+    ),
+    Owned(
+        "STATE_ROOT/current_run.json",
+        "`--parallel`, under launch.lock; a loop, start or ensure, where it was lost",
+        "agents, status",
+        "the run",
+    ),
+    Owned("STATE_ROOT/root.json", "whoever starts or ends the swarm, under launch.lock", "everyone", "the root"),
+    Owned("STATE_ROOT/alive.lock", "loops, workers and the keeper process", "the same command elsewhere", "held lock"),
     Owned("STATE_ROOT/stopped.json", "`stop`; `--parallel` and start remove it", "everyone", "until removed"),
     Owned("STATE_ROOT/launch.lock", "whoever makes sessions or begins a run", "the same", "held lock"),
     Owned("STATE_ROOT/launch_holder.json", "who holds launch.lock", "who waits for it", "held lock"),
-    Owned("STATE_ROOT/keeper.json", "install_keeper.sh; the keeper process its identity", "agents", "the keeper"),
+    Owned("STATE_ROOT/made.jsonl", "whoever makes a log below LOGS_ROOT", "watchdog, `doctor`", "for ever"),
+    Owned("STATE_ROOT/rescue_state.json", "the rescue, run by any loop", "the rescue", "10 minutes"),
+    Owned(
+        "STATE_ROOT/healing.jsonl",
+        "whoever makes sessions, under launch.lock; agents and loops, of what they brought back",
+        "watchdog, session_state_manager",
+        "rotated",
+    ),
+    Owned(
+        "STATE_ROOT/keeper.json",
+        "install_keeper.sh, or a start, under launch.lock; the keeper process its identity",
+        "agents",
+        "the keeper",
+    ),
     Owned("STATE_ROOT/keeper.lock", "the keeper process", "other keeper processes", "held lock"),
     Owned(
         "STATE_ROOT/notified.json", "whoever runs on_incident hooks", "session_state_manager", "until it is run again"
@@ -59,6 +99,7 @@ CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/worker_sentry_state.json", "worker_sentry", "agents, status", "3 cadences"),
     Owned("STATE_ROOT/operation_hang_guard_state.json", "operation_hang_guard", "agents, status", "3 cadences"),
     Owned("STATE_ROOT/auto_scheduler_state.json", "auto_scheduler", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/util_controller_state.json", "util_controller", "agents, status", "3 cadences"),
     Owned("STATE_ROOT/session_state_manager_state.json", "session_state_manager", "people, programs", "3 cadences"),
     Owned("STATE_ROOT/session_log_state.json", "session_log", "agents, status", "3 cadences"),
     Owned("STATE_ROOT/session_state_manager_events.jsonl", "session_state_manager", "people, programs", "rotated"),
@@ -72,7 +113,12 @@ CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/workers/<WORKER>.json", "worker_sentry", "the worker, agents", "until accounted for"),
     Owned("STATE_ROOT/heartbeats/<WORKER>.json", "the worker", "agents, status", "silent_after_s"),
     Owned("STATE_ROOT/exits/<WORKER>.json", "the worker's wrapper", "worker_sentry", "until accounted for"),
-    Owned("STATE_ROOT/runs/<RUN_ID>/order.json", "`--parallel`", "workers, agents", "for ever"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/order.json",
+        "`--parallel`; a loop, start or ensure, where it was lost",
+        "workers, agents",
+        "for ever",
+    ),
     Owned("STATE_ROOT/runs/<RUN_ID>/finished.json", "auto_scheduler", "everyone", "for ever"),
     Owned(
         "STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl",
@@ -100,8 +146,16 @@ CATALOG: tuple[Owned, ...] = (
     Owned("LOGS_ROOT/agents/<AGENT>.log", "that agent's loop", "people", "rotated"),
     Owned("LOGS_ROOT/<RUN_ID>.log", "the pipeline", "people", "keep_log_days"),
     Owned("LOGS_ROOT/keeper.log", "the keeper", "people", "rotated"),
+    Owned("LOGS_ROOT/stop.log", "a stop that was typed inside the swarm", "people", "keep_log_days"),
     Owned("RESULTS_ROOT/hooks/<POINT>/<HOOK>", "the user", "workers, session_state_manager", "for ever"),
     Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/<MODE>/", "the pipeline", "people, programs", "for ever"),
+    Owned(
+        "RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.publishing/",
+        "the pipeline",
+        "the pipeline, `checksums`",
+        "until the results are in place",
+    ),
+    Owned("RESULTS_ROOT/freqtrade/user_data/", "`export`", "freqtrade", "for ever"),
     Owned("RESULTS_ROOT/tries/<SYMBOL>.jsonl", "the pipeline, under its lock", "the pipeline", "for ever"),
     Owned("STATE_ROOT/orchestration_consensus_state.json", "orchestration_consensus", "agents, status", "3 cadences"),
     Owned("STATE_ROOT/main_orchestrator_state.json", "main_orchestrator", "agents, status", "3 cadences"),
@@ -113,6 +167,7 @@ CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/hypotheses.jsonl", "hypothesis_runner", "people, programs", "for ever"),
     Owned("RESULTS_ROOT/docs/reference/FAILURE_POINTS_BACKTEST_OPTIMIZE.json", "curator", "everyone", "for ever"),
     Owned("RESULTS_ROOT/docs/reference/KNOWLEDGE_BASE_BACKTEST.md", "curator, at its end", "everyone", "for ever"),
+    Owned("RESULTS_ROOT/docs/reference/evidence/<RUN_ID>.r<N>.<SYMBOL>.<MODE>.json", "curator", "people", "for ever"),
     Owned("RESULTS_ROOT/docs/reference/WORKFLOW_NOTES.md", "curator between its markers", "everyone", "3 cadences"),
     Owned(
         "RESULTS_ROOT/docs/reference/WORKFLOW_EXPECTED_OUTCOMES_STATEFUL.md",
@@ -136,4 +191,5 @@ def catalog_page() -> str:
 
 
 if __name__ == "__main__":
+    process.begin()
     (CHECKOUT / "state" / "README.md").write_text(catalog_page(), encoding="utf-8")

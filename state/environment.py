@@ -7,8 +7,12 @@ and to every hook.
 import os
 from collections.abc import Mapping
 
+from state import identity, root
+from state.identity import NONCE
 from state.layout import Roots
 from state.private import UMASK
+from state.process import UTF8
+from state.root import MARK
 from state.secrets import is_secret_name
 
 _NAMES = (
@@ -24,6 +28,7 @@ _NAMES = (
     *("BACKTEST_OPTIMIZE_GATES", "BACKTEST_OPTIMIZE_CONFIG", "BACKTEST_OPTIMIZE_DEV", UMASK),
 )
 _SETTINGS = "BACKTEST_OPTIMIZE__"
+_NO_ID = "swarm"  # the nonce of loops where the root has no id yet
 
 
 def allowed(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -35,6 +40,18 @@ def allowed(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def of_swarm(roots: Roots, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every process of the swarm is told: what is allowed, and its roots."""
+    """What every process of the swarm is told: what is allowed, its roots, and the id of its state root."""
     named = {"RESULTS_ROOT": str(roots.results), "STATE_ROOT": str(roots.state), "LOGS_ROOT": str(roots.logs)}
-    return allowed(environment) | named
+    known = root.look(roots.state).id
+    return allowed(environment) | named | {UTF8: "1"} | ({MARK: known} if known else {})
+
+
+def of_member(roots: Roots) -> dict[str, str]:
+    """What is told to what belongs to no worker, tmux and loops: `of_swarm`, and as its nonce the id of the root."""
+    told = of_swarm(roots)
+    return told | {NONCE: told.get(MARK) or _NO_ID}
+
+
+def is_member(pid: int, roots: Roots) -> bool:
+    """Whether the process of this swarm belongs to no worker; that of the version before carries a word."""
+    return any(identity.carries(pid, nonce) for nonce in (root.look(roots.state).id or _NO_ID, _NO_ID))

@@ -34,3 +34,20 @@ def held(path: Path, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_open_in(path: Path, pid: int) -> bool:
+    """Whether this process has the lock file open: it holds the lock, or waits for it."""
+    try:
+        lock = path.stat()
+        return any(_is_file(one, lock) for one in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # gone, or another user's
+        return False
+
+
+def _is_file(descriptor: Path, wanted: os.stat_result) -> bool:
+    try:
+        found = descriptor.stat()
+    except OSError:  # closed meanwhile
+        return False
+    return (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)

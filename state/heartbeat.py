@@ -10,6 +10,7 @@ from config.record import dataclass, replace
 from state import codec, private
 from state.clock import Clock, stamp
 from state.identity import Identity
+from state.screening import Screening
 from state.tree import tree_of
 
 _EVERY_S = 1.0  # seconds between two writes; a worker's loop may come by a thousand times a second
@@ -31,6 +32,7 @@ class Heartbeat:
     beats: int
     progressed_at_s: float
     at: str
+    screening: Screening | None = None  # of a prescreen, from its first step on
 
 
 class Pulse:
@@ -60,6 +62,10 @@ class Pulse:
             return False
         self.write()
         return True
+
+    def screens(self, screening: Screening) -> None:
+        """How a prescreen goes; on disk with the next write."""
+        self.last = replace(self.last, screening=screening)
 
     def write(self) -> None:
         """Put it on disk: whole or not at all, but without waiting for the disk (a power cut ends the worker too)."""

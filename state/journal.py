@@ -7,22 +7,28 @@ silence.
 """
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from config import plain
 from config.record import dataclass
 from state import codec, flock, snapshot
 
 _BAD_BYTES = 1_000_000
+_BAD_LINE_BYTES = 10_000  # of a line that is no record are kept: enough to tell what it was
+_AT_ONCE = 64 << 20  # bytes of a journal that are read in one piece: it is compacted or rotated long before
+_PIECE = 1 << 20
 _TAIL_BYTES = 65_536  # the longest record that the end of a journal is searched for
 
 
 @dataclass(frozen=True)
 class Page:
-    """What one read found: whole records in order, lines that are not JSON, and where to go on reading."""
+    """What one read found: whole records in order, lines that are none (the head of a long one), where to go on."""
 
     records: tuple[Any, ...]
     bad_lines: tuple[bytes, ...]
@@ -60,7 +66,7 @@ class Journal:
         """
         with snapshot.naming(self.path), self.locked():
             self._rotate()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = _opened(self.path)
             try:
                 end = _cut_torn_tail(descriptor)
                 is_new = end == 0
@@ -77,7 +83,8 @@ class Journal:
     def rewrite(self, shorter: Callable[[tuple[Any, ...]], Iterable[Any]]) -> None:
         """Put the records that `shorter` makes of all of them in their place; writers wait, readers see old or new.
 
-        What was there before lies in `<name>.1`; lines that are no records move to `<name>.bad`. Killed anywhere, the
+        What was there before lies in `<name>.1`; lines that are no records move to `<name>.bad`,
+        the beginning of each. Killed anywhere, the
         journal is the one or the other, whole. Offsets of earlier reads mean nothing afterwards.
 
         Raises:
@@ -88,10 +95,9 @@ class Journal:
             lines = [codec.encode_line(record) for record in shorter(page.records)]
             if page.bad_lines:
                 Journal(self.path.with_name(f"{self.path.name}.bad"), max_bytes=_BAD_BYTES).append_lines(
-                    line + b"\n" for line in page.bad_lines
+                    line[:_BAD_LINE_BYTES] + b"\n" for line in page.bad_lines
                 )
-            for debris in self.path.parent.glob(f".{self.path.name}.*.tmp"):  # of one that was killed here
-                debris.unlink()
+            snapshot.sweep(self.path.parent, self.path.name)  # of one that was killed here
             before = self.path.with_name(f"{self.path.name}.1")
             before.unlink(missing_ok=True)
             os.link(self.path, before)
@@ -104,24 +110,23 @@ class Journal:
     def read(self, offset: int = 0) -> Page:
         """Every whole record from byte `offset` on; an unterminated last line is left for the next read."""
         try:
-            with self.path.open("rb") as file:
+            with plain.opened(self.path) as file:
                 file.seek(offset)
-                data = file.read()
-        except FileNotFoundError:
+                lines, bad, taken = _lines(file, os.fstat(file.fileno()).st_size - offset)
+        except (FileNotFoundError, plain.NotPlain):
             return Page((), (), offset)
-        whole, newline, _ = data.rpartition(b"\n")
-        records, bad = [], []
-        for line in whole.split(b"\n") if newline else ():
+        records = []
+        for line in lines:
             try:
-                records.append(codec.decode(line))
+                records.append(codec.decode_line(line))
             except ValueError:
                 bad.append(line)
-        return Page(tuple(records), tuple(bad), offset + len(whole) + len(newline))
+        return Page(tuple(records), tuple(bad), offset + taken)
 
     def last(self) -> Any:
         """The last whole record, also of the file before a rotation; None when there is none, or it is no JSON."""
         for path in (self.path, self.path.with_name(f"{self.path.name}.1")):
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            with contextlib.suppress(FileNotFoundError, plain.NotPlain), plain.opened(path) as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
                 lines = file.read().rpartition(b"\n")[0].split(b"\n")
                 if lines[-1]:
@@ -129,6 +134,47 @@ class Journal:
                         return codec.decode(lines[-1])
                     return None
         return None
+
+
+def _lines(file: BinaryIO, size: int) -> tuple[list[bytes], list[bytes], int]:
+    """Every whole line, the beginnings of those that are longer than any record, and how many bytes they all take."""
+    if size > _AT_ONCE:
+        return _one_by_one(file)
+    whole, newline, _ = file.read().rpartition(b"\n")
+    return whole.split(b"\n") if newline else [], [], len(whole) + len(newline)
+
+
+def _one_by_one(file: BinaryIO) -> tuple[list[bytes], list[bytes], int]:
+    """The same where the whole would take more memory than a cycle should: a long line is passed over in pieces."""
+    lines, long, taken = list[bytes](), list[bytes](), 0
+    while line := file.readline(codec.LONGEST_LINE):
+        length, end = len(line), line
+        while not end.endswith(b"\n") and (end := file.readline(_PIECE)):
+            length += len(end)
+        if not end:  # a last line that is still being written, or torn
+            break
+        taken += length
+        if length == len(line):
+            lines.append(line[:-1])
+        else:
+            long.append(line[:_BAD_LINE_BYTES])
+    return lines, long, taken
+
+
+def _opened(path: Path) -> int:
+    """To append to; never through a link, since a torn tail is cut, and never a pipe, which would be waited for."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            why = "it is a link, and what it points to may be somebody else's: remove the link"
+            raise OSError(errno.ELOOP, why, str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise plain.NotPlain(errno.EINVAL, "it is no plain file: remove it", str(path))
+    return descriptor
 
 
 def _cut_torn_tail(descriptor: int) -> int:

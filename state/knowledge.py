@@ -23,6 +23,11 @@ class KnowledgeFolder:
         return self.path / "KNOWLEDGE_BASE_BACKTEST.md"
 
     @property
+    def evidence(self) -> Path:
+        """Copies of the manifests that findings rest on."""
+        return self.path / "evidence"
+
+    @property
     def notes(self) -> Path:
         """How things stand, between the AUTO-WORKFLOW-NOTES markers."""
         return self.path / "WORKFLOW_NOTES.md"

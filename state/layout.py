@@ -1,7 +1,7 @@
 """Every path the product writes, in one place.
 
 Roots come from the environment (`RESULTS_ROOT`, `STATE_ROOT`, `LOGS_ROOT`); by default all of them lie under
-`state/run` in the checkout, which git ignores.
+`state/run` in the checkout, which git ignores. Links in them are followed once, here: one folder has one spelling.
 """
 
 import os
@@ -13,6 +13,7 @@ from config.record import dataclass
 from state.knowledge import KnowledgeFolder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+DEFAULT = CHECKOUT / "state" / "run"  # of results, and with them of state and logs
 
 PHASE0 = "phase0_top500.json"
 ALL_TRIALS = "all_trials.json"
@@ -21,6 +22,7 @@ PARETO = "pareto_front.json"  # and its picture: only where a search has several
 PARETO_SVG = "pareto_front.svg"
 MANIFEST = "run_manifest.json"
 TEARSHEET = "tearsheet.html"
+WINDOWS = "windows.json"  # of each best: what its windows traded
 BESTS = ("best_sharpe", "best_returns", "lowest_drawdown", "best_winrate")
 
 
@@ -36,7 +38,7 @@ class Roots:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Roots":
         """The roots that the environment names, or the checkout's own; creates nothing."""
         environment = os.environ if environment is None else environment
-        results = _folder(environment, "RESULTS_ROOT", CHECKOUT / "state" / "run")
+        results = _folder(environment, "RESULTS_ROOT", DEFAULT)
         return cls(
             results=results,
             state=_folder(environment, "STATE_ROOT", results / "state"),
@@ -50,6 +52,11 @@ class Roots:
     def demo_data(self) -> Path:
         """The generated bars, kept between runs."""
         return self.results / "demo"
+
+    @property
+    def freqtrade(self) -> Path:
+        """freqtrade's user folder that `export` writes into when nobody names another."""
+        return self.results / "freqtrade" / "user_data"
 
     def run(self, run_id: str) -> "RunFolder":
         """The working files of one run."""
@@ -76,6 +83,11 @@ class Roots:
     def settings(self) -> Path:
         """The settings as they were resolved when the swarm was started; what agents read."""
         return self.state / "settings.json"
+
+    @property
+    def root_record(self) -> Path:
+        """Which root this is, and where its swarm runs; see state/root.py."""
+        return self.state / "root.json"
 
     @property
     def swarm(self) -> Path:
@@ -113,6 +125,11 @@ class Roots:
         return self.state / "keeper.lock"
 
     @property
+    def stop_log(self) -> Path:
+        """What a `stop` said that was typed inside the swarm."""
+        return self.logs / "stop.log"
+
+    @property
     def keeper_log(self) -> Path:
         """What the keeper had to do."""
         return self.logs / "keeper.log"
@@ -148,9 +165,19 @@ class Roots:
         return self.state / "gpu_answer.json"
 
     @property
+    def made(self) -> Path:
+        """Which logs below LOGS_ROOT we made."""
+        return self.state / "made.jsonl"
+
+    @property
     def events(self) -> Path:
         """Failures and remedies, for people and for the failure memory."""
         return self.state / "workflow_events.log"
+
+    @property
+    def healing(self) -> Path:
+        """What was found dead, gone or hung, and who brought it back how."""
+        return self.state / "healing.jsonl"
 
     @property
     def session_events(self) -> Path:
@@ -248,6 +275,11 @@ class RunFolder:
         return self.path / "in_sample.json"
 
     @property
+    def phase0_seeds(self) -> Path:
+        """What prescreens of other machines and lanes hand to this one's search; only where some were named."""
+        return self.path / "phase0_seeds.json"
+
+    @property
     def carried(self) -> Path:
         """What later rounds of the swarm take over from this one."""
         return self.path / "carried.json"
@@ -291,9 +323,19 @@ class RunFolder:
         return self.path / f"refine-{number}.json"
 
     @property
+    def validation(self) -> Path:
+        """What validation has finished, a file a step, until the results are there."""
+        return self.path / "validation"
+
+    @property
     def outcome(self) -> Path:
         """What the unit came to: what `--single --json` prints."""
         return self.path / "outcome.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest that this round has published; the one in the result tree is the last round's."""
+        return self.path / MANIFEST
 
     @property
     def staged(self) -> Path:
@@ -368,10 +410,15 @@ class RoundFolder:
 def _folder(environment: Mapping[str, str], variable: str, default: Path) -> Path:
     text = environment.get(variable, "")
     if not text:
-        return default
+        return _spelled(default)
     if not text.isprintable():
         raise Refused(f"{variable} is {text!r}, which holds control characters", "name a folder without them")
-    path = Path(text).expanduser().absolute()
+    path = _spelled(Path(text).expanduser())
     if path.exists() and not path.is_dir():
         raise Refused(f"{variable} is {text}, which is not a folder", f"name a folder, or unset {variable}")
     return path
+
+
+def _spelled(path: Path) -> Path:
+    """The one spelling of a folder, whether it is there yet or not."""
+    return Path(os.path.realpath(path))

@@ -24,7 +24,7 @@ def block_in(document: bytes, name: str) -> str | None:
 def with_block(document: bytes, name: str, text: str) -> bytes:
     """`document` with `text` as its one block called `name`: in place where there is one, else at the end."""
     start, end = lines_of(name)
-    block = start + b"\n" + text.strip("\n").encode() + b"\n" + end
+    block = start + b"\n" + text.strip("\n").encode(errors="backslashreplace") + b"\n" + end
     place = _whole(document, start, end)
     if place is None:
         return _ending_in_newline(_inert(document, name)) + block + b"\n"

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 UMASK = "BACKTEST_OPTIMIZE_UMASK"  # the user's own, for processes that are started by ours
 CLOSED = 0o077  # what others may do with it: nothing
@@ -50,3 +51,16 @@ def _users_umask() -> int:
         now = os.umask(CLOSED)
         os.umask(now)
         return now
+
+
+def log(path: Path) -> BinaryIO:
+    """A log to append to, for us alone. A link in its place is replaced: what it points to may be somebody else's.
+
+    Raises:
+        OSError: no plain file lies there, or it cannot be written.
+    """
+    folder(path.parent)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, flags, 0o600), "ab")

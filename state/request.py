@@ -4,6 +4,7 @@ A request has a target, its evidence, and a moment after which nobody need answe
 """
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from config.record import dataclass, field
 from state import snapshot
 from state.clock import Clock, stamp
-from state.tree import read_records, tree_of
+from state.tree import read_records, record_of, tree_of
 
 KINDS = ("cancel_job", "ensure_sessions", "add_findings")  # what somebody answers
 _MOST_BYTES = 65_536
@@ -52,8 +53,23 @@ def pending(folder: Path) -> tuple[Request, ...]:
     """What nobody has answered yet, oldest first. The name of the file is the request's id, whatever stands in it."""
     if not folder.is_dir():
         return ()
-    trees = ((path, snapshot.read_json(path)) for path in sorted(folder.glob("*.json")) if _is_readable(path))
-    return read_records(Request, ({**tree, "request_id": path.stem} for path, tree in trees if isinstance(tree, dict)))
+    return read_records(Request, (tree for _, tree in _trees(folder)))
+
+
+def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Requests that hold none, and why: nobody can answer them."""
+    for path, tree in _trees(folder) if folder.is_dir() else ():
+        try:
+            record_of(Request, tree)
+        except ValueError as error:
+            yield path, str(error)
+
+
+def _trees(folder: Path) -> Iterator[tuple[Path, Any]]:
+    for path in sorted(folder.glob("*.json")):
+        if not snapshot.is_aside(path) and _is_readable(path):
+            tree = snapshot.read_json(path)
+            yield path, {**tree, "request_id": path.stem} if isinstance(tree, dict) else tree
 
 
 def _is_readable(path: Path) -> bool:

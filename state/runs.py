@@ -60,9 +60,10 @@ def finish(folder: RunFolder, run: Run) -> None:
     write(folder, replace(run, done=True))
     for path in (folder.bars, folder.bar_labels, folder.prescreen, *folder.path.glob("prescreen-*.json")):
         path.unlink(missing_ok=True)
-    import shutil  # 4 ms that a cold cycle, which only reads records of runs, has no use for
+    from state import ours  # a cold cycle, which only reads records of runs, has no use for it
 
-    shutil.rmtree(folder.claims, ignore_errors=True)
+    for path in (folder.claims, folder.validation):
+        ours.remove(path, folder.path)
 
 
 def read(folder: RunFolder) -> Run | None:

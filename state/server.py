@@ -20,6 +20,8 @@ class Server:
     sessions: tuple[str, ...] = ()
     fresh_for_s: dict[str, float] = field(default_factory=dict)  # state file → how old it may be
     began_s: dict[str, float] = field(default_factory=dict)  # session → when it was started, within the process's boot
+    # Session → since when its agent's first cycle is waited for, and how often it was started since then.
+    awaited: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
     def socket(self) -> Path:

@@ -4,12 +4,18 @@ Measured: rewriting in place gave readers 96 % torn reads, temp + fsync + rename
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from config import plain
 from state import codec, private
+
+DEBRIS = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")  # the name of a file that is written and not renamed yet
+_MOST_BYTES = 64 << 20  # of one snapshot: the longest, a label for each bar of ten years, have a tenth of it
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -56,26 +62,77 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """The value at `path`; None when there is no file or it does not hold JSON (a snapshot can be made anew)."""
+    """The value at `path`; None when there is no plain file or it does not hold JSON (a snapshot can be made anew).
+
+    A file that is longer than any record takes no time: it is none.
+    """
     try:
-        return codec.decode(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, ValueError):
+        return codec.decode(plain.read_bytes(path, _MOST_BYTES))
+    except (*_NOT_THERE, plain.NotPlain, plain.TooLong, ValueError):
         return None
 
 
 def set_aside(path: Path) -> Path:
     """Give a damaged file the name `<stem>.damaged-<N>`, N from 1, so that nothing of it is lost; where it is now."""
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
-        number += 1
-    path.rename(aside)
+    aside = keep_beside(path)
+    if path.is_file() or path.is_symlink():  # it has two names now
+        path.unlink()
     return aside
 
 
-def sweep(folder: Path) -> None:
-    """Remove what writers left that were killed between writing and renaming. Only for who alone writes `folder`."""
-    for debris in folder.glob(".*.tmp"):
-        debris.unlink(missing_ok=True)
+def keep_beside(path: Path) -> Path:
+    """Give a damaged file a second name, as `set_aside`: who writes it anew destroys nothing, and readers miss nothing.
+
+    A folder, which cannot have two names, only keeps the new one.
+    """
+    number = 1
+    while True:
+        aside = path.with_name(f"{path.stem}{_DAMAGED}{number}{path.suffix}")
+        if not os.path.lexists(aside):
+            break
+        number += 1
+    if path.is_dir() and not path.is_symlink():
+        return path.rename(aside)
+    try:
+        os.link(path, aside, follow_symlinks=False)
+    except FileExistsError:  # somebody took this name in this moment
+        return keep_beside(path)
+    return aside
+
+
+_DAMAGED = ".damaged-"
+
+
+def is_aside(path: Path) -> bool:
+    """Whether it is something damaged that was set aside."""
+    return _DAMAGED in path.name
+
+
+def write_new(path: Path, data: bytes) -> bool:
+    """`write_bytes` where nothing lies; False where something does, which stays: somebody else was quicker."""
+    with naming(path):
+        private.folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+        write_bytes(temporary, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return True
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove what writers (of `name`, or of any file) left that were killed between writing and renaming.
+
+    Only for who alone writes `folder`. Plain files with a name that `write_bytes` gives: all else is somebody else's.
+    """
+    for entry in os.scandir(folder) if folder.is_dir() else ():
+        found = DEBRIS.fullmatch(entry.name)
+        if found and name in (None, found[1]) and entry.is_file(follow_symlinks=False):
+            Path(entry.path).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,7 +1,12 @@
-"""Frozen records as plain JSON and back, field by field, so that what was recorded can be decided on again."""
+"""Frozen records as plain JSON and back, field by field, so that what was recorded can be decided on again.
 
-from collections.abc import Mapping
-from functools import cache
+Whatever lies on disk is read here into its type, or named as what does not fit: nobody else looks into a tree that
+somebody else may have written. `record_of` takes a record whole or not at all; `fitting` keeps of an open record, one
+that newer writers may add to, what fits, and says what does not.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -22,7 +27,7 @@ def record_of(kind: type[T], tree: Any) -> T:
         ValueError: not such a record.
     """
     try:
-        return _value(kind, tree)  # type: ignore[no-any-return]
+        return _read(kind, tree)  # type: ignore[no-any-return]
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no {kind.__name__}: {error}") from error
 
@@ -38,35 +43,148 @@ def read_records(kind: type[T], trees: Any) -> tuple[T, ...]:
     return tuple(found)
 
 
+def fitting(kind: Any, tree: Any, where: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields of `tree` that have the type `kind` gives them, as they are in it; and what is wrong with the others.
+
+    Fields that `kind` does not name are kept, because a newer writer may have added them, and nobody here reads them.
+    `where`: what the fields are part of, for the words.
+    """
+    if not isinstance(tree, Mapping):
+        return {}, (f"{where or 'the record'} is {_shown(tree)} and no object",)
+    kept, wrong = dict(tree), []
+    for name, read in _readers(kind).items():
+        if name in tree:
+            try:
+                read(tree[name])
+            except (TypeError, KeyError, AttributeError, ValueError) as error:
+                del kept[name]
+                wrong.append(f"{where}{'.' if where else ''}{name}: {error}")
+    return kept, tuple(wrong)
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value: it may be as long as a file."""
+    try:
+        said = repr(value)
+    except (ValueError, RecursionError):  # a number with more digits than Python prints
+        said = type(value).__name__
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
+
+
+_SHOWN = 60  # characters of a value that does not fit
+_MOST_INT, _MOST_FLOAT = 2**63, 1e150  # what numbers of ours stay below: beyond it, arithmetic overflows
+
+
+def _read(hint: Any, tree: Any) -> Any:
+    return _reader(hint)(tree)
+
+
+Reader = Callable[[Any], Any]  # a tree in, its value out; TypeError, ValueError, …: it is none
+
+
 @cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _readers(kind: Any) -> dict[str, Reader]:
+    """How each field of a record is read."""
+    hints = get_type_hints(kind)
+    return {one.name: _reader(hints[one.name]) for one in fields(kind)}
 
 
-def _value(hint: Any, tree: Any) -> Any:  # noqa: PLR0911
-    origin, arguments = get_origin(hint), get_args(hint)
+@cache
+def _reader(hint: Any) -> Reader:
+    """How a value of this type is read; looked up once a type, because cycles read thousands of values."""
     if is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(tree, Mapping):
-            raise TypeError(f"{tree!r} is no {hint.__name__}")
-        hints = _hints(hint)
-        return hint(**{f.name: _value(hints[f.name], tree[f.name]) for f in fields(hint) if f.name in tree})
-    if origin in (UnionType, Union):
-        if tree is None and NoneType in arguments:
-            return None
-        return _value(next(a for a in arguments if a is not NoneType), tree)
-    if origin is tuple:
-        if not isinstance(tree, list | tuple):
-            raise TypeError(f"{tree!r} is no list")
-        hints_of = arguments[:1] * len(tree) if arguments[-1] is Ellipsis else arguments
-        return tuple(_value(one, item) for one, item in zip(hints_of, tree, strict=True))
-    if origin is Literal:
-        if tree not in arguments:
-            raise ValueError(f"{tree!r} is none of {arguments}")
-        return tree
-    if origin is not None and issubclass(origin, Mapping):
-        return {str(key): _value(arguments[1], item) for key, item in tree.items()}
-    if hint is float and isinstance(tree, int) and not isinstance(tree, bool):
-        return tree
-    if hint in (int, float, str, bool) and (not isinstance(tree, hint) or (hint is int and isinstance(tree, bool))):
-        raise TypeError(f"{tree!r} is no {hint.__name__}")
+        return partial(_record, hint)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return _object if arguments[1] is Any else partial(_objects, _reader(arguments[1]))
+    special = {UnionType: _of_union, Union: _of_union, tuple: _of_tuple, Literal: _of_literal}.get(origin)
+    return _PLAIN.get(hint, _as_it_is) if special is None else special(arguments)
+
+
+def _of_union(arguments: tuple[Any, ...]) -> Reader:
+    """The first that is not None: our records know no other unions."""
+    one = _reader(next(a for a in arguments if a is not NoneType))
+    return partial(_optional, one) if NoneType in arguments else one
+
+
+def _of_tuple(arguments: tuple[Any, ...]) -> Reader:
+    if arguments[-1] is Ellipsis:
+        return partial(_many, _reader(arguments[0]))
+    return partial(_each, tuple(map(_reader, arguments)))
+
+
+def _of_literal(arguments: tuple[Any, ...]) -> Reader:
+    return partial(_one_of, arguments)
+
+
+def _record(kind: Any, tree: Any) -> Any:
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"{_shown(tree)} is no {kind.__name__}")
+    return kind(**{name: read(tree[name]) for name, read in _readers(kind).items() if name in tree})
+
+
+def _optional(read: Reader, tree: Any) -> Any:
+    return None if tree is None else read(tree)
+
+
+def _many(read: Reader, tree: Any) -> tuple[Any, ...]:
+    if not isinstance(tree, list | tuple):
+        raise TypeError(f"{_shown(tree)} is no list")
+    return tuple(map(read, tree))
+
+
+def _each(readers: tuple[Reader, ...], tree: Any) -> tuple[Any, ...]:
+    if not isinstance(tree, list | tuple):
+        raise TypeError(f"{_shown(tree)} is no list")
+    return tuple(read(item) for read, item in zip(readers, tree, strict=True))
+
+
+def _one_of(words: tuple[Any, ...], tree: Any) -> Any:
+    if tree not in words:
+        raise ValueError(f"{_shown(tree)} is none of {words}")
     return tree
+
+
+def _object(tree: Any) -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"{_shown(tree)} is no object")
+    return {str(key): item for key, item in tree.items()}
+
+
+def _objects(read: Reader, tree: Any) -> dict[str, Any]:
+    return {key: read(item) for key, item in _object(tree).items()}
+
+
+def _int(tree: Any) -> Any:
+    if type(tree) is not int:
+        raise TypeError(f"{_shown(tree)} is no int")
+    if not -_MOST_INT < tree < _MOST_INT:
+        raise ValueError(f"{_shown(tree)} is too large")
+    return tree
+
+
+def _float(tree: Any) -> Any:
+    if type(tree) is not int and not isinstance(tree, float):  # numpy's are floats, too
+        raise TypeError(f"{_shown(tree)} is no float")
+    if not -_MOST_FLOAT < tree < _MOST_FLOAT:
+        raise ValueError(f"{_shown(tree)} is too large")
+    return tree
+
+
+def _str(tree: Any) -> Any:
+    if not isinstance(tree, str):
+        raise TypeError(f"{_shown(tree)} is no str")
+    return tree
+
+
+def _bool(tree: Any) -> Any:
+    if not isinstance(tree, bool):
+        raise TypeError(f"{_shown(tree)} is no bool")
+    return tree
+
+
+def _as_it_is(tree: Any) -> Any:
+    return tree
+
+
+_PLAIN: dict[Any, Reader] = {int: _int, float: _float, str: _str, bool: _bool}

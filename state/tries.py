@@ -8,6 +8,7 @@ typing a command twice does not try anything new.
 from pathlib import Path
 from typing import Any, Literal
 
+from config import plain
 from config.record import asdict, dataclass
 from state import codec, digest, private
 from state.journal import Journal
@@ -98,7 +99,7 @@ class TriesLedger:
         if not self.path.exists():
             return
         with Journal(self.path).locked():
-            data = self.path.read_bytes()
+            data = plain.read_bytes(self.path)
             last = data.rpartition(b"\n")[2]
             if last and _entry(_decoded(last)) is not None:
                 with self.path.open("ab") as file:

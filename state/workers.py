@@ -1,10 +1,15 @@
 """The three records of a worker's life: why it was started, how it ended, what its job came to."""
 
+import os
+from pathlib import Path
 from typing import Any, Literal
 
 from config.record import dataclass, field
+from state import snapshot
 from state.identity import Identity
 from state.jobs import Job
+from state.layout import Roots
+from state.tree import record_of
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,57 @@ class Exit:
 
 @dataclass(frozen=True)
 class Result:
-    """What the job came to, by its worker, as its last deed. `failed` is final: trying again would give the same."""
+    """What the job came to, by its worker, as its last deed.
+
+    `failed` is final: trying again would give the same. `waiting`: what stands against it may pass by itself, so it is
+    tried again, `patience_s` seconds in all (None: the setting). `again`: a file of ours was not what was written; the
+    next worker makes it anew.
+    """
 
     job_id: str
     epoch: int
-    status: Literal["completed", "failed"]
+    status: Literal["completed", "failed", "waiting", "again"]
     error_message: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     gates: tuple[dict[str, Any], ...] = ()
     duration_s: float = 0.0
+    patience_s: float | None = None
+
+
+def on_file(roots: Roots) -> tuple[Launch, ...]:
+    """Every launch that is not accounted for yet.
+
+    The name of its file is the worker's id, and what else it names is one part of a path: all of it becomes paths that
+    are written and removed, so a record that says more is none of ours.
+    """
+    return tuple(one for one in map(_read, _paths(roots)) if isinstance(one, Launch))
+
+
+def damaged(roots: Roots) -> tuple[tuple[Path, str], ...]:
+    """Launch records that are none, and why."""
+    found = ((path, _read(path)) for path in _paths(roots))
+    return tuple((path, why) for path, why in found if isinstance(why, str))
+
+
+def _paths(roots: Roots) -> list[Path]:
+    paths = sorted(roots.workers.glob("*.json")) if roots.workers.is_dir() else []
+    return [path for path in paths if not snapshot.is_aside(path)]
+
+
+def _read(path: Path) -> "Launch | str | None":
+    """The launch, or why it is none; None when it is gone by now."""
+    tree = snapshot.read_json(path)
+    if tree is None:
+        return "it holds no JSON" if os.path.lexists(path) else None
+    try:
+        launch = record_of(Launch, tree)
+    except ValueError as error:
+        return str(error)
+    if launch.worker_id != path.stem or not _is_plain(launch):
+        return "its names are not those of its file"
+    return launch
+
+
+def _is_plain(launch: Launch) -> bool:
+    names = (launch.run_id, launch.job.job_id, launch.job.symbol, launch.job.mode)
+    return not any("/" in name or name in ("", ".", "..") for name in names)
