@@ -3,17 +3,21 @@
 Nothing is refused half-way: whoever has to repair a file learns all of its faults at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import DataSettings
+from WORKFLOW.data import levels, stale, wicks
 from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, BASE_MINUTES, DAY_MS, Bars
-from WORKFLOW.data.raw import RawTable, row_name
-from WORKFLOW.data.repair import later_copies, on_full_grid
+from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.data.raw import RawTable, row_name, utc
+from WORKFLOW.data.repair import later_copies, on_full_grid, under_way
 from WORKFLOW.data.report import Reason, Report, Span, UnfitBars, count, first_few
 from WORKFLOW.data.ticks import infer_tick
+from WORKFLOW.data.wicks import Lone, Wick
 
 # Half an hour without a trade is an outage on any exchange worth trading at; shorter pauses happen in quiet markets.
 HALT_BARS = 6
@@ -23,37 +27,71 @@ JUMP = 0.5
 FIX_ROWS = "correct these rows or delete them (a deleted row becomes a hole, and short holes are filled)"
 
 
-def preflight(raw: RawTable, settings: DataSettings, repair: bool = False) -> tuple[Bars, Report]:
+# A clock may be wrong by a bar; beyond that either the clock or the rows are.
+CLOCK_MS = BAR_MS
+WIDEST_ZONE_MS = 14 * 3_600_000  # no local time is further ahead of UTC
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known beside the rows. `written_ms`: when their file was last written; `now_ms`: this machine's clock
+    (both epoch milliseconds UTC, None: unknown). `allow_wicks`: prices that stand alone are taken as they are.
+    `minutes`: gives the 1-minute bars beside given bars, which decide about such prices."""
+
+    written_ms: int | None = None
+    now_ms: int | None = None
+    allow_wicks: bool = False
+    minutes: Callable[[Bars], Minutes | None] | None = None
+
+
+def preflight(
+    raw: RawTable, settings: DataSettings, repair: bool = False, context: Context | None = None
+) -> tuple[Bars, Report]:
     """Checked bars on the full 5-minute grid, and the report of what was seen and done.
 
     Args:
         raw: rows as found; not changed.
         settings: the longest hole to fill (bars) and the least history (days).
         repair: drop rows that repeat an earlier row in every value. Nothing else is ever repaired.
+        context: what is known beside the rows; by default nothing, and then neither the bar under way nor bars from
+            the future can be told.
 
     A hole is filled with the close BEFORE it, so no later price leaks into an earlier bar.
 
     Raises:
         UnfitBars: (a `Refused`) with all reasons, each with its count, its first rows and a way out.
     """
-    copies = later_copies(raw)
-    kept, numbers = raw.only(~copies), np.flatnonzero(~copies) + 1
+    context = context or Context()
+    unfinished, copies = under_way(raw, context.written_ms), later_copies(raw)
+    kept, numbers = raw.only(~(copies | unfinished)), raw.numbers[~(copies | unfinished)]
     moments = np.unique(kept.time_ms)
     step = _usual_step(moments)
     holes = _holes(moments) if step == BAR_MS else []
     too_long = [hole for hole in holes if hole.bars > settings.max_fill_bars]
-    days = _days(moments, step, too_long)
-    reasons = [
-        *([] if repair else _copies(raw, copies)),
+    unsound = [
         *_disagreements(kept, numbers),
         *_order(kept, numbers),
         *_grid(kept, numbers, step),
         *_values(kept, numbers),
+    ]
+    is_sound = not unsound and len(kept) > 0
+    dead = [run for run in stale.dead(kept) if run.bars > settings.max_fill_bars] if is_sound else []
+    days = _days(moments, step, [*too_long, *dead])
+    tick = infer_tick(np.concatenate([kept.open, kept.high, kept.low, kept.close])) if is_sound else None
+    lone = wicks.lone_prices(kept, kept.time_ms, stale.knows_volume(kept)) if is_sound else Lone.none()
+    reasons = [
+        *([] if repair else _copies(raw, copies)),
+        *unsound,
+        *_future(kept, numbers, context.now_ms),
         *_long_holes(too_long, settings.max_fill_bars),
+        *(_untraded(kept, numbers, tick, lone, dead, settings.max_fill_bars) if is_sound else []),
         *_history(days, settings.min_days),
     ]
-    rows = None if reasons else on_full_grid(kept)
-    tick = None if rows is None else infer_tick(np.concatenate([kept.open, kept.high, kept.low, kept.close]))
+    bars = None if reasons else Bars(raw.symbol, on_full_grid(kept), tick, raw.synthetic, raw.source)
+    doubtful = wicks.asked(wicks.named(lone, kept, numbers), bars, context.minutes)
+    if not context.allow_wicks:
+        reasons += _wicks(doubtful)
+    rows = None if bars is None or reasons else bars.rows
     report = Report(
         symbol=raw.symbol,
         source=raw.source,
@@ -63,16 +101,71 @@ def preflight(raw: RawTable, settings: DataSettings, repair: bool = False) -> tu
         days=days,
         first_ms=int(moments[0]) if len(moments) else 0,
         last_ms=int(moments[-1]) if len(moments) else 0,
-        tick=tick,
+        tick=None if rows is None else tick,
         copies_dropped=int(copies.sum()) if repair else 0,
         filled=() if rows is None else tuple(holes),
         halts=_halts(kept),
-        notes=(*raw.notes, *_jumps(kept, numbers)),
+        notes=(*raw.notes, *_left_out(raw, unfinished, context.written_ms), *_jumps(kept, numbers)),
+        wicks=doubtful,
+        wicks_allowed=context.allow_wicks and any(wick.minutes != "confirm" for wick in doubtful),
+        extreme_wicks=len(np.unique(lone.row)),
         reasons=tuple(reasons),
     )
-    if rows is None:
+    if bars is None or reasons:
         raise UnfitBars(report)
-    return Bars(raw.symbol, rows, tick, raw.synthetic, raw.source), report
+    return bars, report
+
+
+def _untraded(
+    kept: RawTable, numbers: NDArray[np.int64], tick: float | None, lone: Lone, dead: list[Span], limit: int
+) -> list[Reason]:
+    """Rows that are no market's own, one by one possible as they are."""
+    return [
+        *stale.still_stretches(dead, limit),
+        *stale.stuck(kept, limit),
+        *stale.straight_lines(kept, tick),
+        *stale.pasted(kept),
+        *levels.broken_levels(kept, numbers, np.unique(lone.row[lone.doubtful])),
+    ]
+
+
+def _wicks(doubtful: tuple[Wick, ...]) -> list[Reason]:
+    """Those that no 1-minute bars confirm."""
+    refused = [wick for wick in doubtful if wick.minutes != "confirm"]
+    if not refused:
+        return []
+    what = (
+        f"{count(len(refused), 'price')} that no neighbouring bar reaches, and at which hardly anybody can have traded"
+    )
+    text = f"{what} (a usual range is the median range of the two hours around): {first_few(map(str, refused))}"
+    way_out = (
+        f"compare them with another source, then {FIX_ROWS}; 1-minute bars beside the file decide; "
+        "or add --allow-wicks to trade on these prices as they are"
+    )
+    return [Reason(text, way_out)]
+
+
+def _left_out(raw: RawTable, unfinished: NDArray[np.bool_], written_ms: int | None) -> list[str]:
+    if written_ms is None or not unfinished.any():
+        return []
+    opened, written = utc(int(raw.time_ms[unfinished][0])), utc(written_ms // 1000 * 1000)
+    return [f"the bar of {opened} is left out: it was still under way when the file was written, {written}"]
+
+
+def _future(kept: RawTable, numbers: NDArray[np.int64], now_ms: int | None) -> list[Reason]:
+    if now_ms is None or kept.synthetic:
+        return []
+    ahead = kept.time_ms > now_ms + CLOCK_MS
+    if not ahead.any():
+        return []
+    last, now = int(kept.time_ms.max()), utc(now_ms // 60_000 * 60_000)
+    text = (
+        f"{count(int(ahead.sum()), 'bar')} from the future, opening up to {utc(last)}; this machine's clock says {now}"
+    )
+    local = "if these times are local, name their zone (--timezone Europe/Berlin; epoch numbers are UTC); "
+    zone = local if last - now_ms <= WIDEST_ZONE_MS else ""
+    rows = "correct the times" if ahead.all() else f"delete these rows, {_rows(kept, numbers, ahead)}"
+    return [Reason(text, f"{zone}{rows}; or, if the clock is wrong, set it")]
 
 
 def _usual_step(moments: NDArray[np.int64]) -> int | None:
@@ -111,7 +204,7 @@ def _copies(raw: RawTable, copies: NDArray[np.bool_]) -> list[Reason]:
     first = int(np.argmax(copies))
     text = f"rows that repeat an earlier row in every value: {copies.sum():,}, the first is "
     way_out = "add --repair: it drops the later copies and reports how many"
-    return [Reason(text + row_name(first + 1, int(raw.time_ms[first])), way_out)]
+    return [Reason(text + row_name(int(raw.numbers[first]), int(raw.time_ms[first])), way_out)]
 
 
 def _disagreements(kept: RawTable, numbers: NDArray[np.int64]) -> list[Reason]:
@@ -144,13 +237,33 @@ def _grid(kept: RawTable, numbers: NDArray[np.int64], step: int | None) -> list[
     off = kept.time_ms % BAR_MS != 0
     if not off.any():
         return []
+    text = f"rows beside the {BASE_MINUTES}-minute grid: {off.sum():,}"
     away = np.unique(kept.time_ms[off] % BAR_MS)
-    same = f", all by the same {away[0] / 1000:g} s (close times?)" if off.all() and len(away) == 1 else ""
-    text = f"rows beside the {BASE_MINUTES}-minute grid: {off.sum():,}{same}: "
-    return [Reason(text + _rows(kept, numbers, off), "stamp every bar with the moment it OPENS, in UTC")]
+    if not off.all() or len(away) > 1:
+        return [Reason(f"{text}: {_rows(kept, numbers, off)}", "stamp every bar with the moment it OPENS, in UTC")]
+    return [
+        Reason(
+            f"{text}, all by the same {away[0] / 1000:g} s: {row_name(int(numbers[0]), int(kept.time_ms[0]))} and on",
+            _back(int(away[0])),
+        )
+    ]
+
+
+def _back(away_ms: int) -> str:
+    """What to do with rows that all lie as far behind the grid; one second or less before it they are closing times."""
+    if BAR_MS - away_ms <= 1_000:
+        return f"these are the moments at which the bars close: subtract {away_ms / 1000:g} s from each time"
+    return (
+        f"if your source stamps each bar that late, subtract {away_ms / 1000:g} s from each time; if the bars really "
+        f"open then, make {BASE_MINUTES}-minute bars that open at full {BASE_MINUTES} minutes from finer ones"
+    )
 
 
 def _values(kept: RawTable, numbers: NDArray[np.int64]) -> list[Reason]:
+    crossed = int((kept.high < kept.low).sum())
+    if crossed > len(kept) / 2:
+        text = f"high is below low in {crossed:,} of {len(kept):,} rows: the two columns are swapped"
+        return [Reason(text, "swap the names of the two columns")]
     return [Reason(f"{text}: {rows}", FIX_ROWS) for text, rows in _bad_values(kept, numbers)]
 
 
@@ -159,8 +272,9 @@ def _bad_values(kept: RawTable, numbers: NDArray[np.int64]) -> Iterator[tuple[st
         if bad.any():
             yield f"{what} in {count(int(bad.sum()), 'row')}", _rows(kept, numbers, bad, value)
 
-    for name in ("open", "high", "low", "close", "volume"):
-        yield from named(~np.isfinite(getattr(kept, name)), f"{name} is no finite number", name)
+    for names, empty in _not_finite(kept):
+        verb = "is no finite number" if len(names) == 1 else "are no finite numbers"
+        yield from named(empty, f"{', '.join(names)} {verb}", names[0])
     for name in ("open", "high", "low", "close"):
         column = getattr(kept, name)
         yield from named(np.isfinite(column) & (column <= 0), f"{name} is not above zero", name)
@@ -171,6 +285,16 @@ def _bad_values(kept: RawTable, numbers: NDArray[np.int64]) -> Iterator[tuple[st
         column = getattr(kept, name)
         outside = ~crossed & ((column > kept.high) | (column < kept.low))
         yield from named(outside, f"{name} lies outside [low, high]", name)
+
+
+def _not_finite(kept: RawTable) -> Iterator[tuple[list[str], NDArray[np.bool_]]]:
+    """Columns and the rows in which they hold no finite number; those that fail in the same rows come together."""
+    found: dict[bytes, tuple[list[str], NDArray[np.bool_]]] = {}
+    for name in ("open", "high", "low", "close", "volume"):
+        bad = ~np.isfinite(getattr(kept, name))
+        if bad.any():
+            found.setdefault(bad.tobytes(), ([], bad))[0].append(name)
+    yield from found.values()
 
 
 def _long_holes(holes: list[Span], limit: int) -> list[Reason]:

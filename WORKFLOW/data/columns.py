@@ -1,6 +1,6 @@
-"""Columns of foreign files turned into numbers and moments: names by alias, values by type, errors by row."""
+"""Columns of foreign files turned into numbers and moments: values by type, errors by row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,33 +12,9 @@ from numpy.typing import NDArray
 
 from config.errors import Refused
 from WORKFLOW.data.bars import Floats
+from WORKFLOW.data.forms.arrays import as_numpy, flags, is_text
+from WORKFLOW.data.forms.shown import shown
 from WORKFLOW.data.raw import row_name
-
-# In the order of preference: a file may hold both `timestamp` and `date`. pandas calls an unnamed index
-# `__index_level_0__` in Parquet and nothing at all in CSV; a plain row number there is refused as a moment.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "time": (
-        *(
-            "timestamp",
-            "open_time",
-            "opentime",
-            "datetime",
-            "date",
-            "time",
-            "time_ms",
-            "timestamp_ms",
-            "ts",
-            "unix",
-            "t",
-        ),
-        *("__index_level_0__", ""),
-    ),
-    "open": ("open", "o", "open_price"),
-    "high": ("high", "h", "high_price"),
-    "low": ("low", "l", "low_price"),
-    "close": ("close", "c", "close_price"),
-    "volume": ("volume", "vol", "v", "base_volume"),
-}
 
 # A number of this size is a moment in this unit: each range spans 1973 to 5138, and they do not overlap.
 EPOCH_UNITS = (("s", 1e8, 1e11), ("ms", 1e11, 1e14), ("µs", 1e14, 1e17), ("ns", 1e17, 9.2e18))
@@ -48,47 +24,16 @@ TIME_HELP = "times are epoch numbers (s, ms, µs), ISO 8601 text or a datetime t
 
 
 @dataclass(frozen=True)
-class Picked:
-    """Which column (by position) holds which field, and what had to be assumed to say so."""
+class Moments:
+    """`ms`: int64[rows], epoch milliseconds UTC; `zoned`: that they are UTC was said, else it is taken so.
 
-    position: dict[str, int]
-    notes: tuple[str, ...]
-
-
-def pick(names: Sequence[str], file: str) -> Picked:
-    """Find the fields among the column `names`, case aside.
-
-    Raises:
-        Refused: a field is missing (volume may be), or two columns carry the very same name.
+    `values`: the numbers as they stood there, when they were whole numbers.
     """
-    plain = [_plain(name) for name in names]
-    position: dict[str, int] = {}
-    notes: list[str] = []
-    for field, aliases in ALIASES.items():
-        found = [alias for alias in aliases if alias in plain]
-        if not found:
-            continue
-        if plain.count(found[0]) > 1:
-            raise Refused(f"{file} has {plain.count(found[0])} columns called {found[0]!r}", "keep one of them")
-        position[field] = plain.index(found[0])
-        if len(found) > 1:
-            notes.append(f"{field} is read from column {found[0]!r}; ignored: {', '.join(map(repr, found[1:]))}")
-    missing = [field for field in ALIASES if field not in position and field != "volume"]
-    if missing:
-        raise Refused(
-            f"{file} has no column for {', '.join(missing)}; its columns are {_shown(names) or 'none'}",
-            "rename the columns to timestamp, open, high, low, close, volume (or give the file its header line)",
-        )
-    return Picked(position, tuple(notes))
 
-
-def _shown(names: Sequence[str]) -> str:
-    """Names as they are, but for those that a terminal would obey instead of show."""
-    return ", ".join(name if name.isprintable() else repr(name) for name in names)
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
+    ms: NDArray[np.int64]
+    notes: tuple[str, ...]
+    zoned: bool
+    values: NDArray[Any] | None = None
 
 
 def moments(column: pa.ChunkedArray, file: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -99,19 +44,26 @@ def moments(column: pa.ChunkedArray, file: str) -> tuple[NDArray[np.int64], tupl
     Raises:
         Refused: the first value that is missing, is no moment, or is not a whole millisecond.
     """
+    found = usual_moments(column, file)
+    return found.ms, found.notes
+
+
+def usual_moments(column: pa.ChunkedArray, file: str) -> Moments:
+    """The same, and whether a zone was said: epoch numbers, ISO 8601 text, datetimes and dates."""
     column = _without_dictionary(column)
     if column.null_count:
-        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]) + 1
+        row = int(np.flatnonzero(flags(column.is_null()))[0]) + 1
         raise Refused(f"row {row:,} of {file} has no time", TIME_HELP)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if is_text(column):
         column = _moments_from_text(pc.utf8_trim_whitespace(column), file)
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        return _whole_ms(column, file), ()
+        return Moments(_whole_ms(column, file), (), getattr(column.type, "tz", None) is not None)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise Refused(f"the time column of {file} holds {column.type}", TIME_HELP)
     if pa.types.is_uint64(column.type):
         column = column.cast(pa.float64(), safe=False)  # beyond int64 it is no moment anyway
-    return _epoch(_array(column), file)
+    values = as_numpy(column)
+    return Moments(*_epoch(values, file), True, values)
 
 
 def numbers(column: pa.ChunkedArray, name: str, file: str, time_ms: NDArray[np.int64] | None = None) -> Floats:
@@ -121,22 +73,18 @@ def numbers(column: pa.ChunkedArray, name: str, file: str, time_ms: NDArray[np.i
         Refused: the first value that is not a number, or a column type that holds none.
     """
     column = _without_dictionary(column)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if is_text(column):
         column = pc.utf8_trim_whitespace(column)
         bad = _first_failure(column, partial(_cast, pa.float64()))
         if bad is not None:
             where = f"row {bad + 1:,}" if time_ms is None else row_name(bad + 1, int(time_ms[bad]))
-            raise Refused(f"{name} is {column[bad].as_py()!r} in {where} of {file}", "it takes a number such as 1234.5")
+            raise Refused(
+                f"{name} is {shown(column[bad].as_py())!r} in {where} of {file}", "it takes a number such as 1234.5"
+            )
     elif not _is_number(column.type):
         raise Refused(f"the {name} column of {file} holds {column.type}", "it takes numbers")
     plain = column.cast(pa.float64(), safe=False)
-    return _array(plain.fill_null(float("nan")) if plain.null_count else plain)
-
-
-def _array(column: pa.ChunkedArray) -> NDArray[Any]:
-    """A copy of numbers without a null. Arrow's own way to numpy imports pandas, half a second for nothing."""
-    parts = [np.from_dlpack(chunk) for chunk in column.chunks]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=column.type.to_pandas_dtype())
+    return as_numpy(plain.fill_null(float("nan")) if plain.null_count else plain)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -156,7 +104,7 @@ def _moments_from_text(column: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
         if bad is None:
             return column.cast(kind)
         furthest = max(furthest, bad)
-    raise Refused(f"time is {column[furthest].as_py()!r} in row {furthest + 1:,} of {file}", TIME_HELP)
+    raise Refused(f"time is {shown(column[furthest].as_py())!r} in row {furthest + 1:,} of {file}", TIME_HELP)
 
 
 def _cast(kind: pa.DataType, part: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -188,7 +136,7 @@ def _whole_ms(column: pa.ChunkedArray, file: str) -> NDArray[np.int64]:
     if bad is not None:
         said = f"time {column[bad].cast(pa.int64())} ({column.type}) in row {bad + 1:,} of {file}"
         raise Refused(f"{said} is not a whole millisecond", TIME_HELP)
-    return _array(column.cast(in_ms).cast(pa.int64()))
+    return as_numpy(column.cast(in_ms).cast(pa.int64()))
 
 
 def _epoch(values: NDArray[Any], file: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -1,228 +1,316 @@
-"""Files in: reads the one that holds a symbol's bars as it is, whatever the format."""
+"""Files in: reads those that hold a symbol's bars as they are, whatever their form, and says what it decided."""
 
-import csv
-import gzip
-import json
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.feather
-import pyarrow.parquet
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from config.errors import Refused
-from WORKFLOW.data.columns import moments, numbers, pick
-from WORKFLOW.data.find import FORMATS, SUFFIXES, check_symbol, looks_like_another, suffix_of
+from config.reading import AS_IT_IS, Reading
+from WORKFLOW.data.bars import Floats
+from WORKFLOW.data.columns import numbers
+from WORKFLOW.data.file_names import binary_by_name, chosen, looks_like_another, market_of, refuse_other_kind
+from WORKFLOW.data.find import check_symbol, find_all
+from WORKFLOW.data.forms import archive, arrow_files, json_forms, markets, moments, order, roles, text
+from WORKFLOW.data.forms import numbers as foreign
+from WORKFLOW.data.forms.arrays import is_text
+from WORKFLOW.data.forms.bytes_in import AGAIN, read_bytes, refuse_others, unpacked
+from WORKFLOW.data.forms.meter import AS_OBJECTS, Meter
+from WORKFLOW.data.forms.roles import Roles
+from WORKFLOW.data.forms.shown import listing, shown
+from WORKFLOW.data.forms.table import Table
+from WORKFLOW.data.forms.text import lines_of, parse_csv
+from WORKFLOW.data.forms.times import looks_like_moment
+from WORKFLOW.data.join import joined
 from WORKFLOW.data.raw import RawTable
 
-KLINE_COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
-BROKEN_HELP = "download or export it again"
-BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)  # the last: column names in which a bit has flipped
+__all__ = ["lines_of", "load", "parse_csv", "read", "read_bytes"]
+
+Column = Any  # pa.ChunkedArray, which mypy does not know
+_APART = "time is read from columns"
+_FIVE_MINUTES = {"5", "5m", "5min", "m5", "pt5m", "5minute", "5minutes", "300", "5t", "five_minute", "minute5"}
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What a format's reader hands over: the named columns, in file order, and what the file says of itself."""
-
-    names: tuple[str, ...]
-    column: Callable[[int], pa.ChunkedArray]
-    synthetic: bool = False
-    notes: tuple[str, ...] = ()
-
-
-def read(path: Path, symbol: str) -> RawTable:
-    """The rows of one file, exactly as found and in their order.
+def load(data_path: Path, symbol: str, reading: Reading = AS_IT_IS) -> RawTable:
+    """The rows of all files that hold the symbol's bars, joined in the order of time where there are several.
 
     Raises:
-        Refused: not readable, not of its format, no rows, a column missing, a value that is no number or no moment.
+        Refused: as `find_all`, `read` and `joined`.
+    """
+    return load_all(find_all(data_path, symbol), symbol, data_path, reading)
+
+
+def load_all(paths: Sequence[Path], symbol: str, data_path: Path, reading: Reading = AS_IT_IS) -> RawTable:
+    """The rows of these files, which lie in `data_path`."""
+    meter = Meter(reading.bounds)
+    parts = [read(path, symbol, reading, meter) for path in paths]
+    return parts[0] if len(parts) == 1 else joined(parts, [shown(path.name) for path in paths], str(data_path))
+
+
+def read(path: Path, symbol: str, reading: Reading = AS_IT_IS, meter: Meter | None = None) -> RawTable:
+    """The rows of one file, or of the files of one archive, exactly as found. `meter` has counted files read before it.
+
+    In their order, but for a file that runs from the newest row to the oldest: it is reversed, and that is said.
+
+    Raises:
+        Refused: not readable, in no known form, no rows, a column missing, a value that is no number or no moment;
+            more than the bounds of `reading` or the memory allow.
     """
     check_symbol(symbol)
-    kind = suffix_of(path)
-    if kind is None:
-        raise Refused(f"{path} is not a {FORMATS} file by its name", f"its name must end in {', '.join(SUFFIXES)}")
-    found = _READERS[kind](path, read_bytes(path))
-    picked = pick(found.names, str(path))
-    column = {field: found.column(at) for field, at in picked.position.items()}
-    if len(column["time"]) == 0:
-        raise Refused(f"{path} has a header but no rows", "give a file with bars in it")
-    time_ms, notes = moments(column["time"], str(path))
-    notes = (*_name_doubts(path, symbol), *found.notes, *picked.notes, *notes, *_doubts(column))
-    values = {field: numbers(column[field], field, str(path), time_ms) for field in column if field != "time"}
-    values.setdefault("volume", np.zeros(len(time_ms)))
+    try:
+        return _read(path, symbol, reading, Meter(reading.bounds) if meter is None else meter)
+    except MemoryError as error:
+        way_out = "keep the years and columns that you need in a file of its own, or give this process more memory"
+        raise Refused(f"memory ran out while {shown(path)} was read ({error or 'MemoryError'})", way_out) from error
+
+
+def _read(path: Path, symbol: str, reading: Reading, meter: Meter) -> RawTable:
+    label, data = shown(path), read_bytes(path, meter=meter)
+    doubts = _name_doubts(path.name, symbol)
+    if not data.startswith(archive.FIRST_BYTES):
+        return _rows(label, path.name, str(path), data, symbol, reading, doubts, meter)
+    inside = archive.Archive(label, data)
+    names = _members(inside, symbol)
+    parts = [
+        _rows(f"{shown(name)} in {label}", name, str(path), inside.read(name, meter), symbol, reading, (), meter)
+        for name in names
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return joined(parts, [shown(name) for name in names], str(path))
+
+
+def _members(inside: archive.Archive, symbol: str) -> list[str]:
+    """Of an archive of one file that one, whatever it is called; of more those that a folder's would be."""
+    names = inside.names
+    if len(names) != 1:
+        try:
+            names = chosen(names, symbol)
+        except Refused as refusal:
+            raise inside.refuse_choice(refusal.reason) from refusal
+    if not names:
+        raise inside.refuse_choice(f"none starts with {symbol!r}")
+    return names
+
+
+# one file -------------------------------------------------------------------------------------------------------------
+
+
+def _rows(
+    label: str,
+    name: str,
+    source: str,
+    data: bytes,
+    symbol: str,
+    reading: Reading,
+    doubts: tuple[str, ...],
+    meter: Meter,
+) -> RawTable:
+    table = _table(label, name, data, meter)
+    market = market_of(name, symbol)
+    if table.levels:
+        names, notes = roles.flattened(table.levels, lambda held: markets.choose(held, symbol, label, "the header"))
+        table = table.named(names).noted(*notes)
+    taken = order.usual(table, label) if table.names is None else roles.pick(table.names, label, market)
+    taken = taken if "time" in taken.position else _with_time(taken, table, label)
+    if len(table.column(taken.position["time"])) == 0:
+        raise Refused(f"{label} has a header but no rows", "give a file with bars in it")
+    mask, selected = _selection(table, taken, symbol, label)
+    rows_of = label if mask is None else f"{label} ({selected[0].partition(' are ')[0]} counted alone)"
+    made = _values(table, taken, mask, rows_of, reading)
     return RawTable(
         symbol=symbol,
-        source=str(path),
-        time_ms=time_ms,
-        **values,
-        has_volume="volume" in column,
-        synthetic=found.synthetic or symbol.upper().startswith("SYNTHETIC"),
-        notes=notes,
+        source=source,
+        **made.columns,
+        has_volume=made.has_volume,
+        synthetic=table.synthetic or symbol.upper().startswith("SYNTHETIC"),
+        notes=(*doubts, *table.notes, *made.notes, *selected),
+        in_file=made.in_file,
     )
 
 
-def read_bytes(path: Path) -> bytes:
-    """All of a file that is not empty."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise Refused(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
-    if not data:
-        raise Refused(f"{path} is empty (0 bytes)", "download or export it again")
-    return data
-
-
-def _unzipped(path: Path, data: bytes) -> bytes:
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
+def _table(label: str, name: str, data: bytes, meter: Meter) -> Table:
+    """By the first bytes: a name may lie."""
+    packed, data = data, unpacked(label, data, meter=meter)
+    if data.startswith(arrow_files.PARQUET):
+        return arrow_files.read_parquet(label, data, meter)
+    if data.startswith(arrow_files.FEATHER):
+        return arrow_files.read_feather(label, data, meter)
+    refuse_others(label, data)
+    plain = text.decoded(label, data)
+    if plain.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
+        meter.took(label, len(plain), AS_OBJECTS)
+        meter.rows(label, max(plain.count(b"{"), plain.count(b"[")))
+        return json_forms.read(label, plain)
+    refuse_other_kind(label, name)
+    meter.took(label, len(plain))
+    meter.rows(label, plain.count(b"\n"))
+    table = text.read(label, plain)
+    kind = binary_by_name(name)
+    if kind is None or packed is not data:
+        return table
+    if table.names is not None and not roles.is_complete(table.names):
         raise Refused(
-            f"{path} is not a whole gzip file: {error}", "download it again (gzip -t FILE tests it)"
-        ) from error
-
-
-def _read_json(path: Path, data: bytes) -> _Found:
-    """An array of rows, as freqtrade and exchanges have it."""
-    try:
-        rows = json.loads(data)
-    except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
-        raise Refused(f"{path} is not whole JSON: {error}", BROKEN_HELP) from error
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise Refused(f"{path} is no JSON array of rows", f"give it as [[{', '.join(KLINE_COLUMNS)}], …]")
-    width = len(rows[0]) if rows else len(KLINE_COLUMNS)
-    uneven = next((at for at, row in enumerate(rows, 1) if len(row) != width), None)
-    if uneven is not None or width < len(KLINE_COLUMNS):
-        has = f"row {uneven or 1:,} of {path} has {len(rows[(uneven or 1) - 1])} values"
-        raise Refused(has, f"give every row {', '.join(KLINE_COLUMNS)}, …")
-    names, note = _kline_names(width)
-    return _Found(names, lambda at: _json_column(path, names[at], [row[at] for row in rows]), notes=(f"JSON: {note}",))
-
-
-def _json_column(path: Path, name: str, values: list[Any]) -> pa.ChunkedArray:
-    try:
-        return pa.chunked_array([pa.array(values)])
-    except (pa.ArrowException, OverflowError) as error:  # the latter: a whole number beyond 64 bits
-        raise Refused(f"{name} of {path} holds more than numbers: {_first_line(error)}", BROKEN_HELP) from error
-
-
-def _kline_names(width: int) -> tuple[tuple[str, ...], str]:
-    more = (f"column {at + 1}" for at in range(len(KLINE_COLUMNS), width))
-    return (*KLINE_COLUMNS, *more), f"columns taken as {', '.join(KLINE_COLUMNS)}"
-
-
-def _read_csv(path: Path, data: bytes) -> _Found:
-    data, fields, delimiter = lines_of(path, data)
-    headless = all(_is_number(field) for field in fields)
-    table = parse_csv(path, data, delimiter, len(fields), skip=0 if headless else 1)
-    if not headless:
-        return _Found(tuple(fields), table.column)
-    if len(fields) < len(KLINE_COLUMNS):
-        raise Refused(
-            f"{path} has no header line and only {len(fields)} columns",
-            f"give it a header line, or the exchange's kline columns {', '.join(KLINE_COLUMNS)}, …",
+            f"{label} is not a valid {kind} file: it begins with {shown(data[:20].decode('utf-8', 'replace'))!r}", AGAIN
         )
-    names, note = _kline_names(len(fields))
-    return _Found(names, table.column, notes=(f"no header line: {note}",))
+    return table.noted(f"{shown(name)} is not a {kind} file, although its name says so: it is read as text")
 
 
-def lines_of(path: Path, data: bytes) -> tuple[bytes, list[str], str]:
-    """The lines of a CSV, the fields of the first of them, and what stands between two fields."""
-    data = data.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
+class _Values:
+    """The columns of the rows that are read, by field, and what to say of them."""
+
+    def __init__(self, columns: dict[str, Any], notes: tuple[str, ...], in_file: NDArray[np.int64] | None) -> None:
+        self.columns, self.notes, self.in_file = columns, notes, in_file
+        self.has_volume = "volume" in columns
+        self.columns.setdefault("volume", np.zeros(len(columns["time_ms"])))
+
+
+def _values(table: Table, taken: Roles, mask: Column | None, label: str, reading: Reading) -> _Values:
+    def column(at: int) -> Column:
+        return table.column(at) if mask is None else table.column(at).filter(mask)
+
+    when, notes = _moments(table, taken, column, label, reading)
+    if notes[:1] and notes[0].startswith(_APART):
+        taken = replace(taken, notes=tuple(note for note in taken.notes if not note.startswith("time is read from")))
+    in_file = None if mask is None else np.flatnonzero(np.asarray(mask.to_pylist(), dtype=np.bool_)) + 1
+    if when.is_reversed:
+        in_file = (np.arange(len(when.ms)) + 1 if in_file is None else in_file)[::-1].copy()
+    in_time = when.ms[::-1] if when.is_reversed else when.ms  # as the rows stand in the file, for messages
+    values, more = _numbers(table, taken, column, label, in_time)
+    if table.names is None and not order.fits(values, when.is_reversed):
+        other = order.better(table, label, taken, when.is_reversed)
+        if other is not None:
+            taken = other
+            values, more = _numbers(table, taken, column, label, in_time)
+    values, ticks = _or_ticks(taken, values, column, label)
+    doubts = _doubts({name: column(at) for name, at in taken.position.items()}, "volume" in values)
+    if when.is_reversed:
+        values = {name: np.ascontiguousarray(one[::-1]) for name, one in values.items()}
+    said = (*taken.notes, *notes, *doubts, *more, *ticks)
+    return _Values({"time_ms": when.ms, **values}, said, in_file)
+
+
+def _moments(
+    table: Table, taken: Roles, column: Callable[[int], Column], label: str, reading: Reading
+) -> tuple[moments.When, tuple[str, ...]]:
+    at, clock = taken.position["time"], taken.clock
+    name = "" if table.names is None else table.names[at]
+    day = None if table.names is None else roles.day_of(table.names)
+    if table.names is not None and (at not in (day, clock) or clock is None or not moments.is_clock(column(clock))):
+        clock = None
+    if clock is None or table.names is None:
+        when = moments.read(column(at), None if clock is None else column(clock), name, label, reading)
+        return when, when.notes
+    assert day is not None
+    when = moments.read(column(day), column(clock), f"{table.names[day]} {table.names[clock]}", label, reading)
+    said = f"{_APART} {shown(table.names[day].strip())!r} and {shown(table.names[clock].strip())!r}"
+    return when, (said, *when.notes)
+
+
+def _or_ticks(
+    taken: Roles, values: dict[str, Floats], column: Callable[[int], Column], label: str
+) -> tuple[dict[str, Floats], tuple[str, ...]]:
+    """With the number of ticks as volume, where a trading program has no other: volumes are all zero, or not there."""
+    if taken.ticks is None or taken.ticks in taken.position.values() or values.get("volume", np.zeros(1)).any():
+        return values, ()
+    ticks = numbers(column(taken.ticks), "volume", label)
+    return {**values, "volume": ticks}, ("volume is the number of ticks, the only volume in the file",)
+
+
+def _numbers(
+    table: Table, taken: Roles, column: Callable[[int], Column], label: str, time_ms: NDArray[np.int64]
+) -> tuple[dict[str, Floats], tuple[str, ...]]:
+    columns = {field: column(at) for field, at in taken.position.items() if field != "time"}
     try:
-        first = data.decode("utf-8").split("\n", 1)[0].rstrip("\r")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise Refused(f"line {line:,} of {path} is not UTF-8 text", "export it as a plain UTF-8 CSV") from error
-    if not first.strip():
-        raise Refused(f"{path} holds no text", "give a CSV with a header line and rows")
-    delimiter = max(",;\t", key=first.count)
-    try:
-        return data, next(csv.reader([first], delimiter=delimiter)), delimiter
-    except csv.Error as error:
-        raise Refused(f"the first line of {path} is not CSV: {error}", "end every line with a newline") from error
+        return {field: numbers(one, field, label, time_ms) for field, one in columns.items()}, ()
+    except Refused:
+        if not any(is_text(one) for one in columns.values()):
+            raise
+    plain, notes = foreign.as_plain(columns, label, table.separator)
+    return {field: numbers(one, field, label, time_ms) for field, one in plain.items()}, notes
 
 
-def parse_csv(path: Path, data: bytes, delimiter: str, columns: int, skip: int) -> pa.Table:
-    """All columns as text, so that a value that is no number can be named."""
-    names = [str(at) for at in range(columns)]
-    ragged: list[str] = []
-
-    def refuse_row(row: pyarrow.csv.InvalidRow) -> str:
-        fields = f"{row.actual_columns} fields instead of {row.expected_columns}"
-        ragged.append(f"row {row.number - skip:,} has {fields}: {row.text[:80]!r}")
-        return "error"
-
-    try:
-        return pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            pyarrow.csv.ReadOptions(use_threads=False, column_names=names, skip_rows=skip),  # threads lose row numbers
-            pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=refuse_row),
-            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True),
-        )
-    except pa.ArrowInvalid as error:
-        if "Empty CSV file" in str(error):
-            return pa.table({name: pa.array([], pa.string()) for name in names})
-        what = ragged[0] if ragged else str(error)
-        raise Refused(f"{path} is not a proper CSV: {what}", "repair that line, or export the file again") from error
+def _with_time(taken: Roles, table: Table, label: str) -> Roles:
+    """With the one column that holds moments, where none is called so."""
+    assert table.names is not None
+    free = [at for at in range(table.width) if at not in taken.position.values() and table.names[at] != "·"]
+    typed = [
+        at for at in free if pa.types.is_timestamp(table.column(at).type) or pa.types.is_date(table.column(at).type)
+    ]
+    written = [at for at in free if is_text(table.column(at)) and len(table.column(at)) and _is_date(table.column(at))]
+    found = typed or written
+    closes = [at for at in found if roles.is_close_time(table.names[at])]
+    if len(found) != 1 or closes:
+        raise roles.refuse_timeless(table.names, label)
+    note = f"time is read from column {shown(table.names[found[0]])!r}, the only one that holds times"
+    return Roles(
+        {**taken.position, "time": found[0]}, (*taken.notes, note), None, taken.symbol, taken.frame, taken.ticks
+    )
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _is_date(column: Column) -> bool:
+    first = str(column[0].as_py() or "")
+    return looks_like_moment(first) and any(sign in first for sign in "-/.:")
 
 
-def _read_parquet(path: Path, data: bytes) -> _Found:
-    try:
-        return _from_table(pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read())
-    except BROKEN as error:
-        raise Refused(f"{path} is not a whole Parquet file: {_first_line(error)}", BROKEN_HELP) from error
+def _selection(table: Table, taken: Roles, symbol: str, label: str) -> tuple[Column | None, tuple[str, ...]]:
+    """The rows of one market and one timeframe, where a column says of which each row is; None: all of them.
+
+    Only where moments come more than once: contracts that follow upon each other are one market.
+    """
+    mask, notes = None, []
+    if (taken.symbol is None and taken.frame is None) or not _has_repeated_moments(table, taken):
+        return None, ()
+    if taken.symbol is not None and len(held := _held(table, taken.symbol)) > 1:
+        where = f"column {_name(table, taken.symbol)!r}"
+        one = markets.choose(list(held), symbol, label, where)
+        mask = pc.equal(held[one], _words(table, taken.symbol))
+        notes.append(f"rows of {shown(one)} are read ({where}); skipped: {listing(x for x in held if x != one)}")
+    if taken.frame is not None and len(held := _held(table, taken.frame)) > 1:
+        fitting = [word for word in held if word.lower().replace(" ", "") in _FIVE_MINUTES]
+        if len(fitting) == 1:
+            of_frame = pc.equal(held[fitting[0]], _words(table, taken.frame))
+            mask = of_frame if mask is None else pc.and_(mask, of_frame)
+            notes.append(f"rows of timeframe {shown(fitting[0])} are read (column {_name(table, taken.frame)!r})")
+    return mask, tuple(notes)
 
 
-def _read_feather(path: Path, data: bytes) -> _Found:
-    try:
-        table = pyarrow.feather.read_table(pa.BufferReader(data))
-        table.validate(full=True)
-        return _from_table(table)
-    except BROKEN as error:
-        raise Refused(f"{path} is not a whole Feather file: {_first_line(error)}", BROKEN_HELP) from error
+def _has_repeated_moments(table: Table, taken: Roles) -> bool:
+    places = [taken.position["time"], *([] if taken.clock is None else [taken.clock])]
+    moments_of = pa.table({str(at): table.column(at) for at in places})
+    return len(moments_of.group_by(moments_of.column_names).aggregate([])) < len(moments_of)
 
 
-def _from_table(table: pa.Table) -> _Found:
-    synthetic = (table.schema.metadata or {}).get(b"synthetic") == b"true"
-    return _Found(tuple(table.column_names), table.column, synthetic=synthetic)
+def _held(table: Table, at: int) -> dict[str, pa.Scalar]:
+    return {str(word): pa.scalar(word) for word in pc.unique(_words(table, at)).to_pylist() if word}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _words(table: Table, at: int) -> Column:
+    return pc.fill_null(pc.utf8_trim_whitespace(table.column(at).cast(pa.string())), "")
 
 
-def _name_doubts(path: Path, symbol: str) -> tuple[str, ...]:
-    is_in_doubt = looks_like_another(path, symbol)
-    return (f"{path.name} is taken as {symbol}, with which its name begins",) if is_in_doubt else ()
+def _name(table: Table, at: int) -> str:
+    return shown(table.names[at].strip()) if table.names is not None else str(at + 1)
 
 
-def _doubts(column: dict[str, pa.ChunkedArray]) -> tuple[str, ...]:
+# doubts ---------------------------------------------------------------------------------------------------------------
+
+
+def _name_doubts(name: str, symbol: str) -> tuple[str, ...]:
+    is_in_doubt = looks_like_another(name, symbol)
+    return (f"{shown(name)} is read as {symbol}, because its name begins with that symbol",) if is_in_doubt else ()
+
+
+def _doubts(column: dict[str, Column], has_volume: bool) -> tuple[str, ...]:
     doubts = []
-    if "volume" not in column:
+    if not has_volume:
         doubts.append("no volume column: volumes are zero, exchange halts cannot be told from quiet bars")
     prices = (column[field].type for field in ("open", "high", "low", "close"))
     if any(pa.types.is_float32(kind) or pa.types.is_float16(kind) for kind in prices):
         doubts.append("prices are stored with less than 64 bits: the tick size and the last digits are rounding")
     return tuple(doubts)
-
-
-_READERS: dict[str, Callable[[Path, bytes], _Found]] = {
-    ".csv": _read_csv,
-    ".csv.gz": lambda path, data: _read_csv(path, _unzipped(path, data)),
-    ".parquet": _read_parquet,
-    ".feather": _read_feather,
-    ".json": _read_json,
-    ".json.gz": lambda path, data: _read_json(path, _unzipped(path, data)),
-}

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import Refused
+from config.reading import AS_IT_IS, Reading
 from WORKFLOW.data.bars import BASE_MINUTES, Bars, Floats
-from WORKFLOW.data.find import find_minutes
-from WORKFLOW.data.load import read
+from WORKFLOW.data.find import find_all_minutes
+from WORKFLOW.data.forms.shown import shown
+from WORKFLOW.data.load import load_all
 from WORKFLOW.data.raw import RawTable
 from WORKFLOW.data.report import Report
 
@@ -55,24 +57,36 @@ class Minutes:
         return {"source": self.source, "sha256": self.sha256, "fitting_bars": int(self.fits.sum())}
 
 
-def with_minutes(bars: Bars, report: Report, data_path: Path) -> tuple[Bars, Report]:
+def with_minutes(bars: Bars, report: Report, data_path: Path, reading: Reading = AS_IT_IS) -> tuple[Bars, Report]:
     """`bars` with the 1-minute bars that lie beside them in the folder `data_path`, and `report` with a note of them.
 
     Both come back unchanged when there are none; with none that can be used, the note says why.
     """
     try:
-        path = find_minutes(data_path, bars.symbol)
-        if path is None:
+        paths = find_all_minutes(data_path, bars.symbol)
+        if not paths:
             return bars, report
-        minutes = fitted(read(path, bars.symbol), bars)
+        minutes = fitted(load_all(paths, bars.symbol, data_path, reading), bars)
     except Refused as refusal:
         return bars, _noted(report, f"1-minute bars are not used: {refusal.reason}")
     fitting, covered = int(minutes.fits.sum()), int(minutes.covers.sum())
-    if fitting == 0 or fitting < LEAST_FITTING * covered:
-        why = f"{path.name} covers {covered:,} bars and makes {fitting:,} of them; another market, or a shifted clock?"
+    if not _belong(minutes):
+        makes = f"{shown(paths[0].name)} covers {covered:,} bars and reproduces {fitting:,} of them"
+        why = f"{makes}; another market, or a shifted clock?"
         return bars, _noted(report, f"1-minute bars are not used: {why}")
-    note = f"{path.name} makes {fitting:,} of {len(bars):,} bars: inside them it says which exit came first"
+    makes = f"{shown(paths[0].name)} reproduces {fitting:,} of {len(bars):,} bars"
+    note = f"{makes}: within them it shows which exit came first"
     return replace(bars, minutes=minutes), _noted(report, f"1-minute bars: {note}")
+
+
+def witnesses(bars: Bars, data_path: Path, reading: Reading = AS_IT_IS) -> Minutes | None:
+    """The same, for a question before `bars` are accepted; None where there are none that can be used."""
+    try:
+        paths = find_all_minutes(data_path, bars.symbol)
+        minutes = fitted(load_all(paths, bars.symbol, data_path, reading), bars) if paths else None
+    except Refused:  # `with_minutes` says why
+        return None
+    return minutes if minutes is not None and _belong(minutes) else None
 
 
 def fitted(raw: RawTable, bars: Bars) -> Minutes:
@@ -87,6 +101,12 @@ def fitted(raw: RawTable, bars: Bars) -> Minutes:
     flat[np.bincount(at, minlength=slots) > 1] = np.nan
     ohlc = flat.reshape(len(bars), BASE_MINUTES, 4)
     return Minutes(raw.source, ohlc, _fits(ohlc, bars))
+
+
+def _belong(minutes: Minutes) -> bool:
+    """Whether they make enough of the bars that they cover."""
+    fitting = int(minutes.fits.sum())
+    return fitting > 0 and fitting >= LEAST_FITTING * int(minutes.covers.sum())
 
 
 def _possible(rows: Floats) -> NDArray[np.bool_]:

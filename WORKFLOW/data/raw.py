@@ -16,6 +16,7 @@ class RawTable:
 
     `time_ms` (int64) is epoch milliseconds UTC; the other columns are float64 of the same length. `has_volume` is False
     when the file has no volume column (then `volume` holds zeros). `notes` are what the loader had to assume.
+    `in_file` (int64) are the 1-based numbers of the rows among their file's data rows, None where those are 1, 2, 3, …
     """
 
     symbol: str
@@ -29,10 +30,16 @@ class RawTable:
     has_volume: bool = True
     synthetic: bool = False
     notes: tuple[str, ...] = ()
+    in_file: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.time_ms)
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """What each row (int64[rows]) is called in messages: its number in its file, from 1 on."""
+        return np.arange(1, len(self) + 1, dtype=np.int64) if self.in_file is None else self.in_file
 
     @classmethod
     def of(cls, symbol: str, source: str, rows: NDArray[np.void]) -> "RawTable":
@@ -43,7 +50,7 @@ class RawTable:
     def only(self, chosen: NDArray[np.bool_]) -> "RawTable":
         """The rows where the mask `chosen` (bool[rows]) is True, in the same order."""
         columns = {name: getattr(self, name)[chosen] for name in ("time_ms", *VALUES)}
-        return replace(self, **columns)
+        return replace(self, **columns, in_file=None if self.in_file is None else self.in_file[chosen])
 
 
 def utc(time_ms: int) -> str:

@@ -1,10 +1,23 @@
-"""The only two changes ever made to somebody's data, both counted: copies dropped, short holes filled."""
+"""The only three changes ever made to somebody's data, all of them said: the bar under way and copies dropped, short
+holes filled."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import BAR_MS, ROW
 from WORKFLOW.data.raw import VALUES, RawTable
+
+
+def under_way(raw: RawTable, written_ms: int | None) -> NDArray[np.bool_]:
+    """True (bool[rows]) for the last bar, where it had begun and was not over when its file was written.
+
+    The file's own time decides and not today's: the same file gives the same bars on any day. A file that is older than
+    its last bar begins (as archives restore them) says nothing, so that no finished bar is ever dropped for it.
+    """
+    if written_ms is None or len(raw) == 0:
+        return np.zeros(len(raw), dtype=bool)
+    last = int(raw.time_ms.max())
+    return np.asarray((raw.time_ms == last) & (last <= written_ms < last + BAR_MS), dtype=np.bool_)
 
 
 def later_copies(raw: RawTable) -> NDArray[np.bool_]:

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.errors import Refused
+from WORKFLOW.data.forms.shown import shown
 from WORKFLOW.data.raw import utc
+
+if TYPE_CHECKING:  # it stands above this module
+    from WORKFLOW.data.wicks import Wick
 
 LISTED = 10
 
@@ -19,7 +23,8 @@ class Span:
     bars: int
 
     def __str__(self) -> str:
-        return f"{utc(self.first_ms)} to {utc(self.last_ms)}, {self.bars:,} bars"
+        last = f" to {utc(self.last_ms)}" if self.bars > 1 else ""
+        return f"{utc(self.first_ms)}{last}, {count(self.bars, 'bar')}"
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -28,10 +33,11 @@ class Span:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why the bars cannot be used, and what would help."""
+    """Why the bars cannot be used, and what would help; `passes`: it may be otherwise in a moment, by itself."""
 
     text: str
     way_out: str
+    passes: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,9 @@ class Report:
     """What stood in the file and what was done to it; `reasons` is empty when the bars may be used.
 
     `rows` counts the file's rows, `bars` what they make on the grid (holes filled, copies dropped). `tick` is in quote
-    currency. `halts` are runs of bars without volume and movement: real, but nobody could have traded there.
+    currency. `halts` are runs of bars without volume and movement: real, but nobody could have traded there. `wicks`
+    are prices that no neighbouring bar reaches, confirmed or not; `wicks_allowed`: whether the operator
+    alone accepts some of them. `extreme_wicks`: bars with a high or low that is merely rare.
     """
 
     symbol: str
@@ -55,6 +63,9 @@ class Report:
     filled: tuple[Span, ...]
     halts: tuple[Span, ...]
     notes: tuple[str, ...]
+    wicks: "tuple[Wick, ...]" = ()
+    wicks_allowed: bool = False
+    extreme_wicks: int = 0
     reasons: tuple[Reason, ...] = ()
 
     @property
@@ -68,7 +79,7 @@ class Report:
         lines = [
             f"{self.symbol}: {count(self.bars, 'bar')} of 5 minutes, {self.days:,.1f} days, "
             f"{utc(self.first_ms)} to {utc(self.last_ms)} (bar opens){tick}",
-            f"source: {self.source}, {count(self.rows, 'row')}",
+            f"source: {shown(self.source)}, {count(self.rows, 'row')}",
         ]
         if self.synthetic:
             lines.append("SYNTHETIC: generated bars, nothing found on them can be promoted")
@@ -81,9 +92,27 @@ class Report:
         if self.halts:
             lines.append(f"exchange halts: {count(len(self.halts), 'run')} of flat bars without volume:")
             lines += _indented(map(str, self.halts))
+        lines += self._wick_lines()
         lines += [f"note: {note}" for note in self.notes]
         for reason in self.reasons:
             lines += [f"refused: {reason.text}", f"  → {reason.way_out}"]
+        return lines
+
+    def _wick_lines(self) -> list[str]:
+        lines = []
+        if self.extreme_wicks:
+            far = f"{count(self.extreme_wicks, 'bar')} with a high or low far from their neighbours"
+            lines.append(f"extreme wicks: {far}; the results say how much depends on them")
+        confirmed = [str(wick) for wick in self.wicks if wick.minutes == "confirm"]
+        if confirmed:
+            lines.append(
+                f"confirmed by their 1-minute bars: {count(len(confirmed), 'price')} that no neighbouring bar reaches:"
+            )
+            lines += _indented(confirmed)
+        if self.wicks_allowed:
+            allowed = [str(wick) for wick in self.wicks if wick.minutes != "confirm"]
+            lines.append(f"ALLOWED by --allow-wicks: {count(len(allowed), 'price')} that no neighbouring bar reaches:")
+            lines += _indented(allowed)
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -102,6 +131,9 @@ class Report:
             "filled_bars": self.filled_bars,
             "filled": [span.as_json() for span in self.filled],
             "halts": [span.as_json() for span in self.halts],
+            "extreme_wicks": self.extreme_wicks,
+            "wicks": [wick.as_json() for wick in self.wicks],
+            "wicks_allowed": self.wicks_allowed,
             "notes": list(self.notes),
             "reasons": [{"reason": reason.text, "way_out": reason.way_out} for reason in self.reasons],
         }
@@ -114,7 +146,7 @@ class UnfitBars(Refused):
         texts = [reason.text for reason in report.reasons]
         said = texts[0] if len(texts) == 1 else f"{len(texts)} reasons" + "".join(f"\n  - {text}" for text in texts)
         ways = dict.fromkeys(reason.way_out for reason in report.reasons)
-        super().__init__(f"{report.symbol} ({report.source}) cannot be used: {said}", "; ".join(ways))
+        super().__init__(f"{report.symbol} ({shown(report.source)}) cannot be used: {said}", "; ".join(ways))
         self.report = report
 
 
@@ -125,9 +157,9 @@ def first_few(items: Iterable[str], total: int | None = None) -> str:
     return "; ".join(listed[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def count(number: int, thing: str) -> str:
-    """`1 row`, `12 rows`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """`1 row`, `12 rows`; `things` where an s does not make the plural."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def _indented(items: Iterable[str]) -> list[str]:
