@@ -8,6 +8,14 @@ Importing this loads no CUDA. `gpu_prescreen` screens on a GPU or refuses: never
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+if not __package__:  # `from gpu_batch_engine import …` in a script that lies beside this file
+    try:
+        import _bare
+    except ModuleNotFoundError:
+        raise ImportError(f"{__file__} was copied without its checkout: copy the whole checkout") from None
+
+    _bare.stand_in(__name__)
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -119,6 +127,8 @@ def gpu_prescreen(
         first_open_ms: the OPEN of bar 0, epoch milliseconds UTC; see `precompute_mtf_data`.
         gpu: number of the device.
         say: hears a line `Batch 1/…` after each batch.
+
+    The result has `tried`, `eligible` and `best`, and iterates as records: `r.get("total_trades", 0)`.
 
     The same trades and metrics as the reference engine. Signals of a bar know that bar's close and those before it; an
     order fills at the next open.

@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from config.settings import Settings
 from hooks.folder import Point
 from hooks.gate import pass_all
-from state import snapshot
+from state import sealed
 from state.layout import PHASE0
 from WORKFLOW.command_line import Order
 from WORKFLOW.engines.market import Market, Window
@@ -19,13 +19,18 @@ from WORKFLOW.report import records
 from WORKFLOW.report.console import Phase
 from WORKFLOW.report.tree import ResultTree
 from WORKFLOW.search import prescreen as screening
+from WORKFLOW.search import seed_folders
 from WORKFLOW.search.prescreen import Found, Ranked
+from WORKFLOW.search.seed_folders import Seed, SeedFile
 from WORKFLOW.search.space import Parameters
 from WORKFLOW.validity import walk_forward
 
 if TYPE_CHECKING:  # optuna costs a prescreen half a second that it does not need
     from WORKFLOW.search.job import SearchJob
     from WORKFLOW.search.study import Plan, Standing
+
+
+_LEADERS = 4  # of a prescreen: by Sharpe ratio, return, drawdown, win rate
 
 
 def pass_gates(
@@ -51,19 +56,20 @@ class Rates:
         return rate
 
 
-def plan_of(order: Order, found: Found, carried: Sequence[Parameters] = ()) -> "Plan":
-    """What the study is to do: try the best of earlier rounds and of phase 0 first."""
+def plan_of(order: Order, found: Found, carried: Sequence[Parameters] = (), other: Sequence[SeedFile] = ()) -> "Plan":
+    """What the study is to do: try the best of earlier rounds and of phase 0 first, here and in `other` prescreens."""
     from WORKFLOW.search.study import Plan
 
     settings = order.settings
     share = settings.search.seed_fraction
-    seeds = seeds_of(found)[: max(1, round(settings.search.trials * share)) if share else 0]
+    most = max(1, round(settings.search.trials * share)) if share else 0
+    seeds = with_other(seeds_of(found), seed_folders.merged(other))[:most]
     return Plan(
         mode=settings.mode(order.mode),
         trials=settings.search.trials,
         batch_trials=settings.search.batch_trials,
         seed=settings.run.seed,
-        seeds=(*carried, *(one.parameters for one in seeds)),
+        seeds=(*carried, *seeds),
         carried=len(carried),
         sampler=settings.search.sampler,
         objectives=settings.search.objectives,
@@ -88,11 +94,15 @@ def search_job(order: Order, plan: "Plan") -> "SearchJob":
     )
 
 
-def loaded_line(order: Order, plan: "Plan", found: Found) -> str:
-    """What a log must say before a long search."""
+def loaded_line(order: Order, plan: "Plan", found: Found, other: Sequence[SeedFile] = ()) -> str:
+    """What a log must say before a long search; it names the folders from which seeds were merged."""
     loaded = len(plan.seeds) - plan.carried
-    best = f"best in-sample Sharpe {found.best[0].metrics['sharpe_ratio']:.2f}" if loaded else "none passed"
-    return f"Loaded Phase0 seed: {order.symbol}/{order.mode} {loaded} of {len(found.best)} ({best})"
+    sharpes = [found.best[0].metrics["sharpe_ratio"] or 0.0] if found.best else []
+    sharpes += [one.seeds[0].sharpe_ratio for one in other if one.seeds]
+    best = f"best in-sample Sharpe {max(sharpes):.2f}" if loaded else "none passed"
+    there = len(found.best) + sum(len(one.seeds) for one in other)
+    folders = "".join(f" · {len(one.seeds)} from {one.path}" for one in other)
+    return f"Loaded Phase0 seed: {order.symbol}/{order.mode} {loaded} of {there} ({best}){folders}"
 
 
 def best_note(now: "Standing") -> str:
@@ -100,12 +110,15 @@ def best_note(now: "Standing") -> str:
     return "" if now.best is None else f"best value {now.best:.2f}"
 
 
-def read_progress(path: Path) -> screening.Progress:
-    """The checkpoint at `path`; nothing done where there is none."""
-    record: Any = snapshot.read_json(path)
+def read_progress(path: Path, say: Callable[[str], None]) -> screening.Progress:
+    """The checkpoint at `path`; nothing done where there is none, or where it is not what was written: then `say`
+    hears that it is done again."""
+    record: Any = sealed.read_json(path)
     try:
         return screening.Progress.of_json(record)
-    except (TypeError, KeyError, ValueError, AttributeError):  # none yet, or not what we write: it can be made anew
+    except (TypeError, KeyError, ValueError, AttributeError):
+        if path.exists():
+            say(f"{path} is not what was written: what it held is done again")
         return screening.Progress()
 
 
@@ -117,6 +130,29 @@ def phase0_record(labels: dict[str, Any], settings: Settings, market: Market, fo
 def seed_of(settings: Settings, purpose: str, *more: int) -> np.random.SeedSequence:
     """A seed of its own for every purpose, derived from the run's."""
     return np.random.SeedSequence([settings.run.seed, zlib.crc32(purpose.encode()), *more])
+
+
+def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]:
+    """The seeds of both, best Sharpe ratio first, but this prescreen's leaders by each measure among the first.
+
+    Parameters that both found count once. Without others' seeds the order is that of `own`.
+    """
+    leaders = [one.parameters for one in own[:_LEADERS]]
+    ranked = [one.parameters for one in own]
+    if other:
+        scored = [(one.metrics["sharpe_ratio"] or 0.0, one.parameters) for one in own]
+        scored += [(seed.sharpe_ratio, seed.parameters) for seed in other]
+        ranked = [parameters for _, parameters in sorted(scored, key=lambda one: -one[0])]
+    first = [*ranked[:1], *leaders, *ranked]
+    return distinct(first)
+
+
+def distinct(some: Sequence[Parameters]) -> list[Parameters]:
+    """Each parameters once, where it stands first."""
+    kept: dict[str, Parameters] = {}
+    for one in some:
+        kept.setdefault(str(sorted(one.items())), one)
+    return list(kept.values())
 
 
 def seeds_of(found: Found) -> list[Ranked]:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from config.settings import Mode, Settings
-from state import runs, snapshot
+from state import made, runs, snapshot
+from state.checkpoint import Checkpoint
 from state.clock import Clock, SystemClock
 from state.cores import usable_cores
+from state.holdout import Holdout
 from state.layout import MANIFEST, Roots, RunFolder
 from state.runs import Run
 from state.tries import TriesLedger
@@ -24,12 +26,15 @@ from WORKFLOW.data.find import market_name
 from WORKFLOW.data.report import Report
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.handover import seed_of
+from WORKFLOW.report import manifest
 from WORKFLOW.report.console import Screen
 from WORKFLOW.report.tree import ResultTree, writing
-from WORKFLOW.search import space
+from WORKFLOW.search import seed_folders, space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.seed_folders import SeedFile
 from WORKFLOW.search.study import Trial
+from WORKFLOW.steps.keep import KeptSteps
 
 
 @dataclass
@@ -48,8 +53,10 @@ class Job:
     ledger: TriesLedger
     round: int = 0  # of the swarm; results carry it
     carried_tries: int = 0  # of earlier rounds of the swarm: luck had those chances, too
+    holdout_before: Holdout | None = None  # as the round before left it
     durations_s: dict[str, float] = field(default_factory=dict)
     bar_combos_per_s: float | None = None
+    seed_files: tuple[SeedFile, ...] = ()  # other prescreens whose best combos are tried first
     prescreened_by: set[str] = field(default_factory=set)  # engines; in a swarm CPUs and GPUs may share one prescreen
 
     @property
@@ -102,9 +109,17 @@ class Job:
         """A seed of its own for every purpose, derived from the run's."""
         return seed_of(self.settings, purpose, *more)
 
+    @cached_property
+    def steps(self) -> KeptSteps:
+        """Steps of this job, kept until its results are there. Their key is all that decides every one of them."""
+        engine = {"engine_used": self.in_sample.engine_name, **manifest.software()}
+        key = runs.key_of({**_identity(self.order, self.bars, self.seed_files), **engine})
+        return KeptSteps(Checkpoint(self.folder.validation, key), self.screen.say)
+
     def tries(self, found: Found, trials: list[Trial]) -> int:
         """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
-        return self.carried_tries + found.tried + sum(trial.source == "sampler" for trial in trials)
+        others = sum(one.tried for one in self.seed_files)
+        return self.carried_tries + others + found.tried + sum(trial.source == "sampler" for trial in trials)
 
     def _evaluator(self, bars: Bars) -> Evaluator:
         return Evaluator(
@@ -123,23 +138,41 @@ class Job:
 def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
     """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
     clock = SystemClock()
+    seeds = seed_files(order, bars)
+    if order.seed_dirs and not seeds:
+        raise seed_folders.none_there(order.seed_dirs, [(order.symbol, order.mode)])
     with writing(roots, order.symbol, order.mode):
-        key = runs.key_of(_identity(order, bars))
+        key = runs.key_of(_identity(order, bars, seeds))
         run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
+        made.log(roots, roots.log(run.run_id)).close()
         screen.log_to(roots.log(run.run_id))
         going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
         screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
         tree = ResultTree(roots.artifacts(order.symbol, order.mode))
-        for mine in (folder.path, tree.folder):
-            snapshot.sweep(mine)
+        snapshot.sweep(folder.path)
+        tree.sweep()
         old = snapshot.read_json(tree.folder / MANIFEST)
         if isinstance(old, dict) and old.get("execution", {}).get("run_id") != run.run_id:
             tries = old.get("tries", {}).get("total", 0)
             screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
         ledger = TriesLedger(roots.tries(market_name(order.data_path, order.symbol)))
-        job = Job(order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id), ledger)
+        job = Job(
+            order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id), ledger, seed_files=seeds
+        )
         screen.say(f"  engine {job.in_sample.choice} · {job.cores} threads · {job.processes} search processes")
         yield job
+
+
+def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
+    """The prescreens of this symbol and mode in the folders that `--phase0-seed-dirs` names.
+
+    Raises:
+        Refused: one of them knows days that are held out here, or is no prescreen's.
+    """
+    found = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
+    split = split_of(bars, order.settings.split.holdout_fraction)
+    seed_folders.must_be_past(found, int(bars.rows["time_ms"][split]))
+    return found
 
 
 def split_of(bars: Bars, holdout_fraction: float) -> int:
@@ -149,9 +182,10 @@ def split_of(bars: Bars, holdout_fraction: float) -> int:
     return int(np.searchsorted(days, days[wanted]))
 
 
-def _identity(order: Order, bars: Bars) -> dict[str, Any]:
+def _identity(order: Order, bars: Bars, seeds: tuple[SeedFile, ...]) -> dict[str, Any]:
     """Everything that decides the results; the number of processes does not."""
-    return {
+    of_others = {"seeds": [one.sha256 for one in seeds]} if seeds else {}
+    return of_others | {
         "data": bars.sha256,
         "minutes": None if bars.minutes is None else bars.minutes.sha256,
         "synthetic": bars.synthetic,
@@ -168,6 +202,7 @@ def config_of(order: Order) -> dict[str, Any]:
     for changes_nothing in ("processes", "storage"):
         config["search"].pop(changes_nothing)
     config.pop("swarm")
-    config["run"]["modes"] = [order.mode]
+    config.pop("reading")  # it bounds what is read, and changes nothing of it
+    config["run"] = {"modes": [order.mode], "seed": order.settings.run.seed}  # not how many rounds follow
     config["modes"] = {order.mode: config["modes"][order.mode]}
     return config

@@ -7,7 +7,8 @@ command="$here/../scripts/backtest-optimize"
 
 usage() {
     cat <<'HELP'
-usage: launch_parallel.sh [--symbols A,B] [--modes A,B] [--data-path D] [--prescreen N] [--trials N] [--paths N] [--seed S] …
+usage: launch_parallel.sh [--symbols A,B] [--modes A,B] [--data-path D] [--date-format F] [--timezone Z]
+                          [--prescreen N] [--trials N] [--paths N] [--seed S] …
 
 With the swarm: scripts/backtest-optimize --parallel with the same options.
 With SWARM_ENABLED=false, or without tmux: every symbol × mode in the foreground, one round.
@@ -50,6 +51,10 @@ if [ "${SWARM_ENABLED:-true}" != false ]; then
         exec "$command" --parallel ${original[@]+"${original[@]}"}
     fi
     echo "tmux is missing: working without the swarm" >&2
+fi
+# The variable names the bars of the symbols that are named; without a symbol this is the demo.
+if [ -n "$symbols" ] && [ "$symbols" != SYNTHETIC ] && [ -n "${BACKTEST_OPTIMIZE_DATA:-}" ]; then
+    with_data=true
 fi
 $with_data || rest+=(--demo)
 failed=0

@@ -7,6 +7,14 @@ over the bars it is made of: then the first of them "knows" a close that lies 55
 
 from dataclasses import dataclass
 
+if not __package__:  # `from mtf_resampler import …` in a script that lies beside this file
+    try:
+        import _bare
+    except ModuleNotFoundError:
+        raise ImportError(f"{__file__} was copied without its checkout: copy the whole checkout") from None
+
+    _bare.stand_in(__name__)
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

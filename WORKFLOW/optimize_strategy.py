@@ -5,7 +5,10 @@ Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.phases
 """
 
 if __name__ == "__main__" and not __package__:
-    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    try:
+        import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    except ModuleNotFoundError:
+        raise SystemExit(f"error: {__file__} needs its checkout: copy the whole checkout, then run it there") from None
 
 import json
 import os
@@ -18,6 +21,7 @@ from config.errors import Misused, Refused
 from state import private
 from state.layout import Roots
 from state.tighten import prepare
+from WORKFLOW import room
 from WORKFLOW.command_line import Order, order_from, parser
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -39,7 +43,7 @@ def optimise(order: Order, screen: Any) -> dict[str, Any]:
         phases.accept(job)
         found = phases.prescreen(job)
         trials = phases.search(job, found)
-        finalists = phases.finalists(job, trials)
+        trials, finalists = phases.chosen_of(job, trials, lambda: phases.search(job, found))
         validated = phases.validate(job, found, trials, finalists)
         return phases.publish(job, found, trials, validated)
 
@@ -52,19 +56,20 @@ def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py
         return int(exit_.code or 0)
     private.close()
     try:
+        room.check()
         return _run(order_from(asked))
     except Refused as refusal:
         code = _USAGE if isinstance(refusal, Misused) else 1
         return _failed(refusal.reason, refusal.way_out, as_json=asked.json, code=code)
     except KeyboardInterrupt:
-        return _failed("stopped", "the same command goes on where it was", as_json=asked.json, code=_INTERRUPTED)
+        return _failed("stopped", "the same command continues where it stopped", as_json=asked.json, code=_INTERRUPTED)
     except BrokenPipeError:  # whoever read us has seen enough; the results are in their place
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         reason = f"cannot write {error.filename or 'to disk'}: {error.strerror}"
         return _failed(
-            reason, "make room or name another RESULTS_ROOT; the same command goes on where it was", asked.json
+            reason, "make room or name another RESULTS_ROOT; the same command continues where it stopped", asked.json
         )
 
 
@@ -79,10 +84,13 @@ def _run(order: Order) -> int:
         screen.say(f"backtest-optimize · {order.symbol} {order.mode} · {what}")
         try:
             outcome = optimise(order, screen)
-        except (Refused, OSError, KeyboardInterrupt):
+        except (Refused, KeyboardInterrupt):
             raise
-        except Exception:
-            screen.log(traceback.format_exc())
+        except Exception as error:
+            if (full := room.ran_out(error)) is not None:
+                raise full from error
+            if not isinstance(error, OSError):
+                screen.log(traceback.format_exc())
             raise
     if order.as_json:
         print(json.dumps(outcome, indent=2, allow_nan=False))

@@ -1,19 +1,24 @@
 """The phases of the pipeline, in the order in which a run takes them."""
 
+import shlex
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from config.errors import Refused
-from state import codec, runs, snapshot
+from config.errors import Refused, Transient
+from state import codec, runs, sealed, snapshot
 from state.clock import stamp
-from state.layout import ALL_TRIALS, BESTS, PARETO, PARETO_SVG, PHASE0, SEARCH, TEARSHEET, Roots
+from state.holdout import Holdout
+from state.layout import ALL_TRIALS, BESTS, PARETO, PARETO_SVG, PHASE0, SEARCH, TEARSHEET, WINDOWS, Roots
 from state.tighten import prepare
+from WORKFLOW import evidence
 from WORKFLOW.command_line import Order
 from WORKFLOW.crosscheck.finalists import in_vectorbt
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars
+from WORKFLOW.data.forms.shown import shown
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.data.report import Report, UnfitBars
 from WORKFLOW.engines.market import Window
@@ -28,25 +33,23 @@ from WORKFLOW.handover import (
     search_job,
 )
 from WORKFLOW.job import Job, config_of, split_of
-from WORKFLOW.report import front, manifest, records
+from WORKFLOW.report import front, manifest, records, windows
 from WORKFLOW.report.artifacts import equity_csv, trades_csv
 from WORKFLOW.report.console import Screen
 from WORKFLOW.report.heat_maps import svg
 from WORKFLOW.report.tearsheet import document as tearsheet
 from WORKFLOW.report.tearsheet import page
-from WORKFLOW.search import bayes, pareto, space
+from WORKFLOW.search import bayes, needs, pareto, space
 from WORKFLOW.search import prescreen as screening
 from WORKFLOW.search.job import SearchFolder
 from WORKFLOW.search.prescreen import Found
 from WORKFLOW.search.space import Parameters
 from WORKFLOW.search.study import Standing, Trial
 from WORKFLOW.validation import check_all
-from WORKFLOW.validity import cross_validation, plateau, regimes, verdict, walk_forward
+from WORKFLOW.validity import cross_validation, holdout, plateau, verdict, walk_forward
 from WORKFLOW.validity.history import History, made_of
-from WORKFLOW.validity.judge import Case, Judged, chance, judge
-from WORKFLOW.validity.plateau import Plateau
+from WORKFLOW.validity.judge import Judged, chance, judge
 from WORKFLOW.validity.promote import promotions
-from WORKFLOW.validity.search import whole as whole_search
 from WORKFLOW.validity.search.whole import SearchTrial
 
 # best → (metric, 1 when more is better, the metric of a screen that its plateau is told by)
@@ -65,16 +68,18 @@ class Validated:
     search: SearchTrial | None = None
     judged: dict[str, Judged] = field(default_factory=dict)
     promotions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    holdout: Holdout | None = None  # what is left of it; None where nobody can tell, or bars are synthetic
 
 
 def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]:
     """Bars that can be trusted, or a refusal with every reason. Writes nothing (but the demo's own bars)."""
     settings = order.settings
     space.draw(settings.mode(order.mode), 1, np.random.SeedSequence(0))  # refuses a space without valid combos
+    needs.check(settings.search.storage)
     path = order.data_path or _demo(roots, screen)
     if path.is_file() and not path.name.lower().startswith(order.symbol.lower()):
-        screen.say(f"  note: results will be named {order.symbol}, but the file is called {path.name}")
-    outcome = check_all(settings, path, order.symbol, order.repair)
+        screen.say(f"  note: results will be named {order.symbol}, but the file is called {shown(path.name)}")
+    outcome = check_all(settings, path, order.symbol, order.repair, order.allow_wicks, order.reading)
     if outcome.report is not None:
         for line in outcome.report.lines():
             if not line.startswith(("refused:", "  →")):
@@ -83,7 +88,8 @@ def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]
         if outcome.report is not None and outcome.report.reasons:
             raise UnfitBars(outcome.report)
         texts = "; ".join(reason.text for reason in outcome.reasons)
-        raise Refused(texts, "; ".join(dict.fromkeys(reason.way_out for reason in outcome.reasons if reason.way_out)))
+        kind = Transient if all(reason.passes for reason in outcome.reasons) else Refused
+        raise kind(texts, "; ".join(dict.fromkeys(reason.way_out for reason in outcome.reasons if reason.way_out)))
     in_sample = Window(0, split_of(outcome.bars, settings.split.holdout_fraction))
     walk_forward.steps(in_sample, settings.walk_forward, "rolling")  # refuses windows of less than a day
     cross_validation.check(settings.cross_validation)
@@ -98,7 +104,8 @@ def _demo(roots: Roots, screen: Screen) -> Path:
 
 def accept(job: Job) -> list[dict[str, Any]]:
     """Ask the gates whether these bars may be worked on."""
-    facts = {"data": {"sha256": job.bars.sha256, "synthetic": job.bars.synthetic, **job.report.as_json()}}
+    reading = job.order.reading.as_json()
+    facts = {"data": {"sha256": job.bars.sha256, "synthetic": job.bars.synthetic, **job.report.as_json(), **reading}}
     return pass_gates("after_preflight", job.order, job.run.run_id, job.tree, job.log, facts)
 
 
@@ -116,37 +123,39 @@ def prescreen(job: Job) -> Found:
     settings = job.settings.prescreen
     with job.timed("prescreen"), job.screen.phase("prescreen", settings.combos) as phase:
         combos = space.Draw(job.mode, settings.combos, job.seed("prescreen"))
-        progress = read_progress(job.folder.prescreen)
+        progress = read_progress(job.folder.prescreen, job.screen.say)
         rates = Rates(phase, len(job.in_sample.market), progress.tried)
 
         def on_batch(batch: int, of: int, now: screening.Progress) -> None:
             job.bar_combos_per_s = rates.at(batch, of, now)
             job.prescreened_by.add(job.in_sample.engine_name)
-            snapshot.write_json(job.folder.prescreen, now.as_json())
+            sealed.write_json(job.folder.prescreen, now.as_json())
 
         progress = screening.run(job.in_sample, combos, settings, job.cores, progress, on_batch)
         found = screening.found(progress, combos)
         # Here and not with the search's: a run that is stopped from here on has shown what it found.
         _history(job).prescreened(found.tried, job.settings, job.mode, job.bars.before(job.split).sha256)
-        job.tree.write_phase0(PHASE0, phase0_record(job.labels, job.settings, job.in_sample.market, found))
+        record = phase0_record(job.labels, job.settings, job.in_sample.market, found)
+        for stepped_aside in job.tree.write_phase0(PHASE0, record):
+            job.screen.say(f"  {stepped_aside}")
     pass_gates("after_prescreen", job.order, job.run.run_id, job.tree, job.log)
     return found
 
 
 def search(job: Job, found: Found) -> list[Trial]:
     """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
-    plan = plan_of(job.order, found)
+    plan = plan_of(job.order, found, other=job.seed_files)
     with job.timed("search"), job.screen.phase("search", plan.trials) as phase:
         folder = SearchFolder(job.folder)
         folder.write_bars(job.bars.before(job.split))
         folder.write(search_job(job.order, plan))
-        job.screen.say(f"  {loaded_line(job.order, plan, found)}")
+        job.screen.say(f"  {loaded_line(job.order, plan, found, job.seed_files)}")
         pass_gates("before_search", job.order, job.run.run_id, job.tree, job.log)
 
         def on_result(now: Standing) -> None:
             phase.at(now.done, best_note(now))
 
-        return bayes.search(job.folder, job.processes, on_result)
+        return bayes.search(job.folder, job.processes, on_result, job.screen.say)
 
 
 def finalists(job: Job, trials: list[Trial]) -> dict[str, Trial]:
@@ -158,7 +167,9 @@ def finalists(job: Job, trials: list[Trial]) -> dict[str, Trial]:
     leading = {best: leaders(trials, best, settings.candidates) for best in BESTS}
     distinct = {trial.number: trial for of_best in leading.values() for trial in of_best}
     centres = [trial.parameters for trial in distinct.values()]
-    found = plateau.scores(job.in_sample, job.mode, centres, settings, job.cores)
+    found = job.steps.aside(
+        "plateaus of candidates", centres, lambda: plateau.scores(job.in_sample, job.mode, centres, settings, job.cores)
+    )
     scores = dict(zip(distinct, found, strict=True))
     chosen = {}
     for best, some in leading.items():
@@ -166,6 +177,30 @@ def finalists(job: Job, trials: list[Trial]) -> dict[str, Trial]:
         if some:
             chosen[best] = some[values.index(max(values))]  # the first of equals
     return chosen
+
+
+def chosen_of(job: Job, trials: list[Trial], again: Callable[[], list[Trial]]) -> tuple[list[Trial], dict[str, Trial]]:
+    """The trials and their finalists, each of which is what its parameters come to on these bars; `again` searches anew
+    where the study says otherwise, and then what it gives counts."""
+    chosen = finalists(job, trials)
+    if not (wrong := _misjudged(job, list(chosen.values()))):
+        return trials, chosen
+    why = f"the study says of trial {wrong[0]} what its parameters do not come to"
+    SearchFolder(job.folder).discard_study(why, job.screen.say)
+    trials = again()
+    return trials, finalists(job, trials)
+
+
+def _misjudged(job: Job, chosen: list[Trial]) -> list[int]:
+    """The numbers of those whose metrics the engine does not confirm, to the bit."""
+    distinct = list({trial.number: trial for trial in chosen}.values())
+    inputs = [[trial.number, trial.parameters, trial.result.metrics] for trial in distinct]
+    whole = job.in_sample.whole
+
+    def wrong() -> list[int]:
+        return [one.number for one in distinct if job.in_sample.metrics(one.parameters, whole) != one.result.metrics]
+
+    return job.steps.aside("finalists of the search again", inputs, wrong)
 
 
 def leaders(trials: list[Trial], best: str, wanted: int) -> list[Trial]:
@@ -184,72 +219,39 @@ def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Tria
     history = remembered(job, found, trials)
     if not chosen:
         return Validated()
-    walk = job.settings.walk_forward
     distinct = {trial.number: trial for trial in chosen.values()}
-    tried_again = min(walk.combos, job.settings.prescreen.combos)
-    slices = walk_forward.slices_of(tried_again)
-    parameters = {number: trial.parameters for number, trial in distinct.items()}
-    asked = parameters if job.order.engine == "vectorbt" else {}
-    total = slices + 1 + len(asked) + len(distinct) + whole_search.steps(found.tried, job.settings)
-    with job.timed("validation"), job.screen.phase("validation", total) as phase:
-        phase.at(0, "the whole search")
-        draw = space.Draw(job.mode, job.settings.prescreen.combos, job.seed("prescreen"))
-        searched = whole_search.of_draw(
-            job.in_sample, job.bars.before(job.split), draw, job.settings, job.cores, job.seed, phase.step
-        )
-        before = whole_search.steps(found.tried, job.settings)
-        phase.at(before, "walk-forward")
-        combos = space.draw(job.mode, tried_again, job.seed("walk-forward"))
-        process = walk_forward.process(
-            job.in_sample, combos, walk, job.settings.prescreen, job.cores, lambda: phase.step("walk-forward")
-        )
-        done = before + slices
-        phase.at(done, "cross-validation")
-        crossed = cross_validation.process(
-            job.in_sample, combos, job.settings.cross_validation, job.settings.prescreen, job.cores
-        )
-        done += 1
-        checked = in_vectorbt(job.everything, asked, lambda n: phase.at(done + n, "vectorbt")) if asked else {}
-        phase.at(done + len(asked))
-        case = Case(
-            everything=job.everything,
-            minutes=job.bars.minutes,
-            in_sample=job.in_sample,
-            windows=job.windows,
-            settings=job.settings,
-            walk_forward=process,
-            cross_validation=crossed,
-            regimes=regimes.labels(job.everything.market, job.settings.regimes),
-            tries=job.tries(found, trials),
-            synthetic=job.bars.synthetic,
-            seed=job.seed,
-            plateaus={number: surroundings(job, one) for number, one in parameters.items()},
-            cross_checks=checked,
-            search=searched,
-        )
+    steps, planned = job.steps, evidence.plan(job, list(distinct.values()))
+    with (
+        job.timed("validation"),
+        job.screen.phase("validation", len(planned)) as phase,
+        steps.under_way(planned, phase.at) as kept,
+    ):
+        if kept:
+            job.screen.say(f"  validation goes on: {kept} of {len(planned)} steps are kept")
+        case = evidence.case_of(job, job.tries(found, trials), distinct)
         judged = {}
         for number, trial in distinct.items():
             history.looked("holdout", data=job.bars.sha256, family=job.mode.family, parameters=trial.parameters)
-            judged[number] = judge(case, trial)
-            phase.step("holdout, Monte Carlo")
+            judged[number] = judge(case, trial, steps)
         bests = {best: judged[trial.number] for best, trial in chosen.items()}
 
         def ask_vectorbt(number: int, parameters: Parameters) -> dict[str, Any]:
-            return in_vectorbt(job.everything, {number: parameters})[number]
+            def asked() -> dict[str, Any]:
+                return in_vectorbt(job.everything, {number: parameters})[number]
 
-        found_out = promotions(bests, searched, history, job.settings.verdict, ask_vectorbt)
-        return Validated(searched, bests, found_out)
+            return steps.aside(f"second opinion on trial {number}", parameters, asked)
 
-
-def surroundings(job: Job, parameters: Parameters) -> Plateau:
-    """What lies around one strategy, in-sample."""
-    return plateau.around(job.in_sample, job.mode, parameters, job.settings.plateau, job.cores)
+        found_out = promotions(bests, case.search, history, job.settings.verdict, ask_vectorbt)
+    job.screen.log(f"validation: {kept} steps were kept, {len(steps.done_now)} done now")
+    return Validated(case.search, bests, found_out, _holdout_after(job, history, judged))
 
 
 def remembered(job: Job, found: Found, trials: list[Trial]) -> History:
     """Put what was tried on file, before anything of it is looked at."""
     history, settings, data = _history(job), job.settings, job.bars.before(job.split).sha256
     history.prescreened(found.tried, settings, job.mode, data)
+    for one in job.seed_files:
+        history.tried(one.tried, "seeds of another prescreen", sha256=one.sha256)
     searched = sum(one.source == "sampler" for one in trials)
     how = {name: value for name, value in asdict(settings.search).items() if name not in ("processes", "storage")}
     # What it proposed is part of it: seeds of an earlier round, say, lead elsewhere.
@@ -263,7 +265,8 @@ def publish(job: Job, found: Found, trials: list[Trial], validated: Validated) -
     """Put the result tree in place, close the run, and say what came out."""
     approve(job, found, trials, validated)
     files, record = rendered(job, found, trials, validated)
-    job.tree.publish(files, record)
+    for stepped_aside in job.tree.publish(files, record):
+        job.screen.say(f"  {stepped_aside}")
     result = outcome(job, found, trials, validated)
     snapshot.write_json(job.folder.outcome, result)  # a later run replaces the tree, and this stays
     runs.finish(job.folder, job.run)
@@ -293,6 +296,8 @@ def rendered(
         of_best = records.of_best(job.labels, best, one, job.mode.family, asdict(job.settings.costs))
         files |= {f"{best}/{name}": codec.encode(record) for name, record in of_best.items()}
         files[f"{best}/plateau.svg"] = svg(one.plateau, f"{job.order.symbol} {job.order.mode} · {best}{synthetic}")
+        apart = {name: windows.record(ledger, market, job.windows[name]) for name, ledger in one.ledgers.items()}
+        files[f"{best}/{WINDOWS}"] = codec.encode({**job.labels, "strategy": best, **apart})
         files[f"{best}/trades.csv"] = trades_csv(one.whole, market)
         files[f"{best}/equity.csv"] = equity_csv(one.whole, market, whole, job.split, capital)
         sheet = tearsheet.of_finalist(job.labels, best, one, job.mode.family, job.settings.costs, market, job.split)
@@ -310,6 +315,7 @@ def outcome(job: Job, found: Found, trials: list[Trial], validated: Validated) -
         "resumed": job.run.resumed,
         "verdict": _verdict(job, found, trials, judged),
         "bests": records.bests(judged, validated.promotions),
+        "holdout": None if validated.holdout is None else asdict(validated.holdout),
         "chance": chance(tried, len(np.unique(job.in_sample.market.day))),
         "prescreen": {"tried": found.tried, "eligible": found.eligible, "bar_combos_per_s": job.bar_combos_per_s},
         "durations_s": job.durations_s,
@@ -325,13 +331,25 @@ def _history(job: Job) -> History:
     return History.of(job.ledger, job.everything.market, job.windows, job.run.run_id, job.clock)
 
 
+def _holdout_after(job: Job, history: History, judged: dict[int, Judged]) -> Holdout | None:
+    """Synthetic bars are no market: they have no holdout that could be used up."""
+    if job.bars.synthetic or not judged:
+        return None
+    ceiling, fraction = job.settings.verdict.max_holdout_luck, job.settings.split.holdout_fraction
+    days = len(next(iter(judged.values())).out_of_sample_returns)
+    found = [one.in_sample_returns for one in judged.values()]
+    left = holdout.after(history, found, days, ceiling, fraction, job.holdout_before)
+    return None if left is None else holdout.told(left, job.order.data_path, job.order.symbol)
+
+
 def _verdict(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> str:
     if judged:
         return next(iter(judged.values())).verdict
     most = max((found.most_trades, *(trial.result.metrics.get("total_trades", 0) for trial in trials)))
     silent = most == 0 and trials and not job.in_sample.has_side(space.Combos.of([t.parameters for t in trials]))
     days = len(job.in_sample.market) / BARS_PER_DAY if silent else None
-    return verdict.nothing_line(job.tries(found, trials), most, job.settings.prescreen.min_trades, days)
+    moves = bool(np.ptp(job.in_sample.market.close) > 0)
+    return verdict.nothing_line(job.tries(found, trials), most, job.settings.prescreen.min_trades, days, moves)
 
 
 def _facts(job: Job, found: Found, trials: list[Trial], validated: Validated) -> manifest.Facts:
@@ -339,13 +357,22 @@ def _facts(job: Job, found: Found, trials: list[Trial], validated: Validated) ->
     return manifest.Facts(
         labels=job.labels,
         verdict=_verdict(job, found, trials, validated.judged),
-        data={"sha256": job.bars.sha256, "minutes": minutes and minutes.as_json(), **job.report.as_json()},
+        data={
+            "sha256": job.bars.sha256,
+            "minutes": minutes and minutes.as_json(),
+            **job.report.as_json(),
+            **job.order.reading.as_json(),
+        },
         windows={name: walk_forward.span(job.everything.market, window) for name, window in job.windows.items()},
         config=config_of(job.order),
         seed=job.settings.run.seed,
         engine=job.in_sample.engine_name,
         gpu=None if device is None else device.name,
         tries={"earlier_rounds": job.carried_tries, "prescreen": found.tried, "total": job.tries(found, trials)},
+        phase0_seeds=[
+            {"path": one.path, "sha256": one.sha256, "tried": one.tried, "seeds": len(one.seeds)}
+            for one in job.seed_files
+        ],
         promotion=validated.promotions,
         execution={
             "run_id": job.run.run_id,
@@ -367,4 +394,4 @@ def _next_command(job: Job, judged: dict[str, Judged]) -> str:
         return "scripts/backtest-optimize --parallel --symbols SOL --data-path FOLDER_WITH_YOUR_BARS"
     if not judged:
         return f"another space: --mode {next((m for m in job.settings.modes if m != job.order.mode), job.order.mode)}"
-    return f"hooks/promotion.py {job.tree.folder}"
+    return f"hooks/promotion.py {shlex.quote(str(job.tree.folder))}"

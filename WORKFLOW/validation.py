@@ -1,19 +1,25 @@
 """Pre-flight checks: whether this installation and these bars can be trusted with a search.
 
-Run by path: `python WORKFLOW/validation.py --check-all --data-path D --symbol S`.
+Run by path: `python3 WORKFLOW/validation.py --check-all --data-path D --symbol S`.
 """
 
 if __name__ == "__main__" and not __package__:
-    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    try:
+        import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    except ModuleNotFoundError:
+        raise SystemExit(f"error: {__file__} needs its checkout: copy the whole checkout, then run it there") from None
 
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.errors import Refused
+from config.errors import Refused, Transient
+from config.reading import AS_IT_IS, Reading
+from state.clock import SystemClock
+from WORKFLOW.command_line import ALLOW_WICKS_HELP, DATA_VARIABLE, add_reading, data_path_of, reading_of
 
 if TYPE_CHECKING:  # heavy at run time: --help answers before any of them is loaded
     from config.settings import Settings
@@ -26,7 +32,7 @@ TIMEFRAMES = (15, 30, 45, 60, 120, 240, 360)
 
 EXAMPLE = """\
 example:
-  python WORKFLOW/validation.py --check-all --data-path data/SOLUSDT_5m.csv.gz --symbol SOL
+  python3 WORKFLOW/validation.py --check-all --data-path data/SOLUSDT_5m.csv.gz --symbol SOL
 
 Without --data-path the installation itself is checked.
 exit codes: 0 all checks passed, 1 refused (the reasons are printed), 2 wrong usage
@@ -68,19 +74,26 @@ class Outcome:
 
 
 def check_all(
-    settings: "Settings", data_path: Path | None = None, symbol: str | None = None, repair: bool = False
+    settings: "Settings",
+    data_path: Path | None = None,
+    symbol: str | None = None,
+    repair: bool = False,
+    allow_wicks: bool = False,
+    reading: Reading = AS_IT_IS,
 ) -> Outcome:
     """The installation and, when `data_path` and `symbol` are given, the bars: every reason, not only the first.
 
     Bad data is an `Outcome` with reasons, never an exception.
     """
+    from WORKFLOW.data.forms.meter import bounds_of
     from WORKFLOW.data.report import Reason
 
     checks = check_installation(settings)
     against = tuple(Reason(f"{check.name}: {check.detail}", check.way_out) for check in checks if not check.passed)
     if data_path is None or symbol is None:
         return Outcome(checks, reasons=against)
-    bars, report, reasons = _check_data(settings, data_path, symbol, repair)
+    bounded = replace(reading, bounds=bounds_of(settings.reading))
+    bars, report, reasons = _check_data(settings, data_path, symbol, repair, allow_wicks, bounded)
     return Outcome(checks, bars, report, (*against, *reasons))
 
 
@@ -99,8 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         asked = parser.parse_args(argv)
+        if asked.symbol is not None:
+            asked.data_path = data_path_of(asked)
         if (asked.data_path is None) != (asked.symbol is None):
-            parser.error("--data-path and --symbol belong together")
+            parser.error(f"--data-path (or {DATA_VARIABLE}) and --symbol belong together")
+        asked.reading = reading_of(asked, parser.error)
     except SystemExit as exit_:
         return int(exit_.code or 0)
     try:
@@ -120,10 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--check-all", action="store_true", required=True, help="run every check")
     parser.add_argument(
-        "--data-path", type=Path, metavar="D", help="CSV, CSV.gz, Parquet, Feather or JSON file, or folder"
+        "--data-path", type=Path, metavar="D", help="folder or file: CSV, Parquet, Feather, JSON, text, also compressed"
     )
     parser.add_argument("--symbol", metavar="S", help="the start of the file's name, for example SOL")
     parser.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
+    parser.add_argument("--allow-wicks", action="store_true", help=ALLOW_WICKS_HELP)
+    add_reading(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
 
@@ -132,7 +150,7 @@ def _run(asked: argparse.Namespace) -> Outcome:
     from config.settings import load
 
     path = asked.data_path.expanduser() if asked.data_path else None
-    return check_all(load(), path, asked.symbol, asked.repair)
+    return check_all(load(), path, asked.symbol, asked.repair, asked.allow_wicks, asked.reading)
 
 
 def _refused(refusal: Refused) -> Outcome:
@@ -142,22 +160,37 @@ def _refused(refusal: Refused) -> Outcome:
 
 
 def _check_data(
-    settings: "Settings", data_path: Path, symbol: str, repair: bool
+    settings: "Settings", data_path: Path, symbol: str, repair: bool, allow_wicks: bool, reading: Reading
 ) -> "tuple[Bars | None, Report | None, tuple[Reason, ...]]":
-    from WORKFLOW.data.check import preflight
-    from WORKFLOW.data.find import find
-    from WORKFLOW.data.load import read
-    from WORKFLOW.data.minutes import with_minutes
+    from WORKFLOW.data.check import Context, preflight
+    from WORKFLOW.data.find import find_all
+    from WORKFLOW.data.load import load_all
+    from WORKFLOW.data.minutes import with_minutes, witnesses
     from WORKFLOW.data.report import Reason, UnfitBars
 
     try:
-        checked = preflight(read(find(data_path, symbol), symbol), settings.data, repair)
-        bars, report = with_minutes(*checked, data_path)
+        paths = find_all(data_path, symbol)
+        context = Context(
+            written_ms=_written_ms(paths),
+            now_ms=int(SystemClock().now().timestamp() * 1000),
+            allow_wicks=allow_wicks,
+            minutes=lambda bars: witnesses(bars, data_path, reading),
+        )
+        checked = preflight(load_all(paths, symbol, data_path, reading), settings.data, repair, context)
+        bars, report = with_minutes(*checked, data_path, reading)
     except UnfitBars as refusal:
         return None, refusal.report, refusal.report.reasons
     except Refused as refusal:
-        return None, None, (Reason(refusal.reason, refusal.way_out),)
+        return None, None, (Reason(refusal.reason, refusal.way_out, isinstance(refusal, Transient)),)
     return bars, report, ()
+
+
+def _written_ms(paths: "Sequence[Path]") -> int | None:
+    """When the newest of the files was last written; what cannot be known is refused or read by whoever reads it."""
+    try:
+        return max(path.stat().st_mtime_ns for path in paths) // 1_000_000
+    except OSError:
+        return None
 
 
 def _least(name: str, key: str, value: int, least: int) -> Check:

@@ -92,7 +92,7 @@ def ask(
         if run.returncode or not answered.exists():
             words = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             reason = f"{tool} ended with {run.returncode}: {words[-1] if words else 'without a word'}"
-            raise Refused(reason, "nothing was compared")
+            raise Refused(reason, "nothing was compared: type the command again, or take another --engine")
         return _read(answered, market, len(questions))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import vectorbt
 from numpy.typing import NDArray
 
+from state import process
 from WORKFLOW.crosscheck.agreement import FILL, Fills
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.jit import kernel
@@ -223,4 +224,5 @@ def main(asked: str, answered: str) -> None:
 
 
 if __name__ == "__main__":
+    process.begin()
     main(*sys.argv[1:])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import Floats
+from WORKFLOW.steps import exact
 
 
 class Opened(IntEnum):
@@ -45,6 +46,7 @@ TRADE = np.dtype(
 )
 
 
+@exact.record
 @dataclass(frozen=True)
 class Ledger:
     """One combo over one window.

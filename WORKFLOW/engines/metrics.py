@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import BARS_PER_DAY, Floats
 from WORKFLOW.engines.jit import kernel, leaf
@@ -101,35 +102,59 @@ def daily_marks(equity: Floats, market: Market, window: Window) -> Floats:
 def full(ledger: Ledger, market: Market, window: Window, capital: float) -> dict[str, Any]:
     """All metrics of one simulation, undefined ones None, in the documented order."""
     trades, equity = ledger.trades, ledger.equity
-    returns = daily_returns(daily_marks(equity, market, window), capital)
-    traded = ledger.entries > 0
-    total_return = equity[-1] / capital - 1.0 if len(equity) else math.nan
-    years = len(window) / BARS_PER_DAY / DAYS_PER_YEAR
-    annualized = annualized_return(float(total_return), years) if len(returns) >= 2 else math.nan
+    marks = daily_marks(equity, market, window)
+    years = years_of(len(window))
     drawdown = float(max_drawdown_fraction(equity, capital))
+    held = trades["exit_bar"] - trades["entry_bar"]
+    told = of_marks(marks, trades["pnl"], held, years, capital, drawdown)
     values = {
+        **{name: told[name] for name in _BEFORE_DRAWDOWN},
+        "max_drawdown": _max_drawdown_currency(equity, capital),
+        "max_drawdown_pct": drawdown,
+        **{name: told[name] for name in ("max_drawdown_daily_pct", "cvar_95", "win_rate", "profit_factor")},
+        "exposure": ratio(float(ledger.held_bars), float(len(window))),
+        "turnover": ratio(ledger.notional, float(equity.mean()) * years if len(equity) else 0.0),
+        "avg_bars_held": told["avg_bars_held"],
+    }
+    defined = {key: or_none(value) if ledger.entries > 0 else None for key, value in values.items()}
+    return defined | {
+        "total_trades": len(trades),
+        "filled_bar_fills": ledger.filled_bar_fills,
+        "ruined": ledger.ruined,
+        "days": len(marks),
+    }
+
+
+_BEFORE_DRAWDOWN = ("total_return", "annualized_return", "sharpe_ratio", "sortino_ratio", "calmar_ratio")
+
+
+def of_marks(
+    marks: Floats, pnl: Floats, held: NDArray[np.int64], years: float, capital: float, drawdown: float
+) -> dict[str, float]:
+    """The metrics that daily equity marks (d,) and closed trades determine: `pnl` (t,) in currency, `held` (t,) bars.
+
+    `drawdown` is that of every bar's close, as a fraction: what a Calmar ratio is divided by. Undefined ones are NaN.
+    """
+    returns = daily_returns(marks, capital)
+    total_return = marks[-1] / capital - 1.0 if len(marks) else math.nan
+    annualized = annualized_return(float(total_return), years) if len(returns) >= 2 else math.nan
+    return {
         "total_return": total_return,
         "annualized_return": annualized,
         "sharpe_ratio": float(sharpe(returns)),
         "sortino_ratio": sortino(returns),
         "calmar_ratio": ratio(annualized, drawdown),
-        "max_drawdown": _max_drawdown_currency(equity, capital),
-        "max_drawdown_pct": drawdown,
-        "max_drawdown_daily_pct": float(max_drawdown_fraction(daily_marks(equity, market, window), capital)),
+        "max_drawdown_daily_pct": float(max_drawdown_fraction(marks, capital)),
         "cvar_95": cvar(returns),
-        "win_rate": ratio(float(np.count_nonzero(trades["pnl"] > 0)), float(len(trades))),
-        "profit_factor": ratio(_total(trades["pnl"], 1), _total(trades["pnl"], -1)),
-        "exposure": ratio(float(ledger.held_bars), float(len(window))),
-        "turnover": ratio(ledger.notional, float(equity.mean()) * years if len(equity) else 0.0),
-        "avg_bars_held": ratio(float((trades["exit_bar"] - trades["entry_bar"]).sum()), float(len(trades))),
+        "win_rate": ratio(float(np.count_nonzero(pnl > 0)), float(len(pnl))),
+        "profit_factor": ratio(_total(pnl, 1), _total(pnl, -1)),
+        "avg_bars_held": ratio(float(held.sum()), float(len(held))),
     }
-    defined = {key: or_none(value) if traded else None for key, value in values.items()}
-    return defined | {
-        "total_trades": len(trades),
-        "filled_bar_fills": ledger.filled_bar_fills,
-        "ruined": ledger.ruined,
-        "days": len(returns),
-    }
+
+
+def years_of(bars: int) -> float:
+    """The years of so many bars."""
+    return bars / BARS_PER_DAY / DAYS_PER_YEAR
 
 
 def annualized_return(total_return: float, years: float) -> float:

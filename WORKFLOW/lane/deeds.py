@@ -3,24 +3,21 @@
 Each returns the job's metrics and imports what it needs: a merge starts in half the time of a validation.
 """
 
-import shutil
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from config.errors import Refused
-from state import runs, snapshot
+from state import ours, runs, sealed, snapshot
 from state.clock import SystemClock
 from state.jobs import JobJournal
 from state.journal import Journal
-from state.layout import ALL_TRIALS, MANIFEST, PHASE0
+from state.layout import MANIFEST, PHASE0
 from state.runs import Run
 from state.tree import record_of
 from state.tries import TriesLedger
 from state.workers import Result
-from WORKFLOW.lane import refinement
+from WORKFLOW.lane import mended, refinement
 from WORKFLOW.lane.given import LEAST_HELD, Outdated, Worker
 
 _WARM_COMBOS = 16
@@ -38,11 +35,12 @@ def _preflight(worker: Worker) -> dict[str, Any]:
         worker.progress(1, 3, "bars checked")
         job = _job(worker, bars, report, screen)
         gates = phases.accept(job)
+        _find_seeds(worker, bars)
         SearchFolder(worker.folder).write_bars(bars.before(job.split))
         worker.progress(2, 3, "in-sample bars written")
         combos = space.draw(job.mode, _WARM_COMBOS, job.seed("warm"))
         job.in_sample.screen(combos, [job.in_sample.whole], worker.launch.cores)
-        snapshot.write_json(worker.folder.preflight, {**_sums(bars), "synthetic": bars.synthetic})
+        mended.snapshot_of(worker, bars)
         worker.progress(3, 3)
     return {"bars": len(bars), "days": round(bars.days, 3), "synthetic": bars.synthetic, "gates": gates}
 
@@ -50,6 +48,7 @@ def _preflight(worker: Worker) -> dict[str, Any]:
 def _prescreen(worker: Worker) -> dict[str, Any]:
     """One shard of the combos; goes on from its checkpoint."""
     from WORKFLOW.handover import Rates, read_progress, seed_of
+    from WORKFLOW.lane.screening import Pace
     from WORKFLOW.report.console import Screen
     from WORKFLOW.search import prescreen, space
 
@@ -60,18 +59,20 @@ def _prescreen(worker: Worker) -> dict[str, Any]:
     batches = prescreen.shard(len(combos), settings, job.shard, job.shards)
     total = min(batches.stop * settings.batch_combos, len(combos)) - batches.start * settings.batch_combos
     with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("prescreen", total) as phase:
-        progress = read_progress(checkpoint)
+        progress = read_progress(checkpoint, worker.say)
+        pace = Pace(worker, evaluator, progress.tried)
         rates = Rates(phase, len(evaluator.market), progress.tried)
         rate = None
 
         def on_batch(batch: int, of: int, now: prescreen.Progress) -> None:
             nonlocal rate
+            pace.at(now.tried)
             rate = rates.at(batch, of, now)
-            snapshot.write_json(checkpoint, now.as_json())
+            sealed.write_json(checkpoint, now.as_json())
 
         progress = prescreen.run(evaluator, combos, settings, worker.threads, progress, on_batch, batches, worker.held)
-    engine = evaluator.engine_name
-    return {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate, "engine": engine}
+    said = {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate}
+    return {**said, "engine": evaluator.engine_name, "pace": pace.came_to(progress.tried)}
 
 
 def _merge(worker: Worker) -> dict[str, Any]:
@@ -82,13 +83,13 @@ def _merge(worker: Worker) -> dict[str, Any]:
     from WORKFLOW.search.job import SearchFolder
 
     order, folder, settings = worker.order, worker.folder, worker.order.settings
-    parts = [handover.read_progress(folder.shard(shard)) for shard in range(worker.launch.job.shards)]
-    whole = prescreen.merged(parts, settings.prescreen)
+    of, evaluate = worker.launch.job.shards, partial(_evaluator, worker)
+    whole = prescreen.merged([mended.shard(worker, number, of, evaluate) for number in range(of)], settings.prescreen)
     if whole.tried != settings.prescreen.combos:
         raise Outdated(f"the shards hold {whole.tried:,} of {settings.prescreen.combos:,} combos")
     combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
     found = prescreen.found(whole, combos)
-    bars = SearchFolder(folder).in_sample
+    bars = mended.in_sample(worker)
     labels = {"symbol": order.symbol, "mode": order.mode, "synthetic": bars.synthetic}
     tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
     with writing(worker.roots, order.symbol, order.mode):
@@ -96,10 +97,10 @@ def _merge(worker: Worker) -> dict[str, Any]:
         market = _evaluator(worker).market
         _history(worker, market).prescreened(found.tried, settings, settings.mode(order.mode), bars.sha256)
         record = handover.phase0_record(labels, settings, market, found)
-        tree.write_phase0(PHASE0, record)
+        _say(tree.write_phase0(PHASE0, record))
     gates = handover.pass_gates("after_prescreen", order, worker.launch.run_id, tree, worker.log)
-    snapshot.write_json(folder.prescreen, whole.as_json())
-    plan = handover.plan_of(order, found, worker.carried()["seeds"])
+    sealed.write_json(folder.prescreen, whole.as_json())
+    plan = handover.plan_of(order, found, worker.carried()["seeds"], worker.seed_files())
     SearchFolder(folder).write(handover.search_job(order, plan))
     best = found.best[0].metrics["sharpe_ratio"] if found.best else None
     return {"tried": found.tried, "eligible": found.eligible, "best_in_sample_sharpe": best, "gates": gates}
@@ -110,19 +111,18 @@ def _search(worker: Worker) -> dict[str, Any]:
     from WORKFLOW import handover
     from WORKFLOW.report.console import Screen
     from WORKFLOW.report.tree import ResultTree
-    from WORKFLOW.search import prescreen, space
-    from WORKFLOW.search.job import SearchFolder
     from WORKFLOW.search.study import Standing
 
-    order, settings, folder = worker.order, worker.order.settings, SearchFolder(worker.folder)
+    order = worker.order
+    mended.in_sample(worker)
+    found = mended.prescreened(worker, partial(_evaluator, worker))
+    folder = mended.job_of(worker, found)
     plan = folder.job.plan
-    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
-    found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
     tree = ResultTree(worker.roots.artifacts(order.symbol, order.mode))
     with Screen(worker.log, worker.progress, quiet=True) as screen, screen.phase("search", plan.trials) as phase:
-        screen.say(handover.loaded_line(order, plan, found))
+        screen.say(handover.loaded_line(order, plan, found, worker.seed_files()))
         gates = handover.pass_gates("before_search", order, worker.launch.run_id, tree, worker.log)
-        evaluator, study = folder.evaluator(), folder.study()
+        evaluator, study = folder.evaluator(), folder.study(worker.say)
 
         def on_result(now: Standing) -> None:
             phase.at(now.done, handover.best_note(now))
@@ -137,36 +137,27 @@ def _search(worker: Worker) -> dict[str, Any]:
 
 def _validate(worker: Worker) -> dict[str, Any]:
     """Walk-forward, holdout and Monte Carlo of the finalists; stages every artifact."""
-    from WORKFLOW import handover, phases
+    from WORKFLOW import phases
     from WORKFLOW.report.console import Screen
-    from WORKFLOW.search import prescreen, space
-    from WORKFLOW.search.job import SearchFolder
 
     with Screen(worker.log, worker.progress, quiet=True) as screen:
-        bars, report = phases.preflight(worker.order, worker.roots, screen)
-        checked = snapshot.read_json(worker.folder.preflight)
-        if not isinstance(checked, dict) or not _sums(bars).items() <= checked.items():
-            raise Refused(
-                f"the bars of {bars.symbol} have changed since this run checked them",
-                "leave data files alone while a run is under way; type --parallel again for a new run",
-            )
+        bars, report = mended.checked_bars(worker, screen)
+        mended.must_be_of(worker, bars)
         job = _job(worker, bars, report, screen)
         _recall(worker, job)
-        combos = space.Draw(job.mode, job.settings.prescreen.combos, job.seed("prescreen"))
-        found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
-        with closing(SearchFolder(worker.folder).study()) as study:
-            trials = study.finished()
-        validated = phases.validate(job, found, trials, phases.finalists(job, trials))
+        job.holdout_before = worker.holdout_before()
+        found = mended.prescreened(worker, lambda: job.in_sample)
+        search = partial(mended.searched, worker, mended.job_of(worker, found))
+        trials, chosen = phases.chosen_of(job, search(), search)
+        validated = phases.validate(job, found, trials, chosen)
         gates = phases.approve(job, found, trials, validated)
         files, manifest = phases.rendered(job, found, trials, validated)
     worker.still_mine()
-    shutil.rmtree(worker.folder.staged, ignore_errors=True)
-    for name, data in files.items():
-        snapshot.write_bytes(worker.folder.staged / name, data)
-    snapshot.write_json(worker.folder.staged / MANIFEST, manifest)
+    ours.remove(worker.folder.staged, worker.roots.swarm_run(worker.launch.run_id).path)
+    mended.stage(worker, files, manifest)
     snapshot.write_json(worker.folder.outcome, phases.outcome(job, found, trials, validated))
     seeds = list({str(one.trial.parameters): one.trial.parameters for one in validated.judged.values()}.values())
-    snapshot.write_json(worker.folder.carried, {"tries": job.tries(found, trials), "seeds": seeds})
+    sealed.write_json(worker.folder.carried, {"tries": job.tries(found, trials), "seeds": seeds})
     promoted = sum(bool(one["promoted"]) for one in validated.promotions.values())
     candidates = sum(bool(one.validation["candidate"]) for one in validated.judged.values())
     return {
@@ -174,6 +165,7 @@ def _validate(worker: Worker) -> dict[str, Any]:
         "candidates": candidates,
         "promoted": promoted,
         "tries": job.tries(found, trials),
+        "holdout": None if validated.holdout is None else asdict(validated.holdout),
         "gates": gates,
     }
 
@@ -182,17 +174,20 @@ def _report(worker: Worker) -> dict[str, Any]:
     """Put what was staged into the result tree."""
     from WORKFLOW.report.tree import ResultTree, writing
 
-    staged = worker.folder.staged
-    files = {str(p.relative_to(staged)): p.read_bytes() for p in sorted(staged.rglob("*")) if p.is_file()}
-    manifest = snapshot.read_json(staged / MANIFEST)
-    if ALL_TRIALS not in files or not isinstance(manifest, dict):
-        raise Outdated(f"{staged} is not complete")
-    files.pop(MANIFEST)
+    ready = mended.staged(worker)
+    if ready is None:
+        worker.say(f"{worker.folder.staged} is not what validation wrote: it is validated again")
+        _validate(worker)
+        ready = mended.staged(worker)
+    if ready is None:
+        raise Outdated(f"{worker.folder.staged} is not complete")
+    files, manifest = ready
     tree = ResultTree(worker.roots.artifacts(*worker.launch.job.unit))
     with writing(worker.roots, *worker.launch.job.unit):
         worker.still_mine()
-        snapshot.sweep(tree.folder)
-        tree.publish(files, manifest)
+        tree.sweep()
+        _say(tree.publish(files, manifest))
+        snapshot.write_bytes(worker.folder.manifest, (tree.folder / MANIFEST).read_bytes())
     runs.finish(worker.folder, _run(worker))
     _tidy(worker)
     return {"verdict": manifest["verdict"], "artifacts": str(tree.folder), "files": len(files) + 1}
@@ -207,7 +202,7 @@ def _refine(worker: Worker) -> dict[str, Any]:
     order, job, settings = worker.order, worker.launch.job, worker.order.settings
     mode, limits = settings.mode(order.mode), settings.swarm
     combos = space.Draw(mode, settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
-    found = prescreen.found(handover.read_progress(worker.folder.prescreen), combos)
+    found = prescreen.found(handover.read_progress(worker.folder.prescreen, worker.say), combos)
     centres = [one.parameters for one in found.best[: refinement.CENTRES]]
     if not centres:
         return {"tried": 0, "eligible": 0}
@@ -263,20 +258,29 @@ DEEDS: dict[str, Callable[[Worker], dict[str, Any]]] = {
 # helpers --------------------------------------------------------------------------------------------------------------
 
 
+def _say(lines: Iterable[str]) -> None:
+    """To the job's log."""
+    for line in lines:
+        print(line, flush=True)
+
+
 def _evaluator(worker: Worker) -> Any:
     from WORKFLOW.engines.market import Market
     from WORKFLOW.search.evaluate import Evaluator
-    from WORKFLOW.search.job import SearchFolder
     from WORKFLOW.search.space import family_of
 
     settings = worker.order.settings
-    market = Market.of(SearchFolder(worker.folder).in_sample)
+    market = Market.of(mended.in_sample(worker))
     return Evaluator(market, family_of(settings.mode(worker.order.mode)), settings.costs, worker.order.engine)
 
 
-def _sums(bars: Any) -> dict[str, str | None]:
-    """What the results depend on, of the data."""
-    return {"sha256": bars.sha256, "minutes": None if bars.minutes is None else bars.minutes.sha256}
+def _find_seeds(worker: Worker, bars: Any) -> None:
+    """Put on file what prescreens in the folders of `--phase0-seed-dirs` hand on: later phases rely on it."""
+    from WORKFLOW.job import seed_files
+    from WORKFLOW.search import seed_folders
+
+    if found := seed_files(worker.order, bars):
+        snapshot.write_json(worker.folder.phase0_seeds, seed_folders.as_json(found))
 
 
 def _job(worker: Worker, bars: Any, report: Any, screen: Any) -> Any:
@@ -297,6 +301,7 @@ def _job(worker: Worker, bars: Any, report: Any, screen: Any) -> Any:
         ledger=_ledger(worker),
         round=worker.launch.job.round,
         carried_tries=worker.carried()["tries"],
+        seed_files=worker.seed_files(),
     )
     job.cores = worker.launch.cores
     return job
@@ -323,8 +328,10 @@ def _tidy(worker: Worker) -> None:
     number = worker.launch.job.round - 2
     if number < 0:
         return
-    old = worker.roots.swarm_run(worker.launch.run_id).round(number).unit(*worker.launch.job.unit)
-    shutil.rmtree(old.staged, ignore_errors=True)
+    run = worker.roots.swarm_run(worker.launch.run_id)
+    old = run.round(number).unit(*worker.launch.job.unit)
+    for path in (old.staged, old.validation):
+        ours.remove(path, run.path)
     for path in (*old.path.glob("study.jsonl*"), *old.path.glob("study.sqlite3*"), old.search):
         path.unlink(missing_ok=True)
 

@@ -3,16 +3,25 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config import settings as operator
-from state import lease, snapshot
+from config.errors import Refused
+from config.reading import Reading
+from state import lease, sealed, snapshot
+from state.clock import stamp
 from state.heartbeat import Pulse
+from state.holdout import Holdout
 from state.layout import Roots, RoundFolder, RunFolder
 from state.orders import SwarmOrder
+from state.secrets import redacted
+from state.tree import record_of
 from state.workers import Launch
 from WORKFLOW.command_line import Order
 from WORKFLOW.lane import refinement
+
+if TYPE_CHECKING:  # numpy costs a merge what it does not need here
+    from WORKFLOW.search.seed_folders import SeedFile
 
 LEAST_HELD = 64  # combos worked on at a time, however often memory ran out
 
@@ -55,6 +64,9 @@ class Worker:
             fresh=False,
             as_json=False,
             settings=operator.with_values(settings, run={"seed": seed}),
+            seed_dirs=tuple(map(Path, self.swarm_order.seed_dirs)) if self.launch.job.round == 0 else (),
+            allow_wicks=self.swarm_order.allow_wicks,
+            reading=Reading(self.swarm_order.date_format, self.swarm_order.timezone),
         )
 
     @property
@@ -88,6 +100,10 @@ class Worker:
         if self.pulse.at(done, total, note):
             self.still_mine()
 
+    def say(self, line: str) -> None:
+        """One line for the job's log."""
+        print(redacted(f"{stamp(self.pulse.clock.now())} {line.strip()}"), flush=True)
+
     def beat(self) -> None:
         """Say that it lives, no further than it was."""
         self.progress(self.pulse.last.done, self.pulse.last.total, self.pulse.last.note)
@@ -104,15 +120,52 @@ class Worker:
         folder = self.roots.swarm_run(self.launch.run_id).round(number)
         return folder.unit(*self.launch.job.unit) if number >= 0 else None
 
+    def seed_files(self) -> "tuple[SeedFile, ...]":
+        """What prescreens of others hand to this unit's first round, as pre-flight found it."""
+        from WORKFLOW.search import seed_folders
+
+        return seed_folders.of_json(snapshot.read_json(self.folder.phase0_seeds))
+
     def carried(self) -> dict[str, Any]:
         """What the round before this one hands on: tries so far, and the parameters of its bests."""
         before = self.round_before()
         if before is None:
             return {"tries": 0, "seeds": []}
-        record = snapshot.read_json(before.carried)
-        return refinement.added(
-            before, self._fills(), record if isinstance(record, dict) else {"tries": 0, "seeds": []}
-        )
+        return refinement.added(before, self._fills(), self._handed_on(before))
+
+    def _handed_on(self, before: RunFolder) -> dict[str, Any]:
+        """What the validation of the round before wrote; from its results where that is not what it wrote.
+
+        Raises:
+            Refused: those are gone or changed, too: fewer tries than there were would flatter this round.
+        """
+        record = sealed.read_json(before.carried)
+        if record is not None or not before.carried.exists():
+            return record or {"tries": 0, "seeds": []}
+        manifest: Any = snapshot.read_json(before.manifest)
+        outcome: Any = snapshot.read_json(before.outcome)
+        try:
+            bests = [one["parameters"] for one in outcome["bests"].values()]
+            tries = int(manifest["tries"]["total"]) if sealed.manifest_is_whole(manifest) else None
+        except (AttributeError, LookupError, TypeError, ValueError):
+            tries = None
+        if tries is None:
+            raise Refused(
+                f"{before.carried} is not what was written", "start a run anew: stop, then --parallel with --fresh"
+            )
+        self.say(f"{before.carried} is not what was written: it is made again from the results of its round")
+        made = {"tries": tries, "seeds": list({str(one): one for one in bests}.values())}
+        sealed.write_json(before.carried, made)
+        return made
+
+    def holdout_before(self) -> Holdout | None:
+        """The holdout as the round before this one left it; None where nobody can tell."""
+        before = self.round_before()
+        record = None if before is None else snapshot.read_json(before.outcome)
+        try:
+            return record_of(Holdout, record.get("holdout")) if isinstance(record, dict) else None
+        except ValueError:
+            return None
 
     def _fills(self) -> list[int]:
         """Which refinements of the round before this one builds on: fixed when it began."""

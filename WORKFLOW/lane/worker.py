@@ -3,6 +3,7 @@
 `python -m WORKFLOW.lane.worker LAUNCH_RECORD`; worker_sentry alone starts it. What it does stands in `deeds.py`.
 """
 
+import contextlib
 import sys
 import time
 import traceback
@@ -10,20 +11,22 @@ from pathlib import Path
 
 from config.errors import Refused
 from hooks import gate
-from hooks.gate import verdicts_of
-from state import identity, lease, orders, private, snapshot
+from state import identity, lease, orders, presence, private, process, snapshot
 from state.clock import SystemClock, stamp
 from state.heartbeat import Heartbeat, Pulse
 from state.layout import Roots
 from state.secrets import redacted
 from state.tree import record_of, tree_of
 from state.workers import GPU_LOST, Launch, Result
+from WORKFLOW import room
 from WORKFLOW.engines.choice import choose
 from WORKFLOW.engines.gpu.presence import GpuLost
+from WORKFLOW.lane import ends, mended
 from WORKFLOW.lane.deeds import DEEDS
 from WORKFLOW.lane.given import Outdated, Worker
 
-DONE, FAILED, TRY_AGAIN, SUPERSEDED = 0, 1, 3, 4  # exit codes
+DONE, FAILED, TRY_AGAIN, SUPERSEDED, WAITING = 0, 1, 3, 4, 6  # exit codes
+_CODES = {"completed": DONE, "failed": FAILED, "waiting": WAITING, "again": TRY_AGAIN}
 
 
 def main(argv: list[str]) -> int:
@@ -33,8 +36,10 @@ def main(argv: list[str]) -> int:
     worker = _worker(Path(argv[0]))
     job, clock = worker.launch.job, SystemClock()
     try:
+        room.check()
         lease.take(worker.round_folder.lease(job.job_id), worker.launch.epoch, worker.launch.worker_id)
         worker.pulse.write()
+        worker.swarm_order = mended.order_of(worker)
         gate.beat = worker.beat
         if worker.launch.gpu:
             _open(worker)
@@ -49,15 +54,18 @@ def main(argv: list[str]) -> int:
     except GpuLost as lost:
         print(redacted(f"{stamp(clock.now())} leaving the GPU: {lost}"), flush=True)
         return GPU_LOST
-    except Refused as refusal:
-        print(redacted(f"{stamp(clock.now())} failed: {refusal}"), flush=True)
-        why = redacted(f"{refusal.reason} → {refusal.way_out}")
-        result = Result(job.job_id, worker.launch.epoch, "failed", why, gates=verdicts_of(refusal))
-    except (OSError, Outdated):
-        print(redacted(traceback.format_exc()), flush=True)
+    except MemoryError as error:
+        print(redacted(f"{stamp(clock.now())} leaving: {room.ran_out(error)}"), flush=True)
         return TRY_AGAIN
+    except (Refused, OSError, Outdated) as error:
+        ended = ends.result_of(error, worker.launch)
+        if ended is None:
+            print(redacted(traceback.format_exc()), flush=True)
+            return TRY_AGAIN
+        print(redacted(f"{stamp(clock.now())} {ended.status}: {error}"), flush=True)
+        result = ended
     snapshot.write_json(worker.round_folder.result(job.job_id), tree_of(result))
-    return DONE if result.status == "completed" else FAILED
+    return _CODES[result.status]
 
 
 def _open(worker: Worker) -> None:
@@ -72,6 +80,8 @@ def _open(worker: Worker) -> None:
 def _worker(path: Path) -> Worker:
     launch = record_of(Launch, snapshot.read_json(path))
     roots, clock = Roots.from_environment(), SystemClock()
+    with contextlib.suppress(OSError):  # a full disk; held until this process ends
+        presence.hold(roots.state)
     first = Heartbeat(
         worker_id=launch.worker_id,
         job_id=launch.job.job_id,
@@ -91,4 +101,5 @@ def _worker(path: Path) -> Worker:
 
 
 if __name__ == "__main__":
+    process.begin()
     sys.exit(main(sys.argv[1:]))

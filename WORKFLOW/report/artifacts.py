@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Closed, Ledger, Opened
@@ -33,8 +34,8 @@ def trades_csv(ledger: Ledger, market: Market) -> bytes:
     rows = [
         (
             "long" if t["side"] > 0 else "short",
-            _utc(market.time_ms[t["entry_bar"]]),
-            _utc(market.time_ms[t["exit_bar"]]),
+            utc(market.time_ms[t["entry_bar"]]),
+            utc(market.time_ms[t["exit_bar"]]),
             *(float(t[name]) for name in TRADE_COLUMNS[3:10]),
             int(t["exit_bar"] - t["entry_bar"]),
             Opened(int(t["reason_open"])).name.lower(),
@@ -47,23 +48,29 @@ def trades_csv(ledger: Ledger, market: Market) -> bytes:
 
 def equity_csv(ledger: Ledger, market: Market, window: Window, split: int, capital: float) -> bytes:
     """Equity at the last close of every UTC day, open profit included, with the drawdown of these daily marks."""
-    day = market.day[window.start : window.stop]
-    last = np.flatnonzero(np.append(day[1:] != day[:-1], True))
+    last = last_bars(market, window)
     marks = metrics.daily_marks(ledger.equity, market, window)
     peaks = np.maximum(np.maximum.accumulate(marks), capital)
     rows = [
         (
-            _utc(market.time_ms[window.start + bar]),
+            utc(market.time_ms[bar]),
             float(mark),
             float((peak - mark) / peak),
-            "in_sample" if window.start + bar < split else "out_of_sample",
+            "in_sample" if bar < split else "out_of_sample",
         )
         for bar, mark, peak in zip(last.tolist(), marks, peaks, strict=True)
     ]
     return _csv(EQUITY_COLUMNS, rows)
 
 
-def _utc(time_ms: np.int64) -> str:
+def last_bars(market: Market, window: Window) -> NDArray[np.int64]:
+    """The last bar of each UTC day that the window touches, int64 (d,)."""
+    day = market.day[window.start : window.stop]
+    return window.start + np.flatnonzero(np.append(day[1:] != day[:-1], True))
+
+
+def utc(time_ms: np.int64) -> str:
+    """A bar's open as files hold it."""
     return f"{np.datetime64(int(time_ms) // 1000, 's')}Z"
 
 

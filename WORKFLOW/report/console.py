@@ -14,6 +14,7 @@ from typing import IO, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from config.errors import visible
 from state import private
 
 _PLAIN_EVERY_S = 5.0  # seconds between two progress lines without a terminal
@@ -99,13 +100,13 @@ class Screen:
     def say(self, text: str, style: str = "") -> None:
         """A line for the screen and the log."""
         self.log(text)
-        self.console.print(text, style=style or None, markup=False, soft_wrap=not self.console.is_terminal)
+        self.console.print(visible(text), style=style or None, markup=False, soft_wrap=not self.console.is_terminal)
 
     def plain(self, text: str) -> None:
         """A line where there is no terminal, and for the log: on a terminal a bar says the same."""
         self.log(text)
         if self.bars is None and not self.console.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(visible(text), file=sys.stderr, flush=True)
 
     def log(self, text: str) -> None:
         """A line for the log alone."""

@@ -29,6 +29,7 @@ class Facts:
     tries: dict[str, int]
     promotion: dict[str, Any]
     execution: dict[str, Any]
+    phase0_seeds: list[dict[str, Any]]  # other prescreens whose best combos were tried first; empty without any
 
 
 def record(facts: Facts) -> dict[str, Any]:
@@ -41,34 +42,42 @@ def record(facts: Facts) -> dict[str, Any]:
         "code": {
             "revision": _revision(),
             "source_hash": SOURCE_HASH,
-            "python": platform.python_version(),
-            "libraries": {name: version(name) for name in _LIBRARIES},
+            **software(),
         },
         "config": facts.config,
         "seed": facts.seed,
         "engine": facts.engine,
         "device": {
             "kind": "gpu" if facts.gpu else "cpu",
-            "model": facts.gpu or _cpu_model(),
+            "model": facts.gpu or cpu_model(),
             "machine": platform.machine(),
         },
         "tries": facts.tries,
         "promotion": facts.promotion,
         "execution": facts.execution,
+        **({"phase0_seeds": facts.phase0_seeds} if facts.phase0_seeds else {}),
     }
+
+
+def software() -> dict[str, Any]:
+    """Python and the libraries that results come from."""
+    return {"python": platform.python_version(), "libraries": {name: version(name) for name in _LIBRARIES}}
 
 
 def _revision() -> str | None:
     """The commit of the checkout, marked when the sources differ from it; None without git."""
     command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        answer = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """What the machine calls its processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -105,6 +105,7 @@ def bests(judged: "Mapping[str, Judged]", promotions: Mapping[str, Record]) -> R
             "out_of_sample": one.out_of_sample,
             "verdict": one.verdict,
             "note": one.validation["ambiguity"]["note"],
+            "wicks": one.validation["wicks"]["note"],
             "candidate": one.validation["candidate"],
             "promoted": promotions[best]["promoted"],
             "promotion": promotions[best]["reason"],

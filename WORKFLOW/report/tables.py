@@ -1,11 +1,15 @@
 """The final table: candidates in-sample beside out-of-sample, and chance beside both."""
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from state import holdout
 
 _COLUMNS = (
     ("Sharpe", "sharpe_ratio", "{:.2f}"),
@@ -88,12 +92,14 @@ def show(outcome: dict[str, Any], console: Console, by_regime: bool = False) -> 
     for title, table in regimes(outcome) if by_regime else ():
         console.print(Text(title, style="bold"))
         console.print(table)
+    left = outcome.get("holdout") or {}  # results of an earlier version have none
+    spent = "; the holdout is used up" if holdout.words(left) else ""
     verdicts: dict[str, list[str]] = {}
     for best, record in outcome["bests"].items():
         verdicts.setdefault(record["verdict"], []).append(TITLES[best])
     for verdict, bests in verdicts.items() or {outcome["verdict"]: []}.items():
         style = "bold green" if verdict.startswith("candidate") else "bold red"
-        said = Text(f"{', '.join(bests)}: " if bests else "").append(verdict, style=style)
+        said = Text(f"{', '.join(bests)}: " if bests else "").append(verdict + spent, style=style)
         console.print(said, soft_wrap=not console.is_terminal)
     promoted = [TITLES[best] for best, record in outcome["bests"].items() if record.get("promoted")]
     held = [best for best, record in outcome["bests"].items() if record.get("candidate") and not record.get("promoted")]
@@ -104,11 +110,17 @@ def show(outcome: dict[str, Any], console: Console, by_regime: bool = False) -> 
         why = f"not promoted: {titles}: {outcome['bests'][held[0]].get('promotion')}"
         console.print(Text(why, style="yellow"), soft_wrap=not console.is_terminal)
     for best, record in outcome["bests"].items():
-        if record.get("note"):  # results of an earlier version have none
-            console.print(Text(f"{TITLES[best]}: {record['note']}"), soft_wrap=not console.is_terminal)
+        for note in filter(None, (record.get("note"), record.get("wicks"))):  # results of an earlier version have none
+            console.print(Text(f"{TITLES[best]}: {note}"), soft_wrap=not console.is_terminal)
         if "cross_check" in record:
             console.print(f"{TITLES[best]}: {record['cross_check']}", soft_wrap=True, highlight=False, markup=False)
+    if spent:
+        console.print(Text(holdout.words(left), style="yellow"), soft_wrap=not console.is_terminal)
+        console.print(Text(f"  → {holdout.way_out(left)}"), soft_wrap=True)
     console.print(f"\nresults  {outcome['artifacts']}", soft_wrap=True, highlight=False)
+    if outcome["bests"]:
+        numbers = Path(outcome["artifacts"]) / next(iter(outcome["bests"])) / "metrics.json"
+        console.print(f"numbers  cat {shlex.quote(str(numbers))}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"next     {outcome['next']}", soft_wrap=True, highlight=False, markup=False)
 
 

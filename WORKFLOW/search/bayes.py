@@ -13,8 +13,13 @@ from WORKFLOW.search.study import Standing, Trial
 _GRACE_S = 2.0  # seconds a helper gets to end by itself, and again after SIGTERM
 
 
-def search(folder: RunFolder, processes: int, on_result: Callable[[Standing], None]) -> list[Trial]:
-    """All trials of the study in `folder`, in order; resumes where it stands. `on_result` hears how far it is."""
+def search(
+    folder: RunFolder, processes: int, on_result: Callable[[Standing], None], say: Callable[[str], None]
+) -> list[Trial]:
+    """All trials of the study in `folder`, in order; resumes where it stands.
+
+    `on_result` hears how far it is; `say` that a damaged study was set aside.
+    """
     command = [sys.executable, "-m", "WORKFLOW.search.worker", str(folder.path), str(os.getpid())]
     with folder.search_errors.open("ab") as errors:
         helpers = [
@@ -25,7 +30,7 @@ def search(folder: RunFolder, processes: int, on_result: Callable[[Standing], No
     try:
         job_folder = SearchFolder(folder)
         evaluator = job_folder.evaluator()
-        study = job_folder.study()
+        study = job_folder.study(say)
         on_result(study.standing())
         study.work(partial(job_folder.job.evaluate, evaluator), on_result, lambda: True)
         return study.finished()

@@ -9,7 +9,7 @@ twice, so one that was cut off is simply done again.
 import fcntl
 import os
 import secrets
-import sys
+import sqlite3
 import tempfile
 import time
 import warnings
@@ -24,13 +24,15 @@ import optuna
 from config.errors import Refused
 from state import private, snapshot
 from state.secrets import redacted
-from WORKFLOW.search.storage import Named
+from WORKFLOW.search import needs
+from WORKFLOW.search.storage import Named, damaged
 
 Done = TypeVar("Done")
 _ANSWER_S = 1.0  # for a server on this machine to say that it is there
 _SERVED_S = 60.0  # until somebody must have opened the database and served it; on a busy machine imports alone take 10
 _PAUSE_S = 0.02
 _THREADS = 10
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _BUSY_S = 60  # SQLite: how long to wait for another writer
 
 
@@ -39,7 +41,7 @@ class DatabaseStore(Named):
 
     def __init__(self, url: str, folder: Path, name: str) -> None:
         super().__init__(name)
-        _check_packages(url)
+        needs.check_packages(url)
         self._url, self._folder = url, folder
         self._lock: int | None = None
         self._server: Any = None
@@ -112,7 +114,11 @@ class DatabaseStore(Named):
         from optuna.storages._grpc.servicer import OptunaStorageProxyService
 
         self._clear_after_the_dead()
-        storage = self._served = opened(self._url)
+        try:
+            storage = self._served = opened(self._url)
+        except BaseException:
+            self.close()  # else nobody could serve the one that is made in its place
+            raise
         self._socket = self._new_socket()
         self._server = grpc.server(ThreadPoolExecutor(_THREADS))
         add: Any = api_pb2_grpc.add_StorageServiceServicer_to_server
@@ -159,6 +165,7 @@ def opened(url: str) -> Any:
 
     Raises:
         Refused: it does not answer, or there is no driver for it. The message never holds a password.
+        Recomputable: it is a file of SQLite, and damaged.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -166,25 +173,6 @@ def opened(url: str) -> Any:
     try:
         return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=arguments))
     except (SQLAlchemyError, ImportError, OSError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise Refused(
-            f"search.storage {redacted(url)} cannot be opened: {redacted(why)}",
-            "start the database or mend the URL; search.storage=journal needs none",
-        ) from None
-
-
-def _check_packages(url: str) -> None:
-    needed = {"grpc": "grpcio", "google.protobuf": "protobuf"}
-    if url.startswith("postgresql"):
-        needed["psycopg"] = "psycopg[binary]"
-    missing = []
-    for module, package in needed.items():
-        try:
-            __import__(module)
-        except ImportError:
-            missing.append(package)
-    if missing:
-        raise Refused(
-            f"search.storage {redacted(url).partition(':')[0]} needs {', '.join(missing)}",
-            f"{sys.executable} -m pip install --require-hashes -r config/locks/rdb.txt; or search.storage journal",
-        )
+        if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) in _DAMAGED:
+            raise damaged(url.partition(":///")[2], "is no database that SQLite can read") from None
+        raise needs.unopened(url, error) from None

@@ -1,18 +1,21 @@
 """A search as a record on disk: all that a search process needs to take part, whoever started it."""
 
+import fcntl
 import io
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from config.errors import Refused
+from config.errors import Recomputable, Refused
 from config.search import JOURNAL, OBJECTIVES, SQLITE
 from config.settings import Choice, Costs, Dimension, Mode, Range
-from state import snapshot
+from state import private, sealed, snapshot
 from state.layout import RunFolder
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines.market import Market, Window
@@ -63,6 +66,9 @@ class SearchJob:
         return [float(value) for value in table[:, 0, SHARPE]]
 
 
+_AGAIN = "type the command again: it writes them anew"
+
+
 @dataclass(frozen=True)
 class SearchFolder:
     """The files of one search inside a run's folder."""
@@ -75,7 +81,7 @@ class SearchFolder:
         np.save(buffer, np.ascontiguousarray(in_sample.rows), allow_pickle=False)
         snapshot.write_bytes(self.folder.bars, buffer.getvalue())
         labels = {"symbol": in_sample.symbol, "tick": in_sample.tick, "synthetic": in_sample.synthetic}
-        snapshot.write_json(self.folder.bar_labels, labels)
+        sealed.write_json(self.folder.bar_labels, {**labels, "sha256": in_sample.sha256})
 
     def write(self, job: SearchJob) -> None:
         """Put the job where search processes find it."""
@@ -83,12 +89,23 @@ class SearchFolder:
 
     @cached_property
     def in_sample(self) -> Bars:
-        """The in-sample bars, mapped from disk so that processes share their pages."""
-        labels = snapshot.read_json(self.folder.bar_labels)
-        if not isinstance(labels, dict) or not self.folder.bars.is_file():
-            raise Refused(f"{self.folder.bars} or what describes it is gone", "type the command again")
-        rows = np.load(self.folder.bars, mmap_mode="r", allow_pickle=False)
-        return Bars(labels["symbol"], rows, labels["tick"], labels["synthetic"], str(self.folder.bars))
+        """The in-sample bars, mapped from disk so that processes share their pages.
+
+        Raises:
+            Recomputable: they are gone, or not those that were written.
+        """
+        labels = sealed.read_json(self.folder.bar_labels)
+        changed = Recomputable(f"{self.folder.bars} or what describes them is not what was written", _AGAIN)
+        if labels is None or not self.folder.bars.is_file():
+            raise changed
+        try:
+            rows = np.load(self.folder.bars, mmap_mode="r", allow_pickle=False)
+        except (EOFError, ValueError):
+            raise changed from None
+        bars = Bars(labels["symbol"], rows, labels["tick"], labels["synthetic"], str(self.folder.bars))
+        if bars.sha256 != labels["sha256"]:
+            raise changed
+        return bars
 
     @cached_property
     def job(self) -> SearchJob:
@@ -110,9 +127,56 @@ class SearchFolder:
         job = self.job
         return Evaluator(Market.of(self.in_sample), family_of(job.plan.mode), job.costs, job.engine)
 
-    def study(self) -> SharedStudy:
-        """The study on file, opened or made."""
+    def study(self, say: Callable[[str], None] = print) -> SharedStudy:
+        """The study on file, opened or made; one that is damaged is set aside and made again, which `say` hears.
+
+        Raises:
+            Recomputable: it is damaged, and lies on a database server, where nobody sets it aside but its owner.
+        """
+        try:
+            return self._opened()
+        except Recomputable as damage:
+            if self.job.storage not in (JOURNAL, SQLITE):
+                raise
+            return self._made_again(damage, say)
+
+    def discard_study(self, why: str, say: Callable[[str], None] = print) -> None:
+        """Set the study aside: what it holds is not what these bars and this job come to."""
+        if self.job.storage != JOURNAL:
+            raise Recomputable(why, "its owner has to move it away; then type the command again")
+        with self._alone():
+            if self.folder.study.exists():
+                self._set_aside(why, say)
+
+    def _opened(self) -> SharedStudy:
         return SharedStudy(self._store(), self.folder.claims, self.job.plan)
+
+    def _made_again(self, damage: Recomputable, say: Callable[[str], None]) -> SharedStudy:
+        """One process alone sets it aside; who comes later finds the new one."""
+        with self._alone():
+            try:
+                return self._opened()
+            except Recomputable:
+                self._set_aside(damage.reason, say)
+                return self._opened()
+
+    def _set_aside(self, why: str, say: Callable[[str], None]) -> None:
+        is_journal = self.job.storage == JOURNAL
+        aside = snapshot.set_aside(self.folder.study if is_journal else self.folder.study_database)
+        for name in ("-wal", "-shm", "-journal"):  # of the damaged one: they mean nothing to the next
+            self.folder.study_database.with_name(f"{self.folder.study_database.name}{name}").unlink(missing_ok=True)
+        say(f"  {why}: it is set aside as {aside.name}, and the search is done again")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else sets the study aside; the kernel frees the lock of whoever dies."""
+        private.folder(self.folder.claims)
+        descriptor = os.open(self.folder.claims / "set_aside.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _store(self) -> Store:
         storage = self.job.storage

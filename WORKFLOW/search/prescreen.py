@@ -1,7 +1,7 @@
 """Phase 0: every combo once with the fast engine; the best by Sharpe ratio among those that traded enough go on."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +28,29 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Found:
-    """What a prescreen found: combos tried, those with enough trades, the most trades of any, the best first."""
+    """What a prescreen found: combos tried, those with enough trades, the most trades of any, the best first.
+
+    It iterates as deployed scripts go through it: one dict a strategy, best first, with `combo` (its number in the
+    draw), its parameters and its in-sample metrics by name, such as `total_trades`; an undefined metric is None.
+    """
 
     tried: int
     eligible: int
     most_trades: int
     best: list[Ranked]
+
+    def __len__(self) -> int:
+        """How many strategies were kept."""
+        return len(self.best)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Their records, best first."""
+        return (self[place] for place in range(len(self.best)))
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        """One record by its place; 0 is the best."""
+        one = self.best[place]
+        return {"combo": one.combo, **one.parameters, **one.metrics}
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,10 @@ def family_of(mode: Mode) -> Family:
     wanted = {*family.parameters, *EXECUTION}
     if set(mode.space) != wanted:
         difference = ", ".join(sorted(wanted ^ set(mode.space)))
-        raise Refused(f"the space of mode {mode.name!r} is missing or has too much: {difference}")
+        raise Refused(
+            f"the space of mode {mode.name!r} is missing or has too much: {difference}",
+            f"give it exactly {', '.join(sorted(wanted))}",
+        )
     for name, dimension in mode.space.items():
         if name != "direction":
             _check(f"modes.{mode.name}.space.{name}", dimension, *{**_EXECUTION_LIMITS, **family.limits}[name])
@@ -157,7 +160,7 @@ def _check(where: str, dimension: Dimension, low: float, high: float) -> None:
     whole = isinstance(dimension, Choice) or dimension.is_integer or not isinstance(low, int)
     if not whole or any(isinstance(v, bool) or not isinstance(v, kind) or not low <= v <= high for v in values):
         what = "whole numbers" if isinstance(low, int) else "numbers"
-        raise Refused(f"{where} is {dimension}", f"it takes {what} from {low:,} to {high:,}")
+        raise Refused(f"{where} is {dimension}", f"it takes {what} from {low} to {high}")
 
 
 def draw(mode: Mode, n: int, seed: np.random.SeedSequence) -> Combos:

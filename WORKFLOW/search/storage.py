@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import optuna
 from optuna.storages.journal import BaseJournalBackend
 
-from config.errors import Refused
+from config.errors import Recomputable
 from state.journal import Journal
 from state.layout import RunFolder
 
@@ -67,10 +67,10 @@ def open_storage(path: Path) -> optuna.storages.JournalStorage:
     return _Replayed(path)
 
 
-def damaged(study: Path | str, what: str) -> Refused:
+def damaged(study: Path | str, what: str) -> Recomputable:
     """What is said of a study that holds what nobody here wrote."""
-    way_out = "it was edited or its disk is failing; move it away to search again from the start"
-    return Refused(f"the study {study} {what}", way_out)
+    way_out = "it was edited or its disk is failing; type the command again: it sets it aside and searches again"
+    return Recomputable(f"the study {study} {what}", way_out)
 
 
 def name_of(folder: RunFolder) -> str:

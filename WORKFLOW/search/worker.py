@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from state import process
 from state.layout import RunFolder
 
 
@@ -32,6 +33,7 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    process.begin()
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

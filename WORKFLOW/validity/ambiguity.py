@@ -92,12 +92,9 @@ def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
     return "same_minute"
 
 
-def record(bands: Mapping[str, Band], evidence: verdict.Evidence, settings: Settings) -> Values:
+def record(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Settings) -> Values:
     """`ambiguity` of `validation.json`: every band, and `note`, what a reader of the verdict must know of them."""
-    return {
-        "note": _note({name: one.values for name, one in bands.items()}, evidence, settings),
-        **{name: one.values for name, one in bands.items()},
-    }
+    return {"note": _note(bands, evidence, settings), **bands}
 
 
 # helpers --------------------------------------------------------------------------------------------------------------

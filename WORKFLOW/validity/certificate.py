@@ -3,7 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from WORKFLOW.steps import exact
 
+
+@exact.record
 @dataclass(frozen=True)
 class Difference:
     """The earliest thing that a changed future changed. `minutes_ahead`: at least so far it looked."""
@@ -23,6 +26,7 @@ class Difference:
         return f"looks {self.minutes_ahead:,} minutes ahead: {self.what}{whose} at {self.time}"
 
 
+@exact.record
 @dataclass
 class Counts:
     """What was compared. `futures`: changed markets over all cuts; trades and marks over all engines, too."""

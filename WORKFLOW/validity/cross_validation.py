@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from WORKFLOW.engines import metrics
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos
+from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity.monte_carlo import bands
 
 _MOST_SPLITS = 5_000  # choices to make; a second or two
@@ -47,6 +48,7 @@ def process(
     settings: CrossValidationSettings,
     screen: PrescreenSettings,
     threads: int,
+    kept: Steps | None = None,
 ) -> dict[str, Any]:
     """How the paths did; `reason` says why there are none. The choice: the best Sharpe ratio over the training days.
 
@@ -59,13 +61,14 @@ def process(
         days = f"{folds.days} in-sample days are too few for {settings.folds} folds"
         return {**record, **_nothing(), "reason": f"{days}: each needs 2 at least"}
     tried = _Tried(evaluator, combos[:_MOST_COMBOS], folds, screen.min_trades, threads)
+    kept = kept or Steps()
     purge = embargo = 0
     while True:
         if purge + embargo >= folds.size - 1:
             gaps = f"a purge of {purge} and an embargo of {embargo} days leave nothing of folds of {folds.size} days"
             return {**record, **_nothing(), "reason": gaps}
         splits = list(folds.splits(purge, embargo))
-        chosen = [tried.best(train, tests) for train, tests in splits]
+        chosen = kept.aside(f"cross-validation choices {purge} {embargo}", None, partial(_chosen, tried, splits))
         held, memory = tried.needs({combo for combo in chosen if combo is not None})
         wanted = min(memory, int(folds.size * settings.embargo_share))
         if held <= purge and wanted <= embargo:
@@ -83,6 +86,10 @@ def process(
         **_performance(paths),
         "reason": None,
     }
+
+
+def _chosen(tried: "_Tried", splits: list[tuple[Days, list[Days]]]) -> list[int | None]:
+    return [tried.best(train, tests) for train, tests in splits]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """One finalist on trial: the holdout, Monte Carlo, the other engine, other futures, and the verdict that follows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config.settings import Settings
 from WORKFLOW.data.bars import Floats
@@ -15,7 +17,9 @@ from WORKFLOW.engines.market import Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
 from WORKFLOW.search.study import Trial
-from WORKFLOW.validity import ambiguity, look_ahead, monte_carlo, regimes, verdict, walk_forward
+from WORKFLOW.steps import exact
+from WORKFLOW.steps.keep import Step, Steps
+from WORKFLOW.validity import ambiguity, look_ahead, monte_carlo, regimes, verdict, walk_forward, wicks
 from WORKFLOW.validity.benchmark import buy_and_hold
 from WORKFLOW.validity.chance import expected_max_sharpe
 from WORKFLOW.validity.plateau import Plateau
@@ -44,6 +48,8 @@ class Case:
     search: SearchTrial
     regimes: regimes.Labels  # of each day of `everything`
     plateaus: Mapping[int, Plateau]  # trial number → what surrounds it
+    extreme_bars: NDArray[np.bool_]  # (n,) of `everything`: a high or low there is far from its neighbours
+    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that only the operator accepts
     cross_checks: Mapping[int, dict[str, Any]] = field(default_factory=dict)  # trial number → what another tool found
 
 
@@ -60,6 +66,7 @@ class Judged:
     out_of_sample_returns: Floats
     plateau: Plateau
     validation: dict[str, Any]
+    ledgers: Mapping[str, Ledger] = field(default_factory=dict)  # of each window, run on its own
 
     @property
     def verdict(self) -> str:
@@ -67,22 +74,56 @@ class Judged:
         return str(self.validation["verdict"])
 
 
-def judge(case: Case, trial: Trial) -> Judged:
+@exact.record
+@dataclass(frozen=True)
+class Traded:
+    """What one finalist traded: by window its ledger, metrics and ambiguity band, and one run over `whole`.
+
+    `agree`: whether every engine found the same trades.
+    """
+
+    ledgers: dict[str, Ledger]
+    values: dict[str, dict[str, Any]]
+    bands: dict[str, ambiguity.Values]
+    whole: Ledger
+    agree: bool
+
+
+def plan(trial: Trial, windows: Sequence[str]) -> list[Step]:
+    """The steps of `judge`."""
+    looked = [_traded_step(trial), *look_ahead.parts(_proof_step(trial)), _fixed_step(trial)]
+    names = [*looked, *(_monte_carlo_step(trial, window) for window in windows)]
+    return [Step(name, trial.parameters) for name in names]
+
+
+def judge(case: Case, trial: Trial, steps: Steps | None = None) -> Judged:
     """Look at the holdout, once, and at everything else that could speak against `trial`."""
     everything, parameters, capital = case.everything, trial.parameters, case.settings.costs.capital
-    ledgers = {name: everything.ledger(parameters, window) for name, window in case.windows.items()}
-    values = {name: metrics.full(ledgers[name], everything.market, case.windows[name], capital) for name in ledgers}
-    whole = everything.ledger(parameters, everything.whole)
-    subject = ambiguity.Subject(everything, parameters, case.minutes)
-    bands = {name: ambiguity.band(subject, case.windows[name], values[name]) for name in ledgers}
-    agree = _screened_alike(case, parameters, values)
-    agree &= all(_same(ledgers[name], bands[name].reference) for name in ledgers)
+    steps = steps or Steps()
+    traded = steps.do(_traded_step(trial), partial(_traded, case, parameters))
+    ledgers, values, whole, agree = traded.ledgers, traded.values, traded.whole, traded.agree
     daily = {name: _daily_returns(case, name, ledger) for name, ledger in ledgers.items()}
     effective = _trials_of(case)
     holding = {
         name: buy_and_hold(everything.market, window, case.settings.costs) for name, window in case.windows.items()
     }
-    proof = look_ahead.of_finalist(everything, parameters, case.seed("look-ahead", trial.number))
+    hangs = {
+        name: wicks.share(
+            ledgers[name], everything.market, case.windows[name], case.extreme_bars, values[name], capital
+        )
+        for name in ledgers
+    }
+    seed = case.seed("look-ahead", trial.number)
+    proof = look_ahead.of_finalist(everything, parameters, seed, steps, _proof_step(trial))
+    fixed = steps.do(
+        _fixed_step(trial), lambda: walk_forward.fixed(case.in_sample, parameters, case.settings.walk_forward)
+    )
+    paths = {
+        name: steps.do(
+            _monte_carlo_step(trial, name), partial(_monte_carlo, case, trial, name, ledgers[name], daily[name])
+        )
+        for name in ledgers
+    }
     evidence = verdict.Evidence(
         in_sample=values["in_sample"],
         out_of_sample=values["out_of_sample"],
@@ -100,6 +141,8 @@ def judge(case: Case, trial: Trial) -> Judged:
         luck=case.search.luck,
         placebo=case.search.placebo.p_value,
         buy_and_hold_sharpe=holding["out_of_sample"]["sharpe_ratio"],
+        allowed_wicks=case.allowed_wicks,
+        sharpe_without_wicks=hangs["out_of_sample"]["sharpe_ratio"],
     )
     results = verdict.checks(evidence, case.settings)
     spans = {name: walk_forward.span(everything.market, window) for name, window in case.windows.items()}
@@ -122,26 +165,56 @@ def judge(case: Case, trial: Trial) -> Judged:
             "buy_and_hold": holding,
             "engines": {"agree": agree, "trades_compared": sum(len(ledger.trades) for ledger in ledgers.values())},
             "look_ahead": proof.as_json(),
-            "ambiguity": ambiguity.record(bands, evidence, case.settings),
+            "ambiguity": ambiguity.record(traded.bands, evidence, case.settings),
+            "wicks": wicks.record(hangs, values, case.allowed_wicks),
             **({"cross_check": case.cross_checks[trial.number]} if trial.number in case.cross_checks else {}),
             "plateau": case.plateaus[trial.number].summary,
             "walk_forward": {
                 "process": case.walk_forward,
-                "this_strategy": walk_forward.fixed(case.in_sample, parameters, case.settings.walk_forward),
+                "this_strategy": fixed,
             },
             "cross_validation": case.cross_validation,
-            "monte_carlo": {name: _monte_carlo(case, trial, name, ledgers[name], daily[name]) for name in ledgers},
+            "monte_carlo": paths,
             "by_regime": {
                 name: regimes.by_regime(ledgers[name], everything.market, case.windows[name], capital, case.regimes)
                 for name in ledgers
             },
         },
+        ledgers=ledgers,
     )
 
 
 def chance(tries: int, days: int) -> dict[str, Any]:
     """What luck alone gives to so many tries over so many in-sample days."""
     return {"tries": tries, "days": days, "expected_max_sharpe": expected_max_sharpe(tries, days)}
+
+
+def _traded_step(trial: Trial) -> str:
+    return f"holdout of trial {trial.number}"
+
+
+def _proof_step(trial: Trial) -> str:
+    return f"look-ahead of trial {trial.number}"
+
+
+def _fixed_step(trial: Trial) -> str:
+    return f"test windows of trial {trial.number}"
+
+
+def _monte_carlo_step(trial: Trial, window: str) -> str:
+    return f"Monte Carlo of trial {trial.number}, {window}"
+
+
+def _traded(case: Case, parameters: Parameters) -> Traded:
+    everything, capital = case.everything, case.settings.costs.capital
+    ledgers = {name: everything.ledger(parameters, window) for name, window in case.windows.items()}
+    values = {name: metrics.full(ledgers[name], everything.market, case.windows[name], capital) for name in ledgers}
+    subject = ambiguity.Subject(everything, parameters, case.minutes)
+    bands = {name: ambiguity.band(subject, case.windows[name], values[name]) for name in ledgers}
+    agree = _screened_alike(case, parameters, values)
+    agree &= all(same_trades(ledgers[name], bands[name].reference) for name in ledgers)
+    whole = everything.ledger(parameters, everything.whole)
+    return Traded(ledgers, values, {name: one.values for name, one in bands.items()}, whole, agree)
 
 
 def _daily_returns(case: Case, name: str, ledger: Ledger) -> Floats:
@@ -180,7 +253,7 @@ def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, dic
     return bool(np.allclose(rows, np.array(ledgers, dtype=np.float64), rtol=1e-9, atol=1e-9, equal_nan=True))
 
 
-def _same(fast: Ledger, reference: Ledger) -> bool:
+def same_trades(fast: Ledger, reference: Ledger) -> bool:
     """Equal trades in bars, sides and reasons; numbers within 1e-9 (strategy_semantics: when two engines agree)."""
     exact = ("side", "entry_bar", "exit_bar", "reason_open", "reason_close")
     if len(fast.trades) != len(reference.trades) or any((fast.trades[k] != reference.trades[k]).any() for k in exact):

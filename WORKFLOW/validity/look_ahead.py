@@ -10,6 +10,8 @@ A leak that changes nothing for these combos on these bars does not show: hence 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from WORKFLOW.engines.rules import Rules
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
 from WORKFLOW.signals.family import Columns, Family
+from WORKFLOW.steps import exact
+from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import cuts as cut_points
 from WORKFLOW.validity import past
 from WORKFLOW.validity.certificate import Certificate, Counts, Difference
@@ -32,6 +36,7 @@ from WORKFLOW.validity.past import Found
 Simulate = Callable[[Market, Planes, int, Rules, Window], Ledger]
 
 FINALIST_CUTS = 32  # 256 futures: 2 to 5 s on one core for 853 days of bars
+_PART = 8  # cuts of one step
 
 
 @dataclass(frozen=True)
@@ -107,40 +112,56 @@ def prove(
     seed: np.random.SeedSequence,
     engines: Mapping[str, Engine] = ENGINES,
     on_cut: Callable[[int, int], None] = lambda _done, _of: None,
+    steps: Steps | None = None,
+    name: str = "look-ahead",
 ) -> Certificate:
     """Try `strategies` at up to `cuts` cuts of `market`; stops at the first difference. The same for the same seed.
 
-    `on_cut` hears how many cuts are done, and of how many.
+    `on_cut` hears how many cuts are done, and of how many; `steps` are those of `parts(name, cuts)`.
 
     Raises:
         Refused: fewer than two bars; whatever the family refuses.
     """
     if len(market) < 2:
         raise Refused(f"{len(market)} bars have no future that could be changed", "give at least two")
-    trial = _Trial(market, strategies, engines, np.random.default_rng(seed))
-    difference, points = None, trial.cut_points(cuts)
-    for number, cut in enumerate(points):
-        difference = trial.at(number, cut)
-        on_cut(number + 1, len(points))
-        if difference is not None:
-            break
+    trial, so_far = _Trial(market, strategies, engines, seed, cuts), Part(None, Counts(), None)
+    steps = steps or Steps()
+    for number, part in enumerate(parts(name, cuts)):
+        so_far = steps.do(part, partial(trial.part, number, so_far, on_cut))
     return Certificate(
-        first_difference=difference,
+        first_difference=so_far.difference,
         seed=np.atleast_1d(np.asarray(seed.entropy)).tolist(),
         bars=len(market),
         combos=len(strategies.rules),
         kinds=list(FUTURES),
         engines=list(engines),
-        counts=trial.counts,
+        counts=so_far.counts,
         tick_known_from=_tick_known_from(market),
     )
 
 
-def of_finalist(everything: Evaluator, parameters: Parameters, seed: np.random.SeedSequence) -> Certificate:
+def parts(name: str, cuts: int = FINALIST_CUTS) -> list[str]:
+    """The steps of a proof over so many cuts."""
+    return [f"{name}, cuts from {first}" for first in range(0, cuts, _PART)]
+
+
+def of_finalist(
+    everything: Evaluator, parameters: Parameters, seed: np.random.SeedSequence, steps: Steps, name: str
+) -> Certificate:
     """The proof for one strategy on all its bars."""
     columns = Combos.of([parameters]).columns
     strategies = Strategies(everything.family, columns, [everything.rules(parameters, "sl_first")])
-    return prove(everything.market, strategies, FINALIST_CUTS, seed)
+    return prove(everything.market, strategies, FINALIST_CUTS, seed, steps=steps, name=name)
+
+
+@exact.record
+@dataclass(frozen=True)
+class Part:
+    """A proof after some of its cuts. `random`: the generator's state, from which the next cut goes on."""
+
+    difference: Difference | None
+    counts: Counts
+    random: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -158,16 +179,38 @@ class _Trial:
     market: Market
     strategies: Strategies
     engines: Mapping[str, Engine]
-    random: np.random.Generator
+    seed: np.random.SeedSequence
+    wanted: int
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
-        self.known = self.strategies.planes(self.market)
+        self.random = np.random.default_rng(self.seed)
 
-    def cut_points(self, wanted: int) -> list[int]:
+    @cached_property
+    def known(self) -> Planes:
+        return self.strategies.planes(self.market)
+
+    @cached_property
+    def points(self) -> list[int]:
+        """The first thing that the generator is asked for."""
         fast = next(iter(self.engines.values()))
         ledgers = self._ledgers(fast, self.market, self.known, Window(0, len(self.market)))
-        return cut_points.choose(self.market, self.known, ledgers, wanted, self.random)
+        return cut_points.choose(self.market, self.known, ledgers, self.wanted, self.random)
+
+    def part(self, number: int, so_far: Part, on_cut: Callable[[int, int], None]) -> Part:
+        """So many cuts more, from where `so_far` ended; nothing more once there is a difference."""
+        if so_far.difference is not None:
+            return so_far
+        first, points, difference = number * _PART, self.points, None
+        self.counts = replace(so_far.counts)
+        if so_far.random is not None:
+            self.random.bit_generator.state = so_far.random
+        for at in range(first, min(first + _PART, len(points))):
+            difference = self.at(at, points[at])
+            on_cut(at + 1, len(points))
+            if difference is not None:
+                break
+        return Part(difference, self.counts, dict(self.random.bit_generator.state))
 
     def at(self, number: int, cut: int) -> Difference | None:
         """Every future of one cut; None when nothing before it changes."""

@@ -19,6 +19,7 @@ from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.metrics import SCREEN, SHARPE
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import DIGITS, Combos, Parameters, family_of
+from WORKFLOW.steps import exact
 
 Value = int | float | str
 Axes = Mapping[str, tuple[Value, ...]]
@@ -29,6 +30,7 @@ _BANDS = (5, 25, 50, 75, 95)
 _HALF = 0.5  # of the strategy's own Sharpe ratio
 
 
+@exact.record
 @dataclass(frozen=True)
 class Grid:
     """A heat map: `sharpe` (len(axes[y]), len(axes[x])) over the values of two dimensions, None where undefined."""
@@ -38,6 +40,7 @@ class Grid:
     sharpe: list[list[float | None]]
 
 
+@exact.record
 @dataclass(frozen=True)
 class Plateau:
     """What surrounds one strategy. `summary` is a plain record; `axes` are in order and hold the strategy's values."""

@@ -6,28 +6,31 @@ here grow stricter with every run, so they stand in the manifest beside them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from config.settings import VerdictSettings
 from hooks import promotion
-from WORKFLOW.search.space import Parameters
-from WORKFLOW.validity.history import History
-from WORKFLOW.validity.judge import Judged
 from WORKFLOW.validity.search import deflated
-from WORKFLOW.validity.search.whole import SearchTrial
 from WORKFLOW.validity.verdict import Check
 
+if TYPE_CHECKING:  # whoever only counts again what is on file needs no engine
+    from WORKFLOW.search.space import Parameters
+    from WORKFLOW.validity.history import History
+    from WORKFLOW.validity.judge import Judged
+    from WORKFLOW.validity.search.whole import SearchTrial
+
+Days = np.ndarray[Any, np.dtype[np.float64]]  # daily returns, (d,)
 NOT_ASKED = "not asked: another check failed"  # of vectorbt
 # What another engine makes of a strategy: the `cross_check` record of `WORKFLOW.crosscheck.finalists`.
-SecondOpinion = Callable[[int, Parameters], dict[str, Any]]
+SecondOpinion = Callable[[int, "Parameters"], dict[str, Any]]
 
 
 def promotions(
-    judged: Mapping[str, Judged],
-    search: SearchTrial,
-    history: History,
+    judged: "Mapping[str, Judged]",
+    search: "SearchTrial",
+    history: "History",
     settings: VerdictSettings,
     second_opinion: SecondOpinion,
 ) -> dict[str, dict[str, Any]]:
@@ -39,7 +42,10 @@ def promotions(
     out, opinions = {}, {}
     for best, one in judged.items():
         mine = [*one.validation["checks"]]
-        found = _of_history(one, search, count.tries, count.looks, bad, settings)
+        effective = search.effective_trials
+        trials = None if effective is None else effective * max(1.0, count.tries / search.tried)
+        inside, outside = one.in_sample_returns, one.out_of_sample_returns
+        found = [ledger_check(bad), *of_all_runs(inside, outside, trials, count.tries, count.looks, settings)]
         number = one.trial.number
         if all(check["passed"] for check in mine) and all(check.passed for check in found):
             if number not in opinions:
@@ -60,24 +66,24 @@ def promotions(
     return out
 
 
-def _of_history(
-    one: Judged, search: SearchTrial, tries: int, looks: int, bad: int, settings: VerdictSettings
+def ledger_check(bad_lines: int) -> Check:
+    """Whether every line of the ledger of tries can be read."""
+    whole, said = bad_lines == 0, f"{bad_lines} lines of the ledger of tries are damaged"
+    return Check("ledger_whole", whole, whole, None, "every line readable", said)
+
+
+def of_all_runs(
+    inside: Days, outside: Days, trials: float | None, tries: int, looks: int, settings: VerdictSettings
 ) -> list[Check]:
-    effective = search.effective_trials
-    trials = None if effective is None else effective * max(1.0, tries / search.tried)
-    sharpe = None if trials is None else deflated.deflated_sharpe(one.in_sample_returns, trials)
-    p_value = holdout_luck(one.out_of_sample_returns)
+    """The checks that grow stricter with every run, from the daily returns (d,) of both windows.
+
+    `trials`: what the `tries` of all runs on these days are worth, independent ones; None where nobody can tell.
+    """
+    sharpe = None if trials is None else deflated.deflated_sharpe(inside, trials)
+    p_value = holdout_luck(outside)
     luck = None if p_value is None else min(1.0, p_value * max(looks, 1))
     floor, ceiling = settings.min_deflated_sharpe, settings.max_holdout_luck
     return [
-        Check(
-            "ledger_whole",
-            bad == 0,
-            bad == 0,
-            None,
-            "every line readable",
-            f"{bad} lines of the ledger of tries are damaged",
-        ),
         Check(
             "deflated_sharpe_of_all_tries",
             sharpe is not None and sharpe >= floor,
@@ -103,7 +109,7 @@ def _agrees(record: Mapping[str, Any] | None) -> Check:
     return Check("vectorbt_agrees", agree is True, agree, None, "vectorbt = our engines", line)
 
 
-def holdout_luck(returns: "np.ndarray[Any, np.dtype[np.float64]]") -> float | None:
+def holdout_luck(returns: Days) -> float | None:
     """Probability that a strategy without merit shows a Sharpe ratio as high as this one's daily returns (d,)."""
     probability = deflated.probabilistic_sharpe(returns, 0.0)
     return None if probability is None else 1.0 - probability

@@ -1,4 +1,4 @@
-"""What can be said for and against a list of trades whose bars, rules and search nobody here has seen.
+"""What can be said for and against trades, or a curve, whose bars, rules and search nobody here has seen.
 
 Such a list is never a candidate: look-ahead, other engines and the search itself cannot be put on trial. What fails,
 fails; what is unknown is named with the flag that would tell.
@@ -67,24 +67,34 @@ def checks(known: Known, settings: Settings) -> list[Check]:
 def line(known: Known, results: list[Check]) -> str:
     """The verdict in one line."""
     luck = "" if known.tries is None else f"; {_chance(known)}"
+    is_curve = known.inside["total_trades"] is None
     asked = {
-        "out_of_sample": (known.outside is None, "which trades it was not chosen by (--split DATE)"),
+        "out_of_sample": (
+            known.outside is None,
+            f"which {'days' if is_curve else 'trades'} were not used to choose it (--split DATE)",
+        ),
         "chance": (known.tries is None, "how many strategies were tried (--tries N)"),
     }
     unasked = [name for name, (is_unknown, _) in asked.items() if is_unknown]
-    failed = [check for check in results if not check.passed and _subject(check) not in unasked]
+    unknown = [*unasked, *(["trades"] if is_curve else [])]
+    failed = [check for check in results if not check.passed and not _is_of(check, unknown)]
     if failed:
         more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""
         return f"not tradeable: {', '.join(check.if_failed for check in failed[:2])}{more}{luck}"
     if unasked:
         return f"not judged: nobody said {' or '.join(asked[name][1] for name in unasked)}{luck}"
+    if is_curve:
+        return f"not judged: a curve does not say how many trades it was made of{luck}"
     return f"holds up as far as a list of trades can tell: its bars, rules and search were not looked at{luck}"
 
 
-def _subject(check: Check) -> str:
-    return {"beats_chance": "chance", "deflated_sharpe": "chance"}.get(
-        check.name, "out_of_sample" if check.name.startswith("out_of_sample") else ""
-    )
+def _is_of(check: Check, unknown: list[str]) -> bool:
+    """Whether nobody could pass it, since what it looks at was not said."""
+    subjects = {"beats_chance": "chance", "deflated_sharpe": "chance", "in_sample_trades": "trades"}
+    if check.name == "out_of_sample_trades" and "trades" in unknown:
+        return True
+    outside = "out_of_sample" if check.name.startswith("out_of_sample") else ""
+    return subjects.get(check.name, outside) in unknown
 
 
 def _chance(known: Known) -> str:

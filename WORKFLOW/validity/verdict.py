@@ -44,6 +44,8 @@ class Evidence:
     luck: float | None  # p-value of the whole search, Hansen's test
     placebo: float | None  # p-value of the whole search, shuffled markets
     buy_and_hold_sharpe: float | None  # out-of-sample, net
+    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that only the operator accepts
+    sharpe_without_wicks: float | None = None  # out-of-sample, without the trades on extreme wicks
 
 
 def checks(evidence: Evidence, settings: Settings) -> list[Check]:
@@ -104,6 +106,7 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
             f"out-of-sample drawdown {_percent(outside['max_drawdown_pct'])}",
         ),
         _yes("not_ruined", not evidence.ruined, "equity above 0", "ruined"),
+        *_without_wicks(evidence, settings),
     ]
 
 
@@ -164,9 +167,22 @@ def _against_luck(evidence: Evidence, settings: Settings) -> list[Check]:
     ]
 
 
+def _without_wicks(evidence: Evidence, settings: Settings) -> list[Check]:
+    """Asked only where the operator vouches for prices that nobody may have paid."""
+    if not evidence.allowed_wicks:
+        return []
+    said = f"without trades on extreme wicks the out-of-sample Sharpe is {number(evidence.sharpe_without_wicks)}"
+    return [
+        least("sharpe_without_wicks", evidence.sharpe_without_wicks, settings.verdict.min_out_of_sample_sharpe, said)
+    ]
+
+
 def line(evidence: Evidence, results: list[Check]) -> str:
     """The verdict in one line."""
     luck = _chance_words(evidence.tries, evidence.in_sample["days"])
+    if evidence.allowed_wicks:
+        prices = "1 price" if evidence.allowed_wicks == 1 else f"{evidence.allowed_wicks:,} prices"
+        luck += f"; allowed: {prices} that no neighbouring bar reaches"
     failed = [check for check in results if not check.passed]
     if failed:
         more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""
@@ -178,14 +194,19 @@ def line(evidence: Evidence, results: list[Check]) -> str:
     )
 
 
-def nothing_line(tries: int, most_trades: int, minimum: int, days_without_signal: float | None = None) -> str:
+def nothing_line(
+    tries: int, most_trades: int, minimum: int, days_without_signal: float | None = None, moves: bool = True
+) -> str:
     """The verdict of a search that found no strategy to judge.
 
-    `days_without_signal`: in-sample days in which no trial was ever long or short, None when one was.
+    `days_without_signal`: in-sample days in which no trial was ever long or short, None when one was. `moves`: whether
+    the in-sample close ever changes.
     """
     line = f"not tradeable: none of {tries:,} tries closed {minimum} trades in-sample (the most: {most_trades})"
     if days_without_signal is None:
         return line
+    if not moves:
+        return f"{line}: no trial had a signal, the price never changes in {days_without_signal:,.0f} in-sample days"
     why = f"the indicators take longer than {days_without_signal:,.0f} in-sample days to warm up"
     return f"{line}: no trial had a signal, {why}; take shorter periods or give more bars"
 

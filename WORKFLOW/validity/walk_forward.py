@@ -5,8 +5,9 @@ Anchored training starts at the first bar, rolling training keeps its length. Al
 the holdout is looked at once, at the very end.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from WORKFLOW.engines import metrics
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
+from WORKFLOW.steps.keep import Steps
 
 SCHEMES = ("anchored", "rolling")
-_SLICE = 256  # combos between two signs of progress
+_SLICE = 256  # combos of one step
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,30 @@ def process(
     walk: WalkForwardSettings,
     screen: PrescreenSettings,
     threads: int,
-    on_slice: Callable[[], None],
+    kept: Steps,
 ) -> dict[str, Any]:
     """Both schemes with a new choice in every window: does the way of choosing carry over to bars it has not seen?
 
-    A window in which no combo of the training bars passes is not traded: its days count with a return of 0. `on_slice`
-    is called `slices_of(len(combos))` times on the way.
+    A window in which no combo of the training bars passes is not traded: its days count with a return of 0.
     """
     plan = {scheme: steps(evaluator.whole, walk, scheme) for scheme in SCHEMES}
     trainings = [step.train for scheme in SCHEMES for step in plan[scheme]]
-    tables = iter(_screen(evaluator, combos, trainings, threads, on_slice))
+    *slices, last = names(len(combos))
+    parts = [
+        kept.do(name, partial(_screen, evaluator, combos, number, trainings, threads))
+        for number, name in enumerate(slices)
+    ]
+    return kept.do(last, lambda: _stitched_of(evaluator, combos, plan, iter(np.concatenate(parts, axis=1)), screen))
+
+
+def _stitched_of(
+    evaluator: Evaluator,
+    combos: Combos,
+    plan: dict[str, list[Step]],
+    tables: Iterator[Floats],
+    screen: PrescreenSettings,
+) -> dict[str, Any]:
+    """Of each scheme: its windows, and their test days put together."""
     out = {}
     for scheme in SCHEMES:
         windows, returns = [], []
@@ -89,19 +105,14 @@ def fixed(evaluator: Evaluator, parameters: Parameters, walk: WalkForwardSetting
     ]
 
 
-def slices_of(combos: int) -> int:
-    """How often `process` reports progress for so many combos."""
-    return -(-combos // _SLICE)
+def names(combos: int) -> list[str]:
+    """The steps of `process` for so many combos: slices of them in every training window, and what was chosen."""
+    return [*(f"walk-forward {number}" for number in range(-(-combos // _SLICE))), "walk-forward choices"]
 
 
-def _screen(
-    evaluator: Evaluator, combos: Combos, windows: list[Window], threads: int, on_slice: Callable[[], None]
-) -> Floats:
-    tables = []
-    for first in range(0, len(combos), _SLICE):
-        tables.append(evaluator.screen(combos[first : first + _SLICE], windows, threads))
-        on_slice()
-    return np.concatenate(tables, axis=1)
+def _screen(evaluator: Evaluator, combos: Combos, number: int, windows: list[Window], threads: int) -> Floats:
+    first = number * _SLICE
+    return evaluator.screen(combos[first : first + _SLICE], windows, threads)
 
 
 def _choose(table: Floats, combos: Combos, screen: PrescreenSettings) -> Parameters | None:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from config.errors import Refused
+from config.pip import install_line
 
 _DRIVER = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
 _HIDDEN = ("", "-1")
@@ -32,6 +33,6 @@ def reason_against() -> Refused | None:
     if not any(Path(path).exists() for path in _DRIVER):
         return Refused("there is no NVIDIA driver on this machine", f"install it (nvidia-smi shows it), {_NATIVE}")
     if find_spec("numba_cuda") is None:
-        install = f"{sys.executable} -m pip install --require-hashes -r config/locks/cuda.txt"
+        install = install_line("cuda")
         return Refused("numba-cuda is not installed", f"{install}; {_NATIVE}")
     return None

@@ -40,6 +40,8 @@ def of_finalist(
     ]
     if found["ambiguity"]["note"]:
         notes.append(f"Ambiguous bars: {found['ambiguity']['note']}.")
+    if found["wicks"]["note"]:
+        notes.append(f"Extreme wicks: {found['wicks']['note']}.")
     return {
         "kind": KIND,
         "strategy": {
@@ -92,15 +94,15 @@ def of_finalist(
     }
 
 
-def drawn(daily: Daily, marks: tuple[Any, Floats], trades: trading.Trades) -> Document:
-    """What is drawn from equity and trades; `marks`: epoch milliseconds and equity (n,), the finest that is known."""
+def drawn(daily: Daily, marks: tuple[Any, Floats], trades: trading.Trades | None) -> Document:
+    """What is drawn from equity and known trades; `marks`: epoch milliseconds and equity (n,), the finest there is."""
     return {
         "equity": curves.curve(*marks, daily.capital),
         "daily": {"first_day": str(daily.dates[0]), "equity": short(daily.equity)},
         "rolling_sharpe": curves.rolling_sharpe(daily),
         "months": curves.months(daily),
         "drawdowns": curves.deepest(daily),
-        "trades": trading.summary(trades),
+        "trades": None if trades is None else trading.summary(trades),
     }
 
 

@@ -20,6 +20,10 @@ _HOW = (
     " drawdown is deeper and the Sharpe ratio another."
 )
 
+METRICS = (
+    *("total_return", "annualized_return", "sharpe_ratio", "sortino_ratio", "calmar_ratio", "max_drawdown"),
+    *("max_drawdown_pct", "max_drawdown_daily_pct", "cvar_95", "win_rate", "profit_factor", "exposure"),
+)
 MOST_GROWTH = 1e12  # of equity over the capital: beyond it a unit or the capital is another
 MOST_YEARS = 100  # every day has its mark: one time in another unit would make a page of millions
 
@@ -46,7 +50,7 @@ def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Docu
         equity = asked.capital + np.cumsum(trades.pnl)
     _survives(equity, trades, asked.capital)
     first_ms = int(trades.exit_ms[0] if trades.entry_ms is None else trades.entry_ms.min())
-    _fits_a_page(first_ms, int(trades.exit_ms[-1]))
+    fits_a_page(first_ms, int(trades.exit_ms[-1]))
     daily = _daily(trades.exit_ms, equity, first_ms, asked.capital)
     windows = _windows(daily, trades, asked.split_ms)
     values = {name: _metrics(daily, trades, equity, *window) for name, window in windows.items()}
@@ -58,9 +62,41 @@ def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Docu
         outside=values.get("out_of_sample"),
         tries=asked.tries,
     )
+    marks = np.concatenate([[first_ms], trades.exit_ms]), np.concatenate([[asked.capital], equity])
+    return made(
+        asked,
+        "trades",
+        _HOW,
+        period=(moment(first_ms), moment(trades.exit_ms[-1]), len(daily.equity)),
+        known=known,
+        metrics={"full": full, "in_sample": None, "out_of_sample": None, **values},
+        drawn=document.drawn(daily, marks, trades),
+        monte_carlo={
+            name: _played_again(daily, trades, window, settings, number)
+            for number, (name, window) in enumerate((windows or {"full": (0, len(daily.equity))}).items())
+        },
+        settings=settings,
+        capital=asked.capital,
+    )
+
+
+def made(
+    asked: Asked,
+    source: str,
+    how: str,
+    *,
+    period: tuple[str, str, int],
+    known: trade_list.Known,
+    metrics: dict[str, Any],
+    drawn: document.Document,
+    monte_carlo: dict[str, Any],
+    settings: Settings,
+    capital: float,
+) -> document.Document:
+    """The document of what somebody else's program made; `source` is trades or curve, `how` says what it cannot say."""
     checks = trade_list.checks(known, settings)
     line = trade_list.line(known, checks)
-    marks = np.concatenate([[first_ms], trades.exit_ms]), np.concatenate([[asked.capital], equity])
+    first, last, days = period
     return {
         "kind": document.KIND,
         "strategy": {
@@ -69,14 +105,14 @@ def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Docu
             "mode": None,
             "family": None,
             "synthetic": False,
-            "source": "trades",
+            "source": source,
             "parameters": {},
             "costs": None,
         },
         "period": {
-            "from": moment(first_ms),
-            "to": moment(trades.exit_ms[-1]),
-            "days": len(daily.equity),
+            "from": first,
+            "to": last,
+            "days": days,
             "out_of_sample_from": None if asked.split_ms is None else moment(asked.split_ms),
         },
         "verdict": {
@@ -87,17 +123,14 @@ def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Docu
                 for check in checks
             ],
         },
-        "notes": [_HOW, *asked.notes],
-        "capital": asked.capital,
-        "metrics": {"full": full, "in_sample": None, "out_of_sample": None, **values},
+        "notes": [how, *asked.notes],
+        "capital": capital,
+        "metrics": metrics,
         "buy_and_hold": None,
         "chance": _chance(known),
-        **document.drawn(daily, marks, trades),
+        **drawn,
         "held": None,
-        "monte_carlo": {
-            name: _played_again(daily, trades, window, settings, number)
-            for number, (name, window) in enumerate((windows or {"full": (0, len(daily.equity))}).items())
-        },
+        "monte_carlo": monte_carlo,
         "evidence": None,
     }
 
@@ -116,14 +149,20 @@ def _survives(equity: Floats, trades: Trades, capital: float) -> None:
         )
     raise Refused(
         f"a capital of {capital:,.2f} is gone {where} (equity {equity[at]:,.2f})",
-        "give the --capital that these trades were made with",
+        f"type --capital C, the capital these trades were made with: more than {_needed(equity, capital):,.6g}",
     )
 
 
-def _fits_a_page(first_ms: int, last_ms: int) -> None:
+def _needed(equity: Floats, capital: float) -> float:
+    """The smallest capital that survives the same results."""
+    return float(capital - equity.min())
+
+
+def fits_a_page(first_ms: int, last_ms: int) -> None:
+    """Every day has its mark: refused where there are too many of them."""
     if last_ms - first_ms > MOST_YEARS * 365.25 * DAY_MS:
         raise Refused(
-            f"these trades go from {moment(first_ms)} to {moment(last_ms)}, which is more than {MOST_YEARS} years",
+            f"the times go from {moment(first_ms)} to {moment(last_ms)}, which is more than {MOST_YEARS} years",
             "repair the time that is wrong (of epoch numbers s, ms and µs are told by their size)",
         )
 
@@ -145,7 +184,7 @@ def _windows(daily: Daily, trades: Trades, split_ms: int | None) -> dict[str, tu
         span = f"{moment(trades.exit_ms[0])} to {moment(trades.exit_ms[-1])}"
         raise Refused(
             f"--split {moment(split_ms)} leaves no trade on one side: they were closed from {span}",
-            "name the first day that the strategy was not chosen by",
+            "name the first day that was not used to choose the strategy",
         )
     return {"in_sample": (0, border), "out_of_sample": (border, len(daily.equity))}
 
@@ -157,30 +196,37 @@ def _metrics(daily: Daily, trades: Trades, equity: Floats, first: int, last: int
     start = daily.capital if first == 0 else float(daily.equity[first - 1])
     returns, pnl, curve = daily.returns[first:last], trades.pnl[chosen], equity[chosen]
     marks = np.ascontiguousarray(daily.equity[first:last])
-    total = float(marks[-1] / start - 1.0)
-    years = (last - first) / metrics.DAYS_PER_YEAR
-    annualized = metrics.annualized_return(total, years) if len(returns) > 1 else float("nan")
     deepest = float(metrics.max_drawdown_fraction(curve, start))
     gained, lost = float(pnl[pnl > 0].sum()), float(-pnl[pnl < 0].sum())
     peaks = np.maximum.accumulate(np.maximum(curve, start))
+    values = {
+        "max_drawdown": float((peaks - curve).max()),
+        "max_drawdown_daily_pct": float(drawdown(marks, start).max()),
+        "win_rate": metrics.ratio(float(np.count_nonzero(pnl > 0)), len(pnl)),
+        "profit_factor": metrics.ratio(gained, lost),
+        "exposure": _exposure(trades, daily.first_day + first, daily.first_day + last),
+    }
+    found = of_days(returns, float(marks[-1] / start - 1.0), deepest) | {
+        key: metrics.or_none(value) for key, value in values.items()
+    }
+    return {key: found[key] for key in METRICS} | {"total_trades": len(pnl), "days": last - first}
+
+
+def of_days(returns: Floats, total: float, deepest: float) -> dict[str, Any]:
+    """What daily returns (d,) say, beside the return of all of them and the deepest fall, as fractions."""
+    annualized = (
+        metrics.annualized_return(total, len(returns) / metrics.DAYS_PER_YEAR) if len(returns) > 1 else float("nan")
+    )
     values = {
         "total_return": total,
         "annualized_return": annualized,
         "sharpe_ratio": float(metrics.sharpe(returns)),
         "sortino_ratio": metrics.sortino(returns),
         "calmar_ratio": metrics.ratio(annualized, deepest),
-        "max_drawdown": float((peaks - curve).max()),
         "max_drawdown_pct": deepest,
-        "max_drawdown_daily_pct": float(drawdown(marks, start).max()),
         "cvar_95": metrics.cvar(returns),
-        "win_rate": metrics.ratio(float(np.count_nonzero(pnl > 0)), len(pnl)),
-        "profit_factor": metrics.ratio(gained, lost),
-        "exposure": _exposure(trades, daily.first_day + first, daily.first_day + last),
     }
-    return {key: metrics.or_none(value) for key, value in values.items()} | {
-        "total_trades": len(pnl),
-        "days": last - first,
-    }
+    return {key: metrics.or_none(value) for key, value in values.items()}
 
 
 def _exposure(trades: Trades, first_day: int, last_day: int) -> float:

@@ -12,6 +12,7 @@ from WORKFLOW.report.tearsheet.parts import Cell, card, chart, columns, count, n
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 STATES = {CANDIDATE: "Candidate", REJECTED: "Not tradeable", UNJUDGED: "Not judged"}
+SOURCES = {"trades": "from a list of trades", "curve": "from a curve, without trades"}
 WINDOWS = {"in_sample": "in-sample", "out_of_sample": "out-of-sample", "full": "all trades"}
 # metric, its name, how it is shown
 METRICS: tuple[tuple[str, str, Any], ...] = (
@@ -31,6 +32,10 @@ METRICS: tuple[tuple[str, str, Any], ...] = (
     ("days", "days", count),
 )
 _TILES = ("total_return", "annualized_return", "sharpe_ratio", "max_drawdown_pct", "win_rate", "total_trades")
+NO_TRADES = (
+    "A curve says what an account was worth, and nothing of the trades behind it: their results, sides, exits and"
+    " excursions, winning trades, profit factor and time in the market are not known, and so not shown."
+)
 _FOOT = (
     "Percentages are of equity. Sharpe ratio: mean over standard deviation (n − 1) of daily returns at UTC midnight,"
     " times √365, risk-free rate 0; every calendar day counts. – is undefined."
@@ -40,7 +45,7 @@ _FOOT = (
 def render(doc: Document) -> bytes:
     """The page of one strategy."""
     one = doc["strategy"]
-    where = f"{one['symbol']} · {one['mode']} · {one['family']}" if one["symbol"] else "from a list of trades"
+    where = f"{one['symbol']} · {one['mode']} · {one['family']}" if one["symbol"] else SOURCES[one["source"]]
     span = f"{_day(doc['period']['from'])} to {_day(doc['period']['to'])} · {doc['period']['days']:,} days"
     badge = Markup('<span class="badge">SYNTHETIC DATA</span>') if one["synthetic"] else ""
     head = Markup(
@@ -83,7 +88,9 @@ def _tiles(doc: Document) -> Markup:
     inside, outside, full = found["in_sample"], found["out_of_sample"], found["full"]
     rows = []
     for key, name, show in METRICS:
-        if key not in _TILES:
+        if key not in _TILES or (
+            all(one is None or one.get(key) is None for one in found.values()) and not doc["trades"]
+        ):
             continue
         if inside is None or outside is None:
             rows.append((name, show(full[key]), ""))
@@ -178,6 +185,9 @@ def _passed(check: dict[str, Any]) -> str:
 
 def _of_trades(doc: Document) -> Iterator[Markup]:
     trades = doc["trades"]
+    if trades is None:
+        yield columns(card("Trades", "", Markup("<p>{}</p>").format(NO_TRADES)), _falls(doc))
+        return
     bins = trades["histogram"]
     drawn = []
     if bins:

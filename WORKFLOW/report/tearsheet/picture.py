@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from WORKFLOW.report.tearsheet.document import CANDIDATE, REJECTED, Document
-from WORKFLOW.report.tearsheet.page import METRICS, STATES, WINDOWS, title, without_state
+from WORKFLOW.report.tearsheet.page import METRICS, SOURCES, STATES, WINDOWS, title, without_state
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -135,6 +135,8 @@ def figure(doc: Document) -> "Figure":
 
 
 def _of_trades(doc: Document) -> list[Callable[["Axes"], None]]:
+    if doc["trades"] is None:
+        return [partial(_empty, words="results of trades: a curve does not hold them")]
     went = doc["trades"]["excursions"] or {}
     known = [(key, name) for key, name in (("mae_pct", "against it, MAE"), ("mfe_pct", "for it, MFE")) if went.get(key)]
     return [partial(_histogram, doc=doc), *(partial(_scatter, doc=doc, key=key, name=name) for key, name in known)]
@@ -151,7 +153,7 @@ def _head(figure: "Figure", doc: Document) -> None:
 
     one, verdict = doc["strategy"], doc["verdict"]
     synthetic = " · SYNTHETIC DATA" if one["synthetic"] else ""
-    where = f"{one['symbol']} · {one['mode']} · {one['family']}" if one["symbol"] else "from a list of trades"
+    where = f"{one['symbol']} · {one['mode']} · {one['family']}" if one["symbol"] else SOURCES[one["source"]]
     span = f"{doc['period']['from'][:10]} to {doc['period']['to'][:10]} · {doc['period']['days']:,} days"
     figure.text(0.03, 0.977, f"{title(one)}{synthetic}", fontsize=17, fontweight="bold", va="center")
     figure.text(0.03, 0.957, f"{where} · {span}", color=_MUTED, va="center")
@@ -249,7 +251,7 @@ def _figures(axes: "Axes", doc: Document) -> None:
     axes.axis("off")
     found = doc["metrics"]
     shown = [name for name in WINDOWS if found[name] is not None]
-    chosen = [row for row in METRICS if row[0] in _IN_TABLE]
+    chosen = [row for row in METRICS if row[0] in _IN_TABLE and _is_known(found, row[0])]
     heads = [WINDOWS[name] if len(shown) == 1 or name != "full" else "whole run" for name in shown]
     for column, head in enumerate(heads):
         axes.text(0.55 + 0.22 * column, 1.0, head, ha="right", color=_MUTED, transform=axes.transAxes)
@@ -258,6 +260,11 @@ def _figures(axes: "Axes", doc: Document) -> None:
         axes.text(0.02, y, name, transform=axes.transAxes)
         for column, window in enumerate(shown):
             axes.text(0.55 + 0.22 * column, y, show(found[window].get(key)), ha="right", transform=axes.transAxes)
+
+
+def _is_known(found: dict[str, Any], key: str) -> bool:
+    """Lists of trades know all of them, as far as they are defined; curves know nothing of trades."""
+    return found["full"]["total_trades"] is not None or found["full"].get(key) is not None
 
 
 def _histogram(axes: "Axes", doc: Document) -> None:

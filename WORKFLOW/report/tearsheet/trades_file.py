@@ -1,331 +1,332 @@
-"""Trades from a CSV file of any program: columns by their usual names, and every assumption said."""
+"""Trades, or a curve, from a file of any program: read as its source has it, and every assumption said."""
 
-import gzip
-import re
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from config.errors import Refused
-from WORKFLOW.data import columns
 from WORKFLOW.data.bars import Floats
-from WORKFLOW.data.load import lines_of, parse_csv, read_bytes
 from WORKFLOW.report.tearsheet.curves import moment
+from WORKFLOW.report.tearsheet.sources import amounts, moments, recognise
+from WORKFLOW.report.tearsheet.sources.curve import Curve
+from WORKFLOW.report.tearsheet.sources.ledger import Capital, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.sheet import listed
 from WORKFLOW.report.tearsheet.trading import Trades
 
-# In the order of preference; names are compared in lower case with _ for spaces.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "exit_time": ("exit_time", "close_time", "close_date", "exit_date", "exittime", "closed_at", "exit_timestamp"),
-    "entry_time": ("entry_time", "open_time", "open_date", "entry_date", "entrytime", "opened_at", "entry_timestamp"),
-    "pnl": ("pnl", "net_pnl", "profit_abs", "realized_pnl", "profit", "net_profit"),
-    "pct": (
-        "net_pnl_pct",
-        "return_pct",
-        "returnpct",
-        "profit_ratio",
-        "pnl_pct",
-        "profit_pct",
-        "return",
-        "gross_pnl_pct",
-    ),
-    "side": ("side", "direction", "is_short", "trade_side"),
-    "entry_price": ("entry_price", "open_rate", "entryprice", "avg_entry_price"),
-    "exit_price": ("exit_price", "close_rate", "exitprice", "avg_exit_price"),
-    "mae": ("mae_pct",),
-    "mfe": ("mfe_pct",),
-    "status": ("status", "trade_status"),
-    "reason": ("reason_close", "exit_reason", "sell_reason", "close_reason"),
-}
 PNL, PCT, EITHER = "pnl", "pct", "either"
 FRACTION, PERCENT = "fraction", "percent"
+ASSUMED_CAPITAL = 10_000.0  # where nobody says another: as costs.capital has it
+NOTHING_OF_IT = 1e-5  # of the assumed capital: a largest result below it was made with another
 
-_LONG, _SHORT = {"long", "buy", "1", "1.0", "+1", "false"}, {"short", "sell", "-1", "-1.0", "true"}
-_ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
-_TIME_HELP = "times are ISO 8601 (2024-03-01T10:00:00Z, or with an offset such as +02:00) or epoch s, ms, µs"
+_LONG = {"long", "buy", "1", "1.0", "+1", "false", "buy to open", "bot", "b"}
+_SHORT = {"short", "sell", "-1", "-1.0", "true", "sell short", "sellshort", "short sell", "sell to open", "s"}
 _PRICE_TOLERANCE = 0.02  # of a result, fees apart: percent and fractions differ by a factor of 100
-_OURS = {"bars", "reason_open", "gross_pnl_pct", "net_pnl_pct"}  # of our own files: not read, and nothing to say of it
-_NAME_SHOWN = 40  # letters of a column's name: a file that is no CSV has one of thousands
 _GUESS_TRADES = 5  # trades with a result far from 0 that it takes to tell which
+_COINS = ("BTC", "XBT", "ETH", "BNB", "₿")  # whose 10,000 nobody has
 
 
 @dataclass(frozen=True)
 class Found:
-    """The trades, sorted by exit, and what had to be assumed to read them."""
+    """Trades sorted by exit, or a curve, one of the two; the capital they began with; what had to be assumed."""
 
-    trades: Trades
+    trades: Trades | None
+    curve: Curve | None
+    capital: float
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Table:
-    path: str  # as messages call it
-    names: tuple[str, ...]
-    position: dict[str, int]
-    columns: pa.Table
-
-    def __contains__(self, field: str) -> bool:
-        return field in self.position
-
-    def name(self, field: str) -> str:
-        return self.names[self.position[field]]
-
-    def text(self, field: str) -> pa.ChunkedArray:
-        return pc.utf8_trim_whitespace(self.columns.column(self.position[field]))
+class _Money:
+    pnl: Floats
+    net: Floats
+    capital: float
+    notes: tuple[str, ...]
 
 
-def read(path: Path, capital: float, wants: str = EITHER, unit: str | None = None) -> Found:
-    """The closed trades of a CSV file (gzip too).
+def read(
+    path: Path,
+    capital: float | None,
+    wants: str = EITHER,
+    unit: str | None = None,
+    hints: Hints | None = None,
+    assumed: float = ASSUMED_CAPITAL,
+) -> Found:
+    """The closed trades of a file, or its daily returns or equity.
 
-    `wants`: `PNL` needs a column of currency, `PCT` derives it from a column of percent or fractions, all equity in
-    every trade; `EITHER` takes pnl where there is one. `unit` says what a pct column holds; None tells by the prices,
-    and takes fractions, as our own files have, where there are none.
+    `capital` is what a person said; None takes what the file says, and `assumed` where it says nothing. `wants`: `PNL`
+    needs a column of currency, `PCT` derives it from a column of percent or fractions, all equity in every trade;
+    `EITHER` takes pnl where there is one. `unit` says what a pct column holds; None tells by the prices, and takes
+    fractions, as our own files have, where there are none.
 
     Raises:
         Refused: a column that is needed is missing, or a value is none; names column, row and value.
     """
-    table = _table(path)
-    notes = (*_repeated(table), *_ignored(table))
-    table, closed_notes = _closed(table)
-    exit_ms, zone_note = _moments(table, "exit_time")
-    entry_ms, entry_note = _moments(table, "entry_time") if "entry_time" in table else (None, zone_note)
-    _same_zone(table, zone_note, entry_note)
-    _in_order(table, entry_ms, exit_ms)
+    hints = hints or Hints()
+    found = recognise.read(path, hints, unit)
+    if isinstance(found, Curve):
+        return _curve(path, found, Capital(capital, "") if capital else None, assumed, wants)
+    ledger, closed_notes = _closed(found)
+    exits, entries = _times(ledger, hints)
+    exit_ms, entry_ms = exits.ms, None if entries is None else entries.ms
+    _in_order(ledger, entry_ms, exit_ms)
     order = np.argsort(exit_ms, kind="stable")
     sorting = () if (np.diff(exit_ms) >= 0).all() else ("rows were not in the order of their exits: sorted",)
-    side, mae, mfe = _sides(table), _optional(table, "mae"), _optional(table, "mfe")
-    pnl, net, money_notes = _money(table, order, capital, wants, unit, side)
+    side, numbers = _sides(ledger), amounts.of(ledger, hints.decimal)
+    mae, mfe = (_excursion(ledger, numbers, name) for name in ("mae", "mfe"))
+    money = _money(ledger, numbers, order, capital, wants, unit, side, assumed)
     reasons = None
-    if "reason" in table:
-        words = [str(word or "unknown") for word in table.text("reason").to_pylist()]
+    if "reason" in ledger:
+        words = [word or "unknown" for word in ledger.words("reason")]
         reasons = tuple(words[at] for at in order.tolist())
+    trades = Trades(
+        exit_ms=exit_ms[order],
+        pnl=money.pnl,
+        net=money.net,
+        entry_ms=None if entry_ms is None else entry_ms[order],
+        side=None if side is None else side[order],
+        mae=None if mae is None else mae[order],
+        mfe=None if mfe is None else mfe[order],
+        reasons=reasons,
+    )
+    times = dict.fromkeys((*exits.notes, *(entries.notes if entries else ())))
     return Found(
-        Trades(
-            exit_ms=exit_ms[order],
-            pnl=pnl,
-            net=net,
-            entry_ms=None if entry_ms is None else entry_ms[order],
-            side=None if side is None else side[order],
-            mae=None if mae is None else mae[order],
-            mfe=None if mfe is None else mfe[order],
-            reasons=reasons,
-        ),
-        (*money_notes, *zone_note, *closed_notes, *sorting, *notes),
+        trades,
+        None,
+        money.capital,
+        tuple(dict.fromkeys((*money.notes, *times, *closed_notes, *sorting, *ledger.notes))),
     )
 
 
-# the table ------------------------------------------------------------------------------------------------------------
-
-
-def _table(path: Path) -> _Table:
-    data, fields, delimiter = lines_of(path, _plain(path))
-    names = tuple(name.strip() for name in fields)
-    position = _positions(path, names)
-    columns_ = parse_csv(path, data, delimiter, len(names), skip=1)
-    if not len(columns_):
-        raise Refused(f"{path} has a header line and no trade", "export it again, with closed trades")
-    return _Table(str(path), names, position, columns_)
-
-
-def _plain(path: Path) -> bytes:
-    data = read_bytes(path)
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise Refused(f"{path} is not a whole gzip file: {error}", "export it again") from error
-
-
-def _positions(path: Path, names: Sequence[str]) -> dict[str, int]:
-    plain = [_plain_name(name) for name in names]
-    position = {}
-    for field, aliases in ALIASES.items():
-        found = [alias for alias in aliases if alias in plain]
-        if found and plain.count(found[0]) > 1:
-            raise Refused(f"{path} has {plain.count(found[0])} columns called {found[0]!r}", "keep one of them")
-        if found:
-            position[field] = plain.index(found[0])
-    if "exit_time" not in position:
+def _curve(path: Path, found: Curve, capital: Capital | None, assumed: float, wants: str) -> Found:
+    if wants != EITHER:
         raise Refused(
-            f"{path} has no column for the time of the exit; its columns are {_listed(names)}",
-            f"call it exit_time (a header line is needed); known as well: {', '.join(ALIASES['exit_time'][1:])}",
+            f"{path} is a curve of {found.kind}, and no list of trades", "scripts/generate-tearsheet draws it"
         )
-    return position
+    if found.kind == "equity":
+        return Found(None, found, float(found.values[0]), (f"equity begins with {found.values[0]:,.6g}", *found.notes))
+    amount = capital.amount if capital else assumed
+    note = () if capital or found.kind == "returns" else (_assumption(amount),)
+    return Found(None, found, amount, (*note, *found.notes))
 
 
-def _plain_name(name: str) -> str:
-    return name.lower().replace(" ", "_").replace("-", "_")
-
-
-def _ignored(table: _Table) -> tuple[str, ...]:
-    """Columns that are read for nothing: unknown ones, and those beside one that was preferred to them."""
-    read_ = set(table.position.values())
-    left = [name for at, name in enumerate(table.names) if name and at not in read_ and _plain_name(name) not in _OURS]
-    return (f"columns not used: {_listed(left)}",) if left else ()
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…") for name in names[:12])
-    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown or "none"
-
-
-def _repeated(table: _Table) -> tuple[str, ...]:
-    """Two fills may be alike in all they say; a file that was put together twice is as well."""
-    distinct = table.columns.group_by(table.columns.column_names, use_threads=False).aggregate([])
-    again = len(table.columns) - len(distinct)
-    return (f"{again:,} rows repeat an earlier one in every column: each counts as a trade",) if again else ()
-
-
-def _closed(table: _Table) -> tuple[_Table, tuple[str, ...]]:
+def _closed(ledger: Ledger) -> tuple[Ledger, tuple[str, ...]]:
     """Without the trades that are still open: no exit time, or said so."""
-    text = table.text("exit_time")
-    closed = pc.fill_null(pc.greater(pc.utf8_length(text), 0), False)
-    if "status" in table:
-        closed = pc.and_(closed, pc.fill_null(pc.not_equal(pc.utf8_lower(table.text("status")), "open"), True))
-    still_open = len(text) - pc.sum(closed).as_py()
+    closed = np.array([bool(word) and word not in ("0", "-") for word in ledger.words("exit_time")])
+    if "status" in ledger:
+        closed &= np.array([word.lower() != "open" for word in ledger.words("status")])
+    still_open = len(closed) - int(np.count_nonzero(closed))
     if not still_open:
-        return table, ()
-    if still_open == len(text):
-        raise Refused(f"none of the {len(text):,} trades in {table.path} is closed", "give trades with an exit time")
-    left = _Table(f"{table.path} (rows of closed trades)", table.names, table.position, table.columns.filter(closed))
-    return left, (f"{still_open:,} trades are still open (no exit time, or status open): left out",)
+        return ledger, ()
+    if still_open == len(closed):
+        raise Refused(f"none of the {len(closed):,} trades in {ledger.path} is closed", "give trades with an exit time")
+    many = "1 trade is" if still_open == 1 else f"{still_open:,} trades are"
+    note = f"{many} still open (no exit time, or status open): left out"
+    return ledger.taken(np.flatnonzero(closed)), (note,)
 
 
 # times and sides ------------------------------------------------------------------------------------------------------
 
 
-def _moments(table: _Table, field: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    text = table.text(field)
-    for kind, note in ((pa.timestamp("us"), "times without a zone are taken as UTC"), (pa.timestamp("us", "UTC"), "")):
-        try:
-            found = text.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-        if found.null_count:
-            break
-        micros = found.cast(pa.int64()).to_numpy()
-        return np.array(micros // 1_000, dtype=np.int64), (note,) if note else ()
-    _one_zone(table, field)
-    try:
-        return columns.moments(table.columns.column(table.position[field]), table.path)[0], ()
-    except Refused as refusal:
-        reason = refusal.reason.replace("time is", f"{table.name(field)} is", 1)
-        raise Refused(reason, _TIME_HELP) from refusal
+def _times(ledger: Ledger, hints: Hints) -> tuple[moments.Read, moments.Read | None]:
+    exits = moments.of(ledger, "exit_time", hints)
+    entries = moments.of(ledger, "entry_time", hints) if "entry_time" in ledger else None
+    if entries is not None:
+        _same_zone(ledger, exits, entries)
+    return exits, entries
 
 
-def _same_zone(table: _Table, of_exit: tuple[str, ...], of_entry: tuple[str, ...]) -> None:
+def _same_zone(ledger: Ledger, exits: moments.Read, entries: moments.Read) -> None:
     """Entries without a zone beside exits with one are hours apart from where they belong; numbers have none to say."""
-    if of_exit == of_entry or any(_is_epoch(table, field) for field in ("exit_time", "entry_time")):
+    if exits.is_bare == entries.is_bare or any(_is_epoch(ledger, field) for field in ("exit_time", "entry_time")):
         return
-    one, other = (table.name(field) for field in ("exit_time", "entry_time"))
-    bare, zoned = (one, other) if of_exit else (other, one)
+    one, other = (ledger.name(field) for field in ("exit_time", "entry_time"))
+    bare, zoned = (one, other) if exits.is_bare else (other, one)
     raise Refused(
-        f"{zoned} of {table.path} has a time zone and {bare} has none",
-        "write both with a zone, or both without (then they are UTC)",
+        f"{zoned} of {ledger.path} has a time zone and {bare} has none",
+        "write both with a zone, or both without (then they are UTC, or of --timezone)",
     )
 
 
-def _is_epoch(table: _Table, field: str) -> bool:
-    return str(table.text(field)[0].as_py()).replace(".", "", 1).isdecimal()
+def _is_epoch(ledger: Ledger, field: str) -> bool:
+    return str(ledger.text(field)[0].as_py()).replace(".", "", 1).isdecimal()
 
 
-def _one_zone(table: _Table, field: str) -> None:
-    """Some times with a zone and some without cannot be told from a mistake."""
-    words = [word or "" for word in table.text(field).to_pylist()]
-    zoned = np.array([bool(_ZONE.search(word)) and not word.isdecimal() for word in words])
-    plain = np.array(["-" in word and not zone for word, zone in zip(words, zoned.tolist(), strict=True)])
-    if zoned.any() and plain.any():
-        with_zone, without = int(np.argmax(zoned)), int(np.argmax(plain))
-        raise Refused(
-            f"{table.name(field)} has a time zone in row {with_zone + 1:,} of {table.path} ({words[with_zone]})"
-            f" and none in row {without + 1:,} ({words[without]})",
-            "write all of them with a zone, or all without (then they are UTC)",
-        )
-
-
-def _in_order(table: _Table, entry_ms: NDArray[np.int64] | None, exit_ms: NDArray[np.int64]) -> None:
+def _in_order(ledger: Ledger, entry_ms: NDArray[np.int64] | None, exit_ms: NDArray[np.int64]) -> None:
     if entry_ms is None or (entry_ms <= exit_ms).all():
         return
     row = int(np.argmax(entry_ms > exit_ms))
     raise Refused(
-        f"row {row + 1:,} of {table.path} ends ({moment(exit_ms[row])}) before it begins ({moment(entry_ms[row])})",
+        f"{ledger.where(row)} ends ({moment(exit_ms[row])}) before it begins ({moment(entry_ms[row])})",
         "repair that row; entry and exit times must be of one time zone",
     )
 
 
-def _sides(table: _Table) -> NDArray[np.int8] | None:
-    if "side" not in table:
+def _sides(ledger: Ledger) -> NDArray[np.int8] | None:
+    if "side" not in ledger:
         return None
-    words = [str(word or "").lower() for word in table.text("side").to_pylist()]
+    words = [word.lower() for word in ledger.words("side")]
     row = next((row for row, word in enumerate(words) if word not in _LONG | _SHORT), None)
     if row is not None:
-        raise Refused(f"side is {words[row]!r} in row {row + 1:,} of {table.path}", "write long or short, buy or sell")
+        raise Refused(f"side is {words[row]!r} in {ledger.where(row)}", "write long or short, buy or sell")
     return np.array([1 if word in _LONG else -1 for word in words], dtype=np.int8)
+
+
+def _excursion(ledger: Ledger, numbers: dict[str, amounts.Read], name: str) -> Floats | None:
+    """A fraction of the entry price: against it 0 or less, in favour 0 or more, whichever sign the source writes."""
+    if name not in numbers:
+        return None
+    values = _whole(ledger, numbers, name)
+    if not ledger.excursions_in_percent:
+        return values
+    return (-np.abs(values) if name == "mae" else np.abs(values)) / 100
 
 
 # money ----------------------------------------------------------------------------------------------------------------
 
 
 def _money(
-    table: _Table, order: NDArray[np.int64], capital: float, wants: str, unit: str | None, side: NDArray[np.int8] | None
-) -> tuple[Floats, Floats, tuple[str, ...]]:
+    ledger: Ledger,
+    numbers: dict[str, amounts.Read],
+    order: NDArray[np.int64],
+    capital: float | None,
+    wants: str,
+    unit: str | None,
+    side: NDArray[np.int8] | None,
+    assumed: float,
+) -> _Money:
     """Currency and fraction of the equity of every trade, in `order`, and how they were read."""
-    if wants == PNL and "pnl" not in table:
+    in_percent = "pnl" in numbers and numbers["pnl"].is_percent  # a column called profit that holds 1.2%
+    if in_percent and "pct" not in numbers:
+        numbers = {**numbers, "pct": numbers["pnl"]}
+        ledger = _with_pct(ledger)
+    has_pnl = "pnl" in numbers and not in_percent
+    _has_what_is_wanted(ledger, wants, has_pnl, "pct" in numbers)
+    if has_pnl and wants != PCT:
+        return _of_pnl(ledger, numbers, order, capital, assumed)
+    return _of_pct(ledger, numbers, order, capital or _own(ledger, assumed), unit, side)
+
+
+def _with_pct(ledger: Ledger) -> Ledger:
+    """The column of results is one of percent."""
+    columns = {**ledger.columns, "pct": ledger.columns["pnl"]}
+    return replace(ledger, columns=columns)
+
+
+def _own(ledger: Ledger, assumed: float) -> float:
+    return ledger.capital.amount if ledger.capital else assumed
+
+
+def _has_what_is_wanted(ledger: Ledger, wants: str, has_pnl: bool, has_pct: bool) -> None:
+    names = listed(ledger.names or [column.name for column in ledger.columns.values()])
+    if wants == PNL and not has_pnl:
         raise Refused(
-            f"{table.path} has no pnl column; its columns are {_listed(table.names)}",
+            f"{ledger.path} has no pnl column; its columns are {names}",
             "scripts/tearsheet/generate_tearsheet.py derives pnl from a pct column; scripts/generate-tearsheet takes"
             " what there is",
         )
-    if "pnl" in table and wants != PCT:
-        pnl = _numbers(table, "pnl")[order]
-        with np.errstate(all="ignore"):  # equity of 0, or beyond all numbers, is refused by who draws it
-            before = capital + np.concatenate([[0.0], np.cumsum(pnl)[:-1]])
-            net = pnl / before
-        return pnl, net, (f"pnl is column {table.name('pnl')!r}, in currency",)
-    if "pct" not in table and "pnl" in table:
+    if wants == PCT and has_pnl and not has_pct:
         raise Refused(
-            f"{table.path} has no pct column; its columns are {_listed(table.names)}",
+            f"{ledger.path} has no pct column; its columns are {names}",
             "scripts/tearsheet/strategy_tearsheet.py takes its pnl column",
         )
-    if "pct" not in table:
+    if not has_pnl and not has_pct:
         raise Refused(
-            f"{table.path} has neither a pnl nor a pct column; its columns are {_listed(table.names)}",
-            "call the result of each trade pnl (currency) or net_pnl_pct (0.012 is 1.2 %)",
+            f"{ledger.path} has neither a pnl nor a pct column; its columns are {names}",
+            "call the result of each trade pnl (currency) or net_pnl_pct (0.012 is 1.2 %), in the header line or with"
+            " --columns",
         )
-    raw = _numbers(table, "pct")
-    told, how = (unit, "as you said") if unit else _unit_of(table, raw, side)
-    net = (raw / 100 if told == PERCENT else raw)[order]
-    if (net <= -1).any():
-        row = int(np.flatnonzero((raw / 100 if told == PERCENT else raw) <= -1)[0])
-        where = f"{table.name('pct')} is {raw[row]:g} in row {row + 1:,} of {table.path}"
+
+
+def _of_pnl(
+    ledger: Ledger,
+    numbers: dict[str, amounts.Read],
+    order: NDArray[np.int64],
+    said: float | None,
+    assumed: float,
+) -> _Money:
+    total = _whole(ledger, numbers, "pnl")
+    for name, sign in ledger.costs.items():
+        total = total + sign * (
+            np.nan_to_num(numbers[name].values) if sign > 0 else np.abs(np.nan_to_num(numbers[name].values))
+        )
+    pnl = total[order]
+    capital, note = _capital(ledger, float(np.abs(pnl).max()), numbers["pnl"].currency, said, assumed)
+    with np.errstate(all="ignore"):  # equity of 0, or beyond all numbers, is refused by who draws it
+        net = pnl / (capital + np.concatenate([[0.0], np.cumsum(pnl)[:-1]]))
+    costs = " and costs" if ledger.costs else ""
+    return _Money(pnl, net, capital, (*note, f"pnl is column {ledger.name('pnl')!r}{costs}, in currency"))
+
+
+def _capital(
+    ledger: Ledger, largest: float, currency: str, said: float | None, assumed: float
+) -> tuple[float, tuple[str, ...]]:
+    """What was said, else what the file says, else what is assumed, where that can be.
+
+    Raises:
+        Refused: the results are nothing beside the capital that would be assumed, or in a coin.
+    """
+    if said is not None:
+        return said, ()
+    if ledger.capital is not None:
+        return ledger.capital.amount, (f"capital {ledger.capital.amount:,.8g} {ledger.capital.words}",)
+    coin = currency or ledger.name("pnl").upper().rpartition(" ")[2]
+    if 0 < largest < NOTHING_OF_IT * assumed or coin in _COINS:
+        what = f"{largest:.6g}{f' {coin}' if coin in _COINS else ''}"
+        raise Refused(
+            f"the largest result in {ledger.path} is {what}: these trades were not made with the capital of"
+            f" {assumed:,.6g} that is assumed when none is given",
+            "type --capital C, the capital they began with, in the currency of their results",
+        )
+    return assumed, (_assumption(assumed),)
+
+
+def _assumption(capital: float) -> str:
+    said = f"capital {capital:,.8g} is assumed, since none was given"
+    return f"{said}: all percentages depend on it (--capital sets another)"
+
+
+def _of_pct(
+    ledger: Ledger,
+    numbers: dict[str, amounts.Read],
+    order: NDArray[np.int64],
+    capital: float,
+    unit: str | None,
+    side: NDArray[np.int8] | None,
+) -> _Money:
+    raw = _whole(ledger, numbers, "pct")
+    told, how = (unit, "as you said") if unit else _unit_of(ledger, numbers, raw, side)
+    fractions = raw / 100 if told == PERCENT else raw
+    if (fractions <= -1).any():
+        row = int(np.flatnonzero(fractions <= -1)[0])
+        where = f"{ledger.name('pct')} is {raw[row]:g} in {ledger.where(row)}"
         raise Refused(
             f"{where}: as a {told} that is a loss of everything, or more",
             "if the column holds percent (1.2 is 1.2 %), type --unit percent"
             if told == FRACTION
-            else "repair that row",
+            else "repair that row, or give a column of pnl",
         )
+    net = fractions[order]
     with np.errstate(all="ignore"):
         pnl = capital * np.diff(np.cumprod(1 + net), prepend=1.0)
-    example = "0.012 is 1.2 %" if told == FRACTION else "1.2 is 1.2 %"
-    notes = [
-        f"pnl is derived from column {table.name('pct')!r}, read as {told}s ({example}; {how}), all equity in each"
-    ]
-    notes[0] = notes[0].replace("percents", "percent")
-    if table.name("pct").lower().startswith("gross"):
+    words = f"percent (1.2 is 1.2 %; {how})" if told == PERCENT else f"fractions (0.012 is 1.2 %; {how})"
+    notes = [f"pnl is derived from column {ledger.name('pct')!r}, read as {words}, all equity in each"]
+    if ledger.name("pct").lower().startswith("gross"):
         notes.append("that column is before fees: so is everything here")
-    return pnl, net, tuple(notes)
+    return _Money(pnl, net, capital, tuple(notes))
 
 
-def _unit_of(table: _Table, raw: Floats, side: NDArray[np.int8] | None) -> tuple[str, str]:
-    """By the move of the prices, where the file has them; else as our own files have it."""
-    if "entry_price" in table and "exit_price" in table and side is not None:
-        entry, exit_ = _numbers(table, "entry_price"), _numbers(table, "exit_price")
+def _unit_of(
+    ledger: Ledger, numbers: dict[str, amounts.Read], raw: Floats, side: NDArray[np.int8] | None
+) -> tuple[str, str]:
+    """By % signs, the source, the move of the prices, where the file has them; else as our own files have it."""
+    if numbers["pct"].is_percent:
+        return PERCENT, "as its % signs say"
+    if ledger.is_percent is not None:
+        return (PERCENT if ledger.is_percent else FRACTION), "as its source writes it"
+    if "entry_price" in numbers and "exit_price" in numbers and side is not None:
+        entry, exit_ = _whole(ledger, numbers, "entry_price"), _whole(ledger, numbers, "exit_price")
         with np.errstate(divide="ignore", invalid="ignore"):
             moved = side * (exit_ / entry - 1)
         telling = np.isfinite(moved) & (np.abs(moved) > _PRICE_TOLERANCE / 4)
@@ -338,18 +339,13 @@ def _unit_of(table: _Table, raw: Floats, side: NDArray[np.int8] | None) -> tuple
     return FRACTION, "--unit percent if they are percent"
 
 
-def _numbers(table: _Table, field: str) -> Floats:
+def _whole(ledger: Ledger, numbers: dict[str, amounts.Read], name: str) -> Floats:
     """A column without a hole."""
-    name = table.name(field)
-    column = table.columns.column(table.position[field])
-    found = columns.numbers(column, name, table.path)
+    found = numbers[name].values
     if not np.isfinite(found).all():
         row = int(np.argmax(~np.isfinite(found)))
         raise Refused(
-            f"{name} is empty or not finite in row {row + 1:,} of {table.path}", "give a number, or leave the trade out"
+            f"{ledger.name(name)} is empty or not finite in {ledger.where(row)}",
+            "give a number, or leave the trade out",
         )
     return found
-
-
-def _optional(table: _Table, field: str) -> Floats | None:
-    return _numbers(table, field) if field in table else None

@@ -4,6 +4,7 @@ Daily Sharpe ratios inside, annual ones (√365) where a name says so. Undefined
 """
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -42,23 +43,56 @@ def effective_trials(expected: float, tried: int) -> float:
     return math.exp((low + high) / 2)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """A daily Sharpe ratio with what widens its error: the skewness and kurtosis of the days it is of."""
+
+    ratio: float
+    skewness: float
+    kurtosis: float
+
+    @classmethod
+    def of(cls, returns: Floats) -> "Shape | None":
+        """That of (d,) daily returns. None below 3 days or without movement."""
+        n = len(returns)
+        if n < 3:
+            return None
+        centred = returns - returns.mean()
+        variance = float(np.mean(centred**2))
+        if variance <= _FLOOR:
+            return None
+        ratio = float(returns.mean()) / math.sqrt(variance * n / (n - 1))
+        skewness = float(np.mean(centred**3)) / variance**1.5
+        kurtosis = float(np.mean(centred**4)) / variance**2
+        return cls(ratio, skewness, kurtosis)
+
+    def probability(self, benchmark: float, days: int) -> float | None:
+        """That the true daily Sharpe ratio exceeds `benchmark` when so many days show this one. None: undefined."""
+        spread = 1.0 - self.skewness * self.ratio + (self.kurtosis - 1.0) / 4.0 * self.ratio**2
+        if spread <= 0.0:
+            return None
+        return _NORMAL.cdf((self.ratio - benchmark) * math.sqrt((days - 1) / spread))
+
+    def luck(self, days: int) -> float | None:
+        """Probability that a strategy without merit shows such days, so many of them. None: undefined."""
+        probability = self.probability(0.0, days)
+        return None if probability is None else 1.0 - probability
+
+    def ratio_for(self, errors: float, days: int) -> float | None:
+        """The daily Sharpe ratio that lies so many standard errors above 0 over so many days of this skewness and
+        kurtosis. None: no ratio does."""
+        if errors <= 0.0:
+            return 0.0
+        square = (days - 1) / errors**2 - (self.kurtosis - 1.0) / 4.0
+        root = self.skewness**2 + 4.0 * square
+        return (math.sqrt(root) - self.skewness) / (2.0 * square) if square > 0.0 and root >= 0.0 else None
+
+
 def probabilistic_sharpe(returns: Floats, benchmark: float) -> float | None:
     """Probability that the true daily Sharpe ratio of (d,) daily returns exceeds `benchmark` (Bailey & López de Prado
     2012): skewness and kurtosis widen its error. None below 3 days or without movement."""
-    n = len(returns)
-    if n < 3:
-        return None
-    centred = returns - returns.mean()
-    variance = float(np.mean(centred**2))
-    if variance <= _FLOOR:
-        return None
-    ratio = float(returns.mean()) / math.sqrt(variance * n / (n - 1))
-    skewness = float(np.mean(centred**3)) / variance**1.5
-    kurtosis = float(np.mean(centred**4)) / variance**2
-    spread = 1.0 - skewness * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
-    if spread <= 0.0:
-        return None
-    return _NORMAL.cdf((ratio - benchmark) * math.sqrt((n - 1) / spread))
+    shape = Shape.of(returns)
+    return None if shape is None else shape.probability(benchmark, len(returns))
 
 
 def deflated_sharpe(returns: Floats, trials: float) -> float | None:

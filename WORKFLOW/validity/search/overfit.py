@@ -7,8 +7,6 @@ not its days.
 """
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
 from typing import Any
@@ -19,6 +17,8 @@ from numpy.typing import NDArray
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.jit import kernel
 from WORKFLOW.engines.metrics import DAYS_PER_YEAR
+from WORKFLOW.steps import exact
+from WORKFLOW.steps.keep import Steps
 
 BLOCKS = 16
 _PART = 16_384  # combos of one task
@@ -26,6 +26,7 @@ _TILE = 128  # combos: their sums over all subsets of blocks, 1 MB, stay in the 
 _FLOOR = 1e-18  # of a variance: equal returns leave float noise, not 0
 
 
+@exact.record
 @dataclass(frozen=True)
 class BlockSums:
     """Daily returns of k combos by block of days: `sums` and `squares` (blocks, k), `days` (blocks,)."""
@@ -79,42 +80,46 @@ def edges_of(days: int, blocks: int) -> NDArray[np.int64]:
     return np.arange(blocks + 1, dtype=np.int64) * days // blocks
 
 
-def probability(sums: BlockSums, threads: int = 1, on_part: Callable[[], None] = lambda: None) -> Overfit | None:
+def steps(combos: int) -> list[str]:
+    """The names of the steps of at most so many combos."""
+    parts = range(-(-combos // _PART))
+    return [*map(_choices, parts), *map(_ranks, parts)]
+
+
+def probability(sums: BlockSums, threads: int = 1, steps: Steps | None = None) -> Overfit | None:
     """Of k combos over S blocks; None when there is nothing to choose between (k < 2, or blocks of less than 2 days).
 
     A combo that does not move in a half has no Sharpe ratio there: it is never the choice, and as an outcome it is 0,
-    for it neither won nor lost. `on_part` is called now and then.
+    for it neither won nor lost.
     """
     blocks, combos = sums.sums.shape
     if combos < 2 or sums.days.min() < 2:
         return None
     masks = np.array([sum(1 << b for b in half) for half in combinations(range(blocks), blocks // 2)])
     parts = [slice(first, min(first + _PART, combos)) for first in range(0, combos, _PART)]
+    numbers, steps = range(len(parts)), steps or Steps()
 
-    def best(part: slice) -> tuple[Floats, NDArray[np.int64]]:
+    def best(number: int) -> tuple[Floats, NDArray[np.int64]]:
+        part = parts[number]
         return _best(masks, sums.sums[:, part], sums.squares[:, part], sums.days)
 
-    def below(part: slice) -> Floats:
+    def below(number: int) -> Floats:
+        part = parts[number]
         return _below(masks, outcome, sums.sums[:, part], sums.squares[:, part], sums.days)
 
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        found = []
-        for part in pool.map(best, parts):
-            found.append(part)
-            on_part()
-        winner = np.argmax([scores for scores, _ in found], axis=0)  # of equal ones the first
-        inside = np.array([scores for scores, _ in found])[winner, np.arange(len(masks))]
-        chosen = np.array([at + part.start for (_, at), part in zip(found, parts, strict=True)])
-        chosen = chosen[winner, np.arange(len(masks))]
-        known = np.isfinite(inside)  # a half in which nothing moved had nothing to choose
-        if not known.any():
-            return None
-        masks, inside, chosen = masks[known], inside[known], chosen[known]
-        outcome = _outcomes(masks, chosen, sums.sums, sums.squares, sums.days)
-        less = np.full(len(masks), -0.5)  # the chosen one is not compared with itself
-        for counted in pool.map(below, parts):
-            less += counted
-            on_part()
+    found = steps.each([_choices(number) for number in numbers], best, threads)
+    winner = np.argmax([scores for scores, _ in found], axis=0)  # of equal ones the first
+    inside = np.array([scores for scores, _ in found])[winner, np.arange(len(masks))]
+    chosen = np.array([at + part.start for (_, at), part in zip(found, parts, strict=True)])
+    chosen = chosen[winner, np.arange(len(masks))]
+    known = np.isfinite(inside)  # a half in which nothing moved had nothing to choose
+    if not known.any():
+        return None
+    masks, inside, chosen = masks[known], inside[known], chosen[known]
+    outcome = _outcomes(masks, chosen, sums.sums, sums.squares, sums.days)
+    less = np.full(len(masks), -0.5)  # the chosen one is not compared with itself
+    for counted in steps.each([_ranks(number) for number in numbers], below, threads):
+        less += counted
     inside, outside = _ratio_of(inside), _ratio_of(outcome)
     rank = (less + 1.0) / (combos + 1.0)
     year = math.sqrt(DAYS_PER_YEAR)
@@ -130,6 +135,14 @@ def probability(sums: BlockSums, threads: int = 1, on_part: Callable[[], None] =
         median_in_sample=float(np.median(inside)) * year,
         median_out_of_sample=float(np.median(outside)) * year,
     )
+
+
+def _choices(number: int) -> str:
+    return f"overfitting, choices {number}"
+
+
+def _ranks(number: int) -> str:
+    return f"overfitting, ranks {number}"
 
 
 def _ratio_of(score: Floats) -> Floats:

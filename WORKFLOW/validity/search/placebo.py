@@ -4,8 +4,8 @@ No formula knows how the combos of a space depend on each other, on this market'
 of shuffled markets does. Its p-value is the plainest there is: how many of them gave as good a best.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from WORKFLOW.engines.market import Market
 from WORKFLOW.engines.metrics import SHARPE, TOTAL_TRADES
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos
+from WORKFLOW.steps.keep import Steps
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Placebo:
         return asdict(self) | {"markets": len(self.luck), "luck": list(self.luck)}
 
 
+def names(markets: int) -> list[str]:
+    """The steps of `placebo`: the real bars, and each of so many markets."""
+    return ["real bars beside shuffled markets", *(f"shuffled markets {number}" for number in range(markets))]
+
+
 def placebo(
     evaluator: Evaluator,
     bars: Bars,
@@ -43,20 +49,23 @@ def placebo(
     block_bars: int,
     seed: np.random.SeedSequence,
     threads: int,
-    on_market: Callable[[], None],
+    steps: Steps,
 ) -> Placebo:
     """The best of `combos` on `bars`, which `evaluator` stands on, and on as many `markets` without a pattern.
 
     The observed search counts as one of the draws, so the p-value is never 0; it is None when nothing traded enough on
-    the real bars. `on_market` is called after each market.
+    the real bars.
     """
-    observed = _best(evaluator, combos, min_trades, threads)
-    luck = []
-    for child in seed.spawn(markets):
-        market = Market.of(fair_market(bars, block_bars, np.random.default_rng(child)))
+    children = seed.spawn(markets)
+
+    def shuffled(number: int) -> float | None:
+        market = Market.of(fair_market(bars, block_bars, np.random.default_rng(children[number])))
         other = Evaluator(market, evaluator.family, evaluator.costs, evaluator.engine)
-        luck.append(_best(other, combos, min_trades, threads))
-        on_market()
+        return _best(other, combos, min_trades, threads)
+
+    real, *others = names(markets)
+    observed = steps.do(real, lambda: _best(evaluator, combos, min_trades, threads))
+    luck = [steps.do(name, partial(shuffled, number)) for number, name in enumerate(others)]
     as_good = sum(one is not None and observed is not None and one >= observed for one in luck)
     p_value = None if observed is None else (1 + as_good) / (1 + markets)
     return Placebo(p_value, observed, tuple(luck), len(combos), block_bars)

@@ -13,11 +13,13 @@ shuffled markets gave 0.1.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from WORKFLOW.data.bars import Floats
+from WORKFLOW.steps import exact
 from WORKFLOW.validity.bootstrap import stationary
 
 KINDS = ("lower", "consistent", "upper")
@@ -44,6 +46,7 @@ class Resampling:
         """Days in a draw."""
         return int(self.counts.shape[1])
 
+    @cached_property
     def long_run_weights(self) -> Floats:
         """(d, d): x' W x / d is the variance that this resampling gives sqrt(d) times the mean of x (Hansen 2005, A.1;
         Politis & Romano 1994)."""
@@ -52,6 +55,17 @@ class Resampling:
         kappa = (1.0 - lag / d) * (1.0 - q) ** lag + lag / d * (1.0 - q) ** (d - lag)
         kappa[0] = 1.0
         return np.asarray(kappa[np.abs(lag[:, None] - lag[None, :])])
+
+
+@exact.record
+@dataclass(frozen=True)
+class Maxima:
+    """What `Superior` knows of some combos: the best of each statistic, and of each draw by kind (3, b)."""
+
+    best: dict[str, float]
+    simulated: dict[str, Floats]
+    combos: int
+    excluded: int
 
 
 class Superior:
@@ -64,10 +78,22 @@ class Superior:
 
     def __init__(self, resampling: Resampling) -> None:
         self._draws = resampling
-        self._weights = resampling.long_run_weights()
         self.best = {"mean": -math.inf, "sharpe": -math.inf}
         self.simulated = {name: np.full((3, len(resampling.counts)), -math.inf) for name in self.best}
         self.combos = self.excluded = 0
+
+    @property
+    def maxima(self) -> Maxima:
+        """Of all combos so far."""
+        return Maxima(self.best, self.simulated, self.combos, self.excluded)
+
+    def take(self, other: Maxima) -> None:
+        """Combos that somebody else has added up."""
+        for name in self.best:
+            self.best[name] = max(self.best[name], other.best[name])
+            np.maximum(self.simulated[name], other.simulated[name], out=self.simulated[name])
+        self.combos += other.combos
+        self.excluded += other.excluded
 
     def add(self, returns: Floats) -> None:
         """Daily returns (k, d) of more combos, in excess of what they are compared with."""
@@ -83,7 +109,7 @@ class Superior:
         mean, centred, deviation = mean[moves], centred[moves], deviation[moves]
         self.best["mean"] = max(self.best["mean"], float(mean.max()))
         self.best["sharpe"] = max(self.best["sharpe"], float((mean / deviation).max()))
-        long_run = np.einsum("kd,kd->k", centred @ self._weights, centred) / d
+        long_run = np.einsum("kd,kd->k", centred @ self._draws.long_run_weights, centred) / d
         worse = -np.sqrt(np.maximum(long_run, 0.0) / d) * math.sqrt(2.0 * math.log(max(math.log(d), 1.0)))
         for chosen, at_zero in ((mean < worse, 1), ((mean >= worse) & (mean < 0.0), 2), (mean >= 0.0, 3)):
             rows = np.flatnonzero(chosen)

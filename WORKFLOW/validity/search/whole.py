@@ -6,6 +6,7 @@ and what stays of each is its sums by block of days and its part in the maxima o
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,18 @@ from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines.metrics import TOTAL_TRADES
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Draw
+from WORKFLOW.steps import exact
+from WORKFLOW.steps.keep import Step, Steps
 from WORKFLOW.validity.search import deflated, overfit
+from WORKFLOW.validity.search import placebo as shuffling
 from WORKFLOW.validity.search.overfit import BlockSums, Overfit
 from WORKFLOW.validity.search.placebo import Placebo, placebo
-from WORKFLOW.validity.search.superior import Resampling, Superior
+from WORKFLOW.validity.search.superior import Maxima, Resampling, Superior
 
 CHUNK = 16_384  # combos at a time: 64 MB of daily returns over two years
 _DIGITS = 12  # of what is written: matrix products may differ in the last bits with the number of threads
 
 Seed = Callable[[str], np.random.SeedSequence]
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -62,28 +65,35 @@ class SearchTrial:
         return rounded(record)  # type: ignore[no-any-return]
 
 
+@exact.record
+@dataclass(frozen=True)
+class Chunk:
+    """What stays of some combos: their part in the maxima of the bootstrap, and their sums by block of days."""
+
+    maxima: Maxima
+    sums: BlockSums
+
+
 def of_draw(
-    evaluator: Evaluator, bars: Bars, draw: Draw, settings: Settings, threads: int, seed: Seed, on_step: Step
+    evaluator: Evaluator, bars: Bars, draw: Draw, settings: Settings, threads: int, seed: Seed, steps: Steps
 ) -> SearchTrial:
     """The search of `draw` on trial; `evaluator` stands on `bars`, the in-sample ones.
 
-    A combo counts where the search could have chosen it: with the minimum of closed trades. `on_step` hears what is
-    being done, `steps(...)` times in all.
+    A combo counts where the search could have chosen it: with the minimum of closed trades.
     """
-    window, validity = evaluator.whole, settings.validity
+    validity = settings.validity
     days = len(np.unique(evaluator.market.day))
     random = np.random.default_rng(seed("reality check"))
-    superior = Superior(Resampling.of(days, validity.draws, settings.monte_carlo.block_days, random))
+    resampling = Resampling.of(days, validity.draws, settings.monte_carlo.block_days, random)
+    superior = Superior(resampling)
     sums: list[BlockSums] = []
-    for first in range(0, len(draw), CHUNK):
-        for _, combos in draw.at(range(first, min(first + CHUNK, len(draw)))):
-            table, returns = evaluator.screen_with_returns(combos, window, threads)
-            chosen = returns[table[:, TOTAL_TRADES] >= settings.prescreen.min_trades]
-            superior.add(chosen)
-            sums.append(BlockSums.of(chosen, validity.blocks))
-        on_step("daily returns of all combos")
+    for number, name in enumerate(_chunks(len(draw))):
+        chunk = steps.do(name, partial(_chunk, evaluator, draw, number, resampling, settings, threads))
+        superior.take(chunk.maxima)
+        sums.append(chunk.sums)
     every = BlockSums.joined(sums)
-    found = overfit.probability(every, threads, lambda: on_step("overfitting"))
+    found = overfit.probability(every, threads, steps)
+    steps.rest("overfitting")  # there are fewer parts where not every combo is eligible
     shuffled = placebo(
         evaluator,
         bars,
@@ -93,7 +103,7 @@ def of_draw(
         validity.placebo_block_bars,
         seed("placebo"),
         threads,
-        lambda: on_step("shuffled markets"),
+        steps,
     )
     return SearchTrial(
         tried=len(draw),
@@ -107,10 +117,26 @@ def of_draw(
     )
 
 
-def steps(combos: int, settings: Settings) -> int:
-    """How often `of_draw` reports at most."""
-    chunks = -(-combos // CHUNK)
-    return chunks + 2 * chunks + settings.validity.placebo_markets
+def plan(combos: int, settings: Settings) -> list[Step]:
+    """The steps of `of_draw` for so many combos."""
+    names = [*_chunks(combos), *overfit.steps(combos), *shuffling.names(settings.validity.placebo_markets)]
+    return [Step(name) for name in names]
+
+
+def _chunks(combos: int) -> list[str]:
+    return [f"daily returns {number}" for number in range(-(-combos // CHUNK))]
+
+
+def _chunk(
+    evaluator: Evaluator, draw: Draw, number: int, resampling: Resampling, settings: Settings, threads: int
+) -> Chunk:
+    first, superior, sums = number * CHUNK, Superior(resampling), []
+    for _, combos in draw.at(range(first, min(first + CHUNK, len(draw)))):
+        table, returns = evaluator.screen_with_returns(combos, evaluator.whole, threads)
+        chosen = returns[table[:, TOTAL_TRADES] >= settings.prescreen.min_trades]
+        superior.add(chosen)
+        sums.append(BlockSums.of(chosen, settings.validity.blocks))
+    return Chunk(superior.maxima, BlockSums.joined(sums))
 
 
 def rounded(value: Any) -> Any:

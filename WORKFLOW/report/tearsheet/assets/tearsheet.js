@@ -35,7 +35,7 @@ charts.start((doc) => {
       format: "num", split, zero: true, key: "time",
     }));
 
-  const bins = doc.trades.histogram;
+  const bins = doc.trades && doc.trades.histogram;
   if (bins)
     charts.plain("histogram", 230, () => {
       const centres = bins.trades.map((_, i) => (bins.edges[i] + bins.edges[i + 1]) / 2);
@@ -51,7 +51,7 @@ charts.start((doc) => {
       };
     });
 
-  const went = doc.trades.excursions;
+  const went = doc.trades && doc.trades.excursions;
   const scatter = (id, key, label) => {
     if (!went || !went[key]) return;
     charts.plain(id, 230, () => {

@@ -1,0 +1,58 @@
+"""`python -m WORKFLOW.recount.command FOLDER …`: one JSON object about result trees, folder → best → what is found.
+
+Of each best its `checks`, judged again from its figures; `wrong`: what its files claim and its figures do not;
+`unknown`: what they cannot tell.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from config.errors import Refused
+from state import process
+from WORKFLOW.recount import checks
+from WORKFLOW.recount.files import Record, bests_of, manifest_of, read
+
+_NO_WINDOWS = "it was published without windows.json, so the figures of its windows cannot be counted again"
+_DAMAGED = (AttributeError, LookupError, OverflowError, TypeError, ValueError, ZeroDivisionError)
+
+
+def of_tree(folder: Path) -> dict[str, Any]:
+    """Every best of a tree.
+
+    Raises:
+        Refused: a file is not the one that the manifest names.
+    """
+    manifest = manifest_of(folder)
+    return {best: of_best(folder, manifest, best) for best in bests_of(manifest)}
+
+
+def of_best(folder: Path, manifest: Record, best: str) -> dict[str, Any]:
+    """One of them."""
+    try:
+        one = read(folder, manifest, best)
+        found = checks.checks(one)
+        wrong = list(checks.contradictions(one, found))
+    except _DAMAGED as error:
+        damage = f"its files lack what a run writes ({type(error).__name__}: {error})"
+        return {"checks": [], "wrong": [damage], "unknown": []}
+    return {"checks": found, "wrong": wrong, "unknown": [_NO_WINDOWS] if one.windows is None else []}
+
+
+def main(argv: list[str]) -> int:
+    """The command."""
+    print(json.dumps({folder: _answer(Path(folder)) for folder in argv}))
+    return 0
+
+
+def _answer(folder: Path) -> dict[str, Any]:
+    try:
+        return of_tree(folder)
+    except Refused as refusal:
+        return {"refused": [refusal.reason, refusal.way_out]}
+
+
+if __name__ == "__main__":
+    process.begin()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""The figures of one simulation again, from its daily equity and its closed trades, to the bit.
+
+What only every bar's close can tell (`max_drawdown`, `exposure`, `turnover`) is bounded here and told by a replay.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from WORKFLOW.data.bars import BASE_MINUTES
+from WORKFLOW.engines import metrics
+from WORKFLOW.recount.files import Run
+
+_BAR_S = BASE_MINUTES * 60
+_NOISE = 1e-9  # of the equity: what adding up profits in another order may differ by
+
+
+def contradictions(where: str, run: Run, said: dict[str, Any], bars: int, capital: float) -> Iterator[str]:
+    """What the metrics `said` of a run over so many `bars` claim and its equity and trades do not."""
+    for name, found in again(run, said, bars, capital).items():
+        if said.get(name) != found:
+            yield f"{where}: {name} is said to be {said.get(name)}, its equity and trades make it {found}"
+    deepest, daily = said.get("max_drawdown_pct"), said.get("max_drawdown_daily_pct")
+    if deepest is not None and daily is not None and deepest < daily:
+        yield f"{where}: max_drawdown_pct is said to be {deepest}, its daily marks alone fall by {daily}"
+    if not said.get("ruined") and not (run.marks > 0.0).all():
+        yield f"{where}: it is said not to be ruined, its equity falls to {run.marks.min()}"
+    yield from _torn(where, run, capital)
+
+
+def again(run: Run, said: dict[str, Any], bars: int, capital: float) -> dict[str, Any]:
+    """The metrics that daily equity and trades determine; undefined ones None, as in `metrics.json`."""
+    held = (run.exit - run.entry) // _BAR_S
+    drawdown = float(said.get("max_drawdown_pct") or 0.0)
+    values = metrics.of_marks(run.marks, run.pnl, held, metrics.years_of(bars), capital, drawdown)
+    traded = len(run.pnl) > 0 or bool((run.marks != capital).any())
+    defined = {name: metrics.or_none(value) if traded else None for name, value in values.items()}
+    return defined | {"total_trades": len(run.pnl), "days": len(run.marks)}
+
+
+def _torn(where: str, run: Run, capital: float) -> Iterator[str]:
+    """Equity and trades tell the same story: every trade begins with the profits so far, and so does every flat day."""
+    if not len(run.pnl):
+        return
+    before = capital + np.concatenate([[0.0], np.cumsum(run.pnl)])
+    wrong = np.abs(before[:-1] * run.net - run.pnl) > _NOISE * np.maximum(np.abs(before[:-1]), capital)
+    if wrong.any() or (run.exit < run.entry).any() or (run.entry[1:] < run.exit[:-1]).any():
+        yield f"{where}: its trades do not follow from each other"
+    closed = np.searchsorted(run.exit, run.days, side="right")
+    begun = np.searchsorted(run.entry, run.days, side="right")
+    flat = (begun <= closed) & (run.days <= run.exit[-1])  # after the last exit one may be open that is not listed
+    if (np.abs(run.marks - before[closed])[flat] > _NOISE * np.maximum(np.abs(before[closed])[flat], capital)).any():
+        yield f"{where}: its equity on days without a position is not what its trades earned"

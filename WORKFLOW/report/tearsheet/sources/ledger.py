@@ -1,0 +1,112 @@
+"""What a source hands over: the fields of its trades as text, and what it knows about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from WORKFLOW.report.tearsheet.sources.sheet import Indices, Sheet, Text, listed
+
+# What a field holds: docs/guides/TEARSHEET_GENERATION.md. A cost is a field of its own beside `pnl`.
+NUMBERS = ("pnl", "pct", "entry_price", "exit_price", "mae", "mfe", "cost_1", "cost_2", "cost_3", "cost_4", "cost_5")
+AS_WRITTEN, AGAINST = 1, -1  # a cost of -0.70 is added, one of 0.70 is taken away
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column by the name that the file has for it."""
+
+    name: str
+    text: Text
+
+
+@dataclass(frozen=True)
+class Capital:
+    """What the trades began with, and how that is known."""
+
+    amount: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a person said about a file, for sources that leave something open; None: they did not.
+
+    `called`: the name typed for the trades; `decimal`: the decimal mark; `date_format`: of `strptime`; `timezone`: of
+    times without one; `columns`: names of the columns, in their order.
+    """
+
+    called: str = ""
+    decimal: str | None = None
+    date_format: str | None = None
+    timezone: str | None = None
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Trades (n,) of one file as text; `rows` names the row of each in messages."""
+
+    path: str
+    columns: Mapping[str, Column]
+    rows: Indices
+    costs: Mapping[str, int] = field(default_factory=dict)  # field → AS_WRITTEN or AGAINST
+    is_percent: bool | None = None  # of the pct column, where the source has always the one
+    excursions_in_percent: bool = False
+    capital: Capital | None = None
+    notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of all columns of the file, read or not
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __len__(self) -> int:
+        """How many trades."""
+        return len(self.rows)
+
+    def name(self, name: str) -> str:
+        """What the file calls a field."""
+        return self.columns[name].name
+
+    def text(self, name: str) -> Text:
+        """A field, without spaces around its values."""
+        return pc.utf8_trim_whitespace(self.columns[name].text)
+
+    def words(self, name: str) -> list[str]:
+        """The same as plain strings; a missing value is ''."""
+        return [word or "" for word in self.text(name).to_pylist()]
+
+    def where(self, at: int) -> str:
+        """The place of trade `at`, for messages."""
+        return f"row {self.rows[at]:,} of {self.path}"
+
+    def taken(self, chosen: Indices) -> Self:
+        """Those trades alone."""
+        at = pa.array(chosen)
+        columns = {name: Column(one.name, one.text.take(at)) for name, one in self.columns.items()}
+        return replace(self, columns=columns, rows=self.rows[chosen])
+
+
+def of_sheet(sheet: Sheet, position: Mapping[str, int], unused: bool = True) -> Ledger:
+    """The fields by their columns; `unused`: say which columns nobody reads."""
+    columns = {name: Column(sheet.names[at], sheet.columns[at]) for name, at in position.items()}
+    left = [name for at, name in enumerate(sheet.names) if name and name != "-" and at not in set(position.values())]
+    notes = (f"columns not used: {listed(left)}",) if left and unused else ()
+    again = sheet.repeated()
+    if again:
+        many = "1 row repeats" if again == 1 else f"{again:,} rows repeat"
+        notes = (f"{many} an earlier one in every column: each counts as a trade", *notes)
+    return Ledger(sheet.path, columns, sheet.rows, notes=(*sheet.notes, *notes), names=sheet.names)
+
+
+def numbers_as_text(values: list[float]) -> Text:
+    """Numbers that a source computed, as text like all other fields."""
+    return pa.chunked_array([pa.array([repr(float(value)) for value in values], pa.string())])
+
+
+def moments_as_text(values: list[int]) -> Text:
+    """Epoch milliseconds as text."""
+    return pa.chunked_array([pa.array([str(np.datetime64(value, "ms")) + "Z" for value in values], pa.string())])

@@ -1,0 +1,175 @@
+"""Seeds for a search from the prescreens of other machines and lanes: every `phase0_top500.json` in some folders.
+
+A seed is only tried first; it proves nothing. To keep the statistics honest, the tries that it was the best of are
+counted with this search's own, and a seed that was chosen with knowledge of the days held out here is refused.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from config.errors import Refused
+from config.settings import Choice, Dimension, Mode
+from state import codec, digest
+from state.layout import PHASE0
+from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
+
+_MOST_BYTES = 64 * 2**20  # of one file: 500 rows take half a megabyte
+_MOST_TRIES = 10**12  # more is no count of combos
+_RESULTS = Path("Backtests") / "optimizations"
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Parameters that were good in another prescreen; `sharpe_ratio` as measured there, in-sample."""
+
+    parameters: Parameters
+    sharpe_ratio: float
+
+
+@dataclass(frozen=True)
+class SeedFile:
+    """One `phase0_top500.json`: the folder that was named, its sum, its tries, its last bar, its seeds, best first.
+
+    `last_ms`: open of the last bar it was chosen on, epoch milliseconds UTC. `left_out`: rows outside of the space.
+    """
+
+    folder: str
+    path: str
+    sha256: str
+    tried: int
+    last_ms: int
+    seeds: tuple[Seed, ...]
+    left_out: int
+
+
+def read(folders: Sequence[Path], symbol: str, mode: Mode) -> tuple[SeedFile, ...]:
+    """The prescreens of this symbol and mode in `folders`: results roots, lane roots in them, or result folders.
+
+    The same file under two names counts once. A folder without one is no error: it may hold those of other symbols.
+
+    Raises:
+        Refused: a path is not a folder, or a file is not the result of a prescreen.
+    """
+    found: dict[str, SeedFile] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise Refused(f"--phase0-seed-dirs names {folder}, which is not a folder", "name folders that hold results")
+        for path in _candidates(folder, symbol, mode.name):
+            one = _read(folder, path, symbol, mode)
+            if one is not None:
+                found.setdefault(one.sha256, one)
+    return tuple(found.values())
+
+
+def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Refused:
+    """What to say when the folders hold nothing for any of the (symbol, mode) `units`."""
+    symbol, mode = units[0]
+    return Refused(
+        f"no {PHASE0} of {', '.join(' '.join(unit) for unit in units)} in {', '.join(map(str, folders))}",
+        f"name folders that hold {_RESULTS / symbol / mode / PHASE0}, or leave --phase0-seed-dirs out",
+    )
+
+
+def must_be_past(files: Iterable[SeedFile], holdout_ms: int) -> None:
+    """Refuse seeds that were chosen on days that are held out here; `holdout_ms`: open of the holdout's first bar."""
+    for one in files:
+        if one.last_ms >= holdout_ms:
+            raise Refused(
+                f"{one.path} was chosen on bars until {_day(one.last_ms)}, but the holdout begins {_day(holdout_ms)}",
+                f"leave {one.folder} out of --phase0-seed-dirs: seeds chosen on held-out days would prove nothing",
+            )
+
+
+def merged(files: Iterable[SeedFile]) -> list[Seed]:
+    """The seeds of all files, best Sharpe ratio first, each set of parameters once."""
+    ranked = sorted((seed for one in files for seed in one.seeds), key=lambda seed: -seed.sharpe_ratio)
+    return list({str(sorted(seed.parameters.items())): seed for seed in reversed(ranked)}.values())[::-1]
+
+
+def as_json(files: Sequence[SeedFile]) -> list[dict[str, Any]]:
+    """For the record of a run; `of_json` reads it back."""
+    return [{**vars(one), "seeds": [[seed.sharpe_ratio, seed.parameters] for seed in one.seeds]} for one in files]
+
+
+def of_json(record: Any) -> tuple[SeedFile, ...]:
+    """The inverse of `as_json`; nothing where there is no record."""
+    rows = record if isinstance(record, list) else []
+    return tuple(
+        SeedFile(**{**row, "seeds": tuple(Seed(parameters, sharpe) for sharpe, parameters in row["seeds"])})
+        for row in rows
+    )
+
+
+def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
+    """Where a prescreen of this symbol and mode can lie in a folder, and in the lane roots one level below it."""
+    tail = Path(symbol) / mode / PHASE0
+    below = sorted(one for one in folder.iterdir() if one.is_dir())
+    places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", _RESULTS))]
+    return [place for place in dict.fromkeys(places) if place.is_file()]
+
+
+def _read(folder: Path, path: Path, symbol: str, mode: Mode) -> SeedFile | None:
+    """One file; None when it is of another symbol or mode."""
+    way_out = f"move {path} away, or name other folders"
+    if path.stat().st_size > _MOST_BYTES:
+        raise Refused(f"{path} is larger than any prescreen's result", way_out)
+    data = path.read_bytes()
+    try:
+        record: Any = codec.decode(data)
+        if (record["symbol"], record["mode"]) != (symbol, mode.name):
+            return None
+        tried = int(record["tried"])
+        last_ms = _milliseconds(record["window"]["to"])
+        rows = [(dict(row["parameters"]), row["metrics"]["sharpe_ratio"]) for row in record["results"]]
+        if not 0 <= tried <= _MOST_TRIES:
+            raise ValueError(tried)
+        seeds = [
+            Seed(fit, float(sharpe))
+            for parameters, sharpe in rows
+            if sharpe is not None and (fit := _fit(mode, parameters)) is not None
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise Refused(
+            f"{path} is not the {PHASE0} of a prescreen ({type(error).__name__}: {error})", way_out
+        ) from error
+    ranked = tuple(sorted(seeds, key=lambda seed: -seed.sharpe_ratio))
+    return SeedFile(str(folder), str(path), digest.of(data), tried, last_ms, ranked, len(rows) - len(seeds))
+
+
+def _fit(mode: Mode, parameters: Mapping[str, Any]) -> Parameters | None:
+    """The parameters as this mode's space holds them; None when they are not of it."""
+    if set(parameters) != set(mode.space):
+        return None
+    fit: Parameters = {}
+    for name, dimension in mode.space.items():
+        value = parameters[name]
+        if not _holds(dimension, value):
+            return None
+        fit[name] = on_grid(value)
+    return fit if family_of(mode).valid(Combos.of([fit]).columns).all() else None
+
+
+def _holds(dimension: Dimension, value: Any) -> bool:
+    """Whether a value is one of a dimension's; a number between two steps is not."""
+    if isinstance(dimension, Choice):
+        return not isinstance(value, bool) and value in dimension.values
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if dimension.is_integer and not isinstance(value, int):
+        return False
+    steps = (value - dimension.low) / dimension.step
+    return 0 <= round(steps) < dimension.size and abs(steps - round(steps)) < 1e-6
+
+
+def _milliseconds(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return int(moment.timestamp() * 1000)
+
+
+def _day(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,109 @@
+"""How much a result depends on extreme wicks: highs and lows far from those of the neighbouring bars, often real.
+
+Nobody can be sure of a fill there, and a price at which nobody traded makes profits all the same. So the result
+says how many trades began or ended on such a bar, and what is left without them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from WORKFLOW.data.bars import Bars, Floats
+from WORKFLOW.data.wicks import lone_prices
+from WORKFLOW.engines import metrics
+from WORKFLOW.engines.ledger import Ledger
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.validity import verdict
+
+Values = dict[str, Any]
+
+
+def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
+    """Bool (n,): where a high or a low lies far from its neighbours (docs/reference/data.md says how far)."""
+    extreme = np.zeros(len(bars), dtype=bool)
+    extreme[lone_prices(bars.rows, bars.rows["time_ms"], has_volume=False).row] = True
+    return extreme
+
+
+def share(
+    ledger: Ledger, market: Market, window: Window, extreme: NDArray[np.bool_], values: Values, capital: float
+) -> Values:
+    """Of one strategy in one window: its trades on extreme bars, and Sharpe ratio and return without them.
+
+    `extreme` (n,) is of all bars of `market`; `values` are the window's metrics with all trades.
+    """
+    trades = ledger.trades
+    dropped = extreme[trades["entry_bar"]] | extreme[trades["exit_bar"]]
+    return {
+        "extreme_bars": int(extreme[window.start : window.stop].sum()),
+        "trades": int(dropped.sum()),
+        **_without(ledger, market, window, dropped, values, capital),
+    }
+
+
+def record(hangs: Mapping[str, Values], values: Mapping[str, Values], allowed: int) -> Values:
+    """`wicks` of `validation.json`: both windows, what was allowed, and one line for readers of the verdict."""
+    return {"note": _note(hangs, values), "allowed": allowed, **hangs}
+
+
+def equity_without(ledger: Ledger, start: int, dropped: NDArray[np.bool_], capital: float) -> Floats:
+    """Equity (len(window),) had the trades `dropped` (bool) never been made, in a window from bar `start` on.
+
+    Every trade is made with all of the equity, so leaving one out scales all later ones by 1 / (1 + its net profit).
+    A trade that is still open at the end is not in `trades` and stays.
+    """
+    trades, n = ledger.trades, len(ledger.equity)
+    growth = 1.0 + trades["net_pnl_pct"]
+    first, end = trades["entry_bar"] - start, trades["exit_bar"] - start
+    realised, kept = (
+        _compounded(np.where(mask, growth, 1.0), end, n) for mask in (np.ones(len(trades), bool), ~dropped)
+    )
+    open_profit = ledger.equity / (capital * realised)
+    for k in np.flatnonzero(dropped):
+        open_profit[first[k] : end[k]] = 1.0
+    return np.asarray(capital * kept * open_profit)
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _compounded(growth: Floats, end: NDArray[np.int64], n: int) -> Floats:
+    """At each of n closes the product of the `growth` of all trades that have ended."""
+    product = np.append(1.0, np.cumprod(growth))
+    return np.asarray(product[np.searchsorted(end, np.arange(n), side="right")])
+
+
+def _without(
+    ledger: Ledger, market: Market, window: Window, dropped: NDArray[np.bool_], values: Values, capital: float
+) -> Values:
+    if not dropped.any():
+        return {name: values[name] for name in ("sharpe_ratio", "total_return")}
+    if ledger.ruined:  # there is no telling what would have come after
+        return {"sharpe_ratio": None, "total_return": None}
+    equity = equity_without(ledger, window.start, dropped, capital)
+    returns = metrics.daily_returns(metrics.daily_marks(equity, market, window), capital)
+    return {
+        "sharpe_ratio": metrics.or_none(float(metrics.sharpe(returns))),
+        "total_return": metrics.or_none(float(equity[-1] / capital - 1.0)),
+    }
+
+
+def _note(hangs: Mapping[str, Values], values: Mapping[str, Values]) -> str | None:
+    touched = sum(one["trades"] for one in hangs.values())
+    if touched == 0:
+        return None
+    total = sum(values[name]["total_trades"] for name in hangs)
+    parts = [
+        f"{name.replace('_', '-')} Sharpe {verdict.number(one['sharpe_ratio'])} without them and "
+        f"{verdict.number(values[name]['sharpe_ratio'])} with, return {_percent(one['total_return'])} and "
+        f"{_percent(values[name]['total_return'])}"
+        for name, one in hangs.items()
+        if one["trades"]
+    ]
+    return f"{touched:,} of {total:,} trades began or ended on a bar with an extreme wick: {'; '.join(parts)}"
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:+.1%}"
