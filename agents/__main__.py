@@ -1,9 +1,11 @@
-"""One cycle of one agent, by hand: `python -m agents NAME [--dry-run] [--replay FILE] [--json]`."""
+"""One cycle of one agent, by hand: `python3 -m agents NAME [--dry-run] [--replay FILE] [--json]`."""
 
 import gc
 import os
 import sys
 from typing import TYPE_CHECKING
+
+from state import process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,9 +13,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  python -m agents worker_sentry --dry-run             what it would do now, without doing it
-  python -m agents worker_sentry                       one cycle
-  python -m agents worker_sentry --replay state/run/state/cycles/worker_sentry.jsonl
+  python3 -m agents worker_sentry --dry-run             what it would do now, without doing it
+  python3 -m agents worker_sentry                       one cycle
+  python3 -m agents worker_sentry --replay state/run/state/cycles/worker_sentry.jsonl
 
 exit codes: 0 done (also when another cycle is under way), 1 failed, or a replay by the same code differs, 2 usage
 """
@@ -42,7 +44,7 @@ def _asked(argv: list[str]) -> int:
             self.exit(2, f"error: {message}\n  → {self.prog} --help\n")
 
     parser = Parser(
-        prog="python -m agents",
+        prog="python3 -m agents",
         description=__doc__,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -113,6 +115,7 @@ def _replay(path: "Path", name: str) -> int:
 
 if __name__ == "__main__":
     gc.disable()  # what lives for one cycle has nothing to collect and nothing to tidy up: a quarter of its time
+    process.begin()
     code = main(sys.argv[1:])
     sys.stdout.flush()
     os._exit(code)

@@ -2,7 +2,7 @@
 would idle. It starts nothing itself.
 """
 
-from agents.rules import fill
+from agents.rules import fill, holdouts
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import World
 from config.record import dataclass, replace
@@ -36,8 +36,9 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     planned = [state for state in world.jobs if not state.job.hand]  # nothing waits for who only helps
     units = {unit: [s for s in planned if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in planned)}
     if not units:  # also when the round's folder was made and its jobs were not
-        left = tuple(unit for unit in order.units if " ".join(unit) not in world.dropped)
-        return _begin_round(max(0, world.round), left, world.dropped, {}, memory, report)
+        out = {*world.dropped, *holdouts.left_out(world, order)}
+        left = tuple(unit for unit in order.units if " ".join(unit) not in out)
+        return _begin_round(max(0, world.round), left, world, world.dropped, {}, memory, report)
     if world.outdated:
         return _take_up_code(world, units, memory, report)
     return _go_on(world, order, units, memory, limits, report)
@@ -89,13 +90,14 @@ def _go_on(
 def _begin_round(
     number: int,
     units: tuple[tuple[str, str], ...],
+    world: World,
     dropped: dict[str, str],
     fills: dict[str, list[int]],
     memory: Memory,
     report: dict[str, object],
 ) -> Decision[Memory]:
     jobs = [tree_of(Job(number, symbol, mode, "preflight")) for symbol, mode in units]
-    said = {"round": number, "jobs": jobs, "dropped": dropped, "fills": fills}
+    said = {"round": number, "jobs": jobs, "dropped": dropped, "fills": fills, "holdouts": holdouts.known(world)}
     action = Action("enqueue_jobs", f"round {number + 1}", "the round is under way", said)
     return Decision(memory, f"begins round {number + 1}", (action,), {**report, "round": number, "stage": "preflight"})
 
@@ -158,24 +160,31 @@ def _after_round(
         for s in world.jobs
         if s.is_over and s.status != "completed" and not s.job.hand
     }
-    if good and (order.rounds == 0 or world.round + 1 < order.rounds):
-        return _begin_round(world.round + 1, good, bad, fill.carried(world), memory, report)
+    spent = holdouts.left_out(world, order)
+    further = tuple(unit for unit in good if " ".join(unit) not in spent)
+    if further and (order.rounds == 0 or world.round + 1 < order.rounds):
+        return _begin_round(world.round + 1, further, world, bad, fill.carried(world), memory, report)
     since_s = memory.healing_since_s
     memory = replace(memory, healing_since_s=world.now_s if since_s is None or since_s > world.now_s else since_s)
     waited_s = world.now_s - (memory.healing_since_s or 0.0)
     if (steps := _open_steps(world)) and waited_s < _HEALING_S:
         reason = f"all jobs are done; waits until what is open is healed: {', '.join(steps)}"
         return Decision(memory, reason, report={**report, "stage": "healing"})
-    why = _why_over(world.round + 1, len(good), len(bad))
-    said = {"rounds": world.round + 1, "completed": [f"{s} {m}" for s, m in good], "failed": bad, "why": why}
+    completed = list(dict.fromkeys([*(u for u in spent if u not in bad), *(f"{s} {m}" for s, m in good)]))
+    why = _why_over(world.round + 1, len(completed), len(bad), spent)
+    said = {"rounds": world.round + 1, "completed": completed, "failed": bad, "why": why}
     action = Action("finish_run", order.run_id, "the run is marked complete", said)
     return Decision(memory, f"the run is complete: {why}", (action,), {**report, "stage": "complete"})
 
 
-def _why_over(rounds: int, good: int, bad: int) -> str:
+def _why_over(rounds: int, good: int, bad: int, spent: dict[str, str] | None = None) -> str:
     """Why no further round follows."""
     if not good:
         return f"nothing is left to compute after round {rounds}: every symbol and mode failed"
+    if spent:
+        unit, why = next(iter(spent.items()))
+        more = "" if len(spent) == 1 else f", and so is that of {len(spent) - 1} more"
+        return f"another round could promote nothing after round {rounds}: {unit}: {why}{more}"
     done = "its one round is done" if rounds == 1 else f"all {rounds} rounds are done"
     return done + (f", {bad} of {good + bad} symbols and modes failed" if bad else "")
 

@@ -137,15 +137,39 @@ def _results(world: World) -> list[dict[str, str]]:
     """A unit's verdict, when it is the first of its kind in this run: the same words with other numbers are no news."""
     found = []
     for outcome in world.outcomes or ():
+        if not _is_published(outcome, world):
+            continue  # by the next cycle, or the one after it
         verdict = str(outcome.get("verdict"))
         unit = f"{outcome['symbol']} {outcome['mode']}"
         synthetic = " (SYNTHETIC bars)" if outcome.get("synthetic") else ""
         bests = [_best_line(name, best) for name, best in outcome["bests"].items()]
         lines = [f"Round {outcome['round'] + 1}{synthetic}: {verdict}", *bests]
-        evidence = f"Evidence: Backtests/optimizations/{outcome['symbol']}/{outcome['mode']}/run_manifest.json"
         identity = f"{unit} {signatures.without_numbers(verdict)}"
-        found.append(_finding(world.run_id, world.now, unit, "\n".join([*lines, evidence]), identity))
+        one = _finding(world.run_id, world.now, unit, "", identity)
+        kept = _kept(world, outcome)
+        found.append({**one, "text": "\n".join([*lines, _evidence(outcome, kept)]), **kept})
     return found
+
+
+def _is_published(outcome: Mapping[str, Any], world: World) -> bool:
+    """Whether there is a manifest that can be kept, or none will come any more."""
+    return outcome.get("manifest") is not None or outcome["round"] < world.round or world.run_finished
+
+
+def _kept(world: World, outcome: Mapping[str, Any]) -> dict[str, str]:
+    """Which manifest is kept beside the knowledge base, under which name; nothing when there is none."""
+    if outcome.get("manifest") is None:
+        return {}
+    unit = f"{outcome['symbol']}/{outcome['mode']}"
+    name = f"{world.run_id}.r{outcome['round']}.{unit.replace('/', '.')}.json"
+    return {"manifest": f"{world.run_id}/{outcome['round']}/{unit}", "kept_as": name}
+
+
+def _evidence(outcome: Mapping[str, Any], kept: Mapping[str, str]) -> str:
+    """Where the manifest of that round is kept: the one in the result tree is replaced by the next round."""
+    if not kept:
+        return f"Evidence: round {outcome['round'] + 1} left no manifest"
+    return f"Evidence: evidence/{kept['kept_as']} (run_manifest.json of that round), SHA-256 {outcome['manifest']}"
 
 
 def _best_line(name: str, best: Mapping[str, Any]) -> str:

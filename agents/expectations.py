@@ -8,8 +8,9 @@ import ast
 from pathlib import Path
 
 from agents.machine.acts import Acts
-from agents.registry import AGENTS
+from agents.registry import AGENTS, RESCUE
 from agents.runtime import verify
+from state import process
 from state.layout import CHECKOUT
 
 PAGE = Path("docs") / "reference" / "WORKFLOW_EXPECTED_OUTCOMES_STATEFUL.md"
@@ -35,7 +36,7 @@ def page() -> str:
     """The whole page."""
     rows = [
         f"| `{row.name}` | `{kind}` | {_does(kind)} | {_expected(row.name, kind)} | {_asked(kind)} |"
-        for row in AGENTS
+        for row in (*AGENTS, RESCUE)
         for kind in row.load().owns
     ]
     return _HEAD + "\n".join(rows) + "\n"
@@ -76,4 +77,5 @@ def _one_line(text: str | None) -> str:
 
 
 if __name__ == "__main__":
+    process.begin()
     (CHECKOUT / PAGE).write_text(page(), encoding="utf-8")

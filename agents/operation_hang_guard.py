@@ -17,6 +17,7 @@ class Memory:
     """Session → how often in a row it was found wanting; twice before a loop that exists is ended."""
 
     stale: Mapping[str, int] = field(default_factory=dict)
+    answered_at: str = ""  # when tmux last answered: since then it hangs, when it does
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
@@ -28,7 +29,9 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         for view in world.agents
         if view.agent != "operation_hang_guard" and view.is_stale(limits)
     }
+    answered_at = memory.answered_at if world.sessions is None else world.now
     report = {
+        "answered_at": answered_at or None,
         "sessions": None if world.sessions is None else {s.name: s.alive for s in world.sessions},
         "stale": sorted(stale),
     }
@@ -36,7 +39,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if world.sessions is None:
         # No answer is unknown, and unknown ends nothing; ensure_sessions itself tells a hung server from a dead one.
         actions.append(Action("ensure_sessions", "all", "tmux answers", {"respawn": [], "outside": True}))
-        return Decision(Memory(stale), "tmux gives no answer", tuple(actions), report)
+        return Decision(Memory(stale, answered_at), "tmux gives no answer", tuple(actions), report)
     there = {s.name for s in world.sessions if s.alive}
     expected = {view.session for view in world.agents} | set(world.control.get("monitors", ()))
     missing = sorted(expected - there)
@@ -47,14 +50,14 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         actions.append(
             Action("ensure_sessions", "all", "all sessions are there", {"respawn": respawn, "outside": False})
         )
-        memory = Memory({k: v for k, v in stale.items() if k not in respawn})
+        memory = Memory({k: v for k, v in stale.items() if k not in respawn}, answered_at)
         return Decision(memory, what or "asked to ensure", tuple(actions), report)
-    return Decision(Memory(stale), "all sessions are there", report=report)
+    return Decision(Memory(stale, answered_at), "all sessions are there", report=report)
 
 
 def _looks(view: AgentView, limits: SwarmSettings) -> int:
     """Two; as many as its patience lasts where its loop runs and only its state cannot be read: it writes that anew."""
-    if view.loop_life != "running" or view.age_s is not None:
+    if not view.is_unreadable:
         return _READS
     return max(_READS, math.ceil(patience_s(view.cadence_s, limits) / (_CADENCE_S * limits.cadence_scale)))
 

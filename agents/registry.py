@@ -8,6 +8,7 @@ from agents.runtime.decision import Agent
 from agents.runtime.world import patience_s
 from config.record import dataclass
 from config.swarm import SwarmSettings
+from state import process
 from state.layout import CHECKOUT, Roots
 
 
@@ -57,6 +58,8 @@ AGENTS: tuple[Row, ...] = (
     Row("quant_analyst", "bt-quant-analyst", 120, "sums up what was found so far", advises=True),
     Row("hypothesis_runner", "bt-hypothesis-runner", 120, "keeps the ledger of what was tried", advises=True),
 )
+# No session and no cadence: any loop runs it when the two agents that respawn sessions are both silent.
+RESCUE = Row("rescue", "any loop", 0, "brings all sessions back when the hang guard and the state manager are silent")
 MONITORS: tuple[Monitor, ...] = (
     Monitor("bt-worker-progress", "what every worker does, as bars", "progress"),
     Monitor("bt-worker-cpu-mon", "every core, and who uses it", "cpu"),
@@ -82,16 +85,16 @@ def row(name: str) -> Row:
     Raises:
         KeyError: there is none.
     """
-    return {one.name: one for one in AGENTS}[name]
+    return {one.name: one for one in (*AGENTS, RESCUE)}[name]
 
 
 def page() -> str:
     """`AGENT_REGISTRY.md` (a test keeps the file equal)."""
     roots = Roots.from_environment({})
     agents = "\n".join(
-        f"| `{one.name}` | `{one.session}` | {one.cadence_s:g} s | `{roots.agent_state(one.name).name}` | "
+        f"| `{one.name}` | {_runs_in(one)} | `{roots.agent_state(one.name).name}` | "
         f"{', '.join(f'`{kind}`' for kind in one.load().owns)} | {one.does} |"
-        for one in AGENTS
+        for one in (*AGENTS, RESCUE)
     )
     monitors = "\n".join(f"| `{one.session}` | {one.shows} |" for one in MONITORS)
     return (
@@ -102,5 +105,10 @@ def page() -> str:
     )
 
 
+def _runs_in(one: Row) -> str:
+    return f"{one.session} | when both are" if one is RESCUE else f"`{one.session}` | {one.cadence_s:g} s"
+
+
 if __name__ == "__main__":
+    process.begin()
     (Path(CHECKOUT) / "agents" / "AGENT_REGISTRY.md").write_text(page(), encoding="utf-8")

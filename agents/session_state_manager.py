@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from agents.rules import absent, broken, holdouts, room
 from agents.runtime.decision import Action, Agent, Decision
-from agents.runtime.world import Worker, World
+from agents.runtime.world import Worker, World, patience_s
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
-from state.jobs import PHASES
+from state import healing, holdout, standing
 
-_GUARD = "operation_hang_guard"
+_ME = "session_state_manager"
+_LOOKS = 2  # at a guard that lives and is silent, before it is ended
 _AFTER_FAILURE = "fix the cause and type the command again"
 _IDLE_S = 45.0  # seconds jobs may wait while nothing runs: three cycles of the sentry
 _TOLD = ("incident_opened", "incident_closed")
@@ -32,25 +34,27 @@ class Incident:
 
 @dataclass(frozen=True)
 class Memory:
-    """Incidents that are open (id → since when), and how often in a row the hang guard was found wanting."""
+    """Incidents that are open (id → since when); how often in a row the hang guard was found wanting, since when."""
 
     open: Mapping[str, str] = field(default_factory=dict)
     guard_stale: int = 0
+    guard_stale_since_s: float | None = None
     stage: str = ""
     idle_since_s: float | None = None  # since when jobs wait and nothing runs
+    healing_mark: str = ""  # the last record of the journal of healing that was looked at
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
     """Reconcile all records; open and close incidents; respawn the hang guard when it is gone."""
     idle_since_s = _idle_since_s(world, memory)
-    found = incidents(world, limits, 0.0 if idle_since_s is None else world.now_s - idle_since_s)
-    events = _events(world, memory, found)
-    guard_stale = _guard_stale(memory, found)
+    found = incidents(world, limits, 0.0 if idle_since_s is None else world.now_s - idle_since_s, _ME)
+    events = [*_events(world, memory, found), *_over_already(world, memory, found)]
+    guard_stale, since_s = _guard_stale(world, memory, found, limits)
     here = stage(world)
     actions = [Action("write_incidents", "session_state_manager_events.jsonl", "on file", {"events": events})] * bool(
         events
     )
-    if guard_stale >= 2:
+    if guard_stale >= _LOOKS:
         said = {"respawn": ["bt-operation-hang-guard"]}
         actions.append(Action("ensure_guard", "bt-operation-hang-guard", "the hang guard cycles again", said))
     if _has_lost_its_process(world):
@@ -62,13 +66,15 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     report: dict[str, Any] = {
         "run_id": world.run_id or None,
         "stage": here,
+        "units": units(world),
         "round": world.round,
         "next_steps": next_steps(world, found),
         "expected_outcomes": expected_outcomes(world, limits),
         "incidents": [{**one.as_json(), "since": opened[one.incident_id]} for one in found],
     }
     reason = f"{here}; " + (", ".join(one.incident_id for one in found) or "no incidents")
-    return Decision(Memory(opened, guard_stale, here, idle_since_s), reason, tuple(actions), report)
+    mark = str(world.healings[-1]["mark"]) if world.healings else memory.healing_mark
+    return Decision(Memory(opened, guard_stale, since_s, here, idle_since_s, mark), reason, tuple(actions), report)
 
 
 def _events(world: World, memory: Memory, found: list[Incident]) -> list[dict[str, Any]]:
@@ -76,45 +82,95 @@ def _events(world: World, memory: Memory, found: list[Incident]) -> list[dict[st
     opened = [{"event": "incident_opened", **one.as_json()} for key, one in now.items() if key not in memory.open]
     closed = [{"event": "incident_closed", "id": key} for key in memory.open if key not in now]
     here = stage(world)
-    moved = [{"event": "stage", "stage": here, "run_id": world.run_id}] if here != memory.stage else []
+    has_moved = standing.kinds(here) != standing.kinds(memory.stage)
+    moved = [{"event": "stage", "stage": here, "run_id": world.run_id}] if has_moved else []
     return moved + opened + closed
 
 
-def _guard_stale(memory: Memory, found: list[Incident]) -> int:
-    """How often in a row the hang guard was found wanting."""
-    is_wanting = any(one.incident_id == f"agent_stale:{_GUARD}" for one in found)
-    return memory.guard_stale + 1 if is_wanting else 0
+def _over_already(world: World, memory: Memory, found: list[Incident]) -> list[dict[str, Any]]:
+    """Incidents that were over before anybody looked: opened and closed at once, from the journal of healing."""
+    events: list[dict[str, Any]] = []
+    seen = {*memory.open, *(one.incident_id for one in found)}
+    for failure, remedy in healing.pairs(healing.after(world.healings, memory.healing_mark)):
+        what, by = str(failure.get("what")), str((remedy or {}).get("by", "nobody yet"))
+        deed = "set it aside" if (remedy or {}).get("event") == "record_set_aside" else "brought it back"
+        one = Incident(incident_of(failure), f"{failure['id']}: {what}", f"{by} {deed}")
+        if one.incident_id in seen or remedy is None:
+            continue
+        at, mark = str(failure.get("since") or failure.get("at")), failure["mark"]
+        events.append({"event": "incident_opened", **one.as_json(), "at": at, "mark": mark})
+        closed = {"id": one.incident_id, "at": remedy.get("at"), "mark": mark}
+        events.append({"event": "incident_closed", **closed, "by": by, "for_s": remedy.get("for_s")})
+    return events
+
+
+def incident_of(failure: Mapping[str, Any]) -> str:
+    """The incident that a failure would have been, had anybody looked while it lasted."""
+    event, target = str(failure.get("event")), str(failure.get("id"))
+    kinds = {"session_closed": f"session_closed:{target}", "keeper_died": "keeper_gone"}
+    kinds |= {kind: f"{kind}:{target}" for kind in ("record_damaged", "record_lost")}
+    return kinds.get(event, f"agent_stale:{target}" if event.startswith("agent_") else event)
+
+
+def _guard_stale(
+    world: World, memory: Memory, found: list[Incident], limits: SwarmSettings
+) -> tuple[int, float | None]:
+    """How often in a row the hang guard was found wanting, and since when; a dead loop needs no second look.
+
+    One whose state cannot be read counts only once its patience is over: it writes that anew in its next cycle, and
+    looks that somebody nudged may come within a second.
+    """
+    guard = next((view for view in world.agents if view.agent == absent.GUARD), None)
+    if guard is None or not any(one.incident_id == f"agent_stale:{absent.GUARD}" for one in found):
+        return 0, None
+    since_s = memory.guard_stale_since_s
+    since_s = world.now_s if since_s is None or since_s > world.now_s else since_s
+    if guard.is_unreadable and world.now_s - since_s < patience_s(guard.cadence_s, limits):
+        return min(memory.guard_stale + 1, _LOOKS - 1), since_s
+    return max(memory.guard_stale + 1, _LOOKS * (guard.loop_life == "dead")), since_s
 
 
 # what is ------------------------------------------------------------------------------------------------------------
 
 
 def stage(world: World) -> str:
-    """Where the run stands: idle, stopped, complete, or the phase that is furthest behind."""
+    """Where the run stands: idle, stopped, complete, or how many symbols and modes do what."""
     if world.stopped:
         return "stopped"
     if world.order is None:
         return "idle"
     if world.run_finished:
         return "complete"
-    open_phases = [state.job.phase for state in world.jobs if not state.is_over]
-    return min(open_phases, key=PHASES.index) if open_phases else "scheduling"
+    return standing.summary(_words(world)) if world.jobs else "scheduling"
 
 
-def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0) -> list[Incident]:
-    """Everything that is not as it should be, now; `idle_s`: how long jobs have waited while nothing ran."""
+def units(world: World) -> dict[str, int]:
+    """How many symbols and modes do what; nothing while no round has jobs."""
+    return standing.counts(_words(world)) if world.jobs else {}
+
+
+def _words(world: World) -> list[str]:
+    """What every symbol and mode of the order does; one that failed in an earlier round has failed."""
+    rows: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for state in world.jobs:
+        if not state.job.hand:
+            rows.setdefault(state.job.unit, []).append((state.job.phase, state.status))
+    named = () if world.order is None else world.order.units
+    return [standing.FAILED if " ".join(unit) in world.dropped else standing.word(rows.get(unit, ())) for unit in named]
+
+
+def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str = "") -> list[Incident]:
+    """Everything that is not as it should be, now; `idle_s`: how long jobs have waited while nothing ran; `me`: the
+    agent that looks, who cannot be missing.
+    """
     if world.stopped:
         return []
-    if world.agents and all(view.loop_life != "running" and not view.is_young(limits) for view in world.agents):
-        return [Incident("no_agents", "no agent is alive", "type: bash scripts/ensure_swarm_watchdogs.sh", False)]
+    if absent.all_dead(world, limits):
+        remedy, by_itself = absent.who_heals_all(world, limits)
+        return [Incident("no_agents", "no agent is alive", remedy, by_itself)]
     found = [
-        Incident(
-            f"agent_stale:{view.agent}",
-            f"{view.agent} " + ("has not begun yet" if view.age_s is None else f"last cycled {view.age_s:.0f} s ago"),
-            f"{'session_state_manager' if view.agent == _GUARD else _GUARD} respawns {view.session}",
-        )
-        for view in world.agents
-        if view.agent != "session_state_manager" and view.is_stale(limits)
+        Incident(f"agent_stale:{view.agent}", f"{view.agent} {view.how()}", remedy)
+        for view, remedy in absent.missing(world, limits, me)
     ]
     found += [
         Incident(f"action_failed:{view.agent}", f"{view.agent}: {view.failed}", "it tries again in its next cycle")
@@ -151,7 +207,7 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0) -> list[
         for one in world.control.get("findings", ())
     ]
 
-    found += _of_hooks(world) + _of_keeper(world)
+    found += [Incident(*one) for one in broken.records(world)] + _of_hooks(world) + _of_keeper(world)
     if world.bad_lines:
         text = f"{world.bad_lines} lines of the job journal are no records"
         found.append(Incident("bad_lines", text, "auto_scheduler enqueues what is missing; check the disk", False))
@@ -167,9 +223,7 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0) -> list[
         for worker in world.workers
         if worker.life == "stopped" or worker.silent_s > limits.silent_after_s
     ]
-    free = world.disk_free_bytes
-    if free is not None and free < limits.min_free_mb * 1_000_000:
-        text = f"{free / 1e6:.0f} MB are free, at least {limits.min_free_mb} are wanted"
+    if text := room.shortage(world, limits):
         found.append(Incident("disk_full", text, "make room under RESULTS_ROOT; work goes on by itself", False))
     waiting = [state for state in world.jobs if state.may_start(world.now_s)]
     if idle_s > _IDLE_S * limits.cadence_scale:
@@ -199,6 +253,10 @@ def _of_sentry(world: World) -> list[Incident]:
     found = [
         Incident(f"lane_quarantined:{lane}", f"{lane} takes no work: {why}", "worker_sentry opens it again when it may")
         for lane, why in (told.get("quarantined_lanes") or {}).items()
+    ]
+    found += [
+        Incident(f"prescreen_slow:{job}", f"{one['what']} ({one['cause']})", str(one["remedy"]), one["replace"])
+        for job, one in (told.get("slow_prescreens") or {}).items()
     ]
     if told.get("storm") and any(not state.is_over for state in world.jobs):
         way_out = "scripts/backtest-optimize doctor names what is broken; it is tried again from time to time"
@@ -240,7 +298,11 @@ def _of_keeper(world: World) -> list[Incident]:
     if world.keeper is None or world.keeper.alive is not False:
         return []
     if world.keeper.method == "process":
-        return [Incident("keeper_gone", "the keeper process is dead", "session_state_manager starts it again")]
+        return [
+            Incident(
+                "keeper_gone", "the keeper process is dead, or stopped", "session_state_manager starts or continues it"
+            )
+        ]
     what = f"what keeps the swarm alive was removed: {world.keeper.entry}"
     return [Incident("keeper_gone", what, "type: scripts/install_keeper.sh (or --uninstall)", actionable=False)]
 
@@ -267,17 +329,29 @@ def next_steps(world: World, found: list[Incident]) -> list[dict[str, Any]]:
         why = "the operator stopped the swarm" + (f"; {world.run_id} goes on then" if _is_open(world) else "")
         return [_step("start_again", "scripts/backtest-optimize start", why)]
     if here == "idle":
-        return [*steps, _step("start_a_run", "scripts/backtest-optimize --parallel", "there is no run"), _polls()]
+        return [*steps, _step("start_a_run", "scripts/backtest-optimize --parallel", "there is no run"), _polls(True)]
     if here == "complete":
         read = _step("read_results", "scripts/backtest-optimize results", "all rounds are done")
-        return [*steps, read, _polls()]
+        return [*steps, *_new_bars(world), read, _polls(True)]
     steps += _advice(world, found)
-    open_jobs = sum(not state.is_over for state in world.jobs)
-    return [*steps, _step(_IDLE, "nothing to do by hand", f"{open_jobs} jobs of round {world.round + 1} are open")]
+    number = sum(not state.is_over for state in world.jobs)
+    some = "1 job of round {} is open" if number == 1 else f"{number} jobs of round {{}} are open"
+    steps += _new_bars(world)
+    return [*steps, _step(_IDLE, _by_hand(bool(steps)), some.format(world.round + 1))]
 
 
-def _polls() -> dict[str, Any]:
-    return _step(_IDLE, "nothing to do by hand", "nothing is to be computed; the agents go on looking")
+def _new_bars(world: World) -> list[dict[str, Any]]:
+    """What helps where another look at a holdout can promote nothing."""
+    found = ((unit, holdout.words(left), holdout.way_out(left)) for unit, left in holdouts.known(world).items())
+    return [_step(f"bring_new_bars:{unit}", way_out, f"{unit}: {why}") for unit, why, way_out in found if why]
+
+
+def _by_hand(beside_others: bool) -> str:
+    return "nothing else to do by hand" if beside_others else "nothing to do by hand"
+
+
+def _polls(beside_others: bool) -> dict[str, Any]:
+    return _step(_IDLE, _by_hand(beside_others), "nothing is left to compute; the agents keep watching")
 
 
 def _advice(world: World, found: list[Incident]) -> list[dict[str, Any]]:
@@ -322,4 +396,4 @@ def _of_worker(worker: Worker, limits: SwarmSettings) -> dict[str, Any]:
 
 
 OWNS = ("write_incidents", "ensure_guard", "ensure_keeper", "run_hooks")
-AGENT = Agent(Memory, decide, OWNS, frozenset({"keeper", "hooks", "write_incidents"}))
+AGENT = Agent(Memory, decide, OWNS, frozenset({"keeper", "hooks", "faults", "write_incidents", "healings"}))

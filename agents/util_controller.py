@@ -122,6 +122,10 @@ def _pressure(world: World) -> str:
     used, total = world.control.get("memory_used_bytes"), world.control.get("memory_total_bytes")
     if used and total and used > _MEMORY_FULL * total:
         return f"{100 * used / total:.0f} % of the memory is in use"
+    slow = world.reports.get("worker_sentry", {}).get("slow_prescreens") or {}
+    crowded = sum(one.get("cause") == "oversubscribed" for one in slow.values())
+    if crowded and len(world.lanes) > world.control.get("cores", 0):
+        return f"{crowded} prescreen{'' if crowded == 1 else 's'} slowed down by more lanes than cores"
     throttled = world.control.get("throttled_pct")
     if throttled is not None and throttled > _THROTTLED_PCT and len(world.lanes) > world.control.get("cores", 0):
         return f"the container is held back in {throttled:.0f} % of its periods"

@@ -1,21 +1,23 @@
 """Look at the machine once for everyone, and write down what failed. It also keeps logs and records short."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from agents.rules import aging, clocks
+from agents.rules.clocks import Clocks
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import Records, Sample, World, patience_s
-from config.record import dataclass, field, replace
+from config.record import asdict, dataclass, field, replace
 from config.swarm import SwarmSettings
+from state import healing
 from state.jobs import SCREENS
 
 _CADENCE_S = 15.0  # its own, in the registry
+_CPU_READINGS = 120  # of one window; more would only make the record longer
 _DISK_EVERY_S = 600.0  # between two readings of the disk
 _DISK_READINGS = 144  # a day of them
 _DISK_ENOUGH_S = 3_600.0  # a forecast from less would be a guess
 _FULL_SOON_DAYS = 2.0  # time enough for somebody to come by and make room
-_JUMP_S = 5.0  # wall time that moved against the other clocks: more than any adjustment in small steps
 _STARVING = 2  # agents beside this one that must be late at once; one alone is that agent's own trouble
 _SCARCE = 0.9  # of the processes this container may have
 
@@ -39,15 +41,6 @@ class DiskReading:
 
 
 @dataclass(frozen=True)
-class Clocks:
-    """How the clocks stood in the last cycle."""
-
-    monotonic_s: float
-    wall_s: float
-    suspended_s: float | None
-
-
-@dataclass(frozen=True)
 class Memory:
     """What only makes sense beside an earlier look, and what was said already."""
 
@@ -56,12 +49,14 @@ class Memory:
     disk: tuple[DiskReading, ...] = ()
     clocks: Clocks | None = None
     last_death: str = ""
+    healing_mark: str = ""  # the last record of the journal of healing that was written down
     said: Mapping[str, str] = field(default_factory=dict)  # finding → what it was when it was said
     environment: Mapping[str, str] = field(default_factory=dict)
     uuids: tuple[str, ...] = ()  # of the GPUs seen in this boot
     oom_kills: int | None = None
     no_gpu_said: bool = False
     looked_s: float | None = None  # when expired records were last looked for
+    counted_s: float | None = None  # the wall time that records age by, as it is counted: agents/rules/aging.py
 
 
 @dataclass(frozen=True)
@@ -75,14 +70,16 @@ class Finding:
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
     """The report that all others read; events for what nobody has written down yet; what grew too long is cut."""
-    moved, events = _clock_events(world, memory, limits)
-    memory = _with_readings(world, memory)
+    moved, events = clocks.events(world, memory.boot_id, memory.clocks, patience_s(_CADENCE_S, limits))
+    memory = replace(memory, counted_s=_counted_s(world, memory))
+    memory = _with_readings(world, memory, limits)
     memory, more = _machine_events(world, memory)
     starved = not moved and _is_starved(world, limits)  # who was away itself does not know since when others are late
     found = _findings(world, memory, starved, limits)
     memory, said = _said(memory, found)
     memory, deaths = _deaths(world, memory)
-    events += more + said + deaths
+    memory, healed = _healings(world, memory)
+    events += more + said + deaths + healed
     if world.records is not None and world.records.expired is not None:
         memory = replace(memory, looked_s=world.now_s)
     cpu_pct = _cpu_pct(memory, world.sample)
@@ -93,17 +90,24 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         "grace": moved or starved,
         "findings": [{"id": one.id, "what": one.what, "remedy": one.remedy} for one in found],
     }
-    memory = replace(memory, clocks=_clocks(world))
+    memory = replace(memory, clocks=clocks.of(world))
     some = f"{len(world.workers)} worker{'' if len(world.workers) == 1 else 's'}"
     reason = f"CPU {'unknown' if cpu_pct is None else f'{cpu_pct:.0f} %'}, {some}"
     if found:
         reason += "; " + ", ".join(one.id for one in found)
-    return Decision(memory, reason, (*_writes(events), *_housekeeping(world.records)), report)
+    strays = _strays(world)
+    return Decision(memory, reason, (*_writes(events), *strays, *_housekeeping(world.records)), report)
 
 
 def _writes(events: list[dict[str, Any]]) -> list[Action]:
     said = {"events": events}
     return [Action("write_events", "workflow_events.log", "the events are on file", said)] if events else []
+
+
+def _strays(world: World) -> list[Action]:
+    """Launches and requests that are damaged: the agents whose they are cannot even name them."""
+    mine = [one for one in world.faults if one.record.startswith(("workers/", "requests/"))]
+    return [Action("set_aside", one.record, "it lies aside", {"what": one.what}) for one in mine]
 
 
 def _housekeeping(records: Records | None) -> list[Action]:
@@ -118,7 +122,7 @@ def _housekeeping(records: Records | None) -> list[Action]:
         words = f"round {', '.join(str(number + 1) for number in rounds)}"
         actions.append(Action("compact_jobs", words, "its job journal is short", {"rounds": rounds}))
     if records.expired:
-        gone = [{"kind": one.kind, "path": one.path, "why": one.why} for one in records.expired]
+        gone = [asdict(one) for one in records.expired]
         words = f"{len(gone)} records, the first: {gone[0]['path']}"
         actions.append(Action("retire_records", words, "they are gone", {"expired": gone}))
     return actions
@@ -158,6 +162,7 @@ def _report(world: World, memory: Memory, limits: SwarmSettings) -> dict[str, An
         "nproc_limit": None if sample is None else sample.nproc_limit,
         "nofile_limit": None if sample is None else sample.nofile_limit,
         "disk_free_bytes": world.disk_free_bytes,
+        "disk_free_files": world.disk_free_files,
         "disk_bytes_per_day": None if growth is None else round(growth),
         "disk_full_in_days": _full_in_days(world.disk_free_bytes, growth, limits),
         "workers": len(world.workers),
@@ -165,14 +170,16 @@ def _report(world: World, memory: Memory, limits: SwarmSettings) -> dict[str, An
         "sessions": None if world.sessions is None else sorted(s.name for s in world.sessions if s.alive),
         "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
         "records_looked_s": memory.looked_s,
+        "counted_s": memory.counted_s,
     }
 
 
-def _with_readings(world: World, memory: Memory) -> Memory:
+def _with_readings(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
     """Monotonic moments count within one boot."""
     if memory.boot_id != world.boot_id:
         memory = replace(memory, boot_id=world.boot_id, readings=(), disk=(), uuids=(), oom_kills=None, looked_s=None)
-    return replace(memory, disk=_disk_readings(world, memory), readings=_cpu_readings(world, memory))
+    readings = _cpu_readings(world, memory, limits.window_s)
+    return replace(memory, disk=_disk_readings(world, memory), readings=readings)
 
 
 def _disk_readings(world: World, memory: Memory) -> tuple[DiskReading, ...]:
@@ -183,12 +190,13 @@ def _disk_readings(world: World, memory: Memory) -> tuple[DiskReading, ...]:
     return (*readings, DiskReading(world.now_s, free))[-_DISK_READINGS:]
 
 
-def _cpu_readings(world: World, memory: Memory) -> tuple[Reading, ...]:
+def _cpu_readings(world: World, memory: Memory, window_s: float) -> tuple[Reading, ...]:
     sample = world.sample
     if sample is None or sample.cpu_used_s is None:
         return memory.readings
-    window_s = 60.0
     old = [one for one in memory.readings if one.at_s < world.now_s]
+    if len(old) > 1 and old[-1].at_s - old[-2].at_s < window_s / _CPU_READINGS:
+        old.pop()  # a long window needs no reading of every cycle
     # The youngest that is older than the window stays: utilisation is measured from it.
     start = max((i for i, one in enumerate(old) if one.at_s <= world.now_s - window_s), default=0)
     new = Reading(world.now_s, sample.cpu_used_s, sample.periods, sample.throttled_periods)
@@ -233,29 +241,16 @@ def _full_in_days(free: int | None, per_day: float | None, limits: SwarmSettings
 # clocks ---------------------------------------------------------------------------------------------------------------
 
 
-def _clocks(world: World) -> Clocks:
-    suspended_s = None if world.sample is None else world.sample.suspended_s
-    return Clocks(world.now_s, datetime.fromisoformat(world.now).timestamp(), suspended_s)
-
-
-def _clock_events(world: World, memory: Memory, limits: SwarmSettings) -> tuple[bool, list[dict[str, Any]]]:
-    """Whether this cycle's ages mean little, and why: a boot, a sleep, a pause, a clock that was set."""
-    if not memory.boot_id or memory.clocks is None:
-        return False, []
-    if memory.boot_id != world.boot_id:
-        return True, [{"event": "booted", "boot_id": world.boot_id}]
-    now, then = _clocks(world), memory.clocks
-    slept_s = (now.suspended_s or 0.0) - (then.suspended_s or 0.0) if then.suspended_s is not None else 0.0
-    passed_s = now.monotonic_s - then.monotonic_s
-    jump_s = (now.wall_s - then.wall_s) - passed_s - slept_s
-    events: list[dict[str, Any]] = []
-    if slept_s > _JUMP_S:
-        events.append({"event": "suspended", "for_s": round(slept_s, 1)})
-    if passed_s > patience_s(_CADENCE_S, limits):
-        events.append({"event": "watchdog_was_away", "for_s": round(passed_s, 1)})
-    if abs(jump_s) > _JUMP_S:
-        events.append({"event": "clock_jumped", "by_s": round(jump_s, 1)})
-    return bool(events), events
+def _counted_s(world: World, memory: Memory) -> float | None:
+    """The wall time by which records are old."""
+    now, then = clocks.of(world), memory.clocks
+    oldest_s = None if world.records is None else world.records.oldest_s
+    passed_s = 0.0
+    if then is not None:
+        slept_s = (now.suspended_s or 0.0) - (then.suspended_s or 0.0) if then.suspended_s is not None else 0.0
+        moved = (now.wall_s - then.wall_s, now.monotonic_s - then.monotonic_s, slept_s)
+        passed_s = aging.passed_s(*moved, is_same_boot=memory.boot_id == world.boot_id)
+    return aging.counted_s(memory.counted_s, passed_s, oldest_s, now.wall_s)
 
 
 def _is_starved(world: World, limits: SwarmSettings) -> bool:
@@ -363,10 +358,16 @@ def _deaths(world: World, memory: Memory) -> tuple[Memory, list[dict[str, Any]]]
     return (replace(memory, last_death=marks[-1]) if marks else memory), events
 
 
+def _healings(world: World, memory: Memory) -> tuple[Memory, list[dict[str, Any]]]:
+    """Who was found dead or gone, and who brought it back how, whoever did; each once."""
+    events = [dict(one) for one in healing.after(world.healings, memory.healing_mark)]
+    return (replace(memory, healing_mark=str(events[-1]["mark"])) if events else memory), events
+
+
 def _mark(world: World, death: Mapping[str, Any]) -> str:
     words = (world.run_id, world.round, death.get("at"), death.get("event"), death.get("job_id"))
     return " ".join(str(word) for word in words)
 
 
-OWNS = ("write_events", "rotate_logs", "compact_jobs", "retire_records")
-AGENT = Agent(Memory, decide, OWNS, frozenset({"sample", "sessions", "records", "write_events"}))
+OWNS = ("write_events", "set_aside", "rotate_logs", "compact_jobs", "retire_records")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"sample", "sessions", "records", "write_events", "healings", "faults"}))

@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.rules import blame as blaming
-from agents.rules import hang
+from agents.rules import hang, queue, room
+from agents.rules import pace as pacing
 from agents.rules.blame import Blame
 from agents.rules.hang import Tried
+from agents.rules.pace import Pace
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import Lane, Worker, World
-from config.record import dataclass, field, replace
+from config.record import asdict, dataclass, field, replace
 from config.swarm import SwarmSettings
-from state.jobs import PHASES, SCREENS, Job, JobState
+from state.jobs import BY_OPERATOR, SCREENS, JobState
 from state.request import KINDS
+from state.workers import Launch, Result
 
 Jobs = Mapping[str, JobState]
 _SURVIVED = "it survives KILL; its lane stays closed until it is gone"
@@ -24,6 +27,7 @@ class Memory:
 
     tried: Tried = field(default_factory=Tried)
     blame: Blame = field(default_factory=Blame)
+    pace: Pace = field(default_factory=Pace)
     boot_id: str = ""
     outdated_since_s: float | None = None  # since when workers of older code are waited for
 
@@ -33,7 +37,8 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     jobs = {state.job.job_id: state for state in (*world.jobs, *world.fills)}
     there = {worker.launch.worker_id for worker in world.workers}
     if memory.boot_id not in ("", world.boot_id):  # moments of another boot mean nothing here
-        memory = Memory()
+        memory = Memory(pace=pacing.of_another_boot(memory.pace))
+    memory = replace(memory, pace=pacing.looked(memory.pace, world, limits))
     memory = replace(
         memory, boot_id=world.boot_id, tried=memory.tried.of(there), blame=blaming.at(memory.blame, world.now_s, limits)
     )
@@ -41,10 +46,11 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     memory = replace(memory, outdated_since_s=since_s if world.outdated else None)
     actions: list[Action] = []
     gone: set[str] = set()
+    is_lost = world.order is None and not world.stopped  # whose jobs these are is known when the order is back
     for worker in world.workers:
         if _is_over(worker):
             gone.add(worker.launch.worker_id)
-            memory, more = _account(worker, jobs, world, memory, limits)
+            memory, more = (memory, []) if is_lost else _account(worker, jobs, world, memory, limits)
         else:
             memory, more = _watch(worker, jobs, world, memory, limits)
         actions += more
@@ -76,6 +82,7 @@ def _report(
         "quarantined_lanes": blamed | survivors,
         "survivors": sorted(memory.tried.given_up),
         "storm": memory.blame.words(),
+        "slow_prescreens": {job: asdict(one) for job, one in memory.pace.slow.items()},
     }
 
 
@@ -92,20 +99,28 @@ def _account(
     launch = worker.launch
     retire = Action("retire_worker", launch.worker_id, "its launch record is gone")
     state = jobs.get(launch.job.job_id)
-    is_its = state is not None and state.status == "running" and state.epoch == launch.epoch
-    if state is None or not is_its or launch.run_id != world.run_id:
+    if state is None or not _is_its(state, launch) or launch.run_id != world.run_id:
         return memory, [retire]
     result = worker.result
-    if result is not None and result.epoch == launch.epoch:
+    if result is not None and result.epoch == launch.epoch and result.status == "waiting":
+        return memory, [_wait(state, worker, result, limits), retire]
+    if result is not None and result.epoch == launch.epoch and result.status != "again":
         memory = replace(memory, blame=blaming.after_completion(memory.blame))
         if result.status == "completed":
+            memory = replace(memory, pace=pacing.completed(memory.pace, worker, world.now_s, limits))
             said = {"metrics": result.metrics, "gates": list(result.gates)}
             return memory, [Action("complete_job", state.job.job_id, "the job is completed", said), retire]
         return memory, [_end(state, "failed", result.error_message, result.gates), retire]
     if world.stopped:
-        return memory, [_death(state, worker, "stopped by the operator", state.deaths, 0.0), retire]
+        return memory, [_death(state, worker, BY_OPERATOR, state.deaths, 0.0), retire]
     memory, action = _after_death(state, worker, world, memory, limits)
     return memory, [action, retire]
+
+
+def _is_its(state: JobState, launch: Launch) -> bool:
+    """Whether the journal says that this worker is at the job; a launch record that somebody forged says it alone."""
+    is_at_work = state.status == "running" and state.epoch == launch.epoch
+    return is_at_work and state.worker_id in ("", launch.worker_id)  # "": of a journal that lost it
 
 
 def _after_death(
@@ -113,7 +128,7 @@ def _after_death(
 ) -> tuple[Memory, Action]:
     """Deaths by a signal from outside never count; ours and its own do until there is new durable progress."""
     why = memory.tried.killed.get(worker.launch.worker_id)
-    how = blaming.how(worker) if why is None else f"ended by us: {why}"
+    how = _again(worker) or blaming.how(worker) if why is None else f"ended by us: {why}"
     advanced = worker.done > state.last_done
     asked = why is None and worker.launch.worker_id in memory.tried.asked_to_end_s
     if asked:
@@ -139,6 +154,31 @@ def _death(state: JobState, worker: Worker, reason: str, deaths: int, wait_s: fl
     said = {"reason": reason, "deaths": deaths, "last_done": max(worker.done, state.last_done), "wait_s": wait_s}
     said |= {"worker_id": worker.launch.worker_id, "oom": worker.exit is not None and worker.exit.oom}
     return Action("record_death", state.job.job_id, "the job is pending again", said)
+
+
+def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings) -> Action:
+    """What stands against it may pass by itself: nobody is to blame, and no work of its unit is thrown away."""
+    patience_s = limits.patience_s if result.patience_s is None else result.patience_s
+    waits = state.waits + 1
+    waited_s = blaming.waited_s(state.waits, limits)
+    if waited_s >= patience_s:
+        return _end(state, "failed", f"it waited {_short(waited_s)} in vain: {result.error_message}", result.gates)
+    wait_s = blaming.backoff_s(waits, limits)
+    after, longest = _short(wait_s), _short(patience_s)
+    why = f"it waits: {result.error_message}; it is tried again in {after}, for {longest} in all"
+    death = _death(state, worker, why, state.deaths, wait_s)
+    return replace(death, arguments={**death.arguments, "waits": waits})
+
+
+def _again(worker: Worker) -> str:
+    """What a worker says that found a file of ours not to be what was written; nothing where it did not."""
+    result = worker.result
+    is_its = result is not None and result.epoch == worker.launch.epoch and result.status == "again"
+    return f"{result.error_message}; it is made again" if result is not None and is_its else ""
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _end(state: JobState, status: str, message: str, gates: tuple[dict[str, Any], ...] = ()) -> Action:
@@ -173,11 +213,12 @@ def _watch(
         return memory, []
     if tried.has_survived(worker_id) or worker_id in tried.asked_to_end_s:
         return _see_it_end(worker, jobs, world, memory, limits)
-    if (why := _unwanted(worker, jobs, world) or _overdue(world, memory, limits)) is not None:
-        return _ask_to_end(worker, world, memory, why)
+    slow = pacing.to_replace(memory.pace, worker) or None
+    if (why := _unwanted(worker, jobs, world) or _overdue(world, memory, limits) or slow) is not None:
+        return _ask_to_end(worker, world, replace(memory, pace=pacing.asked_to_end(memory.pace, worker)), why)
     if worker.life == "stopped":
         return _wake_or_kill(worker, memory)
-    why = hang.is_suspect(worker, world, limits)
+    why = hang.is_suspect(worker, world, limits, pacing.excuses(memory.pace, worker))
     if not why:
         return replace(memory, tried=tried.seen_alive(worker_id)), []
     memory = replace(memory, tried=tried.seen_silent(worker, world.now_s))
@@ -223,7 +264,9 @@ def _wake_or_kill(worker: Worker, memory: Memory) -> tuple[Memory, list[Action]]
     worker_id = worker.launch.worker_id
     if not hang.may_be_continued(memory.tried, worker_id):
         return _kill(worker, memory, "it is stopped again although it was continued")
-    woken = Action("continue_worker", worker_id, "it runs again", {"nonce": worker.launch.nonce})
+    woken = Action(
+        "continue_worker", worker_id, "it runs again", {"nonce": worker.launch.nonce, "silent_s": worker.silent_s}
+    )
     return replace(memory, tried=memory.tried.was_continued(worker_id)), [woken]
 
 
@@ -245,7 +288,7 @@ def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[A
     """KILL does nothing (a driver holds it): its job goes on elsewhere, fenced by the next epoch."""
     launch, state = worker.launch, jobs.get(worker.launch.job.job_id)
     memory = replace(memory, tried=memory.tried.give_up(launch.worker_id, launch.lane))
-    if state is None or state.status != "running" or state.epoch != launch.epoch:
+    if state is None or not _is_its(state, launch):
         return memory, []
     return memory, [_death(state, worker, _SURVIVED, state.deaths, 0.0)]
 
@@ -352,9 +395,8 @@ def _nothing_starts(world: World, limits: SwarmSettings) -> str:
         return "the run is complete"
     if world.outdated:
         return "the code has changed: what runs ends its job, then what is not reported begins again with the new code"
-    if world.disk_free_bytes is not None and world.disk_free_bytes < limits.min_free_mb * 1_000_000:
-        free = f"{world.disk_free_bytes / 1e6:.0f} MB free, at least {limits.min_free_mb} are wanted"
-        return f"nothing is started: the disk is full ({free})"
+    if shortage := room.shortage(world, limits):
+        return f"nothing is started: the disk is full ({shortage})"
     return ""
 
 
@@ -370,25 +412,13 @@ def _free(lanes: tuple[Lane, ...], world: World, memory: Memory, gone: set[str],
 
 
 def _ready(world: World, memory: Memory, touched: set[str], *, fills: bool) -> list[JobState]:
-    """Jobs that may start now, what ends a symbol and mode first."""
-    dead = world.dead_units
-    ready = [
+    """Jobs that may start now and that nobody touches, in the order of the queue."""
+    return [
         state
-        for state in (world.fills if fills else world.jobs)
-        if state.may_start(world.now_s)
-        and state.job.unit not in dead
-        and not (state.job.hand and _is_through(state.job, world))
-        and state.job.job_id not in touched
+        for state in (queue.fills(world) if fills else queue.ready(world))
+        if state.job.job_id not in touched
         and all(w.launch.worker_id in memory.tried.given_up for w in world.workers_of(state.job.job_id))
     ]
-    # What was at work before comes first: its lane was kept for it, and its progress is the nearest to its end.
-    return ready if fills else sorted(ready, key=lambda s: (s.job.round, s.epoch == 0, -PHASES.index(s.job.phase)))
-
-
-def _is_through(hand: Job, world: World) -> bool:
-    """Whether the study that a hand was to help with is through."""
-    mine = [s for s in world.jobs if s.job.unit == hand.unit and s.job.phase == hand.phase and not s.job.hand]
-    return all(state.is_over for state in mine)
 
 
 def _canary(world: World, memory: Memory, free: list[Lane], ready: list[JobState]) -> tuple[list[Action], str]:

@@ -1,31 +1,34 @@
 """Carry out what agents decided: one function a kind of action, each safe to repeat."""
 
-import contextlib
-import shutil
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agents.machine import documents, keeper, launcher, library, processes, records
+from agents.machine import documents, faults, keeper, launcher, library, processes, records
+from agents.registry import AGENTS
 from agents.runtime.decision import Action
 from agents.runtime.world import Expired
 from config.swarm import SwarmSettings
-from state import code, identity, lease, request, snapshot, wake
+from state import code, healing, identity, lease, made, ours, request, snapshot, wake
 from state.clock import Clock, stamp
-from state.jobs import Job, JobJournal
+from state.identity import Tree
+from state.jobs import BY_OPERATOR, Job, JobJournal, JobState
 from state.journal import Journal
 from state.knowledge import KnowledgeFolder
 from state.layout import Roots
 from state.tree import read_records, record_of, tree_of
-from state.workers import Launch
+from state.workers import Launch, on_file
 
 
 class Acts:
     """The hands of one cycle."""
 
-    def __init__(self, roots: Roots, limits: SwarmSettings, clock: Clock, run_id: str, round_number: int) -> None:
+    def __init__(
+        self, roots: Roots, limits: SwarmSettings, clock: Clock, run_id: str, round_number: int, by: str = ""
+    ) -> None:
         self._roots, self._limits, self._clock = roots, limits, clock
         self._run_id, self._round = run_id, round_number
+        self._by = by  # the agent whose loop does it
 
     def do(self, action: Action) -> str:
         """Carry it out; what came of it, in words. Errors are the caller's to record."""
@@ -57,30 +60,36 @@ class Acts:
             boot_id=identity.boot_id(),
         )
         launcher.spawn(self._roots, launch, self._limits)
+        if state.last_death and state.last_death != BY_OPERATOR:
+            self._tell([self._respawned(state, worker_id)])
         self._nudge("auto_scheduler")  # it may find a lane that is still idle, and fill it
         return worker_id
 
     def continue_worker(self, action: Action, said: Mapping[str, Any]) -> str:
         """SIGCONT to its tree."""
-        return f"{processes.signal_tree(said['nonce'], signal.SIGCONT)} processes continued"
+        reached = processes.signal_tree(self._tree(action.target, said), signal.SIGCONT)
+        why = "it was stopped (state T)"
+        self._tell([healing.remedy("worker_continued", action.target, self._by, why, said.get("silent_s"))])
+        return f"{reached} processes continued"
 
     def end_worker(self, action: Action, said: Mapping[str, Any]) -> str:
         """SIGTERM to its tree, and CONT, because what is stopped does not hear."""
-        reached = processes.signal_tree(said["nonce"], signal.SIGTERM)
-        processes.signal_tree(said["nonce"], signal.SIGCONT)
+        tree = self._tree(action.target, said)
+        reached = processes.signal_tree(tree, signal.SIGTERM)
+        processes.signal_tree(tree, signal.SIGCONT)
         return f"{reached} processes were asked to end"
 
     def kill_worker(self, action: Action, said: Mapping[str, Any]) -> str:
         """SIGKILL to its whole tree but its wrapper."""
         record = snapshot.read_json(self._roots.launch(action.target))
         launch = record_of(Launch, record)
-        return f"{processes.kill_tree(said['nonce'], launch.wrapper)} processes ended"
+        return f"{processes.kill_tree(self._tree(action.target, said), launch.wrapper)} processes ended"
 
     def retire_worker(self, action: Action, said: Mapping[str, Any]) -> None:
         """Its files go; the launch record last, so that a cycle that is cut short finds it again."""
         record = snapshot.read_json(self._roots.launch(action.target))
         if isinstance(record, dict) and record.get("boot_id") == identity.boot_id():
-            processes.kill_tree(str(record.get("nonce")), None)  # a wrapper that was stopped, a stray child
+            processes.kill_tree(self._tree(action.target, record), None)  # a wrapper that was stopped, a stray child
         for path in (self._roots.heartbeat(action.target), self._roots.exit(action.target)):
             path.unlink(missing_ok=True)
         self._roots.launch(action.target).unlink(missing_ok=True)
@@ -99,9 +108,8 @@ class Acts:
 
     def record_death(self, action: Action, said: Mapping[str, Any]) -> None:
         """Into the journal; without a backoff the next cycle comes at once."""
-        self._jobs().died(
-            action.target, said["reason"], said["deaths"], said["last_done"], said["wait_s"], said.get("oom", False)
-        )
+        how = (said["reason"], said["deaths"], said["last_done"], said["wait_s"])
+        self._jobs().died(action.target, *how, said.get("oom", False), said.get("waits", 0))
         if said["wait_s"] == 0:
             self._nudge("worker_sentry")
 
@@ -112,12 +120,13 @@ class Acts:
         begun = self._roots.swarm_run(self._run_id).round(said["round"]).begun
         if not begun.exists():
             begins = {"at": stamp(self._clock.now()), "dropped": said["dropped"], "fills": said.get("fills", {})}
+            begins |= {"holdouts": said.get("holdouts", {})}
             snapshot.write_json(begun, {**begins, "code": code.work()})
         self._jobs(said["round"]).enqueue(record_of(Job, tree) for tree in said["jobs"])
         self._nudge("worker_sentry")
 
     def restart_units(self, action: Action, said: Mapping[str, Any]) -> str:
-        """Compute units anew with the code that is there now: their files go, their jobs begin again.
+        """Compute units anew with the code that is there now: our files of theirs go, their jobs begin again.
 
         In this order, so that one cut short is decided on again: the round says which code it is only at the end. While
         a worker of theirs is there it is refused: what runs ends first. Those named in `left` survived KILL, which they
@@ -125,7 +134,7 @@ class Acts:
         """
         folder = self._roots.swarm_run(self._run_id).round(self._round)
         units = [(str(symbol), str(mode)) for symbol, mode in said["units"]]
-        launches = read_records(Launch, (snapshot.read_json(path) for path in self._roots.workers.glob("*.json")))
+        launches = on_file(self._roots)
         mine = (one for one in launches if one.run_id == self._run_id and one.job.unit in units)
         busy = [one.job.job_id for one in mine if one.worker_id not in said.get("left", ())]
         if busy:
@@ -135,8 +144,7 @@ class Acts:
             if state.job.unit in units:
                 folder.result(state.job.job_id).unlink(missing_ok=True)
         for symbol, mode in units:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(folder.unit(symbol, mode).path)
+            ours.remove(folder.unit(symbol, mode).path, self._roots.swarm_run(self._run_id).path)
         jobs.restart(units)
         begun = snapshot.read_json(folder.begun)
         snapshot.write_json(folder.begun, {**(begun if isinstance(begun, dict) else {}), "code": said["code"]})
@@ -147,24 +155,29 @@ class Acts:
         """The run's last record."""
         folder = self._roots.swarm_run(self._run_id)
         snapshot.write_json(folder.finished, {"finished_at": stamp(self._clock.now()), **said})
+        self._nudge("session_state_manager")  # who asks it right after the end is told of the end
 
     # sessions ---------------------------------------------------------------------------------------------------------
 
     def ensure_sessions(self, action: Action, said: Mapping[str, Any]) -> str:
         """Every session, under the launch lock; somebody else at it is as good."""
-        if said["outside"]:
-            launcher.ensure_from_outside(self._roots)
-            return "ensure is at work, outside of tmux"
-        return self._ensure(said["respawn"], None)
+        return self._from_outside() if said["outside"] else self._ensure(said["respawn"], None)
 
     def ensure_guard(self, action: Action, said: Mapping[str, Any]) -> str:
         """The hang guard's session alone."""
         return self._ensure(said["respawn"], [action.target])
 
+    def rescue_sessions(self, action: Action, said: Mapping[str, Any]) -> str:
+        """Every session, in place of the two agents that no longer do it."""
+        return self._ensure(said["respawn"], None)
+
     def ensure_keeper(self, action: Action, said: Mapping[str, Any]) -> str:
         """Start the keeper process; one too many leaves by itself."""
         keeper.start(self._roots)
-        return "the keeper was started"
+        why = "the keeper process was killed, crashed, or was stopped"
+        remedy = healing.remedy("keeper_respawned", "keeper", self._by, why, None)
+        self._tell([healing.failure("keeper_died", "keeper", why), remedy])
+        return "the keeper was started, or continued"
 
     def run_hooks(self, action: Action, said: Mapping[str, Any]) -> str:
         """Tell the user's on_incident hooks, in a process of their own: no cycle waits for them."""
@@ -195,10 +208,19 @@ class Acts:
 
     # what grows -------------------------------------------------------------------------------------------------------
 
+    def set_aside(self, action: Action, said: Mapping[str, Any]) -> str:
+        """A damaged launch or request gets another name beside it, if it still is damaged; nothing of it is lost."""
+        if action.target not in {one.record for one in faults.strays(self._roots)}:
+            return "it is not damaged any more"
+        aside = snapshot.set_aside(self._roots.state / action.target).name
+        found = healing.failure("record_damaged", action.target, said["what"])
+        self._tell([found, healing.remedy("record_set_aside", action.target, self._by, f"it is {aside} now", None)])
+        return aside
+
     def rotate_logs(self, action: Action, said: Mapping[str, Any]) -> str:
         """The end of each log goes aside, the log itself is emptied; who writes it notices nothing."""
         most = self._limits.log_mb * 1_000_000
-        return f"{sum(records.rotate(self._roots.logs / name, most) for name in said['logs'])} logs rotated"
+        return f"{sum(records.rotate(self._roots, name, most) for name in said['logs'])} logs rotated"
 
     def compact_jobs(self, action: Action, said: Mapping[str, Any]) -> None:
         """The job journals of these rounds: the same states in fewer records."""
@@ -208,6 +230,7 @@ class Acts:
     def retire_records(self, action: Action, said: Mapping[str, Any]) -> str:
         """Remove what has expired; each is looked at once more before it goes."""
         gone = [one for one in read_records(Expired, said["expired"]) if records.retire(self._roots, one)]
+        made.compact(self._roots)
         return f"{len(gone)} of {len(said['expired'])} removed"
 
     # wishes and documents ---------------------------------------------------------------------------------------------
@@ -229,6 +252,11 @@ class Acts:
 
     def write_findings(self, action: Action, said: Mapping[str, Any]) -> str:
         """To the end of the knowledge base."""
+        for one in said["findings"]:
+            if "kept_as" in one:
+                run_id, number, symbol, mode = one["manifest"].split("/")
+                manifest = self._roots.swarm_run(run_id).round(int(number)).unit(symbol, mode).manifest
+                documents.keep(manifest, self._knowledge.evidence / one["kept_as"])
         return documents.write_findings(self._knowledge.findings, said["findings"])
 
     def write_notes(self, action: Action, said: Mapping[str, Any]) -> str:
@@ -248,13 +276,22 @@ class Acts:
 
     # helpers ----------------------------------------------------------------------------------------------------------
 
+    def _tree(self, worker_id: str, said: Mapping[str, Any]) -> Tree:
+        """The processes of a launch: its run is that of its record, whatever run is under way."""
+        record = snapshot.read_json(self._roots.launch(worker_id))
+        run_id = record.get("run_id") if isinstance(record, dict) else None
+        return Tree.of(self._roots.state, str(said.get("nonce")), str(run_id), worker_id)
+
     @property
     def _knowledge(self) -> KnowledgeFolder:
         return self._roots.knowledge(self._limits.knowledge_folder)
 
     def _jobs(self, number: int | None = None) -> JobJournal:
+        return JobJournal(self._journal(number), self._clock)
+
+    def _journal(self, number: int | None = None) -> Journal:
         folder = self._roots.swarm_run(self._run_id).round(self._round if number is None else number)
-        return JobJournal(Journal(folder.jobs), self._clock)
+        return Journal(folder.jobs)
 
     @property
     def _record_bytes(self) -> int:
@@ -264,17 +301,49 @@ class Acts:
         wake.nudge(self._roots.pipe(agent))
 
     def _ensure(self, respawn: list[str], only: list[str] | None) -> str:
+        """In this process where its own pane is not at stake, else from outside."""
+        there = launcher.look(self._roots, self._limits)
+        if there is None or not any(one.name == self._session and one.alive for one in there):
+            return self._from_outside()
         try:
             with launcher.launch_lock(self._roots):
-                done = launcher.ensure_sessions(self._roots, self._limits, respawn, only)
+                done = launcher.ensure_sessions(self._roots, self._limits, self._by, respawn, only, is_patient=True)
         except launcher.Busy:
-            return "another start is at it"
-        return "; ".join([*done.repaired, *(f"started {session}" for session in done.started)]) or "all were there"
+            return "another start is already bringing them back"
+        waits = (f"{session} ended after earlier starts, so the next start waits" for session in done.waiting)
+        started = (f"started {session}" for session in done.started)
+        return "; ".join([*done.repaired, *started, *waits]) or "all sessions were there"
+
+    def _from_outside(self) -> str:
+        launcher.ensure_from_outside(self._roots, self._by)
+        return "ensure is at work, outside of tmux"
+
+    @property
+    def _session(self) -> str:
+        """The session of the agent whose loop does it."""
+        return next((row.session for row in AGENTS if row.name == self._by), "")
+
+    def _tell(self, records: list[dict[str, Any]]) -> None:
+        healing.record(self._roots, self._clock, records, self._record_bytes)
+
+    def _respawned(self, state: JobState, worker_id: str) -> dict[str, Any]:
+        """Of a job that goes on after a death: for how long nobody was at it."""
+        died = [one for one in self._journal().read().records if _is_death_of(one, state.job.job_id)]
+        for_s = healing.between_s(str(died[-1].get("at")), stamp(self._clock.now())) if died else None
+        job_id, why = state.job.job_id, state.last_death
+        return healing.remedy("worker_respawned", job_id, self._by, why, for_s, worker_id=worker_id)
 
     def _append(self, journal: Journal, events: list[dict[str, Any]]) -> None:
+        """Each once: what carries a mark may have been told by a writer whose memory was lost since."""
         at = stamp(self._clock.now())
+        held = healing.marks(journal.path) if any("mark" in event for event in events) else frozenset()
+        new = [event for event in events if (event.get("mark"), event["event"]) not in held]
         # A death has a moment of its own, before it was told.
-        journal.append(*({"at": at, **event, **({"told_at": at} if "at" in event else {})} for event in events))
+        journal.append(*({"at": at, **event, **({"told_at": at} if "at" in event else {})} for event in new))
+
+
+def _is_death_of(record: Any, job_id: str) -> bool:
+    return isinstance(record, dict) and (record.get("event"), record.get("job_id")) == ("died", job_id)
 
 
 _DEEDS: dict[str, Callable[[Acts, Action, Mapping[str, Any]], str | None]] = {
@@ -282,8 +351,9 @@ _DEEDS: dict[str, Callable[[Acts, Action, Mapping[str, Any]], str | None]] = {
     for name in (
         *("launch_worker", "continue_worker", "end_worker", "kill_worker", "retire_worker"),
         *("complete_job", "end_job", "record_death", "enqueue_jobs", "restart_units", "finish_run"),
-        *("ensure_sessions", "ensure_guard", "ensure_keeper", "run_hooks", "answer_request"),
-        *("write_events", "write_incidents", "write_line", "rotate_logs", "compact_jobs", "retire_records"),
+        *("ensure_sessions", "ensure_guard", "rescue_sessions", "ensure_keeper", "run_hooks", "answer_request"),
+        *("write_events", "write_incidents", "write_line", "set_aside", "rotate_logs"),
+        *("compact_jobs", "retire_records"),
         *("ask", "remember_failures", "write_findings", "write_notes", "write_outcomes", "write_hypotheses"),
     )
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.machine.library import FINDING, by_signature, failures_in
+from config import plain
 from state import marked, snapshot
 
 _EXAMPLES = 3  # of each kind of failure: the first ones, so that an entry does not change with every death
@@ -65,6 +66,12 @@ def write_findings(path: Path, findings: Iterable[Mapping[str, str]]) -> str:
     return f"{len(new)} added"
 
 
+def keep(path: Path, copy: Path) -> None:
+    """Keep what a finding rests on; a copy that is there stays as it is."""
+    if not copy.exists():
+        snapshot.write_bytes(copy, plain.read_bytes(path))
+
+
 def _finding(one: Mapping[str, str]) -> str:
     return f"\n## {one['date']} · {one['run_id']} · {one['title']}\n<!-- finding {one['id']} -->\n\n{one['text']}\n"
 
@@ -81,6 +88,6 @@ def write_block(path: Path, name: str, head: str, text: str) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return plain.read_bytes(path)
     except FileNotFoundError:
         return b""

@@ -15,7 +15,7 @@ from agents.machine import processes
 from config.record import asdict, dataclass, field, replace
 from config.swarm import SwarmSettings
 from state import identity, snapshot
-from state.identity import NONCE, Identity
+from state.identity import NONCE, Identity, Tree
 from state.layout import CHECKOUT, Roots
 from state.tree import record_of
 
@@ -79,7 +79,7 @@ def _judged(roots: Roots, question: Question, limits: SwarmSettings, now_s: floa
         return _on_file(roots, question, "answered", _cards(answer, roots))
     late = now_s - question.asked_s > limits.gpu_timeout_s
     if late:
-        processes.signal_tree(question.nonce, signal.SIGKILL)  # not waited for: it may never come
+        processes.signal_tree(Tree.of(roots.state, question.nonce), signal.SIGKILL)  # not waited for: it may never come
         return _on_file(roots, question, "overdue", Cards(None, f"no answer within {limits.gpu_timeout_s:g} s"))
     if not _lives(question):
         return _on_file(roots, question, "overdue", Cards(None, "the process that asks it has died"))

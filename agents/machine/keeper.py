@@ -2,14 +2,17 @@
 
 import os
 import shlex
+import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from agents.machine import processes
 from agents.runtime.world import KeeperView
 from config.record import dataclass
-from state import digest, identity, private, snapshot
+from state import digest, identity, made, process, snapshot
 from state.identity import Identity
 from state.layout import CHECKOUT, Roots
 from state.tree import record_of
@@ -18,6 +21,8 @@ Method = Literal["systemd", "cron", "process"]
 MARK = "BACKTEST_OPTIMIZE_KEEPER"  # in a keeper's environment: the state root it serves
 _PROGRAM = CHECKOUT / "scripts" / "keeper"
 _TIMEOUT_S = 5.0
+_WAKES_S = 0.2  # for the kernel to continue a process
+COMES_UP_S = 10.0  # for a Python without site-packages on a loaded machine
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Keeper:
     installed_at: str
     entry: str = ""
     lingers: bool = False  # whether we asked systemd to keep the user's units running without a login
+    by_default: bool = False  # a process that a start brought along: it goes with the next stop
     identity: Identity | None = None
 
 
@@ -50,16 +56,19 @@ def look(roots: Roots, ask: bool) -> KeeperView | None:
     return KeeperView(keeper.method, _is_alive(keeper, roots, ask), keeper.entry)
 
 
-def start(roots: Roots) -> None:
-    """Start the process; one too many sees that the lock is held and leaves."""
+def start(roots: Roots, *more: str) -> None:
+    """Start the process; one too many sees that the lock is held and leaves. Nothing is started after a stop.
+
+    One that was stopped (SIGSTOP) still holds the lock: it is continued, and ended where that does not help.
+    """
     keeper = recorded(roots)
-    if keeper is None or keeper.method != "process":
+    if keeper is None or keeper.method != "process" or roots.tombstone.exists():
         return
-    private.folder(roots.logs)
-    roots.keeper_log.touch(0o600)
-    with roots.keeper_log.open("ab") as log:
+    if keeper.identity is not None and _is_of(keeper.identity, roots):
+        _wake(keeper.identity, roots)
+    with made.log(roots, roots.keeper_log) as log:
         subprocess.Popen(
-            command(keeper.python, roots),
+            command(keeper.python, roots, *more),
             env=keeper.environment | {MARK: str(roots.state)},
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -71,12 +80,12 @@ def start(roots: Roots) -> None:
 
 def command(python: str, roots: Roots, *more: str) -> list[str]:
     """What a keeper runs: without site-packages it starts in milliseconds."""
-    return [python, "-S", "-E", str(_PROGRAM), str(roots.state), *more]
+    return [python, "-S", "-E", "-X", "utf8", str(_PROGRAM), str(roots.state), *more]
 
 
 def processes_of(roots: Roots) -> list[Identity]:
     """Every keeper process of this root, whatever the record says."""
-    return identity.holders(str(roots.state), MARK)
+    return identity.of_swarm(roots.state, MARK)
 
 
 def tag(roots: Roots) -> str:
@@ -149,9 +158,46 @@ def _systemd_word(word: str) -> str:
 # helpers --------------------------------------------------------------------------------------------------------------
 
 
+def _serves(process: Identity, roots: Roots) -> bool:
+    """Whether it runs and looks after this root: one that is stopped looks after nothing."""
+    return identity.life_of(process) == "running" and _is_of(process, roots)
+
+
+def _is_of(process: Identity, roots: Roots) -> bool:
+    """Whether it belongs to this root: one that was copied may have the other's keeper on record."""
+    return not identity.can_look() or identity.is_in(process.pid, roots.state, MARK)
+
+
+def _wake(process: Identity, roots: Roots) -> None:
+    """Continue a stopped keeper; one that a debugger holds does not hear it, and makes room for another."""
+    if identity.life_of(process) != "stopped":
+        return
+    processes.send_in(roots.state, process, signal.SIGCONT, MARK)
+    if not _leaves_stop(process):
+        processes.send_in(roots.state, process, signal.SIGKILL, MARK)
+
+
+def _leaves_stop(process: Identity) -> bool:
+    deadline = time.monotonic() + _WAKES_S
+    while identity.life_of(process) == "stopped":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def _is_young(roots: Roots) -> bool:
+    try:
+        return abs(time.time() - roots.keeper.stat().st_mtime) < COMES_UP_S
+    except OSError:
+        return False
+
+
 def _is_alive(keeper: Keeper, roots: Roots, ask: bool) -> bool | None:
     if keeper.method == "process":
-        return keeper.identity is not None and identity.life_of(keeper.identity) != "dead"
+        if keeper.identity is None and _is_young(roots):
+            return None  # it has started, and not recorded itself yet
+        return keeper.identity is not None and _serves(keeper.identity, roots)
     if keeper.method == "systemd":
         return Path(keeper.entry).exists()
     if not ask:
@@ -163,6 +209,9 @@ def _is_alive(keeper: Keeper, roots: Roots, ask: bool) -> bool | None:
 def run(words: Sequence[str], text: bytes | None = None) -> "subprocess.CompletedProcess[bytes] | None":
     """One short command; None when it cannot be run or gives no answer."""
     try:
-        return subprocess.run(words, input=text or b"", capture_output=True, timeout=_TIMEOUT_S, check=False)
+        english = process.in_english(os.environ)  # crontab says in words that there is none
+        return subprocess.run(
+            words, env=english, input=text or b"", capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from agents import registry
-from agents.machine import processes, sessions
+from agents.machine import casualties, processes, sessions
+from agents.machine.casualties import Before
 from agents.machine.sessions import NoAnswer, Tmux
 from agents.registry import AGENTS, MONITORS
+from agents.rules.blame import backoff_s
 from agents.runtime.world import SessionView
 from config.errors import Refused
 from config.record import dataclass, replace
 from config.swarm import SwarmSettings
 from config.trust import refuse_open
-from state import codec, identity, private, snapshot
+from state import codec, flock, healing, identity, made, private, snapshot
 from state.cgroup import Container
 from state.clock import SystemClock
-from state.environment import of_swarm
-from state.identity import NONCE, Identity
+from state.environment import of_member, of_swarm
+from state.identity import NONCE, RUN, WORKER, Identity
 from state.layout import CHECKOUT, Roots
 from state.server import Server
 from state.tree import record_of, tree_of
@@ -52,6 +54,7 @@ class Ensured:
 
     started: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()  # started before and never came to cycle: left for a while
 
 
 @contextmanager
@@ -88,18 +91,26 @@ def _continue_holder(roots: Roots) -> bool:
         holder = record_of(Identity, snapshot.read_json(roots.launch_holder))
     except ValueError:
         return False
-    return processes.is_stopped(holder) and processes.send(holder, signal.SIGCONT)
+    holds = flock.is_open_in(roots.launch_lock, holder.pid)  # whatever the record says
+    return holds and processes.is_stopped(holder) and processes.send(holder, signal.SIGCONT)
 
 
 # sessions -------------------------------------------------------------------------------------------------------------
 
 
 def ensure_sessions(
-    roots: Roots, limits: SwarmSettings, respawn: Sequence[str] = (), only: Sequence[str] | None = None
+    roots: Roots,
+    limits: SwarmSettings,
+    by: str,
+    respawn: Sequence[str] = (),
+    only: Sequence[str] | None = None,
+    is_patient: bool = False,
 ) -> Ensured:
-    """Make every session be there, once; respawn the named ones. Serves ensure, hang guard and state manager alike.
+    """Make every session be there, once; respawn the named ones. Serves everybody who heals, whoever it is.
 
-    Call it under the launch lock. Does nothing while the operator wants the swarm stopped.
+    Call it under the launch lock. Does nothing while the operator wants the swarm stopped. What was missing, since when
+    and why, and that `by` brought it back, is written to the journal of healing. `is_patient`: an agent that was
+    started and never came to cycle is left for a while that doubles with every start; agents are, people are not.
 
     Raises:
         Refused: tmux is missing or cannot start a session.
@@ -109,28 +120,69 @@ def ensure_sessions(
     if not sessions.installed():
         raise Refused("tmux is not installed", "install it: " + "apt-get install tmux (or dnf, apk, pacman, brew)")
     check_installation()
-    tmux, repaired = _reachable(roots, limits)
+    clock = SystemClock()
+    before = casualties.look(roots, limits, clock)
+    started: list[str] = []
+    repaired: list[str] = []
+    try:
+        waiting = _started_into(started, repaired, roots, limits, before, respawn, only, is_patient)
+    finally:  # what was ended or started before tmux gave no more answer is told, too
+        records = casualties.told(before, started, repaired, by, clock)
+        healing.record(roots, clock, records, limits.record_mb * 1_000_000)
+    return Ensured(tuple(started), tuple(repaired), tuple(waiting))
+
+
+def _started_into(
+    started: list[str],
+    repaired: list[str],
+    roots: Roots,
+    limits: SwarmSettings,
+    before: Before,
+    respawn: Sequence[str],
+    only: Sequence[str] | None,
+    is_patient: bool,
+) -> list[str]:
+    """Repair and start, and put both into the lists as it is done; the sessions that have to wait."""
+    tmux = _reachable(roots, limits, repaired)
     views = tmux.sessions()
     there = {view.name for view in views if view.alive}
     all_names = {view.name for view in views}
-    started = []
-    now_s = SystemClock().monotonic_s()  # before the first of them is there: a loop that begins later is this session's
+    now_s = SystemClock().monotonic_s()  # before the first is there: a loop that begins later is this session's
     names = registry.sessions(limits)
     commands = _commands(limits)
     missing = [one for one in commands if (only is None or one in only) and (one not in there or one in respawn)]
+    waiting = [one for one in missing if is_patient and _is_too_soon(one, before, now_s, limits)]
+    missing = [one for one in missing if one not in waiting]
     for session in missing:
-        if session in respawn:
-            _end_loop(roots, session)
+        _end_loop(roots, session)
         if session in all_names:
             tmux.end(session)
-        tmux.start(session, commands[session], of_swarm(roots) | {NONCE: "swarm"})
+        tmux.start(session, commands[session], of_member(roots))
         started.append(session)
         if len(started) == 1:  # cut short from here on, the next start knows whose server this is
             # All begin now: the first of them to look must not find the others as old as their last cycle.
-            tmux = tmux.claim(names, {}, dict.fromkeys(missing, now_s))
+            tmux = tmux.claim(names, {}, dict.fromkeys(missing, now_s), _awaited(missing, before, now_s))
     patience = {roots.agent_state(row.name).name: row.patience_s(limits) for row in registry.at_work(limits)}
-    tmux.claim(names, patience, {})
-    return Ensured(tuple(started), tuple(repaired))
+    tmux.claim(names, patience, {}, {})
+    return waiting
+
+
+def _is_too_soon(session: str, before: Before, now_s: float, limits: SwarmSettings) -> bool:
+    """Whether it was started only a moment ago, and before that in vain."""
+    if before.server is None or not casualties.is_awaited(session, before):
+        return False
+    _, starts = before.server.awaited[session]
+    return now_s - before.server.began_s.get(session, 0.0) < backoff_s(starts, limits)
+
+
+def _awaited(started: Sequence[str], before: Before, now_s: float) -> dict[str, tuple[float, int]]:
+    """Session → since when its agent's first cycle is waited for, and how often it was started for that."""
+    known = {} if before.server is None else before.server.awaited
+    return {
+        one: (known[one][0], known[one][1] + 1) if casualties.is_awaited(one, before) else (now_s, 1)
+        for one in started
+        if one in before.views
+    }
 
 
 def check_installation() -> None:
@@ -148,14 +200,14 @@ def check_installation() -> None:
         refuse_open(path, "the virtual environment:", owners, private_group=True)
 
 
-def ensure_from_outside(roots: Roots) -> None:
+def ensure_from_outside(roots: Roots, by: str) -> None:
     """Have `ensure` run by a process that does not live in a pane: repairing tmux may end every pane."""
     import subprocess
 
     subprocess.Popen(
-        [sys.executable, str(CHECKOUT / "scripts" / "backtest-optimize"), "ensure"],
+        [sys.executable, str(CHECKOUT / "scripts" / "backtest-optimize"), "ensure", "--by", by],
         cwd=CHECKOUT,
-        env=of_swarm(roots) | {NONCE: "swarm"},
+        env=of_member(roots),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -174,7 +226,7 @@ def tell_hooks(roots: Roots, events: Sequence[Mapping[str, Any]]) -> None:
         subprocess.Popen(
             [sys.executable, "-c", "from hooks.notify import main; main()"],
             cwd=CHECKOUT,
-            env=of_swarm(roots) | {NONCE: "swarm"},
+            env=of_member(roots),
             stdin=record,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -190,11 +242,13 @@ def look(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
         return None
 
 
-def _reachable(roots: Roots, limits: SwarmSettings) -> tuple[Tmux, list[str]]:
-    """A server that answers and is ours: repaired, or on a socket of its own when another root has the label."""
+def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux:
+    """A server that answers and is ours: repaired, or on a socket of its own when another root has the label.
+
+    What had to be repaired is put into `repaired` in the moment it is done.
+    """
     tmux = Tmux.of(roots, limits.tmux_timeout_s)
     sessions.check_folder(tmux.server)
-    repaired = []
     process = tmux.server.process
     if process is not None and processes.is_stopped(process):  # known without a call that would cost its deadline
         repaired.append(f"tmux -L {tmux.server.label}: {sessions.repair(tmux)}")
@@ -204,18 +258,22 @@ def _reachable(roots: Roots, limits: SwarmSettings) -> tuple[Tmux, list[str]]:
     except NoAnswer as error:
         if tmux.server.process is None and not sessions.is_ours(tmux):
             # Not ours as far as anybody knows: it is left alone, and this root takes another socket.
-            return _elsewhere(tmux), [f"{error}; it is not ours on record, so another socket is used"]
+            repaired.append(f"{error}; it is not ours on record, so another socket is used")
+            return _elsewhere(tmux)
         lost = True
     if lost:
         repaired.append(f"tmux -L {tmux.server.label}: {sessions.repair(tmux)}")
         found = tmux.sessions()
+        if not found and process is not None and identity.life_of(process) == "running":
+            # A new server beside one that lives on without a socket would be a second swarm.
+            raise NoAnswer(f"{repaired[-1]}; its socket is not back yet")
     other = sessions.belongs_to_another(tmux) if found else None
-    is_strange = bool(found) and other is None and tmux.server.process is None and not found[0].state_root
+    is_known = process is not None and identity.life_of(process) != "dead"
+    is_strange = bool(found) and other is None and not is_known and not found[0].state_root
     if other is not None or is_strange:
-        return _elsewhere(tmux), [
-            f"tmux -L {tmux.server.label} serves {other or 'somebody else'}; another socket is used"
-        ]
-    return tmux, repaired
+        repaired.append(f"tmux -L {tmux.server.label} serves {other or 'somebody else'}; another socket is used")
+        return _elsewhere(tmux)
+    return tmux
 
 
 def _elsewhere(tmux: Tmux) -> Tmux:
@@ -235,7 +293,7 @@ def _commands(limits: SwarmSettings) -> dict[str, list[str]]:
 
 
 def _end_loop(roots: Roots, session: str) -> None:
-    """A loop that hangs or is stopped does not hear its pane close."""
+    """A loop that hangs, is stopped, or ignores HUP does not hear its pane close; one of another root is left alone."""
     name = next((row.name for row in AGENTS if row.session == session), None)
     if name is None:
         return
@@ -244,7 +302,7 @@ def _end_loop(roots: Roots, session: str) -> None:
         loop = record_of(Identity, (record or {}).get("identity"))
     except (ValueError, AttributeError):
         return
-    processes.send(loop, signal.SIGKILL)
+    processes.send_in(roots.state, loop, signal.SIGKILL)
 
 
 # workers --------------------------------------------------------------------------------------------------------------
@@ -262,7 +320,6 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
     path = roots.launch(launch.worker_id)
     snapshot.write_json(path, tree_of(launch))
     log = roots.worker_log(launch.run_id, launch.job.job_id)
-    private.folder(log.parent)
     python = sys.executable
     command = [
         *(python, "-I", "-S", str(_WRAPPER), str(roots.exit(launch.worker_id)), str(roots.pipe("worker_sentry"))),
@@ -270,10 +327,16 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
         *(python, "-m", "WORKFLOW.lane.worker", str(path)),
     ]
     threads = str(launch.cores)
-    own = {NONCE: launch.nonce, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    own = {
+        NONCE: launch.nonce,
+        RUN: launch.run_id,
+        WORKER: launch.worker_id,
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "PYTHONUNBUFFERED": "1",
+    }
     own["CUDA_VISIBLE_DEVICES"] = launch.gpu or "-1"  # a worker on a CPU lane opens no device
-    log.touch(0o600)
-    with log.open("ab") as output:
+    with made.log(roots, log) as output:
         process = subprocess.Popen(
             command,
             cwd=CHECKOUT,

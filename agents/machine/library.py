@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from agents.runtime.knowledge import Audit, Knowledge, Logged, Place
+from agents.runtime.states import loop as loop_of
+from config import plain
+from config.record import dataclass
 from config.swarm import SwarmSettings
-from state import codec, digest, marked, snapshot
+from state import codec, digest, marked, orders, snapshot
 from state.layout import Roots
 from state.orders import SwarmOrder
+from state.tree import fitting, record_of
 
 NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
 FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)
@@ -23,16 +27,14 @@ _LEDGER_BYTES = 1_000_000  # of the ledger: some thousands of hypotheses
 def knowledge(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]]) -> Knowledge:
     """The documents, and what the logs have had to say since the curator's memory."""
     folder = roots.knowledge(limits.knowledge_folder)
-    state = snapshot.read_json(roots.agent_state("curator"))
-    memory = state.get("memory") if isinstance(state, dict) else None
-    places = memory.get("places") if isinstance(memory, dict) else None
+    places = states.get("curator", {}).get("memory", {}).get("places")
     events: list[Logged] = []
     for path in (roots.events, roots.session_events):
         since = places.get(path.name) if isinstance(places, dict) else None
         events += _since(path, _place(since))
     failures, is_damaged = failures_in(folder.failures)
     # Its own deeds are left out: writing them down would be one more deed to write down.
-    tallies = {name: state.get("tally") for name, state in states.items() if name != "curator"}
+    tallies = {name: state.get("tally", {}) for name, state in states.items() if name != "curator"}
     return Knowledge(
         events=tuple(events),
         failures={name: str(one.get("last_event", "")) for name, one in by_signature(failures).items()},
@@ -40,8 +42,8 @@ def knowledge(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str
         findings=tuple(FINDING.findall(_text(folder.findings).decode(errors="replace"))),
         notes=marked.block_in(_text(folder.notes), NOTES),
         story=marked.block_in(_text(folder.story), STORY),
-        deeds={name: one for name, one in tallies.items() if isinstance(one, dict)},
-        as_of=max((str(s.get("at", "")) for name, s in states.items() if name != "curator"), default=""),
+        deeds={name: one for name, one in tallies.items() if one},
+        as_of=max((s.get("at", "") for name, s in states.items() if name != "curator"), default=""),
     )
 
 
@@ -63,15 +65,14 @@ def by_signature(entries: Iterable[Any]) -> dict[str, dict[str, Any]]:
 
 def audit(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]], order: SwarmOrder | None) -> Audit:
     """Who wrote what, how logs end, which handoffs there are, and when the run ended that they speak of."""
-    finished = None if order is None else snapshot.read_json(roots.swarm_run(order.run_id).finished)
-    loops = {name: (snapshot.read_json(roots.loop(name)) or {}).get("identity") for name in states}
+    loops = {name: loop_of(roots, name)[0].identity for name in states}
     logs = (roots.events, roots.session_events, *(roots.cycles(name) for name in states))
     return Audit(
-        writers={name: str(state.get("agent", "")) for name, state in states.items() if state},
-        loops={name: one["pid"] for name, one in loops.items() if isinstance(one, dict) and "pid" in one},
+        writers={name: state.get("agent", "") for name, state in states.items() if state},
+        loops={name: one.pid for name, one in loops.items() if one is not None},
         bad_tails={path.name: bad for path in logs if (bad := _bad_lines(path))},
         handoffs=tuple(path.name for path in roots.knowledge(limits.knowledge_folder).handoffs()),
-        finished_at=str(finished.get("finished_at", "")) if isinstance(finished, dict) else "",
+        finished_at="" if order is None else orders.finished(roots.swarm_run(order.run_id)).finished_at,
     )
 
 
@@ -82,13 +83,11 @@ def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[dict[str, Any], ..
     found = []
     for folder in roots.swarm_run(order.run_id).rounds()[-_ROUNDS:]:
         for symbol, mode in order.units:
-            tree = snapshot.read_json(folder.unit(symbol, mode).outcome)
-            if isinstance(tree, dict):
-                carried = snapshot.read_json(folder.unit(symbol, mode).carried)
-                tries = carried.get("tries") if isinstance(carried, dict) else None
-                found.append(
-                    {**_in_short(tree), "symbol": symbol, "mode": mode, "round": folder.number, "tries": tries}
-                )
+            tree, _ = fitting(_Outcome, snapshot.read_json(folder.unit(symbol, mode).outcome))
+            if tree:
+                carried, _ = fitting(_Carried, snapshot.read_json(folder.unit(symbol, mode).carried))
+                about = {"symbol": symbol, "mode": mode, "round": folder.number, "tries": carried.get("tries")}
+                found.append({**_in_short(tree), **about, "manifest": _sum(folder.unit(symbol, mode).manifest)})
     return tuple(found)
 
 
@@ -101,13 +100,50 @@ def hypotheses(roots: Roots) -> tuple[str, ...]:
 # helpers --------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Window:
+    """What is summed up of a best's metrics in one window."""
+
+    sharpe_ratio: float | None = None
+    total_trades: int | None = None
+
+
+@dataclass(frozen=True)
+class _Best:
+    in_sample: _Window | None = None
+    out_of_sample: _Window | None = None
+    verdict: str | None = None
+    candidate: bool | None = None
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What is summed up of `outcome.json`."""
+
+    verdict: str | None
+    synthetic: bool | None
+    bests: dict[str, _Best]
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What is summed up of `carried.json`."""
+
+    tries: int | None
+
+
+def _sum(path: Path) -> str | None:
+    """The SHA-256 of a file; None when it is not there."""
+    data = _text(path)
+    return digest.of(data) if data else None
+
+
 def _in_short(outcome: Mapping[str, Any]) -> dict[str, Any]:
     """Of an outcome what is summed up: of each best two Sharpe ratios, the trades and the verdict."""
-    bests = outcome.get("bests")
     return {
         "verdict": outcome.get("verdict"),
         "synthetic": outcome.get("synthetic"),
-        "bests": {name: _best(one) for name, one in bests.items()} if isinstance(bests, dict) else {},
+        "bests": {name: _best(one) for name, one in outcome.get("bests", {}).items()},
     }
 
 
@@ -141,7 +177,7 @@ def _is_there(files: list[tuple[Path, str]], place: Place) -> bool:
 
 def _lines(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
     """At most so many whole lines from byte `offset` on, each with the offset behind it."""
-    with path.open("rb") as file:
+    with plain.opened(path) as file:
         file.seek(offset)
         for _ in range(most):
             line = file.readline()
@@ -154,7 +190,7 @@ def _lines(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
 def _generation(path: Path) -> str:
     """A name for this file's contents: a log begins with another line each time it is begun."""
     try:
-        with path.open("rb") as file:
+        with plain.opened(path) as file:
             first = file.readline()
     except OSError:
         return ""
@@ -163,33 +199,35 @@ def _generation(path: Path) -> str:
 
 def _record(line: bytes) -> dict[str, Any]:
     try:
-        record = codec.decode(line)
+        record = codec.decode_line(line)
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
 
 
 def _place(tree: Any) -> Place:
-    if isinstance(tree, dict) and isinstance(tree.get("generation"), str) and isinstance(tree.get("offset"), int):
-        return Place(tree["generation"], tree["offset"])
-    return Place()
+    try:
+        place = record_of(Place, tree)
+    except ValueError:
+        return Place()
+    return place if place.offset >= 0 else Place()
 
 
 def _text(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        return plain.read_bytes(path)
+    except (FileNotFoundError, plain.NotPlain):
         return b""
 
 
 def _tail(path: Path, most_bytes: int) -> list[bytes]:
     """The last whole lines of a file."""
     try:
-        with path.open("rb") as file:
+        with plain.opened(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - most_bytes))
             data = file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, plain.NotPlain):
         return []
     if size > most_bytes:
         data = data.partition(b"\n")[2]
@@ -199,7 +237,7 @@ def _tail(path: Path, most_bytes: int) -> list[bytes]:
 def _records(lines: Iterable[bytes]) -> Iterator[Any]:
     for line in lines:
         try:
-            yield codec.decode(line)
+            yield codec.decode_line(line)
         except ValueError:
             continue
 

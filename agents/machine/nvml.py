@@ -12,6 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, cast
 
+from state import process
+
 _COLUMNS = (
     "index,uuid,name,utilization.gpu,memory.used,memory.total,ecc.errors.uncorrected.volatile.total,mig.mode.current"
 )
@@ -70,7 +72,7 @@ def through_smi() -> list[Card]:
 
 
 def _smi(*words: str) -> list[str]:
-    done = subprocess.run(["nvidia-smi", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(["nvidia-smi", *words], capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip().splitlines()
         raise RuntimeError(said[0] if said else f"nvidia-smi ended with exit code {done.returncode}")
@@ -199,4 +201,5 @@ def _text(value: Any) -> str:
 
 
 if __name__ == "__main__":
+    process.begin()
     sys.exit(main(sys.argv[1:]))

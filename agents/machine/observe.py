@@ -2,16 +2,20 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.machine import probe
-from agents.registry import MONITORS, at_work
+from agents.registry import MONITORS, Row, at_work
+from agents.runtime.states import Read, read
+from agents.runtime.states import loop as loop_of
 from agents.runtime.world import (
     AgentView,
     HookFault,
     Lane,
+    RecordFault,
     Records,
     SessionView,
     Worker,
@@ -21,16 +25,17 @@ from agents.runtime.world import (
 )
 from config.errors import Refused
 from config.swarm import SwarmSettings, of_section
-from state import code, identity, orders, request, server, snapshot
+from state import code, healing, identity, orders, request, root, server, snapshot
 from state.clock import Clock, SystemClock, stamp
 from state.heartbeat import Heartbeat
-from state.identity import Identity
-from state.jobs import DEATHS, DEATHS_KEPT, fold
+from state.identity import Identity, Tree
+from state.jobs import DEATHS_KEPT, are_sound, deaths, fold
 from state.journal import Journal
 from state.layout import Roots
 from state.orders import SwarmOrder
+from state.root import Root
 from state.tree import record_of
-from state.workers import Exit, Launch, Result
+from state.workers import Exit, Launch, Result, on_file
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -42,7 +47,12 @@ def limits_of(roots: Roots) -> SwarmSettings:
     if isinstance(tree, dict):
         with contextlib.suppress(Refused):  # written by a version with other settings
             return of_section(tree.get("swarm"))
-    return resolved(roots).swarm
+    try:
+        return resolved(roots).swarm
+    except ModuleNotFoundError:  # no YAML library: a question is asked beside a missing environment
+        from config import settings
+
+        return settings.swarm_defaults()
 
 
 def resolved(roots: Roots) -> "Settings":
@@ -66,42 +76,46 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
     current = rounds[-1] if rounds else None
     page = None if current is None else Journal(current.jobs).read()
     events = () if page is None else page.records
-    begun = None if current is None else snapshot.read_json(current.begun)
-    begun = begun if isinstance(begun, dict) else {}
-    states = {row.name: _mapping(snapshot.read_json(roots.agent_state(row.name))) for row in at_work(limits)}
+    begun = orders.Begun() if current is None else orders.begun(current)
+    states = {row.name: read(roots, row.name) for row in at_work(limits)}
     views = tuple(agents(roots, limits, states, clock))
-    reports = {name: _mapping(state.get("report")) for name, state in states.items()}
-    states_of_jobs = fold(events).values()
+    reports = {name: one.report for name, one in states.items()}
+    misfits: list[Any] = []
+    states_of_jobs = fold(events, misfits).values()
     sees = frozenset(sees)
     return World(
         now=stamp(clock.now()),
         now_s=now_s,
         boot_id=identity.boot_id(),
         stopped=roots.tombstone.exists(),
-        lanes=probe.lanes(limits, target=_lane_target(states, views, limits)),
+        lanes=probe.lanes(limits, target=_lane_target(reports, views, limits)),
         lane_cap=probe.lane_cap(limits),
         gpu_lanes=gpu_lanes(reports["watchdog"].get("gpus"), order, os.environ.get("CUDA_VISIBLE_DEVICES")),
         order=order,
         run_finished=folder is not None and folder.finished.exists(),
         round=-1 if current is None else current.number,
-        round_began=str(begun.get("at", "")),
-        dropped=dropped if isinstance(dropped := begun.get("dropped"), dict) else {},
+        round_began=begun.at,
+        dropped=begun.dropped,
+        holdouts=begun.holdouts,
         jobs=tuple(state for state in states_of_jobs if not state.job.fills),
         fills=tuple(state for state in states_of_jobs if state.job.fills),
-        workers=tuple(_workers(roots, now_s)),
+        workers=tuple(workers(roots, now_s)),
         requests=request.pending(roots.requests),
         agents=views,
         reports=reports,
         sessions=_sessions(roots, limits) if "sessions" in sees else None,
         sample=probe.sample(roots, limits, now_s) if "sample" in sees else None,
         disk_free_bytes=probe.disk_free(roots.results),
+        disk_free_files=probe.disk_free_files(roots.results, roots.state),
         control={**reports["watchdog"], "monitors": [monitor.session for monitor in MONITORS]},
-        bad_lines=0 if page is None else len(page.bad_lines),
-        last_deaths=tuple(r for r in events if isinstance(r, dict) and r.get("event") in DEATHS)[-DEATHS_KEPT:],
+        bad_lines=len(misfits) + (0 if page is None else len(page.bad_lines)),
+        last_deaths=deaths(events)[-DEATHS_KEPT:],
         code=code.work() if "code" in sees else "",
-        round_code=str(begun.get("code", "")),
+        round_code=begun.code,
         records=_records(roots, limits, order, reports["watchdog"], clock) if "records" in sees else None,
+        faults=_faults(roots, views, reports) if "faults" in sees else (),
         told=_told(roots, order, sees),
+        healings=healing.recent(roots) if "healings" in sees else (),
         **_around(roots, sees),
         **_read_by_advisers(roots, limits, states, order, sees),
     )
@@ -110,7 +124,7 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
 def _read_by_advisers(
     roots: Roots,
     limits: SwarmSettings,
-    states: Mapping[str, dict[str, Any]],
+    reads: Mapping[str, Read],
     order: SwarmOrder | None,
     sees: frozenset[str],
 ) -> dict[str, Any]:
@@ -119,6 +133,7 @@ def _read_by_advisers(
         return {}
     from agents.machine import library  # only for who reads there
 
+    states = {name: one.state for name, one in reads.items()}
     return {
         "knowledge": library.knowledge(roots, limits, states) if "knowledge" in sees else None,
         "audit": library.audit(roots, limits, states, order) if "audit" in sees else None,
@@ -145,16 +160,19 @@ def _records(
 
     age_s = _age(report.get("records_looked_s"), report.get("boot_id"), clock)
     thorough = age_s is None or age_s >= records.LOOK_EVERY_S * limits.cadence_scale
-    return records.look(roots, limits, order, thorough)
+    counted_s = report.get("counted_s")
+    is_number = isinstance(counted_s, int | float) and not isinstance(counted_s, bool)
+    return records.look(roots, limits, order, thorough, counted_s if is_number else None)
 
 
-def _lane_target(states: Mapping[str, dict[str, Any]], views: Iterable[AgentView], limits: SwarmSettings) -> int | None:
+def _lane_target(
+    reports: Mapping[str, dict[str, Any]], views: Iterable[AgentView], limits: SwarmSettings
+) -> int | None:
     """How many lanes the controller wants; None when it says nothing, or has said nothing for too long."""
-    wanted = _mapping(states.get("util_controller", {}).get("report")).get("lanes")
+    wanted = reports.get("util_controller", {}).get("lanes")
     view = next((one for one in views if one.agent == "util_controller"), None)
     is_fresh = view is not None and view.age_s is not None and view.age_s <= patience_s(view.cadence_s, limits)
-    is_one = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1
-    return wanted if is_fresh and is_one else None
+    return wanted if is_fresh and wanted is not None and wanted >= 1 else None
 
 
 _ON_GPU = ("auto", "gpu")  # engines
@@ -196,6 +214,13 @@ def _around(roots: Roots, sees: frozenset[str]) -> dict[str, Any]:
     }
 
 
+def _faults(roots: Roots, views: Iterable[AgentView], reports: Mapping[str, dict[str, Any]]) -> tuple[RecordFault, ...]:
+    from agents.machine import faults  # only for who looks
+
+    lives = any(view.loop_life in ("running", "stopped") for view in views)
+    return faults.look(roots, lives, (report.get("run_id") or "" for report in reports.values()))
+
+
 def _told(roots: Roots, order: SwarmOrder | None, sees: frozenset[str]) -> dict[str, str]:
     """Of the logs that this agent writes, when the last line was written; nothing when there is none."""
     logs = {"write_events": roots.events, "write_incidents": roots.session_events}
@@ -208,81 +233,113 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def agents(
-    roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]], clock: Clock
-) -> Iterable[AgentView]:
-    """Every agent as its files show it."""
-    tmux = server.recorded(roots)
+def agents(roots: Roots, limits: SwarmSettings, states: Mapping[str, Read], clock: Clock) -> Iterable[AgentView]:
+    """Every agent as its files show it; in a copy of a root nobody is alive who is on file there."""
+    here = root.look(roots.state)
+    there = root.home(here)
+    tmux = None if here.is_copy else server.recorded(roots)
     began_s = {} if tmux is None else tmux.began_s
+    awaited = {} if tmux is None else tmux.awaited
     boot_id = None if tmux is None or tmux.process is None else tmux.process.boot_id
     for row in at_work(limits):
-        state, loop = states[row.name], _mapping(snapshot.read_json(roots.loop(row.name)))
+        state, (loop, not_loop) = states[row.name].state, loop_of(roots, row.name)
+        deeds = state.get("actions_last_cycle", [])
         yield AgentView(
             agent=row.name,
             session=row.session,
             cadence_s=row.cadence_s,
             age_s=_age(state.get("at_s"), state.get("boot_id"), clock),
             session_age_s=_age(began_s.get(row.session), boot_id, clock),
-            loop_age_s=_age(loop.get("began_s"), (loop.get("identity") or {}).get("boot_id"), clock),
-            loop_life=_life(loop.get("identity")),
-            cycle=cycle if isinstance(cycle := state.get("cycle"), int) else 0,
-            failed=_failed(state.get("actions_last_cycle")),
-            code_problem=str(loop.get("code_problem", "")),
-            unmet=_unmet(state.get("verified_last_cycle")),
-            expects=_expects(state.get("actions_last_cycle")),
+            loop_age_s=_age(loop.began_s, None if loop.identity is None else loop.identity.boot_id, clock),
+            loop_life="unknown" if here.is_copy else _life(loop.identity, there),
+            awaited_s=_awaited_s(awaited.get(row.session), state, boot_id, clock),
+            cycle=state.get("cycle", 0),
+            failed=_failed(deeds),
+            code_problem=loop.code_problem,
+            unmet=_unmet(state.get("verified_last_cycle", [])),
+            expects=_expects(deeds),
+            damaged=_damaged(roots, row.name, states[row.name].wrong, not_loop),
         )
 
 
-def _failed(actions: Any) -> str:
+def _awaited_s(started: tuple[float, int] | None, state: Mapping[str, Any], boot_id: Any, clock: Clock) -> float | None:
+    """For how long its first cycle has been waited for, however often it was started; None when it has cycled since."""
+    age_s = None if started is None else _age(started[0], boot_id, clock)
+    cycled_s = _age(state.get("at_s"), state.get("boot_id"), clock)
+    return age_s if age_s is not None and (cycled_s is None or cycled_s > age_s) else None
+
+
+def is_silent(roots: Roots, row: Row, limits: SwarmSettings) -> bool:
+    """Whether an agent's loop is dead or stopped, or its last cycle looks too old: a glance at two files.
+
+    By the state file's wall time, so that a clock that was set makes it look silent; a whole look then tells.
+    """
+    if _life(loop_of(roots, row.name)[0].identity, None) != "running":
+        return True
+    try:
+        age_s = time.time() - roots.agent_state(row.name).stat().st_mtime
+    except OSError:
+        return True
+    return not -row.patience_s(limits) < age_s < row.patience_s(limits)
+
+
+Deeds = list[dict[str, Any]]  # as agents/runtime/states.py has read them
+
+
+def _failed(actions: Deeds) -> str:
     """The first action whose outcome says that it failed."""
-    for action in actions if isinstance(actions, list) else ():
-        if str(action.get("outcome", "")).startswith("failed: "):
-            return f"{action['kind']} {action['target']} {action['outcome']}"
-    return ""
+    failed = (action for action in actions if action["outcome"].startswith("failed: "))
+    return next((f"{action['kind']} {action['target']} {action['outcome']}" for action in failed), "")
 
 
-def _unmet(verified: Any) -> tuple[str, ...]:
+def _unmet(verified: Deeds) -> tuple[str, ...]:
     """Actions that were done and whose expected outcome the next cycle did not find."""
-    rows = verified if isinstance(verified, list) else ()
-    return tuple(f"{row['kind']} {row['target']}: {row['expected']}" for row in rows if row.get("holds") is False)
+    return tuple(f"{row['kind']} {row['target']}: {row['expected']}" for row in verified if row.get("holds") is False)
 
 
-def _expects(actions: Any) -> tuple[dict[str, str], ...]:
+def _expects(actions: Deeds) -> tuple[dict[str, str], ...]:
     """What its last actions are expected to come to; the first few, it is a summary."""
-    rows = actions if isinstance(actions, list) else ()
-    return tuple({key: str(row.get(key)) for key in ("kind", "target", "expected")} for row in rows[:_MOST_EXPECTED])
+    return tuple({key: row[key] for key in ("kind", "target", "expected")} for row in actions[:_MOST_EXPECTED])
 
 
-def _age(moment_s: Any, boot_id: Any, clock: Clock) -> float | None:
-    if not isinstance(moment_s, int | float) or boot_id != identity.boot_id():
+def _damaged(roots: Roots, agent: str, state: Iterable[str], loop: Iterable[str]) -> tuple[str, ...]:
+    """What does not fit in an agent's own two records."""
+    files = (roots.agent_state(agent).name, state), (f"loops/{roots.loop(agent).name}", loop)
+    return tuple(f"{name}: {what}" for name, wrong in files for what in wrong)
+
+
+def _age(moment_s: float | None, boot_id: str | None, clock: Clock) -> float | None:
+    if moment_s is None or boot_id != identity.boot_id():
         return None
     return round(max(0.0, clock.monotonic_s() - moment_s), 3)
 
 
-def _life(record: Any) -> str:
-    try:
-        return identity.life_of(record_of(Identity, record))
-    except ValueError:
+def _life(process: Identity | None, there: int | None) -> str:
+    """Of a loop. `there`: the PID namespace of a swarm that lives and cannot be seen from here: its age alone tells."""
+    if process is None:
         return "unknown"
+    return "running" if there is not None and process.namespace == there else identity.life_of(process)
 
 
-def _workers(roots: Roots, now_s: float) -> Iterable[Worker]:
-    for path in sorted(roots.workers.glob("*.json")) if roots.workers.is_dir() else ():
-        launch = _read(Launch, path)
-        if launch is not None:
-            yield _worker(roots, launch, now_s)
+def workers(roots: Roots, now_s: float) -> Iterable[Worker]:
+    """Every launch that is not accounted for yet; those that a copy of a root holds are none of its own."""
+    here = root.look(roots.state)
+    launches = () if here.is_copy else on_file(roots)
+    there = root.home(here) if launches else None
+    return (_worker(roots, here, there, launch, now_s) for launch in launches)
 
 
-def _worker(roots: Roots, launch: Launch, now_s: float) -> Worker:
+def _worker(roots: Roots, here: Root, there: int | None, launch: Launch, now_s: float) -> Worker:
     beat = _read(Heartbeat, roots.heartbeat(launch.worker_id))
     ended = _read(Exit, roots.exit(launch.worker_id))
     folder = roots.swarm_run(launch.run_id).round(launch.job.round)
     same_boot = launch.boot_id == identity.boot_id()
     progressed_s = launch.launched_at_s if beat is None or not same_boot else beat.progressed_at_s
     silent_s = round(max(0.0, now_s - progressed_s), 3) if same_boot else 0.0
+    is_gone = not same_boot or ended is not None
     return Worker(
         launch=launch,
-        life=_worker_life(launch, beat, ended),
+        life="dead" if is_gone else "running" if there is not None else _worker_life(here, launch, beat),
         age_s=round(max(0.0, now_s - launch.launched_at_s), 3) if same_boot else 0.0,
         silent_s=silent_s,
         pid=None if beat is None else beat.identity.pid,
@@ -292,20 +349,33 @@ def _worker(roots: Roots, launch: Launch, now_s: float) -> Worker:
         note="" if beat is None else beat.note,
         cpu_s=None if beat is None or silent_s < _QUIET_S else identity.cpu_s(beat.identity),
         exit=ended,
-        result=_read(Result, folder.result(launch.job.job_id)),
+        result=_result(folder.result(launch.job.job_id)),
+        screening=beat.screening if beat is not None and same_boot else None,
     )
 
 
-def _worker_life(launch: Launch, beat: Heartbeat | None, ended: Exit | None) -> str:
-    """The process itself where it is known, else whoever carries the nonce: one that only begins has no heartbeat."""
-    if launch.boot_id != identity.boot_id() or ended is not None:
-        return "dead"
-    if beat is not None:
-        life = identity.life_of(beat.identity)
-        # Its wrapper still writes down how it ended: a moment later there is an exit file.
-        dying = life == "dead" and launch.wrapper is not None and identity.life_of(launch.wrapper) == "running"
-        return "running" if dying else life
-    return "running" if identity.holders(launch.nonce) else "dead"
+def _worker_life(here: Root, launch: Launch, beat: Heartbeat | None) -> str:
+    """The process itself where it is known, else whoever is of its tree: one that only begins has no heartbeat.
+
+    A process that is on record and of another root, run or nonce is a stranger, whatever he does: to us it is dead.
+    """
+    tree = Tree(here, launch.nonce, launch.run_id, launch.worker_id)
+    if beat is None:
+        return "running" if tree.members() else "dead"
+    life = _life_in(tree, beat.identity)
+    # Its wrapper still writes down how it ended: a moment later there is an exit file.
+    dying = life == "dead" and launch.wrapper is not None and _life_in(tree, launch.wrapper) == "running"
+    return "running" if dying else life
+
+
+def _life_in(tree: Tree, one: Identity) -> str:
+    is_strange = identity.can_look() and not tree.has(one.pid)
+    return "dead" if is_strange else identity.life_of(one)
+
+
+def _result(path: Path) -> Result | None:
+    result: Result | None = _read(Result, path)
+    return result if result is not None and are_sound(result.metrics, result.gates) else None
 
 
 def _read(kind: Any, path: Path) -> Any:

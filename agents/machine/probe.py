@@ -120,6 +120,22 @@ def disk_free(folder: Path) -> int | None:
     return disk.f_bavail * disk.f_frsize
 
 
+def disk_free_files(*folders: Path) -> int | None:
+    """How many more files can be made in the fullest of these folders; None where the disk has no such limit."""
+    found = [free for folder in folders if (free := _free_files(folder)) is not None]
+    return min(found, default=None)
+
+
+def _free_files(folder: Path) -> int | None:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_favail if disk.f_files else None  # btrfs and their like make them as they go
+
+
 def suspended_s() -> float | None:
     """Seconds of this boot in which the machine slept: what the boot clock counts and the monotonic one does not."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
@@ -140,7 +156,9 @@ def state_problem(folder: Path) -> str:
         if os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK | os.X_OK):
             return f"{folder} is read-only: nothing can be recorded, so nothing is done"
         if (mode := folder.stat().st_mode & 0o777) & _UNPRIVATE:
-            return f"{folder} can be written by others (mode {mode:04o}); type: chmod go-w {folder}"
+            import shlex
+
+            return f"{folder} can be written by others (mode {mode:04o}); type: chmod go-w {shlex.quote(str(folder))}"
     except OSError as error:
         return f"{folder}: {error.strerror}"
     return ""

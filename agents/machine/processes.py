@@ -8,7 +8,7 @@ from collections.abc import Callable, Set
 from pathlib import Path
 
 from state import identity
-from state.identity import NONCE, Identity
+from state.identity import NONCE, Identity, Tree
 
 _LOOKS = 5  # that find nobody in a row while others are born: 15 ms on a busy machine
 _CHASE = 20  # the same for a tree of which somebody was there: it may fork faster than we look
@@ -17,17 +17,27 @@ _NEWBORN = 12  # how many pids back a glance goes
 _DEATH_S = 1.0  # for killed processes to be gone
 
 
-def send(target: Identity, number: signal.Signals, nonce: str | None = None, variable: str = NONCE) -> bool:
-    """Send `number` to exactly this process; False when it is gone. With a nonce, only when it still carries it."""
+def send(target: Identity, number: signal.Signals, tree: Tree | None = None) -> bool:
+    """Send `number` to exactly this process; False when it is gone or hidden. With a tree, only to one of it."""
+    return _send(target, number, lambda: tree is None or tree.has(target.pid))
+
+
+def send_in(state_root: Path, target: Identity, number: signal.Signals, variable: str = NONCE) -> bool:
+    """`send` to a process that the swarm of this root started; False for anybody else, whatever a record says of it.
+
+    Where the system does not show environments the record is believed.
+    """
+    return _send(target, number, lambda: not identity.can_look() or identity.is_in(target.pid, state_root, variable))
+
+
+def _send(target: Identity, number: signal.Signals, is_meant: Callable[[], bool]) -> bool:
     try:
         descriptor = os.pidfd_open(target.pid)
     except OSError:
         return False
     try:
         # The descriptor pins the process: what is checked now cannot become somebody else.
-        if identity.of(target.pid) != target or (
-            nonce is not None and not identity.carries(target.pid, nonce, variable)
-        ):
+        if not target.is_same(identity.of(target.pid)) or not is_meant():
             return False
         signal.pidfd_send_signal(descriptor, number)
         return True
@@ -37,33 +47,35 @@ def send(target: Identity, number: signal.Signals, nonce: str | None = None, var
         os.close(descriptor)
 
 
-def signal_tree(nonce: str, number: signal.Signals, spare: Callable[[int], bool] = lambda _: False) -> int:
-    """Send `number` to every process that carries the nonce, but to the spared; how many were reached."""
-    return sum(send(one, number, nonce) for one in identity.holders(nonce) if not spare(one.pid))
+def signal_tree(tree: Tree, number: signal.Signals, spare: Callable[[int], bool] = lambda _: False) -> int:
+    """Send `number` to every process of the tree, but to the spared; how many were reached."""
+    return sum(send(one, number, tree) for one in tree.members() if not spare(one.pid))
 
 
-def kill_tree(nonce: str, wrapper: Identity | None) -> int:
+def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
     """KILL the whole tree and see it dead; its wrapper stays, to say how it ended. How many are gone.
 
     First everybody is stopped, until a look finds nobody new: what is stopped cannot fork, so nobody gets away between
     a look and its signal. One that hangs in the kernel outlives this, and the next cycle's look.
     """
+    if not tree.is_named:
+        return 0
     known: set[Identity] = set()
     deadline = time.monotonic() + _DEATH_S
-    while fresh := _look(nonce, wrapper, known, _CHASE if known else _LOOKS, deadline):
+    while fresh := _look(tree, wrapper, known, _CHASE if known else _LOOKS, deadline):
         known |= set(fresh)
         for one in fresh:
-            send(one, signal.SIGSTOP, nonce)
+            send(one, signal.SIGSTOP, tree)
     deadline = time.monotonic() + _DEATH_S
-    while left := _look(nonce, wrapper, frozenset(), _CHASE if known else 1, deadline):
+    while left := _look(tree, wrapper, frozenset(), _CHASE if known else 1, deadline):
         known |= set(left)
         for one in left:
-            send(one, signal.SIGKILL, nonce)
+            send(one, signal.SIGKILL, tree)
         _await(left, deadline)
     return sum(identity.of(one.pid) != one for one in known)
 
 
-def _look(nonce: str, wrapper: Identity | None, known: Set[Identity], looks: int, deadline: float) -> list[Identity]:
+def _look(tree: Tree, wrapper: Identity | None, known: Set[Identity], looks: int, deadline: float) -> list[Identity]:
     """Those of the tree that are not known yet; nobody once the time is over.
 
     A child may be born behind the back of a look, and its parent be gone before its turn: nobody is found, and somebody
@@ -74,16 +86,16 @@ def _look(nonce: str, wrapper: Identity | None, known: Set[Identity], looks: int
         if time.monotonic() >= deadline:
             break
         born = _last_born()
-        found = [one for one in identity.holders(nonce) if wrapper is None or one.pid != wrapper.pid]
+        found = [one for one in tree.members() if wrapper is None or one.pid != wrapper.pid]
         if fresh := [one for one in found if one not in known]:
             return fresh
         if born is not None and _last_born() == born:
             break
-        _stop_newborn(nonce, {one.pid for one in known} | ({wrapper.pid} if wrapper else set()))
+        _stop_newborn(tree, {one.pid for one in known} | ({wrapper.pid} if wrapper else set()))
     return []
 
 
-def _stop_newborn(nonce: str, spared: Set[int]) -> None:
+def _stop_newborn(tree: Tree, spared: Set[int]) -> None:
     """STOP the youngest of the tree, by looking at nobody but the youngest of the machine."""
     for _ in range(_GLANCES):
         youngest = _last_born() or 0
@@ -95,7 +107,7 @@ def _stop_newborn(nonce: str, spared: Set[int]) -> None:
             except OSError:
                 continue
             try:
-                if identity.carries(pid, nonce):  # asked after the descriptor was opened: it is nobody else
+                if tree.has(pid):  # asked after the descriptor was opened: it is nobody else
                     signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
                     return
             except OSError:

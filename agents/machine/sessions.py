@@ -2,7 +2,8 @@
 
 Measured on tmux 3.3a: `-t bt-worker-1` also means bt-worker-10 (hence `=name`); a dead pane still answers (hence
 pane_dead); a server's environment freezes when it starts (hence -e); a stopped server hangs every client (hence the
-deadline; no answer is unknown, never "gone"); with its socket deleted a server lives on unseen until SIGUSR1.
+deadline; no answer is unknown, never "gone"); with its socket deleted a server lives on unseen until SIGUSR1; outside
+UTF-8 it says `_` for a tab and for every letter beyond ASCII (hence -u).
 """
 
 import contextlib
@@ -10,27 +11,36 @@ import os
 import shlex
 import signal
 import stat
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from agents.machine import processes
 from agents.runtime.world import SessionView
 from config.errors import Refused
 from config.record import dataclass, replace
-from state import digest, identity, snapshot
-from state.environment import of_swarm
-from state.identity import NONCE
-from state.layout import CHECKOUT, Roots
+from state import digest, identity, root, snapshot
+from state.environment import of_member
+from state.identity import Identity
+from state.layout import CHECKOUT, DEFAULT, Roots
+from state.root import MARK
 from state.secrets import redacted
 from state.server import Server, recorded
 from state.tree import tree_of
 
 _DEFAULT_LABEL = "bt"
-_FORMAT = "#{session_name}\t#{pane_dead}\t#{pane_pid}"
+# Blanks between the fields, which no locale and no version of tmux puts something else for; a name may hold some.
+_FORMAT = "#{pane_dead} #{pane_pid} #{session_name}"
 # tmux starts no shell of ours, but asks for one when it splits a window by hand; and it wants to know a terminal.
 _TERMINAL = {"TERM": "screen", "SHELL": "/bin/sh"}
+_CONTROL = (sys.executable, "-I", "-S", "-c", "")  # 10 ms where there is a core for it
+_SOCKETS = 3  # that it is asked for: whoever removes them may do so in the moment after
+_LOOK_S = 0.02
 _NO_SERVER = ("no server running", "error connecting", "no sessions", "server exited")
+
+
+Answer = Literal["yes", "refused", "silent"]
 
 
 class NoAnswer(Exception):
@@ -58,6 +68,8 @@ class Tmux:
         server = recorded(roots)
         if server is None:
             server = Server(_label(roots), os.environ.get("TMUX_TMPDIR") or "/tmp")
+        elif _is_a_stranger(server, roots):
+            server = replace(server, process=None)
         return cls(roots, server, timeout_s)
 
     def call(self, *arguments: str) -> tuple[int, str]:
@@ -68,10 +80,10 @@ class Tmux:
         """
         import subprocess
 
-        command = ["tmux", "-L", self.server.label, "-f", "/dev/null", *map(_literal, arguments)]
+        command = ["tmux", "-u", "-L", self.server.label, "-f", "/dev/null", *map(_literal, arguments)]
         # A server takes over the environment of the call that starts it, so it may hold no secret; and from its first
         # moment it says whose it is.
-        environment = of_swarm(self.roots) | {"TMUX_TMPDIR": self.server.folder, NONCE: "swarm", **_TERMINAL}
+        environment = of_member(self.roots) | {"TMUX_TMPDIR": self.server.folder, **_TERMINAL}
         try:
             done = subprocess.run(
                 command,
@@ -90,16 +102,15 @@ class Tmux:
         """All sessions; none when there is no server.
 
         Raises:
-            NoAnswer: see `call`. OSError: tmux is not installed.
+            NoAnswer: see `call`, or nobody understands it. OSError: tmux is not installed.
         """
         code, said = self.call("list-panes", "-a", "-F", _FORMAT)
         if code != 0:
             if any(words in said for words in _NO_SERVER):
                 return ()
             raise NoAnswer(said)
-        root = self._state_root()
-        rows = (line.split("\t") for line in said.splitlines())
-        return tuple(SessionView(name, dead != "1" and _lives(int(pid)), root) for name, dead, pid in rows)
+        folder = self._state_root()
+        return tuple(_session(line, folder) for line in said.splitlines())
 
     def start(self, session: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """A new session that runs `command`.
@@ -123,11 +134,18 @@ class Tmux:
         """End the whole server and with it all panes."""
         self.call("kill-server")
 
-    def claim(self, names: Sequence[str], fresh_for_s: Mapping[str, float], began_s: Mapping[str, float]) -> "Tmux":
+    def claim(
+        self,
+        names: Sequence[str],
+        fresh_for_s: Mapping[str, float],
+        began_s: Mapping[str, float],
+        awaited: Mapping[str, tuple[float, int]],
+    ) -> "Tmux":
         """Mark the server as this root's; put its process, its sessions, their patience and beginning on file."""
         with contextlib.suppress(OSError):  # gone in this moment: the next claim is of the one that is made then
             self.server.socket.chmod(0o600)  # tmux makes it 0660, and keeps what it finds
         self.call("set-environment", "-g", "STATE_ROOT", str(self.roots.state))
+        self.call("set-environment", "-g", MARK, root.look(self.roots.state).id)
         code, said = self.call("display-message", "-p", "#{pid}")
         process = identity.of(int(said)) if code == 0 and said.isdigit() else None
         self.call("set-option", "-g", "status-left-length", "40")  # our names are longer than the default of 10
@@ -141,51 +159,111 @@ class Tmux:
             sessions=tuple(names),
             fresh_for_s=dict(fresh_for_s),
             began_s={**self.server.began_s, **began_s},
+            awaited={**self.server.awaited, **awaited},
         )
         if server != recorded(self.roots):
             snapshot.write_json(self.roots.swarm, tree_of(server))
         return Tmux(self.roots, server, self.timeout_s)
 
     def _state_root(self) -> str:
-        code, said = self.call("show-environment", "-g", "STATE_ROOT")
+        return self._said("STATE_ROOT")
+
+    def _said(self, variable: str) -> str:
+        """A variable of the server's own environment; nothing when it has none."""
+        code, said = self.call("show-environment", "-g", variable)
         return said.partition("=")[2] if code == 0 else ""
+
+    def served(self) -> tuple[str, bool]:
+        """The state root that the server says it serves, and whether that is ours: the same folder, the same id.
+
+        One of the version before knows no id.
+        """
+        folder, known = self._state_root(), self._said(MARK)
+        ours = root.look(self.roots.state)
+        is_here = bool(folder) and os.path.realpath(folder) == str(ours.path)
+        return folder, is_here and not ours.is_copy and known in ("", ours.id)
+
+
+def _session(line: str, root: str) -> SessionView:
+    """One line of `list-panes` in our format."""
+    dead, _, rest = line.partition(" ")
+    pid, _, name = rest.partition(" ")
+    if not (dead in ("0", "1") and pid.removeprefix("-").isdigit() and name):
+        raise NoAnswer(f"tmux says {line!r} where a session was expected")
+    return SessionView(name, dead == "0" and _lives(int(pid)), root)
 
 
 def repair(tmux: Tmux) -> str:
     """Bring a server of ours that gives no answer, or lost its socket, back; what was done, or why nothing was.
 
-    Only the very process on file is ever touched; its panes only look at workers, so ending it costs no work.
+    Only the very process on file is ever touched; its panes only look at workers, so ending it costs no work. It is
+    ended for silence alone: one whose socket refuses, or was removed, is asked for a new socket.
     """
     process = tmux.server.process
     if process is None or identity.life_of(process) == "dead":
         return "its process is gone"
     if processes.is_stopped(process):  # before any call: each would cost its deadline
-        processes.send(process, signal.SIGCONT)
-        if _answers(tmux):
+        processes.send_in(tmux.roots.state, process, signal.SIGCONT)
+        if _answer(tmux) == "yes":
             return "it was stopped; it was continued"
-    if not tmux.server.socket.exists():
-        processes.send(process, signal.SIGUSR1)
-        _wait_for(tmux.server.socket, tmux.timeout_s)
-        if _answers(tmux):
-            return "its socket was gone; it made a new one"
-    if _answers(tmux):
-        return "it answers"
-    processes.send(process, signal.SIGKILL)
+    said, asked, made = _with_a_socket(tmux, process)
+    if said == "yes":
+        return "its socket was gone; it made a new one" if asked else "it answers"
+    if said == "refused" and made:
+        return "it made a new socket each time it was asked, and each was gone again; it was left alone"
+    if _is_starved(tmux.timeout_s):
+        return "it gave no answer, but this machine is too busy to tell whether it hangs; it was left alone"
+    processes.send_in(tmux.roots.state, process, signal.SIGKILL)
+    _wait_until(lambda: identity.life_of(process) == "dead", tmux.timeout_s)
     return "it gave no answer; it was ended"
+
+
+def _with_a_socket(tmux: Tmux, process: Identity) -> tuple[Answer, int, int]:
+    """What it says when it has a socket, for how many it was asked before that, and how many of these it made."""
+    said: Answer = "refused"
+    asked = made = 0
+    while True:
+        if tmux.server.socket.exists():
+            said = _answer(tmux)
+        if said != "refused" or asked == _SOCKETS:
+            return said, asked, made
+        processes.send_in(tmux.roots.state, process, signal.SIGUSR1)
+        asked += 1
+        made += _wait_until(tmux.server.socket.exists, tmux.timeout_s)
+
+
+def _is_starved(timeout_s: float) -> bool:
+    """Whether a program that asks nobody takes a fifth of the deadline, too: then silence does not say who hangs."""
+    import subprocess
+
+    began_s = time.monotonic()
+    try:
+        subprocess.run(_CONTROL, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        return True
+    return time.monotonic() - began_s > timeout_s / 5
 
 
 def is_ours(tmux: Tmux) -> bool:
     """Whether the server that answers on this label says itself that it serves our root."""
     try:
-        return tmux._state_root() == str(tmux.roots.state)
+        return tmux.served()[1]
     except NoAnswer:
         return False
 
 
 def belongs_to_another(tmux: Tmux) -> str | None:
     """The state root that the server on this label serves, when it is not ours."""
-    root = tmux._state_root()
-    return root if root and root != str(tmux.roots.state) else None
+    folder, serves_us = tmux.served()
+    return folder if folder and not serves_us else None
+
+
+def _is_a_stranger(server: Server, roots: Roots) -> bool:
+    """Whether the process on file lives and serves no swarm of this root: the file was forged, copied or damaged."""
+    process = server.process
+    if process is None or not identity.can_look() or identity.life_of(process) == "dead":
+        return False
+    return not identity.is_in(process.pid, roots.state)
 
 
 def other_label(roots: Roots) -> str:
@@ -194,7 +272,7 @@ def other_label(roots: Roots) -> str:
 
 
 def _label(roots: Roots) -> str:
-    default = roots.state == CHECKOUT / "state" / "run" / "state"
+    default = str(roots.state) == os.path.realpath(DEFAULT / "state")
     return _DEFAULT_LABEL if default else other_label(roots)
 
 
@@ -228,22 +306,30 @@ def _plain(text: str) -> str:
     return text.replace("#", "##")
 
 
-def _answers(tmux: Tmux) -> bool:
-    for _ in range(2):  # one that was just continued may need its time
+def _answer(tmux: Tmux) -> Answer:
+    """Two calls without an answer are silence. A refusal is none: between bind and listen every caller is refused."""
+    deadline_s = time.monotonic() + tmux.timeout_s
+    silent = 0
+    while silent < 2:  # one that was just continued may need its time
         try:
             code, _said = tmux.call("display-message", "-p", "#{pid}")
         except NoAnswer:
+            silent += 1
             continue
         if code == 0:
-            return True
-    return False
+            return "yes"
+        if time.monotonic() >= deadline_s or not tmux.server.socket.exists():
+            return "refused"
+        time.sleep(_LOOK_S)
+    return "silent"
 
 
-def _wait_for(socket: Path, timeout_s: float) -> None:
-    """A server on a busy machine takes its time to make a socket; asked before, it would seem to give no answer."""
+def _wait_until(is_so: Callable[[], bool], timeout_s: float) -> bool:
+    """A server on a busy machine takes its time to make a socket, or to end; asked before, it would seem not to."""
     deadline_s = time.monotonic() + timeout_s
-    while not socket.exists() and time.monotonic() < deadline_s:
-        time.sleep(0.02)
+    while not (so := is_so()) and time.monotonic() < deadline_s:
+        time.sleep(_LOOK_S)
+    return so
 
 
 def _lives(pid: int) -> bool:

@@ -1,14 +1,19 @@
-"""The parent of one worker: outlives it by the moment it takes to write down how it ended.
+"""The parent of one worker: outlives it by the moment it takes to end what it left and to write down how it ended.
 
-`python -I -S wrapper.py EXIT_FILE PIPE NICE OOM_SCORE MEMORY_EVENTS COMMAND…`; nothing of the checkout is imported, so
-that it costs milliseconds and eight megabytes. It holds no state: killed together with its worker, it costs only the
-knowledge of how that ended.
+`python -I -S wrapper.py EXIT_FILE PIPE NICE OOM_SCORE MEMORY_EVENTS COMMAND…`; of the checkout it imports `contained`,
+which imports next to nothing, so that it costs milliseconds and eight megabytes. It adopts every orphan of the worker's
+tree: whoever that leaves behind is found below this process, in whatever session and with whatever environment. It
+holds no state: killed together with its worker, it costs the knowledge of how that ended, and of such orphans.
 """
 
 import json
 import os
 import signal
 import sys
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from hooks import contained
 
 
 def oom_kills(memory_events: str) -> int:
@@ -21,20 +26,22 @@ def oom_kills(memory_events: str) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command, wait for it, write the exit file, nudge the reader of the pipe."""
+    """Run the command, wait for it, end what it left behind, write the exit file, nudge the reader of the pipe."""
     exit_file, pipe, nice, oom_score, memory_events, *command = argv
     os.umask(0o077)  # what it writes is the user's alone; the worker inherits it
     # Handlers and not SIG_IGN, which the worker would inherit: what is sent to the group ends the worker, not us.
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    contained.adopt_orphans()
     before = oom_kills(memory_events)
     pid = os.fork()
     if pid == 0:
         os.nice(int(nice))  # agents and the operator's shell come first
         sacrifice(int(oom_score))
         os.execv(command[0], command)
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(wait(pid))
+    if contained.reap():  # before anybody hears that the worker ended, and starts another beside them
+        contained.end_below()
     record = {
         "worker_id": os.path.basename(exit_file)[: -len(".json")],
         "code": code if code >= 0 else None,
@@ -44,6 +51,14 @@ def main(argv: list[str]) -> int:
     write(exit_file, json.dumps(record).encode())
     nudge(pipe)
     return 0
+
+
+def wait(worker: int) -> int:
+    """The status of the worker once it has ended; orphans that end before it are buried."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == worker:
+            return status
 
 
 def sacrifice(score: int) -> None:

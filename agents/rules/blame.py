@@ -108,6 +108,11 @@ def backoff_s(times: int, limits: SwarmSettings) -> float:
     return float(min(limits.backoff_max_s, limits.backoff_s * 2 ** min(times - 1, 30)))
 
 
+def waited_s(waits: int, limits: SwarmSettings) -> float:
+    """How long a job has waited that waited so often in a row."""
+    return sum(backoff_s(number, limits) for number in range(1, waits + 1))
+
+
 def came_from_outside(worker: Worker) -> bool:
     """Whether somebody else ended it: it never counts against a job."""
     return worker.exit is None or (

@@ -68,8 +68,11 @@ class Tried:
         return replace(self, given_up={**self.given_up, worker_id: lane})
 
 
-def is_suspect(worker: Worker, world: World, limits: SwarmSettings) -> str:
-    """Why it counts as hung at this look; nothing when it does not."""
+def is_suspect(worker: Worker, world: World, limits: SwarmSettings, has_excuse: bool = False) -> str:
+    """Why it counts as hung at this look; nothing when it does not.
+
+    `has_excuse`: its job is large, or its machine slow.
+    """
     if world.control.get("host_starved") or world.control.get("grace"):
         return ""  # everything is late at once: that is the host's doing
     if worker.silent_s > limits.silent_after_s:
@@ -79,7 +82,7 @@ def is_suspect(worker: Worker, world: World, limits: SwarmSettings) -> str:
     gate = first_kernel_deadline.judge(worker.done, worker.age_s, limits.first_kernel_s)
     if not gate.passed:
         return gate.reason
-    if worker.age_s > limits.prescreen_budget_s:
+    if worker.age_s > limits.prescreen_budget_s and not has_excuse:
         return f"it has taken {worker.age_s:.0f} s, its budget is {limits.prescreen_budget_s:.0f} s"
     return ""
 

@@ -15,6 +15,7 @@ _NUMBER = re.compile(r"`(\d+(?:\.\d+)?)`%")
 _IDLE = "maintain_polling_and_keep_workers_saturated"
 _HELD: dict[Any, str] = {True: "holds", False: "DOES NOT HOLD"}
 _HEARTBEATS = ("write_line",)  # done every cycle: the story would be another one every minute, and say nothing
+_LOW_EFFICACY = 50.0  # fewer than half of the checks that can be judged hold
 _MANY = 12  # lines of one list: what is beyond them is counted
 
 
@@ -30,7 +31,7 @@ def notes(world: World, here: Knowledge) -> str:
         f"- Run ID: `{continuity.get('run_id') or world.run_id or 'none'}`",
         f"- Stage: `{continuity.get('stage') or 'unknown'}`",
         f"- Hardware snapshot: CPU {_pct(world.control.get('cpu_pct'))}, GPU {_gpu(world)}",
-        f"- Active actions: `{', '.join([*_plans(world), *actions]) or 'none'}`",
+        f"- Active actions: `{', '.join([*_plans(world, here), *actions]) or 'none'}`",
         f"- Process scores: adherence `{_score(audit, 'adherence')}`, efficacy `{_score(audit, 'efficacy')}`",
         "- Agents: `agents/AGENT_REGISTRY.md`",
         f"- Failure memory: `{len(here.failures)}` kinds of failure; knowledge base: `{len(here.findings)}` findings",
@@ -112,9 +113,16 @@ def _last(row: dict[str, Any]) -> str:
     return f"{_plain(row.get('expected'))}{f' ({verified})' if verified else ''}"
 
 
-def _plans(world: World) -> list[str]:
-    plan = world.control.get("gpu_plan")
-    return ["skip_gpu_actions_no_gpu_detected"] if plan == "cpu_only" else []
+def _plans(world: World, here: Knowledge) -> list[str]:
+    """What shapes the swarm's actions now, under the names that operators search the notes for."""
+    efficacy = world.reports.get("process_auditor", {}).get("efficacy")
+    unwritten = any(row.get("holds") is False for row in here.deeds.get("curator", {}).values())
+    signals = {
+        "skip_gpu_actions_no_gpu_detected": world.control.get("gpu_plan") == "cpu_only",
+        "knowledge_plane_not_ready": here.is_damaged or unwritten,
+        "process_efficacy_low": efficacy is not None and efficacy < _LOW_EFFICACY,
+    }
+    return [name for name, holds in signals.items() if holds]
 
 
 def _gpu(world: World) -> str:

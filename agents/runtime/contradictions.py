@@ -58,11 +58,10 @@ def _dead_sessions(world: World, limits: SwarmSettings) -> Evidence:
     there = world.control.get("sessions")
     if there is None:
         return None
-    cycling = [
-        v for v in world.agents if v.session not in there and v.loop_life == "running" and not v.is_stale(limits)
-    ]
+    strange = [v for v in world.agents if v.session not in there and v.loop_life == "running"]
+    cycled = [(v, v.age_s) for v in strange if v.age_s is not None and not v.is_stale(limits)]
     return (
-        "; ".join(f"{v.session} is not among the sessions, {v.agent} cycled {v.age_s:.0f} s ago" for v in cycling)
+        "; ".join(f"{v.session} is not among the sessions, {v.agent} cycled {age_s:.0f} s ago" for v, age_s in cycled)
         or None
     )
 

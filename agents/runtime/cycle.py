@@ -3,19 +3,20 @@
 The next cycle sees what came of it: state is level-triggered, so an action that failed is decided on again.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from agents.machine.observe import limits_of, observe
 from agents.registry import AGENTS, row
-from agents.runtime import tally, verify
+from agents.runtime import states, tally, verify
 from agents.runtime.decision import Action, Agent, Decision
 from agents.runtime.world import World
 from config.errors import Refused
 from config.record import asdict, dataclass
 from config.swarm import SwarmSettings
-from state import code, codec, flock, identity, snapshot
+from state import code, codec, flock, healing, identity, root, snapshot
 from state.clock import Clock, SystemClock, stamp
 from state.journal import Journal
 from state.layout import Roots
@@ -27,7 +28,7 @@ _JOURNAL_BYTES = _JOURNALS_BYTES // (2 * len(AGENTS))
 
 
 class Held(Exception):
-    """Another cycle of the same agent is under way."""
+    """Another cycle of the same agent is under way, or this root is not one to act in from here."""
 
 
 class NewerSchema(Exception):
@@ -44,20 +45,29 @@ class Done:
     actions: tuple[dict[str, Any], ...]
 
 
-def run_cycle(name: str, roots: Roots, dry_run: bool = False, clock: Clock | None = None) -> Done:
-    """One cycle, alone: the kernel frees the lock of one that dies.
+def run_cycle(name: str, roots: Roots, dry_run: bool = False, clock: Clock | None = None, by: str = "") -> Done:
+    """One cycle, alone: the kernel frees the lock of one that dies. `by`: the agent whose loop runs it for another.
 
     Raises:
         Held: see there. NewerSchema: see there. OSError: the state cannot be written.
     """
     clock = SystemClock() if clock is None else clock
     if dry_run:
-        return _cycle(name, roots, clock, dry_run=True)
+        return _cycle(name, roots, clock, True, by)
+    _must_be_ours(roots)
     try:
         with flock.held(roots.cycle_lock(name), wait=False):
-            return _cycle(name, roots, clock, dry_run=False)
+            return _cycle(name, roots, clock, False, by)
     except flock.Taken as error:
         raise Held(f"another cycle of {name} is under way") from error
+
+
+def _must_be_ours(roots: Roots) -> None:
+    here = root.look(roots.state)
+    if here.is_copy:
+        raise Held(f"{roots.state} is a copy of another root, in which no swarm has been started yet")
+    if (why := root.from_outside(here)) is not None:
+        raise Held(why)
 
 
 def replay(record: Mapping[str, Any]) -> bytes:
@@ -76,9 +86,10 @@ def replays(record: Mapping[str, Any]) -> bool:
         return False
 
 
-def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool) -> Done:
+def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Done:
     agent, limits = row(name).load(), limits_of(roots)
-    state = _state(roots, name)
+    read = _read(roots, name)
+    state, wrong = read.state, read.wrong
     memory = _memory(agent, state)
     world = observe(roots, limits, agent.sees, clock)
     verified = _verified(state, world)
@@ -86,24 +97,25 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool) -> Done:
     strange = {action.kind for action in decision.actions} - set(agent.owns)
     if strange:
         raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
-    before = state.get("cycle")
-    cycle = (before if isinstance(before, int) else 0) + 1
+    cycle: int = state.get("cycle", 0) + 1
     if dry_run:
         return Done(name, cycle, decision.reason, tuple(asdict(action) for action in decision.actions))
     _journal(roots, name, cycle, state, world, memory, limits, decision, agent.routine)
+    if wrong:
+        _keep_beside(roots, limits, clock, name, wrong)
     # The memory is on file before anything is done: what was begun is never begun again as if it were new.
     _record(roots, name, cycle, clock, state, decision, (), verified)
-    outcomes = tuple(_act(roots, limits, clock, world, action) for action in decision.actions)
+    outcomes = tuple(_act(roots, limits, clock, world, action, by or name) for action in decision.actions)
     if outcomes:
         _record(roots, name, cycle, clock, state, decision, outcomes, verified)
     return Done(name, cycle, decision.reason, outcomes)
 
 
-def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action: Action) -> dict[str, Any]:
+def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action: Action, by: str) -> dict[str, Any]:
     """One failed action must not keep the others from being done."""
     from agents.machine.acts import Acts  # 10 ms of a cold cycle: only those pay who act
 
-    acts = Acts(roots, limits, clock, world.run_id, world.round)
+    acts = Acts(roots, limits, clock, world.run_id, world.round, by)
     try:
         outcome = acts.do(action)
     except Exception as error:
@@ -120,17 +132,25 @@ def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action
 
 def _verified(state: Mapping[str, Any], world: World) -> list[dict[str, Any]]:
     """What the last cycle did, and whether this one finds what was expected of it."""
-    done = state.get("actions_last_cycle")
-    return [{**one, "holds": verify.holds(one, world)} for one in (done if isinstance(done, list) else ())]
+    return [{**one, "holds": verify.holds(one, world)} for one in state.get("actions_last_cycle", [])]
 
 
-def _state(roots: Roots, name: str) -> dict[str, Any]:
-    state = snapshot.read_json(roots.agent_state(name))
-    if not isinstance(state, dict):
-        return {}  # none yet, or unreadable: it is made anew
-    if isinstance(state.get("schema"), int) and state["schema"] > SCHEMA:
-        raise NewerSchema(f"{roots.agent_state(name)} has schema {state['schema']}; this version knows {SCHEMA}")
-    return state
+def _read(roots: Roots, name: str) -> states.Read:
+    """What fits of its state file, and what does not: that is made anew."""
+    read = states.read(roots, name)
+    if read.state.get("schema", 0) > SCHEMA:
+        raise NewerSchema(f"{roots.agent_state(name)} has schema {read.state['schema']}; this version knows {SCHEMA}")
+    return read
+
+
+def _keep_beside(roots: Roots, limits: SwarmSettings, clock: Clock, name: str, wrong: tuple[str, ...]) -> None:
+    """Its state file was damaged: it stays beside the one that is written now, and the journal of healing says so."""
+    path = roots.agent_state(name)
+    with contextlib.suppress(OSError):  # a full disk does not keep the cycle from going on
+        aside = snapshot.keep_beside(path).name if path.stat().st_size else "nothing, since it was empty"
+        how = f"what fits of it goes on, the rest begins anew; what was there is {aside}"
+        events = healing.rebuilt(path.name, "record_damaged", "; ".join(wrong[:3]), name, how)
+        healing.record(roots, clock, events, limits.record_mb * 1_000_000)
 
 
 def _memory(agent: Agent[Any], state: Mapping[str, Any]) -> Any:
@@ -150,26 +170,36 @@ def _record(
     outcomes: tuple[dict[str, Any], ...],
     verified: list[dict[str, Any]],
 ) -> None:
-    snapshot.write_json(
-        roots.agent_state(name),
-        {
-            "schema": SCHEMA,
-            "agent": name,
-            "writer": tree_of(identity.mine()),
-            "boot_id": identity.boot_id(),
-            **_epoch(state),
-            "cycle": cycle,
-            "at": stamp(clock.now()),
-            "at_s": clock.monotonic_s(),
-            "reason": decision.reason,
-            "actions_last_cycle": list(outcomes),
-            "verified_last_cycle": verified,
-            "actions_before": state.get("actions_last_cycle") or state.get("actions_before", []),
-            "tally": tally.after(state.get("tally"), outcomes, verified),
-            "report": decision.report,
-            "memory": tree_of(decision.memory),
-        },
-    )
+    snapshot.write_json(roots.agent_state(name), _tree(name, cycle, clock, state, decision, outcomes, verified))
+
+
+def _tree(
+    name: str,
+    cycle: int,
+    clock: Clock,
+    state: Mapping[str, Any],
+    decision: Decision[Any],
+    outcomes: tuple[dict[str, Any], ...],
+    verified: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What the state file says after this cycle."""
+    return {
+        "schema": SCHEMA,
+        "agent": name,
+        "writer": tree_of(identity.mine()),
+        "boot_id": identity.boot_id(),
+        **_epoch(state),
+        "cycle": cycle,
+        "at": stamp(clock.now()),
+        "at_s": clock.monotonic_s(),
+        "reason": decision.reason,
+        "actions_last_cycle": list(outcomes),
+        "verified_last_cycle": verified,
+        "actions_before": state.get("actions_last_cycle") or state.get("actions_before", []),
+        "tally": tally.after(state.get("tally"), outcomes, verified),
+        "report": decision.report,
+        "memory": tree_of(decision.memory),
+    }
 
 
 def _epoch(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,8 +209,7 @@ def _epoch(state: Mapping[str, Any]) -> dict[str, Any]:
     """
     parent = identity.of(os.getppid())
     loop = state.get("loop") if parent is None else tree_of(parent)
-    before = state.get("epoch")
-    before = before if isinstance(before, int) else 0
+    before = state.get("epoch", 0)
     return {"epoch": before if before and loop == state.get("loop") else before + 1, "loop": loop}
 
 

@@ -19,14 +19,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from agents.machine.observe import limits_of
-from agents.registry import Row, row
+from agents.machine.observe import is_silent, limits_of
+from agents.registry import RESCUE, Row, row
+from agents.rules.absent import GUARDS
 from agents.runtime.cycle import Held, NewerSchema, run_cycle
+from agents.runtime.states import loop as loop_of
 from config.errors import Refused
 from config.swarm import SwarmSettings
-from state import code, identity, private, snapshot, wake
+from state import code, healing, identity, made, private, process, snapshot, wake
 from state.clock import SystemClock
 from state.layout import CHECKOUT, Roots
+from state.presence import Place
+from state.secrets import redacted
+from state.spare import Spare
 from state.tree import tree_of
 
 _SHORTEST_S = 0.2  # between two cycles, however often somebody nudges
@@ -46,15 +51,31 @@ def main(argv: list[str]) -> int:
     agent = row(name)
     preload(agent)
     me: dict[str, Any] = {"identity": tree_of(identity.mine()), "began_s": SystemClock().monotonic_s()}
-    snapshot.write_json(roots.loop(name), me)
+    try:
+        snapshot.write_json(roots.loop(name), me)
+        return _cycle_for_ever(agent, roots, me)
+    except Exception as error:
+        _say(roots.loop(name), {**me, "ended": redacted(f"{type(error).__name__}: {error}")})
+        raise
+
+
+def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
+    name = agent.name
     ears = wake.listen(roots.pipe(name))
+    place = Place(roots.state)
     _adopt_orphans()
+    spare = Spare(roots, f"the loop of {name}")
     sources = Sources(name, code.running())  # every cycle of it is journalled with this
     print(f"{agent.session}: {agent.does}; every {agent.cadence_s:g} s", flush=True)
     while True:
+        if leaves := _leaves(place):
+            print(f"{agent.session} ends: {leaves}", flush=True)
+            return 0
         limits = limits_of(roots)
         code.work()  # known here, it costs the forked cycle nothing
         one_cycle(name, roots, limits)
+        if nobody_heals(roots, limits):
+            one_cycle(RESCUE.name, roots, limits, by=name)
         if sources.are_new():
             print("the code has changed: starting anew", flush=True)
             os.execv(sys.executable, [sys.executable, "-m", "agents.runtime.loop", name])
@@ -62,14 +83,37 @@ def main(argv: list[str]) -> int:
             me["code_problem"] = sources.problem
             print(sources.problem or "the checkout is as it was", flush=True)
             _say(roots.loop(name), me)
+        if _leaves(place):  # written back, the records would lie where no swarm is any more
+            continue
         with contextlib.suppress(OSError):  # a full disk: the loop goes on, and tries again
-            if not roots.loop(name).exists():  # the state root was emptied under us
-                snapshot.write_json(roots.loop(name), me)
+            _stay_on_file(roots, limits, name, me)
+            spare.look()
             if not _is_current(ears, roots.pipe(name)):
                 again = wake.listen(roots.pipe(name))
                 os.close(ears)
                 ears = again
         _wait(ears, agent.cadence_s * limits.cadence_scale)
+
+
+def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, Any]) -> None:
+    """The record of this loop is written again where the state root was emptied under us, or somebody damaged it."""
+    record, wrong = loop_of(roots, name)
+    if record.identity is not None and not wrong:
+        return
+    path = roots.loop(name)
+    if wrong and path.stat().st_size:
+        snapshot.keep_beside(path)
+    snapshot.write_json(path, me)
+    event, what = ("record_damaged", wrong[0]) if wrong else ("record_lost", "gone")
+    events = healing.rebuilt(f"loops/{path.name}", event, what, f"the loop of {name}", "from what it knows of itself")
+    healing.record(roots, SystemClock(), events, limits.record_mb * 1_000_000)
+
+
+def _leaves(place: Place) -> str:
+    try:
+        return place.why_leave()
+    except OSError:  # a full disk, or no folder can be made: the loop goes on, and looks again
+        return ""
 
 
 def preload(agent: Row) -> None:
@@ -94,8 +138,13 @@ def _is_current(ears: int, pipe: Path) -> bool:
         return False
 
 
-def one_cycle(name: str, roots: Roots, limits: SwarmSettings) -> None:
-    """Fork the one-shot agent and see that it ends within its deadline.
+def nobody_heals(roots: Roots, limits: SwarmSettings) -> bool:
+    """Whether both agents that respawn sessions seem silent: a glance, of which a cycle of the rescue makes sure."""
+    return not roots.tombstone.exists() and all(is_silent(roots, row(guard), limits) for guard in GUARDS)
+
+
+def one_cycle(name: str, roots: Roots, limits: SwarmSettings, by: str = "") -> None:
+    """Fork the one-shot agent and see that it ends within its deadline. `by`: whose loop runs it for another.
 
     A child that cannot be had (no process, no descriptor left) is a missed cycle; the next may have better luck.
     """
@@ -105,7 +154,7 @@ def one_cycle(name: str, roots: Roots, limits: SwarmSettings) -> None:
         print(f"no cycle: {error.strerror}", flush=True)
         return
     if pid == 0:
-        _child(name, roots, limits)
+        _child(name, roots, limits, by)
     try:
         descriptor = os.pidfd_open(pid)
     except OSError as error:
@@ -124,7 +173,7 @@ def one_cycle(name: str, roots: Roots, limits: SwarmSettings) -> None:
         _reap()
 
 
-def _child(name: str, roots: Roots, limits: SwarmSettings) -> None:
+def _child(name: str, roots: Roots, limits: SwarmSettings, by: str) -> None:
     """The one-shot agent; never returns."""
     gc.disable()  # a life of milliseconds
     parent = os.getppid()
@@ -132,7 +181,7 @@ def _child(name: str, roots: Roots, limits: SwarmSettings) -> None:
     status = 1
     try:
         if os.getppid() == parent:
-            done = run_cycle(name, roots)
+            done = run_cycle(name, roots, by=by)
             if done.actions:
                 print(f"{time.strftime('%H:%M:%S')} cycle {done.cycle}: {done.reason}", flush=True)
                 for action in done.actions:
@@ -154,11 +203,9 @@ def _child(name: str, roots: Roots, limits: SwarmSettings) -> None:
 def _complain(name: str, roots: Roots, limits: SwarmSettings) -> None:
     import traceback
 
-    from state.secrets import redacted
-
     text = redacted(traceback.format_exc())
     print(text, flush=True)
-    _log(roots.agent_log(name), text, limits.log_mb * 1_000_000)
+    _log(roots, roots.agent_log(name), text, limits.log_mb * 1_000_000)
 
 
 def _die_with_parent() -> None:
@@ -171,13 +218,12 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _log(path: Path, text: str, most_bytes: int) -> None:
+def _log(roots: Roots, path: Path, text: str, most_bytes: int) -> None:
     try:
-        private.folder(path.parent)
         if path.exists() and path.stat().st_size > most_bytes:
-            path.replace(path.with_name(f"{path.name}.1"))
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}")
+            made.move_aside(roots, path)
+        with made.log(roots, path) as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}".encode())
     except OSError:
         pass  # a full disk must not end the loop
 
@@ -220,7 +266,8 @@ def unloadable(agent: str) -> str:
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_LOAD_S,
             check=False,
         )
@@ -249,4 +296,5 @@ def _reap() -> None:
 
 
 if __name__ == "__main__":
+    process.begin()
     sys.exit(main(sys.argv[1:]))

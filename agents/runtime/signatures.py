@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from state import digest
+from state.healing import REMEDIES
 from state.jobs import PHASES
 
 # Events that tell of no failure; every other word, also one that is new to us, is remembered.
-_NO_FAILURES = frozenset({"incident_closed", "over", "stage", "skip_gpu_actions_no_gpu_detected"})
+_NO_FAILURES = frozenset({"incident_closed", "over", "stage", "skip_gpu_actions_no_gpu_detected", *REMEDIES})
 _SIGNAL = re.compile(r"\bsignal (\d+)\b")
 _PATH = re.compile(r"(?<!\w)/[^\s:,;]+")
 _WITH_DIGIT = re.compile(r"\S*\d\S*")

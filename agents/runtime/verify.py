@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agents.rules.absent import GUARDS
 from agents.runtime.world import World
 
 Holds = bool | None  # None: this world cannot tell
@@ -16,7 +17,8 @@ def holds(action: Mapping[str, Any], world: World) -> Holds:
     """
     if str(action.get("outcome", "")).startswith("failed: "):
         return None
-    return EXPECTED[action["kind"]](action, world)
+    question = EXPECTED.get(action["kind"], _cannot_tell)  # another version's agent may do what we know nothing of
+    return question(action, world)
 
 
 def _worker_is_there(action: Mapping[str, Any], world: World) -> Holds:
@@ -65,6 +67,12 @@ def _sessions_are_there(action: Mapping[str, Any], world: World) -> Holds:
     return (wanted if action["target"] == "all" else {action["target"]}) <= there
 
 
+def _one_of_the_two_cycles(action: Mapping[str, Any], world: World) -> Holds:
+    """Of hang guard and state manager at least one has cycled since then."""
+    guards = [view for view in world.agents if view.agent in GUARDS]
+    return any(view.age_s is not None and view.awaited_s is None and view.loop_life == "running" for view in guards)
+
+
 def _is_enqueued(action: Mapping[str, Any], world: World) -> Holds:
     """The round under way has jobs."""
     return bool(world.jobs) or world.run_finished
@@ -86,6 +94,11 @@ def _journals_are_short(action: Mapping[str, Any], world: World) -> Holds:
 def _records_are_gone(action: Mapping[str, Any], world: World) -> Holds:
     """Nobody lists them in the next cycle (it costs); when they are listed again, they were decided on again."""
     return None
+
+
+def _is_aside(action: Mapping[str, Any], world: World) -> Holds:
+    """The damaged record is no longer where it was."""
+    return all(one.record != action["target"] for one in world.faults)
 
 
 def _is_finished(action: Mapping[str, Any], world: World) -> Holds:
@@ -136,6 +149,7 @@ EXPECTED: dict[str, Callable[[Mapping[str, Any], World], Holds]] = {
     "answer_request": _is_answered,
     "ensure_sessions": _sessions_are_there,
     "ensure_guard": _sessions_are_there,
+    "rescue_sessions": _one_of_the_two_cycles,
     "ensure_keeper": _keeper_is_there,
     "run_hooks": _cannot_tell,
     "enqueue_jobs": _is_enqueued,
@@ -144,6 +158,7 @@ EXPECTED: dict[str, Callable[[Mapping[str, Any], World], Holds]] = {
     "rotate_logs": _logs_are_short,
     "compact_jobs": _journals_are_short,
     "retire_records": _records_are_gone,
+    "set_aside": _is_aside,
     "write_events": _is_on_file,
     "write_incidents": _is_on_file,
     "write_line": _is_on_file,

@@ -2,7 +2,7 @@
 on again.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from agents.runtime.knowledge import Audit, Knowledge
 from config.record import dataclass, field
@@ -10,6 +10,7 @@ from config.swarm import SwarmSettings
 from state.jobs import JobState
 from state.orders import SwarmOrder
 from state.request import Request
+from state.screening import Screening
 from state.workers import Exit, Launch, Result
 
 _STALE_CADENCES = 3
@@ -52,6 +53,7 @@ class Worker:
     cpu_s: float | None = None  # CPU it has had so far; looked at only when it is silent
     exit: Exit | None = None
     result: Result | None = None
+    screening: Screening | None = None  # how its prescreen goes, once it computes
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class AgentView:
     code_problem: str = ""  # why its loop goes on with older code than the checkout holds
     unmet: tuple[str, ...] = ()  # what it did and expected, and what its next cycle did not find
     expects: tuple[dict[str, str], ...] = ()  # what it did last and expects now: kind, target, expected
+    damaged: tuple[str, ...] = ()  # what does not fit in its state file and its loop's record: file and what
+    awaited_s: float | None = None  # for how long a first cycle is waited for, however often it was started
 
     def is_young(self, limits: SwarmSettings) -> bool:
         """Whether its session began so recently that a missing cycle means nothing, and its loop has not died since."""
@@ -83,6 +87,29 @@ class AgentView:
         if self.is_young(limits):
             return False
         return self.loop_life != "running" or self.age_s is None or self.age_s > patience_s(self.cadence_s, limits)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether its loop runs and its state file says nothing (damaged, emptied, of another run, not there yet).
+
+        That is unknown, not dead: the next cycle writes the file anew, so one look at it ends nobody.
+        """
+        return self.loop_life == "running" and self.age_s is None
+
+    def is_wanting(self, limits: SwarmSettings) -> bool:
+        """Stale, or waited for beyond its patience: a session that is started over and over is young each time."""
+        never_came = self.awaited_s is not None and self.awaited_s > patience_s(self.cadence_s, limits)
+        return never_came or self.is_stale(limits)
+
+    def how(self) -> str:
+        """How it is, in words that follow its name."""
+        if self.loop_life == "dead":
+            return "is dead"
+        if self.loop_life == "stopped":
+            return "is stopped (state T)"
+        if self.awaited_s is not None:
+            return f"was started {self.awaited_s:.0f} s ago and has not cycled yet"
+        return "has not begun yet" if self.age_s is None else f"last cycled {self.age_s:.0f} s ago"
 
 
 @dataclass(frozen=True)
@@ -101,6 +128,17 @@ class HookFault:
     path: str
     fault: str
     fix: str
+
+
+@dataclass(frozen=True)
+class RecordFault:
+    """A record that is damaged, or that others name and that is gone; `by_itself`: whether the swarm rebuilds it."""
+
+    record: str  # below STATE_ROOT
+    state: Literal["damaged", "lost"]
+    what: str
+    remedy: str
+    by_itself: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,6 +182,7 @@ class Expired:
     kind: str  # run, round, log, state: see agents/machine/records.py
     path: str
     why: str
+    changed_s: float | None = None  # wall time of its last change, of what goes for its age
 
 
 @dataclass(frozen=True)
@@ -153,6 +192,7 @@ class Records:
     long_logs: tuple[str, ...] = ()  # relative to LOGS_ROOT
     long_journals: tuple[int, ...] = ()  # rounds of this run
     expired: tuple[Expired, ...] | None = None
+    oldest_s: float | None = None  # the earliest last change of all that goes for its age one day, wall time
 
 
 @dataclass(frozen=True)
@@ -170,6 +210,7 @@ class World:
     round: int = -1  # the one under way; -1 before the first
     round_began: str = ""
     dropped: dict[str, str] = field(default_factory=dict)  # "SYMBOL MODE" that failed in an earlier round → why
+    holdouts: dict[str, dict[str, Any]] = field(default_factory=dict)  # "SYMBOL MODE" → `state.holdout.Holdout` before
     jobs: tuple[JobState, ...] = ()  # the pipeline's
     fills: tuple[JobState, ...] = ()  # what only fills lanes
     workers: tuple[Worker, ...] = ()
@@ -178,6 +219,7 @@ class World:
     sessions: tuple[SessionView, ...] | None = None  # None: nobody looked, or tmux did not answer
     sample: Sample | None = None
     disk_free_bytes: int | None = None
+    disk_free_files: int | None = None  # how many more can be made; None: nobody knows, or as many as there are bytes
     lane_cap: int = 1  # the most lanes that cores and memory of this container allow
     control: dict[str, Any] = field(default_factory=dict)  # the watchdog's last report
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)  # the last report of every agent, by its name
@@ -193,7 +235,9 @@ class World:
     keeper: KeeperView | None = None  # None: none is installed
     incident_hooks: tuple[str, ...] = ()  # of the user's, to be told of incidents
     hook_faults: tuple[HookFault, ...] = ()
+    faults: tuple[RecordFault, ...] = ()  # records that are damaged or lost; none where nobody looked
     told: dict[str, str] = field(default_factory=dict)  # kind of write → moment of the last line it has on file
+    healings: tuple[dict[str, Any], ...] = ()  # the last records of the journal of healing (state/healing.py)
 
     @property
     def outdated(self) -> bool:

@@ -1,0 +1,42 @@
+"""Which agents are missing, and which one brings each of them back, whichever others are missing, too."""
+
+from collections.abc import Iterable
+
+from agents.runtime.world import AgentView, World
+from config.swarm import SwarmSettings
+
+GUARD, MANAGER = "operation_hang_guard", "session_state_manager"
+GUARDS = (GUARD, MANAGER)  # the first respawns everybody, the second the first
+_BY_HAND = "bash scripts/ensure_swarm_watchdogs.sh"
+
+
+def all_dead(world: World, limits: SwarmSettings) -> bool:
+    """Whether no agent is left, and none has only just begun."""
+    dead = (view.loop_life != "running" and not view.is_young(limits) for view in world.agents)
+    return bool(world.agents) and all(dead)
+
+
+def who_heals_all(world: World, limits: SwarmSettings) -> tuple[str, bool]:
+    """What to do when no agent is left, and whether the swarm does it itself."""
+    if world.keeper is not None and world.keeper.alive:
+        every = "minute" if world.keeper.method == "cron" else f"{limits.keeper_s:g} s"
+        return f"the keeper, which looks every {every}, brings them back; to do it at once, type: {_BY_HAND}", True
+    return f"type: {_BY_HAND}", False
+
+
+def missing(world: World, limits: SwarmSettings, me: str = "") -> Iterable[tuple[AgentView, str]]:
+    """Every missing agent, with who brings it back; `me` is the agent that looks, which is alive."""
+    wanting = {view.agent: view for view in world.agents if view.agent != me and view.is_wanting(limits)}
+    for name, view in wanting.items():
+        yield view, _who_heals(name, view.session, wanting.keys(), world)
+
+
+def _who_heals(name: str, session: str, wanting: Iterable[str], world: World) -> str:
+    wanting = set(wanting)
+    if name != GUARD and GUARD not in wanting:
+        return f"{GUARD} respawns {session}"
+    if MANAGER not in wanting:
+        return f"{MANAGER} respawns {session if name == GUARD else f'the hang guard, and that {session}'}"
+    left = next((view.agent for view in world.agents if view.agent not in wanting), "")
+    others = f"the loop of {left}, or of any other agent that lives," if left else "whichever loop lives"
+    return f"{others} brings all sessions back after its next cycle"

@@ -1,0 +1,47 @@
+"""What the clocks say between two looks: a boot, a sleep, a pause, a clock that was set."""
+
+from datetime import datetime
+from typing import Any
+
+from agents.runtime.world import World
+from config.record import dataclass
+
+_JUMP_S = 5.0  # wall time that moved against the other clocks: more than any adjustment in small steps
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """How the clocks stood at a look, seconds."""
+
+    monotonic_s: float
+    wall_s: float
+    suspended_s: float | None
+
+
+def of(world: World) -> Clocks:
+    """The clocks as they are now."""
+    suspended_s = None if world.sample is None else world.sample.suspended_s
+    return Clocks(world.now_s, datetime.fromisoformat(world.now).timestamp(), suspended_s)
+
+
+def events(world: World, boot_id: str, then: Clocks | None, patience_s: float) -> tuple[bool, list[dict[str, Any]]]:
+    """Whether this cycle's ages mean little, and why.
+
+    `boot_id`, `then`: of the look before. Who looks again only after more than `patience_s` was away.
+    """
+    if not boot_id or then is None:
+        return False, []
+    if boot_id != world.boot_id:
+        return True, [{"event": "booted", "boot_id": world.boot_id}]
+    now = of(world)
+    slept_s = (now.suspended_s or 0.0) - (then.suspended_s or 0.0) if then.suspended_s is not None else 0.0
+    passed_s = now.monotonic_s - then.monotonic_s
+    jump_s = (now.wall_s - then.wall_s) - passed_s - slept_s
+    found: list[dict[str, Any]] = []
+    if slept_s > _JUMP_S:
+        found.append({"event": "suspended", "for_s": round(slept_s, 1)})
+    if passed_s > patience_s:
+        found.append({"event": "watchdog_was_away", "for_s": round(passed_s, 1)})
+    if abs(jump_s) > _JUMP_S:
+        found.append({"event": "clock_jumped", "by_s": round(jump_s, 1)})
+    return bool(found), found

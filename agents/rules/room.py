@@ -1,0 +1,14 @@
+"""Whether the disk has room for more work: bytes, and files. Many small files use up the latter first."""
+
+from agents.runtime.world import World
+from config.swarm import SwarmSettings
+
+
+def shortage(world: World, limits: SwarmSettings) -> str:
+    """What there is too little of, with how much is wanted; nothing when there is enough, or nobody knows."""
+    free, files = world.disk_free_bytes, world.disk_free_files
+    if free is not None and free < limits.min_free_mb * 1_000_000:
+        return f"{free / 1e6:.0f} MB are free, at least {limits.min_free_mb:,} are wanted"
+    if files is not None and files < limits.min_free_files:
+        return f"{files:,} more files can be made (inodes), at least {limits.min_free_files:,} are wanted"
+    return ""
