@@ -89,6 +89,11 @@ def end(hook: int) -> None:
     """KILL its group, then everyone below this process, until nobody is left: those who fork meanwhile, too."""
     with contextlib.suppress(OSError):  # some systems refuse it when only the dead are in it
         os.killpg(hook, signal.SIGKILL)
+    end_below()
+
+
+def end_below() -> None:
+    """KILL everyone below this process until nobody is left, those who fork meanwhile, too."""
     deadline = time.monotonic() + _END_S
     while time.monotonic() < deadline:
         below = descendants()

@@ -30,7 +30,7 @@ _LOOK_S = 0.02
 _REAP_S = 5.0  # for the kernel to end what was killed
 _GRACE_S = 10.0  # beyond the deadline, which the hook's parent keeps: for that to come up and to end what is left
 _PARENT = "import sys; sys.path.insert(0, sys.argv[1]); from hooks.contained import main; sys.exit(main(sys.argv[2:]))"
-_HANDED_ON = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT")
+_HANDED_ON = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", identity.MARK, identity.RUN)
 _CANNOT_RUN = (126, 127)  # what shells answer for a command that they cannot run or find
 
 
@@ -51,7 +51,9 @@ def fault_in(path: Path) -> tuple[str, str] | None:
     if not path.is_file():
         return "is no file", f"remove {path}"
     if not os.access(path, os.X_OK):
-        return "cannot be executed", f"chmod u+x {path}, or remove it"
+        import shlex
+
+        return "cannot be executed", f"chmod u+x {shlex.quote(str(path))}, or remove it"
     return None
 
 

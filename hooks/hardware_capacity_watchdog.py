@@ -2,7 +2,10 @@
 """Is the hardware used as it should be? Judged from the watchdog's report alone; nothing is measured here."""
 
 if __name__ == "__main__" and not __package__:
-    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    try:
+        import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    except ModuleNotFoundError:
+        raise SystemExit(f"error: {__file__} needs its checkout: copy the whole checkout, then run it there") from None
 
 import argparse
 import json

@@ -11,12 +11,13 @@ from typing import Any
 
 from hooks.executable import ask
 from hooks.folder import Fault, hooks_at
-from state import flock, private, snapshot
+from state import flock, private, process, snapshot
 from state.layout import Roots
 
 
 def main() -> None:
     """Tell all hooks all events of the JSON list on standard input; what launches us waits for nothing."""
+    process.begin()
     private.close()
     tell(json.load(sys.stdin), Roots.from_environment())
 

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""May a strategy be promoted? Judged from its checks alone: every named one there, known and passed."""
+"""May a strategy be promoted? Every named check there, known, and passed when it is counted again from the figures."""
 
 if __name__ == "__main__" and not __package__:
-    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    try:
+        import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    except ModuleNotFoundError:
+        raise SystemExit(f"error: {__file__} needs its checkout: copy the whole checkout, then run it there") from None
 
 import argparse
 import json
@@ -12,11 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config import settings
+from config import plain, settings
 from config.errors import Refused
 from config.record import asdict
+from hooks import recounted
+from hooks.recounted import AGAIN, Replay
 from hooks.verdict import Verdict
-from state import codec, snapshot
+from state import codec, sealed, snapshot
 from state.layout import BESTS, MANIFEST
 
 if TYPE_CHECKING:
@@ -54,6 +59,10 @@ _EPILOG = """\
 example:
   hooks/promotion.py state/run/Backtests/optimizations/SOL/aggressive
 
+Nothing is believed because a file says so: each check is counted again from the figures, the figures from equity and
+trades. A strategy that passes is traded once more on the bars that the manifest names, where they still lie there or
+where --data-path says; what was compared is said beside the verdict.
+
 exit codes: 0 a strategy may be promoted; 1 none, or the results cannot be read; 2 usage
 """
 
@@ -76,20 +85,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", type=Path, metavar="FOLDER", help="the results of a symbol and mode")
+    parser.add_argument(
+        "--data-path", type=Path, metavar="D", help="where the bars lie now, to trade what passes once more on them"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args(argv)
     try:
         manifest = _manifest(asked.results)
-        found = _checks(asked.results, manifest)
+        _must_be_whole(asked.results, manifest)
+        found = recounted.counted(asked.results)
+        recounted.must_agree(asked.results, found)
+        passed = [best for best, one in found.items() if judge(one["checks"]).passed]
+        replays = recounted.replayed(asked.results, asked.data_path, passed)
     except Refused as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
-    verdicts = {best: judge(checks) for best, checks in found.items()}
+    verdicts = {best: _believed(judge(one["checks"]), one["unknown"], replays.get(best)) for best, one in found.items()}
     if asked.json:
-        answer = {best: {**asdict(one), "checks": found[best]} for best, one in verdicts.items()}
+        answer = {
+            best: {
+                **asdict(one),
+                "checks": found[best]["checks"],
+                "replay": replays[best].line if best in replays else None,
+            }
+            for best, one in verdicts.items()
+        }
         said = json.dumps(answer, indent=2)
     else:
-        pages = [_page(best, found[best], verdict) for best, verdict in verdicts.items()]
+        pages = [_page(best, found[best]["checks"], verdict, replays.get(best)) for best, verdict in verdicts.items()]
         said = "\n\n".join([*pages, *_changed(manifest.get("config"))])
     try:
         print(said, flush=True)
@@ -108,24 +131,32 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _checks(folder: Path, manifest: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Best → its checks: those of `validation.json`, then those that depend on all runs."""
-    promotion = manifest.get("promotion")
-    sums = manifest.get("files")
-    found = {}
-    for best in BESTS:
-        name = f"{best}/validation.json"
-        if not isinstance(sums, dict) or name not in sums:
-            continue
-        checks = _of_strategy(folder, best, sums).get("checks")
+def _believed(verdict: Verdict, unknown: Sequence[str], replay: Replay | None) -> Verdict:
+    """What the figures alone cannot tell is unknown, and unknown is a no, unless a replay has told it."""
+    if not verdict.passed or not unknown or (replay is not None and replay.done):
+        return verdict
+    why = f"unknown: {unknown[0]}; search again, or name the bars with --data-path"
+    return Verdict(GATE, False, f"{why} ({replay.line})" if replay is not None else why)
+
+
+def _must_be_whole(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a folder in which a file of a best is none of the manifest's, or whose checks are no checks."""
+    if sealed.manifest_is_whole(manifest) is False:
+        raise Refused(f"{folder / MANIFEST} is not what was published", AGAIN)
+    promotion, sums = manifest.get("promotion"), manifest.get("files")
+    named = sums if isinstance(sums, dict) else {}
+    bests = [best for best in BESTS if f"{best}/validation.json" in named]
+    for best in bests:
+        checks = _of_strategy(folder, best, named).get("checks")
         history = promotion.get(best) if isinstance(promotion, dict) else None
         of_all_runs = history.get("checks") if isinstance(history, dict) else []
         if not _are_checks(checks) or not _are_checks(of_all_runs):
-            raise Refused(f"{folder}: the checks of {best} are damaged", "search again, or restore the folder whole")
-        found[best] = [*checks, *of_all_runs]
-    if not found:
-        raise Refused(f"{folder} holds no strategy to judge: {manifest.get('verdict')}")
-    return found
+            raise Refused(f"{folder}: the checks of {best} are damaged", AGAIN)
+    if not bests:
+        raise Refused(
+            f"{folder} holds no strategy to judge: {manifest.get('verdict')}",
+            "name the folder of a symbol and mode that has some; scripts/backtest-optimize results shows them",
+        )
 
 
 def _of_strategy(folder: Path, best: str, sums: Mapping[str, object]) -> dict[str, Any]:
@@ -146,7 +177,7 @@ def _named_by(total: object, path: Path) -> bytes:
     from hashlib import sha256
 
     try:
-        data = path.read_bytes()
+        data = plain.read_bytes(path)
     except OSError:
         raise _altered(path) from None
     if sha256(data).hexdigest() != total:
@@ -155,7 +186,7 @@ def _named_by(total: object, path: Path) -> bytes:
 
 
 def _altered(path: Path) -> Refused:
-    return Refused(f"{path} is not the file that {MANIFEST} names", "search again, or restore the folder whole")
+    return Refused(f"{path} is not the file that {MANIFEST} names", AGAIN)
 
 
 def _are_checks(some: object) -> "TypeGuard[list[dict[str, Any]]]":
@@ -167,7 +198,7 @@ def _are_checks(some: object) -> "TypeGuard[list[dict[str, Any]]]":
     )
 
 
-def _page(best: str, checks: Sequence[Mapping[str, Any]], verdict: Verdict) -> str:
+def _page(best: str, checks: Sequence[Mapping[str, Any]], verdict: Verdict, replay: Replay | None) -> str:
     head = f"{best}: {'PROMOTED' if verdict.passed else 'not promoted'}: {verdict.reason}"
     width = max((len(str(check.get("name"))) for check in checks), default=0)
     rows = [
@@ -175,7 +206,7 @@ def _page(best: str, checks: Sequence[Mapping[str, Any]], verdict: Verdict) -> s
         f"  {_value(check.get('value')):>10}  {check.get('needed')}{_why_unknown(check)}"
         for check in checks
     ]
-    return "\n".join([head, *rows])
+    return "\n".join([head, *rows, *([f"  {replay.line}"] if replay is not None else [])])
 
 
 def _changed(config: object) -> Iterator[str]:

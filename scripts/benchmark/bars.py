@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from config.errors import Refused
+from config.reading import AS_IT_IS, Reading
 from config.settings import load
 from state.layout import Roots
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars
@@ -11,7 +12,15 @@ from WORKFLOW.data.report import UnfitBars
 from WORKFLOW.validation import check_all
 
 
-def first_days(data_path: Path | None, symbol: str, days: int, demo: bool, repair: bool = False) -> Bars:
+def first_days(
+    data_path: Path | None,
+    symbol: str,
+    days: int,
+    demo: bool,
+    repair: bool = False,
+    allow_wicks: bool = False,
+    reading: Reading = AS_IT_IS,
+) -> Bars:
     """The first `days` of checked bars.
 
     Raises:
@@ -19,7 +28,7 @@ def first_days(data_path: Path | None, symbol: str, days: int, demo: bool, repai
     """
     if demo or data_path is None:
         data_path, symbol = write_demo(Roots.from_environment().demo_data()), "SYNTHETIC"
-    outcome = check_all(load(), data_path, symbol, repair)
+    outcome = check_all(load(), data_path, symbol, repair, allow_wicks, reading)
     if outcome.bars is None:
         if outcome.report is not None and outcome.report.reasons:
             raise UnfitBars(outcome.report)

@@ -9,17 +9,29 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from config.reading import Reading
 from scripts.benchmark.measure import Plan, Row
 from state.layout import CHECKOUT
 
 
-def starts(data_path: Path | None, symbol: str, days: int, demo: bool, plan: Plan, engine: str) -> list[Row]:
+def starts(
+    data_path: Path | None, symbol: str, days: int, demo: bool, plan: Plan, engine: str, reading: Reading
+) -> list[Row]:
     """Seconds from starting Python to the first batch of the benchmark space, its bars read and checked."""
     rows = []
     with tempfile.TemporaryDirectory() as empty:
         for start, changes in (("compiling", {"NUMBA_CACHE_DIR": empty}), ("cold", {})):
             order = json.dumps(
-                [str(data_path) if data_path else None, symbol, days, demo, plan.threads, plan.seed, engine]
+                [
+                    str(data_path) if data_path else None,
+                    symbol,
+                    days,
+                    demo,
+                    plan.threads,
+                    plan.seed,
+                    engine,
+                    reading.as_json(),
+                ]
             )
             began = time.perf_counter()
             done = subprocess.run(
@@ -27,7 +39,8 @@ def starts(data_path: Path | None, symbol: str, days: int, demo: bool, plan: Pla
                 cwd=CHECKOUT,
                 env={**os.environ, **changes},
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 check=True,
             )
             seconds = time.perf_counter() - began
@@ -43,10 +56,13 @@ def first_batch(order: str) -> None:
     from config.settings import load
     from scripts.benchmark import bars, measure, space
 
-    data_path, symbol, days, demo, threads, seed, engine = json.loads(order)
+    data_path, symbol, days, demo, threads, seed, engine, said = json.loads(order)
     settings = load()
     began = time.perf_counter()
-    market = bars.first_days(Path(data_path) if data_path else None, symbol, days, demo)
+    where = Path(data_path) if data_path else None
+    market = bars.first_days(  # as accepted before
+        where, symbol, days, demo, repair=True, allow_wicks=True, reading=Reading(**said)
+    )
     read = time.perf_counter() - began
     plan = measure.Plan(settings.costs, settings.prescreen, threads, 1, seed)
     row = measure.once(plan, market, space.mode("benchmark", settings), settings.prescreen.batch_combos, engine)

@@ -13,6 +13,7 @@ from config.errors import Refused
 from config.settings import load
 from scripts.benchmark import table
 from state.cores import usable_cores
+from WORKFLOW.command_line import add_reading, reading_of
 
 EPILOG = """\
 examples:
@@ -73,13 +74,16 @@ def _measured(asked: argparse.Namespace) -> list[Any]:
     plan = measure.Plan(settings.costs, settings.prescreen, asked.threads, asked.repeat, asked.seed)
     rows = []
     for days in asked.days:
-        market = bars.first_days(asked.data_path, asked.symbol, days, asked.demo, asked.repair)
+        said = asked.repair, asked.allow_wicks, reading_of(asked)
+        market = bars.first_days(asked.data_path, asked.symbol, days, asked.demo, *said)
         for combos in asked.combos:
             for mode in modes:
                 rows += measure.side_by_side(plan, market, mode, combos, _engines(asked.engine, mode.name))
     for engine in ("native", "gpu") if asked.cold else ():
         if engine == "native" or any(row.engine == "gpu" for row in rows):
-            rows += cold.starts(asked.data_path, asked.symbol, asked.days[0], asked.demo, plan, engine)
+            rows += cold.starts(
+                asked.data_path, asked.symbol, asked.days[0], asked.demo, plan, engine, reading_of(asked)
+            )
     return rows
 
 
@@ -99,7 +103,8 @@ def _model(asked: argparse.Namespace) -> str:
 
     settings = load()
     kernels = {kernel.name: kernel for kernel in compiled((9, 0))}
-    market = bars.first_days(asked.data_path, asked.symbol, asked.days[0], asked.demo, asked.repair)
+    said = asked.repair, asked.allow_wicks, reading_of(asked)
+    market = bars.first_days(asked.data_path, asked.symbol, asked.days[0], asked.demo, *said)
     mode = space.mode("benchmark", settings)
     work = gpu_model.work_of(market, mode, settings.costs, asked.combos[0], asked.seed)
     return gpu_model.text(kernels, work, asked.combos[0])
@@ -113,8 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--symbol", default="SOL", help="bars of this symbol (default SOL)")
     add("--data-path", type=Path, default=data, help="folder or file (default $BACKTEST_OPTIMIZE_DATA, else --demo)")
+    add_reading(parser)
     add("--demo", action="store_true", help="the generated demo bars: synthetic")
     add("--repair", action="store_true", help="drop rows that repeat an earlier one in every value")
+    add("--allow-wicks", action="store_true", help="take highs and lows that no neighbouring bar reaches")
     add("--days", type=_numbers, default=[730], metavar="N[,N]", help="the first N days (default 730)")
     add("--combos", type=_numbers, default=[250_000], metavar="N[,N]", help="parameter combos (default 250000)")
     add("--mode", type=_names, default=["benchmark", "benchmark-trailing"], metavar="NAME[,NAME]", help=MODES)
@@ -133,13 +140,13 @@ MODES = "benchmark (the frozen space), benchmark-trailing (the same with trailin
 
 def _number(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 10_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 10,000,000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10,000,000")
     return int(text)
 
 
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**32 - 1:,}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1:,}")
     return int(text)
 
 

@@ -41,7 +41,13 @@ def forked_cycles_ms(agent: str, swarm: PrivateSwarm) -> list[float]:
     """CPU milliseconds of cycles as a loop forks them, what its parent does for them included."""
     program = f"from scripts.benchmark.costs import fork_cycles; fork_cycles({agent!r})"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=CHECKOUT, env=swarm.environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=CHECKOUT,
+        env=swarm.environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
     )
     took: list[float] = json.loads(done.stdout.splitlines()[-1])
     return took
@@ -97,23 +103,34 @@ def private_mb(pid: int) -> float:
 def _cpu_ms(command: Sequence[str], swarm: PrivateSwarm) -> tuple[float, str]:
     """CPU of one process and of all it waited for, and its complaints."""
     with subprocess.Popen(
-        command, cwd=CHECKOUT, env=swarm.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=CHECKOUT,
+        env=swarm.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         assert process.stderr is not None
         said = process.stderr.read()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise Refused(f"{' '.join(command)} failed: {said.strip()}")
+        raise Refused(f"{' '.join(command)} failed: {said.strip()}", "type that command to see why, then measure again")
     return 1e3 * (used.ru_utime + used.ru_stime), said
 
 
 def _wall_ms(command: Sequence[str], swarm: PrivateSwarm) -> float:
     began = time.perf_counter()
-    done = subprocess.run(command, env=swarm.environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=swarm.environment, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     took = time.perf_counter() - began
     if done.returncode or done.stderr:
-        raise Refused(f"{' '.join(command)} is not as it should be: {done.stderr.strip() or done.returncode}")
+        raise Refused(
+            f"{' '.join(command)} is not as it should be: {done.stderr.strip() or done.returncode}",
+            "type that command to see why, then measure again",
+        )
     return 1e3 * took
 
 

@@ -7,7 +7,6 @@ import importlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from config.errors import Refused
+from config.pip import install_line
 from WORKFLOW.engines.gpu import events, execute, measure
 from WORKFLOW.engines.gpu.toolkit import SIMULATED, cuda
 from WORKFLOW.signals import mtf_ema_gpu as ema
@@ -97,7 +97,7 @@ def ptxas() -> str:
         if (path := Path(folder) / "cuda_nvcc" / "bin" / "ptxas").is_file():
             return str(path)
     if (found := shutil.which("ptxas")) is None:
-        raise Refused("there is no ptxas", f"{sys.executable} -m pip install --require-hashes -r config/locks/cuda.txt")
+        raise Refused("there is no ptxas", install_line("cuda"))
     return found
 
 
@@ -107,7 +107,7 @@ def _assembled(name: str, ptx: str, capability: tuple[int, int]) -> Compiled:
         source.write_text(ptx, encoding="utf-8")
         architecture = "-arch=sm_{}{}".format(*capability)
         command = [ptxas(), "-v", architecture, str(source), "-o", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             raise RuntimeError(f"{name}: {done.stderr}")
         said, code = done.stderr, target.read_bytes()

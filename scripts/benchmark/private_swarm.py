@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from agents.machine import processes
+from agents.machine import keeper, processes
 from agents.registry import AGENTS
 from config.errors import Refused
 from state import identity
+from state.environment import is_member
 from state.identity import Identity
 from state.layout import CHECKOUT, Roots
 
@@ -37,9 +38,12 @@ class PrivateSwarm:
         """
         typed = [sys.executable, str(CHECKOUT / "scripts" / "backtest-optimize"), *words]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        done = subprocess.run(typed, env=self.environment, text=True, check=False, **quiet)  # type: ignore[call-overload]
+        done = subprocess.run(typed, env=self.environment, encoding="utf-8", errors="replace", check=False, **quiet)  # type: ignore[call-overload]
         if done.returncode:
-            raise Refused(f"backtest-optimize {' '.join(words)} failed: {done.stderr.strip()}")
+            raise Refused(
+                f"backtest-optimize {' '.join(words)} failed: {done.stderr.strip()}",
+                "fix what it reports, then measure again",
+            )
 
     def await_cycles(self) -> None:
         """Return once every agent has a cycle behind it."""
@@ -50,8 +54,9 @@ class PrivateSwarm:
         _until(lambda: any((self.roots.state / "heartbeats").glob("*.json")), "a worker")
 
     def members(self) -> list[Identity]:
-        """Loops, monitors and the tmux server; no workers, which carry nonces of their own."""
-        return [one for one in identity.of_swarm(self.roots.state) if identity.carries(one.pid, "swarm")]
+        """Loops, monitors, the tmux server and the keeper; no workers, which carry nonces of their own."""
+        there = [one for one in identity.of_swarm(self.roots.state) if is_member(one.pid, self.roots)]
+        return [*there, *keeper.processes_of(self.roots)]
 
     def cpu_s(self) -> dict[Identity, float]:
         """CPU seconds of every member so far, with those of the children it has seen end."""

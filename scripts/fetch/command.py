@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,7 +33,7 @@ examples:
   scripts/fetch-data --symbols SOL/USDT:USDT --timeframes 5m,1m --data-path ~/data   (a perpetual contract)
   scripts/fetch-data --symbols SOL --ccxt '{"hostname": "binance.us"}' --data-path ~/data
 
-The same command again fetches only what is new, goes on where it was stopped, and never stores a bar twice. 1-minute
+The same command again fetches only what is new, continues where it was stopped, and never stores a bar twice. 1-minute
 bars beside the 5-minute ones tell which exit came first. Files are freqtrade's: SOL_USDT-5m.feather.
 
 Its first use makes an environment of its own for ccxt (state/.venv-fetch), which takes a network.
@@ -267,4 +268,4 @@ def _next(folder: Path, done: Sequence[Done]) -> str:
         find(where, base)
     except Refused:  # another market's name begins the same
         base = one.store.path.name.partition("-")[0]
-    return f"python WORKFLOW/validation.py --check-all --data-path {where} --symbol {base}"
+    return shlex.join(["python", "WORKFLOW/validation.py", "--check-all", "--data-path", str(where), "--symbol", base])

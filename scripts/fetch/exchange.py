@@ -46,7 +46,7 @@ class Exchange:
         command = [str(python), "-I", "-c", RUN, str(PROGRAM)]
         # A group of its own: Ctrl-C is for us, who put on file what has come; it ends when nobody is left to ask.
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", process_group=0
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", process_group=0
         )
 
     def __enter__(self) -> Self:

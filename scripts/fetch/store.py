@@ -124,7 +124,7 @@ class Store:
         candles["time_ms"] = raw.time_ms
         for name in VALUES:
             candles[name] = getattr(raw, name)
-        wrong = (np.diff(raw.time_ms) <= 0).any() or (raw.time_ms % self.step_ms != 0).any()
+        wrong = raw.in_file is not None or (np.diff(raw.time_ms) <= 0).any() or (raw.time_ms % self.step_ms != 0).any()
         if wrong:
             raise Refused(f"{self.path} does not hold {self.timeframe} candles in order of time", _MOVE)
         ours = _label(self.path)

@@ -87,7 +87,8 @@ def _passes(step: Step, more: Sequence[str]) -> bool:
         cwd=CHECKOUT,
         stdout=None if step.is_loud else subprocess.PIPE,
         stderr=None if step.is_loud else subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     ok = done.returncode == 0

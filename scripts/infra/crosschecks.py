@@ -91,6 +91,8 @@ def main(arguments: Sequence[str], recipes: Sequence[Recipe] | None = None) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
+    from WORKFLOW.command_line import add_reading
+
     p = argparse.ArgumentParser(
         prog="scripts/crosscheck",
         description=__doc__,
@@ -98,8 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--data-path", type=Path, metavar="D", help="folder or file with 5-minute bars")
+    add_reading(p)
     p.add_argument("--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")
     p.add_argument("--demo", action="store_true", help="generated bars instead of real ones")
+    p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
+    p.add_argument("--allow-wicks", action="store_true", help="take highs and lows that no neighbouring bar reaches")
     p.add_argument("--days", type=_days, default=DEFAULT_DAYS, metavar="N", help="the first N days (default: 730)")
     p.add_argument("--engine", choices=ENGINES, default="all", help="which tool to ask (default: all)")
     p.add_argument("--json", action="store_true", help="print one JSON object")
@@ -150,7 +155,7 @@ def _markets(asked: argparse.Namespace) -> list[Bars]:
     """The bars of every symbol, past the same checks that a run makes."""
     from config.settings import load
     from state.layout import Roots
-    from WORKFLOW.command_line import DEMO_SYMBOL
+    from WORKFLOW.command_line import DATA_VARIABLE, DEMO_SYMBOL, data_path_of, reading_of
     from WORKFLOW.data.bars import BARS_PER_DAY
     from WORKFLOW.data.generate import write_demo
     from WORKFLOW.validation import check_all
@@ -158,12 +163,15 @@ def _markets(asked: argparse.Namespace) -> list[Bars]:
     symbols = [symbol for words in asked.symbol or () for symbol in words.split(",") if symbol]
     if asked.demo and (symbols or asked.data_path):
         raise Refused("--demo generates its own bars", "leave out --symbol and --data-path")
-    if not asked.demo and (asked.data_path is None or not symbols):
-        raise Refused("no bars to work on", "name them with --data-path and --symbol, or type --demo")
-    path = write_demo(Roots.from_environment().demo_data()) if asked.demo else asked.data_path
+    path = write_demo(Roots.from_environment().demo_data()) if asked.demo else data_path_of(asked)
+    if path is None or not (asked.demo or symbols):
+        raise Refused(
+            "no bars to work on",
+            f"name them with --symbol and --data-path (or {DATA_VARIABLE}), or type --demo",
+        )
     found = []
     for symbol in symbols or [DEMO_SYMBOL]:
-        outcome = check_all(load(), path, symbol)
+        outcome = check_all(load(), path, symbol, asked.repair, asked.allow_wicks, reading_of(asked))
         if outcome.bars is None or outcome.reasons:
             raise Refused(
                 "; ".join(reason.text for reason in outcome.reasons),

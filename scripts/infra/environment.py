@@ -13,12 +13,14 @@ installed into it.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.errors import Refused
+from state import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,14 +41,24 @@ GUARD = "BACKTEST_OPTIMIZE_ENTERED_BY"
 NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
 
 
-# Says what is wrong with the environment: it runs beside a broken one, and makes and changes none.
-_ONLY_LOOKS = ("backtest-optimize", "doctor")
+# The commands of backtest-optimize that answer and end things: they do so beside a missing or broken environment, too,
+# and make and change none. What starts work makes it.
+ONLY_ANSWER = frozenset(
+    (
+        *("doctor", "health", "status", "ensure", "stop", "cancel"),
+        *("attach", "explain", "results", "handoff", "checksums"),
+    )
+)
 
 
 def enter(checkout: Path) -> None:
-    """Return inside the virtual environment, or go on as a process that is; if neither works, exit 1 with a reason."""
-    only_looks = (Path(sys.argv[0]).name, *sys.argv[1:2]) == _ONLY_LOOKS
-    _or_exit(_enter_if_ready if only_looks else _enter, checkout)
+    """Return inside the virtual environment, or go on as a process that is; if neither works, exit 1 with a reason.
+
+    Ctrl-C ends whatever comes after this, and its text is UTF-8: see `state/process.py`.
+    """
+    process.begin()
+    only_answers = Path(sys.argv[0]).name == "backtest-optimize" and not ONLY_ANSWER.isdisjoint(sys.argv[1:2])
+    _or_exit(_enter_if_ready if only_answers else _enter, checkout)
 
 
 def require(checkout: Path, extra: str) -> None:
@@ -138,7 +150,7 @@ def _enter_if_ready(checkout: Path) -> None:
     """Go on inside the environment where that works, else where we are, in any Python that the product knows."""
     venv = chosen(checkout)
     came_by_exec = os.environ.pop(GUARD, "") == str(os.getpid())
-    if not (_is_inside(venv) or came_by_exec) and _runs(_python(venv)):
+    if not (_is_inside(venv) or came_by_exec) and (_has(venv, wanted_locks(checkout)) or _runs(_python(venv))):
         os.environ[GUARD] = str(os.getpid())
         os.execv(str(_python(venv)), [str(_python(venv)), *getattr(sys, "orig_argv", ["", *sys.argv])[1:]])
     _find_supported_python()
@@ -231,7 +243,7 @@ def _locked(venv: Path) -> Iterator[int]:
     except ImportError:
         raise Refused(f"{sys.platform} is not supported", "use Linux, macOS, or Linux inside Windows (WSL)") from None
     venv.parent.mkdir(parents=True, exist_ok=True)
-    with venv.with_name(f"{venv.name}.lock").open("w") as file:
+    with venv.with_name(f"{venv.name}.lock").open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -333,22 +345,36 @@ def _check_foreign(checkout: Path, venv: Path, lock: str) -> None:
     if missing:
         raise Refused(
             f"{venv} was not made here, so nothing is installed into it, and it lacks: {', '.join(missing)}",
-            f"{venv / 'bin' / 'pip'} install --require-hashes -r {lock_file(checkout, lock)}\n"
-            f"    or {_other_folder(venv)}",
+            f"{pip_line(checkout, venv, lock)}\n    or {_other_folder(venv)}",
         )
     other = [f"{name} {found[name]} for {version}" for name, version in pinned.items() if found[name] != version]
     if other:
         print(f"warning: {venv} differs from config/locks/{lock}.txt: {', '.join(other)}", file=sys.stderr)
 
 
+def missing(checkout: Path) -> Refused | None:
+    """What to say when this process could not go into the environment; None inside it. Nothing is made or changed."""
+    return None if _is_inside(chosen(checkout)) else lacking(checkout, "what makes it a virtual environment")
+
+
 def lacking(checkout: Path, module: str) -> Refused:
-    """What to say when the running interpreter has no `module`: its environment was damaged, or is not whole yet."""
+    """What to say when the running interpreter has no `module`: its environment is missing, damaged, or not whole."""
     venv = chosen(checkout)
+    make = f"{shlex.quote(str(checkout / 'scripts' / 'check'))} --help"  # the shortest that goes through `enter`
+    if not venv.exists():
+        return Refused(f"there is no virtual environment at {venv}", f"make it with: {make}")
     if _is_ours(venv):
-        start = checkout / "scripts" / "start_swarm_watchdogs.sh"
-        return Refused(f"{venv} lacks {module}", f"rm -r {venv} && {start} makes it anew")
-    install = f"{venv / 'bin' / 'pip'} install --require-hashes -r {lock_file(checkout, 'core')}"
-    return Refused(f"{venv} lacks {module}", f"{install}\n    or {_other_folder(venv)}")
+        anew = f"rm -r {shlex.quote(str(venv))} && {make}"
+        return Refused(f"the virtual environment {venv} lacks {module}", f"make it anew with: {anew}")
+    if not _python(venv).exists():
+        return Refused(f"{venv} is not a virtual environment (it has no bin/python)", _other_folder(venv))
+    return Refused(f"{venv} lacks {module}", f"{pip_line(checkout, venv, 'core')}\n    or {_other_folder(venv)}")
+
+
+def pip_line(checkout: Path, venv: Path, lock: str) -> str:
+    """The line that installs a lock into an environment, to be typed anywhere."""
+    pip, file = venv / "bin" / "pip", lock_file(checkout, lock)
+    return shlex.join([str(pip), "install", "--require-hashes", "-r", str(file)])
 
 
 def _other_folder(venv: Path) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import Refused
 from scripts.infra import requirements
+from state import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,13 @@ def make_venv(base: str, venv: Path, lock: int) -> None:
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         raise Refused(f"this Python ({base}) comes without venv or ensurepip", way_out)
     done = subprocess.run(
-        [base, "-I", "-m", "venv", str(venv)], capture_output=True, text=True, pass_fds=(lock,), check=False
+        [base, "-I", "-m", "venv", str(venv)],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=process.in_english(os.environ),
+        pass_fds=(lock,),
+        check=False,
     )
     if done.returncode:
         said = _last_lines(f"{done.stdout}\n{done.stderr}")
@@ -264,7 +271,8 @@ def _lines(pip: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
 def _pip_environment() -> dict[str, str]:
     """The user's environment, without what would send packages anywhere but into the virtual environment."""
     elsewhere = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "__PYVENV_LAUNCHER__")
-    return {k: v for k, v in os.environ.items() if k not in elsewhere} | {"PIP_USER": "0"}
+    kept = {k: v for k, v in os.environ.items() if k not in elsewhere}
+    return process.in_english(kept) | {"PIP_USER": "0"}  # DIAGNOSES knows the system's reasons in English
 
 
 def _site_packages(python: Path) -> Path:

@@ -5,23 +5,34 @@ import os
 import subprocess
 import time
 
+from scripts.infra import plain_file
+
 _TMUX_TIMEOUT_S = 2.0
 
 
 def all_well(state_root: str) -> bool:
     """Whether every session on record is alive and every agent has cycled within its patience. No answer is a no."""
     try:
-        with open(os.path.join(state_root, "swarm.json"), encoding="utf-8") as file:
-            swarm = json.load(file)
+        swarm = json.loads(plain_file.read(os.path.join(state_root, "swarm.json")))
         expected = swarm["fresh_for_s"]
         return (
             bool(expected)
+            and _is_here(state_root)
             and _runs(swarm["process"]["pid"])
             and _all_there(swarm["label"], swarm["folder"], swarm["sessions"])
             and all(_fresh(state_root, *one) for one in expected.items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError):
         return False
+
+
+def _is_here(state_root: str) -> bool:
+    """Whether its records are of this folder and not of one it was copied from, and of this PID namespace."""
+    with open(os.path.join(state_root, "root.json"), encoding="utf-8") as file:
+        root = json.load(file)
+    found = os.stat(state_root)
+    here = (found.st_ino, found.st_dev, os.stat("/proc/self/ns/pid").st_ino)
+    return bool((root["inode"], root["device"], root["namespace"]) == here)
 
 
 def _runs(pid: int) -> bool:
@@ -34,12 +45,10 @@ def _runs(pid: int) -> bool:
 
 
 def _all_there(label: str, folder: str, sessions: "list[str]") -> bool:
-    command = ["tmux", "-L", label, "list-panes", "-a", "-F", "#{session_name} #{pane_dead}"]
+    command = ["tmux", "-u", "-L", label, "list-panes", "-a", "-F", "#{session_name} #{pane_dead}"]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "TMUX_TMPDIR": folder}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=_TMUX_TIMEOUT_S, check=False
-    )
-    return {f"{session} 0" for session in sessions} <= set(done.stdout.splitlines())
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=_TMUX_TIMEOUT_S, check=False)
+    return {f"{session} 0" for session in sessions} <= set(done.stdout.decode(errors="replace").splitlines())
 
 
 def _fresh(state_root: str, file_name: str, fresh_for_s: float) -> bool:

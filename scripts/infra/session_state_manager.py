@@ -5,24 +5,27 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost as much as all the rest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 EPILOG = """\
 example:
   python3 scripts/infra/session_state_manager.py --query --json \\
       --state-file state/run/state/session_state_manager_state.json
 
-Without --query it runs one cycle of the agent, as: python -m agents session_state_manager
+Stage and units are read from the job journal at this moment. Next steps, incidents and expected outcomes are what the
+agent session_state_manager wrote in its last cycle; the answer says how long ago that was.
+Without --query it runs one cycle of the agent, as: python3 -m agents session_state_manager
 
-exit codes: 0 answered, 1 there is no such state yet, 2 usage
+exit codes: 0 answered (also when stopped on purpose), 1 nothing is on file yet, or its writer is dead or late and the
+answer says so, 2 usage
 """
-KEYS = ("run_id", "stage", "round", "next_steps", "expected_outcomes", "incidents")
+OLD = 1
+_WAY_OUT = "start the swarm (bash scripts/start_swarm_watchdogs.sh), or name its --state-file"
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,65 +39,82 @@ class Parser(argparse.ArgumentParser):
 def main(argv: "Sequence[str] | None" = None) -> int:
     """The command."""
     parser = Parser(description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--query", action="store_true", help="answer from the state file")
-    parser.add_argument("--state-file", type=Path, metavar="F", help="default: the one under STATE_ROOT")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--query", action="store_true", help="answer from the records; runs nothing")
+    parser.add_argument("--state-file", metavar="F", help="default: the one under STATE_ROOT")
+    schema = "docs/reference/schemas/continuity.schema.json"
+    parser.add_argument("--json", action="store_true", help=f"one JSON object; its schema: {schema}")
     asked = parser.parse_args(argv)
     if not asked.query:
-        os.chdir(str(CHECKOUT))
-        command = [str(CHECKOUT / "scripts" / "backtest-optimize"), "cycle", "session_state_manager"]
+        os.chdir(CHECKOUT)
+        command = [os.path.join(CHECKOUT, "scripts", "backtest-optimize"), "cycle", "session_state_manager"]
         os.execv(command[0], command)
     path = asked.state_file or default_file()
     try:
-        answer = read(path)
+        answer = continuity().read(path)
+    except FileNotFoundError:
+        return failed(*nothing_there(path), asked.json)
     except OSError as error:
-        return failed(f"{path}: {error.strerror}", asked.json)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        return failed(f"{path} is no continuity state: {error}", asked.json)
+        return failed(f"{path}: {error.strerror}", _WAY_OUT, asked.json)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        return failed(f"{path} is not a continuity state: {error}", _WAY_OUT, asked.json)
     print(json.dumps(answer, indent=2) if asked.json else in_words(answer))
-    return 0
+    return OLD if answer["stale"] else 0
 
 
-def read(path: Path) -> "dict[str, Any]":
-    """The answer in the state file; after a stop nobody has cycled since, and the tombstone tells."""
-    state = json.loads(path.read_text(encoding="utf-8"))
-    answer = {"at": state["at"], "cycle": state["cycle"], **{key: state["report"].get(key) for key in KEYS}}
-    tombstone = path.parent / "stopped.json"
-    if tombstone.exists():
-        stopped = json.loads(tombstone.read_text(encoding="utf-8"))
-        why = "stopped at {} by {}".format(stopped["at"], stopped["by"])
-        go_on = {"id": "start_again", "what": "scripts/backtest-optimize start", "why": why, "actionable": False}
-        if (path.parent / "runs" / str(answer["run_id"]) / "finished.json").exists():
-            go_on.update(id="read_results", what="scripts/backtest-optimize results")
-        answer.update(stage="stopped", next_steps=[go_on], expected_outcomes=[], incidents=[])
-    return answer
+def continuity() -> "Any":
+    """The reader; a Python that was started by this file's path knows nothing of the checkout."""
+    if CHECKOUT not in sys.path:
+        sys.path.insert(1, CHECKOUT)
+    from scripts.infra import continuity as reader
+
+    return reader
 
 
-def failed(why: str, as_json: bool) -> int:
+def nothing_there(path: str) -> "tuple[str, str]":
+    """Why there is no such file, and the way out: of a swarm that was started it comes, or its manager is dead."""
+    if os.path.exists(os.path.join(os.path.dirname(path), "swarm.json")):
+        ensure = "ask again in a moment; if that says the same: bash scripts/ensure_swarm_watchdogs.sh"
+        return f"{path} is not there: session_state_manager has not cycled yet", ensure
+    return f"{path}: No such file or directory", _WAY_OUT
+
+
+def visible(text: str) -> str:
+    """Without what a terminal would obey: names of files come from anywhere."""
+    continuity()  # the checkout is on the path from here on
+    from config import errors
+
+    return errors.visible(text)
+
+
+def failed(why: str, way_out: str, as_json: bool) -> int:
     """Say why, and the way out."""
-    way_out = "start the swarm (bash scripts/start_swarm_watchdogs.sh), or name its --state-file"
     if as_json:
         print(json.dumps({"error": why, "way_out": way_out}, indent=2))
-    print(f"error: {why}\n  → {way_out}", file=sys.stderr)
-    return 1
+    print(visible(f"error: {why}\n  → {way_out}"), file=sys.stderr)
+    return OLD
 
 
-def default_file() -> Path:
+def default_file() -> str:
     """The state file that the environment's roots name."""
-    results = Path(os.environ.get("RESULTS_ROOT") or CHECKOUT / "state" / "run")
-    return Path(os.environ.get("STATE_ROOT") or results / "state") / "session_state_manager_state.json"
+    results = os.environ.get("RESULTS_ROOT") or os.path.join(CHECKOUT, "state", "run")
+    state = os.environ.get("STATE_ROOT") or os.path.join(results, "state")
+    return os.path.join(os.path.expanduser(state), "session_state_manager_state.json")
 
 
 def in_words(answer: "Mapping[str, Any]") -> str:
     """The answer for people."""
-    lines = ["{} · {} · as of {}".format(answer["run_id"] or "no run", answer["stage"], answer["at"])]
-    lines += ["  ! {}".format(one["what"]) for one in answer["incidents"] or []]
-    wrong = {one["what"] for one in answer["incidents"] or []}
-    for one in answer["next_steps"] or []:
+    lines = ["{} · {} · {}".format(answer["run_id"] or "no run", answer["stage"], answer["as_of"])]
+    lines += ["  ! {}".format(one["what"]) for one in answer["incidents"]]
+    wrong = {one["what"] for one in answer["incidents"]}
+    for one in answer["next_steps"]:
         why = "" if one["why"] in wrong else " ({})".format(one["why"])
         lines.append("  → {}{}".format(one["what"], why))
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 if __name__ == "__main__":
+    sys.path[0] = str(CHECKOUT)
+    from state import process
+
+    process.begin()
     sys.exit(main())

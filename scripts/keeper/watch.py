@@ -5,6 +5,7 @@ All it knows stands in STATE_ROOT/keeper.json; when that is gone, or names anoth
 
 import fcntl
 import os
+import select
 import subprocess
 import time
 from dataclasses import asdict
@@ -12,26 +13,64 @@ from pathlib import Path
 from typing import Any
 
 from scripts.infra.quick_look import all_well
-from state import identity, snapshot
-from state.layout import CHECKOUT
+from state import codec, identity, presence, snapshot
+from state.layout import CHECKOUT, Roots
 
 _ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
 _ENSURE_S = 300.0  # starting a dozen Pythons on a loaded machine; what hangs longer is ended and tried again
 _LOG_BYTES = 1_000_000
+_LONGEST_S = 1e6  # between two looks: a record that names more was damaged
+_SHORTEST_S = 5.0  # between two looks: a tmux that dies again and again is no reason to start it without a pause
 
 
 def main(argv: list[str]) -> int:
-    """Look once, or for ever."""
+    """Look once, or for ever; `--later`: the first time when somebody could have died."""
     os.umask(0o077)
     state = Path(argv[0])
     if "--once" in argv:
         return _look(state, _record(state))
     if _claimed(state) is None:
         return 0  # another keeper looks after this swarm
-    while (record := _record(state)) is not None and record.get("identity") == asdict(identity.mine()):
-        _look(state, record)
-        time.sleep(float(record["every_s"]))
+    looks = "--later" not in argv
+    last: dict[str, Any] | None = None
+    while (record := _current(state, last)) is not None and record.get("identity") == asdict(identity.mine()):
+        last = record
+        if looks:
+            _look(state, record)
+        looks = True
+        _wait(state, float(record["every_s"]))
     return 0
+
+
+def _wait(state: Path, every_s: float) -> None:
+    """Until it is time to look again, or the tmux server dies."""
+    shortest_s = min(_SHORTEST_S, every_s)
+    time.sleep(shortest_s)
+    server = _server(state)
+    if server is None:
+        time.sleep(every_s - shortest_s)
+        return
+    try:
+        select.select([server], [], [], every_s - shortest_s)
+    finally:
+        os.close(server)
+
+
+def _server(state: Path) -> "int | None":
+    """A descriptor that is readable once the tmux server on record is dead; None when there is none, or it is dead."""
+    try:
+        process = (snapshot.read_json(state / "swarm.json") or {})["process"]
+        descriptor = os.pidfd_open(int(process["pid"]))
+    except (OSError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+    try:
+        one = identity.of(int(process["pid"]))  # asked after it was opened: it cannot become somebody else's
+    except OSError:  # no descriptor left to look with: the time that is waited anyway says enough
+        one = None
+    if one is not None and asdict(one).items() >= process.items():  # one of the version before names no namespace
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _record(state: Path) -> "dict[str, Any] | None":
@@ -39,7 +78,25 @@ def _record(state: Path) -> "dict[str, Any] | None":
         record = snapshot.read_json(state / "keeper.json")
     except OSError:
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("environment"), dict) else None
+    if not isinstance(record, dict) or not isinstance(record.get("environment"), dict):
+        return None
+    every_s = record.get("every_s")
+    return record if isinstance(every_s, int | float) and 0 < every_s < _LONGEST_S else None
+
+
+def _current(state: Path, last: "dict[str, Any] | None") -> "dict[str, Any] | None":
+    """The record as it is; where it was damaged, as it was at the last look: that is written back. Gone is gone."""
+    record, path = _record(state), state / "keeper.json"
+    if record is not None or last is None or not os.path.lexists(path):
+        return record
+    try:
+        aside = snapshot.set_aside(path)
+        snapshot.write_new(path, codec.encode(last))
+        said = f"{path} was damaged and is whole again: {aside.name}"
+        _log(Roots.from_environment({str(name): str(value) for name, value in last["environment"].items()}), said)
+    except OSError:
+        pass  # a full disk must not end the keeper
+    return last
 
 
 def _claimed(state: Path) -> "int | None":
@@ -53,6 +110,7 @@ def _claimed(state: Path) -> "int | None":
     except BlockingIOError:
         os.close(descriptor)
         return None
+    presence.hold(state)
     snapshot.write_json(state / "keeper.json", {**record, "identity": asdict(identity.mine())})
     return descriptor
 
@@ -63,7 +121,7 @@ def _look(state: Path, record: "dict[str, Any] | None") -> int:
     environment = {str(name): str(value) for name, value in record["environment"].items()}
     try:
         done = subprocess.run(
-            ["/usr/bin/env", "bash", str(_ENSURE)],
+            ["/usr/bin/env", "bash", str(_ENSURE), "--by", "the keeper"],
             env=environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -75,16 +133,18 @@ def _look(state: Path, record: "dict[str, Any] | None") -> int:
         said, code = done.stdout.decode(errors="replace").strip(), done.returncode
     except (OSError, subprocess.TimeoutExpired) as error:
         said, code = str(error), 1
-    _log(Path(environment["LOGS_ROOT"]) / "keeper.log", said or "ensured")
+    _log(Roots.from_environment(environment), said or "ensured")
     return code
 
 
-def _log(path: Path, said: str) -> None:
+def _log(roots: Roots, said: str) -> None:
+    from state import made  # a keeper that has nothing to say does without
+
+    path = roots.keeper_log
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists() and path.stat().st_size > _LOG_BYTES:
-            path.replace(path.with_name(f"{path.name}.1"))
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {said}\n")
+            made.move_aside(roots, path)
+        with made.log(roots, path) as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {said}\n".encode())
     except OSError:
         pass  # a full disk must not end the keeper

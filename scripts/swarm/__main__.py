@@ -3,7 +3,8 @@
 import sys
 
 from scripts.swarm.monitor import run
-from state import private
+from state import private, process
 
+process.begin()
 private.close()
 sys.exit(run())

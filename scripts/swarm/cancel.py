@@ -31,8 +31,9 @@ def main(argv: list[str]) -> int:
     world = observe(roots, limits_of(roots))
     known = {state.job.job_id: state for state in (*world.jobs, *world.fills)}
     if asked.job not in known:
-        open_jobs = ", ".join(job_id for job_id, state in known.items() if not state.is_over) or "none"
-        raise Refused(f"there is no job {asked.job!r} in this round", f"open jobs: {open_jobs}")
+        open_jobs = (job_id for job_id, state in known.items() if not state.is_over)
+        nothing = "no job is open; scripts/backtest-optimize status shows what runs"
+        raise Refused(f"there is no job {asked.job!r} in this round", cli.on_file("open jobs", open_jobs, nothing))
     _check(known[asked.job], world)
     made = request.ask(roots.requests, SystemClock(), "cancel_job", asked.job, "the command line", {})
     wake.nudge(roots.pipe("worker_sentry"))
@@ -59,6 +60,8 @@ def _check(state: JobState, world: World) -> None:
     """Refuse at once what the sentry would refuse, or what would be carried out unexpectedly at the next start."""
     job = state.job.job_id
     if state.is_over:
-        raise Refused(f"{job} is {state.status} already", "scripts/backtest-optimize explain --job shows how it ended")
+        raise Refused(
+            f"{job} is {state.status} already", f"scripts/backtest-optimize explain --job {job} shows how it ended"
+        )
     if world.stopped:
         raise Refused(f"{job} is not running: the operator stopped the swarm", "start, then cancel it; or leave it so")

@@ -63,7 +63,7 @@ def chosen(roots: Roots, wish: str | None) -> RunFolder:
         Refused: there is none; the message names those that there are.
     """
     searches = list(_searches(roots))
-    known = ", ".join(dict.fromkeys(f"{symbol}/{mode}" for _, symbol, mode, _ in searches)) or "none"
+    known = ", ".join(dict.fromkeys(f"{symbol}/{mode}" for _, symbol, mode, _ in searches))
     if wish is None:
         found = searches
     elif "/" in wish:
@@ -74,7 +74,8 @@ def chosen(roots: Roots, wish: str | None) -> RunFolder:
             names = ", ".join(dict.fromkeys(f"{symbol}/{mode}" for _, symbol, mode, _ in found))
             raise Refused(f"{wish} has several searches: {names}", "type one of these instead of the run")
     if not found:
-        raise Refused(f"there is no search {wish}" if wish else "there is no search yet", f"searches on file: {known}")
+        way_out = cli.on_file("searches on file", [known] if known else [])
+        raise Refused(f"there is no search {wish}" if wish else "there is no search yet", way_out)
     return found[-1][3]
 
 
@@ -133,11 +134,15 @@ def _announce(folder: RunFolder, url: str, trials: int, as_json: bool) -> None:
 
 
 def only_here(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """`app` for browsers that were pointed at this machine: a web page elsewhere can give its own name our address."""
+    """`app` for browsers that were pointed at this machine: a web page elsewhere can give its own name our address.
+
+    And for its own pages: another's page can send a form to our address, and its browser says whose it is.
+    """
 
     def guarded(request: dict[str, Any], respond: Callable[..., Any]) -> Iterable[bytes]:
-        host = str(request.get("HTTP_HOST", "")).rpartition(":")[0]
-        if host in (HOST, "localhost"):
+        named = str(request.get("HTTP_HOST", ""))
+        is_ours = request.get("HTTP_ORIGIN", f"http://{named}") == f"http://{named}"
+        if named.rpartition(":")[0] in (HOST, "localhost") and is_ours:
             return app(request, respond)
         respond("403 Forbidden", [("Content-Type", "text/plain")])
         return [b"this page is for this machine alone\n"]

@@ -3,9 +3,13 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from rich.console import Group
-from rich.text import Text
+from config.errors import visible
+
+if TYPE_CHECKING:  # `stop` counts with this beside a missing environment, too
+    from rich.console import Group
+    from rich.text import Text
 
 _BAR = "━"
 
@@ -14,19 +18,24 @@ _BAR = "━"
 class Block:
     """Lines that belong together. `rank` 0 is cut last; of one that is cut `least` lines stay and a count of `what`."""
 
-    lines: tuple[Text, ...]
+    lines: "tuple[Text, ...]"
     rank: int = 0
     least: int = 0
     what: str = ""
 
 
-def fitted(blocks: Sequence[Block], width: int | None, height: int | None) -> Group:
+def fitted(blocks: Sequence[Block], width: int | None, height: int | None) -> "Group":
     """The blocks as one page; without a width and a height nothing is cut."""
+    from rich.console import Group
+
     kept = [block for block in blocks if block.lines]
     if height is not None:
         for rank in sorted({block.rank for block in kept}, reverse=True):
             kept = _shortened(kept, rank, height)
     lines = [line.copy() for block in kept for line in block.lines][:height]
+    for line in lines:  # a name of a file, a word of a log: from anywhere
+        if not line.plain.isprintable():
+            line.plain = visible(line.plain)
     if width is not None:
         for line in lines:
             line.no_wrap = True
@@ -34,16 +43,20 @@ def fitted(blocks: Sequence[Block], width: int | None, height: int | None) -> Gr
     return Group(*lines)
 
 
-def wrapped(text: str, style: str, indent: str, width: int | None, most: int = 2) -> tuple[Text, ...]:
+def wrapped(text: str, style: str, indent: str, width: int | None, most: int = 2) -> "tuple[Text, ...]":
     """A sentence on so many lines; what does not fit ends in an ellipsis."""
+    from rich.text import Text
+
     if width is None:
         return (Text(indent + text, style=style),)
     rows = textwrap.wrap(text, max(10, width - len(indent)), max_lines=most, placeholder=" …", break_on_hyphens=False)
     return tuple(Text(indent + row, style=style) for row in rows)
 
 
-def bar(percent: float, width: int, style: str = "cyan") -> Text:
+def bar(percent: float, width: int, style: str = "cyan") -> "Text":
     """A bar of so many columns, readable without colours."""
+    from rich.text import Text
+
     full = max(0, min(width, round(width * percent / 100)))
     return Text.assemble((_BAR * full, style), ("·" * (width - full), "dim"))
 
@@ -89,5 +102,7 @@ def _cut(block: Block, over: int) -> Block:
     stay = max(block.least, has - over - 1)  # one line for the count
     if stay >= has - 1:
         return block
+    from rich.text import Text
+
     more = Text(f"    … and {count(has - stay, f'more {block.what}')}", style="dim")
     return replace(block, lines=(*block.lines[:stay], more))

@@ -2,11 +2,17 @@
 
 import sys
 import time
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
+from agents.machine.observe import limits_of
+from agents.rules.blame import backoff_s
+from config.errors import Refused
+from scripts.swarm import cli, sessions
 from scripts.swarm.show import line, page
 from scripts.swarm.status import build
 from state.layout import Roots
@@ -31,10 +37,13 @@ def follow(roots: Roots, order: SwarmOrder) -> Ended:
         if not console.is_terminal:
             return _plainly(roots, order)
         with Live(console=console, auto_refresh=False) as live:
+            healer = Healer(roots, lambda text: live.console.print(text, highlight=False, markup=False))
             while True:
                 ended = _ended(roots, order)
                 if ended is not Ended.STOPPED:
-                    live.update(page(build(roots), console.width, console.height - 1), refresh=True)
+                    now = build(roots)
+                    live.update(page(now, console.width, console.height - 1), refresh=True)
+                    healer.look(now)
                 if ended is not None:
                     return ended
                 time.sleep(_LOOK_S)
@@ -42,16 +51,54 @@ def follow(roots: Roots, order: SwarmOrder) -> Ended:
         return Ended.LEFT
 
 
+class Healer:
+    """Brings all agents back when none of them lives, as ensure does, and says so; after a stop it does nothing.
+
+    The first time at once, then after a wait that doubles for as long as it does not help.
+    """
+
+    def __init__(self, roots: Roots, say: Callable[[str], None]) -> None:
+        self._roots, self._say = roots, say
+        self._times, self._next_s = 0, 0.0
+
+    def look(self, now: dict[str, Any]) -> None:
+        """See whether anybody lives; `now` is what `status` says."""
+        if not any(one["id"] == "no_agents" for one in now["incidents"]):
+            self._times = 0 if time.monotonic() > self._next_s else self._times
+            return
+        if time.monotonic() < self._next_s:
+            return
+        self._times += 1
+        self._next_s = time.monotonic() + backoff_s(self._times, limits_of(self._roots))
+        self._say(f"{_clock()} no agent is alive: {self._heal()}")
+
+    def _heal(self) -> str:
+        try:
+            done = sessions.heal(self._roots, f"--parallel in the foreground, typed by {cli.user()}")
+        except (Refused, OSError) as error:
+            return f"they cannot be brought back: {error}"
+        if done is None:
+            return "another start is already bringing them back"
+        return f"{len(done.started)} sessions were started again; workers kept running, or continue where they stopped"
+
+
+def _clock() -> str:
+    return f"  {time.strftime('%H:%M:%S')}"
+
+
 def _plainly(roots: Roots, order: SwarmOrder) -> Ended:
     """Without a terminal: a line when a phase changes or something goes wrong, else every few seconds."""
     said_at, said = float("-inf"), ""
+    healer = Healer(roots, lambda text: print(text, file=sys.stderr, flush=True))
     while True:
         ended = _ended(roots, order)
         now = build(roots)
         what = f"{[u['phase'] for u in now['units']]} {[one['id'] for one in now['incidents']]} {now['healed']}"
         if what != said or time.monotonic() - said_at >= _PLAIN_EVERY_S:
-            print(f"  {time.strftime('%H:%M:%S')} {line(now)}", file=sys.stderr, flush=True)
+            print(f"{_clock()} {line(now)}", file=sys.stderr, flush=True)
             said_at, said = time.monotonic(), what
+        if ended is None:
+            healer.look(now)
         if ended is not None:
             return ended
         time.sleep(_LOOK_S)

@@ -77,8 +77,8 @@ def _order(roots: Roots, run_id: str | None) -> SwarmOrder:
     order = next((one for one in known if one.run_id == run_id), None) if run_id else orders.current(roots)
     order = order if order is not None or run_id else next(iter(known), None)
     if order is None:
-        names = ", ".join(one.run_id for one in known[:10]) or "none"
-        raise Refused(f"there is no run {run_id}" if run_id else "there is no run yet", f"runs on file: {names}")
+        names = cli.on_file("runs on file", (one.run_id for one in known[:10]))
+        raise Refused(f"there is no run {run_id}" if run_id else "there is no run yet", names)
     return order
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from agents import session_state_manager as continuity
 from agents.runtime.world import World
+from config.reading import Reading
 from config.swarm import SwarmSettings
 from scripts.swarm.evidence import Evidence
 from state.clock import stamp
 from state.jobs import STATUSES, JobState
 from state.layout import Roots
 from state.orders import SwarmOrder
+from WORKFLOW.command_line import reading_words
 
 _MANY = 30  # rows of one table; what is beyond them is counted
 
@@ -66,6 +68,7 @@ def _order(facts: Facts, evidence: list[Evidence] | None) -> list[str]:
             f", **{failing} FAILED**" if failing else ""
         )
     bars = "generated demo bars (SYNTHETIC, never promotable)" if order.data_path is None else f"`{order.data_path}`"
+    bars += "".join(f" `{word}`" for word in reading_words(Reading(order.date_format, order.timezone)))
     counts = {status: sum(one.status == status for one in facts.jobs) for status in STATUSES}
     return [
         f"- Written: {stamp(facts.moment)} by `scripts/backtest-optimize handoff`",

@@ -1,9 +1,15 @@
 """`health`: one line and an exit code for monitors; reads files and /proc only, so that it cannot hang."""
 
+import os
+
 from agents import session_state_manager as continuity
 from agents.machine.observe import limits_of, observe
+from agents.rules import absent
+from config.errors import visible
+from scripts.infra import environment
 from scripts.swarm import cli
-from state.layout import Roots
+from state import identity
+from state.layout import CHECKOUT, Roots
 
 HEALTHY, DEGRADED, DEAD = 0, 1, 2
 _SHORT = 100  # characters of a reason; status has the whole
@@ -19,26 +25,56 @@ def main(argv: list[str]) -> int:
         "code, word and reasons; its schema: docs/reference/schemas/health.schema.json",
     )
     asked = parser.parse_args(argv)
-    code, word, reasons = judge(Roots.from_environment())
+    roots = Roots.from_environment()
+    cli.say_from_where(roots)
+    code, word, reasons = with_environment(*_judged(roots))
     if asked.json:
         cli.say({"code": code, "health": word, "reasons": reasons})
     else:
-        print(f"{word}{': ' if reasons else ''}{'; '.join(reasons)}")
+        print(visible(f"{word}{': ' if reasons else ''}{'; '.join(reasons)}"))
     return code
+
+
+def _judged(roots: Roots) -> tuple[int, str, list[str]]:
+    """A monitor needs an answer whatever lies on disk: that nobody can judge is one."""
+    try:
+        return judge(roots)
+    except Exception as error:
+        said = f"the records cannot be judged: {type(error).__name__}: {error}"[:_SHORT]
+        return DEGRADED, "degraded", [said, "scripts/backtest-optimize doctor looks for the cause"]
+
+
+def _why_nothing(roots: Roots) -> list[str]:
+    """Processes of a swarm whose records are all gone are no swarm that was never started."""
+    left = len([one for one in identity.of_swarm(roots.state) if one.pid != os.getpid()])
+    if not left:
+        return ["scripts/backtest-optimize --parallel starts it"]
+    some = "1 process of this swarm runs" if left == 1 else f"{left} processes of this swarm run"
+    return [f"{some}, and their records are gone", "scripts/backtest-optimize stop ends them"]
+
+
+def with_environment(code: int, word: str, reasons: list[str]) -> tuple[int, str, list[str]]:
+    """The same, with what is missing where this runs outside the virtual environment: nothing can be started then."""
+    lack = environment.missing(CHECKOUT)
+    if lack is None:
+        return code, word, reasons
+    said = [*reasons, f"{lack.reason}; {lack.way_out}".replace("\n   ", "")]
+    return (DEGRADED, "degraded", said) if word == "healthy" else (code, word, said)
 
 
 def judge(roots: Roots) -> tuple[int, str, list[str]]:
     """Exit code, word, reasons."""
     limits = limits_of(roots)
-    world = observe(roots, limits, {"hooks"})
+    world = observe(roots, limits, {"hooks", "faults"})
     if world.stopped:
         return HEALTHY, "stopped on purpose", []
-    dead = [view for view in world.agents if view.is_stale(limits)]
+    dead = [view for view in world.agents if view.is_wanting(limits)]
     if all(view.loop_life == "unknown" and view.session_age_s is None for view in world.agents):
-        return DEAD, "never started", ["scripts/backtest-optimize --parallel starts it"]
+        return DEAD, "never started", _why_nothing(roots)
     if len(dead) == len(world.agents):
-        return DEAD, "dead", ["no agent is alive", "bash scripts/ensure_swarm_watchdogs.sh brings them back"]
-    reasons = [f"{view.session} does not cycle" for view in dead]
+        remedy, _ = absent.who_heals_all(world, limits)
+        return DEAD, "dead", ["no agent is alive", remedy.removeprefix("type: ")]
+    reasons = [f"{view.agent} ({view.session}) {view.how()}" for view in dead]
     found = (one for one in continuity.incidents(world, limits) if not one.incident_id.startswith("agent_stale"))
     reasons += [one.what if len(one.what) <= _SHORT else f"{one.what[:_SHORT]}…" for one in found]
     return (DEGRADED, "degraded", reasons) if reasons else (HEALTHY, "healthy", [])

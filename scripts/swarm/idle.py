@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from agents.rules import queue as rules
+from agents.rules import room
 from agents.runtime.world import Lane, World, gpu_lane_id
 from config.swarm import SwarmSettings
 from state.jobs import PHASES, JobState
@@ -81,10 +83,8 @@ def _nobody_starts(world: World, limits: SwarmSettings) -> str:
 
 
 def _no_room(world: World, limits: SwarmSettings) -> str:
-    free = world.disk_free_bytes
-    if free is None or free >= limits.min_free_mb * 1_000_000:
-        return ""
-    return f"the disk is full: {free / 1e6:,.0f} MB are free, {limits.min_free_mb:,} are wanted before work starts"
+    shortage = room.shortage(world, limits)
+    return f"the disk is full: {shortage} before work starts" if shortage else ""
 
 
 def _out_of_service(lane: Lane, world: World) -> str:
@@ -129,6 +129,8 @@ def _held_back(world: World) -> str:
 def _backoff(state: JobState, world: World) -> str:
     wait_s = max(0.0, state.retry_at_s - world.now_s)
     until = datetime.fromisoformat(world.now) + timedelta(seconds=wait_s)
+    if state.waits:
+        return f"{state.job.job_id}: {state.error_message} (at {until:%H:%M:%S} UTC)"
     died = f" after {state.deaths} deaths" if state.deaths > 1 else " after a death" if state.deaths else ""
     return f"backoff of job {state.job.job_id} until {until:%H:%M:%S} UTC ({wait_s:.0f} s){died}"
 
@@ -156,11 +158,8 @@ def _runs(unit: tuple[str, str], running: list[JobState]) -> str:
 
 
 def queue(world: World) -> tuple[str, ...]:
-    """The jobs that are ready, as the sentry takes them: later phases first, then in the order of the journal."""
-    dead = world.dead_units
-    ready = [one for one in world.jobs if one.may_start(world.now_s) and one.job.unit not in dead]
-    ready.sort(key=lambda one: (one.job.round, -PHASES.index(one.job.phase)))
-    return tuple(one.job.job_id for one in ready)
+    """The jobs that are ready, as the sentry takes them."""
+    return tuple(one.job.job_id for one in rules.ready(world))
 
 
 def why_waits(state: JobState, world: World, limits: SwarmSettings, ready: Mapping[str, int] | None = None) -> str:
@@ -172,13 +171,22 @@ def why_waits(state: JobState, world: World, limits: SwarmSettings, ready: Mappi
         return _backoff(state, world)
     ready = places(world) if ready is None else ready
     if state.job.job_id not in ready:
-        return f"{' '.join(state.job.unit)} has ended: another of its jobs did not end well"
+        return _not_in_the_queue(state, world)
     free = {lane.lane_id for lane in world.lanes} - {worker.launch.lane for worker in world.workers}
     if free and not (wanted := _not_wanted(world)):
         return _held_back(world) or "the sentry starts it in its next cycle"
     before = ready[state.job.job_id]
     busy = wanted if free else f"all {len(world.lanes)} lanes are busy"
     return busy + (f", {before} {'job comes' if before == 1 else 'jobs come'} first" if before else ", it is the next")
+
+
+def _not_in_the_queue(state: JobState, world: World) -> str:
+    """Why it is not, although its moment has come."""
+    if state.job.unit in world.dead_units:
+        return f"{' '.join(state.job.unit)} has ended: another of its jobs did not end well"
+    if state.job.fills:
+        return "it only fills a lane: it starts when nothing else wants one"
+    return "the study that it was to help with is complete"
 
 
 def places(world: World) -> dict[str, int]:

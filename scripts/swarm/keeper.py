@@ -17,16 +17,19 @@ from agents.machine import launcher, processes
 from agents.machine.keeper import Keeper, Method
 from agents.machine.observe import resolved
 from config.errors import Refused
+from config.record import replace
 from scripts.swarm import cli
-from state import identity, private, snapshot
+from state import identity, private, root, snapshot
 from state.clock import SystemClock, stamp
 from state.environment import of_swarm
+from state.identity import Identity
 from state.layout import Roots
 from state.server import recorded
 from state.tighten import prepare
 from state.tree import tree_of
 
-_COMES_UP_S = 10.0  # for a Python without site-packages on a loaded machine
+_UNINSTALL = "scripts/install_keeper.sh --uninstall"
+_ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"
 _CRON_NAMES = ("cron", "crond", "fcron", "dcron")
 _EPILOG = """\
 examples:
@@ -36,12 +39,23 @@ examples:
   scripts/install_keeper.sh --uninstall          remove all that was installed; the swarm itself goes on
 
 Methods: a systemd user unit where `systemctl --user` works; else two marked lines in your crontab where a cron daemon
-runs; else a process that the agents in turn keep alive. It looks every swarm.keeper_s seconds (cron: every minute) and
-does nothing while all is well, or after `stop`. A process does not outlive a reboot: in a container, call this script,
-or ensure_swarm_watchdogs.sh, where the container starts.
+runs; else a process that the agents in turn keep alive. It looks every swarm.keeper_s seconds (cron: every minute), the
+first two at once when tmux dies, and does nothing while all is well, or after `stop`.
+
+Without this script every start brings a keeper process along, unless --no-keeper is typed, and `stop` ends it; nothing
+is put into a crontab or systemd that you did not ask for here. A process does not outlive a reboot: in a container,
+call this script, or ensure_swarm_watchdogs.sh, where the container starts.
 
 exit codes: 0 done, or it is installed and alive; 1 refused with a reason, or it is not; 2 usage
 """
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What keeps a swarm that was just started; `method` None: nothing does."""
+
+    method: str | None
+    words: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,8 @@ class Shown:
     every_s: float | None = None
     entry: str = ""
     pid: int | None = None
+    by_default: bool = False
+    stopped: bool = False  # the swarm is, and a keeper process with it
 
 
 def main(argv: list[str]) -> int:
@@ -61,8 +77,11 @@ def main(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     roots = Roots.from_environment()
     if asked.status:
+        cli.say_from_where(roots)
         return _show(_shown(roots), asked.json)
+    root.must_be_here(root.look(roots.state))
     prepare(roots)
+    cli.settle(roots)
     if asked.uninstall:
         was = _uninstall(roots)
         return _say({"uninstalled": was}, "the keeper is gone" if was else "no keeper was installed", asked.json)
@@ -71,7 +90,9 @@ def main(argv: list[str]) -> int:
     _must_work(method)  # before anything that works is taken away
     _uninstall(roots)  # another method, or other roots: never two of them
     _INSTALL[method](roots)
-    return _show(_shown(roots), asked.json)
+    shown = _shown(roots)
+    code = _show(shown, asked.json)
+    return 0 if shown.stopped else code
 
 
 def _parser() -> cli.Parser:
@@ -113,17 +134,72 @@ def _cron_runs() -> bool:
     return False
 
 
+# with a start, and with a stop ----------------------------------------------------------------------------------------
+
+
+def add_flag(parser: argparse.ArgumentParser) -> None:
+    """`--no-keeper`, of every command that starts the swarm."""
+    words = "start no keeper, the small process that brings the swarm back when tmux or all agents die; stop ends it"
+    parser.add_argument("--no-keeper", action="store_true", help=words)
+
+
+def by_default(roots: Roots, wanted: bool) -> Kept:
+    """See that a swarm that was started has a keeper: the one that was installed, else a process until `stop`.
+
+    Call it under the launch lock. It touches neither crontab nor systemd: those are the operator's to ask for.
+    """
+    keeper = keepers.recorded(roots)
+    if keeper is not None and not keeper.by_default:
+        if keeper.method == "process" and not _is_up(roots):
+            _come_up(roots)
+        return Kept(keeper.method, f"keeper: {keeper.method}, as installed; to remove it: {_UNINSTALL}")
+    if not wanted:
+        end_with_the_swarm(roots)
+        return Kept(None, f"no keeper: when tmux dies, type {_ENSURE}")
+    _record(roots, "process", by_default=True, process=keeper.identity if keeper and _is_up(roots) else None)
+    if not _is_up(roots) and not _come_up(roots, "--later"):
+        return Kept(None, f"no keeper: its process did not start; read {roots.keeper_log}")
+    without = f"{' ' * len('keeper: ')}to do without: --no-keeper, or {_UNINSTALL}"
+    return Kept("process", f"keeper: a process that runs until stop; it restarts a swarm that has died\n{without}")
+
+
+def end_with_the_swarm(roots: Roots) -> None:
+    """End the keeper process; what a start brought along goes for good, what was installed comes back with a start."""
+    keeper = keepers.recorded(roots)
+    _end_processes(roots)
+    if keeper is None or keeper.method != "process":
+        return
+    with contextlib.suppress(OSError):  # a full disk: the tombstone, or the sweep, keeps it from coming back
+        if keeper.by_default:
+            roots.keeper.unlink(missing_ok=True)
+            roots.keeper_lock.unlink(missing_ok=True)
+        else:
+            snapshot.write_json(roots.keeper, tree_of(replace(keeper, identity=None)))
+
+
+def _is_up(roots: Roots) -> bool:
+    view = keepers.look(roots, ask=False)
+    return view is not None and bool(view.alive)
+
+
+def _come_up(roots: Roots, *more: str) -> bool:
+    """Start the process, and wait until it is on file; whether it is."""
+    keepers.start(roots, *more)
+    deadline = time.monotonic() + keepers.COMES_UP_S
+    while (keeper := keepers.recorded(roots)) is None or keeper.identity is None or not _is_up(roots):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 # install --------------------------------------------------------------------------------------------------------------
 
 
 def _install_process(roots: Roots) -> None:
     _record(roots, "process")
-    keepers.start(roots)
-    deadline = time.monotonic() + _COMES_UP_S
-    while not (view := keepers.look(roots, ask=False)) or not view.alive:
-        if time.monotonic() > deadline:
-            raise Refused("the keeper process does not come up", f"read {roots.keeper_log}")
-        time.sleep(0.05)
+    if not roots.tombstone.exists() and not _come_up(roots):  # after a stop it comes up with the next start
+        raise Refused("the keeper process did not start", f"read {roots.keeper_log}")
 
 
 def _install_cron(roots: Roots) -> None:
@@ -160,7 +236,14 @@ def _linger() -> bool:
     return True
 
 
-def _record(roots: Roots, method: Method, entry: str = "", lingers: bool = False) -> Keeper:
+def _record(
+    roots: Roots,
+    method: Method,
+    entry: str = "",
+    lingers: bool = False,
+    by_default: bool = False,
+    process: Identity | None = None,
+) -> Keeper:
     """Put on file what the keeper needs to know: it may start with nothing but PATH."""
     server = recorded(roots)
     folder = server.folder if server is not None else os.environ.get("TMUX_TMPDIR") or "/tmp"
@@ -172,6 +255,8 @@ def _record(roots: Roots, method: Method, entry: str = "", lingers: bool = False
         installed_at=stamp(SystemClock().now()),
         entry=entry,
         lingers=lingers,
+        by_default=by_default,
+        identity=process,
     )
     snapshot.write_json(roots.keeper, tree_of(keeper))
     return keeper
@@ -202,8 +287,8 @@ def _uninstall(roots: Roots) -> bool:
 def _end_processes(roots: Roots) -> bool:
     found = keepers.processes_of(roots)
     for one in found:
-        processes.send(one, signal.SIGKILL, str(roots.state), keepers.MARK)
-    deadline = time.monotonic() + _COMES_UP_S
+        processes.send_in(roots.state, one, signal.SIGKILL, keepers.MARK)
+    deadline = time.monotonic() + keepers.COMES_UP_S
     while any(identity.life_of(one) != "dead" for one in found) and time.monotonic() < deadline:
         time.sleep(0.02)
     return bool(found)
@@ -234,19 +319,27 @@ def _remove_unit(roots: Roots) -> bool:
 def _shown(roots: Roots) -> Shown:
     keeper, view = keepers.recorded(roots), keepers.look(roots, ask=True)
     if keeper is None or view is None:
-        return Shown(False)
+        return Shown(False, stopped=_is_stopped(roots))
     pid = None if keeper.identity is None else keeper.identity.pid
-    return Shown(True, keeper.method, view.alive, keeper.every_s, keeper.entry, pid)
+    return Shown(
+        True, keeper.method, view.alive, keeper.every_s, keeper.entry, pid, keeper.by_default, _is_stopped(roots)
+    )
+
+
+def _is_stopped(roots: Roots) -> bool:
+    return roots.tombstone.exists()
 
 
 def _show(shown: Shown, as_json: bool) -> int:
     if not shown.installed:
         words = "no keeper is installed; scripts/install_keeper.sh installs one"
     else:
-        state = {True: "alive", False: "gone: scripts/install_keeper.sh installs it again", None: "unknown"}[
-            shown.alive
-        ]
-        words = f"keeper: {shown.method}, {state}{f' ({shown.entry})' if shown.entry else ''}"
+        back = "the agents start it again" if shown.by_default else "scripts/install_keeper.sh installs it again"
+        state = {True: "alive", False: f"gone: {back}", None: "unknown"}[shown.alive]
+        if shown.stopped and shown.method == "process":
+            state = "ended with the swarm; start brings it back"
+        more = " (until stop; it came with a start)" if shown.by_default else ""
+        words = f"keeper: {shown.method}, {state}{f' ({shown.entry})' if shown.entry else more}"
     _say(asdict(shown), words, as_json)
     return 0 if shown.alive else 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import Refused
+from scripts.swarm import cli
 from scripts.swarm.fit import middle
 from state import snapshot
 from state.layout import BESTS, MANIFEST, Roots
@@ -85,7 +86,8 @@ def show(roots: Roots, asked: argparse.Namespace) -> int:
         answer = {"results": str(_folder(roots)), "strategies": len(rows), "matching": len(chosen)}
         print(json.dumps({**answer, "rows": [asdict(row) for row in shown]}, indent=2))
     elif not chosen:
-        raise Refused(f"none of {len(rows):,} strategies on file matches", "leave out one of the filters")
+        way_out = "leave out one of the filters" if rows else cli.FIRST_RUN
+        raise Refused(f"none of {len(rows):,} strategies on file matches", way_out)
     else:
         _print(roots, shown, chosen)
     return 0 if shown else 1

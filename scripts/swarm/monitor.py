@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 
-from config.errors import Refused
+from config.errors import Refused, visible
 from scripts.swarm import cli
 from scripts.swarm.fit import Block, fitted, wrapped
 from scripts.swarm.views import VIEWS, View
@@ -54,7 +54,7 @@ def _once(view: View, roots: Roots) -> int:
 def _lines(view: View, roots: Roots) -> int:
     """A line every few seconds, for as long as the swarm is not stopped."""
     while True:
-        print(f"{time.strftime('%H:%M:%S')} {_safely(lambda: _line(view, roots))}", flush=True)
+        print(visible(f"{time.strftime('%H:%M:%S')} {_safely(lambda: _line(view, roots))}"), flush=True)
         if roots.tombstone.exists():
             return 0
         time.sleep(_PLAIN_S)
@@ -145,7 +145,9 @@ def _is_attached(socket: str) -> bool:
     pane = os.environ.get("TMUX_PANE", "")
     command = ["tmux", "-S", socket, "display-message", "-p", "-t", pane, "#{session_attached}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TMUX_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=_TMUX_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return True
     return done.stdout.strip() != "0"

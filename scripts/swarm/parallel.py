@@ -3,16 +3,18 @@
 import argparse
 import json
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agents.machine import launcher
 from config import settings
-from config.errors import Refused
+from config.errors import Refused, visible
+from config.reading import AS_IT_IS, Reading
 from config.record import replace
 from config.settings import Settings
-from scripts.swarm import cli, leaderboard, sessions, tmux
+from scripts.swarm import cli, keeper, leaderboard, sessions, tmux
 from scripts.swarm.follow import Ended, follow
 from state import orders, runs, snapshot, wake
 from state.clock import SystemClock, stamp
@@ -21,6 +23,7 @@ from state.orders import SwarmOrder
 from state.tighten import prepare
 
 _WAIT_S = 60.0  # for another start to end
+_ROUNDS_HELP = "0: until stop, or until no holdout is left to judge by (default: 0 with data, 1 on demo bars)"
 _EPILOG = """\
 examples:
   scripts/backtest-optimize --parallel                                        one round on generated demo bars
@@ -28,7 +31,11 @@ examples:
   scripts/backtest-optimize --parallel --symbols SOL --data-path ~/data --rounds 1 --wait --json
 
 On a terminal it follows the progress; Ctrl-C leaves the swarm running. Without one it launches and returns (--wait
-waits). The same command goes on with a run that was stopped. Results are those of --single, byte for byte.
+waits). While it follows, it brings the agents back itself when all of them die. A small process, the keeper, does the
+same from the start until `stop`; --no-keeper leaves it out. The same command goes on with a run that was stopped.
+Results are those of --single, byte for byte.
+Rounds without a number end when another look at the holdout could promote nothing (run.stop_when_holdout_spent;
+docs/reference/validity.md): status and results say so, and which bars help. The same command then goes on with them.
 A lane is one core, for one worker at a time (settings swarm.lanes, swarm.lane_cores).
 
 exit codes: 0 launched, or with --wait all of it complete; 1 refused, or something failed; 2 usage; 130 Ctrl-C
@@ -47,20 +54,24 @@ class Wish:
     repair: bool
     settings: Settings
     gpu: int | None = None
+    seed_dirs: tuple[Path, ...] = ()
+    allow_wicks: bool = False
+    reading: Reading = AS_IT_IS
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    from WORKFLOW.command_line import gpu_of
+    from WORKFLOW.command_line import gpu_of, reading_of
 
     flags = parser()
     asked = flags.parse_args(argv)
     if asked.rounds is not None and asked.rounds < 0:
-        flags.error(f"--rounds is {asked.rounds}: 0 goes on until stop, 1 and more are counted")
+        flags.error(f"--rounds is {asked.rounds}: 0 means until stop or until no holdout is left, N means N rounds")
     if asked.demo and asked.data_path is not None:
         flags.error("--demo generates its own bars, and --data-path names others: leave one of them out")
     try:
         gpu_of(asked)
+        asked.reading = reading_of(asked)
     except Refused as refusal:
         flags.error(f"{refusal.reason}: {refusal.way_out}")
     return _run(asked)
@@ -68,7 +79,15 @@ def main(argv: list[str]) -> int:
 
 def parser() -> cli.Parser:
     """Its flags."""
-    from WORKFLOW.command_line import ENGINE_HELP, ENGINES
+    from WORKFLOW.command_line import (
+        ALLOW_WICKS_HELP,
+        DATA_VARIABLE,
+        ENGINE_HELP,
+        ENGINES,
+        SEED_DIRS_HELP,
+        add_reading,
+        engine_named,
+    )
 
     p = cli.Parser(
         prog="backtest-optimize --parallel",
@@ -78,8 +97,13 @@ def parser() -> cli.Parser:
     )
     p.add_argument("--symbols", metavar="A,B", help="as results are to name them; data files' names start with them")
     p.add_argument("--modes", metavar="A,B", help="parameter spaces of the settings (default: run.modes)")
-    p.add_argument("--rounds", type=int, metavar="N", help="0: until stop (default: 0 with data, 1 on demo bars)")
-    p.add_argument("--data-path", type=Path, metavar="D", help="folder or file with 5-minute bars (default: demo bars)")
+    p.add_argument("--rounds", type=int, metavar="N", help=_ROUNDS_HELP)
+    p.add_argument(
+        "--data-path",
+        type=Path,
+        metavar="D",
+        help=f"folder or file with 5-minute bars (default: ${DATA_VARIABLE} with --symbols, else demo bars)",
+    )
     p.add_argument("--demo", action="store_true", help="generated bars, labelled synthetic; the default without data")
     p.add_argument("--prescreen", type=int, metavar="N", help="combos to try in phase 0")
     p.add_argument("--trials", type=int, metavar="N", help="Optuna trials")
@@ -87,12 +111,16 @@ def parser() -> cli.Parser:
     p.add_argument(
         "--seed", type=int, metavar="S", help="of every random draw in round 1; one more in each that follows"
     )
-    p.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
+    p.add_argument("--engine", type=engine_named, choices=ENGINES, default="auto", help=ENGINE_HELP)
     p.add_argument("--gpu", type=int, metavar="N", help="number of the only GPU to use (default: all); -1: none")
+    p.add_argument("--phase0-seed-dirs", type=Path, nargs="+", default=(), metavar="DIR", help=SEED_DIRS_HELP)
     p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
+    p.add_argument("--allow-wicks", action="store_true", help=ALLOW_WICKS_HELP)
+    add_reading(p)
     how = p.add_mutually_exclusive_group()
     how.add_argument("--wait", action="store_true", help="return when the run is complete, without a terminal too")
     how.add_argument("--detach", action="store_true", help="launch and return, on a terminal too")
+    keeper.add_flag(p)
     p.add_argument("--json", action="store_true", help="print one JSON object at the end")
     return p
 
@@ -104,12 +132,15 @@ def _run(asked: argparse.Namespace) -> int:
     prepare(roots, deep=True)
     if not asked.json:
         what = "generated demo bars (SYNTHETIC)" if wish.data_path is None else str(wish.data_path)
-        print(f"backtest-optimize · {','.join(wish.symbols)} × {','.join(wish.modes)} · {what}", file=sys.stderr)
+        line = f"backtest-optimize · {','.join(wish.symbols)} × {','.join(wish.modes)} · {what}"
+        print(visible(line), file=sys.stderr)
     try:
         with launcher.launch_lock(roots, _WAIT_S):
+            cli.settle(roots)
             order, resumed = _order(roots, wish)
             sessions.begin(roots, wish.settings)
-            done = launcher.ensure_sessions(roots, wish.settings.swarm)
+            done = launcher.ensure_sessions(roots, wish.settings.swarm, by=f"--parallel, typed by {cli.user()}")
+            kept = keeper.by_default(roots, wanted=not asked.no_keeper)
     except launcher.Busy as busy:
         raise Refused(str(busy), "wait for it, then type this again") from busy
     for what in done.repaired:
@@ -117,7 +148,10 @@ def _run(asked: argparse.Namespace) -> int:
     wake.nudge(roots.pipe("auto_scheduler"))
     word = "going on with" if resumed else "run"
     up = f"{len(done.started)} sessions started" if done.started else "the swarm is up already"
-    print(f"  {word} {order.run_id} · {up}\n  state {roots.state}", file=sys.stderr)
+    keeps = textwrap.indent(kept.words, "  ")
+    print(f"  {word} {order.run_id} · {up}\n{keeps}\n  state {roots.state}", file=sys.stderr)
+    by_hand = tmux.to_attach(roots, wish.settings.swarm.tmux_timeout_s, "bt-worker-gpu-mon")
+    print(f"  tmux  {by_hand}   (or any other session: scripts/backtest-optimize attach --help)", file=sys.stderr)
     if asked.detach or not (asked.wait or sys.stderr.isatty()):
         _launched(roots, order, asked.json)
         return 0
@@ -159,7 +193,7 @@ def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int
         if ended is Ended.COMPLETE:
             print("\nthe swarm stays up, idle, for the next run; to end it:\n  scripts/backtest-optimize stop")
     if ended is Ended.STOPPED:
-        print("the operator stopped the swarm; the same command goes on where it was", file=sys.stderr)
+        print("the operator stopped the swarm; the same command continues where it stopped", file=sys.stderr)
     return 0 if ended is Ended.COMPLETE and not failed else 1
 
 
@@ -186,15 +220,14 @@ def results(argv: list[str]) -> int:
     if leaderboard.is_asked(asked) or only_single:
         return leaderboard.show(roots, asked)
     if order is None:
-        known = ", ".join(one.run_id for one in orders.every(roots)[:10]) or "none"
-        raise Refused(f"there is no run {asked.run}" if asked.run else "there is no run yet", f"runs on file: {known}")
-    record = snapshot.read_json(roots.swarm_run(order.run_id).finished)
-    failed = dict(record.get("failed", {})) if isinstance(record, dict) else {}
+        known = cli.on_file("runs on file", (one.run_id for one in orders.every(roots)[:10]))
+        raise Refused(f"there is no run {asked.run}" if asked.run else "there is no run yet", known)
+    failed = orders.finished(roots.swarm_run(order.run_id)).failed
     found = outcomes_of(roots, order)
     if not found and not failed:
         raise Refused(f"{order.run_id} has no result yet", "see how far it is: scripts/backtest-optimize status")
     if asked.json:
-        answer = {"run_id": order.run_id, "complete": bool(record), "failed": failed, "outcomes": found}
+        answer = {"run_id": order.run_id, "complete": not _is_open(roots, order), "failed": failed, "outcomes": found}
         print(json.dumps(answer, indent=2))
     else:
         show_all(found, failed, order.rounds, asked.by_regime)
@@ -239,40 +272,60 @@ def outcomes_of(roots: Roots, order: SwarmOrder) -> list[dict[str, Any]]:
 
 
 def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
-    from WORKFLOW.command_line import DEMO_SYMBOL, changes
+    from WORKFLOW import room
+    from WORKFLOW.command_line import DATA_VARIABLE, DEMO_SYMBOL, changes, data_path_of, seed_dirs_of
     from WORKFLOW.engines.gpu.presence import reason_against
+    from WORKFLOW.search import needs
+
+    room.check()  # workers inherit it from here
 
     if (open_run := _unfinished(asked, roots)) is not None:
         return open_run
 
     resolved = settings.with_values(settings.load(), **changes(asked))
+    needs.check(resolved.search.storage)
     modes = _names(asked.modes) or resolved.run.modes
     for mode in modes:
         resolved.mode(mode)
     if asked.engine == "gpu" and (against := reason_against()) is not None:
         raise against
     symbols = _names(asked.symbols)
-    if asked.data_path is None:
-        if symbols and symbols != (DEMO_SYMBOL,):
-            raise Refused(f"no bars for {', '.join(symbols)}", "name them with --data-path FOLDER")
+    # The variable alone starts no work on real bars: without a word about symbols this command is the demo.
+    named = bool(symbols) and symbols != (DEMO_SYMBOL,)
+    data_path = data_path_of(asked) if named and not asked.demo else asked.data_path
+    if data_path is None:
+        if named:
+            raise Refused(
+                f"no bars for {', '.join(symbols)}", f"name their folder with --data-path, or in {DATA_VARIABLE}"
+            )
         rounds = 1 if asked.rounds is None else asked.rounds
-        return Wish((DEMO_SYMBOL,), modes, rounds, None, asked.engine, asked.repair, resolved, asked.gpu)
-    _check_data(asked.data_path, symbols)
-    rounds = 0 if asked.rounds is None else asked.rounds
-    return Wish(symbols, modes, rounds, asked.data_path.absolute(), asked.engine, asked.repair, resolved, asked.gpu)
+        symbols, found_at = (DEMO_SYMBOL,), None
+    else:
+        _check_data(data_path, symbols)
+        rounds = 0 if asked.rounds is None else asked.rounds
+        found_at = data_path.absolute()
+    seed_dirs = seed_dirs_of(asked)
+    _check_seeds(seed_dirs, symbols, modes, resolved)
+    bars = (found_at, asked.engine, asked.repair, resolved, asked.gpu, seed_dirs, asked.allow_wicks, asked.reading)
+    return Wish(symbols, modes, rounds, *bars)
 
 
 def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
     """Typed without saying what to do, the command goes on with what is not done yet."""
-    asks = ("symbols", "modes", "rounds", "data_path", "prescreen", "trials", "paths", "seed", "gpu")
-    if any(getattr(asked, name) is not None for name in asks) or asked.demo or asked.repair or asked.engine != "auto":
+    bars = ("symbols", "data_path", "date_format", "timezone")
+    asks = (*bars, "modes", "rounds", "prescreen", "trials", "paths", "seed", "gpu")
+    flags = (asked.demo, asked.repair, asked.allow_wicks, bool(asked.phase0_seed_dirs), asked.engine != "auto")
+    if any(getattr(asked, name) is not None for name in asks) or any(flags):
         return None
     order = orders.current(roots)
     if order is None or not _is_open(roots, order):
         return None
     resolved = settings.of_tree({**order.settings, "swarm": settings.tree_of(settings.load())["swarm"]})
     path = None if order.data_path is None else Path(order.data_path)
-    return Wish(order.symbols, order.modes, order.rounds, path, order.engine, order.repair, resolved, order.gpu)
+    seed_dirs = tuple(map(Path, order.seed_dirs))
+    reading = Reading(order.date_format, order.timezone)
+    on = (path, order.engine, order.repair, resolved, order.gpu, seed_dirs, order.allow_wicks, reading)
+    return Wish(order.symbols, order.modes, order.rounds, *on)
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -281,16 +334,30 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def _check_data(path: Path, symbols: tuple[str, ...]) -> None:
-    from WORKFLOW.data.find import SUFFIXES, check_symbol, find
+    from WORKFLOW.command_line import DATA_VARIABLE
+    from WORKFLOW.data.file_names import suffix_of
+    from WORKFLOW.data.find import check_symbol, find
+    from WORKFLOW.data.forms.shown import listing, shown
 
     if not path.exists():
-        raise Refused(f"there is no {path}", "name a folder or a file with 5-minute bars")
+        way_out = f"name a folder or a file that exists, in --data-path or {DATA_VARIABLE}"
+        raise Refused(f"there is nothing at {shown(path)}", way_out)
     if not symbols:
-        files = sorted(p.name for p in path.iterdir() if p.name.endswith(SUFFIXES)) if path.is_dir() else [path.name]
-        raise Refused("--symbols is missing", f"--symbols SOL,BTC; {path} holds: {', '.join(files[:10]) or 'no bars'}")
+        files = sorted(p.name for p in path.iterdir() if suffix_of(p.name)) if path.is_dir() else [path.name]
+        held = listing(files) or "no bars"
+        raise Refused("--symbols is missing", f"--symbols SOL,BTC; {shown(path)} holds: {held}")
     for symbol in symbols:
         check_symbol(symbol)
         find(path, symbol)
+
+
+def _check_seeds(folders: tuple[Path, ...], symbols: tuple[str, ...], modes: tuple[str, ...], to: Settings) -> None:
+    """Refuse folders without a prescreen of any unit; that some units have none is usual."""
+    from WORKFLOW.search import seed_folders
+
+    units = [(symbol, mode) for symbol in symbols for mode in modes]
+    if folders and not any(seed_folders.read(folders, symbol, to.mode(mode)) for symbol, mode in units):
+        raise seed_folders.none_there(folders, units)
 
 
 # the run --------------------------------------------------------------------------------------------------------------
@@ -311,7 +378,7 @@ def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
     if order.gpu != wish.gpu:  # decides no result, so the run goes on, with what was typed last
         order = replace(order, gpu=wish.gpu)
         orders.write(roots.swarm_run(order.run_id).order, order)
-    snapshot.write_json(roots.current_run, {"run_id": order.run_id})
+    orders.point(roots, order)
     return order, found is not None
 
 
@@ -330,6 +397,11 @@ def _new(roots: Roots, wish: Wish, key: str) -> SwarmOrder:
         started_at=stamp(clock.now()),
         settings=settings.tree_of(wish.settings),
         gpu=wish.gpu,
+        stop_when_holdout_spent=wish.settings.run.stop_when_holdout_spent,
+        seed_dirs=tuple(map(str, wish.seed_dirs)),
+        allow_wicks=wish.allow_wicks,
+        date_format=wish.reading.date_format,
+        timezone=wish.reading.timezone,
     )
     orders.write(roots.swarm_run(run_id).order, order)
     return order
@@ -347,15 +419,19 @@ def _key(wish: Wish) -> str:
     tree.pop("swarm")
     tree["search"].pop("processes")
     path = wish.data_path
+    seeds = {"seed_dirs": [str(one) for one in wish.seed_dirs]} if wish.seed_dirs else {}
     return runs.key_of(
         {
+            **seeds,
             "symbols": wish.symbols,
             "modes": wish.modes,
             "rounds": wish.rounds,
             "data_path": None if path is None else str(path),
             "engine": wish.engine,
             "repair": wish.repair,
+            "allow_wicks": wish.allow_wicks,
             "code": SOURCE_HASH,
             "settings": tree,
+            **wish.reading.as_json(),
         }
     )

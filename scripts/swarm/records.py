@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from config import plain
 from state import codec
 
 _TAIL_BYTES = 65_536
@@ -42,8 +43,7 @@ def decisions_with(path: Path, words: Iterable[str]) -> Iterator[dict[str, Any]]
     """
     words = tuple(words)
     for line in lines_with(path, words):
-        world, decision = line.find(_WORLD), line.rfind(_DECISION)
-        short = line if world < 0 else line[:world] + (line[decision:] if decision > world else b"}")
+        short = _without_world(line)
         if any(word.encode() in short for word in words):
             record = _decoded(short)
             record = _decoded(line) if record is None else record
@@ -61,13 +61,23 @@ def last_with(path: Path, words: Iterable[str]) -> dict[str, Any] | None:
     return None
 
 
+def last_records(path: Path, number: int) -> list[dict[str, Any]]:
+    """The newest so many records, oldest first, each without the world it was decided on: one of those is too long."""
+    found: list[dict[str, Any]] = []
+    for one in reversed(rotated(path)):
+        lines = reversed(_last_lines(one, number - len(found)))
+        decoded = (_decoded(_without_world(line)) for line in lines)
+        found += [record for record in decoded if isinstance(record, dict)]
+    return found[::-1]
+
+
 _WAY_OUT = "→ "  # how the second line of a refusal begins
 
 
 def last_line(path: Path) -> str:
     """The last line that says something, a way out with what it leads out of; nothing when it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with plain.opened(path) as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES // 16))
             said = file.read().decode(errors="replace").replace("\r", "\n").split("\n")
     except OSError:
@@ -88,6 +98,26 @@ def _found(data: mmap.mmap, needles: list[bytes]) -> Iterator[bytes]:
         nexts = {n: (data.find(n, end) if 0 <= at < end else at) for n, at in nexts.items()}
 
 
+def _without_world(line: bytes) -> bytes:
+    world, decision = line.find(_WORLD), line.rfind(_DECISION)
+    return line if world < 0 else line[:world] + (line[decision:] if decision > world else b"}")
+
+
+def _last_lines(path: Path, number: int) -> list[bytes]:
+    """The last so many whole lines, however long they are."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            end = data.rfind(b"\n")
+            lines: list[bytes] = []
+            while end > 0 and len(lines) < number:
+                start = data.rfind(b"\n", 0, end) + 1
+                lines.append(data[start:end])
+                end = start - 1
+            return lines[::-1]
+    except (OSError, ValueError):  # gone in this moment, or empty
+        return []
+
+
 def _whole_lines(path: Path) -> list[bytes]:
     try:
         with path.open("rb") as file:
@@ -99,6 +129,6 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 def _decoded(line: bytes) -> Any:
     try:
-        return codec.decode(line)
+        return codec.decode_line(line)
     except ValueError:
         return None

@@ -8,9 +8,11 @@ from agents.machine.sessions import NoAnswer
 from agents.registry import AGENTS, MONITORS
 from config import settings
 from config.errors import Refused
-from scripts.swarm import cli, tmux
-from state import orders, snapshot
-from state.layout import Roots
+from scripts.infra import environment
+from scripts.swarm import cli, keeper, tmux
+from state import healing, orders, root, snapshot
+from state.clock import SystemClock
+from state.layout import CHECKOUT, Roots
 from state.tighten import prepare
 
 _WAIT_S = 60.0  # for another start to end
@@ -26,20 +28,24 @@ def start(argv: list[str]) -> int:
         "0 they run, 1 they cannot, 2 usage",
         "which sessions were started, what was repaired, which run goes on",
     )
+    keeper.add_flag(parser)
     asked = parser.parse_args(argv)
     tmux.require()
     roots = Roots.from_environment()
     prepare(roots, deep=True)
     with launcher.launch_lock(roots, _WAIT_S):
+        cli.settle(roots)
         begin(roots, settings.load())
-        done = launcher.ensure_sessions(roots, limits_of(roots))
+        done = launcher.ensure_sessions(roots, limits_of(roots), by=f"start, typed by {cli.user()}")
+        kept = keeper.by_default(roots, wanted=not asked.no_keeper)
     order = orders.current(roots)
     goes_on = order is not None and not roots.swarm_run(order.run_id).finished.exists()
     if asked.json:
         found = {"started": list(done.started), "repaired": list(done.repaired), "state_root": str(roots.state)}
-        cli.say({**found, "run_id": order.run_id if order is not None and goes_on else None})
+        cli.say({**found, "run_id": order.run_id if order is not None and goes_on else None, "keeper": kept.method})
         return 0
     _say(done, always=True)
+    print(kept.words)
     if order is not None:
         print(f"{order.run_id} goes on" if goes_on else f"{order.run_id} is complete; --parallel starts another run")
     print(f"attach: scripts/backtest-optimize attach · stop: scripts/backtest-optimize stop · state: {roots.state}")
@@ -49,7 +55,19 @@ def start(argv: list[str]) -> int:
 def begin(roots: Roots, resolved_now: settings.Settings) -> None:
     """What a start by the operator's own hand does first: settings on file, tombstone gone."""
     _write_settings(roots, resolved_now)
+    restore(roots, f"start, typed by {cli.user()}")
     roots.tombstone.unlink(missing_ok=True)
+
+
+def restore(roots: Roots, by: str) -> None:
+    """Put back the order of the run under way, or what points to it, where one of the two was lost; and say so."""
+    if (done := orders.restored(roots)) is not None:
+        record, whence = done
+        most = limits_of(roots).record_mb * 1_000_000
+        healing.record(
+            roots, SystemClock(), healing.rebuilt(record, "record_lost", "gone or damaged", by, whence), most
+        )
+        print(f"{record} was gone or damaged and is back: {whence}", file=sys.stderr)
 
 
 def ensure(argv: list[str]) -> int:
@@ -61,32 +79,54 @@ def ensure(argv: list[str]) -> int:
         "0 all is well now, or stopped on purpose, 1 something is missing, 2 usage",
         "what was started and repaired, and whether the swarm is stopped on purpose",
     )
+    parser.add_argument("--by", metavar="WHO", help="who asks, for the records (default: you)")
     asked = parser.parse_args(argv)
     roots = Roots.from_environment()
     if roots.tombstone.exists():
         if asked.json:
             cli.say({"started": [], "repaired": [], "stopped": True})
         return 0
+    if root.home(root.look(roots.state)) is not None:
+        cli.say_from_where(roots)
+        if asked.json:
+            cli.say({"started": [], "repaired": [], "stopped": False})
+        return 0
+    if (lack := environment.missing(CHECKOUT)) is not None:
+        raise lack
     prepare(roots)
-    try:
-        with launcher.launch_lock(roots):
-            if not _is_whole(roots):
-                _write_settings(roots, settings.load())
-            limits = limits_of(roots)
-            stale = [
-                v.session for v in observe(roots, limits).agents if v.loop_life != "unknown" and v.is_stale(limits)
-            ]
-            done = launcher.ensure_sessions(roots, limits, stale)
-    except launcher.Busy:
+    done = heal(roots, asked.by or f"ensure, typed by {cli.user()}")
+    if done is None:
         print("another start is at work on this swarm; nothing to do here", file=sys.stderr)
         done = launcher.Ensured()
-    except NoAnswer as error:
-        raise Refused(str(error), "type it again in a moment") from error
     if asked.json:
         cli.say({"started": list(done.started), "repaired": list(done.repaired), "stopped": False})
     else:
         _say(done, always=False)
     return 0
+
+
+def heal(roots: Roots, by: str) -> launcher.Ensured | None:
+    """Start what is missing and respawn what hangs; None when somebody else is at it.
+
+    Raises:
+        Refused: tmux is missing, gives no answer, or cannot start a session.
+    """
+    try:
+        with launcher.launch_lock(roots):
+            cli.settle(roots)
+            if not _is_whole(roots):
+                _write_settings(roots, settings.load())
+            restore(roots, by)
+            limits = limits_of(roots)
+            agents = observe(roots, limits).agents
+            # Whose state cannot be read is left to those who look again: hang guard, state manager, rescue.
+            known = (view for view in agents if view.loop_life != "unknown" and not view.is_unreadable)
+            stale = [view.session for view in known if view.is_stale(limits)]
+            return launcher.ensure_sessions(roots, limits, by, stale)
+    except launcher.Busy:
+        return None
+    except NoAnswer as error:
+        raise Refused(str(error), "type it again in a moment") from error
 
 
 def _write_settings(roots: Roots, resolved_now: settings.Settings) -> None:

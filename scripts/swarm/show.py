@@ -6,19 +6,18 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from scripts.swarm import remaining
 from scripts.swarm.fit import Block, bar, count, fitted, middle, speed, wrapped
 
 __all__ = ["count", "line", "page", "span"]
 
 _STYLES = {"complete": "bold green", "failed": "bold red", "quarantined": "bold red", "cancelled": "yellow"}
 _SILENT_SHARE = 0.5  # of the patience with a worker: from there on silence is worth a word
-_SCORES = {  # the words and the unit of orchestration_consensus's scores
-    "deviation": "{:.0f} % of expectations broken",
-    "performance": "speed {:.0f} % of usual",
-    "efficiency": "{:.0f} % of CPU on new work",
-}
+_USUAL_PCT = 95.0  # of the usual speed: from there on nobody needs to be told
+_NAMED = 2  # of the expectations that do not hold
+_WIDE = 100  # columns from which on moments have their seconds
 _FULL_SOON_DAYS = 30.0  # a forecast beyond is not worth a place on the page
-_NEXT = ("start_again", "start_a_run", "read_results")
+_NEXT = ("start_again", "start_a_run", "bring_new_bars", "read_results")
 
 
 def page(now: dict[str, Any], width: int | None = None, height: int | None = None) -> Group:
@@ -27,7 +26,7 @@ def page(now: dict[str, Any], width: int | None = None, height: int | None = Non
     blocks = [
         Block(_header(now, width)),
         Block(_incidents(now["incidents"], width), rank=1, least=2, what="line"),
-        Block(_units(now["units"], columns), rank=2, least=1, what="symbol and mode"),
+        Block(_units(now, columns), rank=2, least=1, what="symbol and mode"),
         Block(_workers(now["workers"], columns), rank=3, least=1, what="worker"),
         Block(_idle(now, width), rank=2, least=1, what="idle device"),
         Block(_healed_lines(now, width), rank=4),
@@ -41,7 +40,9 @@ def line(now: dict[str, Any]) -> str:
     units = ", ".join(f"{u['symbol']} {u['mode']} {u['phase']} {u['percent']:.0f} %" for u in now["units"])
     wrong = "".join(f" · ! {one['what']}" for one in now["incidents"])
     healed = f" · healed: {_healed(now['healed'])}" if now["healed"]["deaths"] else ""
-    return f"{_where(now)}{_clock(now)} · {units or 'nothing to do'}{healed}{wrong}"
+    clock = "" if now["elapsed_s"] is None else f" · {span(now['elapsed_s'])}"
+    left = "" if now["eta_s"] is None else f", {_left(now)}"
+    return f"{_where(now)}{clock}{left} · {_round(now)}{units or 'nothing to do'}{healed}{wrong}"
 
 
 def span(seconds: float) -> str:
@@ -57,15 +58,12 @@ def span(seconds: float) -> str:
 
 
 def _header(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
-    title = Text(_where(now), style="bold")
-    since = _since(now)
-    if width is not None and len(title.plain) + len(since) + len(_clock(now)) > width:
-        since = ""  # how long it takes still says more than since when
-    title.append(since + _clock(now), style="not bold")
+    title = wrapped(_where(now) + _since(now), "bold", "", width)
     if now["stage"] == "stopped":
-        return (title, *wrapped(now["why"], "", "  ", width, 1))
+        return (*title, *wrapped(now["why"], "", "  ", width, 1))
     why = wrapped(now["why"].removeprefix("auto_scheduler: "), "", "  ", width, 1) if now["stage"] == "complete" else ()
-    return (title, *why, *wrapped(" · ".join(_numbers(now)), "", "  ", width))
+    clock = wrapped(_clock(now), "", "  ", width, 1) if now["elapsed_s"] is not None else ()
+    return (*title, *why, *clock, *wrapped(" · ".join(_numbers(now)), "", "  ", width))
 
 
 def _numbers(now: dict[str, Any]) -> list[str]:
@@ -73,12 +71,27 @@ def _numbers(now: dict[str, Any]) -> list[str]:
     gpu = now["utilisation"]["gpu_pct"]
     alive, of = sum(agent["fresh"] for agent in now["agents"]), len(now["agents"])
     numbers = [f"{count(len(now['workers']), 'worker')} on {count(now['lanes'], 'lane')}"]
-    numbers.append(f"CPU {'not measured yet' if cpu is None else f'{cpu:.0f} %'} (target {target:.0f} %)")
+    numbers.append(f"CPU {'not measured now' if cpu is None else f'{cpu:.0f} %'} (target {target:.0f} %)")
     numbers += [] if gpu is None else [f"GPU {gpu:.0f} %"]
     numbers.append(f"{alive} of {of} agents alive")
-    numbers += _disk(now["disk"])
-    scores = now["scores"]
-    return numbers + [words.format(scores[name]) for name, words in _SCORES.items() if name in scores]
+    return numbers + _disk(now["disk"]) + _judged(now)
+
+
+def _judged(now: dict[str, Any]) -> list[str]:
+    """What orchestration_consensus found: what is not as it is expected to be, by name, and what that costs."""
+    expected, speed_pct = now["expectations"], now["scores"].get("performance")
+    if expected is None:
+        return []
+    broken, repeated_pct = expected["broken"], expected["repeated_pct"] or 0.0
+    more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    calm = not now["incidents"] and all(agent["fresh"] for agent in now["agents"])  # it looked some time ago
+    said = ["all is as expected"] if calm and not broken else []
+    said += [f"expectations that do not hold: {', '.join(broken[:_NAMED])}{more}"] if broken else []
+    if speed_pct is not None and speed_pct < _USUAL_PCT:
+        said.append(f"at {speed_pct:.0f} % of the usual speed")
+    if repeated_pct >= 1:
+        said.append(f"{repeated_pct:.0f} % of the work repeats what ended workers had not saved")
+    return said
 
 
 def _disk(disk: dict[str, Any]) -> list[str]:
@@ -91,25 +104,39 @@ def _disk(disk: dict[str, Any]) -> list[str]:
 
 
 def _where(now: dict[str, Any]) -> str:
-    text = f"{now['run_id'] or 'no run'} · {now['stage']}"
+    stage = now["stage"].removeprefix("1 ") if len(now["units"]) == 1 else now["stage"]
+    return f"{now['run_id'] or 'no run'} · {stage}"
+
+
+def _round(now: dict[str, Any]) -> str:
     if now["round"] is None or now["rounds"] == 1:
-        return text
-    return f"{text} · round {now['round'] + 1}" + (f" of {now['rounds']}" if now["rounds"] else ", until stop")
+        return ""
+    return f"round {now['round'] + 1}" + (f" of {now['rounds']}" if now["rounds"] else ", until stop") + " · "
 
 
 def _since(now: dict[str, Any]) -> str:
-    """When this stage began: the time of day, with the day when it was another one."""
-    if now["stage_since"] is None:
+    """When this stage began: time of day, and the day if another; of several each line has its own."""
+    if now["stage_since"] is None or (len(now["units"]) > 1 and now["elapsed_s"] is not None):
         return ""
-    since, at = datetime.fromisoformat(now["stage_since"]), datetime.fromisoformat(now["at"])
-    return f" since {since:%H:%M:%S}" if since.date() == at.date() else f" since {since:%Y-%m-%d %H:%M}"
+    return f" since {_moment(now['stage_since'], now['at'])}"
+
+
+def _moment(then: str, now: str, seconds: bool = True) -> str:
+    since, at = datetime.fromisoformat(then), datetime.fromisoformat(now)
+    if since.date() != at.date():
+        return f"{since:%Y-%m-%d %H:%M}"
+    return f"{since:%H:%M:%S}" if seconds else f"{since:%H:%M}"
 
 
 def _clock(now: dict[str, Any]) -> str:
-    if now["elapsed_s"] is None:
-        return ""
-    left = "" if now["eta_s"] is None else f", about {span(now['eta_s'])} left"
-    return f" · {span(now['elapsed_s'])}{left}"
+    """How long the run has gone on, since when, and how long it still takes, where something on file can tell."""
+    began = f"{_round(now)}running for {span(now['elapsed_s'])}, since {_moment(now['began_at'], now['at'])}"
+    return began + (f" · {_left(now)}" if now["eta_s"] is not None else "")
+
+
+def _left(now: dict[str, Any]) -> str:
+    text = remaining.in_words(remaining.Band(now["eta_s"]["low"], now["eta_s"]["high"]))
+    return f"{text} left" if now["rounds"] is not None else f"{text} left in this round"
 
 
 # the lists ------------------------------------------------------------------------------------------------------------
@@ -123,19 +150,27 @@ def _incidents(incidents: list[dict[str, Any]], width: int | None) -> tuple[Text
     return tuple(lines)
 
 
-def _units(units: list[dict[str, Any]], columns: int) -> tuple[Text, ...]:
+def _units(now: dict[str, Any], columns: int) -> tuple[Text, ...]:
+    units = now["units"]
     names = [f"{unit['symbol']} {unit['mode']}" for unit in units]
-    drawn = 16 if columns >= 70 else 6 if columns >= 50 else 0
+    drawn = 16 if columns >= _WIDE else 10 if columns >= 70 else 6 if columns >= 50 else 0
     widest = min(max(map(len, names), default=0), max(12, columns // 3 if drawn else columns // 2))
-    return tuple(_unit(unit, name, widest, drawn) for unit, name in zip(units, names, strict=True))
+    is_short = columns < _WIDE
+    since = [_unit_since(unit, now, is_short) if len(units) > 1 and columns >= 50 else "" for unit in units]
+    return tuple(_unit(*row, widest, drawn) for row in zip(units, names, since, strict=True))
 
 
-def _unit(unit: dict[str, Any], name: str, widest: int, drawn: int) -> Text:
+def _unit_since(unit: dict[str, Any], now: dict[str, Any], is_short: bool) -> str:
+    """Of one alone it stands in the title."""
+    return "" if unit["since"] is None else f" since {_moment(unit['since'], now['at'], not is_short)}"
+
+
+def _unit(unit: dict[str, Any], name: str, since: str, widest: int, drawn: int) -> Text:
     text = Text(f"  {middle(name, widest):<{widest}} ")
     text.append_text(bar(unit["percent"], drawn, "green" if unit["phase"] == "complete" else "cyan"))
     text.append(f" {unit['percent']:3.0f} % ")
     text.append(unit["phase"], style=_STYLES.get(unit["phase"], ""))
-    return text.append(f" {unit['note']}", style="dim")
+    return text.append(f"{since} {unit['note']}".rstrip(), style="dim")
 
 
 def _workers(workers: list[dict[str, Any]], columns: int) -> tuple[Text, ...]:
@@ -183,7 +218,7 @@ def _healed(healed: dict[str, Any]) -> str:
 
 
 def _next_lines(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
-    steps = [one["what"] for one in now["next_steps"] if one["id"] in _NEXT]
-    if steps:
-        return tuple(one for step in steps for one in wrapped(f"next: {step}", "dim", "  ", width, 1))
-    return wrapped(f"next: {now['next']}", "dim", "  ", width) if now["next"] else ()
+    # Units of one market ask for the same bars: once is enough.
+    steps = dict.fromkeys(one["what"] for one in now["next_steps"] if one["id"].partition(":")[0] in _NEXT)
+    lines = tuple(one for step in steps for one in wrapped(f"next: {step}", "dim", "  ", width, 1))
+    return lines + (wrapped(f"next: {now['next']}", "dim", "  ", width) if now["next"] else ())

@@ -1,20 +1,23 @@
 """`status`: what runs, why, how far it is and what is next, as a page or as one JSON object (`status.schema.json`)."""
 
+import shlex
 from datetime import datetime
 from typing import Any
 
 from agents import session_state_manager as continuity
 from agents.machine.observe import limits_of, observe
 from agents.machine.sessions import Tmux
+from agents.runtime import states
 from agents.runtime.world import AgentView, World
+from config.errors import visible
 from config.swarm import SwarmSettings
-from scripts.swarm import cli, idle, records, units
-from state import snapshot
+from scripts.swarm import cli, health, idle, pace, units
+from scripts.swarm.timeline import Timeline
+from state import orders
 from state.jobs import PHASES, STATUSES
 from state.layout import Roots
 
 _BY_STOP = "stopped by the operator"
-_GUESS_FROM = 8.0  # percent; before it a guess of the rest is worth nothing
 
 
 def main(argv: list[str]) -> int:
@@ -28,14 +31,17 @@ def main(argv: list[str]) -> int:
     )
     asked = parser.parse_args(argv)
     roots = Roots.from_environment()
+    cli.say_from_where(roots)
     now = build(roots)
     if asked.json:
         cli.say(now)
         return 0
-    from rich.console import Console
+    try:
+        from rich.console import Console
 
-    from scripts.swarm.show import page
-
+        from scripts.swarm.show import page
+    except ModuleNotFoundError:
+        return _in_short(roots, now)
     console = Console()
     if console.is_terminal:
         console.print(page(now, console.width))
@@ -44,36 +50,49 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _in_short(roots: Roots, now: dict[str, Any]) -> int:
+    """Where the virtual environment is missing, and with it what lays a page out: the run, and what `health` says."""
+    _code, word, reasons = health.with_environment(*health.judge(roots))
+    print(visible(f"{now['run_id'] or 'no run'} · {now['stage']}: {now['why']}"))
+    print(visible(f"{word}{': ' if reasons else ''}{'; '.join(reasons)}"))
+    return 0
+
+
 def build(roots: Roots) -> dict[str, Any]:
     """The object, from files and /proc alone: it answers whatever state tmux and the agents are in."""
     limits = limits_of(roots)
-    world = observe(roots, limits, {"hooks"})
+    world = observe(roots, limits, {"hooks", "faults"})
     found = continuity.incidents(world, limits)
     never = all(view.loop_life == "unknown" for view in world.agents)  # nobody ever started a swarm here
     found = [] if never else found
+    line = pace.timeline(roots, world)
+    fresh = {view.agent for view in world.agents if not view.is_wanting(limits)}
+    control = world.control if "watchdog" in fresh and not world.stopped else {}
+    is_judged = "orchestration_consensus" in fresh and not (world.stopped or world.run_finished)
     return {
         "at": world.now,
         "run_id": world.run_id or None,
         "stage": continuity.stage(world),
-        "stage_since": stage_since(roots, world),
-        "why": why(roots, world),
+        "stage_since": stage_since(roots, world, line),
+        "why": why(roots, world, limits),
         "round": None if world.round < 0 else world.round,
         "rounds": None if world.order is None or world.order.rounds == 0 else world.order.rounds,
-        **_times(world),
-        "units": [units.unit(unit, world) for unit in (() if world.order is None else world.order.units)],
+        **_times(roots, world, line),
+        "units": [units.unit(unit, world, line) for unit in (() if world.order is None else world.order.units)],
         "agents": [_agent(view, roots, limits) for view in world.agents],
         "workers": [units.worker(worker, limits) for worker in world.workers],
         "healed": _healed(world),
         "jobs": {status: sum(state.status == status for state in world.jobs) for status in STATUSES},
         "operations": units.operations(world, limits),
         "utilisation": {
-            "cpu_pct": None if world.stopped else world.control.get("cpu_pct"),
-            "gpu_pct": None if world.stopped else world.control.get("gpu_pct"),
+            "cpu_pct": control.get("cpu_pct"),
+            "gpu_pct": control.get("gpu_pct"),
             "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
         },
         "devices": [device.as_json() for device in idle.devices(world, limits)],
         "disk": _disk(world, limits),
-        "scores": _scores(world),
+        "scores": _scores(world) if is_judged else {},
+        "expectations": _expectations(world) if is_judged else None,
         "incidents": [one.as_json() for one in found],
         "next_steps": continuity.next_steps(world, found),
         "next": _next(world),
@@ -83,61 +102,42 @@ def build(roots: Roots) -> dict[str, Any]:
     }
 
 
-def stage_since(roots: Roots, world: World) -> str | None:
-    """Since when the run stands where it stands; None when nobody wrote that down."""
+def stage_since(roots: Roots, world: World, line: Timeline) -> str | None:
+    """Since when the run stands where it stands; None when nobody wrote that down.
+
+    Of a run under way: when a symbol and mode last began something else.
+    """
     here = continuity.stage(world)
     if here == "stopped":
-        return _at(snapshot.read_json(roots.tombstone), "at")
-    if here == "complete" and world.order is not None:
-        return _at(snapshot.read_json(roots.swarm_run(world.run_id).finished), "finished_at")
-    return _enqueued_at(roots, world, here) or _told_at(roots, world, here)
-
-
-def _enqueued_at(roots: Roots, world: World, phase: str) -> str | None:
-    """When the last of this round's jobs of that phase was enqueued: then nobody was left before it."""
-    if phase not in PHASES or world.round < 0:
+        return orders.stopped(roots).at
+    if world.order is None:
         return None
-    path = roots.swarm_run(world.run_id).round(world.round).jobs
-    return _at(records.last_with(path, ('"event":"enqueued"', f'"phase":"{phase}"', '"hand":false')), "at")
+    if here == "complete":
+        return orders.finished(roots.swarm_run(world.run_id)).finished_at or None
+    moments = [units.since(unit, world, line) for unit in world.order.units]
+    return max((one for one in moments if one is not None), default=None)
 
 
-def _told_at(roots: Roots, world: World, stage: str) -> str | None:
-    """What session_state_manager said last, if it was of this stage: one of an earlier round is another's beginning."""
-    told = records.last_with(roots.session_events, ('"event":"stage"',)) or {}
-    at = _at(told, "at")
-    is_this = (told.get("stage"), told.get("run_id")) == (stage, world.run_id)
-    return at if is_this and at is not None and at >= world.round_began else None
-
-
-def why(roots: Roots, world: World) -> str:
+def why(roots: Roots, world: World, limits: SwarmSettings) -> str:
     """Why what runs runs, and why nothing does where nothing does: in the words of who decided it."""
     if world.stopped:
-        record = snapshot.read_json(roots.tombstone)
-        by = record.get("by") if isinstance(record, dict) else None
-        return f"stopped by {by or 'the operator'}"
+        return f"stopped by {orders.stopped(roots).by or 'the operator'}"
     if world.order is None:
         return "there is no run; scripts/backtest-optimize --parallel starts one"
-    over = snapshot.read_json(roots.swarm_run(world.run_id).finished) if world.run_finished else None
-    if isinstance(over, dict) and isinstance(over.get("why"), str):
-        return f"auto_scheduler: the run is complete: {over['why']}"
+    if world.run_finished and (over := orders.finished(roots.swarm_run(world.run_id)).why):
+        return f"auto_scheduler: the run is complete: {over}"
     agent = "auto_scheduler" if world.run_finished else "worker_sentry"
-    state = snapshot.read_json(roots.agent_state(agent))
-    reason = state.get("reason") if isinstance(state, dict) else None
-    return f"{agent}: {reason}" if reason else f"{agent} has not cycled yet"
-
-
-def _at(record: Any, key: str) -> str | None:
-    moment = record.get(key) if isinstance(record, dict) else None
-    return moment if isinstance(moment, str) else None
+    reason = states.read(roots, agent).state.get("reason")
+    view = next((one for one in world.agents if one.agent == agent), None)
+    late = view is not None and view.is_wanting(limits) and view.age_s is not None
+    ago = f", {view.age_s:.0f} s ago" if view is not None and late else ""
+    return f"{agent}{ago}: {reason}" if reason else f"{agent} has not cycled yet"
 
 
 def failures(roots: Roots) -> dict[str, str]:
     """Unit → why it failed, of the run that is complete; empty when all went well."""
-    from state import orders
-
     order = orders.current(roots)
-    record = None if order is None else snapshot.read_json(roots.swarm_run(order.run_id).finished)
-    return dict(record.get("failed", {})) if isinstance(record, dict) else {}
+    return {} if order is None else orders.finished(roots.swarm_run(order.run_id)).failed
 
 
 def _next(world: World) -> str:
@@ -153,30 +153,29 @@ def _next(world: World) -> str:
 
 
 def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> dict[str, Any]:
-    state = snapshot.read_json(roots.agent_state(view.agent))
+    state = states.read(roots, view.agent).state
     return {
         "name": view.agent,
         "session": view.session,
-        "last_cycle_at": state.get("at") if isinstance(state, dict) else None,
+        "last_cycle_at": state.get("at"),
         "age_s": view.age_s,
-        "fresh": view.age_s is not None and not view.is_stale(limits),
-        "reason": str(state.get("reason", "")) if isinstance(state, dict) else "",
+        "fresh": view.age_s is not None and not view.is_wanting(limits),
+        "reason": state.get("reason", ""),
     }
 
 
-def _times(world: World) -> dict[str, float | None]:
-    """How long the run has gone on, and about how long its round still takes (as if it went on as it did)."""
+def _times(roots: Roots, world: World, line: Timeline) -> dict[str, Any]:
+    """How long the run has gone on, and about how long it still takes (its round, where rounds go on until stop)."""
     order = world.order
     if order is None or world.run_finished or world.stopped:
-        return {"elapsed_s": None, "eta_s": None}
-    now = datetime.fromisoformat(world.now)
-    elapsed_s = round((now - datetime.fromisoformat(order.started_at)).total_seconds(), 1)
-    shares = [units.percent([s for s in world.jobs if s.job.unit == unit], world) for unit in order.units]
-    done = sum(shares) / max(1, len(shares))
-    if not world.round_began or done < _GUESS_FROM:
-        return {"elapsed_s": elapsed_s, "eta_s": None}
-    round_s = (now - datetime.fromisoformat(world.round_began)).total_seconds()
-    return {"elapsed_s": elapsed_s, "eta_s": round(round_s * (100 - done) / done, 1)}
+        return {"began_at": None, "elapsed_s": None, "eta_s": None}
+    passed = datetime.fromisoformat(world.now) - datetime.fromisoformat(order.started_at)
+    band = pace.left(roots, world, line)
+    return {
+        "began_at": order.started_at,
+        "elapsed_s": round(passed.total_seconds(), 1),
+        "eta_s": None if band is None else band.as_json(),
+    }
 
 
 def _disk(world: World, limits: SwarmSettings) -> dict[str, Any]:
@@ -192,19 +191,33 @@ def _disk(world: World, limits: SwarmSettings) -> dict[str, Any]:
 def _scores(world: World) -> dict[str, float]:
     """How orchestration_consensus rates the run: every number it reports, or those under `scores`."""
     report = world.reports.get("orchestration_consensus", {})
-    scores = report.get("scores", report)
-    rows = scores.items() if isinstance(scores, dict) else ()
-    return {name: value for name, value in rows if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {
+        name: value for name, value in report.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _expectations(world: World) -> dict[str, Any] | None:
+    """How much is expected to be so, what of it is not, and how much of the work only repeats what deaths had cost."""
+    told = world.reports.get("orchestration_consensus", {}).get("signals") or {}
+    if "expectations" not in told:
+        return None
+    useful = told.get("useful_pct")
+    return {
+        "of": told["expectations"],
+        "broken": list(told.get("broken", ())),
+        "repeated_pct": None if useful is None else 100.0 - useful,
+    }
 
 
 def _healed(world: World) -> dict[str, Any]:
     # One that the operator's stop ended was not replaced by anybody.
     died = [o for o in world.last_deaths if o.get("event") == "died" and o.get("error_message") != _BY_STOP]
-    last = "" if not died else f"{died[-1]['job_id']}, {died[-1]['error_message']}, {died[-1]['at'][11:19]} UTC"
+    one = died[-1] if died else {}
+    last = ", ".join([one["job_id"], one.get("error_message", ""), f"{one.get('at', '')[11:19]} UTC"]) if died else ""
     return {"deaths": len(died), "last": last or None}
 
 
 def _attach(roots: Roots, limits: SwarmSettings) -> str:
     server = Tmux.of(roots, limits.tmux_timeout_s).server
-    folder = "" if server.folder == "/tmp" else f"TMUX_TMPDIR={server.folder} "
+    folder = "" if server.folder == "/tmp" else f"TMUX_TMPDIR={shlex.quote(server.folder)} "
     return f"{folder}tmux -L {server.label} attach -r -t =bt-worker-progress"

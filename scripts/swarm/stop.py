@@ -1,11 +1,14 @@
 """`stop`: ends workers and sessions, and stays stopped, reboots included."""
 
 import contextlib
-import getpass
 import os
 import signal
+import socket
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from agents.machine import launcher, processes, sessions
 from agents.machine.observe import limits_of, observe
@@ -13,10 +16,11 @@ from agents.machine.sessions import NoAnswer, Tmux, installed
 from agents.runtime.cycle import Held, NewerSchema, run_cycle
 from config.errors import Refused
 from config.swarm import SwarmSettings
-from scripts.swarm import cli
+from scripts.swarm import cli, keeper, outside
 from scripts.swarm.fit import count
-from state import identity, orders, snapshot, wake
+from state import checkpoint, identity, orders, ours, root, snapshot, wake
 from state.clock import SystemClock, stamp
+from state.identity import Identity
 from state.layout import Roots
 from state.tighten import prepare
 
@@ -30,27 +34,38 @@ def main(argv: list[str]) -> int:
     """The command."""
     parser = cli.parser(
         "backtest-optimize stop",
-        "End all workers and sessions. Nothing comes back by itself, not even after a reboot; --parallel and start go "
-        "on where it was.",
+        "End all workers, sessions and the keeper process. Nothing comes back by itself, not even after a reboot (a "
+        "keeper of systemd or cron stays and does nothing); --parallel and start continue where it stopped.",
         "scripts/backtest-optimize stop",
-        "0 stopped, 1 something would not end, 2 usage",
-        "how many workers and stray processes were ended, whether it was stopped already, what to type next",
+        "0 stopped (or, typed inside the swarm, handed to a process outside), 1 something would not end, 2 usage",
+        "how many workers and stray processes were ended, whether it was stopped already, how many steps of each "
+        "validation under way are kept, what to type next",
     )
     asked = parser.parse_args(argv)
     roots = Roots.from_environment()
+    root.must_be_here(root.look(roots.state))
+    if outside.is_inside(roots):
+        return _from_inside(roots, argv)
     prepare(roots)
     limits = limits_of(roots)
     # Under the launch lock: a start that is under way ends first, one that comes now waits until all of this is over.
     with contextlib.ExitStack() as held:
-        with contextlib.suppress(launcher.Busy, OSError):
+        # Without the environment there is nothing that locks, and nobody who could start.
+        with contextlib.suppress(launcher.Busy, OSError, ModuleNotFoundError):
             held.enter_context(launcher.launch_lock(roots, _PATIENCE_S))
+        with contextlib.suppress(OSError):  # a full disk: who is of this root is found all the same
+            cli.settle(roots)
         was = roots.tombstone.exists()
         unwritten = None if was else _remember(roots)
+        keeper.end_with_the_swarm(roots)  # first: it would bring back what is ended next, if that cannot be remembered
         ended = _end_workers(roots, limits) if unwritten is None else 0
         _end_sessions(roots, limits)
+        keeper.end_with_the_swarm(roots)  # once more: an agent that looked a moment ago may have started it again
         strays = _sweep(roots)
         left = [one.pid for one in identity.of_swarm(roots.state) if one.pid not in (os.getpid(), os.getppid())]
         unwritten = None if unwritten is None else _remember(roots)
+        if not left:
+            _remove_debris(roots)
     if left:
         raise Refused(f"{count(len(left), 'process')} would not end: {', '.join(map(str, left))}", "type stop again")
     if unwritten is not None:
@@ -58,12 +73,26 @@ def main(argv: list[str]) -> int:
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     answer = {"workers_ended": ended, "strays_ended": strays, "was_stopped": was and not ended, "next": _next(roots)}
+    kept = _kept(roots)
     if asked.json:
-        cli.say(answer)
+        cli.say({**answer, "kept": kept})
         return 0
     more = f", and {count(strays, 'process')} that did not end by themselves" if strays else ""
     print(f"{'was stopped already' if answer['was_stopped'] else 'stopped'}: {count(ended, 'worker')} ended{more}")
+    for one in kept:
+        print(f"validation of {one['symbol']} {one['mode']}: {one['kept']} of {one['steps']} steps are kept")
     print(f"it stays stopped; {answer['next']}")
+    return 0
+
+
+def _from_inside(roots: Roots, argv: list[str]) -> int:
+    """Typed in a pane, a hook or a worker's child: they end with the swarm, so another process does it."""
+    log = outside.run(roots, ["stop", *argv])
+    said = f"stop goes on outside: whatever runs in the swarm ends with it, this too; what it says stands in {log}"
+    if "--json" in argv:
+        cli.say({"goes_on_outside": True, "log": str(log)})
+    else:
+        print(f"{said}\nwhether it is done: scripts/backtest-optimize health", flush=True)
     return 0
 
 
@@ -74,13 +103,34 @@ def _next(roots: Roots) -> str:
         return "to start a run: scripts/backtest-optimize --parallel"
     if roots.swarm_run(order.run_id).finished.exists():
         return "the run is complete, its results: scripts/backtest-optimize results"
-    return "to go on where it was: scripts/backtest-optimize start"
+    return "to continue where it stopped: scripts/backtest-optimize start"
+
+
+def _remove_debris(roots: Roots) -> None:
+    """Remove what writers left that were killed between writing and renaming; nobody of ours writes any more."""
+    order = orders.current(roots)
+    of_run = () if order is None else roots.swarm_run(order.run_id).path.rglob(".*.tmp")
+    of_agents = (path for folder in ("*", "*/*") for path in roots.state.glob(f"{folder}.tmp"))
+    for path in [*of_run, *of_agents]:
+        if ours.is_debris(str(path.relative_to(roots.state))) and path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _kept(roots: Roots) -> list[dict[str, Any]]:
+    """Of each unit whose validation is under way in the run's last round: how many of its steps are on file."""
+    order = orders.current(roots)
+    if order is None:
+        return []
+    folders = [(unit, one.unit(*unit)) for one in roots.swarm_run(order.run_id).rounds()[-1:] for unit in order.units]
+    found = [(*unit, counted) for unit, folder in folders if (counted := checkpoint.count(folder.validation))]
+    return [{"symbol": symbol, "mode": mode, "kept": n.kept, "steps": n.steps} for symbol, mode, n in found]
 
 
 def _remember(roots: Roots) -> OSError | None:
     """Write the tombstone; a full disk must not keep anyone from stopping."""
     try:
-        by = f"{_user()} (pid {os.getpid()})"
+        by = f"{cli.user()} (pid {os.getpid()})"
         snapshot.write_json(roots.tombstone, {"at": stamp(SystemClock().now()), "by": by})
     except OSError as error:
         return error
@@ -98,8 +148,8 @@ def _sweep(roots: Roots) -> int:
         left = [one for one in identity.of_swarm(roots.state) if one.pid not in mine]
         found = max(found, len(left))
         for one in left:
-            processes.send(one, signal.SIGCONT)
-            processes.send(one, number)
+            processes.send_in(roots.state, one, signal.SIGCONT)
+            processes.send_in(roots.state, one, number)
         deadline = time.monotonic() + _SERVER_S
         while any(identity.life_of(one) != "dead" for one in left) and time.monotonic() < deadline:
             time.sleep(_LOOK_S / 4)
@@ -117,7 +167,7 @@ def _end_workers(roots: Roots, limits: SwarmSettings) -> int:
     while True:
         try:
             world = observe(roots, limits)
-        except (OSError, ValueError, TypeError):
+        except Exception:  # whatever is wrong with the records: stop ends what runs all the same
             return ended
         before = max(before, len(world.workers))
         ended = before - len(world.workers)
@@ -136,6 +186,31 @@ def _end_workers(roots: Roots, limits: SwarmSettings) -> int:
         time.sleep(_LOOK_S)
 
 
+def _await_end(process: Identity, goes_on: Callable[[identity.Life], bool]) -> None:
+    """Wait as long as it is so, two seconds at most."""
+    deadline = time.monotonic() + _SERVER_S
+    while goes_on(identity.life_of(process)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_S / 4)
+
+
+def _remove_socket(client: Tmux, process: Identity) -> None:
+    """The socket of our server, which tmux leaves when it ends; one that answers is another's, and stays."""
+    path = client.server.socket
+    with contextlib.suppress(OSError):
+        if identity.life_of(process) == "dead" and path.is_socket() and not _answers(path):
+            path.unlink()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+        asked.settimeout(_SERVER_S)
+        try:
+            asked.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+    return True
+
+
 def _end_sessions(roots: Roots, limits: SwarmSettings) -> None:
     """The server that says itself, or whose process on record says, that it is ours; nobody else's."""
     if not installed():
@@ -147,16 +222,10 @@ def _end_sessions(roots: Roots, limits: SwarmSettings) -> None:
             client.end_server()
     if process is None:
         return
-    deadline = time.monotonic() + _SERVER_S
-    while identity.life_of(process) == "running" and time.monotonic() < deadline:
-        time.sleep(_LOOK_S / 4)
-    processes.send(process, signal.SIGKILL)  # only if it is still there: a stopped one hears nothing
+    _await_end(process, lambda life: life == "running")
+    # Only if it is still there: a stopped one hears nothing.
+    if processes.send_in(roots.state, process, signal.SIGKILL):
+        _await_end(process, lambda life: life != "dead")
+    _remove_socket(client, process)
     with contextlib.suppress(OSError):
         snapshot.write_json(roots.swarm, {"label": client.server.label, "folder": client.server.folder})
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

@@ -1,11 +1,14 @@
 """See that there is a tmux: installed through the system's package manager where that may be, else one clear line."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 
+from agents.machine.sessions import Tmux
 from config.errors import Refused
+from state.layout import Roots
 
 _MANAGERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("apt-get", (("apt-get", "install", "-y", "tmux"), ("apt-get", "update"), ("apt-get", "install", "-y", "tmux"))),
@@ -51,6 +54,17 @@ def require() -> None:
     raise Refused(f"tmux cannot be installed: {last}", f"install it by hand ({by_hand}), or use --single")
 
 
+def to_attach(roots: Roots, timeout_s: float, session: str) -> str:
+    """The plain tmux command that shows `session`, read-only, for the shell of the user.
+
+    The swarm's server is its own (`-L`): a bare `tmux attach -t NAME` asks the user's default server, which does not
+    know the session.
+    """
+    server = Tmux.of(roots, timeout_s).server
+    folder = "" if server.folder == "/tmp" else f"TMUX_TMPDIR={shlex.quote(server.folder)} "
+    return f"{folder}tmux -L {server.label} attach -r -t ={session}"
+
+
 def _right_to_install(manager: str) -> list[str] | None:
     """The words before the command, or None when it would ask for a password."""
     if os.geteuid() == 0 or manager == "brew":
@@ -68,7 +82,8 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_TIMEOUT_S,
             check=False,
         )

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from agents.rules import holdouts
 from agents.runtime.world import Worker, World
 from config.swarm import SwarmSettings
 from scripts.swarm import idle
 from scripts.swarm.fit import speed
+from scripts.swarm.timeline import Timeline
 from state.jobs import PHASES, JobState
 
 # Seconds on two cores over two years of bars, measured; only their proportions count. Validation: 39 shuffled markets,
@@ -13,6 +15,7 @@ from state.jobs import PHASES, JobState
 _SECONDS = {"preflight": 4.0, "prescreen": 0.0, "merge": 1.0, "search": 0.0, "validate": 60.0, "report": 1.0}
 _SECONDS_A_COMBO = {"prescreen": 1.2e-4, "validate": 1.2e-4}
 _SECONDS_A_TRIAL = {"search": 0.02}
+_SPENT = "its holdout is used up"
 
 
 def worker(one: Worker, limits: SwarmSettings) -> dict[str, Any]:
@@ -50,8 +53,16 @@ def _operation(state: JobState, world: World, limits: SwarmSettings, ready: dict
     return {**state.as_operation(done, total), "waits_for": waits}
 
 
-def unit(name: tuple[str, str], world: World) -> dict[str, Any]:
-    """A symbol and mode: its newest phase, how far it is in all, and what is worth knowing."""
+def since(name: tuple[str, str], world: World, line: Timeline) -> str | None:
+    """When the phase that a symbol and mode is in began, or since when it waits or is over; None: not on file."""
+    states = [state for state in world.jobs if state.job.unit == name and not state.job.hand]
+    newest = max((state.job.phase for state in states), key=PHASES.index, default=None)
+    is_at_work = any(state.status == "running" for state in states if state.job.phase == newest)
+    return line.since(name, newest if is_at_work else None)
+
+
+def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
+    """A symbol and mode: its newest phase and since when, how far it is in all, and what is worth knowing."""
     states = [state for state in world.jobs if state.job.unit == name]
     bad = next((s for s in states if s.is_over and s.status != "completed"), None)
     reported = any(s.job.phase == "report" and s.status == "completed" for s in states)
@@ -60,20 +71,29 @@ def unit(name: tuple[str, str], world: World) -> dict[str, Any]:
     mine = [w for w in world.workers if w.launch.job.unit == name and w.launch.job.phase == phase]
     dropped = world.dropped.get(" ".join(name))
     if dropped is not None:
-        failed = {"phase": "failed", "percent": 0.0, "workers": 0, "rate_per_s": None, "note": dropped}
-        return {"symbol": name[0], "mode": name[1], **failed}
+        failed = {"phase": "failed", "since": None, "percent": 0.0, "workers": 0, "rate_per_s": None, "note": dropped}
+        return {"symbol": name[0], "mode": name[1], **failed, "holdout": None}
+    left = holdouts.known(world).get(" ".join(name))
+    if not states and left is not None and left.get("used_up"):  # this round, and any later one, goes without it
+        done = {"phase": "complete", "since": None, "percent": 100.0, "workers": 0, "rate_per_s": None, "note": _SPENT}
+        return {"symbol": name[0], "mode": name[1], **done, "holdout": left}
     if phase != "waiting" and not mine and not world.stopped and any(not s.is_over for s in states):
         phase_word = f"{phase} (queued)"
     else:
         phase_word = phase
+    spent = left is not None and left.get("used_up")
     return {
         "symbol": name[0],
         "mode": name[1],
         "phase": "complete" if reported else bad.status if bad is not None else phase_word,
+        "since": since(name, world, line),
         "percent": 100.0 if reported else round(percent(states, world), 1),
         "workers": sum(w.launch.job.unit == name for w in world.workers),
         "rate_per_s": round(sum(w.rate_per_s or 0.0 for w in mine), 1) or None,
-        "note": bad.error_message if bad is not None else _note(phase, states, mine, world),
+        "note": bad.error_message
+        if bad is not None
+        else _note(phase, states, mine, world) or (_SPENT if spent else ""),
+        "holdout": left,
     }
 
 
@@ -83,7 +103,8 @@ def _note(phase: str, states: list[JobState], mine: list[Worker], world: World) 
         done = sum(s.metrics.get("tried", 0) for s in states if s.status == "completed") + sum(w.done for w in mine)
         rate = sum(w.rate_per_s or 0.0 for w in mine)
         return f"{done:,}/{world.order.settings['prescreen']['combos']:,}" + (f" · {speed(rate)}" if rate else "")
-    return next((w.note for w in mine if w.note and w.note != "starting"), "")
+    waits = (state.error_message for state in states if state.status == "pending" and state.waits)
+    return next((w.note for w in mine if w.note and w.note != "starting"), "") or next(waits, "")
 
 
 def percent(states: list[JobState], world: World) -> float:

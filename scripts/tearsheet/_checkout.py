@@ -11,7 +11,9 @@ from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 _START_UP = Path("scripts") / "infra" / "environment.py"
-_CHECKOUT = next(folder for folder in _HERE.parents if (folder / _START_UP).is_file())
+_CHECKOUT = next((folder for folder in _HERE.parents if (folder / _START_UP).is_file()), None)
+if _CHECKOUT is None:
+    raise ModuleNotFoundError(f"no folder above {_HERE} is a checkout")
 
 sys.path[:] = [str(_CHECKOUT), *(e for e in sys.path if Path(e or ".").resolve() not in (_HERE, _CHECKOUT))]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from WORKFLOW.report.tearsheet.document import Document
 
 FORMATS = ("html", "json", "png")
+_OF_TRADES = (*("capital", "split", "tries", "unit", "columns", "decimal", "date_format", "timezone", "paths", "seed"),)
 
 _EPILOG = """\
 examples:
@@ -31,6 +32,9 @@ _DOES = {
     "pnl": "Draw tearsheets of trades that have a pnl column (currency, after costs).",
     "pct": "Draw tearsheets of trades whose pnl is derived from a pct column, with all equity in every trade.",
 }
+
+
+_NEED_TRADES = ("win_rate", "total_trades")
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,44 @@ def parser(program: str, wants: str) -> argparse.ArgumentParser:
         default=[],
         type=Path,
         metavar="FILE",
-        help="CSV of closed trades with exit_time and pnl or net_pnl_pct; again for the next STRATEGY of yours",
+        help="closed trades, fills, daily returns or equity, as TradingView, MetaTrader, freqtrade and others write"
+        " them, or a CSV with exit_time and pnl; repeat it for your next STRATEGY",
     )
-    p.add_argument("--capital", type=_positive, metavar="C", help="what the trades began with (default costs.capital)")
-    p.add_argument("--split", type=_date, metavar="DATE", help="first day (UTC) that the strategy was not chosen by")
+    p.add_argument(
+        "--capital",
+        type=_positive,
+        metavar="C",
+        help="capital that the trades began with (default: what the file says, else costs.capital, with a note)",
+    )
+    p.add_argument(
+        "--split", type=_date, metavar="DATE", help="first day (UTC) that was not used to choose the strategy"
+    )
     p.add_argument("--tries", type=_count, metavar="N", help="how many strategies were tried to find this one")
     p.add_argument(
-        "--unit", choices=("fraction", "percent"), help="of a pct column; told by the prices if there are any"
+        "--unit",
+        choices=("fraction", "percent"),
+        help="unit of a pct column (default: what the prices show, else fraction)",
+    )
+    p.add_argument(
+        "--columns",
+        type=_names,
+        metavar="NAMES",
+        help="names of the file's columns in their order, such as exit_time,pnl,-;"
+        " - is not read; for a file without a header line, or with other names",
+    )
+    p.add_argument(
+        "--decimal", choices=("point", "comma"), help="decimal mark of the numbers (default: what the file shows)"
+    )
+    p.add_argument(
+        "--date-format",
+        metavar="F",
+        help="how times are written, such as '%%d/%%m/%%Y %%H:%%M' (default: what the file shows)",
+    )
+    p.add_argument(
+        "--timezone",
+        type=_zone,
+        metavar="Z",
+        help="zone of the times that carry none, such as Europe/Berlin (default: UTC)",
     )
     p.add_argument("--output", type=Path, metavar="D", help="folder (default tearsheets under RESULTS_ROOT)")
     p.add_argument("--formats", type=_formats, default=FORMATS, metavar="F", help="of html,json,png (default all)")
@@ -152,13 +187,11 @@ def _check(asked: argparse.Namespace) -> None:
             "give each file a name: the first --trades belongs to the first STRATEGY",
         )
     if not asked.trades:
-        given = [
-            name for name in ("capital", "split", "tries", "unit", "paths", "seed") if getattr(asked, name) is not None
-        ]
+        given = [name for name in _OF_TRADES if getattr(asked, name) is not None]
         if given:
             raise Refused(
-                f"--{given[0]} says something of trades of your own, and there are none",
-                "give --trades FILE; of a finalist all of that is known",
+                f"--{given[0].replace('_', '-')} describes trades of your own, and no file of them is given",
+                "name the file with --trades FILE; for a finalist all of that is known",
             )
 
 
@@ -195,16 +228,20 @@ def _sheets(asked: argparse.Namespace, wants: str, name: str, path: Path | None,
 def _of_file(asked: argparse.Namespace, wants: str, name: str, path: Path, settings: "Settings") -> Sheet:
     from config.errors import Refused
     from config.settings import with_values
-    from WORKFLOW.report.tearsheet import from_trades, trades_file
+    from WORKFLOW.report.tearsheet import from_curve, from_trades, trades_file
+    from WORKFLOW.report.tearsheet.sources.ledger import Hints
 
     stem = re.sub(r"[^\w.+-]+", "-", name).strip("-.")
     if not stem or len(stem) > 100 or not name.isprintable():
         raise Refused(f"STRATEGY is {name!r}, which gives no file name", "take letters and digits, 100 at most")
     settings = with_values(settings, monte_carlo={"paths": asked.paths} if asked.paths is not None else {})
     settings = with_values(settings, run={"seed": asked.seed} if asked.seed is not None else {})
-    capital = settings.costs.capital if asked.capital is None else asked.capital
-    found = trades_file.read(path, capital, wants, asked.unit)
-    said = from_trades.Asked(name, capital, asked.split, asked.tries, found.notes)
+    hints = Hints(name, asked.decimal, asked.date_format, asked.timezone, asked.columns)
+    found = trades_file.read(path, asked.capital, wants, asked.unit, hints, settings.costs.capital)
+    said = from_trades.Asked(name, found.capital, asked.split, asked.tries, found.notes)
+    if found.curve is not None:
+        return Sheet(stem, from_curve.of_curve(found.curve, said, settings), found.notes)
+    assert found.trades is not None
     return Sheet(stem, from_trades.of_trades(found.trades, said, settings), found.notes)
 
 
@@ -263,7 +300,12 @@ def _tell(answer: dict[str, Any]) -> None:
         print(f"{one['name']} · {one['period']['from'][:10]} to {one['period']['to'][:10]}")
         for note in one["notes"]:
             print(f"  {note}")
-        print("  " + " · ".join(f"{word} {' → '.join(show[key](w[key]) for w in windows)}" for word, key in figures))
+        known = [
+            (word, key) for word, key in figures if found["full"]["total_trades"] is not None or key not in _NEED_TRADES
+        ]
+        print("  " + " · ".join(f"{word} {' → '.join(show[key](w[key]) for w in windows)}" for word, key in known))
+        if len(known) < len(figures):
+            print("  no trade is known: figures that need trades are not shown")
         print(f"  {one['verdict']}")
         for file in one["files"]:
             print(f"  {file}  {_size(file)}")
@@ -277,6 +319,23 @@ def _tell(answer: dict[str, Any]) -> None:
 
 def _size(file: str) -> str:
     return f"{max(1, round(Path(file).stat().st_size / 1000)):,} kB"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not any(name not in ("", "-") for name in names):
+        raise argparse.ArgumentTypeError(f"{text!r} names no column; exit_time,pnl names two")
+    return names
+
+
+def _zone(text: str) -> str:
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time zone such as Europe/Berlin or UTC") from None
+    return text
 
 
 def _positive(text: str) -> float:

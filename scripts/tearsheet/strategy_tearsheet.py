@@ -2,7 +2,10 @@
 """Draw the tearsheet of trades that have a pnl column."""
 
 if __name__ == "__main__" and not __package__:
-    import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    try:
+        import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    except ModuleNotFoundError:
+        raise SystemExit(f"error: {__file__} needs its checkout: copy the whole checkout, then run it there") from None
 
 import sys
 

@@ -2,28 +2,30 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
-from typing import Any
+from typing import Any, ClassVar
 
 from agents import registry
 from scripts.benchmark.faults import artifacts
-from scripts.benchmark.faults.injuries import FAULTS, Dice, Injury
+from scripts.benchmark.faults.injuries import FAULTS, Break, Dice, Injury
 from scripts.benchmark.faults.private import Swarm
 from scripts.benchmark.faults.witness import Witness
+from state import healing
+from state.clock import SystemClock, stamp
 from state.layout import RoundFolder
 
 _LOOK_S = 0.2  # between two looks: the grain of every time in the table
-_KEEPER_S = 5.0  # between two calls of ensure while nobody of the swarm is left
-_KEEPER_END_S = 120.0  # for one such call to end on a loaded machine
+_ENSURE_S = 5.0  # between two calls of ensure for a fault that did not heal within its bound
+_ENSURE_END_S = 120.0  # for one such call to end on a loaded machine
 _BEGIN_S = 600.0  # for the first worker to make progress: pre-flight, and compiling on a machine's first run
 _ROUND_S = 3_600.0  # for the round under way to end once the last injury has healed
+_PHASE_S = 1_200.0  # for what shows only in the results of a symbol and mode, on a loaded machine
 _BOUND_CADENCES = 6  # of the slowest agent: a fault that takes longer has not healed
 _BOUND_S = 60.0  # beside those: processes that start on a loaded machine, and the deadline of one cycle
 
 Say = Callable[[str], None]
-_TARGET_S = 15.0  # seconds to wait for something to break: between two phases nobody is at work
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Row:
     healed_s: float | None
     healed_by: str
     false_kills: tuple[str, ...]
+    harm: tuple[str, ...] = ()  # what an attack touched, lost or made somebody say falsely
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,15 @@ class Outcome:
     incomplete: tuple[str, ...]  # what is wrong with the artifacts
     compared: int = 0
     different: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()  # what did not hold besides: a stop that did not end everything, what an attack harmed
+    left_behind: tuple[str, ...] = ()  # after the last `stop`
 
     @property
     def is_good(self) -> bool:
         """Something was broken, all of it healed, nobody else died, and the work is whole."""
         healed = bool(self.rows) and all(row.healed_s is not None for row in self.rows)
-        return healed and not self.false_kills and not self.incomplete and not self.different
+        bad = (self.false_kills, self.incomplete, self.different, self.broken, self.left_behind)
+        return healed and not any(bad)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -78,15 +84,19 @@ class Outcome:
 class Campaign:
     """A swarm that works, and a plan."""
 
+    faults: ClassVar[Mapping[str, Break]] = FAULTS  # that it knows, by name
+    wait_s: ClassVar[float] = 15.0  # for something to break: between two phases nobody is at work
     swarm: Swarm
     plan: Plan
     say: Say
     keeps: bool = False  # the first round's files, to be compared
     rows: list[Row] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     _said: list[str] = field(default_factory=list)  # records since the blow
-    _keeper: "subprocess.Popen[str] | None" = None
-    _kept_at_s: float = float("-inf")
+    _struck_at: str = ""
+    _ensure: "subprocess.Popen[str] | None" = None
+    _ensured_at_s: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.witness = Witness(self.swarm)
@@ -94,12 +104,16 @@ class Campaign:
 
     def run(self) -> Outcome:
         """All of it, but the comparison with an undisturbed run."""
+        return self.through(cycle(self.plan.turns))
+
+    def through(self, turns: Iterable[str]) -> Outcome:
+        """Turn by turn until the time is over, or all have had theirs."""
         self.say("waiting for the first worker")
         self._until(self._is_at_work, _BEGIN_S)
         began_s = time.monotonic()
         end_s = began_s + self.plan.minutes * 60
         due_s = began_s
-        for name in cycle(self.plan.turns):
+        for name in turns:
             due_s = max(due_s + self.plan.every_s, time.monotonic())  # one that took longer moves all that follow
             if due_s > end_s or self._until(self._is_finished, due_s - time.monotonic()):
                 break
@@ -113,6 +127,7 @@ class Campaign:
             rounds=ended,
             seconds=round(time.monotonic() - began_s, 1),
             incomplete=incomplete,
+            broken=tuple(self.broken),
         )
 
     # one fault --------------------------------------------------------------------------------------------------------
@@ -121,14 +136,15 @@ class Campaign:
         blows: list[Injury] = []
 
         def strike() -> bool:
+            self._struck_at = stamp(SystemClock().now())
             self._said.clear()  # what was written before the blow does not show it
-            injury = FAULTS[name](self.swarm, self.dice)
+            injury = self.faults[name](self.swarm, self.dice)
             if injury is not None:
                 blows.append(injury)
                 self.witness.expect(injury)
             return injury is not None
 
-        if not self._until(lambda: strike() or self._is_finished(), max(_TARGET_S, self.plan.every_s)) or not blows:
+        if not self._until(lambda: strike() or self._is_finished(), max(self.wait_s, self.plan.every_s)) or not blows:
             self.skipped.append(f"{name}: nothing to break was there")
             self.say(self.skipped[-1])
             return
@@ -147,14 +163,12 @@ class Campaign:
                 if any(word in said for word in injury.words):
                     seen.append((time.monotonic() - struck_s, said))
                     break
-            if injury.by_keeper:
-                self._keep()
             return injury.is_healed()
 
-        is_healed = self._until(is_over, self._bound_s())
+        is_healed = self._until(is_over, _PHASE_S if injury.takes_a_phase else self._bound_s())
         healed_s = round(time.monotonic() - struck_s, 1) if is_healed else None
         if not is_healed:  # the next fault is to meet a whole swarm
-            self._keep()
+            self._call_ensure()
         self._rest()
         first = seen[0] if seen else None
         return Row(
@@ -164,29 +178,34 @@ class Campaign:
             detected_s=None if first is None else round(first[0], 1),
             seen_as="" if first is None else first[1],
             healed_s=healed_s,
-            healed_by="ensure, as a keeper calls it" if injury.by_keeper else "the swarm",
+            healed_by=self._healers(self._struck_at),
             false_kills=(),
         )
+
+    def _healers(self, since: str) -> str:
+        """Who brought something back since then, by the journal of healing; continuing by itself leaves no record."""
+        records = (one for one in healing.recent(self.swarm.roots) if one["event"] in healing.REMEDIES)
+        return ", ".join(dict.fromkeys(str(one["by"]) for one in records if one["at"] >= since)) or "the swarm"
 
     def _bound_s(self) -> float:
         limits = self.swarm.limits
         slowest_s = max(row.cadence_s for row in registry.at_work(limits))
         return _BOUND_CADENCES * slowest_s * limits.cadence_scale + _BOUND_S
 
-    def _keep(self) -> None:
-        """What a keeper does: call ensure, one at a time; what it says is a record, too."""
-        if self._keeper is not None and self._keeper.poll() is not None:
-            text = self._keeper.communicate()[0]
-            self._said += [f"keeper: {line}" for line in text.splitlines()]
-            self._keeper = None
-        if self._keeper is None and time.monotonic() - self._kept_at_s >= _KEEPER_S:
-            self._kept_at_s, self._keeper = time.monotonic(), self.swarm.ensure()
+    def _call_ensure(self) -> None:
+        """What a person would do: call ensure, one at a time; what it says is a record, too."""
+        if self._ensure is not None and self._ensure.poll() is not None:
+            text = self._ensure.communicate()[0]
+            self._said += [f"ensure: {line}" for line in text.splitlines()]
+            self._ensure = None
+        if self._ensure is None and time.monotonic() - self._ensured_at_s >= _ENSURE_S:
+            self._ensured_at_s, self._ensure = time.monotonic(), self.swarm.ensure()
 
     def _rest(self) -> None:
         """No call of ensure reaches into the next fault."""
-        if self._keeper is not None:
-            self._until(lambda: self._keeper is None or self._keeper.poll() is not None, _KEEPER_END_S)
-            self._keeper = None
+        if self._ensure is not None:
+            self._until(lambda: self._ensure is None or self._ensure.poll() is not None, _ENSURE_END_S)
+            self._ensure = None
 
     # waiting ----------------------------------------------------------------------------------------------------------
 
@@ -219,7 +238,10 @@ class Campaign:
             return 0, ("no round has begun",)
         if not self._until(lambda: self._is_over(folder), _ROUND_S):
             return folder.number, (f"round {folder.number} did not end within {_ROUND_S:.0f} s",)
-        return folder.number + 1, artifacts.wrong(self.swarm)
+        return folder.number + 1, self._wrong()
+
+    def _wrong(self) -> tuple[str, ...]:
+        return artifacts.wrong(self.swarm)
 
     def _is_over(self, folder: RoundFolder) -> bool:
         states = self.swarm.jobs(folder.number).values()
@@ -234,4 +256,5 @@ def told(row: Row) -> str:
     seen = "no record" if row.detected_s is None else f"seen after {row.detected_s:.1f} s ({row.seen_as[:90]})"
     healed = "NOT HEALED" if row.healed_s is None else f"healed after {row.healed_s:.1f} s"
     false = f", FALSE KILLS: {'; '.join(row.false_kills)}" if row.false_kills else ""
-    return f"{row.fault} ({row.target}): {seen}, {healed}{false}"
+    harm = f", HARM: {'; '.join(row.harm)}" if row.harm else ""
+    return f"{row.fault} ({row.target}): {seen}, {healed}{false}{harm}"

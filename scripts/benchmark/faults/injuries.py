@@ -5,20 +5,27 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from agents import registry
 from agents.machine import processes
+from agents.machine.sessions import Tmux
 from agents.registry import row
+from agents.rules.absent import GUARDS
 from scripts.benchmark.faults.private import Swarm
 from state import identity
-from state.clock import SystemClock
+from state.clock import SystemClock, stamp
 from state.identity import Identity
+from state.jobs import fold
 from state.journal import Journal
+from state.layout import RoundFolder
 from state.server import recorded
 from state.workers import Launch
 
 R = TypeVar("R")
+_TMUX_S = 10.0  # for one call on a loaded machine
 _EMPTIED_UP_TO_S = 60.0  # cadence: the state file of an agent that looks more seldom is back later than people wait
 
 
@@ -27,7 +34,8 @@ class Injury:
     """One thing that was broken.
 
     `casualties`: worker ids and processes that the fault itself ends; whoever else dies is a false kill. `words`: what
-    a record that has seen it says. `by_keeper`: nobody of the swarm is left who could heal it.
+    a record that has seen it says. `harm`: what it touched, lost or made somebody say falsely, in words; asked when it
+    is healed, and once more after the last `stop`.
     """
 
     fault: str
@@ -35,7 +43,14 @@ class Injury:
     words: tuple[str, ...]
     is_healed: Callable[[], bool]
     casualties: frozenset[str | Identity] = frozenset()
-    by_keeper: bool = False
+    undo: Callable[[], None] | None = None  # ends what lasts until somebody ends it, such as a full disk
+    ends_everything: bool = False  # all of the swarm may end, whoever was started meanwhile included
+    stops_writing: bool = False  # a worker that cannot save its work may leave, and says so in its log
+    takes_a_phase: bool = False  # healing shows only when the next phase, or the next result, is done
+    is_met: Callable[[], bool] = lambda: True  # whether somebody has run into what lasts, so that it can be undone
+    harm: Callable[[], Sequence[str]] = tuple
+    laid: frozenset[Path] = frozenset()  # files of somebody else, which stay
+    excuses: tuple[str, ...] = ()  # what the journal says of a worker that left because of it, and did not die
 
 
 class Dice:
@@ -49,6 +64,10 @@ class Dice:
         """Any of them."""
         return self._random.choice(there)
 
+    def some_of(self, there: Sequence[R]) -> list[R]:
+        """Each of them or not, as a coin falls."""
+        return [one for one in there if self._random.random() < 0.5]
+
     def next_agent(self) -> str:
         """The one whose turn it is."""
         return next(self._agents)
@@ -57,7 +76,8 @@ class Dice:
 Break = Callable[[Swarm, Dice], Injury | None]  # None: right now there is nothing to break
 
 
-def _monotonic_s() -> float:
+def monotonic_s() -> float:
+    """The clock of all records' `at_s`."""
     return SystemClock().monotonic_s()
 
 
@@ -80,7 +100,7 @@ def worker_and_wrapper_killed(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def _worker(fault: str, swarm: Swarm, dice: Dice, strike: Callable[[Launch, Identity], bool]) -> Injury | None:
-    found = _one_at_work(swarm, dice)
+    found = at_work(swarm, dice)
     if found is None or not strike(*found):
         return None
     launch = found[0]
@@ -88,14 +108,14 @@ def _worker(fault: str, swarm: Swarm, dice: Dice, strike: Callable[[Launch, Iden
         fault,
         launch.worker_id,
         (launch.job.job_id,),
-        lambda: _goes_on(swarm, launch),
+        lambda: goes_on(swarm, launch),
         frozenset({launch.worker_id}),
     )
 
 
 def worker_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
     """SIGSTOP one worker: it may be continued or replaced."""
-    found = _one_at_work(swarm, dice)
+    found = at_work(swarm, dice)
     beat = None if found is None else swarm.beat(found[0].worker_id)
     if found is None or beat is None or not processes.send(found[1], signal.SIGSTOP):
         return None
@@ -104,13 +124,13 @@ def worker_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
     def runs_again() -> bool:
         now = swarm.beat(launch.worker_id)
         moved = now is not None and now.beats > beats and identity.life_of(worker) == "running"
-        return moved or _goes_on(swarm, launch)
+        return moved or goes_on(swarm, launch)
 
     words = (launch.job.job_id,)
     return Injury("worker stopped", launch.worker_id, words, runs_again, frozenset({launch.worker_id}))
 
 
-def _one_at_work(swarm: Swarm, dice: Dice) -> tuple[Launch, Identity] | None:
+def at_work(swarm: Swarm, dice: Dice) -> tuple[Launch, Identity] | None:
     """A worker that has made progress, is not done yet, and whose wrapper is on file."""
     there = []
     for launch in swarm.launches():
@@ -120,12 +140,12 @@ def _one_at_work(swarm: Swarm, dice: Dice) -> tuple[Launch, Identity] | None:
     return dice.one_of(there) if there else None
 
 
-def _goes_on(swarm: Swarm, old: Launch) -> bool:
+def goes_on(swarm: Swarm, old: Launch) -> bool:
     """Whether the job is done or a newer worker of it has made progress; or it waits, and its lane works on another."""
     state = swarm.jobs(old.job.round).get(old.job.job_id)
     if state is not None and state.status == "completed":
         return True
-    waits = state is not None and state.may_start(_monotonic_s())
+    waits = state is not None and state.may_start(monotonic_s())
     for one in swarm.launches():
         beat = swarm.beat(one.worker_id)
         is_newer = one.job == old.job and one.epoch > old.epoch
@@ -148,7 +168,7 @@ def agent_killed(swarm: Swarm, dice: Dice) -> Injury | None:
         "agent killed",
         agent,
         (row(agent).session, f"agent_stale:{agent}"),
-        _new_loops_cycle(swarm, {agent: loop}),
+        new_loops_cycle(swarm, {agent: loop}),
         frozenset({loop}),
     )
 
@@ -159,7 +179,7 @@ def agent_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
     loop = swarm.loop(agent)
     if loop is None or not processes.send(loop, signal.SIGSTOP):
         return None
-    struck_s = _monotonic_s()
+    struck_s = monotonic_s()
 
     def cycles() -> bool:
         now = swarm.loop(agent)
@@ -175,9 +195,40 @@ def all_agents_killed(swarm: Swarm, dice: Dice) -> Injury | None:
     loops = {agent: loop for agent, loop in there if loop is not None and processes.send(loop, signal.SIGKILL)}
     if not loops:
         return None
-    words = ("keeper: started", "no_agents")
-    healed = _new_loops_cycle(swarm, loops)
-    return Injury("all agents killed", f"{len(loops)} loops", words, healed, frozenset(loops.values()), by_keeper=True)
+    words = ("agent_died", "no_agents")
+    healed = new_loops_cycle(swarm, loops)
+    return Injury("all agents killed", f"{len(loops)} loops", words, healed, frozenset(loops.values()))
+
+
+def guards_killed(swarm: Swarm, dice: Dice) -> Injury | None:
+    """Kill -9 the two loops that bring others back, together."""
+    return _some_killed("both guards killed", swarm, list(GUARDS), [])
+
+
+def agents_and_sessions(swarm: Swarm, dice: Dice) -> Injury | None:
+    """Kill -9 any set of loops and close any set of sessions; one loop is left."""
+    left = dice.one_of(swarm.agents())
+    agents = [name for name in dice.some_of(swarm.agents()) if name != left]
+    sessions = [name for name in dice.some_of(registry.sessions(swarm.limits)) if name != row(left).session]
+    return _some_killed("agents and sessions", swarm, agents, sessions)
+
+
+def _some_killed(fault: str, swarm: Swarm, agents: Sequence[str], closed: Sequence[str]) -> Injury | None:
+    """These loops killed, these sessions closed; the loops in them end with their pane."""
+    hit = {name for name in swarm.agents() if name in agents or row(name).session in closed}
+    loops = {name: loop for name in sorted(hit) if (loop := swarm.loop(name)) is not None}
+    if not loops and not closed:
+        return None
+    healed = new_loops_cycle(swarm, loops)
+    tmux = Tmux.of(swarm.roots, _TMUX_S)
+    for name in agents:
+        if name in loops:
+            processes.send(loops[name], signal.SIGKILL)
+    for session in closed:
+        tmux.end(session)
+    words = ("agent_died", "agent_hung", "session_closed", "is missing", "agent_stale")
+    target = f"{len(agents)} loops, {len(closed)} sessions"
+    return Injury(fault, target, words, healed, frozenset(loops.values()))
 
 
 def state_emptied(swarm: Swarm, dice: Dice) -> Injury | None:
@@ -186,14 +237,15 @@ def state_emptied(swarm: Swarm, dice: Dice) -> Injury | None:
     path = swarm.roots.agent_state(agent)
     if not path.exists():
         return None
-    struck_s = _monotonic_s()
+    struck_s = monotonic_s()
     os.truncate(path, 0)
     words = (f"{agent} cycle 1:",)
     return Injury("state file emptied", path.name, words, lambda: swarm.cycled_at_s(agent) > struck_s)
 
 
-def _new_loops_cycle(swarm: Swarm, old: dict[str, Identity]) -> Callable[[], bool]:
-    struck_s = _monotonic_s()
+def new_loops_cycle(swarm: Swarm, old: dict[str, Identity]) -> Callable[[], bool]:
+    """Whether each of these loops has a successor that has cycled since now, and every session is there."""
+    struck_s = monotonic_s()
 
     def cycle() -> bool:
         for agent, loop in old.items():
@@ -217,10 +269,9 @@ def server_killed(swarm: Swarm, dice: Dice) -> Injury | None:
     return Injury(
         "tmux server killed",
         f"pid {server.pid}",
-        ("keeper: started",),
-        _new_loops_cycle(swarm, loops),
+        ("tmux_died",),
+        new_loops_cycle(swarm, loops),
         frozenset({server, *loops.values()}),
-        by_keeper=True,
     )
 
 
@@ -247,29 +298,42 @@ def socket_deleted(swarm: Swarm, dice: Dice) -> Injury | None:
 
 def journal_torn(swarm: Swarm, dice: Dice) -> Injury | None:
     """Leave half a record at the end of the job journal, as a writer does that is killed in mid-append."""
-    return _debris(swarm, "journal torn", b'{"at":"2026-01-01T00:00:00.000Z","event":"sta', ())
+    return debris(swarm, "journal torn", b'{"at":"2026-01-01T00:00:00.000Z","event":"sta', ())
 
 
 def journal_garbage(swarm: Swarm, dice: Dice) -> Injury | None:
     """Leave a whole line in the job journal that is no record."""
-    return _debris(swarm, "garbage in journal", b"\0\0\0no record\xff\n", ("bad_lines",))
+    return debris(swarm, "garbage in journal", b"\0\0\0no record\xff\n", ("bad_lines",))
 
 
-def _debris(swarm: Swarm, fault: str, debris: bytes, words: tuple[str, ...]) -> Injury | None:
+def debris(swarm: Swarm, fault: str, left: bytes, words: tuple[str, ...]) -> Injury | None:
     """Healed: everything before it still counts, and what was appended after it does, too."""
     folder = swarm.round()
     if folder is None or not folder.jobs.exists():
         return None
     journal = Journal(folder.jobs)
-    before = len(_with_debris(journal, debris))
+    struck_at = stamp(SystemClock().now())
+    done = _completed(_with_debris(journal, left))
 
     def goes_on() -> bool:
         data = folder.jobs.read_bytes()
-        if not data.endswith(b"\n"):
+        if not data.endswith(b"\n") or (left in data and not left.endswith(b"\n")):
             return False
-        return len(journal.read().records) > before and (debris.endswith(b"\n") or debris not in data)
+        records = journal.read().records
+        newest_at = max((str(record.get("at")) for record in records if isinstance(record, dict)), default="")
+        return done <= _completed(records) and (newest_at > struck_at or _is_over(swarm, folder))
 
     return Injury(fault, f"round {folder.number}", words, goes_on)
+
+
+def _completed(records: Sequence[object]) -> set[str]:
+    return {job_id for job_id, state in fold(records).items() if state.status == "completed"}
+
+
+def _is_over(swarm: Swarm, folder: RoundFolder) -> bool:
+    """Whether the round has nothing more to write: a later one has begun."""
+    now = swarm.round()
+    return now is not None and now.number > folder.number
 
 
 def _with_debris(journal: Journal, debris: bytes) -> tuple[object, ...]:
@@ -294,10 +358,13 @@ FAULTS: dict[str, Break] = {
     "server-stopped": server_stopped,
     "journal-garbage": journal_garbage,
     "all-agents-killed": all_agents_killed,
+    "guards-killed": guards_killed,
+    "agents-and-sessions": agents_and_sessions,
 }
 # In turn; workers and single agents come round more often, because there are more of them.
 TURNS = (
     *("worker-killed", "agent-killed", "worker-stopped", "server-killed", "agent-killed", "journal-torn"),
     *("worker-killed", "agent-stopped", "agent-killed", "socket-deleted", "worker-and-wrapper-killed", "agent-killed"),
     *("state-emptied", "server-stopped", "worker-killed", "agent-killed", "journal-garbage", "all-agents-killed"),
+    *("guards-killed", "agents-and-sessions"),
 )

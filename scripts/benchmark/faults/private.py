@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,11 +30,11 @@ from state.server import recorded
 from state.tree import record_of
 from state.workers import Launch
 
-COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
-ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
 _OURS = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", "TMUX", "TMUX_PANE")
 _COMMAND_S = 180.0  # for a command that starts or stops a swarm on a loaded machine
 _TMUX_S = 2.0
+_DISK_MB = 2_048  # of a disk that a campaign fills: it holds several rounds of results
+_INODES = 60_000  # files on it, likewise
 _LONGEST_FOLDER = 60  # characters: a socket's whole path may have 107
 
 R = TypeVar("R")
@@ -47,6 +47,14 @@ class Swarm:
     roots: Roots
     environment: Mapping[str, str]
     limits: SwarmSettings
+    code: Path = CHECKOUT  # the checkout it runs from: this one, or a copy that may be upgraded under it
+    is_mounted: bool = False  # its roots are a small disk of their own, which can be filled
+    known: dict[str, str] = field(default_factory=dict, compare=False)  # what its records said last
+
+    @property
+    def command(self) -> str:
+        """`scripts/backtest-optimize` of its checkout."""
+        return str(self.code / "scripts" / "backtest-optimize")
 
     # what people type -------------------------------------------------------------------------------------------------
 
@@ -56,20 +64,36 @@ class Swarm:
         Raises:
             Refused: it says why not.
         """
-        done = self.typed(str(COMMAND), "--parallel", "--detach", *arguments)
+        done = self.typed(self.command, "--parallel", "--detach", *arguments)
         if done.returncode:
-            raise Refused(done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}", "see above")
+            raise Refused(
+                done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}",
+                "fix what it reports, then start again",
+            )
 
     def ensure(self) -> "subprocess.Popen[str]":
         """`ensure_swarm_watchdogs.sh`, as a keeper calls it; nobody waits for it here."""
         return subprocess.Popen(
-            [str(ENSURE)],
+            [str(self.code / "scripts" / "ensure_swarm_watchdogs.sh")],
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,  # a Ctrl-C at the campaign ends the campaign, not a start in the middle
+        )
+
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
+        """Begin a command of `scripts/backtest-optimize`; nobody waits for its end here."""
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            [self.command, *words],
+            env=dict(self.environment),
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            **quiet,
         )
 
     def stop(self) -> None:
@@ -77,22 +101,31 @@ class Swarm:
         if (server := self.server()) is not None:
             processes.send(server, signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):  # what is left is ended below
-            self.typed(str(COMMAND), "stop")
-        for one in identity.of_swarm(self.roots.state):
-            if one.pid != os.getpid():
-                processes.send(one, signal.SIGKILL)
+            self.typed(self.command, "stop", is_apart=True)
+        for one in self.members():
+            processes.send(one, signal.SIGKILL)
+
+    def members(self) -> list[Identity]:
+        """Every process that carries this root, but this one."""
+        return [one for one in identity.of_swarm(self.roots.state) if one.pid != os.getpid()]
 
     def typed(
-        self, *words: str, environment: Mapping[str, str] | None = None, for_s: float | None = _COMMAND_S
+        self,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        for_s: float | None = _COMMAND_S,
+        is_apart: bool = False,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end, in this swarm's environment or another."""
+        """Run a command to its end, in this swarm's environment or another; a Ctrl-C does not reach one `is_apart`."""
         return subprocess.run(
             words,
             env=dict(self.environment if environment is None else environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=for_s,
+            start_new_session=is_apart,
             check=False,
         )
 
@@ -102,9 +135,11 @@ class Swarm:
     def run(self) -> SwarmRunFolder:
         """The run under way."""
         order = orders.current(self.roots)
-        if order is None:
+        if order is not None:
+            self.known["run_id"] = order.run_id
+        elif "run_id" not in self.known:
             raise Refused(f"the run's order under {self.roots.state} is gone", "start the campaign again")
-        return self.roots.swarm_run(order.run_id)
+        return self.roots.swarm_run(self.known["run_id"])  # an attack may have taken its records away for a moment
 
     def round(self) -> RoundFolder | None:
         """The round under way."""
@@ -128,6 +163,12 @@ class Swarm:
         record = snapshot.read_json(self.roots.loop(agent))
         return _record(Identity, record.get("identity") if isinstance(record, dict) else None)
 
+    def loop_began_s(self, agent: str) -> float:
+        """When the agent's loop began, monotonic, as it says itself; minus infinity when nobody knows."""
+        record = snapshot.read_json(self.roots.loop(agent))
+        began_s = record.get("began_s") if isinstance(record, dict) else None
+        return float(began_s) if isinstance(began_s, int | float) else float("-inf")
+
     def cycled_at_s(self, agent: str) -> float:
         """When the agent last cycled, monotonic; minus infinity when nobody knows."""
         state = snapshot.read_json(self.roots.agent_state(agent))
@@ -137,6 +178,17 @@ class Swarm:
     def agents(self) -> list[str]:
         """The agents that run under these settings."""
         return [row.name for row in registry.at_work(self.limits)]
+
+    def left_behind(self) -> tuple[str, ...]:
+        """What is there after `stop` and should not be: processes, a socket, sessions behind it, half-written files."""
+        found = [f"process {one.pid}" for one in self.members()]
+        server = recorded(self.roots)
+        if server is not None and server.socket.exists():
+            found.append(f"socket {server.socket}")
+            with contextlib.suppress(NoAnswer, OSError):
+                found += [f"session {view.name}" for view in Tmux.of(self.roots, _TMUX_S).sessions()]
+        found += [str(path) for path in self.roots.results.rglob("*.tmp")]
+        return tuple(found)
 
     def server(self) -> Identity | None:
         """The tmux server on file."""
@@ -167,18 +219,30 @@ def _record(kind: type[R], tree: Any) -> R | None:
 
 
 @contextmanager
-def private(keep: Path | None, more: Mapping[str, Any]) -> Iterator[Swarm]:
+def private(keep: Path | None, more: Mapping[str, Any], apart: bool = False) -> Iterator[Swarm]:
     """A swarm in `keep`, or in a folder that is gone afterwards; `more`: settings of the swarm that differ.
+
+    `apart`: it runs from a copy of this checkout and, where this user may mount one, on a small disk of its own, so
+    that an upgrade and a full disk hit nobody else.
 
     Raises:
         Refused: `keep` is in use, or its name is too long for a socket.
     """
     folder = _folder(keep)
     (folder / "t").mkdir(mode=0o700)
+    (folder / "r").mkdir(mode=0o700)
+    code = _copied(folder / "code") if apart else CHECKOUT
+    mounted = apart and _mount(folder / "r")
+    logs = folder / "l" if mounted else folder / "r" / "logs"  # beside the disk that is filled: they say who felt it
     environment = {name: value for name, value in os.environ.items() if name not in _OURS}
-    environment |= {"RESULTS_ROOT": str(folder / "r"), "TMUX_TMPDIR": str(folder / "t"), "VENV_PATH": sys.prefix}
+    environment |= {"RESULTS_ROOT": str(folder / "r"), "LOGS_ROOT": str(logs)}
+    environment |= {"TMUX_TMPDIR": str(folder / "t"), "VENV_PATH": sys.prefix}
     environment |= {f"{settings.VALUE_PREFIX}SWARM__{name.upper()}": json.dumps(value) for name, value in more.items()}
-    swarm = Swarm(Roots.from_environment(environment), environment, settings.load(environment).swarm)
+    environment |= {f"{settings.VALUE_PREFIX}RUN__STOP_WHEN_HOLDOUT_SPENT": "false"}  # there is work until the end
+    if apart:  # the copy has the same sources, so what was compiled for this checkout serves it, too
+        environment.setdefault("NUMBA_CACHE_DIR", str(CHECKOUT / "state" / ".cache" / "numba"))
+    limits = settings.load(environment).swarm
+    swarm = Swarm(Roots.from_environment(environment), environment, limits, code, mounted)
     try:
         yield swarm
     finally:
@@ -187,8 +251,25 @@ def private(keep: Path | None, more: Mapping[str, Any]) -> Iterator[Swarm]:
             swarm.stop()
         finally:
             signal.signal(signal.SIGINT, before)
+            if mounted and keep is None:
+                subprocess.run(["umount", "--lazy", str(folder / "r")], check=False)
             if keep is None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copied(target: Path) -> Path:
+    """A copy of this checkout's sources, without what it has made itself."""
+    keep_out = shutil.ignore_patterns(".git", ".venv*", ".cache", "run", "__pycache__")
+    shutil.copytree(CHECKOUT, target, ignore=keep_out)
+    return target
+
+
+def _mount(folder: Path) -> bool:
+    """Whether a small disk in memory could be mounted there: this takes root."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m,nr_inodes={_INODES},mode=700", "tmpfs", str(folder)]
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return False
 
 
 def _folder(keep: Path | None) -> Path:

@@ -1,10 +1,12 @@
 """The table of a campaign: drawn with rich on a terminal, plain columns without."""
 
 import sys
+from statistics import median, quantiles
 
 from scripts.benchmark.faults.campaign import Outcome, Row
 
 _HEAD = ("at", "fault", "target", "detected in", "healed in", "false kills", "healed by", "first record that shows it")
+_MANY = 100  # faults, from which on a percentile says something
 _SHORTEST = 60  # characters of a record without a terminal: enough to know which one it is
 
 
@@ -48,16 +50,20 @@ def cells(row: Row, longest: int | None = None) -> tuple[str, ...]:
 def summary(outcome: Outcome) -> str:
     """What it all came to, and everything that is not as it should be."""
     healed = [row.healed_s for row in outcome.rows if row.healed_s is not None]
-    slowest = f", the slowest in {max(healed):.1f} s" if healed else ""
+    slowest = f", half of them within {median(healed):.1f} s, the slowest in {max(healed):.1f} s" if healed else ""
+    if len(healed) >= _MANY:
+        slowest = slowest.replace(", the slowest", f", 99 % within {quantiles(healed, n=100)[98]:.1f} s, the slowest")
     whole = "artifacts complete" if not outcome.incomplete else f"artifacts INCOMPLETE ({len(outcome.incomplete)})"
+    left = f", {len(outcome.left_behind)} things LEFT BEHIND" if outcome.left_behind else ""
     same = ""
     if outcome.compared or outcome.different:
         same = f", {outcome.compared} files of round 0 compared with --single: {len(outcome.different)} differ"
-    bad = [*outcome.skipped, *outcome.false_kills, *outcome.incomplete, *outcome.different]
+    lists = (outcome.skipped, outcome.false_kills, outcome.incomplete, outcome.different)
+    bad = [text for some in (*lists, outcome.broken, outcome.left_behind) for text in some]
     return "\n".join(
         [
             f"{len(healed)} of {len(outcome.rows)} faults healed{slowest}; {len(outcome.false_kills)} false kills; "
-            f"{outcome.rounds} rounds in {outcome.seconds / 60:.1f} minutes, {whole}{same}",
+            f"{outcome.rounds} rounds in {outcome.seconds / 60:.1f} minutes, {whole}{same}{left}",
             *(f"  {text}" for text in bad),
         ]
     )

@@ -18,6 +18,7 @@ from scripts.benchmark import bars as benchmark_bars
 from scripts.benchmark.machine import processor
 from scripts.benchmark.validity import markets
 from state.cores import usable_cores
+from WORKFLOW.command_line import add_reading, reading_of
 
 ABOUT = "How often the promotion gate promotes luck, and how often it finds a rule that is there."
 EPILOG = """\
@@ -52,7 +53,9 @@ def _measured(asked: argparse.Namespace) -> list[dict[str, Any]]:
     from scripts.benchmark.validity.lab import try_market
 
     settings = _settings(asked)
-    source = benchmark_bars.first_days(asked.data_path, asked.symbol, asked.days, asked.demo, repair=False)
+    source = benchmark_bars.first_days(
+        asked.data_path, asked.symbol, asked.days, asked.demo, asked.repair, asked.allow_wicks, reading_of(asked)
+    )
     block, mode = settings.validity.placebo_block_bars, settings.mode(asked.mode)
     levels = [(0.0, asked.noise), *((strength, asked.markets) for strength in asked.power)]
     rows = []
@@ -148,7 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--symbol", default="SOL", help="markets are made of its bars (default SOL)")
     add("--data-path", type=Path, default=data, help="folder or file (default $BACKTEST_OPTIMIZE_DATA, else --demo)")
+    add_reading(parser)
     add("--demo", action="store_true", help="of the generated demo bars")
+    add("--repair", action="store_true", help="drop rows that repeat an earlier one in every value")
+    add("--allow-wicks", action="store_true", help="take highs and lows that no neighbouring bar reaches")
     add("--days", type=_count, default=730, metavar="N", help="of a market (default 730)")
     add("--combos", type=_count, default=10_000, metavar="N", help="of each prescreen (default 10000)")
     add("--mode", default="aggressive", help="parameter space (default aggressive)")

@@ -8,10 +8,9 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from config.errors import Refused
-from config.swarm import SwarmSettings
+from config.errors import Refused, visible
 from scripts.swarm import cli
 from scripts.swarm.doctor import machine, records, software
 from scripts.swarm.doctor.finding import NOTE, OK, TO_FIX, UNKNOWN, WARNING, Check, Finding, Patient
@@ -29,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     Check("locks", records.locks),
     Check("clock", machine.clock),
     Check("state files", records.state_files),
+    Check("files of others", records.strangers, 20.0),
     Check("keeper", records.keeper),
     Check("settings", records.surroundings),
     Check("swarm", records.swarm, 20.0),
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     parser = cli.parser(
         "backtest-optimize doctor",
         "Look at everything the swarm stands on: virtual environment, tmux, limits, disk, GPU, locks, clock, state "
-        "files, keeper, settings. Every finding has its cause and its fix; nothing is changed.",
+        "files, files of others, keeper, settings. Every finding has its cause and its fix; nothing is changed.",
         "scripts/backtest-optimize doctor",
         "0 all is well, 1 something is to be fixed, 2 usage",
         "healthy, and one object a finding; its schema: docs/reference/schemas/doctor.schema.json",
@@ -81,23 +81,8 @@ def _patient() -> Patient:
     except Refused:
         limits = settings.load({}).swarm
     except ImportError:  # beside a broken environment there may be no YAML
-        limits = _plain_defaults()
+        limits = settings.swarm_defaults()
     return Patient(CHECKOUT, Roots.from_environment(), limits)
-
-
-def _plain_defaults() -> SwarmSettings:
-    """The swarm's part of the defaults, read without a YAML library: `key: value   # reason`, two spaces deep."""
-    from config.settings import DEFAULTS
-
-    section = DEFAULTS.read_text(encoding="utf-8").partition("\nswarm:\n")[2]
-    values: dict[str, Any] = {}
-    for line in section.splitlines():
-        if line and not line.startswith(" "):
-            break
-        name, colon, rest = line.strip().partition(":")
-        if colon and name in SwarmSettings.__dataclass_fields__:
-            values[name] = json.loads(rest.partition("#")[0].strip() or "null")
-    return SwarmSettings(**values)
 
 
 def _in_a_child(check: Check, patient: Patient) -> list[Finding]:
@@ -164,9 +149,9 @@ def _end(pid: int) -> None:
 
 def _print(check: Check, findings: list[Finding]) -> None:
     for one in findings:
-        print(f"{_SIGNS.get(one.severity, 'ERROR  ')} {check.name}: {one.finding}")
+        print(visible(f"{_SIGNS.get(one.severity, 'ERROR  ')} {check.name}: {one.finding}"))
         if one.cause:
-            print(f"          because {one.cause}" if one.severity != NOTE else f"          {one.cause}")
+            print(visible(f"          because {one.cause}" if one.severity != NOTE else f"          {one.cause}"))
         if one.fix:
-            print(f"          → {one.fix}")
+            print(visible(f"          → {one.fix}"))
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from config.swarm import SwarmSettings
 from scripts.infra import environment, requirements
 from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, existing, ok
 
@@ -92,9 +93,9 @@ def disk(patient: Patient) -> Iterator[Finding]:
     from state import snapshot
 
     for name, folder in (("RESULTS_ROOT", patient.roots.results), ("STATE_ROOT", patient.roots.state)):
-        yield from _folder(name, folder, patient.limits.min_free_mb)
+        yield from _folder(name, folder, patient.limits)
     if patient.roots.logs.exists():
-        yield from _folder("LOGS_ROOT", patient.roots.logs, patient.limits.min_free_mb)
+        yield from _folder("LOGS_ROOT", patient.roots.logs, patient.limits)
     record = snapshot.read_json(patient.roots.agent_state("watchdog"))
     report: dict[str, Any] = record.get("report", {}) if isinstance(record, dict) else {}
     days = report.get("disk_full_in_days")
@@ -104,16 +105,16 @@ def disk(patient: Patient) -> Iterator[Finding]:
         yield Finding(ERROR if days < 1 else WARNING, f"the disk is full in {days:.1f} days", cause, fix)
 
 
-def _folder(name: str, folder: Path, wanted_mb: int) -> Iterator[Finding]:
+def _folder(name: str, folder: Path, limits: SwarmSettings) -> Iterator[Finding]:
     there = existing(folder)
     room = os.statvfs(there)
     free = room.f_bavail * room.f_frsize
-    if free < wanted_mb * 1e6:
-        cause = f"{free / 1e6:,.0f} MB are free, {wanted_mb:,} are wanted before anything is started"
+    if free < limits.min_free_mb * 1e6:
+        cause = f"{free / 1e6:,.0f} MB are free, {limits.min_free_mb:,} are wanted before anything is started"
         yield Finding(ERROR, f"the disk under {name} is full", cause, f"make room under {folder}")
-    if room.f_files and room.f_favail == 0:
-        cause = "every inode is taken: many small files"
-        yield Finding(ERROR, f"no more files can be made under {name}", cause, f"remove files under {folder}")
+    if room.f_files and room.f_favail < max(1, limits.min_free_files):
+        cause = f"{room.f_favail:,} inodes are free, {limits.min_free_files:,} are wanted before anything is started"
+        yield Finding(ERROR, f"hardly a file can be made under {name}", cause, f"remove files under {folder}")
     refusal = _cannot_write(there) if there == folder else None if os.access(there, os.W_OK) else "no permission"
     if refusal is not None:
         owner = there.stat().st_uid
@@ -142,7 +143,9 @@ def gpu(patient: Patient) -> Iterator[Finding]:
     deadline_s = patient.limits.gpu_timeout_s
     command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=deadline_s, check=False)
+        said = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=deadline_s, check=False
+        )
     except FileNotFoundError:
         yield Finding(WARNING, "nvidia-smi is missing", "a driver is loaded, its tools are not", "install nvidia-utils")
         return
@@ -163,7 +166,7 @@ def gpu(patient: Patient) -> Iterator[Finding]:
     ]
     if missing:
         few = ", ".join(missing[:5])
-        pip = f"{folder / 'bin' / 'pip'} install --require-hashes -r config/locks/cuda.txt"
+        pip = environment.pip_line(patient.checkout, folder, "cuda")
         yield Finding(ERROR, "the GPU cannot be used", f"not installed: {few}", pip)
 
 

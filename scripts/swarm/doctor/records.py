@@ -2,13 +2,17 @@
 
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from config import plain
 from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, ok, others_can_write
 
+_MOST_STRANGERS = 1_000  # LOGS_ROOT may be a folder of everybody's; more than these are not counted
 _HELD_LONG_S = 120.0  # no start and no cycle takes so long
 _ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"
 
@@ -35,7 +39,7 @@ def locks(patient: Patient) -> Iterator[Finding]:
 def _is_held(path: Path) -> bool:
     """Whether a shared lock on it is refused; it is given back at once."""
     try:
-        with path.open("rb") as file:
+        with plain.opened(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -86,32 +90,33 @@ def state_files(patient: Patient) -> Iterator[Finding]:
     if not roots.state.exists():
         yield ok("nothing was ever started here: there is no state yet")
         return
-    found = [*_permissions(roots.state), *_contents(patient), *_stale(patient)]
+    found = [*_permissions(roots.state), *_contents(patient), *_lost(patient), *_stale(patient)]
     yield from found
     if not any(one.severity in (WARNING, ERROR) for one in found):
         yield ok(f"{len(list(roots.state.glob('*.json')))} state files, all of them readable and of a known schema")
 
 
 def _permissions(folder: Path) -> Iterator[Finding]:
-    stat = folder.stat()
+    stat, typed = folder.stat(), shlex.quote(str(folder))
     if stat.st_uid != os.getuid():
-        fix = f"chown -R {os.getuid()} {folder}, or name another folder in STATE_ROOT"
+        fix = f"chown -R {os.getuid()} {typed}, or name another folder in STATE_ROOT"
         yield Finding(ERROR, f"{folder} is not yours", f"it belongs to user {stat.st_uid}", fix)
     if stat.st_mode & 0o022:
         cause = f"mode {stat.st_mode & 0o777:04o}: others could write records that agents act on"
-        yield Finding(ERROR, f"others can write into {folder}", cause, f"chmod 700 {folder}")
+        yield Finding(ERROR, f"others can write into {folder}", cause, f"chmod 700 {typed}")
     elif stat.st_mode & 0o077:
         cause = f"mode {stat.st_mode & 0o777:04o}"
-        yield Finding(NOTE, f"others can read {folder}", cause, f"chmod 700 {folder}")
+        yield Finding(NOTE, f"others can read {folder}", cause, f"chmod 700 {typed}")
     strange = [path for path in sorted(folder.glob("*.json")) if others_can_write(path)]
     if strange:
         names = ", ".join(path.name for path in strange[:5])
-        yield Finding(ERROR, "others can write state files", names, f"chmod go-w {folder}/*.json")
+        yield Finding(ERROR, "others can write state files", names, f"chmod go-w {typed}/*.json")
 
 
 def _contents(patient: Patient) -> Iterator[Finding]:
     from agents.machine import probe
     from agents.registry import at_work
+    from agents.runtime import states
     from agents.runtime.cycle import SCHEMA
     from state import orders, snapshot
     from state.journal import Journal
@@ -120,6 +125,10 @@ def _contents(patient: Patient) -> Iterator[Finding]:
     for row in at_work(patient.limits):
         path = roots.agent_state(row.name)
         record = snapshot.read_json(path)
+        wrong = states.read(roots, row.name).wrong
+        if isinstance(record, dict) and wrong:
+            fix = f"nothing: {row.name} keeps it beside a new one"
+            yield Finding(WARNING, f"{path.name} is damaged", wrong[0], fix)
         if path.exists() and not isinstance(record, dict):
             yield Finding(WARNING, f"{path.name} is not JSON", "it was damaged", f"nothing: {row.name} writes it anew")
         elif isinstance(record, dict) and isinstance(record.get("schema"), int) and record["schema"] > SCHEMA:
@@ -139,6 +148,14 @@ def _contents(patient: Patient) -> Iterator[Finding]:
             yield Finding(WARNING, "the job journal is damaged", cause, fix)
 
 
+def _lost(patient: Patient) -> Iterator[Finding]:
+    """What is damaged, or gone although other records name it."""
+    from agents.machine.observe import observe
+
+    for one in observe(patient.roots, patient.limits, {"faults"}).faults:
+        yield Finding(WARNING, f"{one.record} is {one.state}", one.what.partition(": ")[2], one.remedy)
+
+
 def _stale(patient: Patient) -> Iterator[Finding]:
     from agents.machine.observe import observe
 
@@ -152,6 +169,27 @@ def _stale(patient: Patient) -> Iterator[Finding]:
         yield Finding(WARNING, f"{len(late)} of {len(world.agents)} agents do not cycle", f"last cycles: {names}", fix)
 
 
+def strangers(patient: Patient) -> Iterator[Finding]:
+    """What lies below STATE_ROOT and LOGS_ROOT and is not ours, so that nothing there removes, cuts or closes it."""
+    from state import made, ours
+
+    roots, found = patient.roots, 0
+    mine = made.ours(roots)
+    logs = (str(path.relative_to(roots.logs)) for path in roots.logs.rglob("*") if not path.is_dir())
+    there = {"STATE_ROOT": ours.strangers(roots.state), "LOGS_ROOT": (path for path in logs if path not in mine)}
+    for label, paths in there.items():
+        folder = roots.state if label == "STATE_ROOT" else roots.logs
+        if names := list(islice(paths, _MOST_STRANGERS)):
+            found += len(names)
+            more = "at least " if len(names) == _MOST_STRANGERS else ""
+            some = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+            cause = f"no record says that we made them, so they are never removed, cut or closed to others: {some}"
+            fix = "nothing, if they are yours; logs and records of an earlier version are removed by hand"
+            yield Finding(NOTE, f"{more}{len(names)} files in {label} {folder} are not ours", cause, fix)
+    if not found:
+        yield ok("nothing lies in STATE_ROOT and LOGS_ROOT that is not ours")
+
+
 def keeper(patient: Patient) -> Iterator[Finding]:
     """Who brings the swarm back after a reboot."""
     from state import snapshot
@@ -159,7 +197,8 @@ def keeper(patient: Patient) -> Iterator[Finding]:
     record = snapshot.read_json(patient.roots.state / "keeper.json")
     if not isinstance(record, dict):
         cause = "after a reboot, or when tmux dies while no shell is opened, nothing brings the swarm back"
-        yield Finding(NOTE, "no keeper is installed", cause, "bash scripts/install_keeper.sh, or ensure at login")
+        fix = "scripts/backtest-optimize start starts one; to keep it across reboots: bash scripts/install_keeper.sh"
+        yield Finding(NOTE, "no keeper is installed", cause, fix)
         return
     kind = record.get("method", "unknown")
     if _is_dead(record.get("identity")):
@@ -213,7 +252,10 @@ def _writable(patient: Patient) -> Iterator[Finding]:
     if strange:
         names = ", ".join(str(path) for path in strange[:4]) + (" …" if len(strange) > 4 else "")
         yield Finding(
-            ERROR, "others can change what the swarm runs", names, f"chmod go-w {strange[0]} (and the others)"
+            ERROR,
+            "others can change what the swarm runs",
+            names,
+            f"chmod go-w {shlex.quote(str(strange[0]))} (and the others)",
         )
 
 
@@ -228,7 +270,7 @@ def _elsewhere(patient: Patient) -> Iterator[Finding]:
         root = _state_root_of(pid) if isinstance(pid, int) else None
         if root is not None and root != str(patient.roots.state):
             cause = f"pid {pid} works for {root}, this command for {patient.roots.state}"
-            fix = f"export STATE_ROOT={root}, or stop that swarm first"
+            fix = f"export STATE_ROOT={shlex.quote(str(root))}, or stop that swarm first"
             yield Finding(ERROR, f"{row.name} serves another state root", cause, fix)
             return
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from scripts.infra import environment, requirements
 from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, ok
 
-_IMPORT_S = 60.0  # numba, optuna and pandas from a cold disk
+_IMPORT_S = 120.0  # numba, optuna and pandas from a cold disk
 _ASK_S = 3.0
 _OLDEST_TMUX = (3, 2)  # the first that takes new-session -e
 _IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml"}
@@ -30,25 +31,36 @@ def venv(patient: Patient) -> Iterator[Finding]:
     folder = environment.chosen(patient.checkout)
     python = folder / "bin" / "python"
     if not python.exists():
-        how = "the next command makes it" if not folder.exists() else environment._other_folder(folder)
+        how = environment.lacking(patient.checkout, "bin/python").way_out
         yield Finding(ERROR, f"there is no virtual environment at {folder}", f"{python} does not exist", how)
         return
     names = _direct(patient.checkout)
     answer = _ask([str(python), "-c", _TRY, *names], _IMPORT_S)
+    if answer == _silent(_IMPORT_S):
+        way_out = "type doctor again when the machine has less to do; if it stays so, look at its disk"
+        yield Finding(WARNING, f"the packages could not be imported within {_IMPORT_S:g} s", str(python), way_out)
+        return
     try:
         version, failed = json.loads(answer.splitlines()[-1])
     except (ValueError, IndexError):
-        yield Finding(ERROR, f"{python} does not run", answer[-300:] or "it gave no answer", _remake(folder))
+        yield Finding(
+            ERROR, f"{python} does not run", answer[-300:] or "it gave no answer", _remake(patient.checkout, folder)
+        )
         return
     if tuple(version[:2]) not in environment.SUPPORTED:
         said = f"the environment has Python {version[0]}.{version[1]}"
-        yield Finding(ERROR, said, f"needed is {environment.SUPPORTED_WORDS}", _remake(folder))
+        yield Finding(ERROR, said, f"{environment.SUPPORTED_WORDS} is needed", _remake(patient.checkout, folder))
     for name, error in failed.items():
-        yield Finding(ERROR, f"{name} cannot be imported", error, _remake(folder))
+        yield Finding(ERROR, f"{name} cannot be imported", error, _remake(patient.checkout, folder))
     other = _other_versions(patient.checkout, folder)
     if other:
         few = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
-        yield Finding(WARNING, f"{len(other)} packages are not those of config/locks/core.txt", few, _remake(folder))
+        yield Finding(
+            WARNING,
+            f"{len(other)} packages are not those of config/locks/core.txt",
+            few,
+            _remake(patient.checkout, folder),
+        )
     if not failed and not other:
         pinned = requirements.applicable(environment.lock_file(patient.checkout, "core"))
         yield ok(f"Python {'.'.join(map(str, version))}, {len(pinned)} locked packages, {len(names)} of them imported")
@@ -75,11 +87,11 @@ def _other_versions(checkout: Path, folder: Path) -> list[str]:
     ]
 
 
-def _remake(folder: Path) -> str:
+def _remake(checkout: Path, folder: Path) -> str:
     if (folder / environment.MARKER).exists():
-        return f"rm -r {folder}; the next command makes it anew"
-    lock = environment.lock_file(Path(), "core")
-    return f"{folder / 'bin' / 'pip'} install --require-hashes -r {lock}, or {environment._other_folder(folder)}"
+        return environment.lacking(checkout, "a package").way_out
+    pip = environment.pip_line(checkout, folder, "core")
+    return f"{pip}, or {environment._other_folder(folder)}"
 
 
 def tmux(patient: Patient) -> Iterator[Finding]:
@@ -107,10 +119,13 @@ def _server(patient: Patient) -> Iterator[Finding]:
     from agents import registry
     from agents.machine import sessions
     from agents.machine.sessions import NoAnswer, Tmux
-    from state import identity
+    from state import identity, root
     from state.server import recorded
 
     roots, limits = patient.roots, patient.limits
+    if (why := root.from_outside(root.look(roots.state))) is not None:
+        yield Finding(NOTE, why, "pids mean nothing across namespaces", "type doctor where the swarm was started")
+        return
     client = Tmux.of(roots, min(limits.tmux_timeout_s, _ASK_S))
     yield from _socket_folder(client.server.socket.parent)
     server = recorded(roots)
@@ -159,7 +174,9 @@ def _socket_folder(folder: Path) -> Iterator[Finding]:
         return
     if stat.st_uid != os.getuid() or stat.st_mode & 0o077:
         cause = f"mode {stat.st_mode & 0o777:04o}, owner {stat.st_uid}: others could type into the swarm's panes"
-        yield Finding(ERROR, f"the socket folder {folder} is open to others", cause, f"chmod 700 {folder}")
+        yield Finding(
+            ERROR, f"the socket folder {folder} is open to others", cause, f"chmod 700 {shlex.quote(str(folder))}"
+        )
 
 
 def here(patient: Patient) -> Iterator[Finding]:
@@ -177,12 +194,17 @@ def _ask(command: list[str], timeout_s: float) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"it gave no answer within {timeout_s:g} s"
+        return _silent(timeout_s)
     except OSError as error:
         return str(error)
     return done.stdout
+
+
+def _silent(timeout_s: float) -> str:
+    return f"it gave no answer within {timeout_s:g} s"

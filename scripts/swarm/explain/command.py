@@ -1,4 +1,4 @@
-"""`explain`: the chain of evidence for a worker, a job or a GPU, and the answer in one sentence."""
+"""`explain`: the chain of evidence for a worker, a job, a GPU, an agent or a session; the answer in one sentence."""
 
 import argparse
 from collections.abc import Iterable
@@ -7,10 +7,10 @@ from typing import Any
 
 from agents.machine.observe import limits_of, observe
 from agents.runtime.world import World
-from config.errors import Refused
+from config.errors import Refused, visible
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, idle
-from scripts.swarm.explain import answer, evidence, subject
+from scripts.swarm.explain import agents, answer, evidence, subject
 from scripts.swarm.explain.evidence import Evidence, Names
 from scripts.swarm.explain.subject import Subject
 from state.layout import Roots
@@ -25,8 +25,12 @@ def main(argv: list[str]) -> int:
     asked = parser().parse_args(argv)
     roots = Roots.from_environment()
     limits = limits_of(roots)
-    world = observe(roots, limits)
-    if asked.gpu is not None:
+    about_agents = asked.agent is not None or asked.session is not None
+    world = observe(roots, limits, {"sessions", "hooks", "faults"} if about_agents else ())
+    if about_agents:
+        kind = "session" if asked.agent is None else "agent"
+        name, chain, sentence = _agent(roots, kind, asked.agent or asked.session, world, limits)
+    elif asked.gpu is not None:
         kind, name = "gpu", str(asked.gpu)
         chain, sentence = _gpu(roots, asked.gpu, world, limits)
     elif asked.worker is not None:
@@ -46,10 +50,12 @@ def parser() -> argparse.ArgumentParser:
     """Its flags."""
     made = cli.parser(
         "backtest-optimize explain",
-        "Why a worker ended, why a job waits or where it stands, why a GPU idles: what the records say, in order of "
-        "time (UTC), and the answer in one sentence. Ids stand in status; a worker may be named by its pid.",
+        "Why a worker ended, why a job waits or where it stands, why a GPU idles, what an agent did last and why, "
+        "whether a session lives: what the records say, in order of time (UTC), and the answer in one sentence. "
+        "`status` shows the ids; a worker may be named by its pid.",
         "scripts/backtest-optimize explain --job r0.SOL.aggressive.search.0\n"
-        "  scripts/backtest-optimize explain --worker r0.SOL.aggressive.prescreen.3.e1.1f2e3d",
+        "  scripts/backtest-optimize explain --worker r0.SOL.aggressive.prescreen.3.e1.1f2e3d\n"
+        "  scripts/backtest-optimize explain --agent worker_sentry",
         "0 explained, 1 there is no such thing on file, 2 usage",
         "one object; its schema: docs/reference/schemas/explain.schema.json",
     )
@@ -57,6 +63,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--worker", metavar="W", help="a worker's id, or its pid")
     what.add_argument("--gpu", metavar="N", type=int, help="a GPU's number, from 0")
     what.add_argument("--job", metavar="J", help="a job's id, as cancel takes it")
+    what.add_argument("--agent", metavar="A", help="an agent's name, or its session's")
+    what.add_argument(
+        "--session", metavar="S", help="a tmux session of the swarm, a monitor's too; bt- may be left out"
+    )
     made.add_argument(
         "--last", metavar="N", type=int, default=_SHOWN, help=f"lines to print (default {_SHOWN}; 0: all)"
     )
@@ -93,6 +103,13 @@ def _own(about: Subject) -> Iterable[dict[str, Any]]:
     return about.history[place : place + until + 2]
 
 
+def _agent(roots: Roots, kind: str, typed: str, world: World, limits: SwarmSettings) -> tuple[str, list[Evidence], str]:
+    named = agents.agent(typed, limits) if kind == "agent" else agents.session(typed, limits)
+    chain = agents.chain(roots, named, world)
+    name = named.row.name if kind == "agent" and named.row is not None else named.session
+    return name, chain, agents.answer(roots, named, world, limits, chain)
+
+
 def _gpu(roots: Roots, number: int, world: World, limits: SwarmSettings) -> tuple[list[Evidence], str]:
     there = [one.name for one in idle.gpus(world, limits)]
     is_none = world.control.get("gpus") == []  # of a machine without any, the first one stands for all of them
@@ -112,5 +129,5 @@ def _print(chain: list[Evidence], sentence: str, last: int) -> None:
             day = one.at[:10]
             print(day or "at a time that nobody wrote down")
         why = f"\n                 because {one.why}" if one.why else ""
-        print(f"  {one.at[11:23]:<12}  {one.who}: {one.what}{why}")
-    print(f"\n{sentence}")
+        print(visible(f"  {one.at[11:23]:<12}  {one.who}: {one.what}{why}"))
+    print(visible(f"\n{sentence}"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.registry import AGENTS
+from agents.runtime import states
 from scripts.swarm.records import decisions_with, records_with
 from state import snapshot
 from state.clock import stamp
@@ -63,7 +64,7 @@ def around(moment: str, seconds: float) -> str:
     """A moment so many seconds later, or earlier."""
     try:
         return stamp(datetime.fromisoformat(moment) + timedelta(seconds=seconds))
-    except ValueError:
+    except (ValueError, OverflowError):
         return ""
 
 
@@ -73,25 +74,37 @@ def around(moment: str, seconds: float) -> str:
 def of_journal(history: Iterable[Mapping[str, Any]], source: str) -> Iterator[Evidence]:
     """What the job journal holds of one job."""
     for record in history:
-        who = "auto_scheduler" if record["event"] == "enqueued" else "worker_sentry"
+        who = "auto_scheduler" if record.get("event") == "enqueued" else "worker_sentry"
         what, why = _job_event(record)
         yield Evidence(str(record.get("at", "")), who, what, why, source)
 
 
 def _job_event(record: Mapping[str, Any]) -> tuple[str, str]:
-    event, message = record["event"], str(record.get("error_message") or "")
+    event, message = record.get("event"), str(record.get("error_message") or "")
     if event == "enqueued":
-        return "the job is enqueued", "what comes before it is done" if record["job"]["phase"] != "preflight" else ""
+        is_first = _mapping(record, "job").get("phase") == "preflight"
+        return "the job is enqueued", "" if is_first else "what comes before it is done"
     if event == "started":
-        return f"starts {record['worker_id']} on {record['lane']}", f"epoch {record['epoch']}"
+        return f"starts {record.get('worker_id')} on {record.get('lane')}", f"epoch {record.get('epoch')}"
     if event == "completed":
         return "the job is completed", ", ".join(
-            f"{name} {_measured(value)}" for name, value in record["metrics"].items()
+            f"{name} {_measured(value)}" for name, value in _mapping(record, "metrics").items() if _is_plain(value)
         )
     if event == "died":
-        counted = f"{record['deaths']} deaths in a row without progress" if record["deaths"] else "it does not count"
-        return "its worker is dead; the job is pending again", f"{message} ({counted}; {record['last_done']} done)"
+        deaths = record.get("deaths")
+        counted = f"{deaths} deaths in a row without progress" if deaths else "it does not count"
+        return "its worker is dead; the job is pending again", f"{message} ({counted}; {record.get('last_done')} done)"
     return f"the job is {event}", message
+
+
+def _mapping(tree: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What a record holds under a key, where it is an object."""
+    found = tree.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, dict)
 
 
 def _measured(value: Any) -> str:
@@ -107,16 +120,27 @@ def of_cycles(roots: Roots, names: Names) -> Iterator[Evidence]:
         path = roots.cycles(row.name)
         for record in decisions_with(path, names.all):
             at, reason = str(record.get("at", "")), str(record.get("reason", ""))
-            for action in record.get("decision", {}).get("actions", ()):
-                if _is_about(action, names):
+            for action in actions(record):
+                if is_about(action, names):
                     what = f"decides in cycle {record.get('cycle')}: {action['kind']} {action['target']}"
                     yield Evidence(at, row.name, what, _reason_of(action) or reason, _below(path, roots))
 
 
-def _is_about(action: Mapping[str, Any], names: Names) -> bool:
+def actions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a cycle decided to do, as far as its record says of what kind, on what and with what."""
+    found = _mapping(record, "decision").get("actions")
+    deeds = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    named = (one for one in deeds if isinstance(one.get("kind"), str) and isinstance(one.get("target"), str))
+    return [{**one, "arguments": _mapping(one, "arguments")} for one in named]
+
+
+def is_about(action: Mapping[str, Any], names: Names) -> bool:
     """By its target, or by an argument that is such a name: a document that tells of it is not about it."""
     said = action.get("arguments", {})
-    return names.are_in(str(action.get("target", ""))) or any(value in names.all for value in said.values())
+    values = [one for value in said.values() for one in (value if isinstance(value, list) else [value])]
+    return names.are_in(str(action.get("target", ""))) or any(
+        value in names.all for value in values if isinstance(value, str)
+    )
 
 
 def _reason_of(action: Mapping[str, Any]) -> str:
@@ -137,23 +161,22 @@ def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
     """What came of the last actions, and whether the next cycle found what was expected of them."""
     for row in AGENTS:
         path = roots.agent_state(row.name)
-        state = snapshot.read_json(path)
-        if not isinstance(state, dict):
-            continue
-        at, source = str(state.get("at", "")), _below(path, roots)
-        for action in _rows(state, "actions_last_cycle"):
+        state = states.read(roots, row.name).state
+        at, source = state.get("at", ""), _below(path, roots)
+        for action in rows(state, "actions_last_cycle"):
             if names.are_in(str(action.get("target"))):
                 yield Evidence(at, row.name, f"did: {action['kind']}", str(action.get("outcome", "")), source)
-        for action in _rows(state, "verified_last_cycle"):
+        for action in rows(state, "verified_last_cycle"):
             if names.are_in(str(action.get("target"))):
                 found = _FOUND.get(str(action.get("holds")), "this cannot be seen from here")
                 expected = f"looks whether {action['kind']} had its effect: {action.get('expected')}"
                 yield Evidence(at, row.name, expected, found, source)
 
 
-def _rows(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    rows = state.get(key)
-    return [row for row in rows if isinstance(row, dict) and "kind" in row] if isinstance(rows, list) else []
+def rows(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The actions that a state file lists under a key."""
+    found: list[dict[str, Any]] = state.get(key, [])
+    return found
 
 
 # events ---------------------------------------------------------------------------------------------------------------
@@ -241,13 +264,13 @@ def of_gpu(roots: Roots, number: int, history: Iterable[Mapping[str, Any]]) -> I
             if Names((lane, "gpu", "GPU")).are_in(str(record.get("reason", ""))):
                 what = f"decides in cycle {record.get('cycle')}"
                 yield Evidence(str(record.get("at", "")), agent, what, str(record["reason"]), _below(path, roots))
-    state = snapshot.read_json(roots.agent_state("watchdog"))
-    if isinstance(state, dict):
-        seen = state.get("report", {}).get("gpus")
+    read = states.read(roots, "watchdog")
+    if state := read.state:
+        seen = read.report.get("gpus")
         mine = [gpu for gpu in seen if gpu.get("index") == number] if isinstance(seen, list) else None
         what = "the driver gave no answer" if seen is None else f"sees {mine[0]}" if mine else "sees no such GPU"
         source = _below(roots.agent_state("watchdog"), roots)
-        yield Evidence(str(state.get("at", "")), "watchdog", what, f"plan: {state['report'].get('gpu_plan')}", source)
+        yield Evidence(state.get("at", ""), "watchdog", what, f"plan: {read.report.get('gpu_plan')}", source)
 
 
 def _below(path: Path, roots: Roots) -> str:

@@ -37,7 +37,7 @@ class Subject:
         """The job and all of its workers, or the one worker that is meant."""
         if self.worker_id:
             return (self.worker_id,)
-        workers = (str(r["worker_id"]) for r in self.history if r["event"] == "started")
+        workers = (str(r.get("worker_id")) for r in self.history if r.get("event") == "started")
         return (self.job_id, *dict.fromkeys(workers))
 
 
@@ -75,7 +75,7 @@ def worker(roots: Roots, name: str) -> Subject:
     except Refused:
         raise Refused(f"there is no worker {name!r} on file", _alike(name, _known_workers(roots))) from None
     if all(record.get("worker_id") != name for record in found.history):
-        mine = [str(r["worker_id"]) for r in found.history if r["event"] == "started"]
+        mine = [str(r.get("worker_id")) for r in found.history if r.get("event") == "started"]
         raise Refused(f"there is no worker {name!r} on file", f"of that job there were: {', '.join(mine) or 'none'}")
     return Subject(found.run_id, found.folder, found.state, found.history, name)
 
@@ -117,7 +117,7 @@ def _known_jobs(roots: Roots) -> list[str]:
 
 
 def _known_workers(roots: Roots) -> list[str]:
-    return [str(record["worker_id"]) for record in events(roots) if record.get("event") == "started"]
+    return [str(record.get("worker_id")) for record in events(roots) if record.get("event") == "started"]
 
 
 def _alike(name: str, known: list[str]) -> str:
@@ -127,14 +127,16 @@ def _alike(name: str, known: list[str]) -> str:
         return f"did you mean: {', '.join(alike)}"
     if known:
         return f"there are {len(known)}, the last: {', '.join(known[-3:])}"
-    return "nothing was ever started here; scripts/backtest-optimize status"
+    return "nothing was ever started here: scripts/backtest-optimize --parallel starts the first run"
 
 
 def _by_pid(roots: Roots, pid: str) -> str:
     for path in sorted(roots.heartbeat("x").parent.glob("*.json")):
         beat = snapshot.read_json(path)
-        if isinstance(beat, dict) and str((beat.get("identity") or {}).get("pid")) == pid:
-            return str(beat["worker_id"])
+        beat = beat if isinstance(beat, dict) else {}
+        process = beat.get("identity")
+        if isinstance(process, dict) and str(process.get("pid")) == pid:
+            return str(beat.get("worker_id"))
     return _by_pid_before(roots, pid) or pid
 
 
@@ -143,7 +145,8 @@ def _by_pid_before(roots: Roots, pid: str) -> str:
     found = ""
     for record in records_with(roots.cycles("worker_sentry"), (f'"pid":{pid}',)):
         world = record.get("world")
-        for worker in world.get("workers", ()) if isinstance(world, dict) else ():
-            if isinstance(worker, dict) and str(worker.get("pid")) == pid:
-                found = str((worker.get("launch") or {}).get("worker_id", ""))
+        workers = world.get("workers") if isinstance(world, dict) else None
+        for worker in workers if isinstance(workers, list) else ():
+            if isinstance(worker, dict) and str(worker.get("pid")) == pid and isinstance(worker.get("launch"), dict):
+                found = str(worker["launch"].get("worker_id", ""))
     return found

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.feather
 
 from config.errors import Refused
+from config.reading import Reading
 from config.settings import load
 from scripts.swarm.export.finalist import Finalist
 from scripts.swarm.export.freqtrade import Export, candle_minutes
@@ -31,7 +32,8 @@ def bars_of(finalist: Finalist, repair: bool = True) -> "Bars":
     """
     data = finalist.manifest["data"]
     path = Path(data["source"])
-    outcome = check_all(load(), path, finalist.config["symbol"], repair)
+    reading = Reading(data.get("date_format"), data.get("timezone"))
+    outcome = check_all(load(), path, finalist.config["symbol"], repair, allow_wicks=True, reading=reading)
     if outcome.bars is None:
         raise Refused("; ".join(reason.text for reason in outcome.reasons), "leave out --data")
     if outcome.bars.sha256 != data["sha256"]:

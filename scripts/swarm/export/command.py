@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ examples:
   scripts/backtest-optimize export --format freqtrade SOL/aggressive/best_returns --to ~/freqtrade/user_data
   scripts/backtest-optimize export --format freqtrade SOL/aggressive --data --to ~/try
 
-Writes strategies/NAME.py and config-NAME.json (a dry run) into a user folder of freqtrade's; with --data also the very
-bars of the run, so that freqtrade backtesting sees what the search saw. What freqtrade fills otherwise:
-docs/guides/freqtrade.md.
+Writes strategies/NAME.py and config-NAME.json (a dry run) into a user folder of freqtrade's: the one that --to names,
+else freqtrade/user_data under RESULTS_ROOT. With --data also the very bars of the run, so that freqtrade backtesting
+sees what the search saw. What freqtrade fills otherwise: docs/guides/freqtrade.md.
 
 exit codes: 0 written, 1 refused with a reason, 2 usage
 """
@@ -37,7 +38,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("finalist", nargs="?", metavar="SYMBOL/MODE[/STRATEGY]", help="default: best_sharpe")
     parser.add_argument("--format", required=True, choices=FORMATS, help="the tool that is to run it")
-    parser.add_argument("--to", type=Path, default=Path("user_data"), metavar="D", help="folder (default: user_data)")
+    parser.add_argument(
+        "--to", type=Path, metavar="D", help="freqtrade's user folder (default: freqtrade/user_data under RESULTS_ROOT)"
+    )
     parser.add_argument(
         "--pair", metavar="P", help="default: the symbol against USDT; SOL/USDT:USDT where it goes short"
     )
@@ -45,9 +48,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", action="store_true", help="also the bars of the run as freqtrade's data")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args(argv)
-    chosen = find(Roots.from_environment(), asked.finalist)
+    roots = Roots.from_environment()
+    chosen = find(roots, asked.finalist)
     made = freqtrade.export(chosen, asked.pair, asked.exchange)
-    folder = asked.to.expanduser().absolute()
+    folder = roots.freqtrade if asked.to is None else asked.to.expanduser().absolute()
     written = [folder / name for name in made.files]
     with private.shared():
         for path, text in zip(written, made.files.values(), strict=True):
@@ -79,4 +83,4 @@ def main(argv: list[str]) -> int:
 
 def _next(made: freqtrade.Export, folder: Path) -> str:
     config = folder / f"config-{made.name}.json"
-    return f"freqtrade backtesting --userdir {folder} -c {config} --cache none"
+    return shlex.join(["freqtrade", "backtesting", "--userdir", str(folder), "-c", str(config), "--cache", "none"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config import plain
 from config.errors import Refused
 from state import snapshot
 from state.layout import BESTS, MANIFEST, Roots
@@ -42,7 +43,10 @@ def find(roots: Roots, wish: str | None) -> Finalist:
     trees = {"/".join(path.parts[-3:-1]): path.parent for path in sorted(results.glob(f"*/*/{MANIFEST}"))}
     known = ", ".join(trees) or "none"
     if not trees:
-        raise Refused(f"there is no result under {results}", "scripts/backtest-optimize --single makes one")
+        raise Refused(
+            f"there is no result under {results}",
+            "scripts/backtest-optimize --single --demo makes one from generated bars; --help says how to use your own",
+        )
     if wish is None and len(trees) > 1:
         raise Refused("there are several results, and none was named", f"type one of {known}")
     symbol, mode, best = [*(wish or next(iter(trees))).strip("/").split("/"), "best_sharpe", "best_sharpe"][:3]
@@ -71,7 +75,7 @@ def _is_manifest(manifest: Record) -> bool:
 
 def _whole(tree: Path, name: str, manifest: Record) -> Record:
     try:
-        data = (tree / name).read_bytes()
+        data = plain.read_bytes(tree / name)
     except OSError as error:
         raise Refused(
             f"cannot read {tree / name}: {error.strerror}", "scripts/backtest-optimize checksums says what else"

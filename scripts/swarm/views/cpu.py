@@ -21,13 +21,26 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CELL = 26  # columns that one core takes
 
 
+_ALIVE = ("running", "stopped")
+_SETTLE_S = 0.5  # between the two readings of the first look
+
+
+@dataclass(frozen=True)
+class Process:
+    """A worker's process: CPU seconds it has had, memory in bytes, and when it began, in seconds since the boot."""
+
+    used_s: float
+    memory_bytes: int
+    began_s: float
+
+
 @dataclass(frozen=True)
 class Reading:
-    """CPU seconds at a moment: of every core (busy, all) and of every worker's process; its memory in bytes."""
+    """CPU seconds at a moment (in seconds since the boot): of every core (busy, all) and of every worker's process."""
 
     at_s: float
     cores: dict[str, tuple[float, float]]
-    workers: dict[int, tuple[float, int]]
+    workers: dict[int, Process]
 
 
 class Cpu:
@@ -37,13 +50,13 @@ class Cpu:
         self._last: Reading | None = None
 
     def look(self, roots: Roots) -> None:
-        """See `View`."""
+        """See `View`; the first look takes two readings, as a share of time needs a time."""
         self._now = build(roots)
-        pids = [worker["pid"] for worker in self._now["workers"] if worker["pid"]]
-        reading = Reading(time.monotonic(), dict(_cores()), dict(_processes(pids)))
-        before, self._last = self._last, reading
+        workers = [one for one in self._now["workers"] if one["pid"] and one["state"] in _ALIVE]
+        before = self._last or _read(workers, settle_s=_SETTLE_S)
+        self._last = reading = _read(workers)
         self._cores = [(name, _share(reading, before, name)) for name in reading.cores]
-        self._workers = sorted(_busiest(reading, before, self._now["workers"]), key=lambda row: -row[0])
+        self._workers = sorted(_busiest(reading, before, workers), key=lambda row: -row[0])
 
     def page(self, width: int | None, height: int | None) -> Group:
         """See `View`."""
@@ -68,6 +81,14 @@ class Cpu:
         return f"{cores} · {workers or _nobody(self._now)}"
 
 
+def _read(workers: list[dict[str, Any]], settle_s: float = 0.0) -> Reading:
+    reading = Reading(
+        time.clock_gettime(time.CLOCK_BOOTTIME), dict(_cores()), dict(_processes(one["pid"] for one in workers))
+    )
+    time.sleep(settle_s)
+    return reading
+
+
 def _cores() -> Iterator[tuple[str, tuple[float, float]]]:
     mine = os.sched_getaffinity(0)
     for row in (_PROC / "stat").read_text(encoding="ascii").splitlines():
@@ -77,30 +98,33 @@ def _cores() -> Iterator[tuple[str, tuple[float, float]]]:
             yield f"core {name[3:]}", (sum(ticks) - ticks[3] - ticks[4], sum(ticks))
 
 
-def _processes(pids: Iterable[int]) -> Iterator[tuple[int, tuple[float, int]]]:
+def _processes(pids: Iterable[int]) -> Iterator[tuple[int, Process]]:
     for pid in pids:
         try:
             after = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except OSError:
             continue
-        yield pid, ((int(after[11]) + int(after[12])) / _TICKS, int(after[21]) * _PAGE_BYTES)
+        if after[0] not in "ZX":  # what has ended uses nothing, and its number is soon another's
+            used_s, began_s = (int(after[11]) + int(after[12])) / _TICKS, int(after[19]) / _TICKS
+            yield pid, Process(used_s, int(after[21]) * _PAGE_BYTES, began_s)
 
 
-def _share(now: Reading, before: Reading | None, core: str) -> float:
-    """Percent busy since the last look; since the machine's start at the first."""
+def _share(now: Reading, before: Reading, core: str) -> float:
+    """Percent busy between the two readings; nothing of a core that has just been given to us."""
     busy, every = now.cores[core]
-    was_busy, was_every = (0.0, 0.0) if before is None else before.cores.get(core, (0.0, 0.0))
+    was_busy, was_every = before.cores.get(core, (busy, every))
     return 100 * (busy - was_busy) / max(1.0, every - was_every)
 
 
-def _busiest(
-    now: Reading, before: Reading | None, workers: list[dict[str, Any]]
-) -> Iterator[tuple[float, int, int, str]]:
+def _busiest(now: Reading, before: Reading, workers: list[dict[str, Any]]) -> Iterator[tuple[float, int, int, str]]:
+    """Percent of one core between the two readings; of a process that began in between, since it began."""
     jobs = {worker["pid"]: worker["job"] for worker in workers}
-    elapsed_s = 0.0 if before is None else now.at_s - before.at_s
-    for pid, (used_s, memory_bytes) in now.workers.items():
-        was_s = used_s if before is None else before.workers.get(pid, (used_s, 0))[0]
-        yield (100 * (used_s - was_s) / elapsed_s if elapsed_s > 0 else 0.0), memory_bytes, pid, jobs[pid]
+    for pid, one in now.workers.items():
+        was = before.workers.get(pid)
+        is_same = was is not None and was.began_s == one.began_s
+        since_s = before.at_s if is_same else one.began_s
+        used_s = one.used_s - (was.used_s if was is not None and is_same else 0.0)
+        yield 100 * used_s / max(1 / _TICKS, now.at_s - since_s), one.memory_bytes, pid, jobs[pid]
 
 
 def _core_lines(cores: list[tuple[str, float]], columns: int) -> Iterator[Text]:

@@ -1,0 +1,91 @@
+"""How long phases took, in this run and before, and the band that follows for the time left."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from agents.rules import holdouts
+from agents.runtime.world import World
+from scripts.swarm import remaining
+from scripts.swarm.remaining import Band, Evidence
+from scripts.swarm.timeline import Cost, Timeline, Unit
+from state import orders
+from state.journal import Journal
+from state.layout import Roots
+from state.orders import SwarmOrder
+
+_ROUNDS = 3  # the last of a run that are looked at
+_RUNS = 3  # earlier ones with the same settings,
+_LOOKED_AT = 10  # looked for among so many
+
+
+def timeline(roots: Roots, world: World) -> Timeline:
+    """The round under way; an empty one before the first."""
+    if world.order is None or world.round < 0:
+        return Timeline(())
+    return _timeline(roots.swarm_run(world.run_id).round(world.round).jobs)
+
+
+def left(roots: Roots, world: World, here: Timeline) -> Band | None:
+    """How long the run still takes, or its round where rounds go on until stop; None: nothing on file can tell."""
+    order = world.order
+    if order is None or world.run_finished or world.stopped or not world.jobs:
+        return None
+    dead, at_work, spent = world.dead_units, {state.job.unit for state in world.jobs}, holdouts.known(world)
+    going = [
+        unit
+        for unit in order.units
+        if unit not in dead
+        and " ".join(unit) not in world.dropped
+        and (unit in at_work or not (spent.get(" ".join(unit)) or {}).get("used_up"))  # else this round is without it
+    ]
+    after = max(0, order.rounds - 1 - world.round)
+    known = Evidence(here.costs(world.now), tuple(_before(roots, order, world.round)), _done(world), here.bars)
+    return remaining.left(going, after, known)
+
+
+def _done(world: World) -> dict[tuple[Unit, str], float]:
+    """How far each phase of each symbol and mode is by the counters of its workers; a completed job counts whole."""
+    shares: dict[tuple[Unit, str], list[float]] = {}
+    for state in world.jobs:
+        counted = [one.done / one.total for one in world.workers_of(state.job.job_id) if one.total]
+        share = 1.0 if state.status == "completed" else max(counted, default=0.0)
+        shares.setdefault((state.job.unit, state.job.phase), []).append(share)
+    return {key: sum(some) / len(some) for key, some in shares.items()}
+
+
+def _before(roots: Roots, order: SwarmOrder, number: int) -> Iterator[Cost]:
+    """Of earlier rounds of this run, and of the last runs with the same settings on the same bars."""
+    folder = roots.swarm_run(order.run_id)
+    for earlier in range(max(0, number - _ROUNDS), number):
+        yield from _costs(folder.round(earlier).jobs)
+    names = [run.path.name for run in roots.runs() if run.path.name < order.run_id][-_LOOKED_AT:]
+    earlier_orders = (orders.read(roots.swarm_run(name).order) for name in reversed(names))
+    alike = [one for one in earlier_orders if one is not None and _is_alike(one, order)]
+    for one in alike[:_RUNS]:
+        for round_folder in roots.swarm_run(one.run_id).rounds()[-_ROUNDS:]:
+            yield from _costs(round_folder.jobs)
+
+
+def _is_alike(one: SwarmOrder, other: SwarmOrder) -> bool:
+    """Whether phases of the one say what those of the other cost: seed and modes do not matter."""
+    same_settings = all(one.settings.get(key) == value for key, value in other.settings.items() if key != "run")
+    return same_settings and (one.data_path, one.engine, one.gpu) == (other.data_path, other.engine, other.gpu)
+
+
+def _costs(path: Path) -> tuple[Cost, ...]:
+    """Of a round that is over; its journal no longer changes, so a page that is drawn every second reads it once."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return _costs_as_of(path, (stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=64)
+def _costs_as_of(path: Path, _version: tuple[int, int]) -> tuple[Cost, ...]:
+    return tuple(cost for cost in _timeline(path).costs("").values() if cost.is_clean)
+
+
+def _timeline(path: Path) -> Timeline:
+    return Timeline(Journal(path).read().records)
