@@ -19,7 +19,11 @@ TOP_LEVEL = {*PACKAGES, "docs", "tests", "pyproject.toml", "README.md", ".ci", "
 # Both conditions: `python -m` sets __package__, and a spawned process runs the main file again as __mp_main__.
 PREAMBLE = """\
 if __name__ == "__main__" and not __package__:
-    import _checkout  # puts the checkout first on sys.path, in its virtual environment"""
+    try:
+        import _checkout  # puts the checkout first on sys.path, in its virtual environment
+    except ModuleNotFoundError:
+        raise SystemExit(f"error: {__file__} needs its checkout: copy the whole checkout, then run it there") from None
+""".rstrip()
 # Answers a query with the standard library alone, on a machine that has nothing else.
 BARE = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -90,6 +94,7 @@ def test_nothing_unexpected_stands_at_the_top_level() -> None:
 def test_the_work_planes_modules_are_never_imported_bare() -> None:
     bare = {p.stem for p in (CHECKOUT / "WORKFLOW").iterdir() if p.is_dir() or p.suffix == ".py"} - {
         "_checkout",
+        "_bare",
         "__init__",
     }
     wrong = []
@@ -119,6 +124,7 @@ def test_a_command_begins_with_the_preamble(path: Path) -> None:
 
 def test_what_an_old_python_reads_first_is_in_its_grammar() -> None:
     files = [*run_by_path(), *CHECKOUT.glob("scripts/infra/environment.py"), *CHECKOUT.glob("*/_checkout.py")]
+    files += [CHECKOUT / "scripts" / "infra" / "continuity.py", CHECKOUT / "state" / "standing.py"]  # read by BARE
     files += [
         CHECKOUT / "config" / "errors.py",
         *(CHECKOUT / package / "__init__.py" for package in ("config", "scripts")),
@@ -214,3 +220,67 @@ def test_the_repository_names_no_registry() -> None:
         *CHECKOUT.glob(".ci/*"),
     ]
     assert [shown(path) for path in texts if hosts.search(path.read_bytes())] == []
+
+
+# --- what the page says of who imports what -------------------------------------------------------------------------
+
+DEPENDENCIES = (CHECKOUT / "docs" / "reference" / "dependencies.md").read_text(encoding="utf-8")
+IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml", "grpcio": "grpc", "optuna-dashboard": "optuna_dashboard"}
+# numba_cuda is asked for by its finder, as `numba.cuda`; the others are loaded by those who need them.
+LOADED_BY_OTHERS = {"numba-cuda", "cuda-toolkit", "protobuf", "psycopg"}
+
+
+def imports() -> dict[str, set[str]]:
+    """Package of others, as it is imported → the product's files that import it."""
+    found: dict[str, set[str]] = {}
+    ours = {*PACKAGES, "_checkout", "_bare", *sys.stdlib_module_names}
+    for path in sources():
+        if path.relative_to(CHECKOUT).parts[0] == "tests":
+            continue
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            for name in names:
+                if (top := name.split(".")[0]) not in ours:
+                    found.setdefault(top, set()).add(shown(path))
+    return found
+
+
+def said_imports() -> dict[str, list[str]]:
+    """Package → files and folders that the page says import it, of tables that have such a column."""
+    said: dict[str, list[str]] = {}
+    for table in re.findall(r"^\| package \|.*\| imported in \|\n\|[-|]+\|\n((?:\|.*\n)+)", DEPENDENCIES, re.M):
+        for row in table.splitlines():
+            cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+            places = re.findall(r"`((?:agents|config|hooks|scripts|state|WORKFLOW)[^`]*)`", cells[-1])
+            said[cells[0].strip("` ")] = places
+    return said
+
+
+def test_the_page_says_who_imports_what() -> None:
+    real, wrong = imports(), []
+    said = said_imports()
+    assert {"numpy", "pandas", "nvidia-ml-py", "grpcio", "optuna-dashboard"} <= set(said)
+    for package, places in said.items():
+        if package in LOADED_BY_OTHERS:
+            continue
+        files = real.get(IMPORTED_AS.get(package, package), set())
+        unsaid = [f for f in sorted(files) if not any(f == place or f.startswith(f"{place}/") for place in places)]
+        idle = [p for p in places if not any(f == p or f.startswith(f"{p}/") for f in files)]
+        wrong += [f"{package}: not said: {unsaid}, does not import it: {idle}"] if unsaid or idle or not files else []
+    assert wrong == []
+
+
+def test_whatever_is_imported_stands_on_the_page_and_in_a_lock() -> None:
+    names = {module: package for package, module in IMPORTED_AS.items()}
+    for module in imports():
+        package = names.get(module, module)
+        assert f"| `{package}` |" in DEPENDENCIES, f"{module} has no line in dependencies.md"
+        locks = [text for path in LOCKS.iterdir() if f"\n{package}==" in (text := "\n" + path.read_text("utf-8"))]
+        assert locks, f"no lock pins {package}"
+
+
+def test_what_is_said_to_be_imported_nowhere_is_not() -> None:
+    assert "scipy" not in imports()
+    assert "We do not import it." in DEPENDENCIES

@@ -51,7 +51,7 @@ sys.exit(main(sys.argv[3:]))
 
 
 def environment(results: Path, **more: str) -> dict[str, str]:
-    ours = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", "BACKTEST_OPTIMIZE_CONFIG")
+    ours = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", "BACKTEST_OPTIMIZE_CONFIG", "BACKTEST_OPTIMIZE_DATA")
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return kept | SETTINGS | {"RESULTS_ROOT": str(results)} | more
 
@@ -70,12 +70,12 @@ def run(results: Path, *arguments: str, **options: Any) -> subprocess.CompletedP
     )
 
 
-def kill_at(results: Path, where: str, passes: int, *arguments: str) -> None:
+def kill_at(results: Path, where: str, passes: int, *arguments: str, **more: str) -> None:
     """Start a run, let it come to the nth entry of `module:function`, and kill -9 it there."""
     with subprocess.Popen(
         [sys.executable, "-c", STOP_AT, where, str(passes), *arguments],
         cwd=CHECKOUT,
-        env=environment(results),
+        env=environment(results, **more),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -80,7 +80,7 @@ def test_bars_that_are_none(tmp_path: Path, typed: Typed, rows: int, nan: bool, 
 def test_a_prescreen_outside_its_limits(typed: Typed, bars: Path, number: str) -> None:
     code, text = typed("--symbol", "SYNTHETIC", "--data-path", str(bars), "--prescreen", number)
     assert code == 1
-    assert text == f"error: prescreen.combos is {number}\n  → it takes 1 to 10,000,000\n"
+    assert text == f"error: prescreen.combos is {number}\n  → it takes 1 to 10000000\n"
 
 
 def test_the_largest_prescreen_is_taken() -> None:

@@ -1,6 +1,11 @@
 """The buckets of many timeframes at once, as deployed scripts ask for them: close first."""
 
+import os
+import shutil
+import subprocess
+import sys
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import Refused
+from state.layout import CHECKOUT
 from tests.WORKFLOW.test_mtf_resampler import T0, TIMEFRAMES, Columns, walk
 from WORKFLOW.gpu_batch_engine import precompute_mtf_data
 from WORKFLOW.mtf_resampler import align_to_base_tf, resample_ohlc
+from WORKFLOW.search.prescreen import Found, Ranked
 
 NAMES = ("close", "open_", "high", "low")
 
@@ -137,3 +144,49 @@ def test_what_is_no_market_is_refused(changes: dict[str, Any], said: str) -> Non
     with pytest.raises(Refused) as refusal:
         precompute_mtf_data(**{**given, **changes})
     assert said in refusal.value.reason
+
+
+def test_what_a_prescreen_found_iterates_as_records() -> None:
+    """As deployed scripts go through it: `[r for r in results if r.get("total_trades", 0) >= MIN_TRADES]`."""
+    kept = [
+        Ranked(7, {"stop_loss": 0.01, "direction": "long"}, {"sharpe_ratio": 2.0, "total_trades": 40}),
+        Ranked(3, {"stop_loss": 0.02, "direction": "both"}, {"sharpe_ratio": 1.0, "total_trades": 12}),
+    ]
+    results = Found(tried=9, eligible=2, most_trades=40, best=kept)
+    assert [r["combo"] for r in results if r.get("total_trades", 0) >= 30] == [7]
+    assert results[-1] == {"combo": 3, "stop_loss": 0.02, "direction": "both", "sharpe_ratio": 1.0, "total_trades": 12}
+    assert (len(results), len(Found(9, 0, 0, []))) == (2, 0)
+
+
+@pytest.mark.parametrize("form", ["from {0} import {1}", "import {0}; {1} = {0}.{1}"])
+@pytest.mark.parametrize(
+    ("module", "name"), [("mtf_resampler", "resample_ohlc"), ("gpu_batch_engine", "precompute_mtf_data")]
+)
+def test_a_script_beside_the_modules_imports_them_by_their_bare_names(
+    tmp_path: Path, form: str, module: str, name: str
+) -> None:
+    """The very functions of the package, and none of a second copy."""
+    script = f"{form.format(module, name)}\nimport WORKFLOW.{module} as real\nassert {name} is real.{name}\n"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, "-c", f"import sys; sys.path[0] = {str(CHECKOUT / 'WORKFLOW')!r}\n{script}"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_bare_import_by_a_python_without_numpy_names_the_one_that_has_it(tmp_path: Path) -> None:
+    code = f"import sys; sys.path[:] = [{str(CHECKOUT / 'WORKFLOW')!r}, *(p for p in sys.path if 'packages' not in p)]"
+    command = [sys.executable, "-I", "-S", "-c", f"{code}\nimport mtf_resampler"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "has no numpy; run the script with" in done.stderr.splitlines()[-1]
+
+
+def test_a_copy_of_one_file_says_what_else_to_copy(tmp_path: Path) -> None:
+    for name in ("validation.py", "mtf_resampler.py"):
+        shutil.copy(CHECKOUT / "WORKFLOW" / name, tmp_path)
+    command = [sys.executable, "validation.py", "--check-all"]
+    for more in (None, "_checkout.py"):
+        if more is not None:
+            shutil.copy(CHECKOUT / "WORKFLOW" / more, tmp_path)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert "needs its checkout: copy the whole checkout" in done.stderr

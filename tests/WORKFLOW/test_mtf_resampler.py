@@ -1,3 +1,8 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from config.errors import Refused
+from state.layout import CHECKOUT
 from WORKFLOW.mtf_resampler import Resampled, align_to_base_tf, align_to_base_tf_gpu, refuse_swapped, resample_ohlc
 
 Columns = tuple[NDArray[np.float64], ...]
@@ -163,3 +169,12 @@ def test_a_first_bar_beside_the_grid_is_refused() -> None:
 def test_closing_bars_that_do_not_rise_are_refused(closes_at: list[int]) -> None:
     with pytest.raises(Refused, match="does not rise"):
         align_to_base_tf(closes_at, 10)
+
+
+@pytest.mark.parametrize("name", ["mtf_resampler", "gpu_batch_engine"])
+def test_a_file_that_was_copied_alone_says_in_one_line_what_else_to_copy(tmp_path: Path, name: str) -> None:
+    shutil.copy(CHECKOUT / "WORKFLOW" / f"{name}.py", tmp_path)
+    command = [sys.executable, "-c", f"import {name}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    said = f"ImportError: {tmp_path / name}.py was copied without its checkout: copy the whole checkout"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, said), done.stderr

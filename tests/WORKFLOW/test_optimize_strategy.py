@@ -20,7 +20,8 @@ import pytest
 
 from scripts.swarm import parallel
 from scripts.tearsheet import command
-from state.layout import BESTS, CHECKOUT
+from state import made, ours
+from state.layout import BESTS, CHECKOUT, Roots
 from tests.WORKFLOW.pipeline import SMALL, artifacts, environment, kill_at, run
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.report.tearsheet.parts import record_of
@@ -61,6 +62,14 @@ def test_auto_says_which_engine_it_took_and_why(undisturbed: Path) -> None:
     assert re.search(r"engine (native|gpu) \(.+\) · \d+ threads", log.read_text(encoding="utf-8"))
 
 
+def test_every_file_of_a_run_is_known_as_ours(undisturbed: Path) -> None:
+    """What is not known would never be removed, and doctor would name it as somebody else's."""
+    roots = Roots.from_environment({"RESULTS_ROOT": str(undisturbed)})
+    assert list(ours.strangers(roots.state)) == []
+    logs = {str(path.relative_to(roots.logs)) for path in roots.logs.rglob("*") if path.is_file()}
+    assert logs == set(made.ours(roots)) != set()
+
+
 def test_every_artifact_is_there_and_fits_its_schema(undisturbed: Path) -> None:
     files = artifacts(undisturbed)
     assert set(files) == {"phase0_top500.json", "all_trials.json", "search.json", "run_manifest.json"} | {
@@ -74,6 +83,7 @@ def test_every_artifact_is_there_and_fits_its_schema(undisturbed: Path) -> None:
             "plateau.svg",
             "trades.csv",
             "equity.csv",
+            "windows.json",
             "tearsheet.html",
         )
     }
@@ -300,7 +310,8 @@ def test_another_seed_gives_other_combos(tmp_path: Path, data: Path, undisturbed
         ("WORKFLOW.phases:finalists", 1),
         ("WORKFLOW.phases:judge", 2),
         ("WORKFLOW.report.tree:ResultTree.publish", 1),
-        ("WORKFLOW.report.tree:ResultTree._drop_strangers", 1),
+        ("state.publication:Publication._put_in_place", 1),
+        ("state.publication:Publication._put", 5),
         ("state.snapshot:sync_folder", 9),
         ("pathlib:Path.replace", 4),
         ("pathlib:Path.replace", 8),
@@ -408,6 +419,27 @@ def test_bad_bars_are_refused_and_nothing_is_written(tmp_path: Path, data: Path)
     assert "100 rows dropped" in done.stderr
 
 
+def test_wicks_are_refused_unless_allowed_and_then_said_everywhere(tmp_path: Path, data: Path) -> None:
+    def spoiled(rows: list[Any]) -> list[Any]:
+        return [(*row[:2], row[2] * 2.5, *row[3:]) if at % 4_000 == 77 else row for at, row in enumerate(rows)]
+
+    path = csv_of(tmp_path / "wicks.csv", data, spoiled)
+    done = run(tmp_path / "r", *SMALL, "--data-path", str(path))
+    refused(done, "11 prices that no neighbouring bar reaches", "--allow-wicks")
+    assert not (tmp_path / "r").exists()
+    done = run(tmp_path / "r", *SMALL, "--data-path", str(path), "--allow-wicks")
+    assert done.returncode == 0, done.stderr
+    assert "ALLOWED by --allow-wicks: 11 prices" in done.stderr
+    folder = tmp_path / "r" / "Backtests" / "optimizations" / "SYNTHETIC" / "aggressive"
+    manifest = json.loads((folder / "run_manifest.json").read_bytes())
+    found = json.loads((folder / "best_sharpe" / "validation.json").read_bytes())
+    assert manifest["data"]["wicks_allowed"] is True
+    assert len(manifest["data"]["wicks"]) == found["wicks"]["allowed"] == 11
+    assert "allowed: 11 prices that no neighbouring bar reaches" in manifest["verdict"]
+    for name, record in (("run_manifest", manifest), ("validation", found)):
+        jsonschema.validate(record, json.loads((SCHEMAS / f"{name}.schema.json").read_text()))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -447,7 +479,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, data: Path, undisturbed: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
     done = run(tmp_path, *command, preexec_fn=limited)
-    refused(done, f"cannot write {tmp_path}", "File too large", "goes on where it was")
+    refused(done, f"cannot write {tmp_path}", "File too large", "continues where it stopped")
     assert not list(tmp_path.rglob("*.tmp")), "debris"
     done = run(tmp_path, *command, "--json")
     assert done.returncode == 0, done.stderr
@@ -510,3 +542,46 @@ def _tried(results: Path) -> dict[str, int]:
         entry = json.loads(line)
         tries[entry["what"]] = tries.get(entry["what"], 0) + entry["tries"]
     return tries
+
+
+# names that people bring from elsewhere -------------------------------------------------------------------------------
+
+
+def test_the_folder_of_bars_can_stand_in_a_variable(tmp_path: Path, data: Path) -> None:
+    environment = {"BACKTEST_OPTIMIZE_DATA": str(data)}
+    done = run(tmp_path, "--symbol", "SYNTHETIC", "--mode", "reckless", environment=environment)
+    refused(done, "unknown mode 'reckless'")  # past the question which bars
+    done = run(tmp_path, "--mode", "aggressive", environment=environment)
+    refused(done, "no bars to work on", "BACKTEST_OPTIMIZE_DATA")  # the variable alone does not say which symbol
+
+
+def test_the_gpu_engine_answers_to_its_older_name(tmp_path: Path) -> None:
+    done = run(tmp_path, "--demo", "--engine", "raw_kernel", "--gpu", "-1")
+    assert done.returncode == 2
+    assert "--engine gpu asks for one" in done.stderr
+
+
+def test_seeds_of_other_folders_are_tried_first_and_their_tries_count(
+    tmp_path: Path, data: Path, undisturbed: Path
+) -> None:
+    words = [*SMALL, "--data-path", str(data), "--phase0-seed-dirs", str(undisturbed), "--seed", "99"]
+    done = run(tmp_path, *words, environment={"BACKTEST_OPTIMIZE__SEARCH__SEED_FRACTION": "0.8"})
+    assert done.returncode == 0, done.stderr
+    theirs, mine = artifacts(undisturbed), artifacts(tmp_path)
+    there = json.loads(theirs["phase0_top500.json"])
+    manifest = mine["run_manifest.json"]
+    assert [row["tried"] for row in manifest["phase0_seeds"]] == [there["tried"]]
+    assert manifest["tries"]["total"] == 300 + 300 + sum(
+        one["source"] == "sampler" for one in json.loads(mine["all_trials.json"])["trials"]
+    )
+    whole = json.loads(next(tmp_path.rglob("run_manifest.json")).read_text(encoding="utf-8"))
+    jsonschema.validate(whole, json.loads((SCHEMAS / "run_manifest.schema.json").read_text()))
+    [log] = (tmp_path / "logs").glob("bt-*.log")
+    line = next(line for line in log.read_text().splitlines() if "Loaded Phase0 seed:" in line)
+    assert f" from {undisturbed}" in line
+    trials = json.loads(mine["all_trials.json"])["trials"]
+    best = max(there["results"], key=lambda row: row["metrics"]["sharpe_ratio"])["parameters"]
+    assert best in [one["parameters"] for one in trials if one["source"] == "phase0"]
+    refused(
+        run(tmp_path / "r", *words[:-4], "--phase0-seed-dirs", str(data.parent)), "no phase0_top500.json of SYNTHETIC"
+    )

@@ -26,6 +26,7 @@ from agents.runtime.world import AgentView, SessionView, Worker, World
 from config.swarm import SwarmSettings
 from state.identity import boot_id
 from state.jobs import Job, JobState
+from state.screening import Screening
 from state.tree import record_of, tree_of
 from state.workers import Exit, Launch, Result
 from tests.agents.worlds import LIMITS, world
@@ -77,8 +78,9 @@ def world_of(words: Mapping[str, Any], limits: SwarmSettings) -> World:
     """A calm world (every agent fresh, two free lanes, a run of SOL and BTC) with these differences.
 
     Short forms: `jobs` are `{"id": "r0.SOL.aggressive.prescreen.0", "status": …}` (`shards` defaults to 1), `workers`
-    `{"job": id, "epoch": 1, "lane": "cpu0", "life": "running", "done": …, "exit": {…}, "result": {…}}`, `agents` the
-    ones that differ, by name, `{"watchdog": {"age_s": 500}}`, `sessions` those that are missing, `{"missing": […]}`,
+    `{"job": id, "epoch": 1, "lane": "cpu0", "life": "running", "done": …, "exit": {…}, "result": {…},
+    "screening": {…}}`, `agents` the ones that differ, by name, `{"watchdog": {"age_s": 500}}`, `sessions` those that
+    are missing, `{"missing": […]}`,
     or null. Everything else is written as the record is.
     """
     tree = tree_of(world())
@@ -143,8 +145,11 @@ def _worker(words: Mapping[str, Any]) -> Worker:
         launched_at="",
         launched_at_s=0.0,
         boot_id=boot_id(),
+        gpu=words.get("gpu", ""),
+        ooms=words.get("ooms", 0),
     )
-    rest = {k: v for k, v in words.items() if k in Worker.__dataclass_fields__ and k not in ("exit", "result")}
+    records = ("exit", "result", "screening")
+    rest = {k: v for k, v in words.items() if k in Worker.__dataclass_fields__ and k not in records}
     ended = (
         record_of(Exit, {"worker_id": worker_id, "code": None, "signal": None, **words["exit"]})
         if "exit" in words
@@ -154,6 +159,8 @@ def _worker(words: Mapping[str, Any]) -> Worker:
     if "result" in words:
         result = record_of(Result, {"job_id": words["job"], "epoch": epoch, "status": "completed", **words["result"]})
     filled = {"life": "running", "age_s": 20.0, "silent_s": 1.0, "done": 10, "total": 100} | rest
+    if "screening" in words:
+        filled["screening"] = record_of(Screening, words["screening"])
     return Worker(launch=launch, exit=ended, result=result, **filled)
 
 

@@ -3,13 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from agents import operation_hang_guard as guard
 from agents import session_log, watchdog
 from agents import session_state_manager as manager
 from agents.registry import AGENTS, MONITORS
+from agents.runtime import chronicle
+from agents.runtime.knowledge import Knowledge
 from agents.runtime.world import Sample
 from state.request import Request
-from tests.agents.worlds import LIMITS, agent, job, running, session, state, worker, world
+from tests.agents.worlds import LIMITS, ORDER, agent, job, running, session, state, worker, world
 
 ALL = tuple(agent(row.name, row.session, cadence_s=row.cadence_s) for row in AGENTS)
 SESSIONS = tuple(session(name) for name in (*(r.session for r in AGENTS), *(m.session for m in MONITORS)))
@@ -86,7 +90,51 @@ def test_a_healthy_run_has_no_incident_and_nothing_to_do_by_hand() -> None:
     steps = manager.next_steps(w, [])
     assert [step["id"] for step in steps] == ["maintain_polling_and_keep_workers_saturated"]
     assert not steps[0]["actionable"]
-    assert manager.stage(w) == "prescreen"
+    assert manager.stage(w) == "1 prescreening, 1 waiting for preflight"
+
+
+def test_the_stage_is_what_every_symbol_and_mode_does_and_not_the_one_furthest_behind() -> None:
+    def over(phase: str, symbol: str) -> Any:
+        return state(job(phase, symbol), status="completed")
+
+    units = ("SOL", "BTC", "ETH", "ADA", "XRP", "DOT")
+    order = replace(ORDER, symbols=units)
+    jobs = (
+        running(job("validate", "SOL")),
+        running(job("validate", "BTC")),
+        over("merge", "ETH"),
+        running(job("search", "ETH")),
+        over("report", "ADA"),
+        state(job("search", "XRP"), status="failed"),
+        over("preflight", "DOT"),
+    )
+    w = world(agents=ALL, order=order, jobs=jobs)
+    said = "2 validating, 1 searching, 1 waiting to prescreen, 1 complete, 1 failed"
+    assert manager.stage(w) == said
+    report = manager.decide(w, manager.Memory(), LIMITS).report
+    assert report["stage"] == said
+    assert report["units"] == {
+        "validating": 2,
+        "searching": 1,
+        "waiting to prescreen": 1,
+        "complete": 1,
+        "failed": 1,
+    }
+    assert manager.stage(replace(w, run_finished=True)) == "complete"
+    assert manager.stage(world(order=order, jobs=())) == "scheduling"
+    assert manager.stage(world(dropped={"BTC aggressive": "20 days"}, jobs=jobs)) == "1 validating, 1 failed"
+
+
+def test_one_more_of_a_kind_is_no_event_and_the_end_of_a_run_is_one() -> None:
+    def stage_events(w: Any, before: str) -> list[str]:
+        decision = manager.decide(w, manager.Memory(stage=before), LIMITS)
+        return [e["stage"] for a in decision.actions for e in a.arguments.get("events", ()) if e["event"] == "stage"]
+
+    done = tuple(state(job("report", symbol), status="completed") for symbol in ("SOL", "BTC"))
+    w = world(agents=ALL, jobs=done)
+    assert stage_events(w, "1 complete") == []
+    assert stage_events(w, "1 validating, 1 complete") == ["2 complete"]
+    assert stage_events(replace(w, run_finished=True), "2 complete") == ["complete"]
 
 
 def test_incidents_name_what_is_wrong_and_who_remedies_it() -> None:
@@ -205,3 +253,26 @@ def test_after_the_stop_of_a_complete_run_its_results_are_next_and_of_an_open_on
 
     assert steps(run_finished=True) == ["read_results"]
     assert steps(run_finished=False) == ["start_again"]
+
+
+@pytest.mark.parametrize(
+    ("reports", "here", "tokens"),
+    [
+        ({}, Knowledge(), "none"),
+        ({"process_auditor": {"efficacy": 35.97}}, Knowledge(), "process_efficacy_low"),
+        ({"process_auditor": {"efficacy": 50.0}}, Knowledge(), "none"),
+        ({"process_auditor": {"efficacy": None}}, Knowledge(), "none"),
+        ({}, Knowledge(is_damaged=True), "knowledge_plane_not_ready"),
+    ],
+)
+def test_the_notes_name_what_shapes_the_actions_by_the_operators_tokens(
+    reports: dict[str, Any], here: Knowledge, tokens: str
+) -> None:
+    text = chronicle.notes(world(reports=reports, control={"gpu_plan": "gpus"}), here)
+    assert f"- Active actions: `{tokens}`" in text
+
+
+def test_a_document_that_could_not_be_written_is_a_knowledge_plane_that_is_not_ready() -> None:
+    row = {"done": 1, "failed": 0, "held": 0, "unmet": 1, "unknown": 0, "expected": "", "holds": False}
+    text = chronicle.notes(world(), Knowledge(deeds={"curator": {"write_notes": row}}))
+    assert "knowledge_plane_not_ready" in text

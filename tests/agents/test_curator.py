@@ -1,7 +1,10 @@
 """The curator on real files: idempotent, deduplicated, and nothing lost whenever it is killed."""
 
+import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -237,3 +240,29 @@ def test_killed_at_any_write_it_loses_nothing_and_repeats_nothing(roots: Roots, 
     assert documents(roots).notes.read_bytes().count(b"AUTO-WORKFLOW-NOTES:START") == 1
     assert [path.name for path in roots.requests.glob("*.json")] == []
     codec.decode(roots.agent_state("curator").read_bytes())
+
+
+def publish(roots: Roots, number: int, verdict: str) -> bytes:
+    """What a round leaves of one unit: its outcome, its manifest, and the manifest in the result tree, replaced."""
+    manifest = codec.encode({"verdict": verdict, "execution": {"run_id": "bt-1", "round": number}})
+    unit = roots.swarm_run("bt-1").round(number).unit("SOL", "aggressive")
+    snapshot.write_json(unit.outcome, {"verdict": verdict, "synthetic": False, "bests": {}})
+    snapshot.write_bytes(unit.manifest, manifest)
+    snapshot.write_bytes(roots.artifacts("SOL", "aggressive") / "run_manifest.json", manifest)
+    return manifest
+
+
+def test_the_evidence_of_a_finding_outlives_the_rounds_that_follow(roots: Roots) -> None:
+    first = publish(roots, 0, "not tradeable: a drawdown of 12 %")
+    settle(roots)
+    second = publish(roots, 1, "candidate: all checks passed")
+    settle(roots)
+    shutil.rmtree(roots.swarm_run("bt-1").round(0).path)  # retired
+    publish(roots, 2, "candidate: all checks passed")
+    settle(roots)
+    text = documents(roots).findings.read_text(encoding="utf-8")
+    cited = re.findall(r"^Evidence: (evidence/\S+) \(.*\), SHA-256 (\w{64})$", text, re.MULTILINE)
+    assert [documents(roots).path / path for path, _ in cited] == sorted(documents(roots).evidence.iterdir())
+    kept = [(documents(roots).path / path).read_bytes() for path, _ in cited]
+    assert kept == [first, second]
+    assert [hashlib.sha256(one).hexdigest() for one in kept] == [digest for _, digest in cited]

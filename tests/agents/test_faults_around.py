@@ -1,15 +1,21 @@
 """Faults of what is around the agents: disks, limits, clocks of loops, environments. Real ones, one cycle at a time."""
 
+import contextlib
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agents import session_state_manager as continuity
+from agents.machine.observe import limits_of, observe
 from scripts.swarm import health
+from scripts.swarm.doctor import machine
+from scripts.swarm.doctor.finding import Patient
 from state import identity, snapshot
 from state.journal import Journal
 from state.layout import CHECKOUT, Roots
@@ -123,6 +129,34 @@ def test_with_too_little_room_nothing_new_is_started_and_the_reason_is_said(here
     done = here.cycled()
     assert done.actions == ()
     assert "the disk is full" in done.reason
+
+
+def test_a_disk_without_inodes_is_said_at_once_and_nothing_is_started_on_it() -> None:
+    """Gigabytes free, and no file can be made: agents can record nothing, so nobody waits for them to say it."""
+    with disk("200m,nr_inodes=120") as folder:
+        here = Yard(Roots.from_environment({"RESULTS_ROOT": str(folder)}))
+        fill(here.roots, min_free_files=10)
+        here.enqueued("report")
+        assert incidents(here).get("disk_full") is None
+        number = 0
+        with contextlib.suppress(OSError):
+            while True:
+                (folder / f"small{number}").touch()
+                number += 1
+        assert incidents(here)["disk_full"] == "0 more files can be made (inodes), at least 10 are wanted"
+        patient = Patient(CHECKOUT, here.roots, limits_of(here.roots))
+        assert "hardly a file can be made under RESULTS_ROOT" in {one.finding for one in machine.disk(patient)}
+        for other in range(6):
+            (folder / f"small{other}").unlink()
+        done = here.cycled()
+        assert (done.actions, "more files can be made" in done.reason) == ((), True)
+        here.close()
+
+
+def incidents(here: Yard) -> dict[str, str]:
+    limits = limits_of(here.roots)
+    world = replace(observe(here.roots, limits, {"hooks"}), agents=())  # in a yard none of them lives
+    return {one.incident_id: one.what for one in continuity.incidents(world, limits)}
 
 
 def test_on_a_read_only_state_root_agents_observe_only_and_nobody_dies() -> None:

@@ -54,8 +54,14 @@ def here() -> Iterator[Yard]:
 # 3: intensity and backoff are on file ---------------------------------------------------------------------------------
 
 
-def test_a_crash_looper_whose_healer_dies_too_is_launched_at_most_so_often(here: Yard) -> None:
-    """A report without staged files ends with exit code 3, always. The sentry's memory is lost after every cycle."""
+def test_a_crash_looper_whose_healer_dies_too_is_launched_at_most_so_often(
+    here: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every worker ends with exit code 3, always. The sentry's memory is lost after every cycle."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$2" = WORKFLOW.lane.worker ] && exit 3\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     job, began_s = here.enqueued("report"), here.clock.monotonic_s()
     launched_s: list[float] = []
     for _ in range(60):

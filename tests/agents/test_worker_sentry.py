@@ -74,6 +74,36 @@ def test_a_final_failure_is_not_tried_again() -> None:
     assert (actions[0].kind, actions[0].arguments) == ("end_job", {"status": "failed", "error_message": "no bars"})
 
 
+def test_what_may_pass_by_itself_is_waited_for_and_never_held_against_the_job() -> None:
+    """A lock that another run holds, a data folder that is gone: time after time, at most as long as is set."""
+    waits, waited_s, one = [], 0.0, running(deaths=3)
+    while True:
+        action = acts(world(jobs=(one,), workers=(done(worker(), "waiting", "another run is writing"),)))[0]
+        if action.kind == "end_job":
+            break
+        said = action.arguments
+        assert (action.kind, said["deaths"], said["waits"]) == ("record_death", 3, len(waits) + 1)
+        assert said["reason"].startswith("it waits: another run is writing; it is tried again in ")
+        waits.append(said["wait_s"])
+        waited_s += said["wait_s"]
+        one = replace(one, waits=said["waits"])
+    assert waits[:7] == [10, 20, 40, 80, 160, 300, 300]
+    assert LIMITS.patience_s <= waited_s < LIMITS.patience_s + LIMITS.backoff_max_s
+    assert action.arguments["status"] == "failed"
+    assert action.arguments["error_message"].startswith("it waited 36")
+    assert action.arguments["error_message"].endswith("minutes in vain: another run is writing")
+
+
+def test_a_worker_that_found_a_changed_file_is_followed_by_one_that_makes_it_again() -> None:
+    ended = done(worker(), "again", "the study is damaged")
+    action = acts(world(jobs=(running(last_done=10),), workers=(ended,)))[0]
+    assert (action.kind, action.arguments["deaths"]) == ("record_death", 1)
+    assert action.arguments["reason"] == "the study is damaged; it is made again"
+    spent = running(deaths=4, last_done=10)
+    action = acts(world(jobs=(spent,), workers=(ended,)))[0]
+    assert action.arguments["status"] == "quarantined"
+
+
 def test_a_death_by_a_signal_from_outside_costs_nothing_and_keeps_its_lane() -> None:
     other = state(job("prescreen", shard=1))
     actions = acts(world(jobs=(running(deaths=2), other), workers=(died(worker(), signal=9),)))
@@ -182,10 +212,26 @@ def test_lost_records_end_nobody() -> None:
     assert kinds(world(jobs=(), workers=(worker(),))) == []
 
 
+def test_what_ended_while_the_order_was_lost_is_accounted_for_when_it_is_back() -> None:
+    """Without an order nobody knows whose job it was: a record that goes now takes the job's result along."""
+    ended = done(worker())
+    assert kinds(world(order=None, jobs=(), workers=(ended,))) == []
+    assert kinds(world(order=None, jobs=(), workers=(ended,), stopped=True)) == ["retire_worker"]
+    assert kinds(world(jobs=(running(),), workers=(ended,)))[:2] == ["complete_job", "retire_worker"]
+
+
 def test_a_worker_whose_job_has_a_newer_epoch_is_asked_to_end() -> None:
     assert kinds(world(jobs=(running(epoch=2, worker_id="r0.SOL.aggressive.prescreen.0.e2"),), workers=(worker(),)))[
         0
     ] == ("end_worker")
+
+
+def test_a_launch_that_the_journal_does_not_know_costs_its_job_nothing() -> None:
+    """Somebody forged it: the job's own worker is at work, and the forged one names a process that is none of ours."""
+    true, forged = worker(), died(worker(), signal=9)
+    forged = replace(forged, launch=replace(forged.launch, worker_id=f"{true.launch.job.job_id}.e1.forged"))
+    done = acts(world(jobs=(running(),), workers=(true, forged)))
+    assert [(one.kind, one.target) for one in done] == [("retire_worker", forged.launch.worker_id)]
 
 
 def test_a_dead_unit_takes_no_lane_and_the_others_do() -> None:

@@ -97,7 +97,7 @@ class Yard:
 
     def worker(self, job: Job, code: str = WAIT, epoch: int = 1) -> tuple[Launch, "subprocess.Popen[bytes]", Pulse]:
         """A stand-in at work on a job, with a heartbeat that says 5 of 100."""
-        nonce = f"nonce-{job.job_id}-{epoch}-{os.getpid()}"
+        nonce = os.urandom(16).hex()
         child = self.process(code, nonce)
         one = identity.of(child.pid)
         assert one is not None

@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,54 @@ def test_any_folder_above_that_others_can_write_is_as_bad(tmp_path: Path) -> Non
     assert refused.value.way_out == f"chmod o-w {tmp_path / 'open'}"
     (tmp_path / "open").chmod(0o1777)
     refuse_open(path, "it")
+
+
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_a_link_on_the_way_has_no_mode_of_its_own_and_what_it_leads_to_counts(
+    tmp_path: Path, is_relative: bool
+) -> None:
+    """A home that is a link to another disk: the mode of every link reads 0777."""
+    path = file(tmp_path / "disk" / "home" / "a", 0o600)
+    (tmp_path / "way").mkdir()
+    link = tmp_path / "way" / "home"
+    link.symlink_to(Path("..", "disk", "home") if is_relative else tmp_path / "disk" / "home")
+    refuse_open(link / "a", "it")
+    path.parent.chmod(0o777)
+    with pytest.raises(Refused, match="which others can write") as refused:
+        refuse_open(link / "a", "it")
+    assert refused.value.way_out == f"chmod o-w {path.parent}"
+    subprocess.run(refused.value.way_out, shell=True, check=True)
+    refuse_open(link / "a", "it")
+
+
+def test_the_folder_that_a_link_lies_in_decides_who_can_replace_it(tmp_path: Path) -> None:
+    file(tmp_path / "disk" / "a", 0o600)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "way").symlink_to(tmp_path / "disk")
+    (tmp_path / "mine").symlink_to(tmp_path / "open" / "way")
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(Refused, match="which others can write") as refused:
+        refuse_open(tmp_path / "mine" / "a", "it")
+    assert refused.value.way_out == f"chmod o-w {tmp_path / 'open'}"
+
+
+def test_links_in_a_circle_lead_to_nothing_and_end(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert fault_of(tmp_path / "a" / "c") is None
+
+
+def test_a_link_of_somebody_else_in_a_sticky_folder_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a link away")
+    file(tmp_path / "disk" / "a", 0o600)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    (tmp_path / "open" / "way").symlink_to(tmp_path / "disk")
+    refuse_open(tmp_path / "open" / "way" / "a", "it")
+    os.chown(tmp_path / "open" / "way", 4321, 4321, follow_symlinks=False)
+    with pytest.raises(Refused, match="a link of 4321"):
+        refuse_open(tmp_path / "open" / "way" / "a", "it")
 
 
 def test_somebody_else_is_trusted_only_when_named(tmp_path: Path) -> None:

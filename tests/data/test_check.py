@@ -57,7 +57,8 @@ def test_a_short_hole_is_filled_flat_with_the_close_before_it_and_named(rows: Ro
     assert [(s.first_ms, s.last_ms, s.bars) for s in report.filled] == [
         (rows["time_ms"][1000], rows["time_ms"][999 + missing], missing)
     ]
-    assert any("2023-01-04 11:20 UTC to" in line for line in report.lines())
+    said = "2023-01-04 11:20 UTC, 1 bar" if missing == 1 else "2023-01-04 11:20 UTC to"
+    assert any(line.strip().startswith(said) for line in report.lines())
 
 
 def test_a_longer_hole_is_refused_by_name(rows: Rows) -> None:
@@ -140,7 +141,32 @@ def test_one_row_beside_the_grid_is_named(rows: Rows) -> None:
 
 def test_close_times_are_recognised(rows: Rows) -> None:
     rows["time_ms"] += 299_999
-    assert "all by the same 299.999 s (close times?)" in reasons(rows)[0]
+    (said,) = [one for one in reasons(rows) if "beside the" in one]
+    assert "all by the same 299.999 s: row 1 (" in said
+
+
+@pytest.mark.parametrize(
+    ("away_ms", "advice"),
+    [(299_999, "at which the bars close: subtract 299.999 s"), (299_000, "close: subtract 299 s"), (120_000, "late, ")],
+)
+def test_following_the_advice_for_bars_beside_the_grid_puts_them_on_it(rows: Rows, away_ms: int, advice: str) -> None:
+    rows["time_ms"] += away_ms
+    with pytest.raises(UnfitBars) as caught:
+        judge(rows)
+    ways_out = [one.way_out for one in caught.value.report.reasons]
+    assert any(advice in way_out and f"subtract {away_ms / 1000:g} s" in way_out for way_out in ways_out)
+    rows["time_ms"] -= away_ms
+    assert judge(rows)[1].reasons == ()
+
+
+def test_columns_that_are_empty_in_the_same_rows_are_refused_once(rows: Rows) -> None:
+    for name in ("open", "high", "low", "close"):
+        rows[name][7] = np.nan
+    rows["volume"][9] = np.nan
+    said = reasons(rows)
+    assert said[0].startswith("open, high, low, close are no finite numbers in 1 row: row 8 (")
+    assert said[1].startswith("volume is no finite number in 1 row: row 10 (")
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize("every", [3, 12])
@@ -201,7 +227,8 @@ def test_an_exchange_halt_is_reported_and_passes(rows: Rows) -> None:
 
 
 def test_without_a_volume_column_there_are_no_halts(rows: Rows) -> None:
-    rows["open"][5:] = rows["high"][5:] = rows["low"][5:] = rows["close"][5:] = rows["close"][4]
+    for name in ("open", "high", "low", "close"):
+        rows[name][5:25] = rows["close"][4]
     raw = RawTable.of("SOL", "SOL.csv", rows)
     silent = RawTable(
         "SOL", "x", raw.time_ms, raw.open, raw.high, raw.low, raw.close, np.zeros(len(raw)), has_volume=False

@@ -94,11 +94,11 @@ def test_json_that_says_no_timeframe_is_something_else(tmp_path: Path, rows: NDA
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[1704067200000, 1, 2, 0.5, 1.5, 3], [17040", "is not whole JSON"),
-        ('{"date": 1}', "is no JSON array of rows"),
-        ("[1, 2]", "is no JSON array of rows"),
+        ("[[1704067200000, 1, 2, 0.5, 1.5, 3], [17040", "is not valid JSON"),
+        ('{"date": 1}', "is not a JSON array of rows"),
+        ("[1, 2]", "is not a JSON array of rows"),
         ("[[1704067200000, 1, 2, 0.5, 1.5, 3], [1, 2]]", "row 2 of .* has 2 values"),
-        ("[[1704067200000, 1, 2, 0.5, 1.5]]", "row 1 of .* has 5 values"),
+        ("[[1704067200000, 1, 2, 0.5]]", "row 1 of .* has 4 values"),
         ("[]", "no rows"),
         ("[[1704067200000, 1, 2, 0.5, [1], 3], [1704067500000, 1, 2, 0.5, 2, 3]]", "close of .* more than numbers"),
         ('[[1704067200000, "1", "2", "0.5", "x", "3"]]', "close is 'x' in row 1"),

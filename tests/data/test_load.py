@@ -233,8 +233,8 @@ def test_a_number_that_is_none_is_named_with_value_row_and_moment(tmp_path: Path
 
 
 def test_a_missing_column_names_the_ones_that_are_there(tmp_path: Path) -> None:
-    refused = refusal(write(tmp_path, CSV.replace("close", "price")))
-    assert "no column for close; its columns are timestamp, open, high, low, price, volume" in refused.reason
+    refused = refusal(write(tmp_path, CSV.replace("close", "fixing")))
+    assert "no column for close; its columns are timestamp, open, high, low, fixing, volume" in refused.reason
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -248,22 +248,23 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         ("SOL.csv", b"\n\n", "holds no text"),
         ("SOL.csv", HEADER.encode(), "no rows"),
         ("SOL.csv", HEADER.encode() + b"\n", "no rows"),
-        ("SOL.csv", b"\xff\xfe\x00bad\n1", "not UTF-8"),
+        ("SOL.csv", b"\x81\xfe\x00bad\n1", "not UTF-8"),
+        ("SOL.csv", b"\xff\xfebad", "not valid UTF-16 text"),
         ("SOL.csv", CSV.encode() + b"\xff,1,1,1,1,1\n", "line 5 of"),
         ("SOL.csv", CSV.replace("\n", "\r").encode(), "the first line of"),
         ("SOL.csv", b"1,2,3\n4,5,6\n", "only 3 columns"),
         ("SOL.csv", f"{CSV}1,2,3\n".encode(), "row 4 has 3 fields instead of 6: '1,2,3'"),
         ("SOL.csv.gz", b"", "empty (0 bytes)"),
-        ("SOL.csv.gz", CSV.encode(), "not a whole gzip file"),
-        ("SOL.csv.gz", gzip.compress(CSV.encode())[:-12], "not a whole gzip file"),
-        ("SOL.parquet", b"PAR1 and no more", "not a whole Parquet file"),
-        ("SOL.parquet", CSV.encode(), "not a whole Parquet file"),
-        ("SOL.feather", b"ARROW1\0\0", "not a whole Feather file"),
-        ("SOL.feather", CSV.encode(), "not a whole Feather file"),
-        ("SOL-5m.json", b"[" * 100_000, "not whole JSON"),
+        ("SOL.csv.gz", b"half a download", "not a valid gzip file"),
+        ("SOL.csv.gz", gzip.compress(CSV.encode())[:-12], "not a valid gzip file"),
+        ("SOL.parquet", b"PAR1 and no more", "not a valid Parquet file"),
+        ("SOL.parquet", b"half a download", "not a valid Parquet file"),
+        ("SOL.feather", b"ARROW1\0\0", "not a valid Feather file"),
+        ("SOL.feather", b"half a download", "not a valid Feather file"),
+        ("SOL-5m.json", b"[" * 100_000, "not valid JSON"),
         ("SOL-5m.json", b"[[1704067200000,1" + b"0" * 400 + b",1,1,1,1]]", "open of"),
-        ("SOL.csv", b"\x1b[31mred\n1\n", r"its columns are '\x1b[31mred'"),
-        ("SOL.xlsx", b"PK", "not a CSV, CSV.gz, Parquet, Feather or JSON file"),
+        ("SOL.csv", b"\x1b[31mred\n1\n", r"its columns are \x1b[31mred"),
+        ("SOL.xlsx", b"half of one", "not a CSV, text, Parquet, Feather or JSON file"),
     ],
 )
 def test_broken_files_are_refused_by_name(tmp_path: Path, name: str, data: bytes, said: str) -> None:
@@ -277,7 +278,7 @@ def test_broken_files_are_refused_by_name(tmp_path: Path, name: str, data: bytes
 def test_a_download_that_was_cut_off_is_refused(tmp_path: Path, name: str, left: float) -> None:
     table = pa.table({key: values * 5_000 for key, values in COLUMNS.items()})
     whole = write_table(tmp_path / name, table).read_bytes()
-    assert "not a whole" in refusal(write(tmp_path, whole[: int(len(whole) * left)], name)).reason
+    assert "not a valid" in refusal(write(tmp_path, whole[: int(len(whole) * left)], name)).reason
 
 
 @pytest.mark.parametrize("name", ["SOL.parquet", "SOL.feather"])
@@ -290,14 +291,14 @@ def test_text_with_a_flipped_bit_inside_a_feather_file_is_refused(tmp_path: Path
     table = pa.table({**COLUMNS, "open": ["9.95", "9.94", "9.9"]})
     pyarrow.feather.write_feather(table, str(tmp_path / "SOL.feather"), compression="uncompressed")
     data = (tmp_path / "SOL.feather").read_bytes()
-    assert "not a whole" in refusal(write(tmp_path, data.replace(b"9.959.94", b"9.95\xff.94"), "SOL.feather")).reason
+    assert "not a valid" in refusal(write(tmp_path, data.replace(b"9.959.94", b"9.95\xff.94"), "SOL.feather")).reason
 
 
 @pytest.mark.parametrize("flip", range(5))
 def test_a_gzip_with_a_flipped_bit_is_refused(tmp_path: Path, flip: int) -> None:
     data = bytearray(gzip.compress(("\n".join([HEADER, *LINES * 500])).encode()))
     data[len(data) * (flip + 1) // 7] ^= 4
-    assert "not a whole gzip file" in refusal(write(tmp_path, bytes(data), "SOL.csv.gz")).reason
+    assert "not a valid gzip file" in refusal(write(tmp_path, bytes(data), "SOL.csv.gz")).reason
 
 
 def test_column_types_that_hold_no_numbers_are_refused(tmp_path: Path) -> None:
@@ -364,7 +365,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     assert "nothing at" in refusal(tmp_path / "absent").reason
     assert "cannot look at" in refusal(tmp_path / ("x" * 300)).reason
     os.mkfifo(tmp_path / "pipe.csv")
-    assert "neither a folder nor a plain file" in refusal(tmp_path / "pipe.csv").reason
+    assert "neither a folder nor a regular file" in refusal(tmp_path / "pipe.csv").reason
 
 
 @pytest.mark.parametrize(
@@ -421,7 +422,7 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
 )
 def test_a_name_that_goes_on_like_another_market_is_said(tmp_path: Path, name: str, symbol: str, is_said: bool) -> None:
     notes = read(write(tmp_path, CSV, name), symbol).notes
-    assert (f"{name} is taken as {symbol}, with which its name begins" in notes) is is_said
+    assert (f"{name} is read as {symbol}, because its name begins with that symbol" in notes) is is_said
 
 
 @pytest.mark.parametrize("symbol", ["SOL", "sol", "SOLU", "SOLUSDT", "SOLUSDT_"])
@@ -449,3 +450,11 @@ def test_a_market_has_one_name_in_whatever_layout_its_bars_lie(tmp_path: Path, f
 def test_a_file_named_by_its_timeframe_alone_goes_by_the_symbol(tmp_path: Path) -> None:
     (tmp_path / "_5m.csv").touch()
     assert market_name(tmp_path / "_5m.csv", "SOL") == "SOL"
+
+
+def test_a_price_alone_is_no_bar_and_no_other_name_would_make_it_one(tmp_path: Path) -> None:
+    path = tmp_path / "SOLUSDT_5m.csv"
+    path.write_text("timestamp,close\n1704067200000,100.5\n1704067500000,100.6\n", encoding="utf-8")
+    with pytest.raises(Refused, match="has no column for open, high, low") as refusal:
+        read(path, "SOL")
+    assert refusal.value.way_out.startswith("export the bars again with time, open, high, low, close")

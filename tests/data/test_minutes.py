@@ -108,7 +108,7 @@ def test_pre_flight_says_what_the_minutes_are_good_for(tmp_path: Path, walk: np.
     assert found.bars is not None
     assert found.bars.minutes is not None
     assert found.bars.minutes.as_json()["fitting_bars"] == DAYS_91 - 1
-    note = f"SOL_USDT-1m.feather makes {DAYS_91 - 1:,} of {DAYS_91:,} bars"
+    note = f"SOL_USDT-1m.feather reproduces {DAYS_91 - 1:,} of {DAYS_91:,} bars"
     assert note in "\n".join(found.report.lines())
     assert found.bars.before(100).minutes is None
 
@@ -124,10 +124,10 @@ def test_minutes_that_cannot_be_used_are_said_and_left_out(tmp_path: Path, walk:
     if fault == "two":
         (tmp_path / "SOL_USDT-1m.csv").write_text("x")
     said = {
-        "torn": "not a whole Feather file",
-        "another market": f"covers {DAYS_91:,} bars and makes 0 of them",
-        "a minute late": f"covers {DAYS_91 - 1:,} bars and makes ",
-        "years ago": "covers 0 bars and makes 0 of them",
+        "torn": "not a valid Feather file",
+        "another market": f"covers {DAYS_91:,} bars and reproduces 0 of them",
+        "a minute late": f"covers {DAYS_91 - 1:,} bars and reproduces ",
+        "years ago": "covers 0 bars and reproduces 0 of them",
         "two": "2 files in",
     }[fault]
     found = checked(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,30 @@ def test_it_writes_a_strategy_and_a_configuration_and_says_the_verdict(
     shown = capsys.readouterr()
     assert shown.err == "warning: SOL/aggressive/best_sharpe is not tradeable: a test\n"
     assert "next     freqtrade backtesting --userdir" in shown.out
+
+
+def test_nothing_is_written_where_one_stands(
+    roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published(roots)
+    here = tmp_path / "where I stand"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert main(["--format", "freqtrade", "SOL/aggressive"]) == 0
+    assert list(here.iterdir()) == []
+    folder = roots.results / "freqtrade" / "user_data"
+    assert str(folder / "strategies" / "SolAggressiveBestSharpe.py") in capsys.readouterr().out
+    assert (folder / "strategies" / "SolAggressiveBestSharpe.py").is_file()
+
+
+def test_the_line_that_follows_can_be_typed(roots: Roots, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    published(roots)
+    assert main(["--format", "freqtrade", "SOL/aggressive", "--to", str(tmp_path / "my $user"), "--json"]) == 0
+    following = shlex.split(json.loads(capsys.readouterr().out)["next"])
+    config = tmp_path / "my $user" / "config-SolAggressiveBestSharpe.json"
+    assert following[:2] == ["freqtrade", "backtesting"]
+    assert following[3:6] == [str(tmp_path / "my $user"), "-c", str(config)]
+    assert config.is_file()
 
 
 def test_a_candidate_is_no_warning(roots: Roots, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

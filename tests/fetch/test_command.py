@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,14 +55,14 @@ def typed(server: Binance, *more: str, before: Callable[[], None] | None = None)
 
 
 def test_what_it_stores_is_what_the_product_accepts(server: Binance, tmp_path: Path) -> None:
-    data = tmp_path / "new" / "data"
+    data = tmp_path / "new" / "my $data"
     done = typed(server, "--symbols", "SOL", *SINCE, "--data-path", str(data))
     assert done.returncode == 0, done.stderr
     assert "SOL/USDT 5m: 28,800 bars, 28,800 of them new, 2024-01-01 00:00 UTC to 2024-04-09 23:55 UTC" in done.stdout
     assert "SOL/USDT 5m: done, 28,800 of 28,800" in done.stderr
     _, _, following = done.stdout.rpartition("next     python ")
     checked = subprocess.run(
-        [sys.executable, *following.split()],
+        [sys.executable, *shlex.split(following)],
         cwd=CHECKOUT,
         env=environment(),
         capture_output=True,

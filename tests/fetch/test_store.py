@@ -74,7 +74,7 @@ def test_a_file_that_is_not_in_order_is_left_alone(tmp_path: Path, rows: list[li
 def test_a_broken_file_is_refused_and_not_overwritten(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     store.path.write_bytes(b"half a download")
-    with pytest.raises(Refused, match="not a whole Feather file") as refusal:
+    with pytest.raises(Refused, match="not a valid Feather file") as refusal:
         store.held()
     assert "move that file away" in refusal.value.way_out  # to download it again is what was just tried
 

@@ -181,6 +181,9 @@ expected = prescreen.found(
 )
 assert found == expected
 assert found.most_trades > 0
+# as deployed scripts go through it
+valid = [r for r in found if r.get("total_trades", 0) >= 1]
+assert [r["sharpe_ratio"] for r in valid] == [one.metrics["sharpe_ratio"] for one in found.best]
 """
     done = in_a_child(code, NUMBA_ENABLE_CUDASIM="1", **{SIMULATOR_WANTED: "1"})
     assert done.returncode == 0, done.stderr

@@ -4,14 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hooks.promotion import REQUIRED, judge
+from scripts.swarm import checksums
 from state.layout import CHECKOUT
+from tests.hooks import results as made
 
 
 def check(name: str, **changes: Any) -> dict[str, Any]:
@@ -57,49 +58,46 @@ def typed(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd="/")
 
 
-def written(folder: Path, checks: Any, promotion: Any, **more: Any) -> None:
-    """A folder of results as a run leaves it: the manifest names the sums of all files."""
-    sums = {}
-    for best, some in checks.items():
-        (folder / best).mkdir(exist_ok=True)
-        data = json.dumps({"checks": some}).encode()
-        (folder / best / "validation.json").write_bytes(data)
-        (folder / best / "metrics.json").write_bytes(b"{}")
-        sums |= {f"{best}/validation.json": sha256(data).hexdigest(), f"{best}/metrics.json": sha256(b"{}").hexdigest()}
-    manifest = {"verdict": "candidate: …", "promotion": promotion, "files": sums, **more}
-    (folder / "run_manifest.json").write_text(json.dumps(manifest))
-
-
 HISTORY = ("ledger_whole", "deflated_sharpe_of_all_tries", "holdout_after_all_looks", "vectorbt_agrees")
 OWN = [one for one in GOOD[1:] if one["name"] not in HISTORY]
-CHECKS = {"best_sharpe": [check("real_data"), *OWN], "best_returns": [check("real_data", passed=False), *OWN]}
-OF_ALL_RUNS = {best: {"checks": [check(name) for name in HISTORY]} for best in CHECKS}
+
+
+def said(tree: Path, checks: Any, of_all_runs: Any) -> None:
+    """The tree with other checks in its files, and sums that fit."""
+    made.edit(tree / "best_sharpe" / "validation.json", lambda v: v | {"checks": checks})
+    made.edit(tree / "run_manifest.json", lambda m: m | {"promotion": of_all_runs})
+    made.reseal(tree)
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    written(tmp_path, CHECKS, OF_ALL_RUNS)
-    return tmp_path
+    return made.publish(tmp_path / "SOL" / "aggressive")
 
 
 def test_the_command_shows_every_check(results: Path) -> None:
     done = typed(str(results))
     assert done.returncode == 0, done.stderr
     assert "best_sharpe: PROMOTED: all 22 checks passed" in done.stdout
-    assert "best_returns: not promoted: failed: real_data" in done.stdout
-    assert done.stdout.count("  ok  ") == 43
+    assert done.stdout.count("  ok  ") == 22
     answer = json.loads(typed(str(results), "--json").stdout)
-    assert [answer[best]["passed"] for best in ("best_sharpe", "best_returns")] == [True, False]
+    assert answer["best_sharpe"]["passed"] is True
+    assert {one["name"] for one in answer["best_sharpe"]["checks"]} == set(REQUIRED)
 
 
 def test_a_gate_that_was_loosened_says_so(results: Path) -> None:
     assert "settings of your own" not in typed(str(results)).stdout
-    config = {"verdict": {"max_luck": 0.5, "max_placebo": 0.05}, "costs": {"fee_rate": 0.0}}
-    written(results, CHECKS, OF_ALL_RUNS, config=config)
-    said = typed(str(results)).stdout
-    assert "judged by settings of your own: costs.fee_rate 0.0 (shipped: 0." in said
-    assert "verdict.max_luck 0.5 (shipped: 0.05)" in said
-    assert "max_placebo" not in said
+
+    def loosened(manifest: Any) -> None:
+        manifest["config"]["verdict"]["max_luck"] = 0.5
+        manifest["config"]["costs"]["fee_rate"] = 0.0
+
+    made.edit(results / "run_manifest.json", loosened)
+    made.edit(results / "best_sharpe" / "config.json", lambda c: c["costs"].update(fee_rate=0.0))
+    made.judge_again(results)
+    shown = typed(str(results)).stdout
+    assert "judged by settings of your own: costs.fee_rate 0.0 (shipped: 0." in shown
+    assert "verdict.max_luck 0.5 (shipped: 0.05)" in shown
+    assert "max_placebo" not in shown
 
 
 def test_a_reader_who_has_seen_enough_is_no_error(results: Path) -> None:
@@ -112,10 +110,11 @@ def test_a_reader_who_has_seen_enough_is_no_error(results: Path) -> None:
 
 
 def test_without_the_counts_of_all_runs_nothing_is_promoted(results: Path) -> None:
-    written(results, CHECKS, None)
+    made.edit(results / "run_manifest.json", lambda m: m | {"promotion": None})
+    made.reseal(results)
     done = typed(str(results))
-    assert done.returncode == 1
-    assert "best_sharpe: not promoted: unknown: ledger_whole, deflated_sharpe_of_all_tries" in done.stdout
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "best_sharpe contradicts itself: its files lack what a run writes" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -130,11 +129,11 @@ def test_without_the_counts_of_all_runs_nothing_is_promoted(results: Path) -> No
         (OWN, {"best_sharpe": {"checks": [["luck"]]}}),
     ],
 )
-def test_damaged_checks_are_refused_in_a_sentence(tmp_path: Path, checks: Any, promotion: Any) -> None:
-    written(tmp_path, {"best_sharpe": checks}, promotion)
-    done = typed(str(tmp_path))
+def test_damaged_checks_are_refused_in_a_sentence(results: Path, checks: Any, promotion: Any) -> None:
+    said(results, checks, promotion)
+    done = typed(str(results))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path}: the checks of best_sharpe are damaged")
+    assert done.stderr.startswith(f"error: {results}: the checks of best_sharpe are damaged")
 
 
 @pytest.mark.parametrize("data", [b"", b'{"checks": []}', b"[" * 100_000])
@@ -154,6 +153,27 @@ def test_a_strategy_is_judged_with_all_its_files_or_not_at_all(results: Path, da
     done = typed(str(results))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {metrics} is not the file that run_manifest.json names")
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "trades.csv", "equity.csv", "config.json", "validation.json"])
+@pytest.mark.parametrize("how", ["edited", "pipe"])
+def test_whichever_file_of_a_strategy_is_edited_it_is_refused_and_checksums_say_so(
+    tmp_path: Path, name: str, how: str
+) -> None:
+    """The certificate of look-ahead stands in validation.json."""
+    tree = made.publish(tmp_path / "SOL" / "aggressive")
+    path = tree / "best_sharpe" / name
+    if how == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
+    done = typed(str(tree))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {path} is not the file that run_manifest.json names")
+    [found] = checksums.check(tmp_path)["trees"]
+    assert len(found["wrong"]) == 1
+    assert found["wrong"][0].startswith(f"best_sharpe/{name}")
 
 
 @pytest.mark.parametrize("name", ["x" * 5_000, "loop"])

@@ -16,6 +16,7 @@ from agents.machine import gpus, nvml, processes
 from agents.machine.gpus import Cards, Question
 from config import settings
 from state import identity, snapshot
+from state.identity import Tree
 from state.layout import Roots
 from state.tree import record_of
 
@@ -82,7 +83,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     one = Machine(tmp_path, Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")}))
     yield one
     if one.roots.gpu_question.exists():
-        processes.kill_tree(one.question().nonce, None)
+        processes.kill_tree(Tree.of(one.roots.state, one.question().nonce), None)
 
 
 def test_no_device_is_no_gpu_and_nobody_is_asked(machine: Machine) -> None:
@@ -168,7 +169,7 @@ def test_a_driver_that_fails_with_devices_there_is_unknown_in_its_own_words(
 def test_a_child_that_died_is_unknown(machine: Machine) -> None:
     machine.driver("exec sleep 600")
     machine.look()
-    processes.kill_tree(machine.question().nonce, None)
+    processes.kill_tree(Tree.of(machine.roots.state, machine.question().nonce), None)
     assert machine.look(after_s=1.0) == Cards(None, "the process that asks it has died")
 
 

@@ -14,6 +14,7 @@ from agents.runtime.world import AgentView
 from config import settings
 from scripts.swarm import sessions
 from state import snapshot
+from state.identity import Tree
 from state.layout import Roots
 from tests.agents.worlds import LIMITS, agent, world
 
@@ -89,7 +90,7 @@ def test_a_driver_that_hangs_makes_no_cycle_longer(tmp_path: Path, monkeypatch: 
     try:
         seen = [gpus.look(roots, limits, 1_000.0 + 15 * n).reason for n in range(4)]
     finally:
-        processes.kill_tree(str(snapshot.read_json(roots.gpu_question)["nonce"]), None)
+        processes.kill_tree(Tree.of(roots.state, str(snapshot.read_json(roots.gpu_question)["nonce"])), None)
     assert seen == ["the driver has not been asked yet", *["no answer within 5 s"] * 3]
     assert time.process_time() - spent < 1.0
 

@@ -1,5 +1,6 @@
 """No signal to a stranger, and no survivor: real pids used again, real trees that fork while they are killed."""
 
+import contextlib
 import json
 import os
 import select
@@ -7,11 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from agents.machine import processes
 from state import identity, snapshot
+from state.identity import Tree
 from state.layout import CHECKOUT
 
 _REUSES = 200
@@ -57,7 +60,7 @@ while reused < int(sys.argv[2]) and tried < 10 * int(sys.argv[2]):
     tried += 1
     pid = born()
     recorded = identity.of(pid)
-    launch = Launch("w", "bt-1", job, 1, "of-nobody", "cpu0", 1, "", 0.0, identity.boot_id(), recorded)
+    launch = Launch("w", "bt-1", job, 1, "0f" * 16, "cpu0", 1, "", 0.0, identity.boot_id(), recorded)
     record = codec.encode(tree_of(launch))
     end(pid)
     stranger = born(pid)
@@ -71,7 +74,7 @@ while reused < int(sys.argv[2]) and tried < 10 * int(sys.argv[2]):
         hits += any(processes.send(found, number) for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP))
         if reused % 20 == 0:  # the remedies themselves, on the record as it lies on disk
             snapshot.write_json(roots.launch("w"), tree_of(launch))
-            hits += acts.do(Action("kill_worker", "w", "", {"nonce": "of-nobody", "why": ""})) != "0 processes ended"
+            hits += acts.do(Action("kill_worker", "w", "", {"nonce": "0f" * 16, "why": ""})) != "0 processes ended"
             acts.do(Action("retire_worker", "w", ""))
         hits += not is_alive(stranger)
     finally:
@@ -134,26 +137,32 @@ time.sleep({_LIFE_S})
 """
 
 
+def environment_of(state: Path, nonce: str) -> dict[str, str]:
+    """Of a process that a swarm of this root starts."""
+    return {**os.environ, "STATE_ROOT": str(state), identity.NONCE: nonce}
+
+
 @pytest.mark.parametrize("script", [FORKER, CROWD], ids=["one that runs away", "many that fork"])
-def test_a_tree_that_forks_while_it_is_killed_leaves_no_survivor(script: str) -> None:
-    for round_ in range(5):
-        nonce = f"forks-{os.getpid()}-{round_}"
+def test_a_tree_that_forks_while_it_is_killed_leaves_no_survivor(script: str, tmp_path: Path) -> None:
+    for _ in range(5):
+        nonce = os.urandom(16).hex()
+        tree = Tree.of(tmp_path, nonce)
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
-        worker = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, identity.NONCE: nonce}, **pipes)
+        worker = subprocess.Popen([sys.executable, "-c", script], env=environment_of(tmp_path, nonce), **pipes)
         try:
             assert worker.stdout is not None
             worker.stdout.readline()
-            assert processes.kill_tree(nonce, None) > 0
+            assert processes.kill_tree(tree, None) > 0
             # The end of the pipe, which the whole tree holds: a look may miss whom it looks for.
             assert select.select([worker.stdout], [], [], 5)[0], "somebody got away"
         finally:
-            processes.kill_tree(nonce, None)
+            processes.kill_tree(tree, None)
             worker.communicate()  # a survivor ends by itself
 
 
 def test_a_wrapper_is_spared_and_says_how_its_worker_ended(tmp_path: Path) -> None:
     """nice and oom_score reach the worker, not the wrapper, which must live longer."""
-    nonce, exit_file, fifo = f"spared-{os.getpid()}", tmp_path / "exits" / "w.json", tmp_path / "none.fifo"
+    nonce, exit_file, fifo = os.urandom(16).hex(), tmp_path / "exits" / "w.json", tmp_path / "none.fifo"
     events = tmp_path / "memory.events"
     events.write_text("oom 0\noom_kill 4\n")
     wrapper = CHECKOUT / "agents" / "machine" / "wrapper.py"
@@ -161,31 +170,82 @@ def test_a_wrapper_is_spared_and_says_how_its_worker_ended(tmp_path: Path) -> No
     script = script.replace("os.pause()", "__import__('signal').pause()")
     command = [sys.executable, "-I", "-S", str(wrapper), str(exit_file), str(fifo), "7", "600", str(events)]
     command += [sys.executable, "-c", script]
-    process = subprocess.Popen(command, env={**os.environ, identity.NONCE: nonce}, stdout=subprocess.PIPE, text=True)
+    tree = Tree.of(tmp_path, nonce)
+    process = subprocess.Popen(command, env=environment_of(tmp_path, nonce), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == f"{os.nice(0) + 7} 600\n"
+        assert process.stdout.readline() == f"{min(os.nice(0) + 7, 19)} 600\n"
         mine = identity.of(process.pid)
         assert mine is not None
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == os.nice(0)
         events.write_text("oom 1\noom_kill 5\n")
-        assert processes.kill_tree(nonce, mine) == 1
+        assert processes.kill_tree(tree, mine) == 1
         assert process.wait(timeout=60) == 0
     finally:
-        processes.kill_tree(nonce, None)
+        processes.kill_tree(tree, None)
         process.communicate()
     said = {"worker_id": "w", "code": None, "signal": 9, "oom": True}
     assert snapshot.read_json(exit_file) == said
 
 
-def test_one_that_is_stopped_is_killed_all_the_same() -> None:
-    nonce = f"stopped-{os.getpid()}"
+ORPHANS = """
+import os, signal, sys
+def leave():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execve(sys.executable, [sys.executable, "-c", "import signal; signal.pause()"], {})
+        os._exit(0)
+    os.wait()
+leave(); leave()
+print(os.getpid(), flush=True)
+signal.pause() if sys.argv[1] == "waits" else sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize("worker", ["waits", "ends"])
+def test_whoever_a_worker_leaves_behind_ends_with_it_whatever_its_environment_says(tmp_path: Path, worker: str) -> None:
+    """Grandchildren in sessions of their own, without a variable that would name them; killed, and by itself."""
+    nonce, exit_file = os.urandom(16).hex(), tmp_path / "exits" / "w.json"
+    tree = Tree.of(tmp_path, nonce)
+    wrapper = CHECKOUT / "agents" / "machine" / "wrapper.py"
+    command = [sys.executable, "-I", "-S", str(wrapper), str(exit_file), str(tmp_path / "none.fifo"), "0", "0", ""]
+    command += [sys.executable, "-c", ORPHANS, worker]
+    process = subprocess.Popen(command, env=environment_of(tmp_path, nonce), stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        if worker == "waits":
+            assert processes.kill_tree(tree, identity.of(process.pid)) == 1
+        # The end of the pipe, which the grandchildren hold: nobody is left.
+        assert select.select([process.stdout], [], [], 20)[0], "somebody was left behind"
+        assert process.stdout.read() == b""
+        assert process.wait(timeout=60) == 0
+        assert snapshot.read_json(exit_file)["signal"] == (9 if worker == "waits" else None)
+    finally:
+        processes.kill_tree(tree, None)
+        _end_those_with(process.stdout)
+        process.communicate()
+
+
+def _end_those_with(pipe: IO[bytes] | None) -> None:
+    """KILL whoever else holds this pipe open: the orphans of a test that failed."""
+    assert pipe is not None
+    name = Path(f"/proc/self/fd/{pipe.fileno()}").readlink()
+    for held in Path("/proc").glob("[0-9]*/fd/1"):
+        with contextlib.suppress(OSError):
+            if held.readlink() == name:
+                os.kill(int(held.parts[2]), signal.SIGKILL)
+
+
+def test_one_that_is_stopped_is_killed_all_the_same(tmp_path: Path) -> None:
+    nonce = os.urandom(16).hex()
     script = [sys.executable, "-c", "import signal; signal.pause()"]
-    worker = subprocess.Popen(script, env={**os.environ, identity.NONCE: nonce})
+    worker = subprocess.Popen(script, env=environment_of(tmp_path, nonce))
     try:
         os.kill(worker.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
-        assert processes.kill_tree(nonce, None) == 1
+        assert processes.kill_tree(Tree.of(tmp_path, nonce), None) == 1
         descriptor = os.pidfd_open(worker.pid)
         assert select.select([descriptor], [], [], 0)[0], "kill_tree came back before it was dead"
         os.close(descriptor)

@@ -1,10 +1,13 @@
 """Logs and records stay bounded over weeks, and what somebody needs stays: real files, writers that go on."""
 
+import json
 import os
 import select
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from agents.runtime import cycle, verify
 from agents.runtime.decision import Action
 from agents.runtime.world import Expired
 from config import settings
-from state import orders, runs, snapshot
+from state import made, orders, runs, snapshot
 from state.jobs import Job, JobJournal
 from state.journal import Journal
 from state.layout import Roots
@@ -61,11 +64,40 @@ def old(path: Path, days: float, text: str = "x\n") -> Path:
     return path
 
 
+def old_log(roots: Roots, path: Path, days: float, text: str = "x\n") -> Path:
+    """One that we made."""
+    made.log(roots, path).close()
+    return old(path, days, text)
+
+
+def answered(path: Path, days: float) -> Path:
+    return old(path, days, json.dumps({"request_id": path.stem, "answered_at": "x", "reason": "x"}))
+
+
+def of_worker(path: Path, days: float) -> Path:
+    return old(path, days, json.dumps({"worker_id": path.stem}))
+
+
+def lines_of(roots: Roots, run_id: str, days: float) -> Path:
+    return old(roots.session_log(run_id), days, json.dumps({"run_id": run_id}) + "\n")
+
+
 def listed(roots: Roots, order: orders.SwarmOrder | None) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for one in records.expired(roots, LIMITS, order):
+    for one in records.expired(roots, LIMITS, order, time.time()):
         found.setdefault(one.kind, []).append(one.path)
     return found
+
+
+class RealClock(Clock):
+    """Goes on from the moment that files are dated with; `ahead_s` is by how much somebody set it wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_s, self._began = 0.0, datetime.now(UTC) - timedelta(seconds=self.seconds)
+
+    def now(self) -> datetime:
+        return self._began + timedelta(seconds=self.seconds + self.ahead_s)
 
 
 def launch(roots: Roots, worker_id: str, unit: tuple[str, str] = UNITS[0], run_id: str = "bt-5") -> Launch:
@@ -125,25 +157,25 @@ def test_old_logs_answers_and_orphans_go_and_what_is_in_use_stays(roots: Roots) 
     launch(roots, "r0.SOL.aggressive.prescreen.0.e1.abc")
     gone = {
         "log": [
-            old(roots.worker_log("bt-4", "r0.SOL.aggressive.merge.0"), 11),
-            old(roots.log("bt-0"), 11),
+            old_log(roots, roots.worker_log("bt-4", "r0.SOL.aggressive.merge.0"), 11),
+            old_log(roots, roots.log("bt-0"), 11),
         ],
         "state": [
-            old(roots.requests / "done" / "a.json", 11),
-            old(roots.requests / "refused" / "b.json", 11),
-            old(roots.session_log("bt-2"), 11),
-            old(roots.heartbeat("gone"), 0.1),
-            old(roots.exit("gone"), 0.1),
-            old(roots.state / ".current_run.json.x.tmp", 2),
+            answered(roots.requests / "done" / "a.json", 11),
+            answered(roots.requests / "refused" / "b.json", 11),
+            lines_of(roots, "bt-2", 11),
+            of_worker(roots.heartbeat("gone"), 0.1),
+            of_worker(roots.exit("gone"), 0.1),
+            old(roots.state / ".current_run.json.0123abcd.tmp", 2),
         ],
     }
     kept = [
-        old(roots.worker_log("bt-4", "r0.SOL.aggressive.prescreen.0"), 11),  # its worker is on file
-        old(roots.worker_log("bt-4", "r1.SOL.aggressive.merge.0"), 9),
-        old(roots.requests / "open.json", 99),
-        old(roots.session_log("bt-5"), 99),
-        old(roots.heartbeat("r0.SOL.aggressive.prescreen.0.e1.abc"), 99),
-        old(roots.exit("just-now"), 0),
+        old_log(roots, roots.worker_log("bt-4", "r0.SOL.aggressive.prescreen.0"), 11),  # its worker is on file
+        old_log(roots, roots.worker_log("bt-4", "r1.SOL.aggressive.merge.0"), 9),
+        answered(roots.requests / "open.json", 99),
+        lines_of(roots, "bt-5", 99),
+        of_worker(roots.heartbeat("r0.SOL.aggressive.prescreen.0.e1.abc"), 99),
+        of_worker(roots.exit("just-now"), 0),
         old(roots.tombstone, 99),
         old(roots.artifacts("SOL", "aggressive") / "all_trials.json", 999),
     ]
@@ -153,7 +185,7 @@ def test_old_logs_answers_and_orphans_go_and_what_is_in_use_stays(roots: Roots) 
         "state": sorted(str(p.relative_to(roots.state)) for p in gone["state"]),
     }
     acts = Acts(roots, LIMITS, Clock(), "bt-5", 0)
-    said = {"expired": [tree_of(one) for one in records.expired(roots, LIMITS, None)]}
+    said = {"expired": [tree_of(one) for one in records.expired(roots, LIMITS, None, time.time())]}
     assert acts.do(Action("retire_records", "", "", said)) == "8 of 8 removed"
     assert listed(roots, None) == {}
     assert all(path.exists() for path in kept)
@@ -188,14 +220,20 @@ def test_a_path_that_leads_elsewhere_is_left_alone(roots: Roots, kind: str, path
 def test_it_is_looked_for_now_and_then_only_and_bounded(roots: Roots) -> None:
     snapshot.write_json(roots.settings, settings.tree_of(settings.load({})))
     for number in range(80):
-        old(roots.requests / "done" / f"{number}.json", 99)
-    clock = Clock()
+        answered(roots.requests / "done" / f"{number}.json", 99)
+    clock = RealClock()
     first = observe(roots, LIMITS, ("records",), clock).records
     assert first is not None
-    assert first.expired is not None
-    assert len(first.expired) == 50, "what is recorded of one cycle stays short"
+    assert first.expired == (), "nobody has counted yet"
     cycle.run_cycle("watchdog", roots, clock=clock)
-    assert len(list((roots.requests / "done").iterdir())) == 30
+    clock.seconds += 16 * DAY_S  # counted twice, since the count is behind the clock
+    now = observe(roots, LIMITS, ("records",), clock).records
+    assert now is not None
+    assert now.expired == ()
+    cycle.run_cycle("watchdog", roots, clock=clock)
+    clock.seconds += records.LOOK_EVERY_S
+    cycle.run_cycle("watchdog", roots, clock=clock)
+    assert len(list((roots.requests / "done").iterdir())) == 30, "what is recorded of one cycle stays short"
     clock.seconds += 15
     second = observe(roots, LIMITS, ("records",), clock).records
     assert second is not None
@@ -220,8 +258,7 @@ log.write(b"the end\\n")
 
 
 def test_a_flood_is_cut_while_its_writer_goes_on(roots: Roots) -> None:
-    log = roots.worker_log("bt-5", "j")
-    log.parent.mkdir(parents=True)
+    made.log(roots, log := roots.worker_log("bt-5", "j")).close()
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", FLOOD, str(log)], **pipes) as writer:
         assert writer.stdout is not None
@@ -229,7 +266,7 @@ def test_a_flood_is_cut_while_its_writer_goes_on(roots: Roots) -> None:
         while not select.select([writer.stdout], [], [], 0)[0]:
             if log.exists():
                 largest = max(largest, log.stat().st_size)
-                times += records.rotate(log, 300_000)
+                times += records.rotate(roots, "bt-5/j.log", 300_000)
         assert writer.communicate(b"")[0] == b"!\n"
         assert writer.returncode == 0
     assert times >= 3
@@ -244,10 +281,10 @@ def test_a_flood_is_cut_while_its_writer_goes_on(roots: Roots) -> None:
 
 def test_a_log_that_is_short_is_left_alone_and_only_written_ones_are_looked_at(roots: Roots) -> None:
     launch(roots, "r0.SOL.aggressive.prescreen.0.e1.abc")
-    mine = old(roots.worker_log("bt-5", "r0.SOL.aggressive.prescreen.0"), 0, "x" * 1_100_000)
-    agents = old(roots.agent_log("watchdog"), 0, "x" * 1_100_000)
-    old(roots.worker_log("bt-5", "r0.SOL.aggressive.merge.0"), 0, "x" * 1_100_000)
-    short = old(roots.agent_log("curator"), 0, "x" * 900_000)
+    mine = old_log(roots, roots.worker_log("bt-5", "r0.SOL.aggressive.prescreen.0"), 0, "x" * 1_100_000)
+    agents = old_log(roots, roots.agent_log("watchdog"), 0, "x" * 1_100_000)
+    old_log(roots, roots.worker_log("bt-5", "r0.SOL.aggressive.merge.0"), 0, "x" * 1_100_000)
+    short = old_log(roots, roots.agent_log("curator"), 0, "x" * 900_000)
     look = records.look(roots, LIMITS, None, thorough=False)
     assert look.long_logs == tuple(sorted(str(p.relative_to(roots.logs)) for p in (mine, agents)))
     action = Action("rotate_logs", "", "", {"logs": list(look.long_logs)})
@@ -315,6 +352,9 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
     action = Action(
         "restart_units", "new", "the round is one of the new code", {"units": [list(UNITS[0])], "code": "new"}
     )
+    note = folder.unit(*UNITS[0]).path / "staged" / "my notes.md"
+    note.parent.mkdir()
+    note.write_text("precious")
     launch(roots, "w")
     with pytest.raises(RuntimeError, match="are still there"):
         acts.do(action)
@@ -328,6 +368,7 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
         if left:
             launch(roots, "w")
         assert acts.do(replace(action, arguments={**action.arguments, "left": left})) == "1 units begin again"
+        assert [str(one) for one in folder.unit(*UNITS[0]).path.rglob("*") if one.is_file()] == [str(note)]
         world = observe(roots, LIMITS, {"code"})
         assert [(s.job.job_id, s.status) for s in world.jobs] == [
             (ours[0].job_id, "pending"),
@@ -336,7 +377,7 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
         assert (world.round_code, world.code != "") == ("new", True)
         assert verify.holds({"kind": "restart_units", "target": "new"}, world) is True
         assert verify.holds({"kind": "restart_units", "target": "newer"}, world) is False
-    assert not folder.unit(*UNITS[0]).path.exists()
+        assert not folder.unit(*UNITS[0]).outcome.exists()
     assert not folder.result(ours[0].job_id).exists()
     assert folder.result(theirs.job_id).exists()
     assert folder.unit(*UNITS[1]).outcome.exists()

@@ -77,8 +77,8 @@ def test_an_engine_that_is_not_exact_is_found_out(
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
     [
-        (["--combos", "0"], 2, "'0' is no whole number from 1 to 10,000,000"),
-        (["--combos", "10000001"], 2, "'10000001' is no whole number"),
+        (["--combos", "0"], 2, "'0' is not a whole number from 1 to 10,000,000"),
+        (["--combos", "10000001"], 2, "'10000001' is not a whole number"),
         (["--engine", "magic"], 2, "unknown engine 'magic'; known: all, native, gpu, bar-loop, reference, vectorbt"),
         (["--days", "5000"], 1, "SYNTHETIC has 730.0 days, not 5000"),
         (["--mode", "reckless"], 1, "unknown mode 'reckless'"),

@@ -11,9 +11,13 @@ from types import ModuleType
 
 import jsonschema
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from agents.registry import MONITORS, SESSIONS
+from scripts.swarm.fit import Block, fitted
 from state.layout import CHECKOUT
+from WORKFLOW.report.console import Screen
 
 SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
 COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
@@ -82,6 +86,89 @@ def test_without_a_swarm_every_question_has_an_answer(tmp_path: Path) -> None:
     for words, reason in ((("results",), "there is no run yet"), (("cancel", "x"), "there is no job 'x'")):
         done = typed(*words, cwd=tmp_path)
         assert (done.returncode, reason in done.stderr) == (1, True), done.stderr
+
+
+ANSWERED_WITHOUT = {"health": 2, "status": 0, "ensure": 1, "stop": 0, "doctor": 1, "checksums": 1, "results": 1}
+
+
+@pytest.mark.parametrize(
+    "words", [(*one, *more) for one in [(w,) for w in ANSWERED_WITHOUT] for more in ((), ("--json",))]
+)
+def test_without_an_environment_questions_are_answered_and_nothing_is_installed(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """With a Python that has no package of ours at all, and nothing where the environment should be."""
+    venv, site = tmp_path / "none", "import sys; sys.path = [p for p in sys.path if not p.endswith('-packages')]"
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(site)
+    done = subprocess.run(
+        [getattr(sys, "_base_executable", sys.executable), str(COMMAND), *words],
+        env={"PATH": "/usr/bin:/bin", "VENV_PATH": str(venv), "RESULTS_ROOT": str(tmp_path / "r")}
+        | {"PYTHONPATH": str(tmp_path / "bare")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == ANSWERED_WITHOUT[words[0]], said
+    assert "Traceback" not in said
+    assert not venv.exists()
+    assert not venv.with_name("none.lock").exists()
+    if words in {("health",), ("status",), ("ensure",), ("results",)}:
+        assert f"there is no virtual environment at {venv}" in said
+        assert f"{CHECKOUT / 'scripts' / 'check'} --help" in said
+    if "--json" in words:
+        assert json.loads(done.stdout)
+
+
+EVIL = "\x1b[31mEVIL\x1b]0;owned\x07"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("scripts/backtest-optimize", "--single", "--symbol", "SOL", "--data-path", EVIL),
+        ("scripts/backtest-optimize", "--parallel", "--symbols", "SOL", "--data-path", EVIL),
+        ("scripts/backtest-optimize", "health", EVIL),
+        ("scripts/backtest-optimize", "health"),
+        ("scripts/backtest-optimize", "doctor"),
+        ("scripts/backtest-optimize", "explain", "--job", EVIL),
+        ("scripts/infra/session_state_manager.py", "--query", "--state-file", EVIL),
+    ],
+)
+def test_what_a_terminal_would_obey_in_a_name_is_shown(words: tuple[str, ...], tmp_path: Path) -> None:
+    base = getattr(sys, "_base_executable", sys.executable)
+    venv = str(tmp_path / EVIL) if words[1:] in {("health",), ("doctor",)} else sys.prefix
+    done = subprocess.run(
+        [base, str(CHECKOUT / words[0]), *words[1:]],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "VENV_PATH": venv, "RESULTS_ROOT": str(tmp_path / "r")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert r"\x1b[31mEVIL\x1b]0;owned\x07" in said
+    assert "\x1b" not in said
+    assert "\x07" not in said
+
+
+def test_a_page_and_a_line_of_progress_show_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    page = fitted([Block((Text(f"a worker said {EVIL}"),))], 80, 20)
+    Console(file=sys.stdout).print(page)
+    with Screen() as screen:
+        screen.say(f"bars of {EVIL}")
+    said = "".join(capsys.readouterr())
+    assert said.count(r"\x1b[31mEVIL") == 2
+    assert "\x1b" not in said
+
+
+def test_a_folder_that_is_not_there_is_said_with_both_places_it_can_be_named_in(tmp_path: Path) -> None:
+    done = typed("--parallel", "--symbols", "SOL", "--data-path", str(tmp_path / "none"), cwd=tmp_path)
+    assert (done.returncode, f"error: there is nothing at {tmp_path / 'none'}\n" in done.stderr) == (1, True)
+    assert "→ name a folder or a file that exists, in --data-path or BACKTEST_OPTIMIZE_DATA" in done.stderr
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, "--parallel"])

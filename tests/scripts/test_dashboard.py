@@ -164,6 +164,32 @@ def test_the_page_is_served_to_this_machine_and_the_copy_goes_with_it(roots: Roo
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1:8080", None, "200 OK"),
+        ("localhost:8080", "http://localhost:8080", "200 OK"),
+        ("rebound.example:8080", "http://rebound.example:8080", "403 Forbidden"),
+        ("127.0.0.1:8080", "http://evil.example", "403 Forbidden"),
+        ("127.0.0.1:8080", "null", "403 Forbidden"),
+        ("127.0.0.1:8080", "http://127.0.0.1:9090", "403 Forbidden"),
+        ("", None, "403 Forbidden"),
+    ],
+)
+def test_pages_of_others_are_not_answered(host: str, origin: str | None, status: str) -> None:
+    """A name that was given our address, and a form of another page that is sent here."""
+
+    def app(_: dict[str, Any], respond: Any) -> list[bytes]:
+        respond("200 OK", [])
+        return [b"trials"]
+
+    said: list[str] = []
+    request = {"HTTP_HOST": host} | ({} if origin is None else {"HTTP_ORIGIN": origin})
+    answer = b"".join(dashboard.only_here(app)(request, lambda words, _: said.append(words)))
+    assert said == [status]
+    assert (answer == b"trials") is (status == "200 OK")
+
+
 def test_ctrl_c_in_the_moment_of_the_announcement_ends_it_as_later_ones_do(
     roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from config import settings
 from scripts.infra import environment, requirements
 from scripts.swarm.doctor import machine, records, software
-from scripts.swarm.doctor.command import CHECKS, _plain_defaults, examine
+from scripts.swarm.doctor.command import CHECKS, examine
 from scripts.swarm.doctor.finding import Check, Finding, Patient, ok
 from state import identity, snapshot
 from state.clock import SystemClock, stamp
@@ -121,7 +121,7 @@ def test_a_look_that_fails_or_dies_is_a_finding_and_not_the_end(patient: Patient
 
 
 def test_the_defaults_can_be_read_without_a_yaml_library() -> None:
-    assert _plain_defaults() == settings.load({}).swarm
+    assert settings.swarm_defaults() == settings.load({}).swarm
 
 
 # software -------------------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ def test_a_disk_with_less_than_is_wanted_and_a_forecast(patient: Patient) -> Non
 
 
 def test_a_folder_in_which_nothing_can_be_written(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = list(machine._folder("STATE_ROOT", Path("/proc/self"), 0))
+    found = list(machine._folder("STATE_ROOT", Path("/proc/self"), replace(LIMITS, min_free_mb=0)))
     assert any("cannot be written" in one.finding and one.severity == "error" for one in found)
 
 

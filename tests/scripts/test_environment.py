@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,15 @@ from scripts.infra import environment, install, requirements
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 PARTS = (
     *(f"{package}/__init__.py" for package in ("config", "state", "scripts", "scripts/infra")),
-    *("config/errors.py", "state/codec.py", "state/private.py", "state/snapshot.py", "scripts/_checkout.py"),
+    *(
+        "config/errors.py",
+        "config/plain.py",
+        "state/codec.py",
+        "state/private.py",
+        "state/process.py",
+        "state/snapshot.py",
+    ),
+    "scripts/_checkout.py",
     *(f"scripts/infra/{module}.py" for module in ("environment", "install", "requirements")),
 )
 # The interpreter behind the one that runs the tests: what a user types as python3.
@@ -357,7 +366,7 @@ def test_nothing_is_installed_into_somebody_elses_environment(place: Place) -> N
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{place.venv} was not made here, so nothing is installed into it, and it lacks: tiny\n" in done.stderr
     core = place.checkout / "config" / "locks" / "core.txt"
-    assert f"{place.venv}/bin/pip install --require-hashes -r {core}\n" in done.stderr
+    assert f"{place.venv}/bin/pip install --require-hashes -r {shlex.quote(str(core))}\n" in done.stderr
     assert sorted(place.venv.rglob("*")) == before
     assert list(site_packages.iterdir()) == []
 

@@ -1,6 +1,9 @@
 """What explain makes of records: written here as the swarm writes them, asked as people ask."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +18,7 @@ from agents.runtime.world import World
 from config.errors import Refused
 from scripts.swarm.explain import answer, command, subject
 from state import orders, snapshot
-from state.identity import boot_id, mine
+from state.identity import NONCE, boot_id, of
 from state.jobs import Job, JobJournal
 from state.journal import Journal
 from state.layout import CHECKOUT, Roots
@@ -168,18 +171,25 @@ def test_a_queued_job_says_why_it_waits(place: Place) -> None:
 def test_a_job_that_counts_as_running_without_a_launch_record_is_said_to_be(place: Place) -> None:
     place.journal.started(JOB, 1, W1, "cpu0")
     assert "has no launch record" in place.job()
+    nonce = os.urandom(16).hex()
     launch = {
-        "worker_id": W1, "run_id": RUN, "job": tree_of(JOBS[0]), "epoch": 1, "nonce": "n", "lane": "cpu0", "cores": 1,
+        "worker_id": W1, "run_id": RUN, "job": tree_of(JOBS[0]), "epoch": 1, "nonce": nonce, "lane": "cpu0", "cores": 1,
         "launched_at": "2026-01-01T00:00:03.000Z", "launched_at_s": 0.0, "boot_id": boot_id(), "wrapper": None,
     }  # fmt: skip
     snapshot.write_json(place.roots.launch(W1), launch)
-    beat = {
-        "worker_id": W1, "job_id": JOB, "epoch": 1, "identity": tree_of(mine()), "phase": "prescreen", "done": 7,
-        "total": 9, "rate_per_s": None, "note": "", "beats": 1, "progressed_at_s": 0.0, "at": "2026-01-01T00:00:09Z",
-    }  # fmt: skip
-    snapshot.write_json(place.roots.heartbeat(W1), beat)
-    assert f"{JOB} runs: 7 of 9" in place.job()
-    assert subject.worker(place.roots, str(mine().pid)).worker_id == W1, "a pid names its worker"
+    told = {"STATE_ROOT": str(place.roots.state), NONCE: nonce}
+    command = [sys.executable, "-c", "import os, sys; os.write(1, b'!'); sys.stdin.read()"]
+    with subprocess.Popen(command, env=told, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.read(1) == b"!"
+        beat = {
+            "worker_id": W1, "job_id": JOB, "epoch": 1, "identity": tree_of(of(worker.pid)), "phase": "prescreen",
+            "done": 7, "total": 9, "rate_per_s": None, "note": "", "beats": 1, "progressed_at_s": 0.0,
+            "at": "2026-01-01T00:00:09Z",
+        }  # fmt: skip
+        snapshot.write_json(place.roots.heartbeat(W1), beat)
+        assert f"{JOB} runs: 7 of 9" in place.job()
+        assert subject.worker(place.roots, str(worker.pid)).worker_id == W1, "a pid names its worker"
 
 
 def test_what_moved_aside_is_read_too_and_a_longer_name_is_another_job(

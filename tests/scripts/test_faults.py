@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from scripts.benchmark.faults import artifacts, command, table
+from scripts.benchmark.faults import artifacts, command, surroundings, table
 from scripts.benchmark.faults.campaign import Outcome, Row
 from scripts.benchmark.faults.injuries import FAULTS, TURNS, Dice
+from scripts.benchmark.faults.pairs import drawn
 from scripts.benchmark.faults.witness import replaced, say
 
 ROW = Row(75.0, "worker killed", "w1", 0.4, "worker_sentry cycle 9: 0 workers run", 3.2, "the swarm", ())
@@ -63,7 +64,9 @@ def test_the_table_is_plain_without_a_terminal(capsys: pytest.CaptureFixture[str
     assert lines[0].split("  ")[0] == "at"
     assert all(word in lines[1] for word in ("1:15", "worker killed", "0.4 s", "3.2 s", "worker_sentry cycle 9"))
     assert "NOT HEALED" in lines[2]
-    assert lines[3].startswith("1 of 2 faults healed, the slowest in 3.2 s; 0 false kills; 1 rounds in 2.0 minutes")
+    assert lines[3].startswith(
+        "1 of 2 faults healed, half of them within 3.2 s, the slowest in 3.2 s; 0 false kills; 1 rounds in 2.0 minutes"
+    )
 
 
 def test_a_tree_is_whole_when_every_sum_is_right_and_nothing_else_lies_in_it(tmp_path: Path) -> None:
@@ -98,3 +101,49 @@ def test_numbers_that_are_none_are_usage(words: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         command.main(words)
     assert exit_.value.code == 2
+
+
+# two at a time --------------------------------------------------------------------------------------------------------
+
+
+def test_every_pair_comes_once_before_any_comes_again() -> None:
+    every = drawn(3, None)
+    kinds = {frozenset(pair) for pair in every}
+    count = len(surroundings.FAULTS)
+    assert len(every) == len(kinds) == count * (count + 1) // 2 - 3  # a full disk cannot be filled once more
+    assert drawn(3, len(every) + 5)[: len(every)] == every
+    assert drawn(4, None) != every
+    assert {pair[0] < pair[1] for pair in every if pair[0] != pair[1]} == {True, False}  # either may come first
+
+
+def test_pairs_of_some_faults_only() -> None:
+    assert sorted(map(sorted, drawn(1, None, ("stop", "agent-killed")))) == [
+        ["agent-killed", "agent-killed"],
+        ["agent-killed", "stop"],
+    ]
+
+
+@pytest.mark.parametrize("words", [["--pairs", "-1"], ["--pairs", "many"], ["--pairs", "3", "--only", "flood"]])
+def test_pairs_that_make_no_sense_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = command.main(words)
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    assert code in (1, 2)
+    assert words[-1] in capsys.readouterr().err
+
+
+def test_what_a_stop_left_behind_spoils_a_campaign() -> None:
+    for bad in (
+        replace(GOOD, left_behind=("process 7",)),
+        replace(GOOD, broken=("stop+ensure: after stop there was 7",)),
+    ):
+        assert not bad.is_good
+        assert (bad.left_behind or bad.broken)[0] in table.summary(bad)
+
+
+def test_a_percentile_is_said_where_there_are_enough_faults() -> None:
+    rows = tuple(replace(ROW, healed_s=float(number)) for number in range(1, 201))
+    assert "half of them within 100.5 s, 99 % within 199.0 s, the slowest in 200.0 s" in table.summary(
+        replace(GOOD, rows=rows)
+    )

@@ -116,7 +116,9 @@ def test_only_the_tables_that_a_command_is_for_are_taken(results: Path, capsys: 
         (["nothing"], ["no finalist is called 'nothing'", "SOL/aggressive/best_sharpe", "--trades FILE"]),
         (["a", "b", "--trades", "t.csv"], ["name no finalist: a, b", "a file of its own"]),
         (["a", "--trades", "t.csv", "--trades", "t.csv"], ["2 times --trades for 1 STRATEGY"]),
-        (["SOL", "--seed", "0"], ["--seed says something of trades of your own"]),
+        (["SOL", "--seed", "0"], ["--seed describes trades of your own"]),
+        (["SOL", "--date-format", "%Y"], ["--date-format describes trades of your own"]),
+        (["a", "--trades", "t.csv", "--columns", "exit_time"], ["--columns names 1 columns and", "has 2"]),
         (["a", "a", "--trades", "t.csv", "--trades", "t.csv"], ["two of the files would be called a"]),
         (["comparison", "--trades", "t.csv"], ["two of the files would be called comparison"]),
         (["...", "--trades", "t.csv"], ["STRATEGY is '...', which gives no file name"]),
@@ -148,12 +150,39 @@ def test_what_cannot_be_done_is_refused_with_a_way_out(
         ["a", "--tries", "0"],
         ["a", "--formats", "pdf"],
         ["a", "--unit", "bps"],
+        ["a", "--decimal", "dot"],
+        ["a", "--timezone", "Nowhere/Land"],
+        ["a", "--columns", "-,-"],
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = typed(capsys, *arguments)
     assert code == 2
     assert err.startswith("error: ")
+
+
+def test_an_assumed_capital_stands_in_the_terminal_and_on_the_page(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(Path("t.csv"), "exit_time,pnl", [f"{day(0)},-5", f"{day(1)},4"])
+    code, out, _ = typed(capsys, "mine", "--trades", "t.csv", "--formats", "html", "--output", "out")
+    assert code == 0
+    said = "capital 10,000 is assumed, since none was given"
+    assert said in out
+    assert said in Path("out/mine.html").read_text(encoding="utf-8").partition('<script type="application/json"')[0]
+    assert said not in typed(capsys, "mine", "--trades", "t.csv", "--formats", "html", "--capital", "50")[1]
+
+
+def test_of_several_strategies_in_one_file_the_named_one_is_drawn(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trade = {"open_date": day(0, 0), "close_date": day(0), "profit_abs": 5.0, "profit_ratio": 0.05}
+    inside = {name: {"trades": [trade], "starting_balance": 100} for name in ("One", "Two")}
+    Path("r.json").write_text(json.dumps({"strategy": inside}))
+    code, _, err = typed(capsys, "mine", "--trades", "r.json")
+    assert (code, "2 strategies: One, Two" in err) == (1, True)
+    typed_again = err.splitlines()[-1].partition("such as ")[2].split()
+    assert typed(capsys, *typed_again, "--formats", "json")[0] == 0
 
 
 def test_a_page_of_another_version_is_refused(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

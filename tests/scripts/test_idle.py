@@ -34,7 +34,14 @@ def test_the_operators_will_comes_before_everything() -> None:
         ({"order": None}, "there is no run"),
         ({"run_finished": True}, "the run is complete"),
         ({"agents": (replace(SENTRY, age_s=900.0),)}, "worker_sentry, who starts workers, does not cycle"),
-        ({"disk_free_bytes": 5_000_000}, "the disk is full: 5 MB are free, 2,000 are wanted before work starts"),
+        (
+            {"disk_free_bytes": 5_000_000},
+            "the disk is full: 5 MB are free, at least 2,000 are wanted before work starts",
+        ),
+        (
+            {"disk_free_files": 7},
+            "the disk is full: 7 more files can be made (inodes), at least 2,000 are wanted before work starts",
+        ),
         (
             {"reports": {"worker_sentry": {"quarantined_lanes": {"cpu1": "survives SIGKILL"}}}},
             "the lane is quarantined: survives SIGKILL",

@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from scripts.swarm import monitor, show
 from scripts.swarm.fit import Block, bar, fitted, middle, speed, wrapped
 from scripts.swarm.status import build
-from scripts.swarm.views import VIEWS
+from scripts.swarm.views import VIEWS, cpu
 from scripts.swarm.views.logs import Logs
 from state.layout import CHECKOUT, Roots
 
@@ -35,7 +35,8 @@ def rendered(page: Group, width: int, height: int) -> list[str]:
 def crowded(folder: Path) -> dict[str, Any]:
     """A status with far more of everything than any terminal has lines."""
     now = build(roots(folder))
-    unit = {"phase": "prescreen", "percent": 43.0, "workers": 9, "rate_per_s": 9.9, "note": "16,384/50,000 · 9/s"}
+    unit = {"phase": "prescreen", "since": None, "percent": 43.0, "workers": 9, "rate_per_s": 9.9}
+    unit["note"] = "16,384/50,000 · 9/s"
     now["units"] = [{"symbol": f"1000SHIB_PERPETUAL{n}", "mode": "conservative", **unit} for n in range(40)]
     now["workers"] = [
         {
@@ -60,7 +61,11 @@ def crowded(folder: Path) -> dict[str, Any]:
         for n in range(30)
     ]
     now["healed"] = {"deaths": 3, "last": "r0.X.aggressive.prescreen.1, killed by signal 9, 12:00:00 UTC"}
-    now["stage"], now["next"], now["run_id"] = "prescreen", "merge, then the run is complete", "bt-20260101_000000Z"
+    now["stage"], now["next"], now["run_id"] = (
+        "40 prescreening",
+        "merge, then the run is complete",
+        "bt-20260101_000000Z",
+    )
     now["next_steps"] = []
     return now
 
@@ -71,7 +76,7 @@ def test_a_crowded_page_fits_and_says_what_it_cut(width: int, height: int, tmp_p
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
-    assert "bt-20260101_000000Z · prescreen" in text
+    assert "bt-20260101_000000Z · 40 prescreening" in text
     assert "! incident 0" in text
     assert "1000" in text
     assert "more symbol and modes" in text
@@ -285,8 +290,116 @@ def test_silence_is_worth_a_word_only_when_it_nears_what_it_is_put_up_with(tmp_p
     assert "no progress for 0:31" in show._worker(now["workers"][0], 4, 40).plain
 
 
-def test_scores_say_what_they_count(tmp_path: Path) -> None:
-    now = crowded(tmp_path)
-    now["scores"] = {"deviation": 0.0, "performance": 98.6, "efficiency": 71.2}
-    text = "\n".join(rendered(show.page(now, 200, 50), 200, 50))
-    assert "0 % of expectations broken · speed 99 % of usual · 71 % of CPU on new work" in text
+def under_way(folder: Path) -> dict[str, Any]:
+    """A run of two symbols, 65 s old, on which something is known of everything."""
+    now = crowded(folder)
+    now |= {
+        "incidents": [],
+        "workers": [],
+        "devices": [],
+        "stage": "1 validating, 1 searching",
+        "rounds": 1,
+        "round": 0,
+    }
+    now |= {"at": "2026-01-01T03:08:09.000Z", "began_at": "2026-01-01T03:07:04.000Z", "elapsed_s": 65.0}
+    now["eta_s"] = {"low": 245.0, "high": 530.0}
+    now["units"] = [
+        {**now["units"][0], "symbol": name, "phase": phase, "since": f"2026-01-01T03:07:{second}.000Z"}
+        for name, phase, second in (("SOL", "validate", 40), ("BTC", "search", 50))
+    ]
+    return now
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_run_says_since_when_it_and_each_phase_run_and_between_what_it_still_takes(
+    width: int, tmp_path: Path
+) -> None:
+    lines = rendered(show.page(under_way(tmp_path), width, 24), width, 24)
+    assert lines[0] == "bt-20260101_000000Z · 1 validating, 1 searching"
+    assert lines[1] == "  running for 1:05, since 03:07:04 · about 4 to 9 min left"
+    shown = ("03:07:40", "03:07:50") if width >= 100 else ("03:07 ", "03:07 ")
+    rows = [next(line for line in lines if line.startswith(f"  {name} ")) for name in ("SOL", "BTC")]
+    assert [f"since {when}" in row for when, row in zip(shown, rows, strict=True)] == [True, True], rows
+    assert max(map(len, lines)) <= width
+
+
+def test_one_symbol_and_mode_says_when_its_phase_began_beside_its_stage(tmp_path: Path) -> None:
+    now = under_way(tmp_path)
+    now |= {
+        "units": now["units"][:1],
+        "stage": "1 validating",
+        "stage_since": "2026-01-01T03:07:40.000Z",
+        "rounds": None,
+    }
+    lines = rendered(show.page(now, 80, 24), 80, 24)
+    assert lines[0] == "bt-20260101_000000Z · validating since 03:07:40"
+    assert lines[1].startswith("  round 1, until stop · running for 1:05, since 03:07:04 · about 4 to 9 min")
+    now["eta_s"] = None
+    assert "left" not in "\n".join(rendered(show.page(now, 80, 24), 80, 24))
+
+
+def test_what_two_modes_of_one_symbol_ask_for_is_said_once(tmp_path: Path) -> None:
+    steps = [{"id": f"bring_new_bars:SOL {mode}", "what": "bring bars of SOL"} for mode in ("aggressive", "balanced")]
+    now = under_way(tmp_path) | {"next_steps": [*steps, {"id": "bring_new_bars:BTC", "what": "bring bars of BTC"}]}
+    page = "\n".join(rendered(show.page(now, 120, 40), 120, 40))
+    assert [page.count(f"next: bring bars of {symbol}") for symbol in ("SOL", "BTC")] == [1, 1]
+
+
+def test_what_is_judged_is_said_in_words_and_what_is_broken_by_name(tmp_path: Path) -> None:
+    def text(**values: Any) -> str:
+        now = crowded(tmp_path) | {"agents": fresh, "incidents": []} | values
+        return "\n".join(rendered(show.page(now, 300, 50), 300, 50))
+
+    fresh = [{**one, "fresh": True} for one in crowded(tmp_path)["agents"]]
+    calm = {"of": 31, "broken": [], "repeated_pct": 0.0}
+    page = text(expectations=calm, scores={"deviation": 0.0, "performance": 98.6, "efficiency": 71.2})
+    assert "agents alive · all is as expected" in page
+    assert "%" not in page.partition("all is as expected")[2].partition("\n")[0]
+    broken = calm | {"broken": ["CPU at its target", "jobs move", "x", "y"], "repeated_pct": 12.3}
+    page = text(expectations=broken, scores={"performance": 60.2})
+    assert (
+        "expectations that do not hold: CPU at its target, jobs move and 2 more · at 60 % of the usual speed · "
+        "12 % of the work repeats what ended workers had not saved"
+    ) in page
+    assert "expected" not in text(expectations=None, scores={})
+    for wrong in (
+        {"agents": [{**fresh[0], "fresh": False}, *fresh[1:]]},
+        {"incidents": [{"what": "curator is dead", "remedy": "it is respawned"}]},
+    ):
+        assert "as expected" not in text(expectations=calm, scores={}, **wrong), "judged before this was so"
+
+
+def test_the_cpu_page_knows_at_its_first_look_how_busy_a_worker_is_and_leaves_out_who_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spin = "print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE) as busy:
+        assert busy.stdout is not None
+        busy.stdout.readline()  # it spins from here on
+        now = crowded(tmp_path)
+        row = now["workers"][0] | {"state": "running"}
+        now["workers"] = [
+            row | {"pid": busy.pid, "job": "r0.SOL.aggressive.validate.0"},
+            row | {"pid": os.getpid(), "job": "r0.BTC.aggressive.report.0", "state": "ended"},
+            row | {"pid": os.getppid(), "job": "r0.ADA.aggressive.search.0", "state": "dead"},
+            row | {"pid": 2**22 + 1, "job": "r0.XRP.aggressive.search.0"},
+        ]
+        monkeypatch.setattr("scripts.swarm.views.cpu.build", lambda _roots: now)
+        view = VIEWS["cpu"]()
+        view.look(roots(tmp_path))
+        said = view.line()
+        busy.kill()
+        busy.wait()  # its number may be another's now
+        assert list(cpu._processes([busy.pid])) == []
+    assert [name in said for name in ("SOL.", "BTC.", "ADA.", "XRP.")] == [True, False, False, False], said
+    share = float(said.rpartition("validate.0 ")[2].removesuffix(" %"))
+    assert 1 <= share <= 110, "a machine may be full, but a process that spins is never idle"
+
+
+def test_a_worker_that_began_between_two_looks_is_as_busy_as_since_it_began() -> None:
+    before = cpu.Reading(100.0, {}, {7: cpu.Process(5.0, 1, 50.0)})
+    now = cpu.Reading(110.0, {}, {7: cpu.Process(10.0, 1, 50.0), 8: cpu.Process(3.0, 1, 106.0)})
+    rows = [{"pid": 7, "job": "old"}, {"pid": 8, "job": "new"}]
+    assert [(round(busy), job) for busy, _, _, job in cpu._busiest(now, before, rows)] == [(50, "old"), (75, "new")]
+    reused = cpu.Reading(110.0, {}, {7: cpu.Process(1.0, 1, 108.0)})
+    assert [round(busy) for busy, *_ in cpu._busiest(reused, before, rows)] == [50], "another process of that number"

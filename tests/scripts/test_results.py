@@ -10,12 +10,14 @@ import pytest
 from agents import auto_scheduler
 from agents import session_state_manager as continuity
 from scripts.swarm import handoff, parallel, show, status
+from scripts.swarm.timeline import Timeline
 from state import orders, snapshot
 from state.clock import SystemClock
-from state.jobs import JobJournal, JobState
+from state.jobs import JobState
 from state.journal import Journal
 from state.layout import Roots
-from tests.agents.worlds import LIMITS, ORDER, job, running, world
+from state.tree import tree_of
+from tests.agents.worlds import LIMITS, ORDER, job, running, state, world
 
 WHY = "20.0 days of bars are fewer than 90 → give at least 90 days"
 BOTH = tuple(JobState(job("preflight", symbol), "failed", error_message=WHY) for symbol in ("SOL", "BTC"))
@@ -98,13 +100,14 @@ def test_nobody_goes_on_without_a_failed_unit_when_there_is_nobody_else() -> Non
 
 def test_since_when_a_phase_runs_is_said_of_this_round_and_never_of_an_earlier_one(roots: Roots) -> None:
     told = Journal(roots.session_events)
-    told.append({"at": "2026-01-01T00:05:00.000Z", "event": "stage", "stage": "search", "run_id": "bt-1"})
-    here = world(round=1, round_began="2026-01-01T00:20:00.000Z", jobs=(running(job("search", round_=1)),))
-    assert status.stage_since(roots, here) is None
-    told.append({"at": "2026-01-01T00:26:00.000Z", "event": "stage", "stage": "search", "run_id": "bt-1"})
-    assert status.stage_since(roots, here) == "2026-01-01T00:26:00.000Z"
-    told.append({"at": "2026-01-01T00:27:00.000Z", "event": "stage", "stage": "scheduling", "run_id": "bt-1"})
-    assert status.stage_since(roots, here) is None
-    clock = SystemClock()
-    JobJournal(Journal(roots.swarm_run("bt-1").round(1).jobs), clock).enqueue([job("search", round_=1)])
-    assert str(status.stage_since(roots, here)) >= f"{clock.now().year}"
+    told.append({"at": "2026-01-01T00:05:00.000Z", "event": "stage", "stage": "1 searching", "run_id": "bt-1"})
+    one = job("search", round_=1)
+    here = world(round=1, round_began="2026-01-01T00:20:00.000Z", jobs=(running(one),))
+    assert status.stage_since(roots, here, Timeline(())) is None
+    enqueued = {"at": "2026-01-01T00:25:00.000Z", "event": "enqueued", "job": tree_of(one)}
+    started = {"at": "2026-01-01T00:26:00.000Z", "event": "started", "job_id": one.job_id}
+    again = {"at": "2026-01-01T00:28:00.000Z", "event": "died", "job_id": one.job_id}
+    line = Timeline([enqueued, started, again, {**started, "at": "2026-01-01T00:29:00.000Z"}])
+    assert status.stage_since(roots, here, line) == started["at"], "a worker that died does not begin the phase anew"
+    waits = replace(here, jobs=(state(one),))
+    assert status.stage_since(roots, waits, Timeline([enqueued, started, again])) == again["at"]

@@ -4,9 +4,11 @@ import importlib.util
 import json
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,13 @@ from typing import Any
 import pytest
 
 from config.errors import Refused
+from config.search import SQLITE
+from config.settings import load
+from state.layout import CHECKOUT, RunFolder
 from tests.search.test_study import TRIALS, objective, open_study, run, start
+from tests.WORKFLOW.pipeline import environment
+from WORKFLOW.search import needs
+from WORKFLOW.search.job import SearchFolder, SearchJob
 from WORKFLOW.search.study import SharedStudy, Trial
 
 MISSING = [name for name in ("grpc", "google.protobuf") if importlib.util.find_spec(name.split(".")[0]) is None]
@@ -64,7 +72,8 @@ def _cluster(user: str | None) -> Iterator[str]:
             shutil.chown(folder, user)
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "user": user, "cwd": "/"}
         data = folder / "data"
-        subprocess.run(["initdb", "-D", data, "-U", "me", "--auth=trust", "--no-sync"], check=True, **quiet)
+        made = ["initdb", "-D", data, "-U", "me", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+        subprocess.run(made, check=True, **quiet)
         options = f"-c listen_addresses= -k {folder} -c fsync=off"
         subprocess.run(["pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start"], check=True, **quiet)
         try:
@@ -75,6 +84,30 @@ def _cluster(user: str | None) -> Iterator[str]:
 
 def test_sqlite_gives_the_same_trials(tmp_path: Path, in_journal: list[Trial]) -> None:
     assert finished(tmp_path, f"sqlite:///{tmp_path}/study.sqlite3") == in_journal
+
+
+def test_a_damaged_file_of_sqlite_is_set_aside_whole_and_the_search_done_again(
+    tmp_path: Path, in_journal: list[Trial]
+) -> None:
+    """As a search journal that cannot be read is: what can be computed again is no reason to end."""
+    folder, settings, said = RunFolder(tmp_path), load({}), list[str]()
+    study = open_study(tmp_path)
+    plan = study._plan
+    study.close()
+    search = SearchFolder(folder)
+    search.write(SearchJob(settings.costs, 5, "native", plan, storage=SQLITE))
+    folder.study_database.write_bytes(b"no database" * 100)
+    made = search.study(said.append)
+    try:
+        made.work(objective, lambda now: None, lambda: True)
+        assert made.finished() == in_journal
+    finally:
+        made.close()
+    assert said == [
+        f"  the study {folder.study_database} is no database that SQLite can read: it is set aside as "
+        "study.damaged-1.sqlite3, and the search is done again"
+    ]
+    assert (tmp_path / "study.damaged-1.sqlite3").read_bytes() == b"no database" * 100
 
 
 def test_postgresql_gives_the_same_trials(tmp_path: Path, in_journal: list[Trial], postgresql: str) -> None:
@@ -137,3 +170,48 @@ def test_a_server_that_nobody_runs_is_refused_and_no_password_is_said(tmp_path: 
         in_database(tmp_path, f"postgresql://me:hunter2@/postgres?host={tmp_path}")
     assert "start the database" in refusal.value.way_out
     assert "hunter2" not in f"{refusal.value.reason} {refusal.value.way_out}"
+
+
+# --- before anything is begun -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_grpc(tmp_path: Path) -> dict[str, str]:
+    """What a shell is like whose environment holds no grpcio, and a study that is to lie in SQLite."""
+    package = tmp_path / "broken" / "grpc"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('No module named grpc')", encoding="utf-8")
+    more = {"PYTHONPATH": str(package.parent), "BACKTEST_OPTIMIZE__SEARCH__STORAGE": "sqlite", "VENV_PATH": sys.prefix}
+    return environment(tmp_path / "r o o t", **more)
+
+
+@pytest.mark.parametrize("command", ["--single", "--parallel"])
+def test_a_package_that_is_missing_is_said_before_anything_is_begun(
+    command: str, tmp_path: Path, without_grpc: dict[str, str]
+) -> None:
+    product = [sys.executable, str(CHECKOUT / "scripts" / "backtest-optimize")]
+    options: dict[str, Any] = {"env": without_grpc, "cwd": "/", "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([*product, command, "--demo", "--prescreen", "100"], check=False, **options)
+    if (tmp_path / "r o o t" / "state" / "swarm.json").exists():
+        subprocess.run([*product, "stop"], check=False, **options)
+    assert done.returncode == 1, done.stderr
+    assert "error: search.storage sqlite needs grpcio\n" in done.stderr
+    assert "prescreen" not in done.stdout + done.stderr
+    assert not (tmp_path / "r o o t").exists(), "what is refused leaves nothing behind"
+    pip = next(line for line in done.stderr.splitlines() if " -m pip install " in line)
+    python, *_, lock = shlex.split(pip.replace("→", ""))
+    assert (python, Path(lock).is_file()) == (sys.executable, True), "the way out works from any folder"
+    assert "set search.storage to journal" in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_said_before_anything_is_begun(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    with pytest.raises(Refused, match="cannot be opened") as refusal:
+        needs.check(f"postgresql://me@/postgres?host={tmp_path}")
+    assert "search.storage to journal" in refusal.value.way_out
+
+
+def test_a_server_that_answers_is_enough(postgresql: str) -> None:
+    needs.check(postgresql)
+    needs.check("sqlite")
+    needs.check("journal")

@@ -107,7 +107,7 @@ def test_a_record_that_optuna_does_not_know_is_named_with_its_file(tmp_path: Pat
         _study(path)
     assert str(path) in refusal.value.reason
     assert f"record {whole + 1}" in refusal.value.reason
-    assert "move it away" in refusal.value.way_out
+    assert "it sets it aside and searches again" in refusal.value.way_out
 
 
 def test_two_processes_see_each_others_trials(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_a_trial_that_was_edited_is_named_with_its_file(tmp_path: Path, old: str
     with pytest.raises(Refused, match="trial 2, which is not whole") as refusal:
         open_study(tmp_path)
     assert str(path) in refusal.value.reason
-    assert "move it away" in refusal.value.way_out
+    assert "it sets it aside and searches again" in refusal.value.way_out
 
 
 def test_a_trial_that_is_on_file_twice_counts_once(tmp_path: Path, undisturbed: list[Trial]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state import codec, layout
-from state.jobs import DEATHS_KEPT, Job, JobJournal, JobState, compacted, fold
+from state.jobs import DEATHS_KEPT, Job, JobJournal, JobState, compacted, fold, is_worth_compacting
 from state.journal import Journal
 from state.tree import tree_of
 from tests.state.test_records import Clock
@@ -266,3 +266,23 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     jobs.compact()
     assert len(jobs.states()) == len(JOBS)
+
+
+@pytest.mark.parametrize(
+    "debris", [b"x" * 3_000_000, b"\0" * 3_000_000, b'{"event":"started","job_id":"' + b"x" * 3_000_000]
+)
+def test_a_line_of_megabytes_that_is_no_record_is_worth_compacting_away(tmp_path: Path, debris: bytes) -> None:
+    """Nobody may have to read it again in every cycle until the round is over."""
+    path = tmp_path / "jobs.jsonl"
+    journal = JobJournal(Journal(path), Clock())
+    journal.enqueue(JOBS)
+    assert not is_worth_compacting(path.read_bytes())
+    with path.open("ab") as file:
+        file.write(debris + b"\n")
+    assert is_worth_compacting(path.read_bytes())
+    before = journal.states()
+    journal.compact()
+    assert journal.states() == before
+    assert path.stat().st_size < 10_000
+    assert path.with_name("jobs.jsonl.bad").read_bytes().rstrip(b"\n") == debris[:10_000].rstrip(b"\n")
+    assert not is_worth_compacting(path.read_bytes())

@@ -1,7 +1,7 @@
 """A block of ours in a document of somebody else's: every byte outside of it stays, whatever became of its markers."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from state import marked
@@ -55,6 +55,7 @@ def test_damaged_and_doubled_markers_cost_no_text(broken: bytes) -> None:
 _PIECES = st.lists(st.sampled_from([START, END, b"\n", b"text", b"\r\n", b"\x00", b"<!-- N:"]), max_size=12)
 
 
+@example([], "\ud800")  # of a file name that is no UTF-8
 @given(_PIECES, st.text(st.characters(exclude_characters="<>"), max_size=20))
 def test_whatever_the_document_one_whole_block_remains_and_it_settles(pieces: list[bytes], text: str) -> None:
     before = b"".join(pieces)

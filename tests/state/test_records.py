@@ -1,5 +1,6 @@
 """The records of the control plane: identity, lease, request, heartbeat, jobs, trees."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,8 +16,10 @@ import pytest
 from agents.machine import processes
 from state import identity, lease, request, snapshot, tree, wake
 from state.heartbeat import Heartbeat, Pulse
+from state.identity import Tree
 from state.jobs import Job, JobJournal, JobState, fold
 from state.journal import Journal
+from state.layout import CHECKOUT
 
 
 class Clock:
@@ -32,9 +35,12 @@ class Clock:
         return self.seconds
 
 
+NONCE = "0123456789abcdef" * 2
+
+
 @pytest.fixture
-def child() -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, identity.NONCE: "the-nonce"}
+def child(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, identity.NONCE: NONCE, "STATE_ROOT": str(tmp_path)}
     # Its grandchild has a session of its own and no parent left: only its environment says whose it is.
     script = """
 import os, sys
@@ -79,17 +85,19 @@ def test_a_stopped_process_is_alive_and_a_zombie_is_dead(child: subprocess.Popen
     assert identity.life_of(one) == "dead"
 
 
-def test_a_nonce_finds_the_whole_tree_and_the_tree_ends(child: subprocess.Popen[bytes]) -> None:
+def test_a_nonce_finds_the_whole_tree_and_the_tree_ends(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    tree = Tree.of(tmp_path, NONCE)
     assert child.stdout is not None
     grandchild = int(child.stdout.readline())
-    assert {child.pid, grandchild} <= {one.pid for one in identity.holders("the-nonce")}
-    assert identity.holders("another") == []
+    assert {child.pid, grandchild} <= {one.pid for one in tree.members()}
+    others = [Tree.of(tmp_path, NONCE[::-1]), Tree.of(tmp_path.parent, NONCE)]
+    assert [one.members() for one in others] == [[], []]
     me = identity.of(child.pid)
     assert me is not None
-    assert not processes.send(me, signal.SIGKILL, nonce="another")
-    assert processes.kill_tree("the-nonce", None) >= 2
+    assert not any(processes.send(me, signal.SIGKILL, other) for other in others)
+    assert processes.kill_tree(tree, None) >= 2
     child.wait()
-    assert identity.holders("the-nonce") == []
+    assert tree.members() == []
 
 
 # lease ----------------------------------------------------------------------------------------------------------------
@@ -276,3 +284,28 @@ def test_a_word_of_the_wrong_kind_is_no_more_than_a_damaged_line() -> None:
     died = {"event": "died", "job_id": job.job_id, "error_message": "", "deaths": 1, "last_done": 0}
     records = [{"event": "enqueued", "job": tree.tree_of(job)}, started, {**died, "retry_at_s": "x", "boot_id": "b"}]
     assert fold(records) == {job.job_id: JobState(job)}
+
+
+_BLIND = """
+import os, resource, sys
+from pathlib import Path
+from state import identity
+from state.identity import Tree
+me, tree = identity.mine(), Tree.of(Path(sys.argv[1]), "0" * 32)
+lowest = os.dup(0)
+os.close(lowest)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+looks = lambda: identity.life_of(me), lambda: identity.of(me.pid), lambda: identity.cpu_s(me), lambda: tree.has(1)
+for look in looks:
+    try:
+        print(look())
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+def test_who_has_no_descriptor_left_takes_nobody_for_dead(tmp_path: Path) -> None:
+    """Whoever took it for dead would launch its job a second time beside it."""
+    command = [sys.executable, "-c", _BLIND, str(tmp_path)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == [str(errno.EMFILE)] * 4, done.stdout + done.stderr

@@ -72,3 +72,13 @@ def test_runs_of_one_second_never_share_a_folder(roots: Roots) -> None:
     with ThreadPoolExecutor(40) as pool:
         ids = list(pool.map(lambda n: begin(roots, f"key {n}", fresh=True).run_id, range(40)))
     assert len(set(ids)) == 40
+
+
+def test_a_note_beside_claims_and_steps_stays_when_the_run_is_finished(roots: Roots) -> None:
+    run, folder = runs.begin(roots, "k", "SOL", "aggressive", StoppedClock())
+    notes = [folder.claims / "my notes.md", folder.validation / "my notes.md"]
+    for one in (*notes, folder.claims / "0.lock", folder.validation / "plan.json"):
+        one.parent.mkdir(exist_ok=True)
+        one.write_text("precious")
+    runs.finish(folder, run)
+    assert [*folder.claims.iterdir(), *folder.validation.iterdir()] == notes

@@ -1,5 +1,6 @@
 """Snapshots under real failures: a file-size limit stands in for a full disk."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from state import layout, snapshot
+from state import codec, layout, snapshot
 
 
 def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -20,6 +21,14 @@ def test_a_value_comes_back_as_it_was(tmp_path: Path) -> None:
     snapshot.write_json(path, {"π": [1, 0.1, None]})
     assert snapshot.read_json(path) == {"π": [1, 0.1, None]}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_name_that_is_no_utf8_can_be_recorded_and_comes_back(tmp_path: Path) -> None:
+    """An error about such a file must not end the cycle that writes it down."""
+    name = os.fsdecode(b"bars-\xff.csv")
+    snapshot.write_json(tmp_path / "record.json", {"path": name})
+    assert snapshot.read_json(tmp_path / "record.json") == {"path": name}
+    assert codec.decode(codec.encode_line([name])) == [name]
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"torn": ', b"\xff", b'{"a": NaN}'])

@@ -46,6 +46,7 @@ class Swarm:
     def __init__(self, results: Path, sockets: Path) -> None:
         ours = (
             "RESULTS_ROOT",
+            "BACKTEST_OPTIMIZE_DATA",
             "STATE_ROOT",
             "LOGS_ROOT",
             "BACKTEST_OPTIMIZE_CONFIG",

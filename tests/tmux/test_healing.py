@@ -1,6 +1,7 @@
 """Every remedy, with its fault injected into a real swarm."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from agents.machine import launcher
+from agents.machine import launcher, sessions
 from agents.machine.sessions import Tmux
-from state import identity, snapshot
+from agents.registry import at_work
+from state import healing, identity, snapshot
 from state.identity import Identity
+from state.jobs import fold
 from state.journal import Journal
 from state.layout import CHECKOUT
 from state.tree import record_of
@@ -27,7 +30,7 @@ def starts(swarm: Swarm) -> list[tuple[str, int]]:
 
 
 def test_workers_outlive_tmux_and_are_adopted_not_doubled(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *LONG)
+    swarm.launch(data, *LONG, "--no-keeper")
     before = swarm.working("prescreen", 2)
     kill(swarm.server())
     assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"running"}
@@ -46,6 +49,7 @@ def test_stop_stays_stopped_and_the_same_command_goes_on(swarm: Swarm, data: Pat
     swarm.stop()
     assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"dead"}
     assert swarm.sessions() == []
+    assert not [path for path in Path(swarm.environment["TMUX_TMPDIR"]).rglob("*") if path.is_socket()]
     assert swarm.ensure().stderr == ""
     assert swarm.sessions() == []
     assert swarm.type("health").stdout == "stopped on purpose\n"
@@ -57,8 +61,15 @@ def test_stop_stays_stopped_and_the_same_command_goes_on(swarm: Swarm, data: Pat
     assert artifacts(swarm.roots.results) == artifacts(tmp_path)
 
 
+def test_stop_leaves_no_socket_of_a_server_that_hears_nothing(swarm: Swarm) -> None:
+    assert swarm.type("start").returncode == 0
+    os.kill(swarm.server().pid, signal.SIGSTOP)
+    swarm.stop()
+    assert not [path for path in Path(swarm.environment["TMUX_TMPDIR"]).rglob("*") if path.is_socket()]
+
+
 def test_stop_works_when_every_agent_is_dead(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *LONG)
+    swarm.launch(data, *LONG, "--no-keeper")
     before = swarm.working("prescreen", 2)
     kill(swarm.server())
     for agent in ("worker_sentry", "operation_hang_guard", "session_state_manager", "auto_scheduler"):
@@ -158,6 +169,63 @@ def test_a_server_whose_socket_was_deleted_is_found_again(swarm: Swarm) -> None:
     swarm.wait("a socket of our own alone", lambda: socket.stat().st_mode & 0o777 == 0o600)
 
 
+def test_a_server_whose_sockets_are_removed_again_and_again_is_never_ended(
+    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes each that it is asked for, so it does not hang; whoever removes them does so before anybody calls."""
+    assert swarm.type("start", "--no-keeper").returncode == 0
+    swarm.wait("the first cycles", lambda: swarm.cycle("session_log") >= 1)
+    server, tmux = swarm.server(), Tmux.of(swarm.roots, 2.0)
+    call = Tmux.call
+
+    def too_late(self: Tmux, *arguments: str) -> tuple[int, str]:
+        self.server.socket.unlink(missing_ok=True)
+        return call(self, *arguments)
+
+    with launcher.launch_lock(swarm.roots, wait_s=60.0):  # nobody else repairs meanwhile
+        with monkeypatch.context() as patched:
+            patched.setattr(Tmux, "call", too_late)
+            assert "each was gone again; it was left alone" in sessions.repair(tmux)
+        assert identity.life_of(server) == "running"
+        assert "it made a new one" in sessions.repair(tmux)
+    assert swarm.sessions() == sorted(SESSIONS)
+
+
+def test_what_was_done_before_tmux_gave_no_more_answer_is_told(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert swarm.type("start", "--no-keeper").returncode == 0
+    swarm.wait("the first cycles", lambda: swarm.cycle("session_log") >= 1)
+    for name, value in swarm.environment.items():
+        monkeypatch.setenv(name, value)
+    with launcher.launch_lock(swarm.roots, wait_s=60.0):
+        kill(swarm.server())
+        swarm.wait("the end of the panes", lambda: identity.life_of(swarm.loop("watchdog")) == "dead")
+        start, began = Tmux.start, []
+
+        def silent_at_the_third(self: Tmux, session: str, *rest: Any) -> None:
+            began.append(session)
+            if len(began) == 3:
+                raise sessions.NoAnswer("tmux gave no answer")
+            start(self, session, *rest)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Tmux, "start", silent_at_the_third)
+            with pytest.raises(sessions.NoAnswer):
+                launcher.ensure_sessions(swarm.roots, swarm.limits, "a test")
+    told = [one for one in healing.recent(swarm.roots) if one.get("by") == "a test"]
+    assert [(one["event"], one.get("sessions")) for one in told if one["event"] == "tmux_respawned"] == [
+        ("tmux_respawned", 2)
+    ]
+
+
+def test_where_nothing_answers_in_time_a_silent_server_is_left_alone(swarm: Swarm) -> None:
+    """With a deadline that no program can keep, as on a machine without a core to spare."""
+    assert swarm.type("start").returncode == 0
+    server = swarm.server()
+    assert "too busy to tell" in sessions.repair(Tmux.of(swarm.roots, 1e-6))
+    assert swarm.server() == server
+    assert identity.life_of(server) == "running"
+
+
 def test_after_a_long_stop_nobody_is_taken_for_stale_and_the_machine_not_for_starved(swarm: Swarm) -> None:
     assert swarm.type("start").returncode == 0
     names = [path.stem for path in swarm.roots.loop("x").parent.glob("*.json")]
@@ -189,7 +257,7 @@ def test_before_the_second_session_starts_all_that_begin_are_on_file(
 
     monkeypatch.setattr(Tmux, "start", watched)
     with launcher.launch_lock(swarm.roots):
-        launcher.ensure_sessions(swarm.roots, swarm.limits)
+        launcher.ensure_sessions(swarm.roots, swarm.limits, "a test")
     assert seen == [set(), *([set(SESSIONS)] * (len(SESSIONS) - 1))]
 
 
@@ -264,8 +332,9 @@ def test_a_cancelled_job_ends_its_unit_and_says_so(swarm: Swarm, data: Path) -> 
 
 def test_a_stopped_swarm_refuses_to_cancel_and_remembers_nothing(swarm: Swarm, data: Path) -> None:
     swarm.launch(data, *LONG)
-    job = swarm.working("prescreen", 1)[0]["job_id"]
+    swarm.working("prescreen", 1)
     assert swarm.type("stop").returncode == 0
+    job = next(job_id for job_id, state in fold(swarm.journal()).items() if not state.is_over)
     done = swarm.type("cancel", job)
     assert done.returncode == 1
     assert "the operator stopped the swarm" in done.stderr
@@ -286,15 +355,22 @@ def test_continuity_is_answered_by_a_bare_python(swarm: Swarm, data: Path) -> No
     swarm.launch(data, *SMALL)
     swarm.finished()
     file = swarm.roots.agent_state("session_state_manager")
-    swarm.wait("the end to be noticed", lambda: snapshot.read_json(file)["report"]["stage"] == "complete")
     script = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
     bare = getattr(sys, "_base_executable", sys.executable)
     command = [bare, "-I", "-S", str(script), "--query", "--state-file", str(file), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     answer = json.loads(done.stdout)
-    assert answer["stage"] == "complete"
-    assert not any(step["actionable"] for step in answer["next_steps"])
-    assert answer["incidents"] == []
+    assert (done.returncode, answer["stage"]) == (0, "complete"), "at once, whether its manager has looked since or not"
+    assert answer["next_steps"][-2]["what"] == "scripts/backtest-optimize results"
+    for row in sorted(at_work(swarm.limits), key=lambda row: row.name == "session_state_manager"):
+        kill(swarm.loop(row.name))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["stage"]) == (1, "complete")
+    assert answer["stale"].endswith("and its loop is dead")
+    assert swarm.type("stop").returncode == 0
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)["stage"]) == (0, "stopped")
 
 
 def test_the_launcher_of_the_work_plane_works_without_the_swarm(swarm: Swarm, data: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from agents.machine import keeper as keepers
 from agents.machine import processes
+from scripts.swarm import keeper
 from state import identity, snapshot
 from state.identity import Identity
 from state.layout import CHECKOUT
@@ -122,15 +123,63 @@ def test_a_stop_is_honoured_and_an_uninstall_leaves_nothing(kept: Swarm) -> None
     install(kept, "--method", "process")
     mine = keeper_of(kept)
     kept.stop()
-    assert identity.life_of(mine) == "running", "stop leaves an installed keeper alone"
+    assert identity.life_of(mine) == "dead", "stop leaves a process behind"
     program_of = keepers.command(sys.executable, kept.roots, "--once")
     done = subprocess.run(program_of, env=BARE, cwd="/", capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr, kept.sessions()) == (0, "", [])
+    assert "start brings it back" in kept.type("--status", command=INSTALL).stdout
+    assert kept.type("start").returncode == 0
+    again = keeper_of(kept)
+    assert (identity.life_of(again), again != mine) == ("running", True), "what was installed comes back with a start"
+    kept.stop()
     assert install(kept, "--uninstall") == {"uninstalled": True}
-    assert identity.life_of(mine) == "dead"
     assert [path.name for path in kept.roots.state.iterdir() if "keeper" in path.name] == []
     assert kept.type("--status", command=INSTALL).returncode == 1
     assert install(kept, "--uninstall") == {"uninstalled": False}
+
+
+def test_one_that_died_and_came_with_a_start_needs_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    """To install one by hand would be another keeper, which outlives the swarm."""
+    for by_default, way_out in ((True, "the agents start it again"), (False, "scripts/install_keeper.sh installs it")):
+        gone = keeper.Shown(True, "process", False, 60.0, "", 1, by_default, False)
+        assert keeper._show(gone, as_json=False) == 1
+        assert f"keeper: process, gone: {way_out}" in capsys.readouterr().out
+
+
+def test_every_start_brings_a_keeper_process_along_and_stop_takes_it_away(kept: Swarm) -> None:
+    """Neither a crontab nor a unit is touched that nobody asked for, though both could be had here."""
+    place = kept.roots.results.parent
+    program(place / "bin", "systemctl", f'#!/bin/sh\necho "$@" >> "{place}/said"\n')
+    done = kept.type("start")
+    assert (done.returncode, "keeper: a process that runs until stop" in done.stdout) == (0, True), (
+        done.stdout + done.stderr
+    )
+    mine = keeper_of(kept)
+    ended = end_all_but_the_keeper(kept)
+    is_back(kept, ended)
+    assert kept.type("start").returncode == 0
+    assert keepers.processes_of(kept.roots) == [mine], "a second start brought a second keeper"
+    kept.stop()
+    assert identity.life_of(mine) == "dead"
+    assert [path.name for path in kept.roots.state.iterdir() if "keeper" in path.name] == []
+    assert not (place / "said").exists()
+    assert not (place / "table").exists()
+    done = kept.type("start", "--no-keeper")
+    assert (done.returncode, "no keeper: when tmux dies" in done.stdout) == (0, True)
+    assert (keepers.processes_of(kept.roots), kept.roots.keeper.exists()) == ([], False)
+
+
+def test_a_keeper_that_was_asked_for_is_kept_by_a_start(kept: Swarm) -> None:
+    install(kept, "--method", "cron")
+    table = (kept.roots.results.parent / "table").read_bytes()
+    done = kept.type("start")
+    assert (done.returncode, "keeper: cron, as installed" in done.stdout) == (0, True), done.stdout
+    assert keepers.processes_of(kept.roots) == []
+    kept.stop()
+    assert (kept.roots.results.parent / "table").read_bytes() == table, "stop changed a crontab"
+    once(kept)
+    assert kept.sessions() == [], "cron brought a stopped swarm back"
+    install(kept, "--uninstall")
 
 
 def test_cron_after_a_reboot_brings_the_swarm_back_from_a_bare_environment(kept: Swarm) -> None:

@@ -15,7 +15,7 @@ from state import identity, snapshot
 from state.identity import Identity
 from state.layout import CHECKOUT, Roots
 from state.tree import record_of
-from tests.tmux.swarm import SESSIONS, SMALL, Swarm
+from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm
 from tests.tmux.swarm import swarm as a_swarm
 
 SECRETS = {
@@ -25,7 +25,6 @@ SECRETS = {
     "AWS_CREDENTIALS": "AKIAABCDEFGHIJKLMNOP",
     "PRIVATE_NOTE": "nobody asked for this variable",
 }
-MIDDLE = ("--prescreen", "20000", "--trials", "8", "--paths", "20")  # long enough to be looked at
 EVIL = "r $(touch pwned) `touch pwned` '\"#{pid} #(touch pwned)%H;"
 
 
@@ -52,7 +51,7 @@ def test_no_secret_of_the_shell_is_anywhere_in_the_swarm(swarm: Swarm, data: Pat
     hook.parent.mkdir(parents=True)
     hook.write_text("#!/bin/sh\necho token=" + SECRETS["GITHUB_TOKEN"] + "; env\n")
     hook.chmod(0o700)
-    swarm.launch(data, *MIDDLE)
+    swarm.launch(data, *LONG)
     worker = record_of(Identity, swarm.working("prescreen", 1)[0]["identity"])
     loops = [swarm.loop(path.stem) for path in swarm.roots.loop("x").parent.glob("*.json")]
     assert len(loops) >= 6
@@ -161,3 +160,17 @@ def test_tmux_is_given_words_as_they_are(swarm: Swarm) -> None:
         assert (code, said) == (0, "")
         assert client.call("show-environment", "-g", "BT_TEST") == (0, f"BT_TEST={value}")
     assert snapshot.read_json(swarm.roots.swarm)["label"] == client.server.label
+
+
+def test_a_stop_removes_what_killed_writers_left_and_nothing_of_others(swarm: Swarm, data: Path) -> None:
+    swarm.launch(data, *LONG)
+    swarm.working("prescreen", 1)
+    run_id = swarm.status()["run_id"]
+    folder = swarm.roots.swarm_run(run_id).round(0).unit("SYNTHETIC", "aggressive").path
+    debris = [folder / ".prescreen-2.json.84e8cde0.tmp", swarm.roots.state / ".settings.json.0123abcd.tmp"]
+    others = [folder / ".notes.tmp", swarm.roots.state / "draft.tmp", swarm.roots.state / ".draft.json.tmp"]
+    for path in (*debris, *others):
+        path.touch()
+    assert swarm.type("stop").returncode == 0
+    assert [path.exists() for path in debris] == [False, False]
+    assert all(path.exists() for path in others)

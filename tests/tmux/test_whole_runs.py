@@ -4,10 +4,12 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
+from state import checkpoint, made, ours, snapshot
 from state.journal import Journal
 from state.layout import CHECKOUT
 from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm, kill
@@ -49,6 +51,25 @@ def test_two_modes_end_with_the_bytes_of_two_single_runs(swarm: Swarm, data: Pat
     assert "Batch 1/" in swarm.roots.worker_log(now["run_id"], "r0.SYNTHETIC.aggressive.prescreen.0").read_text()
 
 
+def test_seeds_of_other_folders_reach_the_search_and_their_tries_the_ledger(
+    swarm: Swarm, data: Path, tmp_path: Path
+) -> None:
+    theirs = single(swarm, tmp_path / "theirs", data, *SMALL, "--seed", "7")
+    seeds = ("--phase0-seed-dirs", str(theirs))
+    bars = ("--symbols", "SYNTHETIC", "--data-path", str(data))
+    done = swarm.type("--parallel", *bars, "--rounds", "1", *SMALL, "--wait", "--json", *seeds)
+    assert done.returncode == 0, done.stderr
+    assert "tmux  " in done.stderr
+    alone = single(swarm, tmp_path / "alone", data, *SMALL, *seeds)
+    assert artifacts(swarm.roots.results) == artifacts(alone)
+    manifest = artifacts(alone)["run_manifest.json"]
+    assert [one["path"] for one in manifest["phase0_seeds"]] == [
+        str(path) for path in theirs.rglob("phase0_top500.json")
+    ]
+    log = swarm.roots.worker_log(json.loads(done.stdout)["run_id"], "r0.SYNTHETIC.aggressive.search.0").read_text()
+    assert f" from {theirs}" in log
+
+
 def test_killed_workers_and_agents_cost_time_and_nothing_else(swarm: Swarm, data: Path, tmp_path: Path) -> None:
     swarm.launch(data, *LONG)
     victims = swarm.working("prescreen", 2)
@@ -77,6 +98,45 @@ def test_killed_workers_and_agents_cost_time_and_nothing_else(swarm: Swarm, data
     assert artifacts(swarm.roots.results) == artifacts(single(swarm, tmp_path / "alone", data, *LONG))
 
 
+def test_a_validation_that_is_stopped_goes_on_from_its_last_step(swarm: Swarm, data: Path, tmp_path: Path) -> None:
+    swarm.environment["BACKTEST_OPTIMIZE__VALIDITY__PLACEBO_MARKETS"] = "90"  # seconds of validation: time to stop in
+    swarm.launch(data, *SMALL)
+    folder = swarm.roots.swarm_run(str(snapshot.read_json(swarm.roots.current_run)["run_id"])).round(0)
+    validation = folder.unit("SYNTHETIC", "aggressive").validation
+
+    def is_on_the_way() -> bool:
+        found = checkpoint.count(validation)
+        return found is not None and found.kept >= 5
+
+    swarm.wait("five steps of validation", is_on_the_way)
+    done = swarm.type("stop")
+    assert done.returncode == 0, done.stderr
+    kept = checkpoint.count(validation)
+    assert kept is not None
+    assert 5 <= kept.kept < kept.steps
+    assert f"validation of SYNTHETIC aggressive: {kept.kept} of {kept.steps} steps are kept\n" in done.stdout
+    again = json.loads(swarm.type("stop", "--json").stdout)["kept"]
+    assert again == [{"symbol": "SYNTHETIC", "mode": "aggressive", "kept": kept.kept, "steps": kept.steps}]
+    files = {path: path.stat().st_ino for path in validation.glob("*.step")}
+
+    assert swarm.type("start").returncode == 0
+
+    def goes_on() -> Any:
+        return next((beat for beat in swarm.working("validate") if beat["epoch"] == 2), None)
+
+    beat = swarm.wait("the next worker's first sign of progress", goes_on)
+    assert (beat["total"], beat["done"] >= kept.kept) == (kept.steps, True), "the bar began anew"
+    is_done_again = {path.name for path, inode in files.items() if path.exists() and path.stat().st_ino != inode}
+    assert is_done_again == set()
+    assert swarm.finished()["failed"] == {}
+    assert not validation.exists()
+    log = swarm.roots.worker_log(folder.path.parent.name, "r0.SYNTHETIC.aggressive.validate.0").read_text()
+    assert f"validation goes on: {kept.kept} of {kept.steps} steps are kept" in log
+    assert f"validation: {kept.kept} steps were kept, {kept.steps - kept.kept} done now" in log
+    alone = single(swarm, tmp_path / "alone", data, *SMALL)
+    assert artifacts(swarm.roots.results) == artifacts(alone)
+
+
 def test_every_round_goes_on_from_the_one_before(swarm: Swarm, data: Path) -> None:
     words = ("--symbols", "SYNTHETIC", "--data-path", str(data), "--rounds", "3")
     done = swarm.type("--parallel", *words, *SMALL, "--wait", "--json")
@@ -90,6 +150,12 @@ def test_every_round_goes_on_from_the_one_before(swarm: Swarm, data: Path) -> No
     carried = [trial for trial in trials if trial["source"] == "earlier_round"]
     assert 1 <= len(carried) <= 4
     run = swarm.roots.swarm_run(manifest["execution"]["run_id"])
+    published = [snapshot.read_json(run.round(r).unit("SYNTHETIC", "aggressive").manifest) for r in range(3)]
+    assert [one["execution"]["round"] for one in published] == [0, 1, 2]
+    assert published[2] == manifest
+    assert list(ours.strangers(swarm.roots.state)) == [], "files of ours that retention would take for somebody else's"
+    logs = {str(path.relative_to(swarm.roots.logs)) for path in swarm.roots.logs.rglob("*") if path.is_file()}
+    assert logs == set(made.ours(swarm.roots))
     assert [bool(list(run.round(r).unit("SYNTHETIC", "aggressive").path.glob("study*"))) for r in range(3)] == [
         *(False, True, True)  # what only an unfinished round needs goes two rounds later
     ]

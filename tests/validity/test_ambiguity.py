@@ -261,7 +261,7 @@ def noted(sharpe: float, at_best: float, bars: int = 3, **evidence: Any) -> str 
     }
     band["out_of_sample"].values.update(sl_first=values(sharpe_ratio=sharpe), tp_first=values(sharpe_ratio=at_best))
     found = replace(GOOD, out_of_sample=values(sharpe_ratio=sharpe), **evidence)
-    return ambiguity.record(band, found, load({}))["note"]
+    return ambiguity.record({name: one.values for name, one in band.items()}, found, load({}))["note"]
 
 
 def test_the_note_says_when_the_order_would_turn_the_verdict() -> None:

@@ -43,6 +43,7 @@ def judged(family: Planted, number: int = 3) -> Judged:
         walk_forward={"rolling": {"sharpe_ratio": 1.0, "efficiency": {"sharpe_ratio": 0.5}}},
         cross_validation={"paths": []},
         regimes=regimes.labels(market, settings.regimes),
+        extreme_bars=np.zeros(len(market), dtype=bool),
         tries=10,
         synthetic=False,
         search=SearchTrial(

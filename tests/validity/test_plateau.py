@@ -20,6 +20,7 @@ from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
 from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import plateau
 
 SETTINGS = PlateauSettings(candidates=3, steps=3, step_fraction=0.05, max_neighbours=5_000)
@@ -262,7 +263,7 @@ def chosen(
     drawdown: Callable[[Parameters], float] | None = None,
 ) -> dict[str, int]:
     settings = SimpleNamespace(plateau=replace(SETTINGS, candidates=candidates))
-    job = SimpleNamespace(settings=settings, in_sample=Landscape(sharpe, drawdown), mode=MODE, cores=1)
+    job = SimpleNamespace(settings=settings, in_sample=Landscape(sharpe, drawdown), mode=MODE, cores=1, steps=Steps())
     return {best: trial.number for best, trial in phases.finalists(job, trials).items()}
 
 

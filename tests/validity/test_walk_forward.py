@@ -12,6 +12,7 @@ from WORKFLOW.data.load import read
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import walk_forward
 from WORKFLOW.validity.walk_forward import Step, steps
 
@@ -48,7 +49,7 @@ def test_windows_by_hand() -> None:
 def test_the_choice_in_a_window_is_the_best_of_its_training_bars(evaluator: Evaluator) -> None:
     settings = load({})
     combos = space.draw(settings.modes["aggressive"], WALK.combos, np.random.SeedSequence(1))
-    result = walk_forward.process(evaluator, combos, WALK, settings.prescreen, 1, lambda: None)
+    result = walk_forward.process(evaluator, combos, WALK, settings.prescreen, 1, Steps())
     for scheme in walk_forward.SCHEMES:
         for step, window in zip(steps(evaluator.whole, WALK, scheme), result[scheme]["windows"], strict=True):
             best, best_sharpe = None, -np.inf
@@ -66,13 +67,13 @@ def test_the_choice_in_a_window_is_the_best_of_its_training_bars(evaluator: Eval
 def test_what_comes_after_a_training_window_cannot_change_its_choice(evaluator: Evaluator, tmp_path: Path) -> None:
     settings = load({})
     combos = space.draw(settings.modes["aggressive"], 40, np.random.SeedSequence(2))
-    whole = walk_forward.process(evaluator, combos, WALK, settings.prescreen, 1, lambda: None)
+    whole = walk_forward.process(evaluator, combos, WALK, settings.prescreen, 1, Steps())
     rows = bars_of(tmp_path).rows.copy()
     cut = steps(evaluator.whole, WALK, "rolling")[1].test.start
     for column in ("open", "high", "low", "close"):
         rows[column][cut:] = np.round(rows[column][cut:] * 1.5, 2)
     changed = Evaluator(Market.of(Bars("X", rows, 0.01, True, "changed")), evaluator.family, evaluator.costs)
-    other = walk_forward.process(changed, combos, WALK, settings.prescreen, 1, lambda: None)
+    other = walk_forward.process(changed, combos, WALK, settings.prescreen, 1, Steps())
     for scheme in walk_forward.SCHEMES:
         for i in (0, 1):  # chosen before the cut
             assert other[scheme]["windows"][i]["parameters"] == whole[scheme]["windows"][i]["parameters"]
@@ -83,7 +84,7 @@ def test_windows_without_a_choice_count_as_days_without_a_return(evaluator: Eval
     settings = load({})
     combos = space.draw(settings.modes["aggressive"], 5, np.random.SeedSequence(2))
     strict = type(settings.prescreen)(combos=5, keep=5, min_trades=100_000, batch_combos=16)
-    result = walk_forward.process(evaluator, combos, WALK, strict, 1, lambda: None)
+    result = walk_forward.process(evaluator, combos, WALK, strict, 1, Steps())
     rolling = result["rolling"]
     assert rolling["total_return"] == 0.0
     assert rolling["sharpe_ratio"] is None

@@ -72,7 +72,7 @@ def test_without_split_and_tries_nothing_is_judged(tmp_path: Path) -> None:
     doc = doc_of(walk(tmp_path / "t.csv", 24 * 100))
     assert doc["verdict"]["state"] == "unjudged"
     assert doc["verdict"]["line"] == (
-        "not judged: nobody said which trades it was not chosen by (--split DATE)"
+        "not judged: nobody said which trades were not used to choose it (--split DATE)"
         " or how many strategies were tried (--tries N)"
     )
     unknown = {check["name"] for check in doc["verdict"]["checks"] if check["value"] is None}

@@ -11,6 +11,7 @@ from WORKFLOW.data.generate import demo_rows
 from WORKFLOW.engines.market import Market
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Draw, family_of
+from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity.search import whole
 
 SETTINGS = load()
@@ -42,9 +43,7 @@ def test_the_trial_of_a_search_tries_the_first_combos_by_number(bars: Bars) -> N
     )
     draw = Draw(MODE, 2_000, np.random.SeedSequence(5))
     evaluator = Evaluator(Market.of(bars), family_of(MODE), SETTINGS.costs)
-    found = whole.of_draw(
-        evaluator, bars, draw, settings, 1, lambda name: np.random.SeedSequence(len(name)), lambda _: None
-    )
+    found = whole.of_draw(evaluator, bars, draw, settings, 1, lambda name: np.random.SeedSequence(len(name)), Steps())
     metrics = [evaluator.metrics(one, evaluator.whole) for one in draw.rows(range(150))]
     enough = [one["sharpe_ratio"] for one in metrics if one["total_trades"] >= settings.prescreen.min_trades]
     assert found.placebo.combos == 150

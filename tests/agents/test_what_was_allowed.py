@@ -1,0 +1,64 @@
+"""What a person allowed on the command line is what a worker of the swarm allows: through the order on file."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config.settings import load, tree_of
+from scripts.swarm import parallel
+from state import orders
+from state.layout import Roots
+from tests.agents.yard import Yard, yard
+from WORKFLOW.command_line import reading_of
+from WORKFLOW.data.generate import write_demo
+from WORKFLOW.lane.given import Worker
+
+
+@pytest.fixture
+def here() -> Iterator[Yard]:
+    with yard() as one:
+        yield one
+
+
+def wished(words: list[str], roots: Roots) -> parallel.Wish:
+    asked = parallel.parser().parse_args(words)
+    asked.reading = reading_of(asked)
+    return parallel._wish(asked, roots)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_order_on_file_says_so(tmp_path: Path, allowed: bool) -> None:
+    data, roots = write_demo(tmp_path / "data", days=2), Roots(tmp_path, tmp_path / "state", tmp_path / "logs")
+    words = ["--symbols", "SYNTHETIC", "--data-path", str(data), *(["--allow-wicks"] if allowed else [])]
+    wish = wished(words, roots)
+    order, resumed = parallel._order(roots, wish)
+    assert (order.allow_wicks, resumed) == (allowed, False)
+    assert orders.must(roots.swarm_run(order.run_id).order).allow_wicks is allowed
+    assert wished([], roots) == wish  # typed again without a word: the same run
+
+
+def test_a_run_that_allows_them_is_another_run(tmp_path: Path) -> None:
+    data, roots = write_demo(tmp_path / "data", days=2), Roots(tmp_path, tmp_path / "state", tmp_path / "logs")
+    words = ["--symbols", "SYNTHETIC", "--data-path", str(data)]
+    bare, allowing = (wished([*words, *more], roots) for more in ([], ["--allow-wicks"]))
+    assert parallel._key(bare) != parallel._key(allowing)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_worker_does_as_its_order_says(here: Yard, allowed: bool) -> None:
+    launch, child, pulse = here.worker(here.enqueued("preflight"))
+    child.kill()
+    order = orders.must(here.roots.swarm_run("bt-1").order)
+    order = replace(order, settings=tree_of(load({})), allow_wicks=allowed)
+    assert Worker(launch, here.roots, order, pulse).order.allow_wicks is allowed
+
+
+def test_an_order_of_an_earlier_version_allows_nothing(here: Yard) -> None:
+    path = here.roots.swarm_run("bt-1").order
+    record = json.loads(path.read_text())
+    del record["allow_wicks"]
+    path.write_text(json.dumps(record))
+    assert orders.must(path).allow_wicks is False
