@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from state import code
+from state.host import code
 
 _HERE = Path(__file__).resolve().parent
 

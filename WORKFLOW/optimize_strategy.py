@@ -1,7 +1,7 @@
 """The pipeline for one symbol and mode, from a file of bars to validated artifacts.
 
 Run by path: `python WORKFLOW/optimize_strategy.py --data-path D --symbol S --mode aggressive --prescreen N --paths N`.
-Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.phases`.
+Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.pipeline.phases`.
 """
 
 if __name__ == "__main__" and not __package__:
@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from config.errors import Misused, Refused
-from state import private
-from state.layout import Roots
-from state.tighten import prepare
+from state.files import private
+from state.files.layout import Roots
+from state.files.tighten import prepare
 from WORKFLOW import room
 from WORKFLOW.command_line import Order, order_from, parser
 
@@ -30,9 +30,9 @@ _USAGE = 2  # as argparse says it
 
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
     """Run or resume the whole pipeline; returns what `--json` prints."""
-    from WORKFLOW import phases  # numba, optuna and pyarrow: 2 s, after the first words on the screen
     from WORKFLOW.engines.choice import choose
-    from WORKFLOW.job import begin
+    from WORKFLOW.pipeline import phases  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+    from WORKFLOW.pipeline.run import begin
 
     if order.engine == "gpu":
         choose(order.engine, order.gpu)  # refused before anything else is done

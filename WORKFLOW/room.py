@@ -5,7 +5,7 @@ import resource
 from pathlib import Path
 
 from config.errors import Refused
-from state.cgroup import Container
+from state.host.cgroup import Container
 
 # Measured on two cores: at 1,500 MB a run ends well; below, libraries cannot be loaded or their threads never start.
 _LEAST_MB = 1_500

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import Refused, Transient
 from config.reading import AS_IT_IS, Reading
-from state.clock import SystemClock
+from state.host.clock import SystemClock
 from WORKFLOW.command_line import ALLOW_WICKS_HELP, DATA_VARIABLE, add_reading, data_path_of, reading_of
 
 if TYPE_CHECKING:  # heavy at run time: --help answers before any of them is loaded
@@ -283,7 +283,7 @@ def _resampled(bars: "Bars", minutes: int, scale: Any = 1.0) -> Any:
 
 def _show(outcome: Outcome, as_json: bool) -> None:
     if as_json:
-        from state.codec import encode
+        from state.files.codec import encode
 
         sys.stdout.write(encode(outcome.as_json()).decode())
     elif sys.stdout.isatty():

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from state import process
+from state.host import process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def _asked(argv: list[str]) -> int:
     parser.add_argument("--replay", type=Path, metavar="FILE", help="decide again on the worlds of a cycle journal")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args(argv)
-    from state import private
+    from state.files import private
 
     private.close()
     return _replay(asked.replay, asked.name) if asked.replay else _cycle(asked.name, asked.dry_run, asked.json)
@@ -63,7 +63,7 @@ def _asked(argv: list[str]) -> int:
 def _cycle(name: str, dry_run: bool = False, as_json: bool = False) -> int:
     from agents.registry import AGENTS
     from agents.runtime import cycle
-    from state.layout import Roots
+    from state.files.layout import Roots
 
     if name not in {row.name for row in AGENTS}:
         return _asked([name])  # says which there are
@@ -92,8 +92,8 @@ def _cycle(name: str, dry_run: bool = False, as_json: bool = False) -> int:
 def _replay(path: "Path", name: str) -> int:
     from agents.runtime import cycle
     from config.errors import Refused
-    from state import code
-    from state.journal import Journal
+    from state.files.journal import Journal
+    from state.host import code
 
     if not path.is_file():
         raise Refused(f"there is no {path}", "cycle journals lie in STATE_ROOT/cycles")

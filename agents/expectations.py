@@ -10,8 +10,8 @@ from pathlib import Path
 from agents.machine.acts import Acts
 from agents.registry import AGENTS, RESCUE
 from agents.runtime import verify
-from state import process
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
+from state.host import process
 
 PAGE = Path("docs") / "reference" / "WORKFLOW_EXPECTED_OUTCOMES_STATEFUL.md"
 _HEAD = """\
@@ -44,7 +44,7 @@ def page() -> str:
 
 def _expected(agent: str, kind: str) -> str:
     """The words that the agent's source gives this kind of action; `…` stands for what depends on the situation."""
-    tree = ast.parse((CHECKOUT / "agents" / f"{agent}.py").read_bytes())
+    tree = ast.parse((CHECKOUT / "agents" / "roles" / f"{agent}.py").read_bytes())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_action(node, kind)]
     return _one_line("; ".join(dict.fromkeys(_words(node.args[2]) for node in calls)))
 

@@ -4,12 +4,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from agents.runtime.decision import Agent
-from agents.runtime.world import patience_s
+from agents.model.decision import Agent
+from agents.model.world import patience_s
 from config.record import dataclass
 from config.swarm import SwarmSettings
-from state import process
-from state.layout import CHECKOUT, Roots
+from state.files.layout import CHECKOUT, Roots
+from state.host import process
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Row:
 
     def load(self) -> Agent[Any]:
         """The agent itself."""
-        agent = import_module(f"agents.{self.name}").AGENT
+        agent = import_module(f"agents.roles.{self.name}").AGENT
         assert isinstance(agent, Agent)
         return agent
 

@@ -12,10 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from config.record import dataclass
 from config.trust import fault_of
-from state import codec, identity
-from state.environment import allowed
-from state.layout import CHECKOUT
-from state.secrets import redacted
+from state.files import codec
+from state.files.layout import CHECKOUT
+from state.host import identity
+from state.host.environment import allowed
+from state.host.secrets import redacted
 
 if TYPE_CHECKING:  # a cold cycle only looks at what lies in the folders: it never asks
     import subprocess

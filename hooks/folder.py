@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from config.record import dataclass
 from hooks.executable import fault_in
-from state.layout import Roots
+from state.files.layout import Roots
 
 Point = Literal["after_preflight", "after_prescreen", "before_search", "after_validation", "on_incident"]
 POINTS: tuple[Point, ...] = get_args(Point)

@@ -10,7 +10,7 @@ from hooks import prescreen_artifacts, seed_handoff
 from hooks.executable import ask
 from hooks.folder import Point, hooks_at
 from hooks.verdict import Verdict
-from state.layout import Roots
+from state.files.layout import Roots
 
 Facts = Mapping[str, Any]
 

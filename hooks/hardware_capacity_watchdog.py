@@ -16,8 +16,8 @@ from typing import Any
 from config.errors import Refused
 from config.record import asdict
 from hooks.verdict import Verdict
-from state import snapshot
-from state.layout import Roots
+from state.files import snapshot
+from state.files.layout import Roots
 
 GATE = "hardware_capacity"
 _EPILOG = """\

@@ -11,8 +11,9 @@ from typing import Any
 
 from hooks.executable import ask
 from hooks.folder import Fault, hooks_at
-from state import flock, private, process, snapshot
-from state.layout import Roots
+from state.files import flock, private, snapshot
+from state.files.layout import Roots
+from state.host import process
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hooks.verdict import Verdict
-from state import snapshot
+from state.files import snapshot
 
 
 def judge(phase0: Path, symbol: str, mode: str) -> Verdict:

@@ -21,8 +21,8 @@ from config.record import asdict
 from hooks import recounted
 from hooks.recounted import AGAIN, Replay
 from hooks.verdict import Verdict
-from state import codec, sealed, snapshot
-from state.layout import BESTS, MANIFEST
+from state.files import codec, sealed, snapshot
+from state.files.layout import BESTS, MANIFEST
 
 if TYPE_CHECKING:
     from typing import TypeGuard

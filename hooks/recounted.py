@@ -9,8 +9,8 @@ from typing import Any
 
 from config.errors import Refused
 from config.record import dataclass
-from state import codec
-from state.layout import CHECKOUT
+from state.files import codec
+from state.files.layout import CHECKOUT
 
 _COUNT, _REPLAY = "WORKFLOW.recount.command", "WORKFLOW.recount.replay"
 _COUNT_S, _REPLAY_S = 120.0, 1_800.0  # the longest that we wait

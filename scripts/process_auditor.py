@@ -51,9 +51,9 @@ def main(argv: "list[str] | None" = None) -> int:
 
 def audit() -> "dict[str, Any]":
     """The report that the agent would write now."""
-    from agents import process_auditor
     from agents.machine.observe import observe, resolved
-    from state.layout import Roots
+    from agents.roles import process_auditor
+    from state.files.layout import Roots
 
     roots = Roots.from_environment()
     limits = resolved(roots).swarm

@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from config.errors import Refused
 from scripts.infra import environment
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 # The tables' own assertions explain themselves, as those of a test do; said here, before anybody imports them.
 pytest.register_assert_rewrite("tests.engines.builders")

@@ -104,7 +104,7 @@ _BEFORE = re.compile(
 )
 _AFTER = re.compile(r"^ (?:-m pip|install --)")
 _HARMLESS = {"os.getuid()", "_user(os.geteuid())"}  # a number, a user's name
-_NOT_PRINTED = {"state/identity.py"}  # reads environments of processes
+_NOT_PRINTED = {"state/host/identity.py"}  # reads environments of processes
 
 
 def unquoted(node: ast.JoinedStr) -> Iterator[ast.expr]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import Refused
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.crosscheck.agreement import FILL, Fills
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.reference import Signal

@@ -13,7 +13,7 @@ import numpy as np
 import vectorbt
 from numpy.typing import NDArray
 
-from state import process
+from state.host import process
 from WORKFLOW.crosscheck.agreement import FILL, Fills
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.jit import kernel

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from state import snapshot
+from state.files import snapshot
 from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, ROW, Floats
 
 DEMO_SYMBOL = "SYNTHETIC"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import Refused
-from state import process
+from state.host import process
 from WORKFLOW.recount import checks
 from WORKFLOW.recount.files import Record, bests_of, manifest_of, read
 

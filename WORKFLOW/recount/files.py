@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from config import plain
 from config.errors import Refused
-from state import codec, snapshot
-from state.layout import BESTS, MANIFEST, SEARCH, WINDOWS
+from state.files import codec, snapshot
+from state.files.layout import BESTS, MANIFEST, SEARCH, WINDOWS
 from WORKFLOW.data.bars import Floats
 
 Record = dict[str, Any]

@@ -15,11 +15,11 @@ from config import settings as operator
 from config.errors import Refused
 from config.reading import Reading
 from config.settings import Settings
-from state import process
+from state.host import process
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.market import Market, Window
-from WORKFLOW.job import split_of
+from WORKFLOW.pipeline.run import split_of
 from WORKFLOW.recount.files import Record, manifest_of
 from WORKFLOW.report import windows
 from WORKFLOW.report.artifacts import equity_csv, trades_csv

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from config.errors import visible
-from state import private
+from state.files import private
 
 _PLAIN_EVERY_S = 5.0  # seconds between two progress lines without a terminal
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW import SOURCE_HASH
 
 _LIBRARIES = ("numpy", "numba", "optuna", "skfolio", "pyarrow")

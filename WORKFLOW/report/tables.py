@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from state import holdout
+from state.records import holdout
 
 _COLUMNS = (
     ("Sharpe", "sharpe_ratio", "{:.2f}"),

@@ -14,9 +14,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from config.errors import Transient
-from state import private, snapshot
-from state.layout import ALL_TRIALS, MANIFEST, PARETO, PARETO_SVG, PHASE0, SEARCH, Roots
-from state.publication import Publication
+from state.files import private, snapshot
+from state.files.layout import (
+    ALL_TRIALS,
+    MANIFEST,
+    PARETO,
+    PARETO_SVG,
+    PHASE0,
+    SEARCH,
+    Roots,
+)
+from state.files.publication import Publication
 
 OURS = (PHASE0, ALL_TRIALS, SEARCH, PARETO, PARETO_SVG, MANIFEST)  # beside the folders of the bests
 

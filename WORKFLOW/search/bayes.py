@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from state.layout import CHECKOUT, RunFolder
+from state.files.layout import CHECKOUT, RunFolder
 from WORKFLOW.search.job import SearchFolder
 from WORKFLOW.search.study import Standing, Trial
 

@@ -11,8 +11,8 @@ import optuna
 
 from config.errors import Refused
 from config.search import JOURNAL, SQLITE
-from state import snapshot
-from state.layout import RunFolder
+from state.files import snapshot
+from state.files.layout import RunFolder
 from WORKFLOW.search.database import opened
 from WORKFLOW.search.storage import name_of, open_storage
 

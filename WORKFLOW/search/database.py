@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import optuna
 
 from config.errors import Refused
-from state import private, snapshot
-from state.secrets import redacted
+from state.files import private, snapshot
+from state.host.secrets import redacted
 from WORKFLOW.search import needs
 from WORKFLOW.search.storage import Named, damaged
 

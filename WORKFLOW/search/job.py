@@ -15,8 +15,8 @@ import numpy as np
 from config.errors import Recomputable, Refused
 from config.search import JOURNAL, OBJECTIVES, SQLITE
 from config.settings import Choice, Costs, Dimension, Mode, Range
-from state import private, sealed, snapshot
-from state.layout import RunFolder
+from state.files import private, sealed, snapshot
+from state.files.layout import RunFolder
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import SHARPE

@@ -3,7 +3,7 @@
 from config.errors import Refused
 from config.pip import install_line
 from config.search import JOURNAL, SQLITE
-from state.secrets import redacted
+from state.host.secrets import redacted
 
 _ANSWER_S = 10  # for a database server on a busy machine to take a connection
 

@@ -15,15 +15,15 @@ import optuna
 from optuna.storages.journal import BaseJournalBackend
 
 from config.errors import Recomputable
-from state.journal import Journal
-from state.layout import RunFolder
+from state.files.journal import Journal
+from state.files.layout import RunFolder
 
 Done = TypeVar("Done")
 Direction = Literal["minimize", "maximize"]
 
 
 class FlockJournalBackend(BaseJournalBackend):
-    """Optuna's log records in a `state.journal.Journal`."""
+    """Optuna's log records in a `state.files.journal.Journal`."""
 
     def __init__(self, path: Path) -> None:
         # A study can always be searched again up to its last records: only a power cut could take them, and paying

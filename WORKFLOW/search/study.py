@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from config.search import OBJECTIVES
 from config.settings import Mode
-from state import private
+from state.files import private
 from WORKFLOW.search.samplers import Proposal, Proposer, distribution
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 from WORKFLOW.search.storage import Direction, Store, damaged

@@ -8,8 +8,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from state import process
-from state.layout import RunFolder
+from state.files.layout import RunFolder
+from state.host import process
 
 
 def main(argv: list[str]) -> int:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from state import codec
+from state.files import codec
 
 Arrays = list[NDArray[Any]]
 Kind = TypeVar("Kind", bound=type[Any])

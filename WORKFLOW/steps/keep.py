@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from state.checkpoint import Checkpoint
+from state.files.checkpoint import Checkpoint
 from WORKFLOW.steps import exact
 
 T = TypeVar("T")

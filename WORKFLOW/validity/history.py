@@ -5,8 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from config.settings import Mode, Settings
-from state.clock import Clock, stamp
-from state.tries import Count, Entry, Kind, Span, TriesLedger, identity_of
+from state.host.clock import Clock, stamp
+from state.records.tries import (
+    Count,
+    Entry,
+    Kind,
+    Span,
+    TriesLedger,
+    identity_of,
+)
 from WORKFLOW.engines.market import Market, Window
 
 

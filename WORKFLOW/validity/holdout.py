@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 from config.record import replace
-from state.holdout import Holdout
+from state.records.holdout import Holdout
 from WORKFLOW.data.bars import DAY_MS, Floats
 from WORKFLOW.data.find import find
 from WORKFLOW.validity.history import History

@@ -5,19 +5,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agents.machine import documents, faults, keeper, launcher, library, processes, records
+from agents.model.decision import Action
+from agents.model.world import Expired
 from agents.registry import AGENTS
-from agents.runtime.decision import Action
-from agents.runtime.world import Expired
 from config.swarm import SwarmSettings
-from state import code, healing, identity, lease, made, ours, request, snapshot, wake
-from state.clock import Clock, stamp
-from state.identity import Tree
-from state.jobs import BY_OPERATOR, Job, JobJournal, JobState
-from state.journal import Journal
-from state.knowledge import KnowledgeFolder
-from state.layout import Roots
-from state.tree import read_records, record_of, tree_of
-from state.workers import Launch, on_file
+from state.files import made, ours, snapshot
+from state.files.journal import Journal
+from state.files.knowledge import KnowledgeFolder
+from state.files.layout import Roots
+from state.files.tree import read_records, record_of, tree_of
+from state.host import code, identity, wake
+from state.host.clock import Clock, stamp
+from state.host.identity import Tree
+from state.records import healing, lease, request
+from state.records.jobs import BY_OPERATOR, Job, JobJournal, JobState
+from state.records.workers import Launch, on_file
 
 
 class Acts:

@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from agents.machine.observe import agents, workers
+from agents.model.world import AgentView
 from agents.registry import at_work
-from agents.runtime.states import loop as loop_of
-from agents.runtime.states import read
-from agents.runtime.world import AgentView
 from config.record import dataclass
 from config.swarm import SwarmSettings
-from state import healing, identity
-from state.clock import Clock, stamp
-from state.healing import Record
-from state.layout import Roots
-from state.server import Server, recorded
+from state.files.layout import Roots
+from state.host import identity
+from state.host.clock import Clock, stamp
+from state.records import healing
+from state.records.healing import Record
+from state.records.reports import loop as loop_of
+from state.records.reports import read
+from state.records.server import Server, recorded
 
 _SENTRY = "bt-worker-sentry"
 _ENDED = "it was ended"  # what sessions.repair says of a server that it gave up

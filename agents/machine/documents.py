@@ -6,7 +6,7 @@ from typing import Any
 
 from agents.machine.library import FINDING, by_signature, failures_in
 from config import plain
-from state import marked, snapshot
+from state.files import marked, snapshot
 
 _EXAMPLES = 3  # of each kind of failure: the first ones, so that an entry does not change with every death
 

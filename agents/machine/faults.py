@@ -1,15 +1,16 @@
 """Which records are damaged, and which are gone although others name them: a look at a dozen small files.
 
-What an agent keeps of its own (its state, its loop) is looked at where it is read: agents/runtime/states.py.
+What an agent keeps of its own (its state, its loop) is looked at where it is read: state/records/reports.py.
 """
 
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from agents.runtime.world import RecordFault
-from state import orders, request, snapshot, spare, workers
-from state.layout import Roots
+from agents.model.world import RecordFault
+from state.files import snapshot
+from state.files.layout import Roots
+from state.records import orders, request, spare, workers
 
 _LOOPS = "the next loop that looks writes it back from memory"
 _ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"

@@ -14,10 +14,11 @@ from typing import Any, Literal
 from agents.machine import processes
 from config.record import asdict, dataclass, field, replace
 from config.swarm import SwarmSettings
-from state import identity, snapshot
-from state.identity import NONCE, Identity, Tree
-from state.layout import CHECKOUT, Roots
-from state.tree import record_of
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import record_of
+from state.host import identity
+from state.host.identity import NONCE, Identity, Tree
 
 DEVICES = "BACKTEST_OPTIMIZE_DEV"  # environment: where device nodes are, for those who test without a GPU
 _NONE = "no NVIDIA device"

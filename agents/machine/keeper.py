@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from agents.machine import processes
-from agents.runtime.world import KeeperView
+from agents.model.world import KeeperView
 from config.record import dataclass
-from state import digest, identity, made, process, snapshot
-from state.identity import Identity
-from state.layout import CHECKOUT, Roots
-from state.tree import record_of
+from state.files import digest, made, snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import record_of
+from state.host import identity, process
+from state.host.identity import Identity
 
 Method = Literal["systemd", "cron", "process"]
 MARK = "BACKTEST_OPTIMIZE_KEEPER"  # in a keeper's environment: the state root it serves

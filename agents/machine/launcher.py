@@ -14,22 +14,30 @@ from agents import registry
 from agents.machine import casualties, processes, sessions
 from agents.machine.casualties import Before
 from agents.machine.sessions import NoAnswer, Tmux
+from agents.model.world import SessionView
 from agents.registry import AGENTS, MONITORS
 from agents.rules.blame import backoff_s
-from agents.runtime.world import SessionView
 from config.errors import Refused
 from config.record import dataclass, replace
 from config.swarm import SwarmSettings
 from config.trust import refuse_open
-from state import codec, flock, healing, identity, made, private, snapshot
-from state.cgroup import Container
-from state.clock import SystemClock
-from state.environment import of_member, of_swarm
-from state.identity import NONCE, RUN, WORKER, Identity
-from state.layout import CHECKOUT, Roots
-from state.server import Server
-from state.tree import record_of, tree_of
-from state.workers import Launch
+from state.files import (
+    codec,
+    flock,
+    made,
+    private,
+    snapshot,
+)
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import record_of, tree_of
+from state.host import identity
+from state.host.cgroup import Container
+from state.host.clock import SystemClock
+from state.host.environment import of_member, of_swarm
+from state.host.identity import NONCE, RUN, WORKER, Identity
+from state.records import healing
+from state.records.server import Server
+from state.records.workers import Launch
 
 _WRAPPER = Path(__file__).with_name("wrapper.py")
 _CODE = (
@@ -324,7 +332,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
     command = [
         *(python, "-I", "-S", str(_WRAPPER), str(roots.exit(launch.worker_id)), str(roots.pipe("worker_sentry"))),
         *(str(limits.nice), str(limits.oom_score), str(Container().memory_events or "")),
-        *(python, "-m", "WORKFLOW.lane.worker", str(path)),
+        *(python, "-m", "WORKFLOW.pipeline.lane.worker", str(path)),
     ]
     threads = str(launch.cores)
     own = {

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.runtime.knowledge import Audit, Knowledge, Logged, Place
-from agents.runtime.states import loop as loop_of
+from agents.model.knowledge import Audit, Knowledge, Logged, Place
 from config import plain
 from config.record import dataclass
 from config.swarm import SwarmSettings
-from state import codec, digest, marked, orders, snapshot
-from state.layout import Roots
-from state.orders import SwarmOrder
-from state.tree import fitting, record_of
+from state.files import codec, digest, marked, snapshot
+from state.files.layout import Roots
+from state.files.tree import fitting, record_of
+from state.records import orders
+from state.records.orders import SwarmOrder
+from state.records.reports import loop as loop_of
 
 NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
 FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, cast
 
-from state import process
+from state.host import process
 
 _COLUMNS = (
     "index,uuid,name,utilization.gpu,memory.used,memory.total,ecc.errors.uncorrected.volatile.total,mig.mode.current"

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.machine import probe
-from agents.registry import MONITORS, Row, at_work
-from agents.runtime.states import Read, read
-from agents.runtime.states import loop as loop_of
-from agents.runtime.world import (
+from agents.model.world import (
     AgentView,
     HookFault,
     Lane,
@@ -23,19 +20,24 @@ from agents.runtime.world import (
     gpu_lane_id,
     patience_s,
 )
+from agents.registry import MONITORS, Row, at_work
 from config.errors import Refused
 from config.swarm import SwarmSettings, of_section
-from state import code, healing, identity, orders, request, root, server, snapshot
-from state.clock import Clock, SystemClock, stamp
-from state.heartbeat import Heartbeat
-from state.identity import Identity, Tree
-from state.jobs import DEATHS_KEPT, are_sound, deaths, fold
-from state.journal import Journal
-from state.layout import Roots
-from state.orders import SwarmOrder
-from state.root import Root
-from state.tree import record_of
-from state.workers import Exit, Launch, Result, on_file
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.files.tree import record_of
+from state.host import code, identity, root
+from state.host.clock import Clock, SystemClock, stamp
+from state.host.identity import Identity, Tree
+from state.host.root import Root
+from state.records import healing, orders, request, server
+from state.records.heartbeat import Heartbeat
+from state.records.jobs import DEATHS_KEPT, are_sound, deaths, fold
+from state.records.orders import SwarmOrder
+from state.records.reports import Read, read
+from state.records.reports import loop as loop_of
+from state.records.workers import Exit, Launch, Result, on_file
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -283,7 +285,7 @@ def is_silent(roots: Roots, row: Row, limits: SwarmSettings) -> bool:
     return not -row.patience_s(limits) < age_s < row.patience_s(limits)
 
 
-Deeds = list[dict[str, Any]]  # as agents/runtime/states.py has read them
+Deeds = list[dict[str, Any]]  # as state/records/reports.py has read them
 
 
 def _failed(actions: Deeds) -> str:

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agents.runtime.world import Lane, Sample
+from agents.model.world import Lane, Sample
 from config.errors import Refused
 from config.swarm import SwarmSettings, of_section
-from state import digest, snapshot
-from state.cgroup import Container
-from state.cores import usable_cores
-from state.layout import CHECKOUT, Roots
+from state.files import digest, snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.host.cgroup import Container
+from state.host.cores import usable_cores
 
 _MEMINFO = Path("/proc/meminfo")
 _UNPRIVATE = 0o022  # group or others may write

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Set
 from pathlib import Path
 
-from state import identity
-from state.identity import NONCE, Identity, Tree
+from state.host import identity
+from state.host.identity import NONCE, Identity, Tree
 
 _LOOKS = 5  # that find nobody in a row while others are born: 15 ms on a busy machine
 _CHASE = 20  # the same for a tree of which somebody was there: it may fork faster than we look

@@ -2,8 +2,9 @@
 
 Results are never listed: only what lies below STATE_ROOT and LOGS_ROOT. A run that is not finished and the newest run
 stay, whatever the settings say; so does the last outcome of every symbol and mode of the run under way. Only what a
-record says we made is removed or cut: of logs the one of `state/made.py`; below STATE_ROOT the names of `state/ours.py`
-and what stands in the file itself. Ages are counted by the watchdog's own time, which no jump of the clock moves.
+record says we made is removed or cut: of logs the one of `state/files/made.py`; below STATE_ROOT the names of
+`state/files/ours.py` and what stands in the file itself. Ages are counted by the watchdog's own time, which no jump of
+the clock moves.
 """
 
 import contextlib
@@ -13,14 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.runtime.world import Expired, Records
+from agents.model.world import Expired, Records
 from config import plain
 from config.record import dataclass
 from config.swarm import SwarmSettings
-from state import made, orders, runs, snapshot
-from state.jobs import is_worth_compacting
-from state.layout import Roots, SwarmRunFolder
-from state.orders import SwarmOrder
+from state.files import made, snapshot
+from state.files.layout import Roots, SwarmRunFolder
+from state.records import orders, runs
+from state.records.jobs import is_worth_compacting
+from state.records.orders import SwarmOrder
 
 LOOK_EVERY_S = 600.0  # between two searches for what has expired; times the cadence scale
 _COMPACT_BYTES = 1_000_000  # a job journal this long costs every cycle of every agent ten milliseconds
@@ -135,7 +137,7 @@ class Aging:
 
 def _aging(roots: Roots, limits: SwarmSettings) -> Iterator[Aging]:
     """Logs, answered requests, lines of runs that are gone, what nobody owns, and what killed writers left."""
-    from state import ours  # with the catalog 3 ms of a cold cycle: only those pay who look thoroughly
+    from state.files import ours  # with the catalog 3 ms of a cold cycle: only those pay who look thoroughly
 
     kept_s, why = limits.keep_log_days * _DAY_S, f"older than {limits.keep_log_days:g} days"
     names = {path.stem for path in roots.workers.glob("*.json")}
@@ -179,7 +181,7 @@ def _may_age(roots: Roots, name: str) -> bool:
 
 def _is_left_lock(roots: Roots, path: Path) -> bool:
     """Of the lines of a run that are gone, and it holds nothing."""
-    from state import ours  # as above
+    from state.files import ours  # as above
 
     if not ours.is_ours(str(path.relative_to(roots.state))):
         return False
@@ -202,7 +204,7 @@ def _says(path: Path, key: str) -> Any:
 
 def retire(roots: Roots, one: Expired) -> bool:
     """Remove it, if it still may go. A path that leads anywhere else is left alone, and what in it is not ours."""
-    from state import ours  # as above
+    from state.files import ours  # as above
 
     home = {"run": roots.state / "runs", "round": roots.state / "runs", "log": roots.logs, "state": roots.state}[
         one.kind
@@ -237,7 +239,7 @@ def _may_go(roots: Roots, one: Expired) -> bool:
         rounds = roots.swarm_run(run_id).rounds()
         return name in {round_.path.name for round_ in rounds[:-2]}  # the one under way reads from the one before
     if one.kind == "state":
-        from state import ours  # as above
+        from state.files import ours  # as above
 
         return _may_age(roots, one.path) or ours.is_debris(one.path)
     return one.path in made.ours(roots)

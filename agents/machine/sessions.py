@@ -17,17 +17,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from agents.machine import processes
-from agents.runtime.world import SessionView
+from agents.model.world import SessionView
 from config.errors import Refused
 from config.record import dataclass, replace
-from state import digest, identity, root, snapshot
-from state.environment import of_member
-from state.identity import Identity
-from state.layout import CHECKOUT, DEFAULT, Roots
-from state.root import MARK
-from state.secrets import redacted
-from state.server import Server, recorded
-from state.tree import tree_of
+from state.files import digest, snapshot
+from state.files.layout import CHECKOUT, DEFAULT, Roots
+from state.files.tree import tree_of
+from state.host import identity, root
+from state.host.environment import of_member
+from state.host.identity import Identity
+from state.host.root import MARK
+from state.host.secrets import redacted
+from state.records.server import Server, recorded
 
 _DEFAULT_LABEL = "bt"
 # Blanks between the fields, which no locale and no version of tmux puts something else for; a name may hold some.

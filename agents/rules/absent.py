@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from agents.runtime.world import AgentView, World
+from agents.model.world import AgentView, World
 from config.swarm import SwarmSettings
 
 GUARD, MANAGER = "operation_hang_guard", "session_state_manager"

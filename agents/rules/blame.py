@@ -9,10 +9,10 @@ canary is sent out from time to time until one comes back.
 import signal
 from collections.abc import Iterable, Mapping
 
-from agents.runtime.world import Worker
+from agents.model.world import Worker
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
-from state.workers import GPU_LOST
+from state.records.workers import GPU_LOST
 
 # What a process brings upon itself: a crash in a kernel is no operator's kill.
 _OWN_SIGNALS = frozenset(

@@ -1,6 +1,6 @@
 """Which records are damaged or lost, and who does what about it: what an incident says of each."""
 
-from agents.runtime.world import World
+from agents.model.world import World
 
 Row = tuple[str, str, str, bool]  # id, what, remedy, and whether the swarm does it by itself
 

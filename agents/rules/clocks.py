@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from agents.runtime.world import World
+from agents.model.world import World
 from config.record import dataclass
 
 _JUMP_S = 5.0  # wall time that moved against the other clocks: more than any adjustment in small steps

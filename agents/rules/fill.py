@@ -5,10 +5,10 @@ any number of hands. Refining tries more combos near the best of the prescreen; 
 round, counts as tries against luck there, is bounded in volume, and ends as soon as the pipeline wants its lane.
 """
 
-from agents.runtime.world import Worker, World
+from agents.model.world import Worker, World
 from config.swarm import SwarmSettings
-from state.jobs import FILL, Job, JobState
-from state.orders import SwarmOrder
+from state.records.jobs import FILL, Job, JobState
+from state.records.orders import SwarmOrder
 
 _LEAST_S = 20.0  # a hand costs seconds to come up: it is worth it when so much is left
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agents.runtime.world import Worker, World
+from agents.model.world import Worker, World
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
 from hooks import first_kernel_deadline

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from agents.runtime.world import World
-from state import holdout
-from state.orders import SwarmOrder
+from agents.model.world import World
+from state.records import holdout
+from state.records.orders import SwarmOrder
 
 Records = dict[str, dict[str, Any]]
 

@@ -9,10 +9,10 @@ measured and not stated, a machine that is not the cause, and two looks.
 
 from collections.abc import Mapping
 
-from agents.runtime.world import Worker, World
+from agents.model.world import Worker, World
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
-from state.screening import Screening
+from state.records.screening import Screening
 
 _KEPT, _KINDS = 15, 40  # speeds of a kind, kinds
 _LEAST_WORK_S = 1.0  # of computing: what took less says little about speed

@@ -1,7 +1,7 @@
 """The jobs that may start now, in the order in which worker_sentry starts them and people are told so."""
 
-from agents.runtime.world import World
-from state.jobs import PHASES, Job, JobState
+from agents.model.world import World
+from state.records.jobs import PHASES, Job, JobState
 
 
 def ready(world: World) -> list[JobState]:

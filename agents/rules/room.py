@@ -1,6 +1,6 @@
 """Whether the disk has room for more work: bytes, and files. Many small files use up the latter first."""
 
-from agents.runtime.world import World
+from agents.model.world import World
 from config.swarm import SwarmSettings
 
 

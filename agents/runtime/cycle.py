@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.machine.observe import limits_of, observe
+from agents.model.decision import Action, Agent, Decision
+from agents.model.world import World
 from agents.registry import AGENTS, row
-from agents.runtime import states, tally, verify
-from agents.runtime.decision import Action, Agent, Decision
-from agents.runtime.world import World
+from agents.runtime import tally, verify
 from config.errors import Refused
 from config.record import asdict, dataclass
 from config.swarm import SwarmSettings
-from state import code, codec, flock, healing, identity, root, snapshot
-from state.clock import Clock, SystemClock, stamp
-from state.journal import Journal
-from state.layout import Roots
-from state.tree import record_of, tree_of
+from state.files import codec, flock, snapshot
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.files.tree import record_of, tree_of
+from state.host import code, identity, root
+from state.host.clock import Clock, SystemClock, stamp
+from state.records import healing, reports
 
 SCHEMA = 1
 _JOURNALS_BYTES = 45_000_000  # all cycle journals and those before them, however much is decided in a day
@@ -122,7 +124,7 @@ def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action
         import sys
         import traceback
 
-        from state.secrets import redacted
+        from state.host.secrets import redacted
 
         print(redacted(traceback.format_exc()), file=sys.stderr)
         outcome = redacted(f"failed: {type(error).__name__}: {error}")
@@ -135,9 +137,9 @@ def _verified(state: Mapping[str, Any], world: World) -> list[dict[str, Any]]:
     return [{**one, "holds": verify.holds(one, world)} for one in state.get("actions_last_cycle", [])]
 
 
-def _read(roots: Roots, name: str) -> states.Read:
+def _read(roots: Roots, name: str) -> reports.Read:
     """What fits of its state file, and what does not: that is made anew."""
-    read = states.read(roots, name)
+    read = reports.read(roots, name)
     if read.state.get("schema", 0) > SCHEMA:
         raise NewerSchema(f"{roots.agent_state(name)} has schema {read.state['schema']}; this version knows {SCHEMA}")
     return read

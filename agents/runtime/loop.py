@@ -23,16 +23,18 @@ from agents.machine.observe import is_silent, limits_of
 from agents.registry import RESCUE, Row, row
 from agents.rules.absent import GUARDS
 from agents.runtime.cycle import Held, NewerSchema, run_cycle
-from agents.runtime.states import loop as loop_of
 from config.errors import Refused
 from config.swarm import SwarmSettings
-from state import code, healing, identity, made, private, process, snapshot, wake
-from state.clock import SystemClock
-from state.layout import CHECKOUT, Roots
-from state.presence import Place
-from state.secrets import redacted
-from state.spare import Spare
-from state.tree import tree_of
+from state.files import made, private, snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host import code, identity, process, wake
+from state.host.clock import SystemClock
+from state.host.presence import Place
+from state.host.secrets import redacted
+from state.records import healing
+from state.records.reports import loop as loop_of
+from state.records.spare import Spare
 
 _SHORTEST_S = 0.2  # between two cycles, however often somebody nudges
 _LOAD_S = 30.0  # for Python to load the control plane on a loaded machine

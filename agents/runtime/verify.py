@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agents.model.world import World
 from agents.rules.absent import GUARDS
-from agents.runtime.world import World
 
 Holds = bool | None  # None: this world cannot tell
 

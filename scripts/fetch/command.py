@@ -176,7 +176,7 @@ def _one(
 @contextmanager
 def _alone(store: Store) -> Iterator[None]:
     """Two downloads into one file would each write what it knows of it."""
-    from state import flock, private
+    from state.files import flock, private
 
     path = store.path.with_name(f".{store.path.name}.lock")
     with ExitStack() as stack:

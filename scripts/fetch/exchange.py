@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from config.errors import Refused
-from state.secrets import redacted
+from state.host.secrets import redacted
 
 PROGRAM = Path(__file__).with_name("with_ccxt.py")
 RUN = "import runpy, sys; runpy.run_path(sys.argv[1])['main']()"

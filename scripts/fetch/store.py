@@ -15,7 +15,7 @@ import pyarrow.feather
 from numpy.typing import NDArray
 
 from config.errors import Refused
-from state import private, snapshot
+from state.files import private, snapshot
 from WORKFLOW.data.load import read
 from WORKFLOW.data.raw import VALUES, utc
 

@@ -9,7 +9,7 @@ import os
 import time
 
 from scripts.infra import plain_file
-from state import standing
+from state.records import standing
 
 TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost as much as all the rest
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ AGENT = "session_state_manager"
 ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"
 _PATIENCE_S = 90.0  # where swarm.json names none: three cadences of the manager, and the time one cycle may take
 _IDLE = "maintain_polling_and_keep_workers_saturated"
-_LONGEST_LINE = 8 << 20  # as state/codec.py says
+_LONGEST_LINE = 8 << 20  # as state/files/codec.py says
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 

@@ -154,7 +154,7 @@ def _pythons(recipes: Sequence[Recipe]) -> dict[str, Path]:
 def _markets(asked: argparse.Namespace) -> list[Bars]:
     """The bars of every symbol, past the same checks that a run makes."""
     from config.settings import load
-    from state.layout import Roots
+    from state.files.layout import Roots
     from WORKFLOW.command_line import DATA_VARIABLE, DEMO_SYMBOL, data_path_of, reading_of
     from WORKFLOW.data.bars import BARS_PER_DAY
     from WORKFLOW.data.generate import write_demo

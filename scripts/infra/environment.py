@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.errors import Refused
-from state import process
+from state.host import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,7 +54,7 @@ ONLY_ANSWER = frozenset(
 def enter(checkout: Path) -> None:
     """Return inside the virtual environment, or go on as a process that is; if neither works, exit 1 with a reason.
 
-    Ctrl-C ends whatever comes after this, and its text is UTF-8: see `state/process.py`.
+    Ctrl-C ends whatever comes after this, and its text is UTF-8: see `state/host/process.py`.
     """
     process.begin()
     only_answers = Path(sys.argv[0]).name == "backtest-optimize" and not ONLY_ANSWER.isdisjoint(sys.argv[1:2])
@@ -296,7 +296,7 @@ def _install(checkout: Path, venv: Path, missing: Mapping[str, str], have: Mappi
 
 
 def _write_stamp(venv: Path, locks: Mapping[str, str]) -> None:
-    from state import private, snapshot
+    from state.files import private, snapshot
 
     with private.shared():  # the environment may serve other users too
         snapshot.write_json(venv / STAMP, {"locks": dict(locks), "base": _base(venv)})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import Refused
 from scripts.infra import requirements
-from state import process
+from state.host import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

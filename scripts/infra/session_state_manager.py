@@ -114,7 +114,7 @@ def in_words(answer: "Mapping[str, Any]") -> str:
 
 if __name__ == "__main__":
     sys.path[0] = str(CHECKOUT)
-    from state import process
+    from state.host import process
 
     process.begin()
     sys.exit(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from scripts.keeper.watch import main  # noqa: E402 - found only now: this is run by path, without any environment
-from state import process  # noqa: E402 - likewise
+from state.host import process  # noqa: E402 - likewise
 
 process.begin()
 sys.exit(main(sys.argv[1:]))

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.infra.quick_look import all_well
-from state import codec, identity, presence, snapshot
-from state.layout import CHECKOUT, Roots
+from state.files import codec, snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity, presence
 
 _ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
 _ENSURE_S = 300.0  # starting a dozen Pythons on a loaded machine; what hangs longer is ended and tried again
@@ -138,7 +139,7 @@ def _look(state: Path, record: "dict[str, Any] | None") -> int:
 
 
 def _log(roots: Roots, said: str) -> None:
-    from state import made  # a keeper that has nothing to say does without
+    from state.files import made  # a keeper that has nothing to say does without
 
     path = roots.keeper_log
     try:

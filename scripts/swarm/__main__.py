@@ -3,7 +3,8 @@
 import sys
 
 from scripts.swarm.monitor import run
-from state import private, process
+from state.files import private
+from state.host import process
 
 process.begin()
 private.close()

@@ -9,8 +9,8 @@ from agents.machine.sessions import NoAnswer, Tmux, installed
 from agents.registry import MONITORS, SESSIONS
 from config.errors import Refused
 from scripts.swarm import cli
-from state.environment import allowed
-from state.layout import Roots
+from state.files.layout import Roots
+from state.host.environment import allowed
 
 DEFAULT = "bt-worker-progress"
 

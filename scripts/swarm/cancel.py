@@ -4,13 +4,15 @@ import sys
 import time
 
 from agents.machine.observe import limits_of, observe
-from agents.runtime.world import World
+from agents.model.world import World
 from config.errors import Refused
 from scripts.swarm import cli
-from state import request, snapshot, wake
-from state.clock import SystemClock
-from state.jobs import JobState
-from state.layout import Roots
+from state.files import snapshot
+from state.files.layout import Roots
+from state.host import wake
+from state.host.clock import SystemClock
+from state.records import request
+from state.records.jobs import JobState
 
 _WAIT_S = 30.0
 _HEARD = "waiting for the sentry's next cycle …"

@@ -10,9 +10,15 @@ from config import plain
 from config.errors import Refused, visible
 from hooks import recounted
 from scripts.swarm import cli
-from state import sealed, snapshot
-from state.layout import ALL_TRIALS, BESTS, MANIFEST, PHASE0, Roots
-from state.publication import Half, Publication, strangers
+from state.files import sealed, snapshot
+from state.files.layout import (
+    ALL_TRIALS,
+    BESTS,
+    MANIFEST,
+    PHASE0,
+    Roots,
+)
+from state.files.publication import Half, Publication, strangers
 
 _EPILOG = """\
 example:

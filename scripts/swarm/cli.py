@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from config.errors import visible
-from state import root
-from state.layout import Roots
+from state.files.layout import Roots
+from state.host import root
 
 USAGE = 2
 FIRST_RUN = "scripts/backtest-optimize --parallel starts the first one"

@@ -14,9 +14,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from config.errors import Refused
 from scripts.infra import environment
 from scripts.swarm import cli
-from state import runs
-from state.clock import SystemClock, stamp
-from state.layout import CHECKOUT, Roots, RunFolder
+from state.files.layout import CHECKOUT, Roots, RunFolder
+from state.host.clock import SystemClock, stamp
+from state.records import runs
 
 HOST = "127.0.0.1"
 PORT = 8080

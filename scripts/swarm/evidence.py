@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.registry import AGENTS
-from state.journal import Journal
-from state.layout import CHECKOUT, MANIFEST, Roots
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, MANIFEST, Roots
 
 _DEADLINE_S = 300.0  # for one command: a replay of 4 MB of cycles takes seconds
 _TAIL_LINES = 32  # an audit of which every check fails, with its ways out: what is wrong stands first there

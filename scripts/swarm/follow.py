@@ -15,8 +15,8 @@ from config.errors import Refused
 from scripts.swarm import cli, sessions
 from scripts.swarm.show import line, page
 from scripts.swarm.status import build
-from state.layout import Roots
-from state.orders import SwarmOrder
+from state.files.layout import Roots
+from state.records.orders import SwarmOrder
 
 _LOOK_S = 0.5
 _PLAIN_EVERY_S = 10.0

@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from agents.machine.observe import observe, resolved
+from agents.model.world import World
 from agents.runtime.cycle import Held, run_cycle
-from agents.runtime.world import World
 from config.errors import Refused
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, evidence
 from scripts.swarm.handoff_page import Facts, page
 from scripts.swarm.parallel import outcomes_of
-from state import orders, request, snapshot, wake
-from state.clock import SystemClock
-from state.jobs import fold
-from state.journal import Journal
-from state.knowledge import KnowledgeFolder
-from state.layout import Roots
-from state.orders import SwarmOrder
-from state.request import Request
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.knowledge import KnowledgeFolder
+from state.files.layout import Roots
+from state.host import wake
+from state.host.clock import SystemClock
+from state.records import orders, request
+from state.records.jobs import fold
+from state.records.orders import SwarmOrder
+from state.records.request import Request
 
 _WAIT_S = 30.0  # for the curator: it is nudged, and its cycle takes a fraction of a second
 _LOOK_S = 0.1

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agents import session_state_manager as continuity
-from agents.runtime.world import World
+from agents.model.world import World
+from agents.roles import session_state_manager as continuity
 from config.reading import Reading
 from config.swarm import SwarmSettings
 from scripts.swarm.evidence import Evidence
-from state.clock import stamp
-from state.jobs import STATUSES, JobState
-from state.layout import Roots
-from state.orders import SwarmOrder
+from state.files.layout import Roots
+from state.host.clock import stamp
+from state.records.jobs import STATUSES, JobState
+from state.records.orders import SwarmOrder
 from WORKFLOW.command_line import reading_words
 
 _MANY = 30  # rows of one table; what is beyond them is counted

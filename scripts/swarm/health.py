@@ -2,14 +2,14 @@
 
 import os
 
-from agents import session_state_manager as continuity
 from agents.machine.observe import limits_of, observe
+from agents.roles import session_state_manager as continuity
 from agents.rules import absent
 from config.errors import visible
 from scripts.infra import environment
 from scripts.swarm import cli
-from state import identity
-from state.layout import CHECKOUT, Roots
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity
 
 HEALTHY, DEGRADED, DEAD = 0, 1, 2
 _SHORT = 100  # characters of a reason; status has the whole

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from agents.model.world import Lane, World, gpu_lane_id
 from agents.rules import queue as rules
 from agents.rules import room
-from agents.runtime.world import Lane, World, gpu_lane_id
 from config.swarm import SwarmSettings
-from state.jobs import PHASES, JobState
+from state.records.jobs import PHASES, JobState
 
 NO_GPU = "no GPU here: the plan is CPU only"
 

@@ -19,14 +19,15 @@ from agents.machine.observe import resolved
 from config.errors import Refused
 from config.record import replace
 from scripts.swarm import cli
-from state import identity, private, root, snapshot
-from state.clock import SystemClock, stamp
-from state.environment import of_swarm
-from state.identity import Identity
-from state.layout import Roots
-from state.server import recorded
-from state.tighten import prepare
-from state.tree import tree_of
+from state.files import private, snapshot
+from state.files.layout import Roots
+from state.files.tighten import prepare
+from state.files.tree import tree_of
+from state.host import identity, root
+from state.host.clock import SystemClock, stamp
+from state.host.environment import of_swarm
+from state.host.identity import Identity
+from state.records.server import recorded
 
 _UNINSTALL = "scripts/install_keeper.sh --uninstall"
 _ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"

@@ -10,8 +10,8 @@ from typing import Any
 from config.errors import Refused
 from scripts.swarm import cli
 from scripts.swarm.fit import middle
-from state import snapshot
-from state.layout import BESTS, MANIFEST, Roots
+from state.files import snapshot
+from state.files.layout import BESTS, MANIFEST, Roots
 
 TOP = 10
 STANDINGS = ("promoted", "candidate", "not tradeable")

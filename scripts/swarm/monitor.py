@@ -19,7 +19,7 @@ from config.errors import Refused, visible
 from scripts.swarm import cli
 from scripts.swarm.fit import Block, fitted, wrapped
 from scripts.swarm.views import VIEWS, View
-from state.layout import Roots
+from state.files.layout import Roots
 
 _LOOK_S = 2.0  # between two pages while somebody looks
 _UNSEEN_S = 30.0  # while nobody does

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from agents.machine.sessions import NoAnswer, Tmux
 from hooks.contained import HELD_BACK
-from state import identity, made
-from state.environment import of_swarm
-from state.identity import NONCE
-from state.layout import CHECKOUT, Roots
+from state.files import made
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity
+from state.host.environment import of_swarm
+from state.host.identity import NONCE
 
 _TIMEOUT_S = 5.0
 # A session of its own and a parent that is gone: nobody's death is its own. LOG PYTHON WORD…

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from agents.model.world import World
 from agents.rules import holdouts
-from agents.runtime.world import World
 from scripts.swarm import remaining
 from scripts.swarm.remaining import Band, Evidence
 from scripts.swarm.timeline import Cost, Timeline, Unit
-from state import orders
-from state.journal import Journal
-from state.layout import Roots
-from state.orders import SwarmOrder
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.records import orders
+from state.records.orders import SwarmOrder
 
 _ROUNDS = 3  # the last of a run that are looked at
 _RUNS = 3  # earlier ones with the same settings,

@@ -16,11 +16,13 @@ from config.record import replace
 from config.settings import Settings
 from scripts.swarm import cli, keeper, leaderboard, sessions, tmux
 from scripts.swarm.follow import Ended, follow
-from state import orders, runs, snapshot, wake
-from state.clock import SystemClock, stamp
-from state.layout import Roots
-from state.orders import SwarmOrder
-from state.tighten import prepare
+from state.files import snapshot
+from state.files.layout import Roots
+from state.files.tighten import prepare
+from state.host import wake
+from state.host.clock import SystemClock, stamp
+from state.records import orders, runs
+from state.records.orders import SwarmOrder
 
 _WAIT_S = 60.0  # for another start to end
 _ROUNDS_HELP = "0: until stop, or until no holdout is left to judge by (default: 0 with data, 1 on demo bars)"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config import plain
-from state import codec
+from state.files import codec
 
 _TAIL_BYTES = 65_536
 _WORLD, _DECISION = b',"world":', b',"decision":'

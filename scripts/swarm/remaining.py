@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from scripts.swarm.timeline import Cost, Unit
-from state.jobs import PHASES
+from state.records.jobs import PHASES
 
 _EVEN = ("prescreen", "search")  # phases whose counters run evenly
 _SHORT = ("merge", "report")  # phases of a second, which need no evidence: a tenth of what is known of the others

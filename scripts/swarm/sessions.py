@@ -10,10 +10,12 @@ from config import settings
 from config.errors import Refused
 from scripts.infra import environment
 from scripts.swarm import cli, keeper, tmux
-from state import healing, orders, root, snapshot
-from state.clock import SystemClock
-from state.layout import CHECKOUT, Roots
-from state.tighten import prepare
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tighten import prepare
+from state.host import root
+from state.host.clock import SystemClock
+from state.records import healing, orders
 
 _WAIT_S = 60.0  # for another start to end
 

@@ -4,18 +4,17 @@ import shlex
 from datetime import datetime
 from typing import Any
 
-from agents import session_state_manager as continuity
 from agents.machine.observe import limits_of, observe
 from agents.machine.sessions import Tmux
-from agents.runtime import states
-from agents.runtime.world import AgentView, World
+from agents.model.world import AgentView, World
+from agents.roles import session_state_manager as continuity
 from config.errors import visible
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, health, idle, pace, units
 from scripts.swarm.timeline import Timeline
-from state import orders
-from state.jobs import PHASES, STATUSES
-from state.layout import Roots
+from state.files.layout import Roots
+from state.records import orders, reports
+from state.records.jobs import PHASES, STATUSES
 
 _BY_STOP = "stopped by the operator"
 
@@ -127,7 +126,7 @@ def why(roots: Roots, world: World, limits: SwarmSettings) -> str:
     if world.run_finished and (over := orders.finished(roots.swarm_run(world.run_id)).why):
         return f"auto_scheduler: the run is complete: {over}"
     agent = "auto_scheduler" if world.run_finished else "worker_sentry"
-    reason = states.read(roots, agent).state.get("reason")
+    reason = reports.read(roots, agent).state.get("reason")
     view = next((one for one in world.agents if one.agent == agent), None)
     late = view is not None and view.is_wanting(limits) and view.age_s is not None
     ago = f", {view.age_s:.0f} s ago" if view is not None and late else ""
@@ -153,7 +152,7 @@ def _next(world: World) -> str:
 
 
 def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> dict[str, Any]:
-    state = states.read(roots, view.agent).state
+    state = reports.read(roots, view.agent).state
     return {
         "name": view.agent,
         "session": view.session,

@@ -18,11 +18,13 @@ from config.errors import Refused
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, keeper, outside
 from scripts.swarm.fit import count
-from state import checkpoint, identity, orders, ours, root, snapshot, wake
-from state.clock import SystemClock, stamp
-from state.identity import Identity
-from state.layout import Roots
-from state.tighten import prepare
+from state.files import checkpoint, ours, snapshot
+from state.files.layout import Roots
+from state.files.tighten import prepare
+from state.host import identity, root, wake
+from state.host.clock import SystemClock, stamp
+from state.host.identity import Identity
+from state.records import orders
 
 _LOOK_S = 0.2
 _SERVER_S = 2.0  # for tmux to say goodbye to who is attached

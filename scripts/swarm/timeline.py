@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from state import standing
-from state.jobs import PHASES
+from state.records import standing
+from state.records.jobs import PHASES
 
 Unit = tuple[str, str]
 _NAMED = {"round", "symbol", "mode", "phase"}  # what a job is named by

@@ -8,7 +8,7 @@ import sys
 
 from agents.machine.sessions import Tmux
 from config.errors import Refused
-from state.layout import Roots
+from state.files.layout import Roots
 
 _MANAGERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("apt-get", (("apt-get", "install", "-y", "tmux"), ("apt-get", "update"), ("apt-get", "install", "-y", "tmux"))),

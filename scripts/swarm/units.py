@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from agents.model.world import Worker, World
 from agents.rules import holdouts
-from agents.runtime.world import Worker, World
 from config.swarm import SwarmSettings
 from scripts.swarm import idle
 from scripts.swarm.fit import speed
 from scripts.swarm.timeline import Timeline
-from state.jobs import PHASES, JobState
+from state.records.jobs import PHASES, JobState
 
 # Seconds on two cores over two years of bars, measured; only their proportions count. Validation: 39 shuffled markets,
 # walk-forward, proofs; then one more pass over all combos.

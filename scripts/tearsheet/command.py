@@ -148,7 +148,7 @@ def parser(program: str, wants: str) -> argparse.ArgumentParser:
 
 def run(asked: argparse.Namespace, wants: str) -> dict[str, Any]:
     """Write all files; what was written, as plain JSON."""
-    from state.layout import Roots
+    from state.files.layout import Roots
     from WORKFLOW.report.console import Screen
     from WORKFLOW.report.tearsheet import comparison, page, picture
 
@@ -259,7 +259,7 @@ def _apart(sheets: list[Sheet]) -> None:
 
 
 def _write(folder: Path, stem: str, formats: tuple[str, ...], doc: "Document", page: Any, picture: Any) -> list[str]:
-    from state import codec, private, snapshot
+    from state.files import codec, private, snapshot
 
     makers = {"html": page, "json": codec.encode, "png": picture}
     with private.shared():

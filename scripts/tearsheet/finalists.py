@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from config.errors import Refused
-from state.layout import BESTS, TEARSHEET, Roots
+from state.files.layout import BESTS, TEARSHEET, Roots
 from WORKFLOW.report.tearsheet.document import KIND, Document
 from WORKFLOW.report.tearsheet.parts import record_of
 

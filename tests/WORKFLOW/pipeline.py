@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 PIPELINE = CHECKOUT / "WORKFLOW" / "optimize_strategy.py"
 SMALL = ["--prescreen", "300", "--trials", "24", "--paths", "50", "--symbol", "SYNTHETIC"]

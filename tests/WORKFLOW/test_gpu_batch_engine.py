@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import Refused
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.WORKFLOW.test_mtf_resampler import T0, TIMEFRAMES, Columns, walk
 from WORKFLOW.gpu_batch_engine import precompute_mtf_data
 from WORKFLOW.mtf_resampler import align_to_base_tf, resample_ohlc

@@ -15,18 +15,20 @@ import pytest
 
 from config import settings
 from hooks import gate
-from state import identity, orders, sealed, snapshot
-from state.clock import SystemClock
-from state.jobs import Job, JobJournal
-from state.journal import Journal
-from state.layout import Roots, RunFolder
-from state.orders import SwarmOrder
-from state.tree import tree_of
-from state.workers import Launch
+from state.files import sealed, snapshot
+from state.files.journal import Journal
+from state.files.layout import Roots, RunFolder
+from state.files.tree import tree_of
+from state.host import identity
+from state.host.clock import SystemClock
+from state.records import orders
+from state.records.jobs import Job, JobJournal
+from state.records.orders import SwarmOrder
+from state.records.workers import Launch
 from tests.WORKFLOW import pipeline
 from tests.WORKFLOW.pipeline import artifacts
 from WORKFLOW.data.generate import write_demo
-from WORKFLOW.lane import worker
+from WORKFLOW.pipeline.lane import worker
 from WORKFLOW.report.tree import writing
 
 RUN, UNIT = "bt-20260101_000000Z", ("SYNTHETIC", "aggressive")

@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.data.minutes import aggregated, minute_walk, write_feather
 from tests.WORKFLOW.pipeline import artifacts, run
 

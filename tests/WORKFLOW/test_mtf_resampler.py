@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from config.errors import Refused
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.mtf_resampler import Resampled, align_to_base_tf, align_to_base_tf_gpu, refuse_swapped, resample_ohlc
 
 Columns = tuple[NDArray[np.float64], ...]

@@ -20,8 +20,8 @@ import pytest
 
 from scripts.swarm import parallel
 from scripts.tearsheet import command
-from state import made, ours
-from state.layout import BESTS, CHECKOUT, Roots
+from state.files import made, ours
+from state.files.layout import BESTS, CHECKOUT, Roots
 from tests.WORKFLOW.pipeline import SMALL, artifacts, environment, kill_at, run
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.report.tearsheet.parts import record_of
@@ -301,21 +301,21 @@ def test_another_seed_gives_other_combos(tmp_path: Path, data: Path, undisturbed
 @pytest.mark.parametrize(
     ("where", "passes"),
     [
-        ("WORKFLOW.phases:prescreen", 1),
+        ("WORKFLOW.pipeline.phases:prescreen", 1),
         ("WORKFLOW.search.prescreen:_merge", 3),
         ("WORKFLOW.report.tree:ResultTree.write_phase0", 1),
         ("WORKFLOW.search.bayes:search", 1),
         ("WORKFLOW.search.job:SearchJob.evaluate", 5),
         ("WORKFLOW.search.job:SearchJob.evaluate", 20),
-        ("WORKFLOW.phases:finalists", 1),
-        ("WORKFLOW.phases:judge", 2),
+        ("WORKFLOW.pipeline.phases:finalists", 1),
+        ("WORKFLOW.pipeline.phases:judge", 2),
         ("WORKFLOW.report.tree:ResultTree.publish", 1),
-        ("state.publication:Publication._put_in_place", 1),
-        ("state.publication:Publication._put", 5),
-        ("state.snapshot:sync_folder", 9),
+        ("state.files.publication:Publication._put_in_place", 1),
+        ("state.files.publication:Publication._put", 5),
+        ("state.files.snapshot:sync_folder", 9),
         ("pathlib:Path.replace", 4),
         ("pathlib:Path.replace", 8),
-        ("state.runs:finish", 1),
+        ("state.records.runs:finish", 1),
     ],
 )
 def test_kill_9_and_the_same_command_again_give_the_same_bytes(
@@ -353,7 +353,7 @@ def test_a_finished_run_is_run_again_and_not_resumed(tmp_path: Path, data: Path,
 def test_old_results_stay_until_new_ones_are_whole(tmp_path: Path, data: Path, undisturbed: Path) -> None:
     shutil.copytree(undisturbed, tmp_path / "r")
     before = artifacts(undisturbed)
-    kill_at(tmp_path / "r", "WORKFLOW.phases:validate", 1, *SMALL, "--data-path", str(data), "--seed", "8")
+    kill_at(tmp_path / "r", "WORKFLOW.pipeline.phases:validate", 1, *SMALL, "--data-path", str(data), "--seed", "8")
     after = artifacts(tmp_path / "r")
     changed = {name for name in before if before[name] != after.get(name)}
     assert changed == {"phase0_top500.json"}

@@ -1,4 +1,4 @@
-from WORKFLOW.handover import seeds_of
+from WORKFLOW.pipeline.handover import seeds_of
 from WORKFLOW.search.prescreen import Found, Ranked
 
 

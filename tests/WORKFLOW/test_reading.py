@@ -14,17 +14,17 @@ from config import settings
 from config.errors import Refused
 from config.reading import Reading
 from scripts.swarm import parallel
-from state.codec import decode, encode
-from state.layout import CHECKOUT, Roots
-from state.orders import SwarmOrder
-from state.tree import record_of, tree_of
+from state.files.codec import decode, encode
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import record_of, tree_of
+from state.records.orders import SwarmOrder
 from tests.data import forms
 from tests.WORKFLOW.pipeline import SMALL, artifacts, run
 from WORKFLOW import validation
 from WORKFLOW.command_line import order_from, reading_words
 from WORKFLOW.command_line import parser as single
 from WORKFLOW.data.generate import demo_rows
-from WORKFLOW.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import Worker
 
 ZONE = "Europe/Berlin"
 

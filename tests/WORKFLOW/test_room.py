@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refused
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.WORKFLOW.pipeline import environment
 from WORKFLOW import room
 

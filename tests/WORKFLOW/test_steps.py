@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from state import checkpoint, codec, snapshot
-from state.checkpoint import Checkpoint
-from state.layout import Roots
+from state.files import checkpoint, codec, snapshot
+from state.files.checkpoint import Checkpoint
+from state.files.layout import Roots
 from tests.WORKFLOW import pipeline
 from tests.WORKFLOW.pipeline import SMALL, artifacts, kill_at, run
-from WORKFLOW import evidence, phases
 from WORKFLOW.command_line import order_from, parser
 from WORKFLOW.data.generate import write_demo
-from WORKFLOW.job import Job, begin
-from WORKFLOW.phases import Validated
+from WORKFLOW.pipeline import evidence, phases
+from WORKFLOW.pipeline.phases import Validated
+from WORKFLOW.pipeline.run import Job, begin
 from WORKFLOW.report.console import Screen
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.steps.keep import KeptSteps, Step
@@ -36,7 +36,7 @@ WITHIN = (
     ("WORKFLOW.validity.walk_forward:_screen", 1),
     ("WORKFLOW.validity.walk_forward:_stitched_of", 1),
     ("WORKFLOW.validity.cross_validation:_paths", 1),
-    ("WORKFLOW.evidence:surroundings", 2),
+    ("WORKFLOW.pipeline.evidence:surroundings", 2),
     ("WORKFLOW.validity.judge:_traded", 1),
     ("WORKFLOW.validity.look_ahead:_Trial.at", 12),
     ("WORKFLOW.validity.walk_forward:fixed", 1),
@@ -60,7 +60,11 @@ def kept_in(results: Path) -> dict[str, tuple[int, int]]:
 def test_killed_within_each_step_it_does_nothing_twice_and_ends_with_the_same_bytes(tmp_path: Path, data: Path) -> None:
     command = [*SMALL, "--data-path", str(data)]
     before: dict[str, tuple[int, int]] = {}
-    for where, passes in (*WITHIN, ("WORKFLOW.phases:promotions", 1), ("WORKFLOW.phases:rendered", 1)):
+    for where, passes in (
+        *WITHIN,
+        ("WORKFLOW.pipeline.phases:promotions", 1),
+        ("WORKFLOW.pipeline.phases:rendered", 1),
+    ):
         kill_at(tmp_path / "killed", where, passes, *command, **FOLDS)
         now = kept_in(tmp_path / "killed")
         assert before.items() <= now.items(), f"{where}: what was done is done again"
@@ -265,7 +269,7 @@ def test_all_that_decides_a_step_is_in_its_key(bench: Bench, change: str) -> Non
 def test_other_code_does_every_step_anew(
     bench: Bench, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("WORKFLOW.job.SOURCE_HASH", "0" * 16)
+    monkeypatch.setattr("WORKFLOW.pipeline.run.SOURCE_HASH", "0" * 16)
     validated = bench.validate()
     assert bench.job.steps.done_now == [step.name for step in sorted(bench.plan, key=_order_in(bench))]
     assert bench.bytes_of(validated) == whole

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from config.settings import load, with_values
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW import mtf_resampler
 from WORKFLOW.data.bars import BARS_PER_DAY
 from WORKFLOW.data.generate import demo_rows, write_demo

@@ -15,11 +15,13 @@ from agents.registry import RESCUE, Row
 from agents.runtime import loop
 from agents.runtime.cycle import Held, NewerSchema, run_cycle
 from config.errors import Refused
-from state import code, lease, snapshot
-from state.clock import SystemClock, stamp
-from state.heartbeat import Heartbeat, Pulse
-from state.tree import record_of, tree_of
-from state.workers import Launch, Result
+from state.files import snapshot
+from state.files.tree import record_of, tree_of
+from state.host import code
+from state.host.clock import SystemClock, stamp
+from state.records import lease
+from state.records.heartbeat import Heartbeat, Pulse
+from state.records.workers import Launch, Result
 from tests.agents.kernel import Process
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ class Loop:
 
 @dataclass(eq=False)
 class Work:
-    """One worker: the lease, heartbeats, a result; exit codes as WORKFLOW/lane/worker.py has them."""
+    """One worker: the lease, heartbeats, a result; exit codes as WORKFLOW/pipeline/lane/worker.py has them."""
 
     machine: "Machine"
     process: Process

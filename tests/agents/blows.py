@@ -10,10 +10,11 @@ from random import Random
 from typing import Any
 
 from agents import registry
-from state import healing, snapshot
-from state.jobs import PHASES, JobState, fold
-from state.journal import Journal
-from state.layout import RoundFolder
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import RoundFolder
+from state.records import healing
+from state.records.jobs import PHASES, JobState, fold
 from tests.agents.kernel import Process
 from tests.agents.programs import Machine
 

@@ -28,9 +28,10 @@ from agents.machine import keeper, observe, processes, sessions
 from scripts.infra import quick_look
 from scripts.swarm import keeper as keeper_command
 from scripts.swarm import stop
-from state import code, flock, identity, journal, root, snapshot, wake
-from state.clock import SystemClock
-from state.identity import Identity
+from state.files import flock, journal, snapshot
+from state.host import code, identity, root, wake
+from state.host.clock import SystemClock
+from state.host.identity import Identity
 
 _FIRST_PID = 2**22 + 1  # Linux gives none so high
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

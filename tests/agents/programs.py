@@ -21,9 +21,9 @@ from scripts.infra.quick_look import all_well
 from scripts.keeper import watch
 from scripts.swarm import sessions as commands
 from scripts.swarm import stop
-from state import snapshot
-from state.layout import Roots
-from state.tree import tree_of
+from state.files import snapshot
+from state.files.layout import Roots
+from state.files.tree import tree_of
 from tests.agents.actors import COMES_UP_S, Loop, Work
 from tests.agents.kernel import Kernel, Process
 

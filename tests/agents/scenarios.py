@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from agents import registry
-from agents.runtime.decision import Decision
-from agents.runtime.world import AgentView, SessionView, Worker, World
+from agents.model.decision import Decision
+from agents.model.world import AgentView, SessionView, Worker, World
 from config.swarm import SwarmSettings
-from state.identity import boot_id
-from state.jobs import Job, JobState
-from state.screening import Screening
-from state.tree import record_of, tree_of
-from state.workers import Exit, Launch, Result
+from state.files.tree import record_of, tree_of
+from state.host.identity import boot_id
+from state.records.jobs import Job, JobState
+from state.records.screening import Screening
+from state.records.workers import Exit, Launch, Result
 from tests.agents.worlds import LIMITS, world
 
 FOLDER = Path(__file__).parent.parent / "scenarios"

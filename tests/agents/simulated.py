@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents import operation_hang_guard, rescue, session_state_manager
+from agents.model.decision import Action
+from agents.model.world import AgentView, SessionView, World
 from agents.registry import AGENTS, MONITORS
+from agents.roles import operation_hang_guard, rescue, session_state_manager
 from agents.rules.absent import GUARDS
-from agents.runtime.decision import Action
-from agents.runtime.world import AgentView, SessionView, World
 from config.record import replace
 from config.swarm import SwarmSettings
 from tests.agents.worlds import LIMITS, world

@@ -9,25 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import (
+from agents import registry
+from agents.machine import acts
+from agents.model.decision import Action
+from agents.model.knowledge import Knowledge
+from agents.model.world import World
+from agents.roles import (
     budget_guard,
     main_orchestrator,
     operation_hang_guard,
     orchestration_consensus,
     process_auditor,
     quant_analyst,
-    registry,
 )
-from agents import session_state_manager as manager
-from agents.machine import acts
-from agents.runtime import contradictions, signatures, tally, verify
-from agents.runtime.decision import Action
-from agents.runtime.knowledge import Knowledge
-from agents.runtime.world import World
-from state import codec, request
-from state.jobs import STATUSES
-from state.layout import Roots
-from state.tree import record_of, tree_of
+from agents.roles import session_state_manager as manager
+from agents.rules import contradictions, signatures
+from agents.runtime import tally, verify
+from state.files import codec
+from state.files.layout import Roots
+from state.files.tree import record_of, tree_of
+from state.records import request
+from state.records.jobs import STATUSES
 from tests.agents.worlds import LIMITS, ORDER, agent, job, state, worker, world
 from tests.state.test_records import Clock
 

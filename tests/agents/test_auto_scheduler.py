@@ -4,9 +4,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from agents.auto_scheduler import Memory, decide
-from agents.runtime.world import Lane
-from state.jobs import PHASES
+from agents.model.world import Lane
+from agents.roles.auto_scheduler import Memory, decide
+from state.records.jobs import PHASES
 from tests.agents.worlds import LIMITS, ORDER, job, running, state, world
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.roles.worker_sentry import Memory, decide
 from agents.rules import blame
 from agents.rules.blame import Blame
-from agents.worker_sentry import Memory, decide
 from tests.agents.worlds import LIMITS, died, job, running, state, worker, world
 
 JOBS = [job("prescreen", symbol, shard, 2) for symbol in ("SOL", "BTC", "ETH") for shard in (0, 1)]

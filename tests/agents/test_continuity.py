@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from agents import operation_hang_guard as guard
-from agents import session_log, watchdog
-from agents import session_state_manager as manager
+from agents.model.knowledge import Knowledge
+from agents.model.world import Sample
 from agents.registry import AGENTS, MONITORS
-from agents.runtime import chronicle
-from agents.runtime.knowledge import Knowledge
-from agents.runtime.world import Sample
-from state.request import Request
+from agents.roles import operation_hang_guard as guard
+from agents.roles import session_log, watchdog
+from agents.roles import session_state_manager as manager
+from agents.rules import chronicle
+from state.records.request import Request
 from tests.agents.worlds import LIMITS, ORDER, agent, job, running, session, state, worker, world
 
 ALL = tuple(agent(row.name, row.session, cadence_s=row.cadence_s) for row in AGENTS)

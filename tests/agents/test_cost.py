@@ -9,8 +9,8 @@ import pytest
 
 from agents.registry import AGENTS, Row
 from config import settings
-from state import snapshot
-from state.layout import CHECKOUT, Roots
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
 
 # Milliseconds of CPU each costs, measured on 2 cores of an EPYC: filelock 38, psutil 20, the settings of everything 10
 # (with yaml 35), traceback 15, argparse 8, tempfile 5, ctypes 5, uuid 5, shutil 4.

@@ -18,10 +18,11 @@ import pytest
 from agents.machine import documents as writing
 from agents.runtime import cycle
 from config import settings
-from state import codec, orders, request, snapshot
-from state.journal import Journal
-from state.knowledge import KnowledgeFolder
-from state.layout import CHECKOUT, Roots
+from state.files import codec, snapshot
+from state.files.journal import Journal
+from state.files.knowledge import KnowledgeFolder
+from state.files.layout import CHECKOUT, Roots
+from state.records import orders, request
 from tests.agents.worlds import ORDER
 
 
@@ -207,7 +208,7 @@ _KILLED = """
 import os, signal, sys
 from agents.runtime import cycle
 from state import snapshot
-from state.layout import Roots
+from state.files.layout import Roots
 
 left, real = int(sys.argv[1]), snapshot._write_bytes
 

@@ -16,11 +16,13 @@ from agents import registry
 from agents.machine.observe import observe, resolved
 from agents.runtime import cycle, verify
 from config import settings
-from state import code, orders, snapshot
-from state.clock import SystemClock
-from state.jobs import Job, JobJournal
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.host import code
+from state.host.clock import SystemClock
+from state.records import orders
+from state.records.jobs import Job, JobJournal
 from tests.agents.worlds import ORDER
 from tests.state.test_records import Clock
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from agents import session_state_manager as continuity
 from agents.machine.observe import limits_of, observe
+from agents.roles import session_state_manager as continuity
 from scripts.swarm import health
 from scripts.swarm.doctor import machine
 from scripts.swarm.doctor.finding import Patient
-from state import identity, snapshot
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity
 from tests.agents.yard import Yard, fill, yard
 
 ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
@@ -112,7 +113,7 @@ FILLS_IN_MID_ACT = """
 from pathlib import Path
 from agents.machine import launcher
 from agents.runtime import cycle
-from state.layout import Roots
+from state.files.layout import Roots
 from tests.agents.test_faults_around import fill_up
 real = launcher.spawn
 def spawn(*arguments):
@@ -188,7 +189,7 @@ from dataclasses import replace
 from agents.machine.acts import _DEEDS as DEEDS
 from agents.machine.observe import resolved
 from agents.runtime import loop
-from state.layout import Roots
+from state.files.layout import Roots
 roots = Roots.from_environment()
 limits = replace(resolved(roots).swarm, cycle_deadline_s=1.0)
 real = DEEDS["enqueue_jobs"]

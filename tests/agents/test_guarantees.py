@@ -16,21 +16,24 @@ from typing import Any
 
 import pytest
 
-from agents import registry, worker_sentry
+from agents import registry
 from agents.machine import processes
+from agents.model.world import World
+from agents.roles import worker_sentry
 from agents.runtime import cycle
-from agents.runtime.world import World
 from scripts.swarm import health, stop
-from state import codec, identity, lease, orders, snapshot
-from state.identity import Identity
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
-from state.tree import tree_of
-from state.workers import Result
+from state.files import codec, snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host import identity
+from state.host.identity import Identity
+from state.records import lease, orders
+from state.records.workers import Result
 from tests.agents import worlds
 from tests.agents.yard import WAIT, Yard, wait_for_end, wait_for_stop, yard
-from WORKFLOW.lane.given import Worker
-from WORKFLOW.lane.worker import SUPERSEDED
+from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.worker import SUPERSEDED
 
 C = 15.0  # seconds: a cycle of the sentry
 REFUSES_TO_RUN = """
@@ -59,7 +62,7 @@ def test_a_crash_looper_whose_healer_dies_too_is_launched_at_most_so_often(
 ) -> None:
     """Every worker ends with exit code 3, always. The sentry's memory is lost after every cycle."""
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\n[ "$2" = WORKFLOW.lane.worker ] && exit 3\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\n[ "$2" = WORKFLOW.pipeline.lane.worker ] && exit 3\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     job, began_s = here.enqueued("report"), here.clock.monotonic_s()
@@ -146,7 +149,7 @@ def test_a_worker_with_a_stale_epoch_leaves_by_itself_and_writes_nothing(here: Y
     launch, child, _ = here.worker(job)
     child.kill()
     lease.take(folder.lease(job.job_id), 2, "the newer one")
-    command = [sys.executable, "-m", "WORKFLOW.lane.worker", str(here.roots.launch(launch.worker_id))]
+    command = [sys.executable, "-m", "WORKFLOW.pipeline.lane.worker", str(here.roots.launch(launch.worker_id))]
     done = subprocess.run(command, cwd=CHECKOUT, env=here.environment, capture_output=True, text=True, check=False)
     assert done.returncode == SUPERSEDED, done.stderr
     assert "leaving: " in done.stdout
@@ -172,7 +175,7 @@ CYCLE_THAT_HALTS = """
 import os, signal, sys
 from importlib import import_module
 from agents.runtime import cycle
-from state.layout import Roots
+from state.files.layout import Roots
 module, _, name = sys.argv[1].partition(":")
 owner = import_module(module)
 real = getattr(owner, name)

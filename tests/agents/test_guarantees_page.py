@@ -3,7 +3,7 @@
 import ast
 import re
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "reference" / "guarantees.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from agents import session_state_manager as manager
-from agents import watchdog
 from agents.machine import casualties
 from agents.machine.casualties import Before
+from agents.model.world import KeeperView
 from agents.registry import AGENTS, SESSIONS
-from agents.runtime import signatures
-from agents.runtime.world import KeeperView
-from state import healing, identity
-from state.clock import SystemClock
-from state.layout import Roots
-from state.server import Server
+from agents.roles import session_state_manager as manager
+from agents.roles import watchdog
+from agents.rules import signatures
+from state.files.layout import Roots
+from state.host import identity
+from state.host.clock import SystemClock
+from state.records import healing
+from state.records.server import Server
 from tests.agents.worlds import LIMITS, agent, world
 from tests.agents.yard import wait_for_stop, yard
 

@@ -9,8 +9,8 @@ import pytest
 
 from agents.runtime import loop
 from agents.runtime.loop import Sources
-from state import code
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
+from state.host import code
 
 PACKAGES = ("agents", "config", "hooks", "state", "WORKFLOW")
 
@@ -32,8 +32,8 @@ def looks(sources: Sources, number: int = 3) -> list[bool]:
 
 def test_nothing_new_is_no_reason(checkout: Path) -> None:
     sources = Sources("watchdog", code.control())
-    (checkout / "agents" / "watchdog.py").touch()  # a time that changed is no other code
-    (checkout / "WORKFLOW" / "phases.py").write_text("# the work plane is not what a loop runs\n")
+    (checkout / "agents" / "roles" / "watchdog.py").touch()  # a time that changed is no other code
+    (checkout / "WORKFLOW" / "pipeline" / "phases.py").write_text("# the work plane is not what a loop runs\n")
     environment = checkout / "state" / ".venv" / "lib" / "anything.py"
     environment.parent.mkdir(parents=True)
     environment.write_text("# packages lie below a folder of sources")
@@ -41,7 +41,7 @@ def test_nothing_new_is_no_reason(checkout: Path) -> None:
 
 
 def test_new_code_is_gone_on_with_when_two_looks_find_the_same(checkout: Path) -> None:
-    sources, file = Sources("watchdog", code.control()), checkout / "agents" / "watchdog.py"
+    sources, file = Sources("watchdog", code.control()), checkout / "agents" / "roles" / "watchdog.py"
     file.write_text(file.read_text() + "\n# one\n")
     assert not sources.are_new()
     file.write_text(file.read_text() + "\n# two: the checkout is still being written\n")
@@ -53,8 +53,8 @@ def test_new_code_is_gone_on_with_when_two_looks_find_the_same(checkout: Path) -
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        ("agents/watchdog.py", "def decide(:\n", "SyntaxError"),
-        ("state/jobs.py", "", "ImportError"),
+        ("agents/roles/watchdog.py", "def decide(:\n", "SyntaxError"),
+        ("state/records/jobs.py", "", "ImportError"),
         ("config/settings.py", "raise RuntimeError('half of it')\n", "half of it"),
     ],
 )

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.model.world import Worker
+from agents.roles.worker_sentry import Memory, decide
 from agents.rules import pace as pacing
 from agents.rules.pace import Pace
-from agents.runtime.world import Worker
-from agents.worker_sentry import Memory, decide
-from state.screening import Screening
+from state.records.screening import Screening
 from tests.agents.worlds import LIMITS, job, running, worker, world
 
 DAYS_730 = 730 * 288
@@ -88,7 +88,7 @@ def test_what_is_kept_of_speeds_stays_short() -> None:
 
 
 def _through(pace: dict[str, Any]) -> Worker:
-    from state.workers import Result
+    from state.records.workers import Result
 
     one = screening(done=250_000)
     return replace(one, life="dead", result=Result(job().job_id, 1, "completed", "", {"pace": pace}))

@@ -17,10 +17,11 @@ import pytest
 
 from agents.machine import sessions
 from config.record import replace
-from state import identity, orders
-from state.jobs import PHASES
-from state.journal import Journal
-from state.layout import Roots
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.host import identity
+from state.records import orders
+from state.records.jobs import PHASES
 from tests.agents.blows import PAIRS, Ring, Row, completed_twice, rounds
 from tests.agents.programs import Machine
 from tests.agents.yard import fill

@@ -14,11 +14,11 @@ from config import plain
 from scripts.infra import continuity, quick_look
 from scripts.keeper import watch
 from scripts.swarm import health, status
-from state import codec, snapshot
-from state import journal as journals
-from state.catalog import CATALOG
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
+from state.files import codec, snapshot
+from state.files import journal as journals
+from state.files.catalog import CATALOG
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
 from tests.agents.yard import Yard, yard
 
 _RUN = {"<RUN_ID>": "bt-1", "<N>": "0", "<SYMBOL>": "SOL", "<MODE>": "aggressive"}

@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import worker_sentry
-from agents.runtime.world import Lane, World
-from agents.worker_sentry import Memory
+from agents.model.world import Lane, World
+from agents.roles import worker_sentry
+from agents.roles.worker_sentry import Memory
 from scripts.swarm import idle
-from state.jobs import PHASES
+from state.records.jobs import PHASES
 from tests.agents.worlds import LIMITS, job, state, world
 
 STATES = st.builds(

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from agents import rescue
 from agents.registry import AGENTS
+from agents.roles import rescue
 from agents.rules.absent import GUARDS
 from tests.agents.simulated import MONITORED, ROWS, Simulated, healers
 from tests.agents.worlds import LIMITS, world

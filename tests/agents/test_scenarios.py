@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 
 from agents import registry
-from state import codec
-from state.tree import record_of, tree_of
+from state.files import codec
+from state.files.tree import record_of, tree_of
 from tests.agents import scenarios
 from tests.agents.scenarios import Scenario
 

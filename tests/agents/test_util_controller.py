@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runtime.world import Lane
-from agents.util_controller import Memory, decide
+from agents.model.world import Lane
+from agents.roles.util_controller import Memory, decide
 from tests.agents.worlds import LIMITS, job, state, worker, world
 
 CADENCE_S = 20.0

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agents.runtime.world import Sample
-from agents.watchdog import Memory, decide
+from agents.model.world import Sample
+from agents.roles.watchdog import Memory, decide
 from tests.agents.worlds import LIMITS, world
 
 CADENCE_S = 15.0

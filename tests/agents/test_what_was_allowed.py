@@ -9,12 +9,12 @@ import pytest
 
 from config.settings import load, tree_of
 from scripts.swarm import parallel
-from state import orders
-from state.layout import Roots
+from state.files.layout import Roots
+from state.records import orders
 from tests.agents.yard import Yard, yard
 from WORKFLOW.command_line import reading_of
 from WORKFLOW.data.generate import write_demo
-from WORKFLOW.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import Worker
 
 
 @pytest.fixture

@@ -3,13 +3,19 @@
 from dataclasses import replace
 from typing import Any
 
-from agents.runtime.world import AgentView, Lane, SessionView, Worker, World
+from agents.model.world import (
+    AgentView,
+    Lane,
+    SessionView,
+    Worker,
+    World,
+)
 from config.settings import load
 from config.swarm import SwarmSettings
-from state.identity import boot_id
-from state.jobs import Job, JobState
-from state.orders import SwarmOrder
-from state.workers import Exit, Launch, Result
+from state.host.identity import boot_id
+from state.records.jobs import Job, JobState
+from state.records.orders import SwarmOrder
+from state.records.workers import Exit, Launch, Result
 
 LIMITS: SwarmSettings = load({}).swarm
 ORDER = SwarmOrder(

@@ -21,14 +21,16 @@ from typing import Any
 from agents.machine import processes
 from agents.runtime.cycle import Done, run_cycle
 from config import settings
-from state import identity, orders, snapshot
-from state.clock import stamp
-from state.heartbeat import Heartbeat, Pulse
-from state.jobs import Job, JobJournal, JobState
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
-from state.tree import record_of, tree_of
-from state.workers import Launch
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import record_of, tree_of
+from state.host import identity
+from state.host.clock import stamp
+from state.records import orders
+from state.records.heartbeat import Heartbeat, Pulse
+from state.records.jobs import Job, JobJournal, JobState
+from state.records.workers import Launch
 from tests.agents.worlds import ORDER
 
 WAIT = "import sys; sys.stdin.read()"

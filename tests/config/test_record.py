@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from config import record
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 
 @record._dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from config.errors import Refused
 from scripts.infra import environment
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 
 @pytest.fixture(scope="session")

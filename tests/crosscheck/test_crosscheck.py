@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.infra import crosschecks
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.crosscheck.agreement import Agreement
 from WORKFLOW.crosscheck.recipes import RECIPES
 from WORKFLOW.engines.reference import Switches

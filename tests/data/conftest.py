@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, ROW
 
 START_MS = 1_672_531_200_000  # 2023-01-01 00:00 UTC

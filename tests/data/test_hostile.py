@@ -24,7 +24,7 @@ from config import settings
 from config.bounds import Bounds
 from config.errors import Refused
 from config.reading import Reading
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.data import forms
 from tests.data.test_forms import assert_same, write
 from WORKFLOW import validation

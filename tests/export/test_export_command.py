@@ -17,7 +17,7 @@ from config.settings import load
 from scripts.swarm.export import freqtrade
 from scripts.swarm.export.command import main
 from scripts.swarm.export.finalist import find
-from state.layout import CHECKOUT, Roots
+from state.files.layout import CHECKOUT, Roots
 from tests.export.strategies import PARAMETERS, finalist
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.report.tree import ResultTree

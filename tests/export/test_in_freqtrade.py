@@ -17,7 +17,7 @@ import pytest
 
 from scripts.swarm.export import bars as bars_file
 from scripts.swarm.export.freqtrade import export
-from state import snapshot
+from state.files import snapshot
 from tests.export.strategies import PARAMETERS, demo, evaluator, finalist
 from tests.export.test_freqtrade import named
 from tests.fetch.binance import T0, Binance, serving

@@ -17,7 +17,7 @@ import pytest
 
 from scripts.fetch import command
 from scripts.fetch.exchange import PROGRAM, RUN
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.fetch.binance import STEPS, T0, Binance, fine, held_until, serving
 from WORKFLOW.data.load import read
 
@@ -117,7 +117,7 @@ def test_a_full_disk_leaves_the_old_file_whole(server: Binance, tmp_path: Path) 
 
 
 def test_two_downloads_into_one_file_are_one_too_many(server: Binance, tmp_path: Path) -> None:
-    from state import flock
+    from state.files import flock
 
     with flock.held(tmp_path / ".SOL_USDT-5m.feather.lock"):
         done = typed(server, "--symbols", "SOL", *SINCE, "--data-path", str(tmp_path), "--json")

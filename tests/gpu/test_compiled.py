@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from scripts.benchmark import gpu_model
-from scripts.benchmark.gpu_model import Loop, Work
-from state.layout import CHECKOUT
+from scripts.lab import gpu_model
+from scripts.lab.gpu_model import Loop, Work
+from state.files.layout import CHECKOUT
 
 # 64 KiB registers a multiprocessor: at 80 a thread, 24 warps of 64 hide each other's waiting.
 MOST_REGISTERS = 80
 
 CODE = """
 import json, sys
-from scripts.benchmark.gpu_compiled import compiled
+from scripts.lab.gpu_compiled import compiled
 print(json.dumps([
     {"name": one.name, "registers": one.registers, "stack": one.stack_bytes, "spills": one.spill_bytes,
      "fused": one.fused, "instructions": one.instructions, "products": one.ptx.count("mul.rn.f64"),
@@ -48,7 +48,7 @@ def test_kernels_compile_without_spills_and_without_fused_sums(major: int, minor
 def test_what_is_launched_is_what_is_looked_at() -> None:
     """Numba would hand kernels to the linker's own compiler, and none of the above would be known."""
     code = """
-from scripts.benchmark.gpu_compiled import signatures
+from scripts.lab.gpu_compiled import signatures
 print({kernel.targetoptions["lto"] for _, kernel, _ in signatures()})
 from WORKFLOW.engines.gpu import levels, touch, warp
 print({function.targetoptions["lto"] for function in (levels.stop_at, touch.first_touch, warp.ballot)})
@@ -66,7 +66,7 @@ FUSIBLE = """.visible .entry f(){ mul.f64 %fd1, %fd2, %fd3;
 
 def test_the_gate_sees_what_would_be_fused() -> None:
     """One product that feeds a sum, and one that is fused already."""
-    from scripts.benchmark.gpu_compiled import Compiled
+    from scripts.lab.gpu_compiled import Compiled
 
     assert Compiled("f", FUSIBLE, 1, 0, 0, 1).fused == 2
     assert Compiled("f", FUSIBLE.replace("mul.f64", "mul.rn.f64"), 1, 0, 0, 1).fused == 1
@@ -97,7 +97,7 @@ def test_loops_are_found_with_what_is_their_own() -> None:
 
 
 def test_the_model_is_called_a_model_and_grows_with_the_work() -> None:
-    from scripts.benchmark.gpu_compiled import Compiled
+    from scripts.lab.gpu_compiled import Compiled
 
     names = ("signs", "count_events", "write_events", "search (ticks)", "settle (ticks)", "measure")
     kernels = {name: Compiled(name, NESTED, 1, 0, 0, 14) for name in names}

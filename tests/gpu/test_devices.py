@@ -13,7 +13,7 @@ from cuda.core._utils.cuda_utils import CUDAError
 
 from config.errors import Refused
 from config.settings import load
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.engines.builders import bars_of
 from tests.properties.worlds import quiet_walk
 from WORKFLOW.engines import choice

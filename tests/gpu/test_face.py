@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from config.errors import Refused
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.WORKFLOW.pipeline import SMALL, run
 from tests.WORKFLOW.test_mtf_resampler import T0, walk
 from WORKFLOW.data.generate import write_demo

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.engines.gpu.presence import SIMULATOR_WANTED
 
 PARITY = "tests/gpu/parity"

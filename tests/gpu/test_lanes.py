@@ -10,20 +10,22 @@ from typing import Any
 
 import pytest
 
-from agents import watchdog
 from agents.machine import launcher
 from agents.machine.observe import gpu_lanes
+from agents.model.world import Lane
+from agents.roles import watchdog
+from agents.roles.worker_sentry import Memory, decide
 from agents.rules import fill
-from agents.runtime.world import Lane
-from agents.worker_sentry import Memory, decide
 from hooks import hardware_capacity_watchdog
 from scripts.swarm import idle
-from state import identity, orders, snapshot
-from state.layout import CHECKOUT, Roots
-from state.tree import tree_of
-from state.workers import GPU_LOST, Exit, Launch
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host import identity
+from state.records import orders
+from state.records.workers import GPU_LOST, Exit, Launch
 from tests.agents.worlds import LIMITS, ORDER, died, job, running, state, worker, world
-from WORKFLOW.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import Worker
 
 CARDS = [
     {"index": 0, "uuid": "GPU-aaa", "name": "NVIDIA H200", "utilisation_pct": 93.0, "uncorrected_errors": 0.0},
@@ -211,7 +213,7 @@ def test_a_worker_whose_device_cannot_be_opened_says_so_and_leaves(tmp_path: Pat
     path = roots.launch(launch.worker_id)
     snapshot.write_json(path, tree_of(launch))
     done = subprocess.run(
-        [sys.executable, "-m", "WORKFLOW.lane.worker", str(path)],
+        [sys.executable, "-m", "WORKFLOW.pipeline.lane.worker", str(path)],
         cwd=CHECKOUT,
         env={
             **os.environ,
@@ -241,7 +243,7 @@ def test_a_prescreen_is_cut_up_only_where_memory_ran_out_before(ooms: int, held:
 
 def test_records_of_before_have_no_gpu() -> None:
     """Launch records that an earlier version wrote are read as they were meant."""
-    from state.tree import record_of
+    from state.files.tree import record_of
 
     tree = json.loads(json.dumps(tree_of(worker().launch)))
     del tree["gpu"]

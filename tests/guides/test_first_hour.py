@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.tmux.swarm import Swarm, swarm
 from tests.WORKFLOW.pipeline import SETTINGS
 from WORKFLOW.data.generate import write_demo

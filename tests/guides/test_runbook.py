@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config import settings
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "guides" / "SWARM_OPTIMIZATION_RUNBOOK.md").read_text(encoding="utf-8")
 PRODUCT = ("agents", "config", "hooks", "scripts", "state", "WORKFLOW")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.fetch.binance import Binance, serving
 from tests.WORKFLOW.pipeline import SETTINGS
 

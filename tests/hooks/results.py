@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from config import settings as operator
-from state import sealed
+from state.files import sealed
 from WORKFLOW.recount import checks as recounting
 from WORKFLOW.recount import figures
 from WORKFLOW.recount.files import WINDOW_NAMES, Run, read

@@ -15,8 +15,8 @@ from hooks import notify
 from hooks.executable import Answer, ask
 from hooks.folder import POINTS, faults, hooks_at
 from hooks.gate import NotPassed, pass_all, verdicts_of
-from state import identity
-from state.layout import CHECKOUT, Roots
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity
 
 LONG_S = 600.0  # no test waits for it
 

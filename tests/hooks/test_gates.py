@@ -4,7 +4,7 @@ import pytest
 
 from hooks import first_kernel_deadline, prescreen_artifacts, trade_significance
 from hooks.gate import run_gates
-from state import snapshot
+from state.files import snapshot
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hooks import hardware_capacity_watchdog as hook
-from state import snapshot
-from state.layout import CHECKOUT
+from state.files import snapshot
+from state.files.layout import CHECKOUT
 
 TARGETS = {"cpu_pct": 70.0, "gpu_pct": 70.0}
 CALM: dict[str, Any] = {

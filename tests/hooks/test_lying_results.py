@@ -11,7 +11,7 @@ import pytest
 
 from hooks.promotion import REQUIRED
 from scripts.swarm import checksums
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.hooks import results
 from WORKFLOW.recount import command
 from WORKFLOW.recount.files import WINDOW_NAMES

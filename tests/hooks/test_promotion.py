@@ -11,7 +11,7 @@ import pytest
 
 from hooks.promotion import REQUIRED, judge
 from scripts.swarm import checksums
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.hooks import results as made
 
 

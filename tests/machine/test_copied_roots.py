@@ -20,14 +20,21 @@ from agents.machine.sessions import Tmux
 from agents.runtime import cycle
 from config import settings
 from scripts.swarm import health, stop
-from state import identity, presence, root, snapshot
-from state.environment import of_member, of_swarm
-from state.heartbeat import Heartbeat
-from state.identity import NONCE, RUN, WORKER, Identity, Tree
-from state.layout import CHECKOUT, Roots
-from state.server import Server
-from state.tree import tree_of
-from state.workers import Launch
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host import identity, presence, root
+from state.host.environment import of_member, of_swarm
+from state.host.identity import (
+    NONCE,
+    RUN,
+    WORKER,
+    Identity,
+    Tree,
+)
+from state.records.heartbeat import Heartbeat
+from state.records.server import Server
+from state.records.workers import Launch
 from tests.agents.yard import Yard
 from tests.agents.yard import yard as a_yard
 

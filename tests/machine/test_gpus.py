@@ -15,10 +15,11 @@ import pytest
 from agents.machine import gpus, nvml, processes
 from agents.machine.gpus import Cards, Question
 from config import settings
-from state import identity, snapshot
-from state.identity import Tree
-from state.layout import Roots
-from state.tree import record_of
+from state.files import snapshot
+from state.files.layout import Roots
+from state.files.tree import record_of
+from state.host import identity
+from state.host.identity import Tree
 
 LIMITS = replace(settings.load({}).swarm, gpu_timeout_s=5.0)
 TWO_CARDS = """\

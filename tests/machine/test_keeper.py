@@ -11,9 +11,10 @@ import pytest
 
 from agents.machine import keeper
 from agents.machine.keeper import MARK, Keeper
-from state import identity, snapshot
-from state.layout import Roots
-from state.tree import tree_of
+from state.files import snapshot
+from state.files.layout import Roots
+from state.files.tree import tree_of
+from state.host import identity
 
 
 @pytest.fixture

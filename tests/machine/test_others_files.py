@@ -11,17 +11,17 @@ import pytest
 
 from agents.machine import records
 from agents.machine.acts import Acts
+from agents.model.decision import Action
+from agents.model.world import Expired
 from agents.runtime import cycle
-from agents.runtime.decision import Action
-from agents.runtime.world import Expired
 from config import settings
 from scripts.swarm import stop
 from scripts.swarm.doctor.finding import Patient
 from scripts.swarm.doctor.records import strangers
-from state import made, ours, snapshot
-from state.layout import CHECKOUT, Roots
-from state.tighten import prepare
-from state.tree import tree_of
+from state.files import made, ours, snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tighten import prepare
+from state.files.tree import tree_of
 from tests.machine.test_records import DAY_S, LIMITS, RealClock, answered, of_worker, old, old_log, swarm_run
 from tests.state.test_records import Clock
 
@@ -336,7 +336,7 @@ def test_a_clock_that_leaps_while_the_watchdog_has_lost_its_memory_costs_nothing
 
 def test_a_clock_that_is_wrong_after_a_boot_counts_a_day(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, log, passes = swarm(roots)
-    monkeypatch.setattr("state.identity.boot_id", lambda: "another")
+    monkeypatch.setattr("state.host.identity.boot_id", lambda: "another")
     clock.ahead_s = TEN_YEARS_S
     passes(3)
     assert log.exists()

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from agents import watchdog
 from agents.machine import gpus, probe
 from agents.machine.observe import limits_of
-from agents.runtime.world import AgentView
+from agents.model.world import AgentView
+from agents.roles import watchdog
 from config import settings
 from scripts.swarm import sessions
-from state import snapshot
-from state.identity import Tree
-from state.layout import Roots
+from state.files import snapshot
+from state.files.layout import Roots
+from state.host.identity import Tree
 from tests.agents.worlds import LIMITS, agent, world
 
 NOBODY = 65_534

@@ -13,9 +13,10 @@ from typing import IO
 import pytest
 
 from agents.machine import processes
-from state import identity, snapshot
-from state.identity import Tree
-from state.layout import CHECKOUT
+from state.files import snapshot
+from state.files.layout import CHECKOUT
+from state.host import identity
+from state.host.identity import Tree
 
 _REUSES = 200
 # A process of its own, and a small one: forking pytest takes longer than the 10 ms in which start times collide.
@@ -24,13 +25,13 @@ import json, os, signal, sys
 from pathlib import Path
 from agents.machine import processes
 from agents.machine.acts import Acts
-from agents.runtime.decision import Action
+from agents.model.decision import Action
 from config import settings
 from state import codec, identity, snapshot
-from state.jobs import Job
-from state.layout import Roots
-from state.tree import record_of, tree_of
-from state.workers import Launch
+from state.records.jobs import Job
+from state.files.layout import Roots
+from state.files.tree import record_of, tree_of
+from state.records.workers import Launch
 from tests.state.test_records import Clock
 
 LAST = "/proc/sys/kernel/ns_last_pid"

@@ -15,18 +15,19 @@ import pytest
 from agents.machine import records
 from agents.machine.acts import Acts
 from agents.machine.observe import observe
+from agents.model.decision import Action
+from agents.model.world import Expired
 from agents.registry import AGENTS
 from agents.runtime import cycle, verify
-from agents.runtime.decision import Action
-from agents.runtime.world import Expired
 from config import settings
-from state import made, orders, runs, snapshot
-from state.jobs import Job, JobJournal
-from state.journal import Journal
-from state.layout import Roots
-from state.runs import Run
-from state.tree import tree_of
-from state.workers import Launch
+from state.files import made, snapshot
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.files.tree import tree_of
+from state.records import orders, runs
+from state.records.jobs import Job, JobJournal
+from state.records.runs import Run
+from state.records.workers import Launch
 from tests.agents.worlds import ORDER
 from tests.state.test_records import Clock
 

@@ -17,12 +17,13 @@ from agents.machine import launcher, processes, sessions
 from agents.machine.sessions import Tmux
 from config import settings
 from scripts.swarm import stop
-from state import flock, identity, snapshot
-from state.identity import NONCE, Identity, Tree
-from state.layout import Roots
-from state.server import Server
-from state.tree import tree_of
-from state.workers import Launch
+from state.files import flock, snapshot
+from state.files.layout import Roots
+from state.files.tree import tree_of
+from state.host import identity
+from state.host.identity import NONCE, Identity, Tree
+from state.records.server import Server
+from state.records.workers import Launch
 from tests.agents.yard import Yard
 from tests.agents.yard import yard as a_yard
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state import snapshot
+from state.files import snapshot
 from WORKFLOW.data.bars import BAR_MS, DAY_MS
 from WORKFLOW.engines.ledger import TRADE, Closed, Ledger, Opened
 from WORKFLOW.engines.market import Market, Window

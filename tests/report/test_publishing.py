@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from scripts.swarm import checksums
-from state import publication, snapshot
-from state.layout import MANIFEST, PHASE0, Roots
-from state.publication import Publication
+from state.files import publication, snapshot
+from state.files.layout import MANIFEST, PHASE0, Roots
+from state.files.publication import Publication
 from WORKFLOW.report.tree import ResultTree, writing
 
 OLD = {

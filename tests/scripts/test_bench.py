@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.benchmark import command, measure, space, table
-from state.layout import CHECKOUT
+from scripts.lab import command, measure, space, table
+from state.files.layout import CHECKOUT
 from WORKFLOW.engines import cpu
 
 SMALL = ["--demo", "--days", "90", "--repeat", "2", "--no-cold", "--threads", "2"]

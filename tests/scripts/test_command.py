@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agents.registry import MONITORS, SESSIONS
 from scripts.swarm.fit import Block, fitted
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.report.console import Screen
 
 SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"

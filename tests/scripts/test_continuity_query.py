@@ -13,14 +13,21 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agents import session_state_manager as manager
-from state import orders, snapshot, standing
-from state.clock import SystemClock, stamp
-from state.identity import boot_id, mine
-from state.jobs import PHASES, Job, JobJournal, compacted, fold
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
-from state.tree import tree_of
+from agents.roles import session_state_manager as manager
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host.clock import SystemClock, stamp
+from state.host.identity import boot_id, mine
+from state.records import orders, standing
+from state.records.jobs import (
+    PHASES,
+    Job,
+    JobJournal,
+    compacted,
+    fold,
+)
 from tests.agents.worlds import LIMITS, ORDER, world
 
 SCRIPT = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
@@ -266,5 +273,5 @@ def test_it_costs_no_more_than_a_python_with_json(place: Place) -> None:
     command = [bare, "-I", "-S", "-c", code, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ))
     loaded = set(json.loads(done.stderr.strip().splitlines()[-1].replace("'", '"')))
-    assert loaded & {"datetime", "typing", "pathlib", "state.jobs", "config.record", "subprocess"} == set()
-    assert {"state.standing", "scripts.infra.continuity"} <= loaded
+    assert loaded & {"datetime", "typing", "pathlib", "state.records.jobs", "config.record", "subprocess"} == set()
+    assert {"state.records.standing", "scripts.infra.continuity"} <= loaded

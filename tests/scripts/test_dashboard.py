@@ -19,9 +19,10 @@ import pytest
 from config.errors import Refused
 from config.settings import load
 from scripts.swarm import dashboard
-from state import runs, snapshot
-from state.layout import CHECKOUT, Roots, RunFolder
-from state.runs import Run
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots, RunFolder
+from state.records import runs
+from state.records.runs import Run
 from tests.search.test_study import objective
 from WORKFLOW.search.copies import copied
 from WORKFLOW.search.job import SearchFolder, SearchJob

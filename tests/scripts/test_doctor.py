@@ -18,10 +18,11 @@ from scripts.infra import environment, requirements
 from scripts.swarm.doctor import machine, records, software
 from scripts.swarm.doctor.command import CHECKS, examine
 from scripts.swarm.doctor.finding import Check, Finding, Patient, ok
-from state import identity, snapshot
-from state.clock import SystemClock, stamp
-from state.layout import CHECKOUT, Roots
-from state.tree import tree_of
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host import identity
+from state.host.clock import SystemClock, stamp
 from tests.agents.worlds import LIMITS
 
 SCHEMA = json.loads((CHECKOUT / "docs" / "reference" / "schemas" / "doctor.schema.json").read_text(encoding="utf-8"))
@@ -314,7 +315,7 @@ def test_more_lanes_than_memory(patient: Patient) -> None:
 def test_too_few_descriptors(patient: Patient) -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
-        "from pathlib import Path; from config import settings; from state.layout import Roots\n"
+        "from pathlib import Path; from config import settings; from state.files.layout import Roots\n"
         "from scripts.swarm.doctor.finding import Patient; from scripts.swarm.doctor import machine\n"
         "p = Patient(Path(), Roots.from_environment(), settings.load({}).swarm)\n"
         "print([one.finding for one in machine.processes_and_files(p)])"

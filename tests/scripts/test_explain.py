@@ -14,15 +14,16 @@ import jsonschema
 import pytest
 
 from agents.machine.observe import observe
-from agents.runtime.world import World
+from agents.model.world import World
 from config.errors import Refused
 from scripts.swarm.explain import answer, command, subject
-from state import orders, snapshot
-from state.identity import NONCE, boot_id, of
-from state.jobs import Job, JobJournal
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
-from state.tree import tree_of
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host.identity import NONCE, boot_id, of
+from state.records import orders
+from state.records.jobs import Job, JobJournal
 from tests.agents.worlds import LIMITS, ORDER, agent
 
 SCHEMA = json.loads((CHECKOUT / "docs" / "reference" / "schemas" / "explain.schema.json").read_text(encoding="utf-8"))

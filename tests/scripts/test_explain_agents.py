@@ -9,16 +9,17 @@ import jsonschema
 import pytest
 
 from agents.machine.observe import observe
+from agents.model.world import SessionView, World
 from agents.registry import AGENTS, MONITORS
-from agents.runtime.world import SessionView, World
 from config.errors import Refused
 from scripts.swarm.explain import agents, command
-from state import healing, snapshot
-from state.clock import SystemClock
-from state.identity import boot_id, mine
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
-from state.tree import tree_of
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import tree_of
+from state.host.clock import SystemClock
+from state.host.identity import boot_id, mine
+from state.records import healing
 from tests.agents.worlds import LIMITS
 
 SCHEMA = json.loads((CHECKOUT / "docs" / "reference" / "schemas" / "explain.schema.json").read_text(encoding="utf-8"))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from scripts.benchmark.faults import artifacts, command, surroundings, table
-from scripts.benchmark.faults.campaign import Outcome, Row
-from scripts.benchmark.faults.injuries import FAULTS, TURNS, Dice
-from scripts.benchmark.faults.pairs import drawn
-from scripts.benchmark.faults.witness import replaced, say
+from scripts.lab.faults import artifacts, command, surroundings, table
+from scripts.lab.faults.campaign import Outcome, Row
+from scripts.lab.faults.injuries import FAULTS, TURNS, Dice
+from scripts.lab.faults.pairs import drawn
+from scripts.lab.faults.witness import replaced, say
 
 ROW = Row(75.0, "worker killed", "w1", 0.4, "worker_sentry cycle 9: 0 workers run", 3.2, "the swarm", ())
 GOOD = Outcome((ROW,), (), (), 1, 120.0, ())

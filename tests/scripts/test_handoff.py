@@ -14,11 +14,12 @@ from agents import expectations
 from agents.runtime import cycle
 from config import settings
 from scripts.swarm import checksums, evidence
-from state import orders, snapshot
-from state.clock import SystemClock
-from state.jobs import Job, JobJournal
-from state.journal import Journal
-from state.layout import CHECKOUT, Roots
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, Roots
+from state.host.clock import SystemClock
+from state.records import orders
+from state.records.jobs import Job, JobJournal
 from tests.agents.worlds import ORDER
 
 COMMAND = CHECKOUT / "scripts" / "backtest-optimize"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agents.runtime.world import Lane
+from agents.model.world import Lane
 from scripts.swarm import idle
 from scripts.swarm.idle import Device
 from tests.agents.worlds import LIMITS, agent, job, running, state, worker, world

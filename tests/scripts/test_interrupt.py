@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.WORKFLOW.pipeline import PIPELINE, environment
 
 IGNORED = ("bash", "-c", 'trap "" INT; exec "$@"', "bash")  # as a script starts what it puts in the background

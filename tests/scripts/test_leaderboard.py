@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from scripts.swarm import parallel
-from state import snapshot
-from state.layout import CHECKOUT, Roots
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
 
 SCHEMA = json.loads(
     (CHECKOUT / "docs" / "reference" / "schemas" / "leaderboard.schema.json").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from scripts.swarm.fit import Block, bar, fitted, middle, speed, wrapped
 from scripts.swarm.status import build
 from scripts.swarm.views import VIEWS, cpu
 from scripts.swarm.views.logs import Logs
-from state.layout import CHECKOUT, Roots
+from state.files.layout import CHECKOUT, Roots
 
 SIZES = ((80, 24), (200, 50), (40, 12))
 

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.validity import planted
 from tests.validity.planted import Planted
 from WORKFLOW.signals import FAMILIES

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from scripts.swarm import records
-from state.codec import encode_line
+from state.files.codec import encode_line
 
 
 def written(path: Path, *rows: object, tail: bytes = b"") -> Path:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from agents.runtime.world import World
+from agents.model.world import World
 from scripts.swarm import pace, remaining
 from scripts.swarm.remaining import Band
 from scripts.swarm.timeline import Cost, Timeline
-from state import orders
-from state.jobs import PHASES, fold
-from state.journal import Journal
-from state.layout import Roots
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.records import orders
+from state.records.jobs import PHASES, fold
 from tests.agents.worlds import ORDER, worker, world
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.json"))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from config.settings import load
-from scripts.benchmark.validity import markets
-from scripts.benchmark.validity.command import main
-from state.layout import CHECKOUT
+from scripts.lab.validity import markets
+from scripts.lab.validity.command import main
+from state.files.layout import CHECKOUT
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars
 from WORKFLOW.data.generate import demo_rows
 from WORKFLOW.data.resample import fair_market

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.WORKFLOW.pipeline import SMALL, artifacts, run
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.report.front import svg

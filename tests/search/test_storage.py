@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from config.errors import Refused
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.search.storage import open_storage
 
 # A process that is killed in the middle of a write: half a record, a word to the parent, then it waits for SIGKILL.

@@ -14,7 +14,7 @@ import pytest
 
 from config.errors import Refused
 from config.settings import load
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.search import study as study_module
 from WORKFLOW.search.storage import JournalStore, Store, open_storage
 from WORKFLOW.search.study import Hopeless, Plan, Result, SharedStudy, Trial

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 
 def test_a_worker_whose_parent_is_gone_before_it_looks_does_nothing(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from state import codec
-from state.layout import Roots
+from state.files import codec
+from state.files.layout import Roots
 from tests.shapes.readers import READERS, Reader
 from tests.shapes.root import filled, records
 from tests.shapes.shapes import GONE, Way, damages, replaced

@@ -8,9 +8,9 @@ from io import StringIO
 from rich.console import Console
 
 from agents.machine import casualties, observe
+from agents.model.world import Sample, SessionView
 from agents.registry import AGENTS, RESCUE, at_work
 from agents.runtime import cycle
-from agents.runtime.world import Sample, SessionView
 from config.errors import Refused
 from config.record import replace
 from scripts.infra import continuity as query
@@ -20,9 +20,9 @@ from scripts.swarm.doctor import records as doctor
 from scripts.swarm.doctor.finding import Patient
 from scripts.swarm.explain import command as explain
 from scripts.swarm.views import VIEWS
-from state import codec
-from state.clock import SystemClock
-from state.layout import CHECKOUT, Roots
+from state.files import codec
+from state.files.layout import CHECKOUT, Roots
+from state.host.clock import SystemClock
 
 GPU = {"index": 0, "uuid": "GPU-1", "utilisation_pct": 1.0}
 SAMPLE = Sample(2, 1.0, 100, 10, 10**12, (GPU,))

@@ -11,15 +11,17 @@ from agents.machine.observe import limits_of
 from agents.registry import at_work
 from agents.runtime import cycle
 from config.record import replace
-from state import healing, identity, request, snapshot
-from state.clock import stamp
-from state.jobs import Job
-from state.journal import Journal
-from state.layout import Roots
-from state.screening import Screening
-from state.server import Server
-from state.tree import tree_of
-from state.workers import Exit, Result
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.files.tree import tree_of
+from state.host import identity
+from state.host.clock import stamp
+from state.records import healing, request
+from state.records.jobs import Job
+from state.records.screening import Screening
+from state.records.server import Server
+from state.records.workers import Exit, Result
 from tests.agents.yard import Yard, yard
 
 GPU = {

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from scripts.keeper import watch
-from state import healing, request, snapshot
-from state.layout import Roots
+from state.files import snapshot
+from state.files.layout import Roots
+from state.records import healing, request
 from tests.agents.yard import Yard, yard
 
 

@@ -9,9 +9,11 @@ import pytest
 from agents.machine import observe
 from config.record import replace
 from scripts.swarm import health, sessions
-from state import healing, identity, orders, snapshot
-from state.layout import Roots
-from state.spare import Spare
+from state.files import snapshot
+from state.files.layout import Roots
+from state.host import identity
+from state.records import healing, orders
+from state.records.spare import Spare
 from tests.agents.worlds import ORDER
 from tests.agents.yard import Yard, yard
 from tests.shapes.root import filled

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agents.registry import AGENTS
-from agents.runtime import states
 from scripts.swarm import health
-from state import snapshot
+from state.files import snapshot
+from state.records import reports
 from tests.agents import scenarios
 from tests.agents.yard import Yard
 from tests.shapes import fuzz
@@ -109,7 +109,7 @@ def test_what_agents_report_has_the_types_that_others_read_it_by() -> None:
             continue
         for _, decision, _ in scenario.decisions():
             tree = fuzz.codec.decode(fuzz.codec.encode({"report": decision.report}))
-            assert states.of_tree(scenario.agent, tree).wrong == (), scenario.path.name
+            assert reports.of_tree(scenario.agent, tree).wrong == (), scenario.path.name
             told.add(scenario.agent)
     assert len(told) > 8
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from config.settings import OVERLAY_VARIABLE, Settings, load
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.engines.builders import T0, bars_of
 from tests.properties.worlds import quiet_walk
 from WORKFLOW import signals

@@ -7,8 +7,8 @@ import pytest
 
 from agents.machine import probe
 from config import settings
-from state import cores
-from state.cgroup import Container, Throttling
+from state.host import cores
+from state.host.cgroup import Container, Throttling
 
 MOUNT = "sys/fs/cgroup/"
 

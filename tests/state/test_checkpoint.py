@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from state import checkpoint
-from state.checkpoint import Checkpoint, Count
+from state.files import checkpoint
+from state.files.checkpoint import Checkpoint, Count
 
 STEPS = ("daily returns 0", "look-ahead of trial 3, cuts from 8", "x")
 

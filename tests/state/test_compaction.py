@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state import codec, layout
-from state.jobs import DEATHS_KEPT, Job, JobJournal, JobState, compacted, fold, is_worth_compacting
-from state.journal import Journal
-from state.tree import tree_of
+from state.files import codec, layout
+from state.files.journal import Journal
+from state.files.tree import tree_of
+from state.records.jobs import (
+    DEATHS_KEPT,
+    Job,
+    JobJournal,
+    JobState,
+    compacted,
+    fold,
+    is_worth_compacting,
+)
 from tests.state.test_records import Clock
 
 JOBS = [
@@ -117,7 +125,7 @@ def test_who_writes_compacts_what_nobody_else_did_and_only_when_it_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "jobs.jsonl"
-    monkeypatch.setattr("state.jobs.MOST_BYTES", 100_000)
+    monkeypatch.setattr("state.records.jobs.MOST_BYTES", 100_000)
     jobs = long_past(path, 1_000)  # 300 kB of it, if it all stayed
     assert path.stat().st_size < 101_000
     assert jobs.states()[JOBS[0].job_id].last_done == 996
@@ -155,8 +163,8 @@ def test_reopened_begins_again_withdrawn_is_yet_to_come_and_epochs_go_on(tmp_pat
 APPEND = """
 import sys
 from pathlib import Path
-from state.jobs import Job, JobJournal
-from state.journal import Journal
+from state.records.jobs import Job, JobJournal
+from state.files.journal import Journal
 from tests.state.test_records import Clock
 jobs = JobJournal(Journal(Path(sys.argv[1]), durable=False), Clock())
 who = int(sys.argv[2])
@@ -166,8 +174,8 @@ for n in range(int(sys.argv[3])):
 COMPACT = """
 import sys
 from pathlib import Path
-from state.jobs import JobJournal
-from state.journal import Journal
+from state.records.jobs import JobJournal
+from state.files.journal import Journal
 from tests.state.test_records import Clock
 jobs = JobJournal(Journal(Path(sys.argv[1]), durable=False), Clock())
 while sys.stdin.read(1):
@@ -216,7 +224,7 @@ def stop_here(*words, **more):
     signal.pause()
 
 where = sys.argv[2]
-import state.snapshot
+import state.files.snapshot
 if where == "before the past is set aside":
     os.link = stop_here
 elif where == "before anything is written":
@@ -226,9 +234,9 @@ elif where == "before the disk has it":
 elif where == "before it takes its place":
     Path.replace = stop_here
 elif where == "before the folder has it":
-    state.snapshot.sync_folder = stop_here
-from state.jobs import JobJournal
-from state.journal import Journal
+    state.files.snapshot.sync_folder = stop_here
+from state.records.jobs import JobJournal
+from state.files.journal import Journal
 from tests.state.test_records import Clock
 JobJournal(Journal(Path(sys.argv[1])), Clock()).compact()
 """

@@ -12,10 +12,10 @@ from agents.machine import records
 from config import plain
 from config.settings import OVERLAY_VARIABLE
 from scripts.swarm import checksums
-from state import made, private, snapshot
-from state.journal import Journal
-from state.layout import CHECKOUT, MANIFEST, Roots
-from state.tighten import prepare
+from state.files import made, private, snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT, MANIFEST, Roots
+from state.files.tighten import prepare
 from WORKFLOW.report.tree import ResultTree
 
 PRECIOUS = b"somebody else's, and no line of ours"

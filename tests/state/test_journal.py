@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state import layout
-from state.journal import Journal
+from state.files import layout
+from state.files.journal import Journal
 
 
 def child(code: str, *arguments: object, **more: int) -> subprocess.Popen[bytes]:
@@ -53,7 +53,7 @@ def test_nan_is_refused_before_anything_is_written(tmp_path: Path) -> None:
 WRITE = """
 import sys
 from pathlib import Path
-from state.journal import Journal
+from state.files.journal import Journal
 journal = Journal(Path(sys.argv[1]), durable=False)
 for n in range(int(sys.argv[3])):
     journal.append([int(sys.argv[2]), n, "x" * (n % 50 * 40)])
@@ -86,7 +86,7 @@ def test_a_reader_meanwhile_sees_whole_records_in_order_and_each_once(tmp_path: 
 TEAR = """
 import os, signal, sys
 from pathlib import Path
-from state.journal import Journal
+from state.files.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 with journal.locked():
     descriptor = os.open(journal.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -114,7 +114,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from random import Random
-from state.journal import Journal
+from state.files.journal import Journal
 chance, torn = Random(60), 0
 write = os.write
 os.write = lambda descriptor, data: write(descriptor, data[:4096])  # as a disk does that takes what fits
@@ -179,7 +179,7 @@ def test_a_bad_line_in_the_middle_is_reported_and_hides_nothing(tmp_path: Path, 
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from state.journal import Journal
+from state.files.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refused
-from state import catalog, layout
-from state.layout import Roots
+from state.files import catalog, layout
+from state.files.layout import Roots
 
 
 def test_the_catalog_page_is_what_the_code_renders() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from state import marked
+from state.files import marked
 
 START, END = marked.lines_of("N")
 

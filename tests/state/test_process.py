@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from state import process
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
+from state.host import process
 
 # What a process says of itself and of a child of its own, before or after `begin`.
 ASKS = """

@@ -14,12 +14,14 @@ from typing import Literal
 import pytest
 
 from agents.machine import processes
-from state import identity, lease, request, snapshot, tree, wake
-from state.heartbeat import Heartbeat, Pulse
-from state.identity import Tree
-from state.jobs import Job, JobJournal, JobState, fold
-from state.journal import Journal
-from state.layout import CHECKOUT
+from state.files import snapshot, tree
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT
+from state.host import identity, wake
+from state.host.identity import Tree
+from state.records import lease, request
+from state.records.heartbeat import Heartbeat, Pulse
+from state.records.jobs import Job, JobJournal, JobState, fold
 
 
 class Clock:
@@ -290,7 +292,7 @@ _BLIND = """
 import os, resource, sys
 from pathlib import Path
 from state import identity
-from state.identity import Tree
+from state.host.identity import Tree
 me, tree = identity.mine(), Tree.of(Path(sys.argv[1]), "0" * 32)
 lowest = os.dup(0)
 os.close(lowest)

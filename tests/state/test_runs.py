@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from state import runs
-from state.layout import Roots
+from state.files.layout import Roots
+from state.records import runs
 
 
 @dataclass

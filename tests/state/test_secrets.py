@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from state.environment import allowed
-from state.secrets import MASK, redacted
+from state.host.environment import allowed
+from state.host.secrets import MASK, redacted
 
 SHELL = {
     "EXCHANGE_API_KEY": "abc-123-def",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from state import codec, layout, snapshot
+from state.files import codec, layout, snapshot
 
 
 def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from config.record import asdict, replace
-from state.tries import Count, Entry, Span, TriesLedger, identity_of
+from state.records.tries import (
+    Count,
+    Entry,
+    Span,
+    TriesLedger,
+    identity_of,
+)
 
 DAY = 86_400_000
 IN, OUT = Span(0, 70 * DAY - 300_000), Span(70 * DAY, 100 * DAY)  # no bar is in both

@@ -16,10 +16,11 @@ from typing import Any
 from agents import registry
 from agents.machine import processes
 from config import settings
-from state import identity, private, snapshot
-from state.identity import Identity
-from state.layout import CHECKOUT, Roots
-from state.tree import record_of
+from state.files import private, snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import record_of
+from state.host import identity
+from state.host.identity import Identity
 
 COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
 SETTINGS = {

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from agents import registry
-from state import snapshot
+from state.files import snapshot
 from tests.tmux.swarm import LONG, Swarm
 
 ADVISERS = [row.name for row in registry.AGENTS if row.advises]

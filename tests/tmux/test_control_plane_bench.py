@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agents.registry import AGENTS
-from scripts.benchmark import command, control_plane, costs, private_swarm
-from scripts.benchmark.control_plane import Finding
-from state import identity
-from state.layout import CHECKOUT, Roots
+from scripts.lab import command, control_plane, costs, private_swarm
+from scripts.lab.control_plane import Finding
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.registry import at_work
-from state import healing, identity, orders, snapshot
+from state.files import snapshot
+from state.host import identity
+from state.records import healing, orders
 from tests.tmux.swarm import LONG, Swarm
 
 _WRONG: tuple[Any, ...] = (["x"], "x", {"x": "x"}, 7)

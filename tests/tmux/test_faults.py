@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from agents.registry import at_work
-from scripts.benchmark.faults.hostile.answers import as_they_were, photograph
-from state import identity, snapshot
-from state.layout import CHECKOUT, Roots
+from scripts.lab.faults.hostile.answers import as_they_were, photograph
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity
 from tests.tmux.swarm import LONG, SESSIONS, SETTINGS, Swarm, kill
 
 ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"

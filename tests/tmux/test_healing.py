@@ -14,12 +14,14 @@ import pytest
 from agents.machine import launcher, sessions
 from agents.machine.sessions import Tmux
 from agents.registry import at_work
-from state import healing, identity, snapshot
-from state.identity import Identity
-from state.jobs import fold
-from state.journal import Journal
-from state.layout import CHECKOUT
-from state.tree import record_of
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT
+from state.files.tree import record_of
+from state.host import identity
+from state.host.identity import Identity
+from state.records import healing
+from state.records.jobs import fold
 from tests.tmux.swarm import COMMAND, LONG, SESSIONS, SMALL, Swarm, kill
 from tests.tmux.swarm import swarm as a_swarm
 from tests.WORKFLOW.pipeline import artifacts

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from state import snapshot
+from state.files import snapshot
 from tests.tmux.swarm import SMALL, Swarm
 from WORKFLOW.data.bars import DAY_MS
 from WORKFLOW.data.generate import write_demo

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from state import snapshot
+from state.files import snapshot
 from tests.tmux.swarm import SMALL, Swarm
 
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from state.identity import Identity, life_of
-from state.tree import record_of
+from state.files.tree import record_of
+from state.host.identity import Identity, life_of
 from tests.scripts.test_interrupt import IGNORED
 from tests.tmux.swarm import COMMAND, LONG, Swarm
 

@@ -16,10 +16,11 @@ import pytest
 from agents.machine import keeper as keepers
 from agents.machine import processes
 from scripts.swarm import keeper
-from state import identity, snapshot
-from state.identity import Identity
-from state.layout import CHECKOUT
-from state.tree import record_of
+from state.files import snapshot
+from state.files.layout import CHECKOUT
+from state.files.tree import record_of
+from state.host import identity
+from state.host.identity import Identity
 from tests.tmux.swarm import SESSIONS, Swarm, kill
 from tests.tmux.swarm import swarm as a_swarm
 
@@ -241,7 +242,7 @@ def test_a_unit_of_systemd_is_written_enabled_and_removed(kept: Swarm) -> None:
 
 
 def test_evil_paths_reach_cron_and_systemd_as_words(tmp_path: Path) -> None:
-    from state.layout import Roots
+    from state.files.layout import Roots
 
     evil = tmp_path / "a b'c\"d$(touch pwned)%e`f;g#h"
     roots = Roots.from_environment({"RESULTS_ROOT": str(evil)})

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from state import snapshot
-from state.jobs import FILL
-from state.layout import MANIFEST, RoundFolder
+from state.files import snapshot
+from state.files.layout import MANIFEST, RoundFolder
+from state.records.jobs import FILL
 from tests.tmux.swarm import LONG, SMALL, Swarm
 from tests.WORKFLOW.pipeline import artifacts
 
@@ -51,6 +51,6 @@ def rounds(swarm: Swarm) -> list[RoundFolder]:
 
 
 def events(folder: RoundFolder) -> list[dict[str, object]]:
-    from state.journal import Journal
+    from state.files.journal import Journal
 
     return list(Journal(folder.jobs).read().records)

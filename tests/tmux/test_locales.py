@@ -8,7 +8,8 @@ import pytest
 
 from agents.machine import launcher
 from agents.machine.sessions import NoAnswer, Tmux
-from state import identity, snapshot
+from state.files import snapshot
+from state.host import identity
 from tests.tmux.swarm import SESSIONS, SMALL, Swarm, kill
 from tests.WORKFLOW.pipeline import artifacts
 

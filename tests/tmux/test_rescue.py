@@ -14,8 +14,9 @@ import pytest
 from agents.machine import processes
 from agents.registry import at_work, row
 from agents.rules.absent import GUARDS
-from state import identity, snapshot
-from state.identity import Identity
+from state.files import snapshot
+from state.host import identity
+from state.host.identity import Identity
 from tests.tmux.swarm import COMMAND, LONG, SESSIONS, Swarm, kill
 
 SUBSETS = int(os.environ.get("BACKTEST_OPTIMIZE_SUBSETS") or 3)  # random ones, beside the two guards; 60 by night

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agents.registry import at_work
-from state import identity, snapshot
-from state.identity import Identity
-from state.layout import CHECKOUT, Roots
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.host import identity
+from state.host.identity import Identity
 from tests.tmux.swarm import COMMAND, LONG, Swarm
 
 ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"

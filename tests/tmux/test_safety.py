@@ -11,10 +11,11 @@ import pytest
 from agents.machine import sessions
 from agents.machine.sessions import Server
 from config.errors import Refused
-from state import identity, snapshot
-from state.identity import Identity
-from state.layout import CHECKOUT, Roots
-from state.tree import record_of
+from state.files import snapshot
+from state.files.layout import CHECKOUT, Roots
+from state.files.tree import record_of
+from state.host import identity
+from state.host.identity import Identity
 from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm
 from tests.tmux.swarm import swarm as a_swarm
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from state import snapshot
-from state.journal import Journal
+from state.files import snapshot
+from state.files.journal import Journal
 from tests.tmux import throttle
 from tests.tmux.swarm import Swarm
 from WORKFLOW.data.generate import write_demo

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from state import identity
-from state.environment import of_swarm
-from state.identity import NONCE
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
+from state.host import identity
+from state.host.environment import of_swarm
+from state.host.identity import NONCE
 from tests.tmux.swarm import COMMAND, Swarm
 
 CONTAINED = "import sys; from hooks import contained; sys.exit(contained.main(sys.argv[1:]))"

@@ -9,9 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from state import checkpoint, made, ours, snapshot
-from state.journal import Journal
-from state.layout import CHECKOUT
+from state.files import checkpoint, made, ours, snapshot
+from state.files.journal import Journal
+from state.files.layout import CHECKOUT
 from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm, kill
 from tests.WORKFLOW.pipeline import artifacts
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from config.record import replace
-from state import holdout as record
-from state.clock import SystemClock
-from state.tries import Entry, Span, TriesLedger
+from state.host.clock import SystemClock
+from state.records import holdout as record
+from state.records.tries import Entry, Span, TriesLedger
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.validity import holdout
 from WORKFLOW.validity.history import History

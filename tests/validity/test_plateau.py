@@ -12,9 +12,9 @@ import pytest
 from config.settings import Choice, Mode, PlateauSettings, Range, load
 from tests.engines.builders import bars_of
 from tests.properties.worlds import quiet_walk
-from WORKFLOW import phases
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import MAX_DRAWDOWN_DAILY, SCREEN, SHARPE
+from WORKFLOW.pipeline import phases
 from WORKFLOW.report.heat_maps import svg
 from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator

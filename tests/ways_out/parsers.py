@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 
 class _Caught(BaseException):
@@ -85,9 +85,9 @@ _ENTRIES: dict[str, Callable[[], object]] = {
     "scripts/fetch-data": _of("scripts.fetch.command"),
     "scripts/crosscheck": _of("scripts.infra.crosschecks"),
     "scripts/check": _of("scripts.infra.checks"),
-    "scripts/bench": _of("scripts.benchmark.command"),
-    "scripts/bench faults": _of("scripts.benchmark.faults.command"),
-    "scripts/bench validity": _of("scripts.benchmark.validity.command"),
+    "scripts/bench": _of("scripts.lab.command"),
+    "scripts/bench faults": _of("scripts.lab.faults.command"),
+    "scripts/bench validity": _of("scripts.lab.validity.command"),
 }
 
 # Who reads a module's ways out: the commands that print its refusals. Each flag that it names must be one of all those
@@ -97,8 +97,8 @@ AUDIENCE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("WORKFLOW.report.tearsheet", ("scripts/generate-tearsheet",)),
     ("scripts.fetch", ("scripts/fetch-data",)),
     ("scripts.infra.crosschecks", ("scripts/crosscheck",)),
-    ("scripts.benchmark.faults", ("scripts/bench faults",)),
-    ("scripts.benchmark", ("scripts/bench",)),
+    ("scripts.lab.faults", ("scripts/bench faults",)),
+    ("scripts.lab", ("scripts/bench",)),
     ("scripts.swarm.export", ("export",)),
     ("scripts.swarm.attach", ("attach",)),
     ("scripts.swarm.dashboard", ("dashboard",)),

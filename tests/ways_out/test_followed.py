@@ -14,7 +14,7 @@ import pytest
 
 from config.errors import Refused
 from config.settings import LIMITS, load
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.ways_out import parsers
 from WORKFLOW import command_line
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from config.settings import load
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.ways_out import parsers, texts
 from tests.ways_out.texts import COMMAND, FLAG, SETTING, WayOut
 

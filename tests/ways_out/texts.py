@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 
 PACKAGES = ("scripts", "WORKFLOW", "hooks", "agents", "config", "state")
 # What is raised or recorded with a way out, and at which place that stands.

@@ -19,7 +19,7 @@ WARP = 32
 _WARPS_PER_BLOCK = 1 if SIMULATED else 4  # the twin of a warp is a whole block there
 BLOCK = WARP * _WARPS_PER_BLOCK
 # Not optimised anew while linking, Numba's default: that would be by the linker's own compiler, of another version than
-# the one whose code `scripts/benchmark/gpu_compiled.py` looks at. (`cuda.jit(…)(function)` would drop the option.)
+# the one whose code `scripts/lab/gpu_compiled.py` looks at. (`cuda.jit(…)(function)` would drop the option.)
 _AS_LOOKED_AT = {"lto": False}
 INSTALL = "pip install --require-hashes -r config/locks/cuda.txt"
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from state import codec
+from state.files import codec
 
 _ASSETS = Path(__file__).with_name("assets")
 # Nothing may be loaded, sent or framed: the page has all it needs, wherever it is opened.

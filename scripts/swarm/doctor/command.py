@@ -14,7 +14,7 @@ from config.errors import Refused, visible
 from scripts.swarm import cli
 from scripts.swarm.doctor import machine, records, software
 from scripts.swarm.doctor.finding import NOTE, OK, TO_FIX, UNKNOWN, WARNING, Check, Finding, Patient
-from state.layout import CHECKOUT, Roots
+from state.files.layout import CHECKOUT, Roots
 
 CHECKS: tuple[Check, ...] = (
     Check("python", software.here),

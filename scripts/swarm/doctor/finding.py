@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.swarm import SwarmSettings
-from state.layout import Roots
+from state.files.layout import Roots
 
 OK, NOTE, WARNING, ERROR, UNKNOWN = "ok", "note", "warning", "error", "unknown"
 TO_FIX = (WARNING, ERROR, UNKNOWN)  # a check that could not be done is not well

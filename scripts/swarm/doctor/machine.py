@@ -52,7 +52,7 @@ def processes_and_files(patient: Patient) -> Iterator[Finding]:
 
 def cpu(patient: Patient) -> Iterator[Finding]:
     """How many cores this container really has, and whether it is throttled."""
-    from state.cores import usable_cores
+    from state.host.cores import usable_cores
 
     cores, quota = usable_cores(), _quota()
     if quota is not None and quota < 1:
@@ -90,7 +90,7 @@ def memory(patient: Patient) -> Iterator[Finding]:
 
 def disk(patient: Patient) -> Iterator[Finding]:
     """Free bytes and inodes, whether one can write, and when it is full."""
-    from state import snapshot
+    from state.files import snapshot
 
     for name, folder in (("RESULTS_ROOT", patient.roots.results), ("STATE_ROOT", patient.roots.state)):
         yield from _folder(name, folder, patient.limits)
@@ -194,8 +194,8 @@ def clock(patient: Patient) -> Iterator[Finding]:
 
 def _jump_s(path: Path) -> float | None:
     """How far the wall clock moved since this record was written, by both of its times; None when it has none."""
-    from state import snapshot
-    from state.identity import boot_id
+    from state.files import snapshot
+    from state.host.identity import boot_id
 
     record = snapshot.read_json(path)
     if not isinstance(record, dict) or record.get("boot_id") != boot_id():
@@ -219,7 +219,7 @@ def _mtime(path: Path) -> float:
 
 
 def _lanes(patient: Patient) -> int:
-    from state.cores import usable_cores
+    from state.host.cores import usable_cores
 
     return patient.limits.lanes or max(1, usable_cores() // patient.limits.lane_cores)
 

@@ -116,16 +116,16 @@ def _permissions(folder: Path) -> Iterator[Finding]:
 def _contents(patient: Patient) -> Iterator[Finding]:
     from agents.machine import probe
     from agents.registry import at_work
-    from agents.runtime import states
     from agents.runtime.cycle import SCHEMA
-    from state import orders, snapshot
-    from state.journal import Journal
+    from state.files import snapshot
+    from state.files.journal import Journal
+    from state.records import orders, reports
 
     roots = patient.roots
     for row in at_work(patient.limits):
         path = roots.agent_state(row.name)
         record = snapshot.read_json(path)
-        wrong = states.read(roots, row.name).wrong
+        wrong = reports.read(roots, row.name).wrong
         if isinstance(record, dict) and wrong:
             fix = f"nothing: {row.name} keeps it beside a new one"
             yield Finding(WARNING, f"{path.name} is damaged", wrong[0], fix)
@@ -171,7 +171,7 @@ def _stale(patient: Patient) -> Iterator[Finding]:
 
 def strangers(patient: Patient) -> Iterator[Finding]:
     """What lies below STATE_ROOT and LOGS_ROOT and is not ours, so that nothing there removes, cuts or closes it."""
-    from state import made, ours
+    from state.files import made, ours
 
     roots, found = patient.roots, 0
     mine = made.ours(roots)
@@ -192,7 +192,7 @@ def strangers(patient: Patient) -> Iterator[Finding]:
 
 def keeper(patient: Patient) -> Iterator[Finding]:
     """Who brings the swarm back after a reboot."""
-    from state import snapshot
+    from state.files import snapshot
 
     record = snapshot.read_json(patient.roots.state / "keeper.json")
     if not isinstance(record, dict):
@@ -211,9 +211,9 @@ def keeper(patient: Patient) -> Iterator[Finding]:
 
 def _is_dead(record: Any) -> bool:
     """A keeper that is a process of its own has an identity; systemd and cron have none."""
-    from state import identity
-    from state.identity import Identity
-    from state.tree import record_of
+    from state.files.tree import record_of
+    from state.host import identity
+    from state.host.identity import Identity
 
     try:
         return identity.life_of(record_of(Identity, record)) == "dead"
@@ -246,8 +246,10 @@ def _writable(patient: Patient) -> Iterator[Finding]:
 
     files = [settings.DEFAULTS]
     files += [Path(own)] if (own := os.environ.get(settings.OVERLAY_VARIABLE)) else []
-    for folder in (patient.checkout / "hooks", patient.checkout / "agents", patient.checkout / "scripts"):
-        files += [folder, *(path for path in sorted(folder.iterdir()) if path.is_file())]
+    for top in ("hooks", "agents", "scripts"):
+        for folder, inner, inside in os.walk(patient.checkout / top):
+            inner[:] = sorted(one for one in inner if one != "__pycache__")
+            files += [Path(folder), *(Path(folder, one) for one in sorted(inside))]
     strange = [path for path in files if others_can_write(path)]
     if strange:
         names = ", ".join(str(path) for path in strange[:4]) + (" …" if len(strange) > 4 else "")
@@ -262,7 +264,7 @@ def _writable(patient: Patient) -> Iterator[Finding]:
 def _elsewhere(patient: Patient) -> Iterator[Finding]:
     """A loop whose environment names another state root was started from another place, or the variable changed."""
     from agents.registry import at_work
-    from state import snapshot
+    from state.files import snapshot
 
     for row in at_work(patient.limits):
         record = snapshot.read_json(patient.roots.loop(row.name))
@@ -284,7 +286,7 @@ def _state_root_of(pid: int) -> str | None:
 
 
 def _started_with(patient: Patient) -> dict[str, Any] | None:
-    from state import snapshot
+    from state.files import snapshot
 
     tree = snapshot.read_json(patient.roots.settings)
     swarm = tree.get("swarm") if isinstance(tree, dict) else None

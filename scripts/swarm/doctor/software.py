@@ -119,8 +119,8 @@ def _server(patient: Patient) -> Iterator[Finding]:
     from agents import registry
     from agents.machine import sessions
     from agents.machine.sessions import NoAnswer, Tmux
-    from state import identity, root
-    from state.server import recorded
+    from state.host import identity, root
+    from state.records.server import recorded
 
     roots, limits = patient.roots, patient.limits
     if (why := root.from_outside(root.look(roots.state))) is not None:

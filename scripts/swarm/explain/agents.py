@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from agents import session_state_manager as continuity
+from agents.model.world import AgentView, World
 from agents.registry import AGENTS, MONITORS, Monitor, Row, at_work
-from agents.runtime import states
-from agents.runtime.world import AgentView, World
+from agents.roles import session_state_manager as continuity
 from config.errors import Refused
 from config.swarm import SwarmSettings
 from scripts.swarm import records
 from scripts.swarm.explain import evidence
 from scripts.swarm.explain.evidence import Evidence, Names
 from scripts.swarm.show import span
-from state import healing, orders
-from state.layout import Roots
+from state.files.layout import Roots
+from state.records import healing, orders, reports
 
 _LOOKED_AT = 400  # cycles: two hours of the quickest agent
 _TOLD = 15  # of them, those that decided the same in a row counted as one
@@ -142,7 +141,7 @@ def _wordless(record: dict[str, Any]) -> str:
 def _of_state(roots: Roots, row: Row) -> Iterator[Evidence]:
     """Its state file, and what came of the actions of the cycle that wrote it."""
     path = roots.agent_state(row.name)
-    state = states.read(roots, row.name).state
+    state = reports.read(roots, row.name).state
     if not state:
         what = "its state file is there but holds no state" if path.exists() else "it has no state file"
         yield Evidence("", row.name, what, "", path.name)
@@ -156,7 +155,7 @@ def _of_state(roots: Roots, row: Row) -> Iterator[Evidence]:
 
 
 def _of_loop(roots: Roots, row: Row, world: World) -> Iterator[Evidence]:
-    view, process = _view(row, world), states.loop(roots, row.name)[0].identity
+    view, process = _view(row, world), reports.loop(roots, row.name)[0].identity
     if view is not None and view.loop_age_s is not None and process is not None:
         what = f"its loop begins, pid {process.pid}; it is {view.loop_life} now"
         yield Evidence(evidence.around(world.now, -view.loop_age_s), row.name, what, "", f"loops/{row.name}.json")

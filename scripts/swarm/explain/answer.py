@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from agents.runtime.world import World
+from agents.model.world import World
 from config.swarm import SwarmSettings
 from scripts.swarm import idle
 from scripts.swarm.explain.subject import Subject

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from agents.machine.observe import limits_of, observe
-from agents.runtime.world import World
+from agents.model.world import World
 from config.errors import Refused, visible
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, idle
 from scripts.swarm.explain import agents, answer, evidence, subject
 from scripts.swarm.explain.evidence import Evidence, Names
 from scripts.swarm.explain.subject import Subject
-from state.layout import Roots
+from state.files.layout import Roots
 
 _BEFORE_S = 10.0  # seconds: a decision is older than the line in the journal that it leads to
 _AFTER_S = 60.0  # others write down what the journal holds in a later cycle

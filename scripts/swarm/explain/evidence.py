@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.registry import AGENTS
-from agents.runtime import states
 from scripts.swarm.records import decisions_with, records_with
-from state import snapshot
-from state.clock import stamp
-from state.jobs import DEATHS
-from state.layout import Roots
+from state.files import snapshot
+from state.files.layout import Roots
+from state.host.clock import stamp
+from state.records import reports
+from state.records.jobs import DEATHS
 
 _FOUND = {"True": "it is so", "False": "it is not so: it goes one step further"}
 _BECAUSE = {  # what these kinds are decided on, always
@@ -161,7 +161,7 @@ def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
     """What came of the last actions, and whether the next cycle found what was expected of them."""
     for row in AGENTS:
         path = roots.agent_state(row.name)
-        state = states.read(roots, row.name).state
+        state = reports.read(roots, row.name).state
         at, source = state.get("at", ""), _below(path, roots)
         for action in rows(state, "actions_last_cycle"):
             if names.are_in(str(action.get("target"))):
@@ -264,7 +264,7 @@ def of_gpu(roots: Roots, number: int, history: Iterable[Mapping[str, Any]]) -> I
             if Names((lane, "gpu", "GPU")).are_in(str(record.get("reason", ""))):
                 what = f"decides in cycle {record.get('cycle')}"
                 yield Evidence(str(record.get("at", "")), agent, what, str(record["reason"]), _below(path, roots))
-    read = states.read(roots, "watchdog")
+    read = reports.read(roots, "watchdog")
     if state := read.state:
         seen = read.report.get("gpus")
         mine = [gpu for gpu in seen if gpu.get("index") == number] if isinstance(seen, list) else None

@@ -8,10 +8,11 @@ from typing import Any
 
 from config.errors import Refused
 from scripts.swarm.records import records_with
-from state import orders, snapshot
-from state.jobs import JobState, fold
-from state.journal import Journal
-from state.layout import Roots, RoundFolder
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import Roots, RoundFolder
+from state.records import orders
+from state.records.jobs import JobState, fold
 
 _WORKER = re.compile(r"(?P<job>.+)\.e\d+\.[0-9a-f]+")
 _ROUND = re.compile(r"r(?P<round>\d+)\..+")

@@ -12,7 +12,7 @@ from config.reading import Reading
 from config.settings import load
 from scripts.swarm.export.finalist import Finalist
 from scripts.swarm.export.freqtrade import Export, candle_minutes
-from state import private, snapshot
+from state.files import private, snapshot
 from WORKFLOW.data.raw import VALUES
 from WORKFLOW.mtf_resampler import MINUTE_MS, resample_ohlc
 from WORKFLOW.validation import check_all

@@ -10,8 +10,8 @@ from typing import Any
 from scripts.swarm import cli
 from scripts.swarm.export import freqtrade
 from scripts.swarm.export.finalist import find
-from state import private, snapshot
-from state.layout import Roots
+from state.files import private, snapshot
+from state.files.layout import Roots
 
 FORMATS = ("freqtrade",)
 _EPILOG = """\

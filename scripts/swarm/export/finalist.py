@@ -7,8 +7,8 @@ from typing import Any
 
 from config import plain
 from config.errors import Refused
-from state import snapshot
-from state.layout import BESTS, MANIFEST, Roots
+from state.files import snapshot
+from state.files.layout import BESTS, MANIFEST, Roots
 
 Record = dict[str, Any]
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from scripts.swarm.fit import Block, bar, fitted, middle, wrapped
 from scripts.swarm.status import build
 from scripts.swarm.views.view import LEAVE
-from state.layout import Roots
+from state.files.layout import Roots
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -9,7 +9,7 @@ from rich.text import Text
 from scripts.swarm.fit import Block, bar, count, fitted, speed, wrapped
 from scripts.swarm.status import build
 from scripts.swarm.views.view import LEAVE
-from state.layout import Roots
+from state.files.layout import Roots
 
 
 class Gpu:

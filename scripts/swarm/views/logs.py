@@ -12,8 +12,8 @@ from rich.text import Text
 
 from scripts.swarm import records, show
 from scripts.swarm.fit import Block, count, fitted, middle
-from state import orders
-from state.layout import Roots
+from state.files.layout import Roots
+from state.records import orders
 
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z\s+")  # the age stands beside it
 _RUN = re.compile(r"^bt-\d{4}(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)Z$")

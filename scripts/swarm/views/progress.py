@@ -6,7 +6,7 @@ from rich.text import Text
 from scripts.swarm import show
 from scripts.swarm.status import build
 from scripts.swarm.views.view import LEAVE
-from state.layout import Roots
+from state.files.layout import Roots
 
 
 class Progress:

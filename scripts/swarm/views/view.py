@@ -4,7 +4,7 @@ from typing import Protocol
 
 from rich.console import Group
 
-from state.layout import Roots
+from state.files.layout import Roots
 
 LEAVE = "Ctrl-B d leaves this running"
 

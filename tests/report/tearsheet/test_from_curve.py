@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import Refused
 from scripts.tearsheet import command
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from tests.report.tearsheet.test_from_trades import SETTINGS, SPLIT
 from WORKFLOW.report.tearsheet import from_curve, page, picture, trades_file
 from WORKFLOW.report.tearsheet.from_trades import Asked

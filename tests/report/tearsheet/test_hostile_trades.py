@@ -24,7 +24,7 @@ import pyarrow.parquet
 import pytest
 
 from config.errors import Refused
-from state.layout import CHECKOUT
+from state.files.layout import CHECKOUT
 from WORKFLOW.report.tearsheet import trades_file
 from WORKFLOW.report.tearsheet.sources import bounds
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 
-from state import codec
-from state.layout import CHECKOUT
+from state.files import codec
+from state.files.layout import CHECKOUT
 from tests.report.tearsheet.lists import walk
 from tests.report.tearsheet.test_from_trades import SPLIT, doc_of
 from WORKFLOW.report.tearsheet import comparison, page, picture

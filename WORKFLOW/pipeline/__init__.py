@@ -1,0 +1,1 @@
+"""The pipeline of one symbol and mode: its phases, as one process and as jobs on lanes of the swarm."""

@@ -1,0 +1,175 @@
+"""What one worker has in hands: its launch, the folders it reads and writes, and how it says how far it is."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config import settings as operator
+from config.errors import Refused
+from config.reading import Reading
+from state.files import sealed, snapshot
+from state.files.layout import Roots, RoundFolder, RunFolder
+from state.files.tree import record_of
+from state.host.clock import stamp
+from state.host.secrets import redacted
+from state.records import lease
+from state.records.heartbeat import Pulse
+from state.records.holdout import Holdout
+from state.records.orders import SwarmOrder
+from state.records.workers import Launch
+from WORKFLOW.command_line import Order
+from WORKFLOW.pipeline.lane import refinement
+
+if TYPE_CHECKING:  # numpy costs a merge what it does not need here
+    from WORKFLOW.search.seed_folders import SeedFile
+
+LEAST_HELD = 64  # combos worked on at a time, however often memory ran out
+
+
+class Outdated(Exception):
+    """What an earlier phase left does not fit any more: the next try may find it right."""
+
+
+@dataclass
+class Worker:
+    """A launch, where it reads and writes, and how it says how far it is."""
+
+    launch: Launch
+    roots: Roots
+    swarm_order: SwarmOrder
+    pulse: Pulse
+
+    @property
+    def round_folder(self) -> RoundFolder:
+        """The files of this round."""
+        return self.roots.swarm_run(self.launch.run_id).round(self.launch.job.round)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The files of this symbol and mode."""
+        return self.round_folder.unit(*self.launch.job.unit)
+
+    @cached_property
+    def order(self) -> Order:
+        """The run's order for this symbol and mode; round r has the seed base + r."""
+        settings = operator.of_tree(self.swarm_order.settings)
+        seed = (settings.run.seed + self.launch.job.round) % 2**32
+        path = self.swarm_order.data_path
+        return Order(
+            symbol=self.launch.job.symbol,
+            mode=self.launch.job.mode,
+            data_path=None if path is None else Path(path),
+            engine=self._engine,
+            repair=self.swarm_order.repair,
+            fresh=False,
+            as_json=False,
+            settings=operator.with_values(settings, run={"seed": seed}),
+            seed_dirs=tuple(map(Path, self.swarm_order.seed_dirs)) if self.launch.job.round == 0 else (),
+            allow_wicks=self.swarm_order.allow_wicks,
+            reading=Reading(self.swarm_order.date_format, self.swarm_order.timezone),
+        )
+
+    @property
+    def _engine(self) -> str:
+        """On a GPU's lane that GPU or none; on a CPU's what no GPU is meant for."""
+        if self.launch.gpu:
+            return "gpu"
+        return "native" if self.swarm_order.engine == "gpu" else self.swarm_order.engine
+
+    @property
+    def threads(self) -> int:
+        """Its cores; where memory ran out before, half as many each time."""
+        return max(1, self.launch.cores >> self.launch.ooms)
+
+    @property
+    def held(self) -> int | None:
+        """The most combos of a prescreen worked on at a time; None: what its engine likes, several batches on a GPU.
+
+        Where memory ran out before, half a batch, then half as much each time.
+        """
+        batch = self.order.settings.prescreen.batch_combos
+        return max(LEAST_HELD, batch >> self.launch.ooms) if self.launch.ooms else None
+
+    @property
+    def log(self) -> Path:
+        """The job's own log."""
+        return self.roots.worker_log(self.launch.run_id, self.launch.job.job_id)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how far it is; leave when a newer worker has the job."""
+        if self.pulse.at(done, total, note):
+            self.still_mine()
+
+    def say(self, line: str) -> None:
+        """One line for the job's log."""
+        print(redacted(f"{stamp(self.pulse.clock.now())} {line.strip()}"), flush=True)
+
+    def beat(self) -> None:
+        """Say that it lives, no further than it was."""
+        self.progress(self.pulse.last.done, self.pulse.last.total, self.pulse.last.note)
+
+    def still_mine(self) -> None:
+        """Raise `Superseded` when a newer worker has the job, or nobody knows of this one any more."""
+        if not self.roots.launch(self.launch.worker_id).exists():
+            raise lease.Superseded(f"{self.launch.worker_id}: its launch record is gone")
+        lease.check(self.round_folder.lease(self.launch.job.job_id), self.launch.epoch)
+
+    def round_before(self) -> RunFolder | None:
+        """The files of this symbol and mode in the round before this one."""
+        number = self.launch.job.round - 1
+        folder = self.roots.swarm_run(self.launch.run_id).round(number)
+        return folder.unit(*self.launch.job.unit) if number >= 0 else None
+
+    def seed_files(self) -> "tuple[SeedFile, ...]":
+        """What prescreens of others hand to this unit's first round, as pre-flight found it."""
+        from WORKFLOW.search import seed_folders
+
+        return seed_folders.of_json(snapshot.read_json(self.folder.phase0_seeds))
+
+    def carried(self) -> dict[str, Any]:
+        """What the round before this one hands on: tries so far, and the parameters of its bests."""
+        before = self.round_before()
+        if before is None:
+            return {"tries": 0, "seeds": []}
+        return refinement.added(before, self._fills(), self._handed_on(before))
+
+    def _handed_on(self, before: RunFolder) -> dict[str, Any]:
+        """What the validation of the round before wrote; from its results where that is not what it wrote.
+
+        Raises:
+            Refused: those are gone or changed, too: fewer tries than there were would flatter this round.
+        """
+        record = sealed.read_json(before.carried)
+        if record is not None or not before.carried.exists():
+            return record or {"tries": 0, "seeds": []}
+        manifest: Any = snapshot.read_json(before.manifest)
+        outcome: Any = snapshot.read_json(before.outcome)
+        try:
+            bests = [one["parameters"] for one in outcome["bests"].values()]
+            tries = int(manifest["tries"]["total"]) if sealed.manifest_is_whole(manifest) else None
+        except (AttributeError, LookupError, TypeError, ValueError):
+            tries = None
+        if tries is None:
+            raise Refused(
+                f"{before.carried} is not what was written", "start a run anew: stop, then --parallel with --fresh"
+            )
+        self.say(f"{before.carried} is not what was written: it is made again from the results of its round")
+        made = {"tries": tries, "seeds": list({str(one): one for one in bests}.values())}
+        sealed.write_json(before.carried, made)
+        return made
+
+    def holdout_before(self) -> Holdout | None:
+        """The holdout as the round before this one left it; None where nobody can tell."""
+        before = self.round_before()
+        record = None if before is None else snapshot.read_json(before.outcome)
+        try:
+            return record_of(Holdout, record.get("holdout")) if isinstance(record, dict) else None
+        except ValueError:
+            return None
+
+    def _fills(self) -> list[int]:
+        """Which refinements of the round before this one builds on: fixed when it began."""
+        begun = snapshot.read_json(self.round_folder.begun)
+        fills = begun.get("fills", {}) if isinstance(begun, dict) else {}
+        return list(fills.get(" ".join(self.launch.job.unit), ()))

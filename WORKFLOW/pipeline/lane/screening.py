@@ -1,0 +1,49 @@
+"""Report of a prescreen, batch by batch, what tells a slow one from a large one."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from config.record import replace
+from state.files import codec, digest
+from state.records.screening import Screening, speed
+from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.report.manifest import cpu_model
+
+if TYPE_CHECKING:
+    from WORKFLOW.search.evaluate import Evaluator
+
+
+class Pace:
+    """The pace of one worker's prescreen, in its heartbeat."""
+
+    def __init__(self, worker: Worker, evaluator: "Evaluator", done: int) -> None:
+        """Computing begins now; `done` combos are an earlier worker's."""
+        mode = worker.order.settings.mode(worker.order.mode)
+        device, engine = evaluator.choice.device, evaluator.engine_name
+        space = digest.short(codec.encode_line(asdict(mode)))
+        self._worker, self._clock = worker, worker.pulse.clock
+        self._said = Screening(
+            kind=f"{cpu_model() if device is None else device.name} · {engine} · {mode.family} · {space}",
+            engine=engine,
+            family=mode.family,
+            bars=len(evaluator.market),
+            threads=worker.threads if device is None else 1,
+            began_at_s=self._clock.monotonic_s(),
+            began_done=done,
+            first_done=done,
+        )
+        worker.pulse.screens(self._said)
+
+    def at(self, done: int) -> None:
+        """Report a batch that is complete."""
+        if self._said.first_s is None:
+            first_s = round(self._clock.monotonic_s() - self._said.began_at_s, 3)
+            self._said = replace(self._said, first_s=first_s, first_done=done)
+            self._worker.pulse.screens(self._said)
+
+    def came_to(self, done: int) -> dict[str, Any]:
+        """For the job's result: its kind, seconds, work, and speed a thread."""
+        seconds = self._clock.monotonic_s() - self._said.began_at_s
+        work = (done - self._said.began_done) * self._said.bars
+        rate = speed(self._said, done, seconds)
+        return {"kind": self._said.kind, "seconds": round(seconds, 3), "bar_combos": work, "speed": rate}

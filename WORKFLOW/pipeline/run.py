@@ -1,0 +1,209 @@
+"""One run under way: what was asked for, what it works on, where it writes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config.settings import Mode, Settings
+from state.files import made, snapshot
+from state.files.checkpoint import Checkpoint
+from state.files.layout import MANIFEST, Roots, RunFolder
+from state.host.clock import Clock, SystemClock
+from state.host.cores import usable_cores
+from state.records import runs
+from state.records.holdout import Holdout
+from state.records.runs import Run
+from state.records.tries import TriesLedger
+from WORKFLOW import SOURCE_HASH
+from WORKFLOW.command_line import Order
+from WORKFLOW.data.bars import DAY_MS, Bars
+from WORKFLOW.data.find import market_name
+from WORKFLOW.data.report import Report
+from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.pipeline.handover import seed_of
+from WORKFLOW.report import manifest
+from WORKFLOW.report.console import Screen
+from WORKFLOW.report.tree import ResultTree, writing
+from WORKFLOW.search import seed_folders, space
+from WORKFLOW.search.evaluate import Evaluator
+from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.seed_folders import SeedFile
+from WORKFLOW.search.study import Trial
+from WORKFLOW.steps.keep import KeptSteps
+
+
+@dataclass
+class Job:
+    """The order and its bars, the record of the run and its folders, and what the phases share."""
+
+    order: Order
+    bars: Bars
+    report: Report
+    run: Run
+    folder: RunFolder
+    tree: ResultTree
+    screen: Screen
+    clock: Clock
+    log: Path
+    ledger: TriesLedger
+    round: int = 0  # of the swarm; results carry it
+    carried_tries: int = 0  # of earlier rounds of the swarm: luck had those chances, too
+    holdout_before: Holdout | None = None  # as the round before left it
+    durations_s: dict[str, float] = field(default_factory=dict)
+    bar_combos_per_s: float | None = None
+    seed_files: tuple[SeedFile, ...] = ()  # other prescreens whose best combos are tried first
+    prescreened_by: set[str] = field(default_factory=set)  # engines; in a swarm CPUs and GPUs may share one prescreen
+
+    @property
+    def settings(self) -> Settings:
+        """The operator's values, flags applied."""
+        return self.order.settings
+
+    @property
+    def mode(self) -> Mode:
+        """The mode's space."""
+        return self.settings.mode(self.order.mode)
+
+    @cached_property
+    def split(self) -> int:
+        """First bar of the holdout."""
+        return split_of(self.bars, self.settings.split.holdout_fraction)
+
+    @cached_property
+    def in_sample(self) -> Evaluator:
+        """Everything that chooses works on this: the holdout's bars are not in it."""
+        return self._evaluator(self.bars.before(self.split))
+
+    @cached_property
+    def everything(self) -> Evaluator:
+        """Only validation looks at this, after the choice."""
+        return self._evaluator(self.bars)
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        """In-sample and out-of-sample, as windows of `everything`."""
+        return {"in_sample": Window(0, self.split), "out_of_sample": Window(self.split, len(self.bars))}
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What every artifact begins with."""
+        return {"symbol": self.order.symbol, "mode": self.order.mode, "synthetic": self.bars.synthetic}
+
+    @cached_property
+    def cores(self) -> int:
+        """Threads of a prescreen."""
+        return usable_cores()
+
+    @property
+    def processes(self) -> int:
+        """Search processes; more than a batch has trials would only wait."""
+        wanted = self.settings.search.processes or self.cores
+        return min(wanted, self.settings.search.batch_trials)
+
+    def seed(self, purpose: str, *more: int) -> np.random.SeedSequence:
+        """A seed of its own for every purpose, derived from the run's."""
+        return seed_of(self.settings, purpose, *more)
+
+    @cached_property
+    def steps(self) -> KeptSteps:
+        """Steps of this job, kept until its results are there. Their key is all that decides every one of them."""
+        engine = {"engine_used": self.in_sample.engine_name, **manifest.software()}
+        key = runs.key_of({**_identity(self.order, self.bars, self.seed_files), **engine})
+        return KeptSteps(Checkpoint(self.folder.validation, key), self.screen.say)
+
+    def tries(self, found: Found, trials: list[Trial]) -> int:
+        """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
+        others = sum(one.tried for one in self.seed_files)
+        return self.carried_tries + others + found.tried + sum(trial.source == "sampler" for trial in trials)
+
+    def _evaluator(self, bars: Bars) -> Evaluator:
+        return Evaluator(
+            Market.of(bars), space.family_of(self.mode), self.settings.costs, self.order.engine, self.order.gpu
+        )
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Remember how long a phase took, over all the times it was resumed in this process."""
+        started = time.monotonic()
+        yield
+        self.durations_s[phase] = round(time.monotonic() - started, 3)
+
+
+@contextmanager
+def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
+    """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
+    clock = SystemClock()
+    seeds = seed_files(order, bars)
+    if order.seed_dirs and not seeds:
+        raise seed_folders.none_there(order.seed_dirs, [(order.symbol, order.mode)])
+    with writing(roots, order.symbol, order.mode):
+        key = runs.key_of(_identity(order, bars, seeds))
+        run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
+        made.log(roots, roots.log(run.run_id)).close()
+        screen.log_to(roots.log(run.run_id))
+        going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
+        screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
+        tree = ResultTree(roots.artifacts(order.symbol, order.mode))
+        snapshot.sweep(folder.path)
+        tree.sweep()
+        old = snapshot.read_json(tree.folder / MANIFEST)
+        if isinstance(old, dict) and old.get("execution", {}).get("run_id") != run.run_id:
+            tries = old.get("tries", {}).get("total", 0)
+            screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
+        ledger = TriesLedger(roots.tries(market_name(order.data_path, order.symbol)))
+        job = Job(
+            order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id), ledger, seed_files=seeds
+        )
+        screen.say(f"  engine {job.in_sample.choice} · {job.cores} threads · {job.processes} search processes")
+        yield job
+
+
+def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
+    """The prescreens of this symbol and mode in the folders that `--phase0-seed-dirs` names.
+
+    Raises:
+        Refused: one of them knows days that are held out here, or is no prescreen's.
+    """
+    found = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
+    split = split_of(bars, order.settings.split.holdout_fraction)
+    seed_folders.must_be_past(found, int(bars.rows["time_ms"][split]))
+    return found
+
+
+def split_of(bars: Bars, holdout_fraction: float) -> int:
+    """First bar of the holdout: the first bar of a UTC day, so that no day is seen by both sides."""
+    days = bars.rows["time_ms"] // DAY_MS
+    wanted = int(len(bars) * (1 - holdout_fraction))
+    return int(np.searchsorted(days, days[wanted]))
+
+
+def _identity(order: Order, bars: Bars, seeds: tuple[SeedFile, ...]) -> dict[str, Any]:
+    """Everything that decides the results; the number of processes does not."""
+    of_others = {"seeds": [one.sha256 for one in seeds]} if seeds else {}
+    return of_others | {
+        "data": bars.sha256,
+        "minutes": None if bars.minutes is None else bars.minutes.sha256,
+        "synthetic": bars.synthetic,
+        "symbol": order.symbol,
+        "engine": order.engine,
+        "code": SOURCE_HASH,
+        "config": config_of(order),
+    }
+
+
+def config_of(order: Order) -> dict[str, Any]:
+    """The settings as they decide the results: of the modes only the one in use, without who computes it."""
+    config = asdict(order.settings)
+    for changes_nothing in ("processes", "storage"):
+        config["search"].pop(changes_nothing)
+    config.pop("swarm")
+    config.pop("reading")  # it bounds what is read, and changes nothing of it
+    config["run"] = {"modes": [order.mode], "seed": order.settings.run.seed}  # not how many rounds follow
+    config["modes"] = {order.mode: config["modes"][order.mode]}
+    return config

@@ -1,0 +1,41 @@
+"""What an agent answers: actions with the outcome each is expected to have, its memory, and the reason."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from agents.model.world import World
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something to do: `kind` has one owner, `target` gets one remedy at a time, `expected` is checked next cycle."""
+
+    kind: str
+    target: str
+    expected: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision(Generic[M]):
+    """`report` is what the agent's state file says to others; doing nothing has a reason too."""
+
+    memory: M
+    reason: str
+    actions: tuple[Action, ...] = ()
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Agent(Generic[M]):
+    """A pure function and what the runtime must know to run it."""
+
+    memory: type[M]
+    decide: Callable[[World, M, SwarmSettings], Decision[M]]
+    owns: tuple[str, ...]
+    sees: frozenset[str] = frozenset()  # what costs something to look at: see observe
+    routine: frozenset[str] = frozenset()  # kinds of actions that are no decision: a line a cycle

@@ -1,0 +1,201 @@
+"""Enqueue what comes next: phase after phase of every symbol and mode, round after round, and work for lanes that
+would idle. It starts nothing itself.
+"""
+
+from agents.model.decision import Action, Agent, Decision
+from agents.model.world import World
+from agents.rules import fill, holdouts
+from config.record import dataclass, replace
+from config.swarm import SwarmSettings
+from state.files.tree import tree_of
+from state.records.jobs import PHASES, Job, JobState, Phase
+from state.records.orders import SwarmOrder
+
+_HEALING_S = 300.0  # what is not healed by then, others than the swarm have to heal: the results are there
+Units = dict[tuple[str, str], list[JobState]]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All else it needs stands in the journal."""
+
+    healing_since_s: float | None = None  # since when only something that is to be healed keeps the run open
+    code_seen: str = ""  # other code than the round's, at the last look: a checkout is written file by file
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """The jobs that may be enqueued now."""
+    order = world.order
+    if order is None:
+        return Decision(memory, "there is no run", report={"stage": "idle"})
+    report = {"run_id": order.run_id, "round": world.round, "rounds": order.rounds}
+    if world.run_finished:
+        return Decision(memory, "the run is complete", report={**report, "stage": "complete"})
+    if world.stopped:
+        return Decision(memory, "the operator stopped the swarm", report={**report, "stage": "stopped"})
+    planned = [state for state in world.jobs if not state.job.hand]  # nothing waits for who only helps
+    units = {unit: [s for s in planned if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in planned)}
+    if not units:  # also when the round's folder was made and its jobs were not
+        out = {*world.dropped, *holdouts.left_out(world, order)}
+        left = tuple(unit for unit in order.units if " ".join(unit) not in out)
+        return _begin_round(max(0, world.round), left, world, world.dropped, {}, memory, report)
+    if world.outdated:
+        return _take_up_code(world, units, memory, report)
+    return _go_on(world, order, units, memory, limits, report)
+
+
+def _take_up_code(world: World, units: Units, memory: Memory, report: dict[str, object]) -> Decision[Memory]:
+    """The checkout was upgraded: results of one unit come from one code. What is reported stays as it is."""
+    if memory.code_seen != world.code:
+        seen = replace(memory, code_seen=world.code)
+        return Decision(seen, "the code has changed: a second look is taken", report={**report, "stage": "draining"})
+    survivors = world.reports.get("worker_sentry", {}).get("survivors", ())
+    at_work = [one for one in world.workers if one.launch.worker_id not in survivors]
+    if at_work:
+        some = "1 worker ends what it does" if len(at_work) == 1 else f"{len(at_work)} workers end their work"
+        reason = f"the code has changed: {some} first"
+        return Decision(memory, reason, report={**report, "stage": "draining"})
+    open_units = [list(unit) for unit, states in units.items() if not _is_over(states)]
+    left = [one.launch.worker_id for one in world.workers]
+    said = {"units": open_units, "code": world.code, "left": left}
+    action = Action("restart_units", world.code, "the round goes on with the new code", said)
+    reason = f"the code has changed: {len(open_units)} units begin again with it"
+    reason += f", without {', '.join(left)}, which survived KILL" if left else ""
+    return Decision(memory, reason, (action,), {**report, "stage": "preflight"})
+
+
+def _go_on(
+    world: World, order: SwarmOrder, units: Units, memory: Memory, limits: SwarmSettings, report: dict[str, object]
+) -> Decision[Memory]:
+    open_units = max(1, sum(not _is_over(states) for states in units.values()))
+    lanes, gpus = (max(1, len(some) // open_units) if some else 0 for some in (world.lanes, world.gpu_lanes))
+    jobs = [job for states in units.values() for job in _next(states, order, max(1, lanes), gpus, limits)]
+    if jobs:
+        said = {"round": world.round, "jobs": [tree_of(job) for job in jobs], "dropped": world.dropped}
+        ids = ", ".join(job.job_id for job in jobs)
+        action = Action("enqueue_jobs", order.run_id, "the jobs are in the journal", said)
+        return Decision(memory, f"enqueues {ids}", (action,), {**report, "stage": jobs[0].phase})
+    if all(_is_over(states) for states in units.values()):
+        return _after_round(world, order, units, memory, report)
+    if more := fill.jobs(world, order, limits):
+        said = {"round": world.round, "jobs": [tree_of(job) for job in more], "dropped": world.dropped}
+        ids = ", ".join(job.job_id for job in more)
+        action = Action("enqueue_jobs", order.run_id, "the jobs are in the journal", said)
+        return Decision(memory, f"fills idle lanes with {ids}", (action,), {**report, "stage": more[0].phase})
+    current = min((s.job.phase for s in world.jobs if not s.is_over), key=PHASES.index)
+    waiting = sum(not s.is_over for s in world.jobs)
+    return Decision(memory, f"{waiting} jobs are under way", report={**report, "stage": current})
+
+
+def _begin_round(
+    number: int,
+    units: tuple[tuple[str, str], ...],
+    world: World,
+    dropped: dict[str, str],
+    fills: dict[str, list[int]],
+    memory: Memory,
+    report: dict[str, object],
+) -> Decision[Memory]:
+    jobs = [tree_of(Job(number, symbol, mode, "preflight")) for symbol, mode in units]
+    said = {"round": number, "jobs": jobs, "dropped": dropped, "fills": fills, "holdouts": holdouts.known(world)}
+    action = Action("enqueue_jobs", f"round {number + 1}", "the round is under way", said)
+    return Decision(memory, f"begins round {number + 1}", (action,), {**report, "round": number, "stage": "preflight"})
+
+
+def _next(states: list[JobState], order: SwarmOrder, lanes: int, gpus: int, limits: SwarmSettings) -> list[Job]:
+    """What may follow in one unit: the next phase, once every job of the last one is completed."""
+    last = max((s.job.phase for s in states), key=PHASES.index)
+    if missing := _missing([s.job for s in states if s.job.phase == last]):
+        return missing
+    if _is_over(states) or any(s.status != "completed" for s in states if s.job.phase == last):
+        return []
+    following = PHASES[PHASES.index(last) + 1]
+    one = states[0].job
+    shards = _shards(following, order, lanes, gpus, limits)
+    if following == "merge":  # it must know how many there are
+        shards_before = max(s.job.shards for s in states if s.job.phase == "prescreen")
+        return [Job(one.round, one.symbol, one.mode, "merge", 0, shards_before)]
+    return [Job(one.round, one.symbol, one.mode, following, shard, shards) for shard in range(shards)]
+
+
+def _missing(jobs: list[Job]) -> list[Job]:
+    """Shards of a phase that the journal has lost: a line that is no record."""
+    one, there = jobs[0], {job.shard for job in jobs}
+    if one.phase == "merge":  # its shards are those it merges
+        return []
+    return [replace(one, shard=shard) for shard in range(one.shards) if shard not in there]
+
+
+def _shards(phase: Phase, order: SwarmOrder, lanes: int, gpus: int, limits: SwarmSettings) -> int:
+    settings = order.settings
+    if phase == "prescreen":
+        combos, batch = settings["prescreen"]["combos"], settings["prescreen"]["batch_combos"]
+        wanted = max(lanes, -(-combos // limits.shard_combos))
+        if order.engine == "gpu" and gpus:
+            wanted = gpus  # a process takes seconds to start; by the model a GPU tries millions of combos in them
+        return int(max(1, min(wanted, -(-combos // batch))))
+    if phase == "search":
+        return int(max(1, min(settings["search"]["processes"] or lanes, settings["search"]["batch_trials"])))
+    return 1
+
+
+def _is_over(states: list[JobState]) -> bool:
+    """A unit ends with its report, or with a job that ended otherwise once none of its jobs runs any more."""
+    if any(s.job.phase == "report" and s.is_over for s in states):
+        return True
+    return any(s.is_over and s.status != "completed" for s in states) and not any(s.status == "running" for s in states)
+
+
+def _after_round(
+    world: World,
+    order: SwarmOrder,
+    units: Units,
+    memory: Memory,
+    report: dict[str, object],
+) -> Decision[Memory]:
+    good = tuple(u for u, states in units.items() if all(s.status == "completed" for s in states))
+    where = f"round {world.round + 1}, " if order.rounds != 1 else ""
+    bad = world.dropped | {
+        f"{s.job.symbol} {s.job.mode}": f"{where}{s.job.phase} {s.status}: {s.error_message}"
+        for s in world.jobs
+        if s.is_over and s.status != "completed" and not s.job.hand
+    }
+    spent = holdouts.left_out(world, order)
+    further = tuple(unit for unit in good if " ".join(unit) not in spent)
+    if further and (order.rounds == 0 or world.round + 1 < order.rounds):
+        return _begin_round(world.round + 1, further, world, bad, fill.carried(world), memory, report)
+    since_s = memory.healing_since_s
+    memory = replace(memory, healing_since_s=world.now_s if since_s is None or since_s > world.now_s else since_s)
+    waited_s = world.now_s - (memory.healing_since_s or 0.0)
+    if (steps := _open_steps(world)) and waited_s < _HEALING_S:
+        reason = f"all jobs are done; waits until what is open is healed: {', '.join(steps)}"
+        return Decision(memory, reason, report={**report, "stage": "healing"})
+    completed = list(dict.fromkeys([*(u for u in spent if u not in bad), *(f"{s} {m}" for s, m in good)]))
+    why = _why_over(world.round + 1, len(completed), len(bad), spent)
+    said = {"rounds": world.round + 1, "completed": completed, "failed": bad, "why": why}
+    action = Action("finish_run", order.run_id, "the run is marked complete", said)
+    return Decision(memory, f"the run is complete: {why}", (action,), {**report, "stage": "complete"})
+
+
+def _why_over(rounds: int, good: int, bad: int, spent: dict[str, str] | None = None) -> str:
+    """Why no further round follows."""
+    if not good:
+        return f"nothing is left to compute after round {rounds}: every symbol and mode failed"
+    if spent:
+        unit, why = next(iter(spent.items()))
+        more = "" if len(spent) == 1 else f", and so is that of {len(spent) - 1} more"
+        return f"another round could promote nothing after round {rounds}: {unit}: {why}{more}"
+    done = "its one round is done" if rounds == 1 else f"all {rounds} rounds are done"
+    return done + (f", {bad} of {good + bad} symbols and modes failed" if bad else "")
+
+
+def _open_steps(world: World) -> list[str]:
+    """A run is not complete while something is still to be healed; who keeps the story says what."""
+    told = world.reports.get("session_state_manager", {})
+    if told.get("run_id") != world.run_id:
+        return []
+    return [str(step.get("id")) for step in told.get("next_steps", ()) if step.get("actionable")]
+
+
+OWNS = ("enqueue_jobs", "restart_units", "finish_run")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"code"}))

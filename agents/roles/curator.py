@@ -1,0 +1,219 @@
+"""Keep what is known from run to run: failure memory, knowledge base, notes, and the story of expected outcomes.
+
+It writes what the documents lack and nothing else: the same state leaves the same bytes, however often it looks. A
+write that was cut short is found missing by the next cycle; one that was done is found there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agents.model.decision import Action, Agent, Decision
+from agents.model.knowledge import Knowledge, Logged, Place
+from agents.model.world import World
+from agents.rules import chronicle, signatures
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
+from state.files import digest
+from state.records.request import Request
+
+_EXAMPLES = 3
+_LONGEST = 2_000  # characters of one finding: they are to be concise
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Log → up to where everything in it is in the failure memory."""
+
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """Compare the documents with what is known, and write what they lack."""
+    here = world.knowledge
+    if here is None:
+        return Decision(memory, "the documents were not read")
+    failures = _failures(here)
+    wishes = [one for one in world.requests if one.kind == "add_findings"]
+    findings = _findings(world, [one for one in wishes if one.expires_at >= world.now], here)
+    notes = chronicle.notes(world, here)
+    story = chronicle.story(world, here)
+    actions: list[Action] = []
+    if failures or here.is_damaged:
+        said = {"failures": failures}
+        actions.append(
+            Action("remember_failures", "FAILURE_POINTS_BACKTEST_OPTIMIZE.json", "each is counted once", said)
+        )
+    if findings:
+        said = {"findings": findings}
+        actions.append(Action("write_findings", "KNOWLEDGE_BASE_BACKTEST.md", "it holds them", said))
+    if chronicle.differs(here.notes, notes, limits.dead_band_pct):
+        actions.append(Action("write_notes", "WORKFLOW_NOTES.md", "they stand between the markers", {"text": notes}))
+    if here.story != story:
+        name = "WORKFLOW_EXPECTED_OUTCOMES_STATEFUL.md"
+        actions.append(Action("write_outcomes", name, "they stand between the markers", {"text": story}))
+    written = {one["id"] for one in findings}
+    actions += [_answer(one, world, here, written) for one in wishes]
+    report = {"failures": len(here.failures), "findings": len(here.findings), "new_events": len(here.events)}
+    reason = ", ".join(action.kind for action in actions) or "every document says what is known"
+    return Decision(_moved_on(here, memory), reason, tuple(actions), report)
+
+
+# failure memory -------------------------------------------------------------------------------------------------------
+
+
+def _failures(here: Knowledge) -> list[dict[str, Any]]:
+    """What the failure memory lacks: a row a kind of failure, with the events it does not count yet."""
+    rows = []
+    for signature, events in _by_signature(here).items():
+        new = _uncounted(events, here.failures.get(signature))
+        if new:
+            rows.append(_row(signature, new))
+    return rows
+
+
+def _by_signature(here: Knowledge) -> dict[str, list[Logged]]:
+    found: dict[str, list[Logged]] = {}
+    for event in here.events:
+        signature = signatures.of(event.source, event.record)
+        if signature is not None:
+            found.setdefault(signature, []).append(event)
+    return found
+
+
+def _uncounted(events: list[Logged], last_event: str | None) -> list[Logged]:
+    """Those behind the last one that is counted; all of them when it lies before what was read."""
+    ids = [event.event_id for event in events]
+    return events[len(ids) - ids[::-1].index(last_event) :] if last_event in ids else events
+
+
+def _row(signature: str, events: list[Logged]) -> dict[str, Any]:
+    first, last = events[0], events[-1]
+    return {
+        "signature": signature,
+        "kind": signatures.kind(first.record),
+        "what": signatures.text(first.record),
+        "first_seen": str(first.record.get("at", "")),
+        "last_seen": str(last.record.get("at", "")),
+        "count": len(events),
+        "examples": [signatures.example(event.record) for event in events[:_EXAMPLES]],
+        "last_event": last.event_id,
+    }
+
+
+def _moved_on(here: Knowledge, memory: Memory) -> Memory:
+    """Up to the first event of each log that is not in the failure memory yet: it must be offered once more."""
+    missing = {event.event_id for events in _left(here) for event in events}
+    places = dict(memory.places)
+    halted: set[str] = set()
+    for event in here.events:
+        if event.event_id in missing:
+            halted.add(event.source)
+        if event.source not in halted:
+            places[event.source] = event.behind
+    return Memory(places)
+
+
+def _left(here: Knowledge) -> list[list[Logged]]:
+    return [_uncounted(events, here.failures.get(name)) for name, events in _by_signature(here).items()]
+
+
+# knowledge base -------------------------------------------------------------------------------------------------------
+
+
+def _findings(world: World, wishes: list[Request], here: Knowledge) -> list[dict[str, str]]:
+    """What the knowledge base lacks, each once."""
+    told = [*_results(world), *_dead_units(world), *(one for wish in wishes for one in _wished(wish))]
+    held = set(here.findings)
+    first = {one["id"]: one for one in reversed(told)}  # of two that say the same the earlier one counts
+    return [one for one in told if one["id"] not in held and first[one["id"]] is one]
+
+
+def _finding(run_id: str, at: str, title: str, text: str, identity: str) -> dict[str, str]:
+    event_id = digest.short(f"{run_id} {identity}".encode())
+    return {"id": event_id, "run_id": run_id, "date": at[:10], "title": title, "text": text}
+
+
+def _results(world: World) -> list[dict[str, str]]:
+    """A unit's verdict, when it is the first of its kind in this run: the same words with other numbers are no news."""
+    found = []
+    for outcome in world.outcomes or ():
+        if not _is_published(outcome, world):
+            continue  # by the next cycle, or the one after it
+        verdict = str(outcome.get("verdict"))
+        unit = f"{outcome['symbol']} {outcome['mode']}"
+        synthetic = " (SYNTHETIC bars)" if outcome.get("synthetic") else ""
+        bests = [_best_line(name, best) for name, best in outcome["bests"].items()]
+        lines = [f"Round {outcome['round'] + 1}{synthetic}: {verdict}", *bests]
+        identity = f"{unit} {signatures.without_numbers(verdict)}"
+        one = _finding(world.run_id, world.now, unit, "", identity)
+        kept = _kept(world, outcome)
+        found.append({**one, "text": "\n".join([*lines, _evidence(outcome, kept)]), **kept})
+    return found
+
+
+def _is_published(outcome: Mapping[str, Any], world: World) -> bool:
+    """Whether there is a manifest that can be kept, or none will come any more."""
+    return outcome.get("manifest") is not None or outcome["round"] < world.round or world.run_finished
+
+
+def _kept(world: World, outcome: Mapping[str, Any]) -> dict[str, str]:
+    """Which manifest is kept beside the knowledge base, under which name; nothing when there is none."""
+    if outcome.get("manifest") is None:
+        return {}
+    unit = f"{outcome['symbol']}/{outcome['mode']}"
+    name = f"{world.run_id}.r{outcome['round']}.{unit.replace('/', '.')}.json"
+    return {"manifest": f"{world.run_id}/{outcome['round']}/{unit}", "kept_as": name}
+
+
+def _evidence(outcome: Mapping[str, Any], kept: Mapping[str, str]) -> str:
+    """Where the manifest of that round is kept: the one in the result tree is replaced by the next round."""
+    if not kept:
+        return f"Evidence: round {outcome['round'] + 1} left no manifest"
+    return f"Evidence: evidence/{kept['kept_as']} (run_manifest.json of that round), SHA-256 {outcome['manifest']}"
+
+
+def _best_line(name: str, best: Mapping[str, Any]) -> str:
+    numbers = [best.get("in_sample_sharpe"), best.get("out_of_sample_sharpe")]
+    inside, outside = ("unknown" if one is None else f"{one:.2f}" for one in numbers)
+    return f"- {name}: Sharpe {inside} in-sample, {outside} out-of-sample, {best.get('in_sample_trades')} trades"
+
+
+def _dead_units(world: World) -> list[dict[str, str]]:
+    """Units that ended without a result, and why."""
+    found = []
+    for state in world.jobs:
+        if state.status not in ("failed", "quarantined"):
+            continue
+        unit = " ".join(state.job.unit)
+        text = f"{state.job.phase} {state.status}: {state.error_message}\nEvidence: job {state.job.job_id}"
+        identity = f"{unit} {state.job.phase} {state.status} {signatures.without_numbers(state.error_message)}"
+        found.append(_finding(world.run_id, world.now, f"{unit} {state.status}", text, identity))
+    return found
+
+
+def _wished(wish: Request) -> list[dict[str, str]]:
+    """What `handoff` asks to be added."""
+    texts = wish.evidence.get("findings")
+    run_id = str(wish.evidence.get("run_id", ""))
+    good = [one for one in texts if isinstance(one, str) and one.strip()] if isinstance(texts, list) else []
+    return [_finding(run_id, wish.asked_at, "handoff", _inert(one), one) for one in good]
+
+
+def _inert(text: str) -> str:
+    """At most so long, and nothing in it that could be read as a marker of ours."""
+    return text[:_LONGEST].replace("<!--", "<! --").strip()
+
+
+def _answer(wish: Request, world: World, here: Knowledge, written: set[str]) -> Action:
+    asked = {one["id"] for one in _wished(wish)}
+    done = bool(asked) and wish.expires_at >= world.now
+    reason = (
+        f"{len(asked & written)} added, {len(asked & set(here.findings))} were there" if done else "it holds no text"
+    )
+    if wish.expires_at < world.now:
+        reason = "it had expired"
+    return Action("answer_request", wish.request_id, "the request is answered", {"done": done, "reason": reason})
+
+
+OWNS = ("remember_failures", "write_findings", "write_notes", "write_outcomes", "answer_request")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"knowledge", "outcomes"}), frozenset({"write_notes", "write_outcomes"}))

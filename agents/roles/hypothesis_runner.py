@@ -1,0 +1,105 @@
+"""Keep the ledger of what was tried: every symbol, mode and round is a hypothesis, stated before its outcome is known.
+
+Each line is written once: the ledger's own end says which are there. Who counts tries across runs reads this file.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from agents.model.decision import Action, Agent, Decision
+from agents.model.world import World
+from config.record import dataclass
+from config.swarm import SwarmSettings
+from state.records.jobs import JobState
+
+_MANY = 500  # lines a cycle; what is left over comes with the next one
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Nothing: the ledger is its memory."""
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """The lines that the ledger lacks."""
+    if world.order is None:
+        return Decision(memory, "there is no run", report={"run_id": None, "stated": 0, "open": 0})
+    if world.hypotheses is None:
+        return Decision(memory, "the ledger was not read", report={"run_id": world.run_id})
+    held = set(world.hypotheses)
+    lines = [line for line in (*_stated(world), *_ended(world)) if f"{line['id']} {line['event']}" not in held][:_MANY]
+    mine = held | {f"{line['id']} {line['event']}" for line in lines}
+    stated = {one.split()[0] for one in mine if one.startswith(f"{world.run_id}/") and one.endswith(" stated")}
+    known = {one.split()[0] for one in mine if one.endswith(" outcome")}
+    report = {"run_id": world.run_id, "stated": len(stated), "open": len(stated - known)}
+    if not lines:
+        return Decision(memory, f"all {len(stated)} hypotheses are in the ledger", report=report)
+    write = Action("write_hypotheses", "hypotheses.jsonl", "the ledger holds them", {"lines": lines})
+    return Decision(memory, f"writes {len(lines)} lines", (write,), report)
+
+
+def _stated(world: World) -> Iterator[dict[str, Any]]:
+    """What each round tries, with all that decides its result; an earlier one when nobody wrote then."""
+    if world.order is None:
+        return
+    settings = world.order.settings
+    earlier = [(one["round"], one["symbol"], one["mode"]) for one in world.outcomes or ()]
+    now = [(state.job.round, *state.job.unit) for state in world.jobs]
+    for number, symbol, mode in dict.fromkeys([*earlier, *now]):
+        yield {
+            "id": _id(world, number, symbol, mode),
+            "event": "stated",
+            "at": world.now,
+            "run_id": world.run_id,
+            "round": number,
+            "symbol": symbol,
+            "mode": mode,
+            "family": settings.get("modes", {}).get(mode, {}).get("family"),
+            "seed": _seed(settings.get("run", {}).get("seed"), number),
+            "tries": _planned(settings),
+            "synthetic": world.order.data_path is None,
+        }
+
+
+def _ended(world: World) -> Iterator[dict[str, Any]]:
+    """What came of those whose outcome is known: a result, or the end of the unit without one."""
+    for outcome in world.outcomes or ():
+        bests = outcome["bests"]
+        best = bests.get("best_sharpe", {})
+        yield {
+            "id": _id(world, outcome["round"], outcome["symbol"], outcome["mode"]),
+            "event": "outcome",
+            "at": world.now,
+            "verdict": outcome.get("verdict"),
+            "tries_so_far": outcome.get("tries"),
+            "in_sample_sharpe": best.get("in_sample_sharpe"),
+            "out_of_sample_sharpe": best.get("out_of_sample_sharpe"),
+            "candidates": [name for name, one in bests.items() if one.get("candidate") is True],
+        }
+    there = {(one["round"], one["symbol"], one["mode"]) for one in world.outcomes or ()}
+    dead: dict[tuple[str, str], JobState] = {}
+    for state in world.jobs:
+        if state.is_over and state.status != "completed":
+            dead.setdefault(state.job.unit, state)
+    for (symbol, mode), state in dead.items():
+        if (world.round, symbol, mode) not in there:
+            why = f"no result: {state.job.phase} {state.status}: {state.error_message}"
+            yield {"id": _id(world, world.round, symbol, mode), "event": "outcome", "at": world.now, "verdict": why}
+
+
+def _id(world: World, number: int, symbol: str, mode: str) -> str:
+    return f"{world.run_id}/{number}/{symbol}/{mode}"
+
+
+def _seed(base: Any, number: int) -> int | None:
+    return (base + number) % 2**32 if isinstance(base, int) else None
+
+
+def _planned(settings: dict[str, Any]) -> int | None:
+    """Combos and trials that the order asks for."""
+    combos, trials = settings.get("prescreen", {}).get("combos"), settings.get("search", {}).get("trials")
+    return combos + trials if isinstance(combos, int) and isinstance(trials, int) else None
+
+
+OWNS = ("write_hypotheses",)
+AGENT = Agent(Memory, decide, OWNS, frozenset({"outcomes", "hypotheses"}))

@@ -1,0 +1,193 @@
+"""Reason over everything that is reported, say what the next step is, and ask its owner for it when nobody else did.
+
+It starts and ends nothing: a wish is a request, which its owner carries out or refuses. The operator's stop is final.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agents.model.decision import Action, Agent, Decision
+from agents.model.world import AgentView, World
+from config.record import dataclass, field, replace
+from config.swarm import SwarmSettings
+
+IDLE = "maintain_polling_and_keep_workers_saturated"
+_PATIENCE = 3  # looks in a row at a stale agent that nobody respawned: the hang guard needs two
+_BACKOFF_S = 60.0  # before the same wish is made again; doubles each time
+_BACKOFF_MAX_S = 1_800.0
+_GUARD = "operation_hang_guard"
+_FEW_PCT = 50.0  # of usual throughput: below it something slows the work down
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Agent → how often in a row it was found stale, with the cycle it stood at; and the wish that was made last."""
+
+    boot_id: str = ""
+    stale: Mapping[str, int] = field(default_factory=dict)
+    cycles: Mapping[str, int] = field(default_factory=dict)
+    asked: int = 0  # how often in a row, without the wish coming true
+    asked_at_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done next, and what says so."""
+
+    step_id: str
+    what: str
+    because: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        return {"id": self.step_id, "what": self.what, "why": "; ".join(self.because)}
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """The next step; a request when it is one that an owner can be asked for and nobody has."""
+    if world.stopped:
+        step = Step("start_again", "scripts/backtest-optimize start", ("the operator stopped the swarm",))
+        return _decided(world, Memory(), step, ())
+    memory = _seen(world, memory, limits)
+    left = [view for view in world.agents if memory.stale.get(view.agent, 0) >= _PATIENCE]
+    actions = _ask(world, memory, left, limits)
+    if actions:
+        memory = replace(memory, asked=memory.asked + 1, asked_at_s=world.now_s)
+    return _decided(world, memory, _step(world, left, limits), actions)
+
+
+def _decided(world: World, memory: Memory, step: Step, actions: tuple[Action, ...]) -> Decision[Memory]:
+    open_wishes = [one.target for one in world.requests if one.asked_by == "main_orchestrator"]
+    report = {
+        "run_id": world.run_id or None,
+        "next_step": step.as_json(),
+        "because": list(step.because),
+        "asked": [*open_wishes, *(action.target for action in actions)],
+    }
+    return Decision(memory, f"{step.step_id}: {'; '.join(step.because)}", actions, report)
+
+
+# wishes ---------------------------------------------------------------------------------------------------------------
+
+
+def _seen(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
+    """How often in a row each agent was stale without a sign of a respawn: a session that is young, another cycle."""
+    if memory.boot_id != world.boot_id:
+        memory = Memory(boot_id=world.boot_id)
+    stale = {
+        view.agent: memory.stale.get(view.agent, 0) + 1 if memory.cycles.get(view.agent) == view.cycle else 1
+        for view in world.agents
+        if view.agent != "main_orchestrator" and view.is_stale(limits)
+    }
+    memory = replace(memory, stale=stale, cycles={view.agent: view.cycle for view in world.agents})
+    return memory if stale else replace(memory, asked=0, asked_at_s=0.0)
+
+
+def _ask(world: World, memory: Memory, left: list[AgentView], limits: SwarmSettings) -> tuple[Action, ...]:
+    """One open wish for a target, whoever made it; the next one after a backoff."""
+    guard_is_left = any(view.agent == _GUARD for view in left)
+    if not left or guard_is_left:  # without the guard nobody would answer; session_state_manager respawns it
+        return ()
+    if any(one.kind == "ensure_sessions" and one.expires_at >= world.now for one in world.requests):
+        return ()
+    wait_s = min(_BACKOFF_S * 2 ** min(memory.asked - 1, 10), _BACKOFF_MAX_S) * limits.cadence_scale
+    if memory.asked and world.now_s - memory.asked_at_s < wait_s:
+        return ()
+    evidence = {view.agent: f"no cycle for {_age(view)}, {memory.stale[view.agent]} looks in a row" for view in left}
+    said = {"kind": "ensure_sessions", "owner": _GUARD, "evidence": evidence}
+    return (Action("ask", "all", "the hang guard sees to all sessions", said),)
+
+
+def _age(view: AgentView) -> str:
+    return "ever" if view.age_s is None else f"{view.age_s:.0f} s"
+
+
+# reasoning ------------------------------------------------------------------------------------------------------------
+
+
+def _step(world: World, left: list[AgentView], limits: SwarmSettings) -> Step:
+    """The first that applies: what keeps everything from working, then what keeps work from going on, then advice."""
+    for step in (_respawn(left), _without_run(world), _failed_units(world), _over_budget(world), _settle(world)):
+        if step is not None:
+            return step
+    return _after_the_end(world) or _slow(world, limits) or _go_on(world)
+
+
+def _respawn(left: list[AgentView]) -> Step | None:
+    because = tuple(f"{view.agent}: no cycle for {_age(view)}" for view in left)
+    return Step("respawn_agents", f"{_GUARD} respawns {', '.join(v.session for v in left)}", because) if left else None
+
+
+def _without_run(world: World) -> Step | None:
+    if world.order is not None:
+        return None
+    return Step("start_a_run", "scripts/backtest-optimize --parallel", ("there is no run",))
+
+
+def _failed_units(world: World) -> Step | None:
+    bad = [s for s in world.jobs if s.status in ("failed", "quarantined")]
+    if not bad:
+        return None
+    because = tuple(f"{s.job.job_id} {s.status}: {s.error_message}" for s in bad)
+    return Step("fix_failed_units", "read the job's log, fix the cause, type --parallel again", because)
+
+
+def _over_budget(world: World) -> Step | None:
+    guard = world.reports.get("budget_guard", {})
+    if guard.get("over_budget") is not True or world.run_finished:
+        return None
+    why = tuple(str(one) for one in guard.get("over", ())) or ("the budget is spent",)
+    return Step("decide_on_budget", "scripts/backtest-optimize stop, or raise the budget and start again", why)
+
+
+def _settle(world: World) -> Step | None:
+    settled = [one for one in _of(world, "orchestration_consensus").get("arbitrated", ()) if one["rule"] in _REMEDIES]
+    if not settled or world.run_finished:
+        return None
+    first = settled[0]
+    return Step(first["rule"], _REMEDIES[first["rule"]], (f"{first['seen']}; believed: {first['believed']}",))
+
+
+# What a settled contradiction asks for; those that only look wrong ask for nothing.
+_REMEDIES = {
+    "worker_runs_but_is_silent": "worker_sentry continues or replaces the silent worker",
+    "job_running_without_worker": "worker_sentry puts the job back into the queue",
+    "no_queue_but_jobs_wait": "util_controller raises its target in its next cycle",
+    "complete_but_jobs_open": "auto_scheduler goes on in its next cycle",
+}
+
+
+def _after_the_end(world: World) -> Step | None:
+    if not world.run_finished:
+        return None
+    because = (f"all rounds of {world.run_id} are done",)
+    if "latest_handoff_recent" in world.reports.get("process_auditor", {}).get("failing", ()):
+        return Step("write_handoff", "scripts/backtest-optimize handoff", (*because, "nobody has handed it over since"))
+    return Step("read_results", "scripts/backtest-optimize results", because)
+
+
+def _slow(world: World, limits: SwarmSettings) -> Step | None:
+    performance = _of(world, "orchestration_consensus").get("performance")
+    if performance is None or performance >= _FEW_PCT:
+        return None
+    because = (f"throughput is {performance:.0f} % of what it was in the last minutes",)
+    return Step("look_at_throughput", "see what else uses this machine: scripts/backtest-optimize status", because)
+
+
+def _go_on(world: World) -> Step:
+    open_jobs = sum(not state.is_over for state in world.jobs)
+    scores = _of(world, "orchestration_consensus")
+    because = [f"{open_jobs} jobs of round {world.round + 1} are open"]
+    if scores.get("deviation") is not None:
+        because.append(f"deviation {scores['deviation']:.0f}")
+    return Step(IDLE, "nothing to do by hand", tuple(because))
+
+
+def _of(world: World, agent: str) -> Mapping[str, Any]:
+    """An agent's report, if it is about the run under way."""
+    report = world.reports.get(agent, {})
+    return report if report.get("run_id") == world.run_id else {}
+
+
+OWNS = ("ask",)
+AGENT = Agent(Memory, decide, OWNS)

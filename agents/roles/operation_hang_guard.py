@@ -1,0 +1,70 @@
+"""See that every session of the swarm is there and its agent breathes; whoever does not is respawned."""
+
+import math
+from collections.abc import Mapping
+
+from agents.model.decision import Action, Agent, Decision
+from agents.model.world import AgentView, World, patience_s
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
+
+_READS = 2
+_CADENCE_S = 20.0  # its own, in the registry
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Session → how often in a row it was found wanting; twice before a loop that exists is ended."""
+
+    stale: Mapping[str, int] = field(default_factory=dict)
+    answered_at: str = ""  # when tmux last answered: since then it hangs, when it does
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """Respawn what is missing at once, what is stale when it was seen so twice."""
+    if world.stopped:
+        return Decision(Memory(), "the operator stopped the swarm")
+    stale = {
+        view.session: memory.stale.get(view.session, 0) + 1
+        for view in world.agents
+        if view.agent != "operation_hang_guard" and view.is_stale(limits)
+    }
+    answered_at = memory.answered_at if world.sessions is None else world.now
+    report = {
+        "answered_at": answered_at or None,
+        "sessions": None if world.sessions is None else {s.name: s.alive for s in world.sessions},
+        "stale": sorted(stale),
+    }
+    actions = [_answer(r.request_id) for r in world.requests if r.kind == "ensure_sessions"]
+    if world.sessions is None:
+        # No answer is unknown, and unknown ends nothing; ensure_sessions itself tells a hung server from a dead one.
+        actions.append(Action("ensure_sessions", "all", "tmux answers", {"respawn": [], "outside": True}))
+        return Decision(Memory(stale, answered_at), "tmux gives no answer", tuple(actions), report)
+    there = {s.name for s in world.sessions if s.alive}
+    expected = {view.session for view in world.agents} | set(world.control.get("monitors", ()))
+    missing = sorted(expected - there)
+    patience = {view.session: _looks(view, limits) for view in world.agents}
+    respawn = sorted(session for session, times in stale.items() if times >= patience[session] and session in there)
+    if missing or respawn or actions:
+        what = ", ".join([f"{name} is missing" for name in missing] + [f"{name} is stale" for name in respawn])
+        actions.append(
+            Action("ensure_sessions", "all", "all sessions are there", {"respawn": respawn, "outside": False})
+        )
+        memory = Memory({k: v for k, v in stale.items() if k not in respawn}, answered_at)
+        return Decision(memory, what or "asked to ensure", tuple(actions), report)
+    return Decision(Memory(stale, answered_at), "all sessions are there", report=report)
+
+
+def _looks(view: AgentView, limits: SwarmSettings) -> int:
+    """Two; as many as its patience lasts where its loop runs and only its state cannot be read: it writes that anew."""
+    if not view.is_unreadable:
+        return _READS
+    return max(_READS, math.ceil(patience_s(view.cadence_s, limits) / (_CADENCE_S * limits.cadence_scale)))
+
+
+def _answer(request_id: str) -> Action:
+    return Action("answer_request", request_id, "the request is answered", {"done": True, "reason": "sessions ensured"})
+
+
+OWNS = ("ensure_sessions", "answer_request")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"sessions"}))

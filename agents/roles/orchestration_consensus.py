@@ -1,0 +1,230 @@
+"""Score how far things are from what is expected, how fast and how well they go; settle signals that contradict.
+
+Three scores from 0 to 100, None while nothing can be said:
+
+- **deviation**: of all expectations that can be judged now, the share that does not hold. Expectations: each agent is
+  fresh; each worker's counter advances; jobs move (since the last look one was completed, or a worker advanced); use of
+  the CPU (and of GPUs, where there are any) reaches its target while jobs wait; each agent's last actions had effect.
+- **performance**: throughput now against the median of its own recent history, per measure (combos/s and trials/s as
+  workers report them, jobs completed an hour), at most 100 each; the mean of those that have a history.
+- **efficiency**: use of the CPU × useful share. Useful share: of all progress between looks, in parts of a job, what
+  went beyond where the job had been before; the rest repeats what a death had cost.
+"""
+
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from agents.model.decision import Agent, Decision
+from agents.model.world import Worker, World, patience_s
+from agents.rules.contradictions import arbitrate
+from config.record import dataclass, field, replace
+from config.swarm import SwarmSettings
+
+_CADENCE_S = 30.0
+_LOOKS = 20  # looks that are remembered: ten minutes at the default cadence
+_HISTORY = 3  # readings before a measure says what is usual
+_HOUR_S = 3600.0
+_SHORTEST_S = 60.0  # jobs completed in less than a minute say nothing about an hour
+_UNITS = {"prescreen": "combos_per_s", "search": "trials_per_s"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Progress between two looks, in jobs; and how many jobs had been completed at `at_s`, over all rounds."""
+
+    at_s: float
+    useful: float
+    repeated: float
+    completed: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The last looks, what throughput used to be, where workers stood, and since when the round counts."""
+
+    boot_id: str = ""
+    run_id: str = ""
+    round: int = -1
+    completed_before: int = 0  # in rounds that are over
+    completed: int = 0  # in the round under way
+    looks: tuple[Look, ...] = ()
+    usual: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    done: Mapping[str, int] = field(default_factory=dict)  # worker id → its counter at the last look
+    moved: bool | None = None
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """Scores, the signals they come from, and who is believed where signals contradict."""
+    if world.order is None or world.stopped or world.run_finished:
+        why = "there is no run" if world.order is None else "the operator stopped the swarm" if world.stopped else ""
+        report = {"run_id": world.run_id or None, **dict.fromkeys(("deviation", "performance", "efficiency"))}
+        return Decision(Memory(), why or "the run is complete", report={**report, "signals": {}, "arbitrated": []})
+    memory = _looked(world, memory, limits)
+    now = _throughput(world, memory)
+    expectations = _expectations(world, memory, limits)
+    useful = _useful_share(memory)
+    scores = {
+        "deviation": _deviation(expectations),
+        "performance": _performance(now, memory),
+        "efficiency": _efficiency(world, useful),
+    }
+    arbitrated = arbitrate(world, limits)
+    broken = sorted(name for name, holds in expectations.items() if holds is False)
+    signals = {
+        "cpu_pct": world.control.get("cpu_pct"),
+        "gpu_pct": world.control.get("gpu_pct"),
+        "queue": _waiting(world),
+        "workers": len(world.workers),
+        "useful_pct": None if useful is None else round(100 * useful, 1),
+        **now,
+        "expectations": len(expectations),
+        "broken": broken,
+        "stale": [view.agent for view in world.agents if view.is_stale(limits)],
+    }
+    said = ", ".join(f"{name} {'unknown' if value is None else f'{value:.0f}'}" for name, value in scores.items())
+    names = "; ".join(one["rule"] for one in arbitrated)
+    report = {"run_id": world.run_id, **scores, "signals": signals, "arbitrated": arbitrated}
+    return Decision(_remembering(memory, now), f"{said}{'; settled: ' if names else ''}{names}", report=report)
+
+
+# what is expected -----------------------------------------------------------------------------------------------------
+
+
+def _expectations(world: World, memory: Memory, limits: SwarmSettings) -> dict[str, bool | None]:
+    """Every expectation and whether it holds; None: it cannot be judged."""
+    found: dict[str, bool | None] = {f"{view.agent} is fresh": not view.is_stale(limits) for view in world.agents}
+    found |= {
+        f"{view.agent}'s actions had their effect": not (view.unmet or view.failed)
+        for view in world.agents
+        if view.cycle > 0
+    }
+    found |= {f"{one.launch.worker_id} advances": _advances(one, limits) for one in world.workers}
+    found["jobs move"] = memory.moved if world.workers or _waiting(world) else None
+    least = limits.cpu_target_pct - limits.dead_band_pct
+    found["CPU at its target"] = _reaches(world.control.get("cpu_pct"), least) if _waiting(world) else None
+    least = limits.gpu_target_pct - limits.dead_band_pct
+    has_gpus = bool(world.control.get("gpus"))
+    found["GPU at its target"] = _reaches(world.control.get("gpu_pct"), least) if has_gpus and _waiting(world) else None
+    return {name: holds for name, holds in found.items() if holds is not None}
+
+
+def _advances(worker: Worker, limits: SwarmSettings) -> bool | None:
+    if worker.life == "unknown":
+        return None
+    if worker.exit is not None and worker.result is not None:
+        return True  # it is done and waits to be accounted for
+    return worker.life == "running" and worker.silent_s <= limits.silent_after_s
+
+
+def _reaches(value: Any, least: float) -> bool | None:
+    return None if value is None else bool(value >= least)
+
+
+def _waiting(world: World) -> int:
+    return sum(state.may_start(world.now_s) for state in world.jobs)
+
+
+def _deviation(expectations: Mapping[str, bool | None]) -> float | None:
+    if not expectations:
+        return None
+    return round(100 * sum(holds is False for holds in expectations.values()) / len(expectations), 1)
+
+
+# how fast -------------------------------------------------------------------------------------------------------------
+
+
+def _throughput(world: World, memory: Memory) -> dict[str, float | None]:
+    """Every measure as it is now; None where nobody works on it."""
+    now: dict[str, float | None] = {}
+    for phase, name in _UNITS.items():
+        rates = [w.rate_per_s for w in world.workers if w.launch.job.phase == phase and w.rate_per_s is not None]
+        now[name] = round(sum(rates), 3) if rates else None
+    return {**now, "jobs_per_hour": _jobs_per_hour(memory)}
+
+
+def _jobs_per_hour(memory: Memory) -> float | None:
+    if len(memory.looks) < 2:
+        return None
+    first, last = memory.looks[0], memory.looks[-1]
+    span_s = last.at_s - first.at_s
+    return round((last.completed - first.completed) / span_s * _HOUR_S, 1) if span_s >= _SHORTEST_S else None
+
+
+def _performance(now: Mapping[str, float | None], memory: Memory) -> float | None:
+    shares = []
+    for name, value in now.items():
+        usual = memory.usual.get(name, ())
+        if value is not None and len(usual) >= _HISTORY and median(usual) > 0:
+            shares.append(min(1.0, value / median(usual)))
+    return round(100 * sum(shares) / len(shares), 1) if shares else None
+
+
+def _remembering(memory: Memory, now: Mapping[str, float | None]) -> Memory:
+    """With this look's readings in the history; only what was measured counts."""
+    usual = dict(memory.usual)
+    for name, value in now.items():
+        if value is not None:
+            usual[name] = (*usual.get(name, ()), value)[-_LOOKS:]
+    return replace(memory, usual=usual)
+
+
+# how well -------------------------------------------------------------------------------------------------------------
+
+
+def _efficiency(world: World, useful: float | None) -> float | None:
+    cpu_pct = world.control.get("cpu_pct")
+    return None if cpu_pct is None or useful is None else round(min(max(cpu_pct, 0.0), 100.0) * useful, 1)
+
+
+def _useful_share(memory: Memory) -> float | None:
+    useful = sum(look.useful for look in memory.looks)
+    repeated = sum(look.repeated for look in memory.looks)
+    return useful / (useful + repeated) if useful + repeated > 0 else None
+
+
+def _looked(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
+    """With this look in it. Another boot or run begins anew, so does the window after a stop or a sleep; another round
+    goes on counting.
+    """
+    if memory.looks and world.now_s - memory.looks[-1].at_s > patience_s(_CADENCE_S, limits):
+        memory = replace(memory, looks=())
+    if (memory.boot_id, memory.run_id) != (world.boot_id, world.run_id):
+        memory = Memory(boot_id=world.boot_id, run_id=world.run_id, round=world.round, usual=memory.usual)
+    if memory.round != world.round:
+        before = memory.completed_before + memory.completed
+        memory = replace(memory, round=world.round, completed_before=before, completed=0)
+    completed = sum(state.status == "completed" for state in world.jobs)
+    is_first = not memory.looks
+    useful, repeated, advanced = 0.0, 0.0, False
+    reached = {state.job.job_id: state.last_done for state in world.jobs}
+    for worker in world.workers:
+        more, again = _progress(worker, memory, reached.get(worker.launch.job.job_id, 0))
+        useful, repeated, advanced = useful + more, repeated + again, advanced or more + again > 0
+    look = Look(world.now_s, useful, repeated, memory.completed_before + completed)
+    return replace(
+        memory,
+        completed=completed,
+        looks=(*(one for one in memory.looks if one.at_s < world.now_s), look)[-_LOOKS:],
+        done={worker.launch.worker_id: worker.done for worker in world.workers},
+        moved=None if is_first else advanced or completed > memory.completed or len(memory.done) != len(world.workers),
+    )
+
+
+def _progress(worker: Worker, memory: Memory, reached: int) -> tuple[float, float]:
+    """What it did since the last look, in parts of its job: beyond `reached`, where the job was before it, and below.
+
+    Where a first worker began is 0; where a later one took up its job was not seen, so what it did before the first
+    look at it counts as neither, as far as it lies below `reached`.
+    """
+    if worker.total <= 0:
+        return 0.0, 0.0
+    first = 0 if worker.launch.epoch <= 1 else min(reached, worker.done)
+    begin = memory.done.get(worker.launch.worker_id, first)
+    again = max(0, min(worker.done, reached) - begin)
+    more = max(0, worker.done - max(begin, reached))
+    return more / worker.total, again / worker.total
+
+
+OWNS = ()
+AGENT = Agent(Memory, decide, OWNS)

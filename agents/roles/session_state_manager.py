@@ -1,0 +1,399 @@
+"""Keep the one true story: stage, incidents, next steps, expected outcomes. It watches the hang guard."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agents.model.decision import Action, Agent, Decision
+from agents.model.world import Worker, World, patience_s
+from agents.rules import absent, broken, holdouts, room
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
+from state.records import healing, holdout, standing
+
+_ME = "session_state_manager"
+_LOOKS = 2  # at a guard that lives and is silent, before it is ended
+_AFTER_FAILURE = "fix the cause and type the command again"
+_IDLE_S = 45.0  # seconds jobs may wait while nothing runs: three cycles of the sentry
+_TOLD = ("incident_opened", "incident_closed")
+_IDLE = "maintain_polling_and_keep_workers_saturated"
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that is not as it should be; `remedy`: who does what about it; `actionable`: whether the swarm can."""
+
+    incident_id: str
+    what: str
+    remedy: str
+    actionable: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """For events and reports."""
+        return {"id": self.incident_id, "what": self.what, "remedy": self.remedy, "actionable": self.actionable}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Incidents that are open (id → since when); how often in a row the hang guard was found wanting, since when."""
+
+    open: Mapping[str, str] = field(default_factory=dict)
+    guard_stale: int = 0
+    guard_stale_since_s: float | None = None
+    stage: str = ""
+    idle_since_s: float | None = None  # since when jobs wait and nothing runs
+    healing_mark: str = ""  # the last record of the journal of healing that was looked at
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """Reconcile all records; open and close incidents; respawn the hang guard when it is gone."""
+    idle_since_s = _idle_since_s(world, memory)
+    found = incidents(world, limits, 0.0 if idle_since_s is None else world.now_s - idle_since_s, _ME)
+    events = [*_events(world, memory, found), *_over_already(world, memory, found)]
+    guard_stale, since_s = _guard_stale(world, memory, found, limits)
+    here = stage(world)
+    actions = [Action("write_incidents", "session_state_manager_events.jsonl", "on file", {"events": events})] * bool(
+        events
+    )
+    if guard_stale >= _LOOKS:
+        said = {"respawn": ["bt-operation-hang-guard"]}
+        actions.append(Action("ensure_guard", "bt-operation-hang-guard", "the hang guard cycles again", said))
+    if _has_lost_its_process(world):
+        actions.append(Action("ensure_keeper", "keeper", "the keeper is alive again"))
+    told = [one for one in events if one["event"] in _TOLD]
+    if told and world.incident_hooks:
+        actions.append(Action("run_hooks", "on_incident", "the user's hooks are told", {"events": told}))
+    opened = {one.incident_id: memory.open.get(one.incident_id, world.now) for one in found}
+    report: dict[str, Any] = {
+        "run_id": world.run_id or None,
+        "stage": here,
+        "units": units(world),
+        "round": world.round,
+        "next_steps": next_steps(world, found),
+        "expected_outcomes": expected_outcomes(world, limits),
+        "incidents": [{**one.as_json(), "since": opened[one.incident_id]} for one in found],
+    }
+    reason = f"{here}; " + (", ".join(one.incident_id for one in found) or "no incidents")
+    mark = str(world.healings[-1]["mark"]) if world.healings else memory.healing_mark
+    return Decision(Memory(opened, guard_stale, since_s, here, idle_since_s, mark), reason, tuple(actions), report)
+
+
+def _events(world: World, memory: Memory, found: list[Incident]) -> list[dict[str, Any]]:
+    now = {one.incident_id: one for one in found}
+    opened = [{"event": "incident_opened", **one.as_json()} for key, one in now.items() if key not in memory.open]
+    closed = [{"event": "incident_closed", "id": key} for key in memory.open if key not in now]
+    here = stage(world)
+    has_moved = standing.kinds(here) != standing.kinds(memory.stage)
+    moved = [{"event": "stage", "stage": here, "run_id": world.run_id}] if has_moved else []
+    return moved + opened + closed
+
+
+def _over_already(world: World, memory: Memory, found: list[Incident]) -> list[dict[str, Any]]:
+    """Incidents that were over before anybody looked: opened and closed at once, from the journal of healing."""
+    events: list[dict[str, Any]] = []
+    seen = {*memory.open, *(one.incident_id for one in found)}
+    for failure, remedy in healing.pairs(healing.after(world.healings, memory.healing_mark)):
+        what, by = str(failure.get("what")), str((remedy or {}).get("by", "nobody yet"))
+        deed = "set it aside" if (remedy or {}).get("event") == "record_set_aside" else "brought it back"
+        one = Incident(incident_of(failure), f"{failure['id']}: {what}", f"{by} {deed}")
+        if one.incident_id in seen or remedy is None:
+            continue
+        at, mark = str(failure.get("since") or failure.get("at")), failure["mark"]
+        events.append({"event": "incident_opened", **one.as_json(), "at": at, "mark": mark})
+        closed = {"id": one.incident_id, "at": remedy.get("at"), "mark": mark}
+        events.append({"event": "incident_closed", **closed, "by": by, "for_s": remedy.get("for_s")})
+    return events
+
+
+def incident_of(failure: Mapping[str, Any]) -> str:
+    """The incident that a failure would have been, had anybody looked while it lasted."""
+    event, target = str(failure.get("event")), str(failure.get("id"))
+    kinds = {"session_closed": f"session_closed:{target}", "keeper_died": "keeper_gone"}
+    kinds |= {kind: f"{kind}:{target}" for kind in ("record_damaged", "record_lost")}
+    return kinds.get(event, f"agent_stale:{target}" if event.startswith("agent_") else event)
+
+
+def _guard_stale(
+    world: World, memory: Memory, found: list[Incident], limits: SwarmSettings
+) -> tuple[int, float | None]:
+    """How often in a row the hang guard was found wanting, and since when; a dead loop needs no second look.
+
+    One whose state cannot be read counts only once its patience is over: it writes that anew in its next cycle, and
+    looks that somebody nudged may come within a second.
+    """
+    guard = next((view for view in world.agents if view.agent == absent.GUARD), None)
+    if guard is None or not any(one.incident_id == f"agent_stale:{absent.GUARD}" for one in found):
+        return 0, None
+    since_s = memory.guard_stale_since_s
+    since_s = world.now_s if since_s is None or since_s > world.now_s else since_s
+    if guard.is_unreadable and world.now_s - since_s < patience_s(guard.cadence_s, limits):
+        return min(memory.guard_stale + 1, _LOOKS - 1), since_s
+    return max(memory.guard_stale + 1, _LOOKS * (guard.loop_life == "dead")), since_s
+
+
+# what is ------------------------------------------------------------------------------------------------------------
+
+
+def stage(world: World) -> str:
+    """Where the run stands: idle, stopped, complete, or how many symbols and modes do what."""
+    if world.stopped:
+        return "stopped"
+    if world.order is None:
+        return "idle"
+    if world.run_finished:
+        return "complete"
+    return standing.summary(_words(world)) if world.jobs else "scheduling"
+
+
+def units(world: World) -> dict[str, int]:
+    """How many symbols and modes do what; nothing while no round has jobs."""
+    return standing.counts(_words(world)) if world.jobs else {}
+
+
+def _words(world: World) -> list[str]:
+    """What every symbol and mode of the order does; one that failed in an earlier round has failed."""
+    rows: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for state in world.jobs:
+        if not state.job.hand:
+            rows.setdefault(state.job.unit, []).append((state.job.phase, state.status))
+    named = () if world.order is None else world.order.units
+    return [standing.FAILED if " ".join(unit) in world.dropped else standing.word(rows.get(unit, ())) for unit in named]
+
+
+def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str = "") -> list[Incident]:
+    """Everything that is not as it should be, now; `idle_s`: how long jobs have waited while nothing ran; `me`: the
+    agent that looks, who cannot be missing.
+    """
+    if world.stopped:
+        return []
+    if absent.all_dead(world, limits):
+        remedy, by_itself = absent.who_heals_all(world, limits)
+        return [Incident("no_agents", "no agent is alive", remedy, by_itself)]
+    found = [
+        Incident(f"agent_stale:{view.agent}", f"{view.agent} {view.how()}", remedy)
+        for view, remedy in absent.missing(world, limits, me)
+    ]
+    found += [
+        Incident(f"action_failed:{view.agent}", f"{view.agent}: {view.failed}", "it tries again in its next cycle")
+        for view in world.agents
+        if view.failed
+    ]
+    found += [
+        Incident(
+            f"action_unmet:{view.agent}",
+            f"{view.agent} did this and it had no effect: {'; '.join(view.unmet)}",
+            "it goes one step further in its next cycle",
+        )
+        for view in world.agents
+        if view.unmet
+    ]
+    after_failure = _after_failure(world)
+    found += [
+        Incident(
+            f"job_{state.status}:{state.job.job_id}",
+            f"{state.job.symbol} {state.job.mode}: {state.job.phase} {state.status}: {state.error_message}",
+            after_failure,
+            actionable=False,
+        )
+        for state in world.jobs
+        if state.status in ("failed", "quarantined")
+    ]
+    found += [
+        Incident(f"unit_failed:{unit}", f"{unit}: {why}", after_failure, actionable=False)
+        for unit, why in world.dropped.items()
+    ]
+    found += _of_sentry(world)
+    found += [
+        Incident(str(one["id"]), str(one["what"]), str(one["remedy"]), actionable=False)
+        for one in world.control.get("findings", ())
+    ]
+
+    found += [Incident(*one) for one in broken.records(world)] + _of_hooks(world) + _of_keeper(world)
+    if world.bad_lines:
+        text = f"{world.bad_lines} lines of the job journal are no records"
+        found.append(Incident("bad_lines", text, "auto_scheduler enqueues what is missing; check the disk", False))
+    if world.run_finished:
+        return found
+    found += _over_budget(world)
+    found += [
+        Incident(
+            f"worker_silent:{worker.launch.job.job_id}",
+            f"{worker.launch.job.job_id} made no progress for {worker.silent_s:.0f} s ({worker.life})",
+            "worker_sentry continues or replaces it",
+        )
+        for worker in world.workers
+        if worker.life == "stopped" or worker.silent_s > limits.silent_after_s
+    ]
+    if text := room.shortage(world, limits):
+        found.append(Incident("disk_full", text, "make room under RESULTS_ROOT; work goes on by itself", False))
+    waiting = [state for state in world.jobs if state.may_start(world.now_s)]
+    if idle_s > _IDLE_S * limits.cadence_scale:
+        text = f"{len(waiting)} jobs wait and nothing has run for {idle_s:.0f} s"
+        found.append(Incident("no_workers", text, "worker_sentry launches in its next cycle"))
+    cpu = world.control.get("cpu_pct")
+    if cpu is not None and cpu < limits.cpu_target_pct and len(waiting) > len(world.lanes) > len(world.workers):
+        text = f"CPU at {cpu} % of {limits.cpu_target_pct} % with {len(waiting)} jobs waiting"
+        found.append(Incident("cpu_below_target", text, "worker_sentry fills free lanes"))
+    return found
+
+
+def _after_failure(world: World) -> str:
+    """What becomes of the others when a unit has failed, and when to type the command again."""
+    units = () if world.order is None else world.order.units
+    dead = {unit for unit in units if unit in world.dead_units or " ".join(unit) in world.dropped}
+    if len(dead) == len(units):
+        return f"no symbol and mode is left: {_AFTER_FAILURE}" if len(units) > 1 else _AFTER_FAILURE
+    if world.run_finished:
+        return f"the others are done: {_AFTER_FAILURE}"
+    return f"the others go on without it; when they are done, {_AFTER_FAILURE}"
+
+
+def _of_sentry(world: World) -> list[Incident]:
+    """What the sentry found out about lanes and about dying in general."""
+    told = world.reports.get("worker_sentry", {})
+    found = [
+        Incident(f"lane_quarantined:{lane}", f"{lane} takes no work: {why}", "worker_sentry opens it again when it may")
+        for lane, why in (told.get("quarantined_lanes") or {}).items()
+    ]
+    found += [
+        Incident(f"prescreen_slow:{job}", f"{one['what']} ({one['cause']})", str(one["remedy"]), one["replace"])
+        for job, one in (told.get("slow_prescreens") or {}).items()
+    ]
+    if told.get("storm") and any(not state.is_over for state in world.jobs):
+        way_out = "scripts/backtest-optimize doctor names what is broken; it is tried again from time to time"
+        found.append(Incident("environment_broken", f"{told['storm']}: the environment is to blame", way_out))
+    return found
+
+
+def _over_budget(world: World) -> list[Incident]:
+    """The budget is the operator's: the swarm says so and goes on."""
+    guard = world.reports.get("budget_guard", {})
+    if guard.get("over_budget") is not True:
+        return []
+    text = "; ".join(str(one) for one in guard.get("over", ())) or "the budget is spent"
+    return [Incident("over_budget", text, "stop, or raise the budget; work goes on until you say otherwise", False)]
+
+
+def _of_hooks(world: World) -> list[Incident]:
+    """Hooks that cannot be asked: as they lie there now, and as jobs of this round met them. One incident a file."""
+    gates = (gate for state in world.jobs for gate in state.gates if gate.get("fix"))
+    met = [(gate["path"], gate["reason"], gate["fix"]) for gate in gates]
+    there = [
+        (one.path, one.fault if one.fault.startswith(one.path) else f"{one.path} {one.fault}", one.fix)
+        for one in world.hook_faults
+    ]
+    broken = {path: (what, fix) for path, what, fix in (*met, *there)}
+    return [
+        Incident(f"hook_broken:{path}", f"the hook {what}", fix, actionable=False)
+        for path, (what, fix) in broken.items()
+    ]
+
+
+def _has_lost_its_process(world: World) -> bool:
+    keeper = world.keeper
+    return keeper is not None and keeper.method == "process" and keeper.alive is False and not world.stopped
+
+
+def _of_keeper(world: World) -> list[Incident]:
+    """A keeper that was installed and is not there any more."""
+    if world.keeper is None or world.keeper.alive is not False:
+        return []
+    if world.keeper.method == "process":
+        return [
+            Incident(
+                "keeper_gone", "the keeper process is dead, or stopped", "session_state_manager starts or continues it"
+            )
+        ]
+    what = f"what keeps the swarm alive was removed: {world.keeper.entry}"
+    return [Incident("keeper_gone", what, "type: scripts/install_keeper.sh (or --uninstall)", actionable=False)]
+
+
+def _idle_since_s(world: World, memory: Memory) -> float | None:
+    waits = any(state.may_start(world.now_s) for state in world.jobs) and not world.run_finished and not world.stopped
+    if not waits or world.workers:
+        return None
+    earlier = memory.idle_since_s
+    return world.now_s if earlier is None or earlier > world.now_s else earlier
+
+
+def next_steps(world: World, found: list[Incident]) -> list[dict[str, Any]]:
+    """What is to be done, by whom; a run is complete when nothing here is actionable."""
+    steps = [
+        {"id": one.incident_id, "what": one.remedy, "why": one.what, "actionable": one.actionable} for one in found
+    ]
+    here = stage(world)
+    if here == "stopped" and world.run_finished:
+        return [
+            _step("read_results", "scripts/backtest-optimize results", f"{world.run_id} was complete when it stopped")
+        ]
+    if here == "stopped":
+        why = "the operator stopped the swarm" + (f"; {world.run_id} goes on then" if _is_open(world) else "")
+        return [_step("start_again", "scripts/backtest-optimize start", why)]
+    if here == "idle":
+        return [*steps, _step("start_a_run", "scripts/backtest-optimize --parallel", "there is no run"), _polls(True)]
+    if here == "complete":
+        read = _step("read_results", "scripts/backtest-optimize results", "all rounds are done")
+        return [*steps, *_new_bars(world), read, _polls(True)]
+    steps += _advice(world, found)
+    number = sum(not state.is_over for state in world.jobs)
+    some = "1 job of round {} is open" if number == 1 else f"{number} jobs of round {{}} are open"
+    steps += _new_bars(world)
+    return [*steps, _step(_IDLE, _by_hand(bool(steps)), some.format(world.round + 1))]
+
+
+def _new_bars(world: World) -> list[dict[str, Any]]:
+    """What helps where another look at a holdout can promote nothing."""
+    found = ((unit, holdout.words(left), holdout.way_out(left)) for unit, left in holdouts.known(world).items())
+    return [_step(f"bring_new_bars:{unit}", way_out, f"{unit}: {why}") for unit, why, way_out in found if why]
+
+
+def _by_hand(beside_others: bool) -> str:
+    return "nothing else to do by hand" if beside_others else "nothing to do by hand"
+
+
+def _polls(beside_others: bool) -> dict[str, Any]:
+    return _step(_IDLE, _by_hand(beside_others), "nothing is left to compute; the agents keep watching")
+
+
+def _advice(world: World, found: list[Incident]) -> list[dict[str, Any]]:
+    """The orchestrator's next step, when it is about this run and no incident is open."""
+    report = world.reports.get("main_orchestrator", {})
+    step = report.get("next_step")
+    if report.get("run_id") != world.run_id or not isinstance(step, dict) or step.get("id") in (None, _IDLE):
+        return []
+    if found:  # what is wrong has its remedy already; and who does not cycle any more says what was
+        return []
+    return [_step(str(step["id"]), str(step.get("what")), str(step.get("why")))]
+
+
+def _is_open(world: World) -> bool:
+    return world.order is not None and not world.run_finished
+
+
+def _step(name: str, what: str, why: str) -> dict[str, Any]:
+    return {"id": name, "what": what, "why": why, "actionable": False}
+
+
+def expected_outcomes(world: World, limits: SwarmSettings) -> list[dict[str, Any]]:
+    """What each worker is expected to do next, and whether it is so; what each agent expects of what it did last."""
+    deeds = [
+        {"target": deed["target"], "expected": deed["expected"], "observed": f"{view.agent}: {deed['kind']}"}
+        | {"holds": None}
+        for view in world.agents
+        for deed in view.expects
+    ]
+    return deeds + [_of_worker(worker, limits) for worker in world.workers]
+
+
+def _of_worker(worker: Worker, limits: SwarmSettings) -> dict[str, Any]:
+    """One that has brought its result is done, whatever its life: nobody expects progress of it any more."""
+    is_done = worker.result is not None and worker.result.epoch == worker.launch.epoch
+    return {
+        "target": worker.launch.job.job_id,
+        "expected": f"progress within {limits.silent_after_s:g} s",
+        "observed": f"{worker.done} of {worker.total}, {worker.silent_s:.1f} s ago" + (", done" if is_done else ""),
+        "holds": is_done or (worker.life == "running" and worker.silent_s <= limits.silent_after_s),
+    }
+
+
+OWNS = ("write_incidents", "ensure_guard", "ensure_keeper", "run_hooks")
+AGENT = Agent(Memory, decide, OWNS, frozenset({"keeper", "hooks", "faults", "write_incidents", "healings"}))

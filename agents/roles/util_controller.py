@@ -1,0 +1,173 @@
+"""Set how many lanes there are, so that cores and GPUs are used and nobody pushes anybody out: targets, nothing else.
+
+A calm controller. Use is measured over a window; inside the dead band around the target nothing changes; a worker that
+only starts counts as one that works (credit); lanes change by one, at most once a window, and never beyond what cores
+and memory of this container allow (cap). Memory that ran out lowers the cap for an hour.
+"""
+
+from agents.model.decision import Agent, Decision
+from agents.model.world import Worker, World
+from config.record import dataclass, replace
+from config.swarm import SwarmSettings
+
+_OOM_MEMORY_S = 3_600.0  # after so long without running out, one lane more is tried again
+_MEMORY_FULL = 0.92  # share of the container's memory beyond which no lane is added, and one is given up
+_THROTTLED_PCT = 20.0  # percent of scheduler periods in which the container was held back: more workers only wait
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The target, when it changed last (monotonic, within `boot_id`), and what running out of memory has taught."""
+
+    boot_id: str = ""
+    lanes: int = 0
+    changed_at_s: float | None = None
+    oom_cap: int | None = None
+    oom_at_s: float = 0.0
+    ooms: int = 0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How many lanes are better, and why."""
+
+    lanes: int
+    reason: str
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """The targets for the other agents; worker_sentry follows them."""
+    memory = _begun(world, memory)
+    memory = _learned(world, memory, limits)
+    wish = _wish(world, memory, limits)
+    held = _held(world, memory, wish, limits)
+    if wish.lanes != memory.lanes and not held:
+        memory = replace(memory, lanes=wish.lanes, changed_at_s=world.now_s)
+    reason = held or wish.reason
+    return Decision(memory, reason, report=_report(world, memory, reason, limits))
+
+
+def _report(world: World, memory: Memory, reason: str, limits: SwarmSettings) -> dict[str, object]:
+    gpus = world.control.get("gpus")
+    return {
+        "lanes": memory.lanes,
+        "cap": _cap(world, memory),
+        "queue": sum(state.may_start(world.now_s) for state in world.jobs),
+        "fill_lanes": _fill_lanes(world, memory),
+        "gpu_lanes": 0 if not gpus else len(gpus),
+        "gpu_reason": _gpu_reason(gpus),
+        "reason": reason,
+        "cpu_pct": world.control.get("cpu_pct"),
+        "credit_pct": round(_credit_pct(world, limits), 1),
+        "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
+    }
+
+
+def _begun(world: World, memory: Memory) -> Memory:
+    """A first target, or one of an earlier boot: what is there now."""
+    if memory.boot_id == world.boot_id and 1 <= memory.lanes <= max(world.lane_cap, len(world.lanes)) + 1:
+        return memory
+    return replace(memory, boot_id=world.boot_id, lanes=max(1, len(world.lanes)), changed_at_s=None, oom_at_s=0.0)
+
+
+def _learned(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
+    """Each time a worker ran out of memory, one lane less from then on, remembered for an hour."""
+    ooms = sum(state.ooms for state in (*world.jobs, *world.fills))
+    if ooms > memory.ooms:
+        cap = max(1, min(memory.lanes, memory.oom_cap or memory.lanes) - 1)
+        return replace(memory, ooms=ooms, oom_cap=cap, oom_at_s=world.now_s)
+    memory = replace(memory, ooms=ooms)
+    if memory.oom_cap is not None and world.now_s - memory.oom_at_s > _OOM_MEMORY_S:
+        cap = memory.oom_cap + 1
+        return replace(memory, oom_cap=None if cap >= world.lane_cap else cap, oom_at_s=world.now_s)
+    return memory
+
+
+def _cap(world: World, memory: Memory) -> int:
+    return max(1, world.lane_cap if memory.oom_cap is None else min(world.lane_cap, memory.oom_cap))
+
+
+def _wish(world: World, memory: Memory, limits: SwarmSettings) -> Wish:
+    """One less when there are too many, one more when nothing speaks against it."""
+    cap = _cap(world, memory)
+    if memory.lanes > cap:
+        why = "memory ran out" if memory.oom_cap is not None else "cores and memory allow no more"
+        return Wish(memory.lanes - 1, f"one lane less: {why} (cap {cap})")
+    if (pressure := _pressure(world)) and memory.lanes > 1:
+        return Wish(memory.lanes - 1, f"one lane less: {pressure}")
+    if why := _why_no_more(world, memory, limits):
+        return Wish(memory.lanes, why)
+    cpu, target = world.control["cpu_pct"], limits.cpu_target_pct
+    return Wish(memory.lanes + 1, f"one lane more: CPU at {cpu:.0f} % of {target:.0f} % with a queue")
+
+
+def _why_no_more(world: World, memory: Memory, limits: SwarmSettings) -> str:
+    cpu, cap = world.control.get("cpu_pct"), _cap(world, memory)
+    lowest = limits.cpu_target_pct - limits.dead_band_pct
+    reasons = (
+        (cpu is None, "CPU use is unknown"),
+        (not _queue(world), "there is no queue"),
+        (cpu is not None and cpu + _credit_pct(world, limits) >= lowest, f"CPU at {cpu} %, within or above its target"),
+        (
+            sum(not one.launch.gpu for one in world.workers) < memory.lanes,
+            f"CPU at {cpu} %: lanes are free, it is not for want of them",
+        ),
+        (memory.lanes >= cap, f"CPU at {cpu} %, and no more lanes than {cap} are possible"),
+    )
+    return next((why for is_so, why in reasons if is_so), "")
+
+
+def _pressure(world: World) -> str:
+    """Why there are too many workers, if there are."""
+    used, total = world.control.get("memory_used_bytes"), world.control.get("memory_total_bytes")
+    if used and total and used > _MEMORY_FULL * total:
+        return f"{100 * used / total:.0f} % of the memory is in use"
+    slow = world.reports.get("worker_sentry", {}).get("slow_prescreens") or {}
+    crowded = sum(one.get("cause") == "oversubscribed" for one in slow.values())
+    if crowded and len(world.lanes) > world.control.get("cores", 0):
+        return f"{crowded} prescreen{'' if crowded == 1 else 's'} slowed down by more lanes than cores"
+    throttled = world.control.get("throttled_pct")
+    if throttled is not None and throttled > _THROTTLED_PCT and len(world.lanes) > world.control.get("cores", 0):
+        return f"the container is held back in {throttled:.0f} % of its periods"
+    return ""
+
+
+def _held(world: World, memory: Memory, wish: Wish, limits: SwarmSettings) -> str:
+    """Why a wish must wait: one change a window, of any size."""
+    if wish.lanes == memory.lanes or memory.changed_at_s is None or memory.changed_at_s > world.now_s:
+        return ""
+    left_s = limits.window_s - (world.now_s - memory.changed_at_s)
+    return "" if left_s <= 0 else f"waits {left_s:.0f} s more since the last change; then: {wish.reason}"
+
+
+def _credit_pct(world: World, limits: SwarmSettings) -> float:
+    """What workers that only start will use and the window has not seen yet, in percent of all cores."""
+    cores = world.control.get("cores") or len(world.lanes)
+    return sum(100 * worker.launch.cores / cores for worker in world.workers if _is_young(worker, limits))
+
+
+def _is_young(worker: Worker, limits: SwarmSettings) -> bool:
+    return worker.life == "running" and worker.age_s < limits.start_credit_s
+
+
+def _queue(world: World) -> bool:
+    if world.stopped or world.run_finished or world.order is None:
+        return False
+    return any(state.may_start(world.now_s) for state in (*world.jobs, *world.fills))
+
+
+def _fill_lanes(world: World, memory: Memory) -> int:
+    """How many lanes may be filled with work that nothing waits for: none while anything is short."""
+    if world.stopped or world.run_finished or world.order is None or world.control.get("host_starved"):
+        return 0
+    return 0 if _pressure(world) else memory.lanes
+
+
+def _gpu_reason(gpus: object) -> str:
+    if gpus is None:
+        return "the driver gives no answer: nothing is started on a GPU"
+    return "" if gpus else "skip_gpu_actions_no_gpu_detected"
+
+
+OWNS: tuple[str, ...] = ()
+AGENT = Agent(Memory, decide, OWNS)

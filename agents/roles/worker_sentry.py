@@ -1,0 +1,453 @@
+"""Make the workers that run equal the jobs that are wanted: the only one who starts and stops workers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agents.model.decision import Action, Agent, Decision
+from agents.model.world import Lane, Worker, World
+from agents.rules import blame as blaming
+from agents.rules import hang, queue, room
+from agents.rules import pace as pacing
+from agents.rules.blame import Blame
+from agents.rules.hang import Tried
+from agents.rules.pace import Pace
+from config.record import asdict, dataclass, field, replace
+from config.swarm import SwarmSettings
+from state.records.jobs import BY_OPERATOR, SCREENS, JobState
+from state.records.request import KINDS
+from state.records.workers import Launch, Result
+
+Jobs = Mapping[str, JobState]
+_SURVIVED = "it survives KILL; its lane stays closed until it is gone"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What was tried with whom, and who is to blame for deaths; both outlive the sentry itself."""
+
+    tried: Tried = field(default_factory=Tried)
+    blame: Blame = field(default_factory=Blame)
+    pace: Pace = field(default_factory=Pace)
+    boot_id: str = ""
+    outdated_since_s: float | None = None  # since when workers of older code are waited for
+
+
+def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
+    """Account for the dead, end the hung, then fill free lanes."""
+    jobs = {state.job.job_id: state for state in (*world.jobs, *world.fills)}
+    there = {worker.launch.worker_id for worker in world.workers}
+    if memory.boot_id not in ("", world.boot_id):  # moments of another boot mean nothing here
+        memory = Memory(pace=pacing.of_another_boot(memory.pace))
+    memory = replace(memory, pace=pacing.looked(memory.pace, world, limits))
+    memory = replace(
+        memory, boot_id=world.boot_id, tried=memory.tried.of(there), blame=blaming.at(memory.blame, world.now_s, limits)
+    )
+    since_s = world.now_s if memory.outdated_since_s is None else memory.outdated_since_s
+    memory = replace(memory, outdated_since_s=since_s if world.outdated else None)
+    actions: list[Action] = []
+    gone: set[str] = set()
+    is_lost = world.order is None and not world.stopped  # whose jobs these are is known when the order is back
+    for worker in world.workers:
+        if _is_over(worker):
+            gone.add(worker.launch.worker_id)
+            memory, more = (memory, []) if is_lost else _account(worker, jobs, world, memory, limits)
+        else:
+            memory, more = _watch(worker, jobs, world, memory, limits)
+        actions += more
+    actions += _lost(world, jobs)
+    actions += _answers(world, jobs, {action.target for action in actions})
+    memory, more = _give_way(world, memory, gone)
+    actions += more
+    launches, reason = _launches(world, memory, gone, actions, limits)
+    actions += launches
+    running = [w for w in world.workers if w.launch.worker_id not in gone]
+    return Decision(
+        memory=memory,
+        reason=f"{len(running)} worker{' runs' if len(running) == 1 else 's run'}" + (f"; {reason}" if reason else ""),
+        actions=tuple(actions),
+        report=_report(world, memory, running, launches, reason),
+    )
+
+
+def _report(
+    world: World, memory: Memory, running: list[Worker], launches: list[Action], reason: str
+) -> dict[str, object]:
+    survivors = dict.fromkeys(memory.tried.given_up.values(), _SURVIVED)
+    blamed = {lane: _blame_of(lane) for lane in memory.blame.lanes}
+    return {
+        "lanes": [lane.lane_id for lane in world.lanes],
+        "workers": {w.launch.worker_id: w.launch.job.job_id for w in running},
+        "launched": [action.target for action in launches],
+        "waits": reason,
+        "quarantined_lanes": blamed | survivors,
+        "survivors": sorted(memory.tried.given_up),
+        "storm": memory.blame.words(),
+        "slow_prescreens": {job: asdict(one) for job, one in memory.pace.slow.items()},
+    }
+
+
+# the dead -------------------------------------------------------------------------------------------------------------
+
+
+def _is_over(worker: Worker) -> bool:
+    return worker.life == "dead" or (worker.life == "unknown" and worker.exit is not None)
+
+
+def _account(
+    worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
+) -> tuple[Memory, list[Action]]:
+    launch = worker.launch
+    retire = Action("retire_worker", launch.worker_id, "its launch record is gone")
+    state = jobs.get(launch.job.job_id)
+    if state is None or not _is_its(state, launch) or launch.run_id != world.run_id:
+        return memory, [retire]
+    result = worker.result
+    if result is not None and result.epoch == launch.epoch and result.status == "waiting":
+        return memory, [_wait(state, worker, result, limits), retire]
+    if result is not None and result.epoch == launch.epoch and result.status != "again":
+        memory = replace(memory, blame=blaming.after_completion(memory.blame))
+        if result.status == "completed":
+            memory = replace(memory, pace=pacing.completed(memory.pace, worker, world.now_s, limits))
+            said = {"metrics": result.metrics, "gates": list(result.gates)}
+            return memory, [Action("complete_job", state.job.job_id, "the job is completed", said), retire]
+        return memory, [_end(state, "failed", result.error_message, result.gates), retire]
+    if world.stopped:
+        return memory, [_death(state, worker, BY_OPERATOR, state.deaths, 0.0), retire]
+    memory, action = _after_death(state, worker, world, memory, limits)
+    return memory, [action, retire]
+
+
+def _is_its(state: JobState, launch: Launch) -> bool:
+    """Whether the journal says that this worker is at the job; a launch record that somebody forged says it alone."""
+    is_at_work = state.status == "running" and state.epoch == launch.epoch
+    return is_at_work and state.worker_id in ("", launch.worker_id)  # "": of a journal that lost it
+
+
+def _after_death(
+    state: JobState, worker: Worker, world: World, memory: Memory, limits: SwarmSettings
+) -> tuple[Memory, Action]:
+    """Deaths by a signal from outside never count; ours and its own do until there is new durable progress."""
+    why = memory.tried.killed.get(worker.launch.worker_id)
+    how = _again(worker) or blaming.how(worker) if why is None else f"ended by us: {why}"
+    advanced = worker.done > state.last_done
+    asked = why is None and worker.launch.worker_id in memory.tried.asked_to_end_s
+    if asked:
+        return memory, _death(state, worker, "it was asked to end", state.deaths, 0.0)
+    if why is None and blaming.came_from_outside(worker):
+        # The same end again, and nothing done in between: whoever does that, it is not tried again without a pause.
+        again = not advanced and state.last_death == how
+        return memory, _death(state, worker, how, 0 if advanced else state.deaths, limits.backoff_s if again else 0.0)
+    if blaming.lost_its_gpu(worker):  # the lane is closed at once; the job waits for nothing
+        memory = replace(memory, blame=blaming.without_lane(memory.blame, worker, world.now_s, limits))
+        return memory, _death(state, worker, how, state.deaths, 0.0)
+    memory = replace(memory, blame=blaming.after_death(memory.blame, worker, world.now_s, len(world.lanes), limits))
+    if memory.blame.is_environment:  # whoever is sent next dies, too: that is not held against this job
+        return memory, _death(state, worker, how, state.deaths, 0.0)
+    deaths = 1 if advanced or worker.age_s >= limits.healthy_after_s else state.deaths + 1
+    if deaths >= limits.max_deaths:
+        said = f"{deaths} deaths in a row without new progress, the last: {how}"
+        return memory, _end(state, "quarantined", said)
+    return memory, _death(state, worker, how, deaths, blaming.backoff_s(deaths, limits))
+
+
+def _death(state: JobState, worker: Worker, reason: str, deaths: int, wait_s: float) -> Action:
+    said = {"reason": reason, "deaths": deaths, "last_done": max(worker.done, state.last_done), "wait_s": wait_s}
+    said |= {"worker_id": worker.launch.worker_id, "oom": worker.exit is not None and worker.exit.oom}
+    return Action("record_death", state.job.job_id, "the job is pending again", said)
+
+
+def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings) -> Action:
+    """What stands against it may pass by itself: nobody is to blame, and no work of its unit is thrown away."""
+    patience_s = limits.patience_s if result.patience_s is None else result.patience_s
+    waits = state.waits + 1
+    waited_s = blaming.waited_s(state.waits, limits)
+    if waited_s >= patience_s:
+        return _end(state, "failed", f"it waited {_short(waited_s)} in vain: {result.error_message}", result.gates)
+    wait_s = blaming.backoff_s(waits, limits)
+    after, longest = _short(wait_s), _short(patience_s)
+    why = f"it waits: {result.error_message}; it is tried again in {after}, for {longest} in all"
+    death = _death(state, worker, why, state.deaths, wait_s)
+    return replace(death, arguments={**death.arguments, "waits": waits})
+
+
+def _again(worker: Worker) -> str:
+    """What a worker says that found a file of ours not to be what was written; nothing where it did not."""
+    result = worker.result
+    is_its = result is not None and result.epoch == worker.launch.epoch and result.status == "again"
+    return f"{result.error_message}; it is made again" if result is not None and is_its else ""
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def _end(state: JobState, status: str, message: str, gates: tuple[dict[str, Any], ...] = ()) -> Action:
+    said = {"status": status, "error_message": message, **({"gates": list(gates)} if gates else {})}
+    return Action("end_job", state.job.job_id, f"the job is {status}", said)
+
+
+def _lost(world: World, jobs: Jobs) -> list[Action]:
+    """Jobs that count as running while no launch of theirs is on file: their launcher died in between."""
+    known = {worker.launch.worker_id for worker in world.workers}
+    said = {"reason": "its launch was cut short", "wait_s": 0.0, "worker_id": ""}
+    return [
+        Action(
+            "record_death",
+            state.job.job_id,
+            "the job is pending again",
+            {**said, "deaths": state.deaths, "last_done": state.last_done},
+        )
+        for state in jobs.values()
+        if state.status == "running" and state.worker_id not in known
+    ]
+
+
+# the living -----------------------------------------------------------------------------------------------------------
+
+
+def _watch(
+    worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
+) -> tuple[Memory, list[Action]]:
+    worker_id, tried = worker.launch.worker_id, memory.tried
+    if worker_id in tried.given_up:
+        return memory, []
+    if tried.has_survived(worker_id) or worker_id in tried.asked_to_end_s:
+        return _see_it_end(worker, jobs, world, memory, limits)
+    slow = pacing.to_replace(memory.pace, worker) or None
+    if (why := _unwanted(worker, jobs, world) or _overdue(world, memory, limits) or slow) is not None:
+        return _ask_to_end(worker, world, replace(memory, pace=pacing.asked_to_end(memory.pace, worker)), why)
+    if worker.life == "stopped":
+        return _wake_or_kill(worker, memory)
+    why = hang.is_suspect(worker, world, limits, pacing.excuses(memory.pace, worker))
+    if not why:
+        return replace(memory, tried=tried.seen_alive(worker_id)), []
+    memory = replace(memory, tried=tried.seen_silent(worker, world.now_s))
+    return _kill(worker, memory, why) if hang.is_proven(memory.tried, worker, world, limits) else (memory, [])
+
+
+def _see_it_end(
+    worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
+) -> tuple[Memory, list[Action]]:
+    """One that is to end: its grace, then KILL, then no more of it."""
+    worker_id = worker.launch.worker_id
+    if memory.tried.has_survived(worker_id):
+        return _give_up(worker, jobs, memory)
+    if world.now_s - memory.tried.asked_to_end_s[worker_id] < limits.stop_grace_s:
+        return memory, []
+    return _kill(worker, memory, "it was asked to end and has not")
+
+
+def _unwanted(worker: Worker, jobs: Jobs, world: World) -> str | None:
+    """Why it is to end, if it is."""
+    if world.stopped:
+        return "the operator stopped the swarm"
+    job = worker.launch.job
+    state = jobs.get(job.job_id)
+    is_of_run = worker.launch.run_id == world.run_id
+    if is_of_run and job.unit in world.dead_units:
+        return "its symbol and mode have ended"
+    if is_of_run and job.round < world.round:
+        return "its round is over"
+    if world.order is None or (is_of_run and state is None):
+        return None  # a record is lost: unknown never ends anything
+    is_mine = state is not None and not state.is_over and state.epoch == worker.launch.epoch
+    return None if is_of_run and is_mine else "its job is no longer its own"
+
+
+def _overdue(world: World, memory: Memory, limits: SwarmSettings) -> str | None:
+    """Why an upgrade waits no longer for what runs; what it does would be begun again with the new code anyway."""
+    waited_s = 0.0 if memory.outdated_since_s is None else world.now_s - memory.outdated_since_s
+    return f"the code has changed {waited_s:.0f} s ago" if waited_s > limits.upgrade_wait_s else None
+
+
+def _wake_or_kill(worker: Worker, memory: Memory) -> tuple[Memory, list[Action]]:
+    worker_id = worker.launch.worker_id
+    if not hang.may_be_continued(memory.tried, worker_id):
+        return _kill(worker, memory, "it is stopped again although it was continued")
+    woken = Action(
+        "continue_worker", worker_id, "it runs again", {"nonce": worker.launch.nonce, "silent_s": worker.silent_s}
+    )
+    return replace(memory, tried=memory.tried.was_continued(worker_id)), [woken]
+
+
+def _ask_to_end(worker: Worker, world: World, memory: Memory, why: str) -> tuple[Memory, list[Action]]:
+    worker_id = worker.launch.worker_id
+    memory = replace(memory, tried=memory.tried.was_asked(worker_id, world.now_s))
+    said = {"nonce": worker.launch.nonce, "why": why}
+    return memory, [Action("end_worker", worker_id, "it ends by itself", said)]
+
+
+def _kill(worker: Worker, memory: Memory, why: str) -> tuple[Memory, list[Action]]:
+    worker_id = worker.launch.worker_id
+    said = {"nonce": worker.launch.nonce, "why": why}
+    memory = replace(memory, tried=memory.tried.was_killed(worker_id, why))
+    return memory, [Action("kill_worker", worker_id, "its tree is gone", said)]
+
+
+def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[Action]]:
+    """KILL does nothing (a driver holds it): its job goes on elsewhere, fenced by the next epoch."""
+    launch, state = worker.launch, jobs.get(worker.launch.job.job_id)
+    memory = replace(memory, tried=memory.tried.give_up(launch.worker_id, launch.lane))
+    if state is None or not _is_its(state, launch):
+        return memory, []
+    return memory, [_death(state, worker, _SURVIVED, state.deaths, 0.0)]
+
+
+def _give_way(world: World, memory: Memory, gone: set[str]) -> tuple[Memory, list[Action]]:
+    """Work that only fills a lane ends as soon as a job of the pipeline waits for one."""
+    waiting = len(_ready(world, memory, set(), fills=False)) - len(_free(world.lanes, world, memory, gone, set()))
+    actions: list[Action] = []
+    for worker in world.workers:
+        is_asked = worker.launch.worker_id in memory.tried.asked_to_end_s
+        if worker.launch.job.fills and worker.launch.worker_id not in gone:
+            if waiting > 0 and not is_asked:
+                memory, more = _ask_to_end(worker, world, memory, "a job of the pipeline waits for its lane")
+                actions += more
+            waiting -= 1
+    return memory, actions
+
+
+def _answers(world: World, jobs: Jobs, touched: set[str]) -> list[Action]:
+    actions = []
+    for request in world.requests:
+        if request.kind not in KINDS or (request.kind != "cancel_job" and request.expires_at < world.now):
+            why = f"nobody answers {request.kind!r}" if request.kind not in KINDS else "it had expired"
+            said = {"done": False, "reason": why}
+            actions.append(Action("answer_request", request.request_id, "the request is answered", said))
+        if request.kind != "cancel_job" or request.target in touched:
+            continue
+        state = jobs.get(request.target)
+        refusal = "there is no such job in this round" if state is None else f"it is {state.status} already"
+        may = state is not None and not state.is_over and request.expires_at >= world.now
+        if state is not None and may:
+            actions.append(_end(state, "cancelled", f"cancelled by {request.asked_by}"))
+        elif request.expires_at < world.now:
+            refusal = "it had expired"
+        said = {"done": may, "reason": "cancelled" if may else refusal}
+        actions.append(Action("answer_request", request.request_id, "the request is answered", said))
+    return actions
+
+
+# lanes ----------------------------------------------------------------------------------------------------------------
+
+
+def _launches(
+    world: World, memory: Memory, gone: set[str], actions: list[Action], limits: SwarmSettings
+) -> tuple[list[Action], str]:
+    if why := _nothing_starts(world, limits):
+        return [], why
+    touched = {action.target for action in actions}  # one remedy per target and cycle: its epoch must settle first
+    again = {a.target for a in actions if a.kind == "record_death" and a.arguments["wait_s"] == 0}
+    free = _free(world.lanes, world, memory, gone, again)
+    ready, fills = (_ready(world, memory, touched, fills=fills) for fills in (False, True))
+    if memory.blame.is_environment:
+        return _canary(world, memory, free, [state for state in ready if not _must_have_gpu(state, world)])
+    gpu_pairs = _on_gpus(_free(world.gpu_lanes, world, memory, gone, again), ready, fills)
+    taken = {state.job.job_id for _, state in gpu_pairs}
+    ready, fills = ([s for s in some if s.job.job_id not in taken] for some in (ready, fills))
+    for_cpu = [state for state in ready if not _must_have_gpu(state, world)]
+    wanted = for_cpu
+    if len(for_cpu) < len(free):
+        wanted = [*for_cpu, *(state for state in fills if not _must_have_gpu(state, world))]
+    pairs = list(zip(free, wanted, strict=False))
+    waiting = len(for_cpu) - min(len(for_cpu), len(free))
+    spare = len(free) // len(pairs) if pairs else 1  # cores that would idle help those that start now
+    without = len(ready) - len(for_cpu)
+    reasons = [f"{waiting} jobs wait for a lane"] if waiting else []
+    reasons += [f"{without} jobs wait for {_wanted_gpu(world)}"] if without else []
+    on_gpu = [_launch(lane, state, lane.cores) for lane, state in gpu_pairs]
+    launched = [*on_gpu, *(_launch(lane, state, lane.cores * _share(state, spare)) for lane, state in pairs)]
+    return launched, "; ".join(reasons)
+
+
+def _on_gpus(free: list[Lane], ready: list[JobState], fills: list[JobState]) -> list[tuple[Lane, JobState]]:
+    """A prescreen for each device, else what fills it."""
+    return list(zip(free, (s for s in (*ready, *fills) if s.job.phase in SCREENS), strict=False))
+
+
+def _must_have_gpu(state: JobState, world: World) -> bool:
+    """`--engine gpu` is never answered by a CPU."""
+    return world.order is not None and world.order.engine == "gpu" and state.job.phase in SCREENS
+
+
+def _wanted_gpu(world: World) -> str:
+    if world.order is None or world.order.gpu is None:
+        return f"one of {len(world.gpu_lanes)} GPUs"
+    return f"GPU {world.order.gpu}" + ("" if world.gpu_lanes else ", which is not there")
+
+
+def _blame_of(lane: str) -> str:
+    return "its GPU could not be used" if lane.startswith("gpu") else "only jobs on this lane died"
+
+
+def _share(state: JobState, spare: int) -> int:
+    """How many lanes' cores a job can use: the other phases compute in one thread."""
+    return spare if state.job.phase in ("prescreen", "validate") else 1
+
+
+def _nothing_starts(world: World, limits: SwarmSettings) -> str:
+    """Why no worker may be started now, whatever waits; nothing when one may."""
+    if world.stopped:
+        return "the operator stopped the swarm"
+    if world.order is None:
+        return "there is no run"
+    if world.run_finished:
+        return "the run is complete"
+    if world.outdated:
+        return "the code has changed: what runs ends its job, then what is not reported begins again with the new code"
+    if shortage := room.shortage(world, limits):
+        return f"nothing is started: the disk is full ({shortage})"
+    return ""
+
+
+def _free(lanes: tuple[Lane, ...], world: World, memory: Memory, gone: set[str], again: set[str]) -> list[Lane]:
+    """Lanes nobody works on. That of a job which died through no fault of its own is kept for its next worker."""
+    taken = {
+        worker.launch.lane
+        for worker in world.workers
+        if worker.launch.worker_id not in gone or worker.launch.job.job_id in again
+    }
+    closed = taken | set(memory.blame.lanes) | set(memory.tried.given_up.values())
+    return [lane for lane in lanes if lane.lane_id not in closed]
+
+
+def _ready(world: World, memory: Memory, touched: set[str], *, fills: bool) -> list[JobState]:
+    """Jobs that may start now and that nobody touches, in the order of the queue."""
+    return [
+        state
+        for state in (queue.fills(world) if fills else queue.ready(world))
+        if state.job.job_id not in touched
+        and all(w.launch.worker_id in memory.tried.given_up for w in world.workers_of(state.job.job_id))
+    ]
+
+
+def _canary(world: World, memory: Memory, free: list[Lane], ready: list[JobState]) -> tuple[list[Action], str]:
+    """One worker at a time, and not before its wait is over."""
+    reason = f"{memory.blame.words()}: one at a time is tried"
+    if world.now_s < memory.blame.canary_at_s:
+        return [], f"{reason}, the next in {memory.blame.canary_at_s - world.now_s:.0f} s"
+    at_work = [one for one in world.workers if one.launch.worker_id not in memory.tried.given_up]
+    if at_work or not free or not ready:
+        return [], reason
+    return [_launch(free[0], min(ready, key=lambda state: state.deaths), free[0].cores)], reason
+
+
+def _launch(lane: Lane, state: JobState, cores: int) -> Action:
+    epoch = state.epoch + 1
+    said: dict[str, object] = {"lane": lane.lane_id, "cores": cores, "epoch": epoch}
+    said |= {"gpu": lane.gpu} if lane.gpu else {}
+    return Action("launch_worker", state.job.job_id, "it makes progress", said)
+
+
+OWNS = (
+    "launch_worker",
+    "continue_worker",
+    "end_worker",
+    "kill_worker",
+    "retire_worker",
+    "complete_job",
+    "end_job",
+    "record_death",
+    "answer_request",
+)
+AGENT = Agent(Memory, decide, OWNS, frozenset({"code"}))

@@ -1,0 +1,152 @@
+"""The two blocks that the curator keeps up to date, as text: the workflow notes and the story of expected outcomes.
+
+Both are functions of the records alone. The moment in the notes is that of the newest record they are made of, and it
+changes only when something else does.
+"""
+
+import re
+from typing import Any
+
+from agents.model.knowledge import Knowledge
+from agents.model.world import World
+
+_UPDATED = re.compile(r"^- Updated UTC: .*$", re.MULTILINE)
+_NUMBER = re.compile(r"`(\d+(?:\.\d+)?)`%")
+_IDLE = "maintain_polling_and_keep_workers_saturated"
+_HELD: dict[Any, str] = {True: "holds", False: "DOES NOT HOLD"}
+_HEARTBEATS = ("write_line",)  # done every cycle: the story would be another one every minute, and say nothing
+_LOW_EFFICACY = 50.0  # fewer than half of the checks that can be judged hold
+_MANY = 12  # lines of one list: what is beyond them is counted
+
+
+def notes(world: World, here: Knowledge) -> str:
+    """The AUTO-WORKFLOW-NOTES block: how things stand and what comes next, on one page."""
+    continuity = world.reports.get("session_state_manager", {})
+    audit = world.reports.get("process_auditor", {})
+    incidents = continuity.get("incidents") or []
+    actions = sorted({kind for tally in here.deeds.values() for kind, row in tally.items() if row.get("done")})
+    head = [
+        "## Auto Workflow Notes (Maintained By Swarm)",
+        f"- Updated UTC: `{here.as_of or world.now}`",
+        f"- Run ID: `{continuity.get('run_id') or world.run_id or 'none'}`",
+        f"- Stage: `{continuity.get('stage') or 'unknown'}`",
+        f"- Hardware snapshot: CPU {_pct(world.control.get('cpu_pct'))}, GPU {_gpu(world)}",
+        f"- Active actions: `{', '.join([*_plans(world, here), *actions]) or 'none'}`",
+        f"- Process scores: adherence `{_score(audit, 'adherence')}`, efficacy `{_score(audit, 'efficacy')}`",
+        "- Agents: `agents/AGENT_REGISTRY.md`",
+        f"- Failure memory: `{len(here.failures)}` kinds of failure; knowledge base: `{len(here.findings)}` findings",
+    ]
+    wrong = [f"- {_plain(one.get('what'))}" for one in incidents]
+    wrong += [f"- Process check missing: {name}." for name in audit.get("failing") or ()]
+    return "\n".join(
+        [
+            *head,
+            "",
+            "### Active Incidents",
+            *(_list(wrong)),
+            "",
+            "### Immediate Remediations",
+            *_remedies(world, incidents),
+        ]
+    )
+
+
+def _remedies(world: World, incidents: list[dict[str, Any]]) -> list[str]:
+    audit = world.reports.get("process_auditor", {})
+    ways = [_plain(one.get("remedy")) for one in incidents]
+    ways += [_plain(row.get("way_out")) for row in audit.get("checks") or () if row.get("holds") is False]
+    advice = world.reports.get("main_orchestrator", {}).get("next_step") or {}
+    if advice.get("what") and advice.get("id") != _IDLE:
+        ways.append(_plain(advice["what"]))
+    steps = world.reports.get("session_state_manager", {}).get("next_steps") or []
+    last = f"- Session manager next step: {_plain(steps[0].get('id')) if steps else 'unknown'}"
+    return [*_list([f"- {way}" for way in dict.fromkeys(ways)]), last]
+
+
+def differs(old: str | None, new: str, dead_band_pct: float) -> bool:
+    """Whether the notes are to be written again: not when only a percentage moved a little, or nothing did."""
+    if old is None:
+        return True
+    if _bare(old) != _bare(new):
+        return True
+    pairs = zip(_NUMBER.findall(old), _NUMBER.findall(new), strict=True)
+    return any(abs(float(one) - float(other)) > dead_band_pct for one, other in pairs)
+
+
+def _bare(text: str) -> str:
+    return _NUMBER.sub("`#`%", _UPDATED.sub("", text))
+
+
+def story(world: World, here: Knowledge) -> str:
+    """The WORKFLOW-OUTCOMES block: what was expected of every kind of action, what came of it, what is expected now."""
+    rows = [
+        f"| `{agent}` | `{kind}` | {row['done']} | {row['failed']} | {row['held']} | {row['unmet']} | {_last(row)} |"
+        for agent, tally in sorted(here.deeds.items())
+        for kind, row in sorted(tally.items())
+        if kind not in _HEARTBEATS
+    ]
+    expected = world.reports.get("session_state_manager", {}).get("expected_outcomes") or []
+    now = [
+        f"- {_plain(one.get('target'))}: {_plain(one.get('expected'))} ({_HELD.get(one.get('holds'), 'unknown')})"
+        for one in expected
+    ]
+    return "\n".join(
+        [
+            "## What actions were expected to do, and did",
+            "",
+            "Counted since each agent's state file began. *held*: the next cycle found what was expected; *unmet*: it",
+            "did not, and the agent goes one step further. What neither counts is read in the file that was written.",
+            "",
+            "| agent | action | done | failed | held | unmet | expected last |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+            f"## Expected now ({world.run_id or 'no run'})",
+            "",
+            *(now or ["- nothing: no worker runs"]),
+        ]
+    )
+
+
+def _last(row: dict[str, Any]) -> str:
+    verified = _HELD.get(row.get("holds"))
+    return f"{_plain(row.get('expected'))}{f' ({verified})' if verified else ''}"
+
+
+def _plans(world: World, here: Knowledge) -> list[str]:
+    """What shapes the swarm's actions now, under the names that operators search the notes for."""
+    efficacy = world.reports.get("process_auditor", {}).get("efficacy")
+    unwritten = any(row.get("holds") is False for row in here.deeds.get("curator", {}).values())
+    signals = {
+        "skip_gpu_actions_no_gpu_detected": world.control.get("gpu_plan") == "cpu_only",
+        "knowledge_plane_not_ready": here.is_damaged or unwritten,
+        "process_efficacy_low": efficacy is not None and efficacy < _LOW_EFFICACY,
+    }
+    return [name for name, holds in signals.items() if holds]
+
+
+def _gpu(world: World) -> str:
+    if world.control.get("gpus") == []:
+        return "`none`"
+    return _pct(world.control.get("gpu_pct"))
+
+
+def _pct(value: Any) -> str:
+    return "`unknown`" if value is None else f"`{value:.1f}`%"
+
+
+def _score(audit: dict[str, Any], name: str) -> str:
+    value = audit.get(name)
+    return "unknown" if value is None else f"{value:.1f}"
+
+
+def _list(lines: list[str]) -> list[str]:
+    if len(lines) > _MANY:
+        return [*lines[:_MANY], f"- and {len(lines) - _MANY} more"]
+    return lines or ["- none"]
+
+
+def _plain(value: Any) -> str:
+    """One line, and nothing in it that a table, a list or our markers could stumble over."""
+    text = "unknown" if value is None else str(value)
+    return " ".join(text.replace("|", "/").replace("<!--", "<! --").split())

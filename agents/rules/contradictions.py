@@ -1,0 +1,155 @@
+"""When two signals contradict each other: who is believed, and why. A table of rules; each is tried on every world."""
+
+from collections.abc import Callable
+from typing import Any
+
+from agents.model.world import World
+from config.record import dataclass
+from config.swarm import SwarmSettings
+
+Evidence = str | None  # what was seen; None: the two do not contradict each other, or one of them is unknown
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`signals`: the two that contradict; `believed` is one of them."""
+
+    rule: str
+    signals: tuple[str, str]
+    believed: str
+    why: str
+    seen: Callable[[World, SwarmSettings], Evidence]
+
+
+def arbitrate(world: World, limits: SwarmSettings) -> list[dict[str, Any]]:
+    """Every contradiction there is, settled."""
+    answers = []
+    for rule in RULES:
+        evidence = rule.seen(world, limits)
+        if evidence is not None:
+            signals = list(rule.signals)
+            answers.append(
+                {"rule": rule.rule, "signals": signals, "believed": rule.believed, "why": rule.why, "seen": evidence}
+            )
+    return answers
+
+
+def _tombstone(world: World, limits: SwarmSettings) -> Evidence:
+    alive = [one.launch.worker_id for one in world.workers if one.life == "running"]
+    return f"stopped, and {', '.join(alive)} run" if world.stopped and alive else None
+
+
+def _low_cpu(world: World, limits: SwarmSettings) -> Evidence:
+    cpu_pct = world.control.get("cpu_pct")
+    if cpu_pct is None or cpu_pct >= limits.cpu_target_pct - limits.dead_band_pct or not world.workers:
+        return None
+    if len(world.workers) < len(world.lanes):
+        return None  # free lanes explain it
+    advance = all(one.life == "running" and one.silent_s <= limits.silent_after_s for one in world.workers)
+    return f"CPU {cpu_pct:.0f} %, all {len(world.workers)} workers advance" if advance else None
+
+
+def _silent(world: World, limits: SwarmSettings) -> Evidence:
+    silent = [w for w in world.workers if w.life == "running" and w.silent_s > limits.silent_after_s]
+    return "; ".join(f"{w.launch.worker_id} runs, silent for {w.silent_s:.0f} s" for w in silent) or None
+
+
+def _dead_sessions(world: World, limits: SwarmSettings) -> Evidence:
+    there = world.control.get("sessions")
+    if there is None:
+        return None
+    strange = [v for v in world.agents if v.session not in there and v.loop_life == "running"]
+    cycled = [(v, v.age_s) for v in strange if v.age_s is not None and not v.is_stale(limits)]
+    return (
+        "; ".join(f"{v.session} is not among the sessions, {v.agent} cycled {age_s:.0f} s ago" for v, age_s in cycled)
+        or None
+    )
+
+
+def _no_queue(world: World, limits: SwarmSettings) -> Evidence:
+    queue = world.reports.get("util_controller", {}).get("queue")
+    waiting = sum(state.may_start(world.now_s) for state in world.jobs)
+    if not isinstance(queue, int) or queue or not waiting or world.stopped or world.run_finished:
+        return None
+    return f"util_controller sees no queue, {waiting} jobs may start"
+
+
+def _complete(world: World, limits: SwarmSettings) -> Evidence:
+    said = world.reports.get("auto_scheduler", {})
+    open_jobs = sum(not state.is_over for state in world.jobs)
+    if said.get("stage") != "complete" or said.get("run_id") != world.run_id or world.run_finished or not open_jobs:
+        return None
+    return f"auto_scheduler says complete, {open_jobs} jobs are open"
+
+
+def _done_but_running(world: World, limits: SwarmSettings) -> Evidence:
+    running = {state.job.job_id: state.epoch for state in world.jobs if state.status == "running"}
+    left = [
+        one.launch.job.job_id
+        for one in world.workers
+        if one.result is not None and running.get(one.launch.job.job_id) == one.result.epoch
+    ]
+    return f"{', '.join(left)}: result on file, journal says running" if left else None
+
+
+def _running_without_worker(world: World, limits: SwarmSettings) -> Evidence:
+    known = {one.launch.worker_id for one in world.workers}
+    lost = [s.job.job_id for s in world.jobs if s.status == "running" and s.worker_id not in known]
+    return f"{', '.join(lost)}: journal says running, nobody was launched" if lost else None
+
+
+def _other_count(world: World, limits: SwarmSettings) -> Evidence:
+    said = world.control.get("workers")
+    if not isinstance(said, int) or said == len(world.workers):
+        return None
+    return f"the watchdog counted {said} workers, there are {len(world.workers)} records"
+
+
+# The operator first, then what ends work wrongly, then what only looks wrong.
+RULES: tuple[Rule, ...] = (
+    Rule(
+        *("stopped_but_workers_run", ("tombstone", "workers"), "tombstone"),
+        "the operator's word stands; worker_sentry ends what runs",
+        _tombstone,
+    ),
+    Rule(
+        *("worker_runs_but_is_silent", ("process", "progress counter"), "progress counter"),
+        "a process that hangs is alive too; only the work itself advances its counter",
+        _silent,
+    ),
+    Rule(
+        *("sessions_dead_but_loops_cycle", ("tmux sessions", "cycles"), "cycles"),
+        "a cycle on record was done by somebody; the list of sessions may be of before, or of another server",
+        _dead_sessions,
+    ),
+    Rule(
+        *("job_running_without_worker", ("job journal", "launch records"), "launch records"),
+        "the journal is written before the launch: one that was cut short leaves a job that only counts as running",
+        _running_without_worker,
+    ),
+    Rule(
+        *("result_there_but_job_running", ("job journal", "result"), "result"),
+        "a worker's last deed is its result; the journal follows with the sentry's next cycle",
+        _done_but_running,
+    ),
+    Rule(
+        *("no_queue_but_jobs_wait", ("util_controller", "job journal"), "job journal"),
+        "the journal is the only store of jobs; a report is as old as its writer's last cycle",
+        _no_queue,
+    ),
+    Rule(
+        *("complete_but_jobs_open", ("auto_scheduler", "job journal"), "job journal"),
+        "the journal is the only store of jobs; a report is as old as its writer's last cycle",
+        _complete,
+    ),
+    Rule(
+        *("cpu_low_but_workers_advance", ("CPU use", "progress counters"), "progress counters"),
+        "use is a mean over a window and dips between phases; counters are advanced by the work itself",
+        _low_cpu,
+    ),
+    Rule(
+        *("worker_counts_differ", ("watchdog", "launch records"), "launch records"),
+        "both look at the same files, and this look is the younger one",
+        _other_count,
+    ),
+)

@@ -1,0 +1,198 @@
+"""Every file of the product, its one writer, its readers, its age limit.
+
+`python -m state.files.catalog` renders the page.
+"""
+
+from config.record import dataclass
+from state.files.layout import CHECKOUT
+from state.host import process
+
+
+@dataclass(frozen=True)
+class Owned:
+    """One kind of file: who writes it, who reads it, and when it counts as stale."""
+
+    path: str
+    writer: str
+    readers: str
+    fresh_for: str
+
+
+CATALOG: tuple[Owned, ...] = (
+    Owned("STATE_ROOT/runs/<RUN_ID>/run.json", "the pipeline", "the pipeline (resume)", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.npy", "the pipeline", "search processes", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.json", "the pipeline", "search processes", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/search.json", "the pipeline", "search processes", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/prescreen.json", "the pipeline", "the pipeline (resume)", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/phase0_seeds.json", "the pre-flight job", "merge, search, validation", "the run"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/validation/plan.json", "the pipeline", "`stop`", "until the results are there"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/validation/<STEP>.step",
+        "the pipeline",
+        "the pipeline (resume), `stop`",
+        "until the results are there",
+    ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/outcome.json", "the pipeline", "`results --all`", "for ever"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/study.jsonl",
+        "search processes, under its lock",
+        "search, report, dashboard",
+        "for ever",
+    ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/study.damaged-<N>.jsonl", "search processes", "people", "for ever"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/study.sqlite3",
+        "the search process that serves",
+        "search, report, dashboard",
+        "for ever",
+    ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/study-server", "the search process that serves", "search processes", "the run"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/claims/<TRIAL>.lock", "the search process that evaluates it", "search", "held lock"
+    ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/search.err", "search processes", "people", "for ever"),
+    Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
+    Owned("STATE_ROOT/settings.json", "whoever starts the swarm; a loop, where it was lost", "agents", "the swarm"),
+    Owned(
+        "<RECORD>.damaged-<N>.json",
+        "who writes the record anew, or watchdog where nobody does",
+        "people",
+        "for ever",
+    ),
+    Owned(
+        "STATE_ROOT/swarm.json",
+        "whoever makes sessions, under launch.lock; a loop, where it was lost",
+        "everyone",
+        "the tmux server",
+    ),
+    Owned(
+        "STATE_ROOT/current_run.json",
+        "`--parallel`, under launch.lock; a loop, start or ensure, where it was lost",
+        "agents, status",
+        "the run",
+    ),
+    Owned("STATE_ROOT/root.json", "whoever starts or ends the swarm, under launch.lock", "everyone", "the root"),
+    Owned("STATE_ROOT/alive.lock", "loops, workers and the keeper process", "the same command elsewhere", "held lock"),
+    Owned("STATE_ROOT/stopped.json", "`stop`; `--parallel` and start remove it", "everyone", "until removed"),
+    Owned("STATE_ROOT/launch.lock", "whoever makes sessions or begins a run", "the same", "held lock"),
+    Owned("STATE_ROOT/launch_holder.json", "who holds launch.lock", "who waits for it", "held lock"),
+    Owned("STATE_ROOT/made.jsonl", "whoever makes a log below LOGS_ROOT", "watchdog, `doctor`", "for ever"),
+    Owned("STATE_ROOT/rescue_state.json", "the rescue, run by any loop", "the rescue", "10 minutes"),
+    Owned(
+        "STATE_ROOT/healing.jsonl",
+        "whoever makes sessions, under launch.lock; agents and loops, of what they brought back",
+        "watchdog, session_state_manager",
+        "rotated",
+    ),
+    Owned(
+        "STATE_ROOT/keeper.json",
+        "install_keeper.sh, or a start, under launch.lock; the keeper process its identity",
+        "agents",
+        "the keeper",
+    ),
+    Owned("STATE_ROOT/keeper.lock", "the keeper process", "other keeper processes", "held lock"),
+    Owned(
+        "STATE_ROOT/notified.json", "whoever runs on_incident hooks", "session_state_manager", "until it is run again"
+    ),
+    Owned("STATE_ROOT/requests/<ID>.json", "anyone", "the owner of the target", "its expires_at"),
+    Owned("STATE_ROOT/requests/done|refused/<ID>.json", "the owner of the target", "people", "keep_log_days"),
+    Owned("STATE_ROOT/swarm_control_state.json", "watchdog", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/gpu_question.json", "watchdog's cycle", "watchdog", "gpu_timeout_s"),
+    Owned("STATE_ROOT/gpu_answer.json", "the child that asks the driver", "watchdog", "its question"),
+    Owned("STATE_ROOT/worker_sentry_state.json", "worker_sentry", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/operation_hang_guard_state.json", "operation_hang_guard", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/auto_scheduler_state.json", "auto_scheduler", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/util_controller_state.json", "util_controller", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/session_state_manager_state.json", "session_state_manager", "people, programs", "3 cadences"),
+    Owned("STATE_ROOT/session_log_state.json", "session_log", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/session_state_manager_events.jsonl", "session_state_manager", "people, programs", "rotated"),
+    Owned("STATE_ROOT/session_state_<RUN_ID>.jsonl", "session_log", "people, programs", "rotated"),
+    Owned("STATE_ROOT/session_latest.json", "session_log", "people, programs", "3 cadences"),
+    Owned("STATE_ROOT/workflow_events.log", "watchdog", "people, programs", "rotated"),
+    Owned("STATE_ROOT/cycles/<AGENT>.jsonl", "that agent", "`--replay`", "rotated"),
+    Owned("STATE_ROOT/locks/<AGENT>.lock", "that agent's cycle", "the same", "held lock"),
+    Owned("STATE_ROOT/loops/<AGENT>.json", "that agent's loop", "operation_hang_guard", "the loop"),
+    Owned("STATE_ROOT/wake/<AGENT>.fifo", "anyone", "that agent's loop", "a nudge"),
+    Owned("STATE_ROOT/workers/<WORKER>.json", "worker_sentry", "the worker, agents", "until accounted for"),
+    Owned("STATE_ROOT/heartbeats/<WORKER>.json", "the worker", "agents, status", "silent_after_s"),
+    Owned("STATE_ROOT/exits/<WORKER>.json", "the worker's wrapper", "worker_sentry", "until accounted for"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/order.json",
+        "`--parallel`; a loop, start or ensure, where it was lost",
+        "workers, agents",
+        "for ever",
+    ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/finished.json", "auto_scheduler", "everyone", "for ever"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl",
+        "auto_scheduler (enqueued), worker_sentry (the rest)",
+        "agents, status",
+        "for ever",
+    ),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl.1", "watchdog, as it compacts", "people", "the next time"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl.bad", "watchdog, as it compacts", "people", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/begun.json", "auto_scheduler", "agents, status", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/results/<JOB>.json", "the job's worker", "worker_sentry", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/leases/<JOB>.json", "the job's worker", "its other workers", "the job"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/round-<N>/<SYMBOL>/<MODE>/",
+        "workers; the files of a run as above",
+        "workers, status",
+        "the round",
+    ),
+    Owned(
+        "LOGS_ROOT/<RUN_ID>/<JOB>.log",
+        "the job's workers; watchdog moves its beginning to .1",
+        "people",
+        "keep_log_days",
+    ),
+    Owned("LOGS_ROOT/agents/<AGENT>.log", "that agent's loop", "people", "rotated"),
+    Owned("LOGS_ROOT/<RUN_ID>.log", "the pipeline", "people", "keep_log_days"),
+    Owned("LOGS_ROOT/keeper.log", "the keeper", "people", "rotated"),
+    Owned("LOGS_ROOT/stop.log", "a stop that was typed inside the swarm", "people", "keep_log_days"),
+    Owned("RESULTS_ROOT/hooks/<POINT>/<HOOK>", "the user", "workers, session_state_manager", "for ever"),
+    Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/<MODE>/", "the pipeline", "people, programs", "for ever"),
+    Owned(
+        "RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.publishing/",
+        "the pipeline",
+        "the pipeline, `checksums`",
+        "until the results are in place",
+    ),
+    Owned("RESULTS_ROOT/freqtrade/user_data/", "`export`", "freqtrade", "for ever"),
+    Owned("RESULTS_ROOT/tries/<SYMBOL>.jsonl", "the pipeline, under its lock", "the pipeline", "for ever"),
+    Owned("STATE_ROOT/orchestration_consensus_state.json", "orchestration_consensus", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/main_orchestrator_state.json", "main_orchestrator", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/process_audit_state.json", "process_auditor", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/curator_state.json", "curator", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/budget_guard_state.json", "budget_guard", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/quant_analyst_state.json", "quant_analyst", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/hypothesis_runner_state.json", "hypothesis_runner", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/hypotheses.jsonl", "hypothesis_runner", "people, programs", "for ever"),
+    Owned("RESULTS_ROOT/docs/reference/FAILURE_POINTS_BACKTEST_OPTIMIZE.json", "curator", "everyone", "for ever"),
+    Owned("RESULTS_ROOT/docs/reference/KNOWLEDGE_BASE_BACKTEST.md", "curator, at its end", "everyone", "for ever"),
+    Owned("RESULTS_ROOT/docs/reference/evidence/<RUN_ID>.r<N>.<SYMBOL>.<MODE>.json", "curator", "people", "for ever"),
+    Owned("RESULTS_ROOT/docs/reference/WORKFLOW_NOTES.md", "curator between its markers", "everyone", "3 cadences"),
+    Owned(
+        "RESULTS_ROOT/docs/reference/WORKFLOW_EXPECTED_OUTCOMES_STATEFUL.md",
+        "curator between its markers",
+        "everyone",
+        "3 cadences",
+    ),
+    Owned("RESULTS_ROOT/docs/reference/HANDOFF_SWARM_RUN_<MINUTE>.md", "`handoff`", "everyone", "24 h"),
+    Owned("RESULTS_ROOT/demo/SYNTHETIC_5m.parquet", "the demo generator", "the pipeline", "for ever"),
+)
+
+
+def catalog_page() -> str:
+    """`state/README.md`: the catalog as a table (a test keeps the file equal)."""
+    rows = "\n".join(f"| `{o.path}` | {o.writer} | {o.readers} | {o.fresh_for} |" for o in CATALOG)
+    return (
+        "# Files, their one writer, their readers\n\n"
+        "Rendered from `state/files/catalog.py` by `python -m state.files.catalog`; a test keeps both equal.\n\n"
+        "| file | writer | readers | fresh for |\n|---|---|---|---|\n" + rows + "\n"
+    )
+
+
+if __name__ == "__main__":
+    process.begin()
+    (CHECKOUT / "state" / "README.md").write_text(catalog_page(), encoding="utf-8")

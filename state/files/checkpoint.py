@@ -1,0 +1,150 @@
+"""What a long job has finished, one file per step, so that a killed job continues from there.
+
+A file is a header line and a payload of bytes. The header names the step, the key of all that decides its result, and
+the SHA-256 of the payload: a file that is torn, edited, of other bars, settings or code, or that somebody else could
+have written, does not count, and its step is done again. Payloads are opaque here; the code that did the step reads
+them, and nothing in them is ever executed.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from config.record import dataclass
+from state.files import codec, digest, private, snapshot
+
+SCHEMA = 1
+MOST_BYTES = 512 * 2**20  # of one job's steps; 250,000 combos that all trade leave 64 MB
+_PLAN = "plan.json"
+_SUFFIX = ".step"
+_LONGEST_HEAD = 4096  # bytes
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of the planned steps of a job are kept."""
+
+    kept: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The kept steps in `folder` of the job whose results `key` decides; only one process plans in it at a time."""
+
+    folder: Path
+    key: str
+
+    def plan(self, steps: Sequence[str]) -> None:
+        """Write down which steps there are, and delete the files of earlier plans.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        mine = {self.path(step) for step in steps}
+        snapshot.sweep(self.folder)
+        for path in _files(self.folder):
+            if path not in mine and not self._is_mine(path):
+                path.unlink(missing_ok=True)
+        snapshot.write_json(self.folder / _PLAN, {"schema": SCHEMA, "key": self.key, "steps": list(steps)})
+
+    def path(self, step: str) -> Path:
+        """The file of a step."""
+        words = "".join(c if c.isascii() and c.isalnum() else "-" for c in step)
+        return self.folder / f"{words}{_SUFFIX}"
+
+    def put(self, step: str, inputs: Any, payload: bytes) -> None:
+        """Keep the result of `step` with `inputs` (plain JSON): whole or not at all, without waiting for the disk.
+
+        Raises:
+            OSError: the disk is full, the folder is not writable, or the job's files would exceed `MOST_BYTES`.
+        """
+        head = {"schema": SCHEMA, "step": step, "of": self.key, "key": self._key(step, inputs)}
+        head["sha256"] = digest.of(payload)
+        if sum(path.stat().st_size for path in _files(self.folder)) + len(payload) > MOST_BYTES:
+            raise OSError(f"the kept steps in {self.folder} would take more than {MOST_BYTES // 2**20} MB")
+        _write(self.path(step), codec.encode_line(head) + payload)
+
+    def get(self, step: str, inputs: Any) -> bytes | None:
+        """What `put` was given; None unless the file is there, whole and written by this user."""
+        head, payload = _read(self.path(step))
+        return payload if head.get("step") == step and head.get("key") == self._key(step, inputs) else None
+
+    def _key(self, step: str, inputs: Any) -> str:
+        return digest.of(codec.encode_line([self.key, step, inputs]))
+
+    def _is_mine(self, path: Path) -> bool:
+        return _head(path).get("of") == self.key
+
+
+def count(folder: Path) -> Count | None:
+    """How many steps are kept in `folder`; None where no job has a plan there."""
+    plan = snapshot.read_json(folder / _PLAN)
+    if not isinstance(plan, dict) or plan.get("schema") != SCHEMA or not isinstance(plan.get("steps"), list):
+        return None
+    there = {head.get("step") for path in _files(folder) if (head := _read(path)[0]).get("of") == plan.get("key")}
+    return Count(sum(str(step) in there for step in plan["steps"]), len(plan["steps"]))
+
+
+# files ----------------------------------------------------------------------------------------------------------------
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return folder.glob(f"*{_SUFFIX}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A power cut may cost the file, which its sum then tells; nobody waits for the disk 60 times a validation."""
+    private.folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        temporary.touch(0o600, exist_ok=False)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """The header of a file; {} where it has none that is ours."""
+    try:
+        with open(path, "rb", opener=_open) as file:
+            return _decoded(file.readline(_LONGEST_HEAD))
+    except OSError:
+        return {}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Header and payload of a file that is whole; ({}, b"") for any other."""
+    try:
+        with open(path, "rb", opener=_open) as file:
+            head = _decoded(file.readline(_LONGEST_HEAD))
+            payload = file.read(MOST_BYTES)
+    except OSError:
+        return {}, b""
+    return (head, payload) if head and head.get("sha256") == digest.of(payload) else ({}, b"")
+
+
+def _decoded(line: bytes) -> dict[str, Any]:
+    try:
+        head = codec.decode(line)
+    except ValueError:
+        return {}
+    return head if isinstance(head, dict) and head.get("schema") == SCHEMA else {}
+
+
+def _open(path: str, flags: int) -> int:
+    """Only a plain file that nobody but the user could have written; a link, a pipe or a device is none.
+
+    Raises:
+        OSError: it is not such a file.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        return descriptor
+    os.close(descriptor)
+    raise PermissionError(path)

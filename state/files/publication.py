@@ -1,0 +1,267 @@
+"""Put a new set of files into a folder in the place of an older set, so that at every moment one of both is whole.
+
+The new set is written beside the folder, `.<NAME>.publishing/<ID>.new`, its manifest first: that is the record of what
+we make there. When all of it is on disk, one rename to `ready` decides: until then the old set stands untouched, from
+then on the new one is whole in `ready` until it is whole in its place. Killed in between, `finish` does the rest; it
+may be called at any time and again. What no manifest names is nobody's of ours: it is left where it is, and steps
+aside under another name where one of our files must go.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from config import plain
+from config.record import dataclass
+from state.files import codec, sealed, snapshot
+from state.files.layout import MANIFEST, PHASE0
+
+_READY = "ready"
+_LEFTOVER = re.compile(r"[0-9a-f]{8}\.(new|gone)")
+
+
+@dataclass(frozen=True)
+class Half:
+    """A publication that was cut short: where the new set lies, how much of it is in place, whether it is whole."""
+
+    ready: Path
+    in_place: int
+    files: int
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One folder whose files are replaced together; only one process publishes into it at a time."""
+
+    folder: Path
+
+    @property
+    def _beside(self) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.publishing")
+
+    @property
+    def _ready(self) -> Path:
+        return self._beside / _READY
+
+    def publish(self, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> tuple[str, ...]:
+        """Replace the set by `files` (path inside the folder → content) and a manifest with their sums.
+
+        Returns: what stepped aside, in words.
+
+        Raises:
+            OSError: the disk is full, …; before the new set is whole on disk the old one is as it was, afterwards
+                `finish` does the rest.
+        """
+        self.finish()
+        self._must_take(files)
+        if os.path.lexists(self._beside) and not _is_folder(self._beside):
+            _step_aside(self._beside)
+        new = self._beside / f"{os.urandom(4).hex()}.new"
+        sums = {name: digest_of(data) for name, data in sorted(files.items())}
+        try:
+            snapshot.write_bytes(new / MANIFEST, codec.encode(sealed.manifest({**manifest, "files": sums})))
+            for name, data in files.items():
+                snapshot.write_bytes(new / name, data)
+        except BaseException:
+            self._discard(new)
+            raise
+        if os.path.lexists(self._ready):  # it has lost files, or is nobody's of ours: else it would be finished
+            self._ready.rename(self._gone() if self.half() else _aside(self._ready))
+        new.rename(self._ready)
+        snapshot.sync_folder(self._beside)
+        return self._put_in_place(sums)
+
+    def _must_take(self, names: Iterable[str]) -> None:
+        """Nothing is decided while a folder would not take its files: half of them would be in place, for good."""
+        for folder in sorted({self.folder, *((self.folder / name).parent for name in names)}):
+            if _is_folder(folder) and not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    def finish(self) -> tuple[str, ...]:
+        """End a publication that was cut short, and remove what others left that were killed; as `publish`."""
+        said: tuple[str, ...] = ()
+        half = self.half()
+        if half is not None and half.is_whole:
+            said = self._put_in_place(sums_of(self._ready))
+        for path in self._beside.iterdir() if _is_folder(self._beside) else ():
+            if _LEFTOVER.fullmatch(path.name):
+                self._discard(path)
+        with contextlib.suppress(OSError):
+            self._beside.rmdir()
+        return said
+
+    def half(self) -> Half | None:
+        """The publication that was cut short; None where there is none."""
+        sums = sums_of(self._ready) if _is_folder(self._ready) else {}
+        if not sums:
+            return None
+        in_place = sum(_is(self.folder / name, total) for name, total in sums.items())
+        is_whole = all(_is(self._ready / name, total) for name, total in sums.items())
+        return Half(self._ready, in_place, len(sums), is_whole)
+
+    def _gone(self) -> Path:
+        return self._beside / f"{os.urandom(4).hex()}.gone"
+
+    # from beside into its place ---------------------------------------------------------------------------------------
+
+    def _put_in_place(self, sums: Mapping[str, str]) -> tuple[str, ...]:
+        """Every step may be the last one before a kill; doing all of them again is harmless."""
+        before = sums_of(self.folder)
+        self.sweep({*before, *sums, PHASE0, MANIFEST})
+        said = []
+        for name, total in sums.items():
+            is_mine = name in before or name == PHASE0 or _is(self.folder / name, total)
+            said += self._put(name, is_mine)
+        for name in before.keys() - sums.keys():
+            self._drop(name, before[name])
+        said += self._put(MANIFEST, is_mine=True)
+        for folder in sorted({(self.folder / name).parent for name in (*sums, MANIFEST)}):
+            snapshot.sync_folder(folder)
+        gone = self._gone()
+        self._ready.rename(gone)
+        self._discard(gone)
+        return tuple(said)
+
+    def _put(self, name: str, is_mine: bool) -> list[str]:
+        """A second name for the file in `ready`, or a copy where the disk knows no second names."""
+        source, target = self._ready / name, self.folder / name
+        said = self.make_way(name, is_mine)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if _same(source, target):
+            return said
+        temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+        try:
+            os.link(source, temporary, follow_symlinks=False)
+        except OSError:
+            snapshot.write_bytes(target, plain.read_bytes(source))
+        else:
+            temporary.replace(target)
+        return said
+
+    def make_way(self, name: str, is_mine: bool = True) -> list[str]:
+        """Rename what lies where `name` must go and is not ours: a link, a folder, a file that no manifest names."""
+        said = []
+        *folders, target = [*reversed((self.folder / name).parents), self.folder / name]
+        for path in folders:
+            if path.is_relative_to(self.folder) and path != self.folder and os.path.lexists(path):
+                said += [] if _is_folder(path) else [_step_aside(path)]
+        if os.path.lexists(target) and not (_is_file(target) and is_mine):
+            said.append(_step_aside(target))
+        return said
+
+    def _drop(self, name: str, total: str) -> None:
+        """A file of the older set that the new one has no counterpart for; one that somebody edited since stays."""
+        path = self.folder / name
+        if _is_folder(path.parent) and _is(path, total):
+            path.unlink(missing_ok=True)
+        if path.parent != self.folder:
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                path.parent.rmdir()
+
+    def sweep(self, mine: Iterable[str]) -> None:
+        """Remove what writers of these names left that were killed between writing and renaming."""
+        for name in mine:
+            path = self.folder / name
+            if _is_folder(path.parent):
+                snapshot.sweep(path.parent, path.name)
+
+    def _discard(self, folder: Path) -> None:
+        """Remove a set beside the folder: the files that its manifest names, the manifest last."""
+        if not _is_folder(folder):
+            return
+        sums = sums_of(folder)
+        for name in (*sums, MANIFEST):
+            path = folder / name
+            if _is_folder(path.parent):
+                snapshot.sweep(path.parent, path.name)
+                if _is_file(path):
+                    path.unlink()
+                if path.parent != folder:
+                    with contextlib.suppress(OSError):
+                        path.parent.rmdir()
+        for empty in (folder, self._beside):
+            with contextlib.suppress(OSError):
+                empty.rmdir()
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256, as manifests name it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sums_of(folder: Path) -> dict[str, str]:
+    """Name → SHA-256 of every file that the manifest in `folder` names; empty without one. No name leads outside."""
+    record = snapshot.read_json(folder / MANIFEST)
+    files = record.get("files") if isinstance(record, dict) else None
+    return {name: str(total) for name, total in files.items() if _is_inside(name)} if isinstance(files, dict) else {}
+
+
+def strangers(folder: Path) -> Iterator[str]:
+    """What lies in `folder` and is in no manifest: a person's own files, or those of an editor."""
+    sums = sums_of(folder)
+    own = {str(PurePosixPath(name).parent) for name in sums} | {"."}
+    for name in sorted(own):
+        for path in sorted((folder / name).iterdir()) if _is_folder(folder / name) else ():
+            inside = str(path.relative_to(folder))
+            if inside not in sums and inside not in own and inside not in (MANIFEST, PHASE0):
+                yield inside
+
+
+# helpers --------------------------------------------------------------------------------------------------------------
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a manifest may name it: a file of the set, or of a folder in it, and nothing elsewhere."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and len(parts) <= 2 and ".." not in parts and not name.startswith("/") and name != MANIFEST
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return 0
+
+
+def _is_folder(path: Path) -> bool:
+    return stat.S_ISDIR(_mode(path))
+
+
+def _is_file(path: Path) -> bool:
+    return stat.S_ISREG(_mode(path))
+
+
+def _is(path: Path, total: str) -> bool:
+    """Whether it is a file with this SHA-256, and no link."""
+    try:
+        with plain.opened(path) as file:
+            return _is_file(path) and hashlib.file_digest(file, "sha256").hexdigest() == total
+    except OSError:
+        return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(one.lstat(), other.lstat())
+    except OSError:
+        return False
+
+
+def _aside(path: Path) -> Path:
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.not-ours-{number}")):
+        number += 1
+    return aside
+
+
+def _step_aside(path: Path) -> str:
+    aside = _aside(path)
+    path.rename(aside)
+    return f"{path} was not ours and in the way: it is {aside.name} now"

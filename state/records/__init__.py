@@ -1,0 +1,1 @@
+"""The records that both planes share, one small module for each."""

@@ -1,0 +1,78 @@
+"""What a worker says of itself while it works: who it is, on what, and how far. Progress is judged by its counter.
+
+Nothing here runs in a thread: a heartbeat that beats while the work hangs would hide exactly what it is for.
+"""
+
+import os
+from pathlib import Path
+
+from config.record import dataclass, replace
+from state.files import codec, private
+from state.files.tree import tree_of
+from state.host.clock import Clock, stamp
+from state.host.identity import Identity
+from state.records.screening import Screening
+
+_EVERY_S = 1.0  # seconds between two writes; a worker's loop may come by a thousand times a second
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """`done` of `total` steps of `phase`; `progressed_at_s` is monotonic and counts within `identity.boot_id`."""
+
+    worker_id: str
+    job_id: str
+    epoch: int
+    identity: Identity
+    phase: str
+    done: int
+    total: int
+    rate_per_s: float | None
+    note: str
+    beats: int
+    progressed_at_s: float
+    at: str
+    screening: Screening | None = None  # of a prescreen, from its first step on
+
+
+class Pulse:
+    """A worker's own heartbeat file."""
+
+    def __init__(self, path: Path, clock: Clock, last: Heartbeat) -> None:
+        self.path, self.clock, self.last = path, clock, last
+        self._written_at_s = float("-inf")
+        self._began: tuple[float, int] | None = None
+
+    def at(self, done: int, total: int, note: str = "") -> bool:
+        """Progress: `done` of `total`. Returns whether it was written (once a second at most)."""
+        now = self.clock.monotonic_s()
+        if self._began is None:
+            self._began = (now, done)
+        elapsed, gained = now - self._began[0], done - self._began[1]
+        self.last = replace(
+            self.last,
+            done=done,
+            total=total,
+            note=note,
+            rate_per_s=round(gained / elapsed, 3) if elapsed > 0 and gained > 0 else None,
+            beats=self.last.beats + 1,
+            progressed_at_s=now,
+        )
+        if now - self._written_at_s < _EVERY_S and done < total:
+            return False
+        self.write()
+        return True
+
+    def screens(self, screening: Screening) -> None:
+        """How a prescreen goes; on disk with the next write."""
+        self.last = replace(self.last, screening=screening)
+
+    def write(self) -> None:
+        """Put it on disk: whole or not at all, but without waiting for the disk (a power cut ends the worker too)."""
+        self._written_at_s = self.clock.monotonic_s()
+        self.last = replace(self.last, at=stamp(self.clock.now()))
+        private.folder(self.path.parent)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        temporary.touch(0o600)
+        temporary.write_bytes(codec.encode(tree_of(self.last)))
+        temporary.replace(self.path)

@@ -1,0 +1,91 @@
+"""Wishes: everyone may write one, the owner of the target answers it by moving it to `done/` or `refused/`.
+
+A request has a target, its evidence, and a moment after which nobody need answer it any more.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from config.record import dataclass, field
+from state.files import snapshot
+from state.files.tree import read_records, record_of, tree_of
+from state.host.clock import Clock, stamp
+
+KINDS = ("cancel_job", "ensure_sessions", "add_findings")  # what somebody answers
+_MOST_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Request:
+    """`kind` names what is wished, `target` on what; two wishes for one target are one remedy."""
+
+    request_id: str
+    kind: str
+    target: str
+    asked_by: str
+    asked_at: str
+    expires_at: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def ask(
+    folder: Path, clock: Clock, kind: str, target: str, asked_by: str, evidence: dict[str, Any], for_s: float = 300.0
+) -> Request:
+    """Put a request on file."""
+    now = clock.now()
+    request = Request(
+        f"{now:%Y%m%dT%H%M%S}-{os.urandom(4).hex()}",
+        kind,
+        target,
+        asked_by,
+        stamp(now),
+        stamp(now + timedelta(seconds=for_s)),
+        evidence,
+    )
+    snapshot.write_json(folder / f"{request.request_id}.json", tree_of(request))
+    return request
+
+
+def pending(folder: Path) -> tuple[Request, ...]:
+    """What nobody has answered yet, oldest first. The name of the file is the request's id, whatever stands in it."""
+    if not folder.is_dir():
+        return ()
+    return read_records(Request, (tree for _, tree in _trees(folder)))
+
+
+def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Requests that hold none, and why: nobody can answer them."""
+    for path, tree in _trees(folder) if folder.is_dir() else ():
+        try:
+            record_of(Request, tree)
+        except ValueError as error:
+            yield path, str(error)
+
+
+def _trees(folder: Path) -> Iterator[tuple[Path, Any]]:
+    for path in sorted(folder.glob("*.json")):
+        if not snapshot.is_aside(path) and _is_readable(path):
+            tree = snapshot.read_json(path)
+            yield path, {**tree, "request_id": path.stem} if isinstance(tree, dict) else tree
+
+
+def _is_readable(path: Path) -> bool:
+    """A wish is short; what is not one would end up in every agent's records."""
+    try:
+        return path.is_file() and path.stat().st_size <= _MOST_BYTES
+    except OSError:
+        return False
+
+
+def answer(folder: Path, request_id: str, done: bool, reason: str, clock: Clock) -> None:
+    """Move a request to `done/` or `refused/` with the owner's reason; one that is gone has been answered."""
+    path = folder / f"{request_id}.json"
+    record = snapshot.read_json(path)
+    if not isinstance(record, dict):
+        return
+    target = folder / ("done" if done else "refused") / path.name
+    snapshot.write_json(target, {**record, "answered_at": stamp(clock.now()), "reason": reason})
+    path.unlink(missing_ok=True)
