@@ -93,7 +93,7 @@ def page() -> str:
     roots = Roots.from_environment({})
     agents = "\n".join(
         f"| `{one.name}` | {_runs_in(one)} | `{roots.agent_state(one.name).name}` | "
-        f"{', '.join(f'`{kind}`' for kind in one.load().owns)} | {one.does} |"
+        f"{', '.join(f'`{action.kind}`' for action in one.load().owns)} | {one.does} |"
         for one in (*AGENTS, RESCUE)
     )
     monitors = "\n".join(f"| `{one.session}` | {one.shows} |" for one in MONITORS)

@@ -1,19 +1,59 @@
 """Carry out what agents decided: one function a kind of action, each safe to repeat."""
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from functools import singledispatchmethod
 from typing import Any
 
+from agents.actions.documents import (
+    Ask,
+    RememberFailures,
+    WriteFindings,
+    WriteHypotheses,
+    WriteNotes,
+    WriteOutcomes,
+)
+from agents.actions.jobs import (
+    CompleteJob,
+    EndJob,
+    EnqueueJobs,
+    FinishRun,
+    RecordDeath,
+    RestartUnits,
+)
+from agents.actions.records import (
+    AnswerRequest,
+    CompactJobs,
+    RetireRecords,
+    RotateLogs,
+    SetAside,
+    WriteEvents,
+    WriteIncidents,
+    WriteLine,
+)
+from agents.actions.sessions import (
+    EnsureGuard,
+    EnsureKeeper,
+    EnsureSessions,
+    RescueSessions,
+    RunHooks,
+)
+from agents.actions.workers import (
+    ContinueWorker,
+    EndWorker,
+    KillWorker,
+    LaunchWorker,
+    RetireWorker,
+)
 from agents.machine import documents, faults, keeper, launcher, library, processes, records
-from agents.model.decision import Action
-from agents.model.world import Expired
+from agents.model.action import Action
 from agents.registry import AGENTS
 from config.swarm import SwarmSettings
 from state.files import made, ours, snapshot
 from state.files.journal import Journal
 from state.files.knowledge import KnowledgeFolder
 from state.files.layout import Roots
-from state.files.tree import read_records, record_of, tree_of
+from state.files.tree import record_of, tree_of
 from state.host import code, identity, wake
 from state.host.clock import Clock, stamp
 from state.host.identity import Tree
@@ -34,29 +74,35 @@ class Acts:
 
     def do(self, action: Action) -> str:
         """Carry it out; what came of it, in words. Errors are the caller's to record."""
-        return _DEEDS[action.kind](self, action, action.arguments) or "done"
+        return self._do(action) or "done"
+
+    @singledispatchmethod
+    def _do(self, action: Action) -> str | None:
+        """Each kind of action has its method below; the type of the argument says which."""
+        raise TypeError(f"nobody does {action.kind}")
 
     # worker_sentry ----------------------------------------------------------------------------------------------------
 
-    def launch_worker(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def launch_worker(self, action: LaunchWorker) -> str:
         """Journal first, then the launch record, then the process: cut short anywhere, the next cycle sees it."""
         jobs = self._jobs()
-        state = jobs.states()[action.target]
+        state = jobs.states()[action.job_id]
         # The lease outlives a journal that lost lines: an epoch that was given once is never given again.
-        taken = lease.newest(self._roots.swarm_run(self._run_id).round(self._round).lease(action.target))
-        epoch = max(said["epoch"], taken + 1)
-        worker_id, nonce = launcher.mint(action.target, epoch)
-        jobs.started(action.target, epoch, worker_id, said["lane"])
+        taken = lease.newest(self._roots.swarm_run(self._run_id).round(self._round).lease(action.job_id))
+        epoch = max(action.epoch, taken + 1)
+        worker_id, nonce = launcher.mint(action.job_id, epoch)
+        jobs.started(action.job_id, epoch, worker_id, action.lane)
         launch = Launch(
             worker_id=worker_id,
             run_id=self._run_id,
             job=state.job,
             epoch=epoch,
             nonce=nonce,
-            lane=said["lane"],
-            cores=said["cores"],
+            lane=action.lane,
+            cores=action.cores,
             ooms=state.ooms,
-            gpu=said.get("gpu", ""),
+            gpu=action.gpu,
             launched_at=stamp(self._clock.now()),
             launched_at_s=self._clock.monotonic_s(),
             boot_id=identity.boot_id(),
@@ -67,67 +113,78 @@ class Acts:
         self._nudge("auto_scheduler")  # it may find a lane that is still idle, and fill it
         return worker_id
 
-    def continue_worker(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def continue_worker(self, action: ContinueWorker) -> str:
         """SIGCONT to its tree."""
-        reached = processes.signal_tree(self._tree(action.target, said), signal.SIGCONT)
+        reached = processes.signal_tree(self._tree(action.worker_id, action.nonce), signal.SIGCONT)
         why = "it was stopped (state T)"
-        self._tell([healing.remedy("worker_continued", action.target, self._by, why, said.get("silent_s"))])
+        self._tell([healing.remedy("worker_continued", action.worker_id, self._by, why, action.silent_s)])
         return f"{reached} processes continued"
 
-    def end_worker(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def end_worker(self, action: EndWorker) -> str:
         """SIGTERM to its tree, and CONT, because what is stopped does not hear."""
-        tree = self._tree(action.target, said)
+        tree = self._tree(action.worker_id, action.nonce)
         reached = processes.signal_tree(tree, signal.SIGTERM)
         processes.signal_tree(tree, signal.SIGCONT)
         return f"{reached} processes were asked to end"
 
-    def kill_worker(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def kill_worker(self, action: KillWorker) -> str:
         """SIGKILL to its whole tree but its wrapper."""
-        record = snapshot.read_json(self._roots.launch(action.target))
+        record = snapshot.read_json(self._roots.launch(action.worker_id))
         launch = record_of(Launch, record)
-        return f"{processes.kill_tree(self._tree(action.target, said), launch.wrapper)} processes ended"
+        return f"{processes.kill_tree(self._tree(action.worker_id, action.nonce), launch.wrapper)} processes ended"
 
-    def retire_worker(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def retire_worker(self, action: RetireWorker) -> None:
         """Its files go; the launch record last, so that a cycle that is cut short finds it again."""
-        record = snapshot.read_json(self._roots.launch(action.target))
+        record = snapshot.read_json(self._roots.launch(action.worker_id))
         if isinstance(record, dict) and record.get("boot_id") == identity.boot_id():
-            processes.kill_tree(self._tree(action.target, record), None)  # a wrapper that was stopped, a stray child
-        for path in (self._roots.heartbeat(action.target), self._roots.exit(action.target)):
+            processes.kill_tree(
+                self._tree(action.worker_id, str(record.get("nonce"))), None
+            )  # a wrapper that was stopped, a stray child
+        for path in (self._roots.heartbeat(action.worker_id), self._roots.exit(action.worker_id)):
             path.unlink(missing_ok=True)
-        self._roots.launch(action.target).unlink(missing_ok=True)
+        self._roots.launch(action.worker_id).unlink(missing_ok=True)
 
-    def complete_job(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def complete_job(self, action: CompleteJob) -> None:
         """Into the journal; the scheduler is told."""
-        self._jobs().completed(action.target, said["metrics"], said["gates"])
+        self._jobs().completed(action.job_id, action.metrics, action.gates)
         self._nudge("auto_scheduler")
         self._nudge("session_state_manager")
 
-    def end_job(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def end_job(self, action: EndJob) -> None:
         """Into the journal; the scheduler is told."""
-        self._jobs().ended(action.target, said["status"], said["error_message"], said.get("gates", ()))
+        self._jobs().ended(action.job_id, action.status, action.error_message, action.gates)
         self._nudge("auto_scheduler")
         self._nudge("worker_sentry")  # its worker, if it has one, is to end now
 
-    def record_death(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def record_death(self, action: RecordDeath) -> None:
         """Into the journal; without a backoff the next cycle comes at once."""
-        how = (said["reason"], said["deaths"], said["last_done"], said["wait_s"])
-        self._jobs().died(action.target, *how, said.get("oom", False), said.get("waits", 0))
-        if said["wait_s"] == 0:
+        how = (action.reason, action.deaths, action.last_done, action.wait_s)
+        self._jobs().died(action.job_id, *how, bool(action.oom), action.waits or 0)
+        if action.wait_s == 0:
             self._nudge("worker_sentry")
 
     # auto_scheduler ---------------------------------------------------------------------------------------------------
 
-    def enqueue_jobs(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def enqueue_jobs(self, action: EnqueueJobs) -> None:
         """Into the journal of their round; the sentry is told."""
-        begun = self._roots.swarm_run(self._run_id).round(said["round"]).begun
+        begun = self._roots.swarm_run(self._run_id).round(action.round).begun
         if not begun.exists():
-            begins = {"at": stamp(self._clock.now()), "dropped": said["dropped"], "fills": said.get("fills", {})}
-            begins |= {"holdouts": said.get("holdouts", {})}
+            begins = {"at": stamp(self._clock.now()), "dropped": action.dropped, "fills": action.fills or {}}
+            begins |= {"holdouts": action.holdouts or {}}
             snapshot.write_json(begun, {**begins, "code": code.work()})
-        self._jobs(said["round"]).enqueue(record_of(Job, tree) for tree in said["jobs"])
+        self._jobs(action.round).enqueue(record_of(Job, tree) for tree in action.jobs)
         self._nudge("worker_sentry")
 
-    def restart_units(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def restart_units(self, action: RestartUnits) -> str:
         """Compute units anew with the code that is there now: our files of theirs go, their jobs begin again.
 
         In this order, so that one cut short is decided on again: the round says which code it is only at the end. While
@@ -135,10 +192,10 @@ class Acts:
         will die of before they do anything else.
         """
         folder = self._roots.swarm_run(self._run_id).round(self._round)
-        units = [(str(symbol), str(mode)) for symbol, mode in said["units"]]
+        units = [(str(symbol), str(mode)) for symbol, mode in action.units]
         launches = on_file(self._roots)
         mine = (one for one in launches if one.run_id == self._run_id and one.job.unit in units)
-        busy = [one.job.job_id for one in mine if one.worker_id not in said.get("left", ())]
+        busy = [one.job.job_id for one in mine if one.worker_id not in action.left]
         if busy:
             raise RuntimeError(f"workers of {', '.join(busy)} are still there")
         jobs = self._jobs()
@@ -149,31 +206,36 @@ class Acts:
             ours.remove(folder.unit(symbol, mode).path, self._roots.swarm_run(self._run_id).path)
         jobs.restart(units)
         begun = snapshot.read_json(folder.begun)
-        snapshot.write_json(folder.begun, {**(begun if isinstance(begun, dict) else {}), "code": said["code"]})
+        snapshot.write_json(folder.begun, {**(begun if isinstance(begun, dict) else {}), "code": action.code})
         self._nudge("worker_sentry")
         return f"{len(units)} units begin again"
 
-    def finish_run(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def finish_run(self, action: FinishRun) -> None:
         """The run's last record."""
         folder = self._roots.swarm_run(self._run_id)
-        snapshot.write_json(folder.finished, {"finished_at": stamp(self._clock.now()), **said})
+        snapshot.write_json(folder.finished, {"finished_at": stamp(self._clock.now()), **action.arguments})
         self._nudge("session_state_manager")  # who asks it right after the end is told of the end
 
     # sessions ---------------------------------------------------------------------------------------------------------
 
-    def ensure_sessions(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def ensure_sessions(self, action: EnsureSessions) -> str:
         """Every session, under the launch lock; somebody else at it is as good."""
-        return self._from_outside() if said["outside"] else self._ensure(said["respawn"], None)
+        return self._from_outside() if action.outside else self._ensure(list(action.respawn), None)
 
-    def ensure_guard(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def ensure_guard(self, action: EnsureGuard) -> str:
         """The hang guard's session alone."""
-        return self._ensure(said["respawn"], [action.target])
+        return self._ensure(list(action.respawn), [action.target])
 
-    def rescue_sessions(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def rescue_sessions(self, action: RescueSessions) -> str:
         """Every session, in place of the two agents that no longer do it."""
-        return self._ensure(said["respawn"], None)
+        return self._ensure(list(action.respawn), None)
 
-    def ensure_keeper(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def ensure_keeper(self, action: EnsureKeeper) -> str:
         """Start the keeper process; one too many leaves by itself."""
         keeper.start(self._roots)
         why = "the keeper process was killed, crashed, or was stopped"
@@ -181,108 +243,123 @@ class Acts:
         self._tell([healing.failure("keeper_died", "keeper", why), remedy])
         return "the keeper was started, or continued"
 
-    def run_hooks(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def run_hooks(self, action: RunHooks) -> str:
         """Tell the user's on_incident hooks, in a process of their own: no cycle waits for them."""
-        launcher.tell_hooks(self._roots, said["events"])
-        return f"{len(said['events'])} events are being told"
+        launcher.tell_hooks(self._roots, action.events)
+        return f"{len(action.events)} events are being told"
 
     # records ----------------------------------------------------------------------------------------------------------
 
-    def answer_request(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def answer_request(self, action: AnswerRequest) -> None:
         """To done/ or refused/."""
-        request.answer(self._roots.requests, action.target, said["done"], said["reason"], self._clock)
+        request.answer(self._roots.requests, action.request_id, action.done, action.reason, self._clock)
 
-    def write_events(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def write_events(self, action: WriteEvents) -> None:
         """Failures, for people and for the failure memory."""
-        self._append(Journal(self._roots.events, max_bytes=self._record_bytes), said["events"])
+        self._append(Journal(self._roots.events, max_bytes=self._record_bytes), action.events)
 
-    def write_incidents(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def write_incidents(self, action: WriteIncidents) -> None:
         """Incidents as they open and close."""
-        self._append(Journal(self._roots.session_events, max_bytes=self._record_bytes), said["events"])
-        if any(event["event"] == "incident_closed" for event in said["events"]):
+        self._append(Journal(self._roots.session_events, max_bytes=self._record_bytes), action.events)
+        if any(event["event"] == "incident_closed" for event in action.events):
             self._nudge("auto_scheduler")  # it may have waited for just that to call the run complete
 
-    def write_line(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def write_line(self, action: WriteLine) -> None:
         """The line of the session log, and the same as a whole file."""
         journal = Journal(self._roots.session_log(self._run_id), durable=False, max_bytes=self._record_bytes)
-        journal.append(said["line"])
-        snapshot.write_json(self._roots.session_latest, {"writer": tree_of(identity.mine()), **said["line"]})
+        journal.append(action.line)
+        snapshot.write_json(self._roots.session_latest, {"writer": tree_of(identity.mine()), **action.line})
 
     # what grows -------------------------------------------------------------------------------------------------------
 
-    def set_aside(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def set_aside(self, action: SetAside) -> str:
         """A damaged launch or request gets another name beside it, if it still is damaged; nothing of it is lost."""
-        if action.target not in {one.record for one in faults.strays(self._roots)}:
+        if action.record not in {one.record for one in faults.strays(self._roots)}:
             return "it is not damaged any more"
-        aside = snapshot.set_aside(self._roots.state / action.target).name
-        found = healing.failure("record_damaged", action.target, said["what"])
-        self._tell([found, healing.remedy("record_set_aside", action.target, self._by, f"it is {aside} now", None)])
+        aside = snapshot.set_aside(self._roots.state / action.record).name
+        found = healing.failure("record_damaged", action.record, action.what)
+        self._tell([found, healing.remedy("record_set_aside", action.record, self._by, f"it is {aside} now", None)])
         return aside
 
-    def rotate_logs(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def rotate_logs(self, action: RotateLogs) -> str:
         """The end of each log goes aside, the log itself is emptied; who writes it notices nothing."""
         most = self._limits.log_mb * 1_000_000
-        return f"{sum(records.rotate(self._roots, name, most) for name in said['logs'])} logs rotated"
+        return f"{sum(records.rotate(self._roots, name, most) for name in action.logs)} logs rotated"
 
-    def compact_jobs(self, action: Action, said: Mapping[str, Any]) -> None:
+    @_do.register
+    def compact_jobs(self, action: CompactJobs) -> None:
         """The job journals of these rounds: the same states in fewer records."""
-        for number in said["rounds"]:
+        for number in action.rounds:
             self._jobs(number).compact()
 
-    def retire_records(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def retire_records(self, action: RetireRecords) -> str:
         """Remove what has expired; each is looked at once more before it goes."""
-        gone = [one for one in read_records(Expired, said["expired"]) if records.retire(self._roots, one)]
+        gone = [one for one in action.expired if records.retire(self._roots, one)]
         made.compact(self._roots)
-        return f"{len(gone)} of {len(said['expired'])} removed"
+        return f"{len(gone)} of {len(action.expired)} removed"
 
     # wishes and documents ---------------------------------------------------------------------------------------------
 
-    def ask(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def ask(self, action: Ask) -> str:
         """A request to the owner of its target, unless one is open already."""
         now = stamp(self._clock.now())
         for one in request.pending(self._roots.requests):
-            if (one.kind, one.target) == (said["kind"], action.target) and one.expires_at >= now:
+            if (one.kind, one.target) == (action.wish, action.about) and one.expires_at >= now:
                 return f"{one.request_id} asks for it already"
-        words = (said["kind"], action.target, "main_orchestrator", said["evidence"])
+        words = (action.wish, action.about, "main_orchestrator", action.evidence)
         made = request.ask(self._roots.requests, self._clock, *words)
-        self._nudge(said["owner"])
+        self._nudge(action.owner)
         return made.request_id
 
-    def remember_failures(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def remember_failures(self, action: RememberFailures) -> str:
         """Into the failure memory."""
-        return documents.remember_failures(self._knowledge.failures, said["failures"])
+        return documents.remember_failures(self._knowledge.failures, action.failures)
 
-    def write_findings(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def write_findings(self, action: WriteFindings) -> str:
         """To the end of the knowledge base."""
-        for one in said["findings"]:
+        for one in action.findings:
             if "kept_as" in one:
                 run_id, number, symbol, mode = one["manifest"].split("/")
                 manifest = self._roots.swarm_run(run_id).round(int(number)).unit(symbol, mode).manifest
                 documents.keep(manifest, self._knowledge.evidence / one["kept_as"])
-        return documents.write_findings(self._knowledge.findings, said["findings"])
+        return documents.write_findings(self._knowledge.findings, action.findings)
 
-    def write_notes(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def write_notes(self, action: WriteNotes) -> str:
         """Between the markers of the notes."""
-        return documents.write_block(self._knowledge.notes, library.NOTES, documents.NOTES_HEAD, said["text"])
+        return documents.write_block(self._knowledge.notes, library.NOTES, documents.NOTES_HEAD, action.text)
 
-    def write_outcomes(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def write_outcomes(self, action: WriteOutcomes) -> str:
         """Between the markers of the story."""
-        return documents.write_block(self._knowledge.story, library.STORY, documents.STORY_HEAD, said["text"])
+        return documents.write_block(self._knowledge.story, library.STORY, documents.STORY_HEAD, action.text)
 
-    def write_hypotheses(self, action: Action, said: Mapping[str, Any]) -> str:
+    @_do.register
+    def write_hypotheses(self, action: WriteHypotheses) -> str:
         """To the end of the ledger, each once."""
         held = set(library.hypotheses(self._roots))
-        new = [one for one in said["lines"] if f"{one['id']} {one['event']}" not in held]
+        new = [one for one in action.lines if f"{one['id']} {one['event']}" not in held]
         Journal(self._roots.hypotheses).append(*new)
         return f"{len(new)} lines added"
 
     # helpers ----------------------------------------------------------------------------------------------------------
 
-    def _tree(self, worker_id: str, said: Mapping[str, Any]) -> Tree:
+    def _tree(self, worker_id: str, nonce: str) -> Tree:
         """The processes of a launch: its run is that of its record, whatever run is under way."""
         record = snapshot.read_json(self._roots.launch(worker_id))
         run_id = record.get("run_id") if isinstance(record, dict) else None
-        return Tree.of(self._roots.state, str(said.get("nonce")), str(run_id), worker_id)
+        return Tree.of(self._roots.state, nonce, str(run_id), worker_id)
 
     @property
     def _knowledge(self) -> KnowledgeFolder:
@@ -335,7 +412,7 @@ class Acts:
         job_id, why = state.job.job_id, state.last_death
         return healing.remedy("worker_respawned", job_id, self._by, why, for_s, worker_id=worker_id)
 
-    def _append(self, journal: Journal, events: list[dict[str, Any]]) -> None:
+    def _append(self, journal: Journal, events: Sequence[dict[str, Any]]) -> None:
         """Each once: what carries a mark may have been told by a writer whose memory was lost since."""
         at = stamp(self._clock.now())
         held = healing.marks(journal.path) if any("mark" in event for event in events) else frozenset()
@@ -348,14 +425,5 @@ def _is_death_of(record: Any, job_id: str) -> bool:
     return isinstance(record, dict) and (record.get("event"), record.get("job_id")) == ("died", job_id)
 
 
-_DEEDS: dict[str, Callable[[Acts, Action, Mapping[str, Any]], str | None]] = {
-    name: getattr(Acts, name)
-    for name in (
-        *("launch_worker", "continue_worker", "end_worker", "kill_worker", "retire_worker"),
-        *("complete_job", "end_job", "record_death", "enqueue_jobs", "restart_units", "finish_run"),
-        *("ensure_sessions", "ensure_guard", "rescue_sessions", "ensure_keeper", "run_hooks", "answer_request"),
-        *("write_events", "write_incidents", "write_line", "set_aside", "rotate_logs"),
-        *("compact_jobs", "retire_records"),
-        *("ask", "remember_failures", "write_findings", "write_notes", "write_outcomes", "write_hypotheses"),
-    )
-}
+# The kinds of actions that are carried out here.
+KINDS: frozenset[type[Action]] = frozenset(vars(Acts)["_do"].dispatcher.registry) - {object, Action}

@@ -1,23 +1,14 @@
-"""What an agent answers: actions with the outcome each is expected to have, its memory, and the reason."""
+"""What an agent answers: its actions, its memory, and the reason."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from agents.model.action import Action
 from agents.model.world import World
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 
 M = TypeVar("M")
-
-
-@dataclass(frozen=True)
-class Action:
-    """Something to do: `kind` has one owner, `target` gets one remedy at a time, `expected` is checked next cycle."""
-
-    kind: str
-    target: str
-    expected: str
-    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,6 +27,6 @@ class Agent(Generic[M]):
 
     memory: type[M]
     decide: Callable[[World, M, SwarmSettings], Decision[M]]
-    owns: tuple[str, ...]
+    owns: tuple[type[Action], ...]
     sees: frozenset[str] = frozenset()  # what costs something to look at: see observe
-    routine: frozenset[str] = frozenset()  # kinds of actions that are no decision: a line a cycle
+    routine: frozenset[type[Action]] = frozenset()  # kinds of actions that are no decision: a line a cycle

@@ -2,7 +2,8 @@
 would idle. It starts nothing itself.
 """
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.jobs import EnqueueJobs, FinishRun, RestartUnits
+from agents.model.decision import Agent, Decision
 from agents.model.world import World
 from agents.rules import fill, holdouts
 from config.record import dataclass, replace
@@ -55,10 +56,9 @@ def _take_up_code(world: World, units: Units, memory: Memory, report: dict[str, 
         some = "1 worker ends what it does" if len(at_work) == 1 else f"{len(at_work)} workers end their work"
         reason = f"the code has changed: {some} first"
         return Decision(memory, reason, report={**report, "stage": "draining"})
-    open_units = [list(unit) for unit, states in units.items() if not _is_over(states)]
-    left = [one.launch.worker_id for one in world.workers]
-    said = {"units": open_units, "code": world.code, "left": left}
-    action = Action("restart_units", world.code, "the round goes on with the new code", said)
+    open_units = [unit for unit, states in units.items() if not _is_over(states)]
+    left = tuple(one.launch.worker_id for one in world.workers)
+    action = RestartUnits(tuple(open_units), world.code, left)
     reason = f"the code has changed: {len(open_units)} units begin again with it"
     reason += f", without {', '.join(left)}, which survived KILL" if left else ""
     return Decision(memory, reason, (action,), {**report, "stage": "preflight"})
@@ -71,16 +71,14 @@ def _go_on(
     lanes, gpus = (max(1, len(some) // open_units) if some else 0 for some in (world.lanes, world.gpu_lanes))
     jobs = [job for states in units.values() for job in _next(states, order, max(1, lanes), gpus, limits)]
     if jobs:
-        said = {"round": world.round, "jobs": [tree_of(job) for job in jobs], "dropped": world.dropped}
         ids = ", ".join(job.job_id for job in jobs)
-        action = Action("enqueue_jobs", order.run_id, "the jobs are in the journal", said)
+        action = EnqueueJobs(order.run_id, world.round, tuple(map(tree_of, jobs)), world.dropped)
         return Decision(memory, f"enqueues {ids}", (action,), {**report, "stage": jobs[0].phase})
     if all(_is_over(states) for states in units.values()):
         return _after_round(world, order, units, memory, report)
     if more := fill.jobs(world, order, limits):
-        said = {"round": world.round, "jobs": [tree_of(job) for job in more], "dropped": world.dropped}
         ids = ", ".join(job.job_id for job in more)
-        action = Action("enqueue_jobs", order.run_id, "the jobs are in the journal", said)
+        action = EnqueueJobs(order.run_id, world.round, tuple(map(tree_of, more)), world.dropped)
         return Decision(memory, f"fills idle lanes with {ids}", (action,), {**report, "stage": more[0].phase})
     current = min((s.job.phase for s in world.jobs if not s.is_over), key=PHASES.index)
     waiting = sum(not s.is_over for s in world.jobs)
@@ -96,9 +94,8 @@ def _begin_round(
     memory: Memory,
     report: dict[str, object],
 ) -> Decision[Memory]:
-    jobs = [tree_of(Job(number, symbol, mode, "preflight")) for symbol, mode in units]
-    said = {"round": number, "jobs": jobs, "dropped": dropped, "fills": fills, "holdouts": holdouts.known(world)}
-    action = Action("enqueue_jobs", f"round {number + 1}", "the round is under way", said)
+    jobs = tuple(tree_of(Job(number, symbol, mode, "preflight")) for symbol, mode in units)
+    action = EnqueueJobs(world.run_id, number, jobs, dropped, fills, holdouts.known(world))
     return Decision(memory, f"begins round {number + 1}", (action,), {**report, "round": number, "stage": "preflight"})
 
 
@@ -172,8 +169,7 @@ def _after_round(
         return Decision(memory, reason, report={**report, "stage": "healing"})
     completed = list(dict.fromkeys([*(u for u in spent if u not in bad), *(f"{s} {m}" for s, m in good)]))
     why = _why_over(world.round + 1, len(completed), len(bad), spent)
-    said = {"rounds": world.round + 1, "completed": completed, "failed": bad, "why": why}
-    action = Action("finish_run", order.run_id, "the run is marked complete", said)
+    action = FinishRun(order.run_id, world.round + 1, tuple(completed), bad, why)
     return Decision(memory, f"the run is complete: {why}", (action,), {**report, "stage": "complete"})
 
 
@@ -197,5 +193,5 @@ def _open_steps(world: World) -> list[str]:
     return [str(step.get("id")) for step in told.get("next_steps", ()) if step.get("actionable")]
 
 
-OWNS = ("enqueue_jobs", "restart_units", "finish_run")
+OWNS = (EnqueueJobs, RestartUnits, FinishRun)
 AGENT = Agent(Memory, decide, OWNS, frozenset({"code"}))

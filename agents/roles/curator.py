@@ -7,7 +7,10 @@ write that was cut short is found missing by the next cycle; one that was done i
 from collections.abc import Mapping
 from typing import Any
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.documents import RememberFailures, WriteFindings, WriteNotes, WriteOutcomes
+from agents.actions.records import AnswerRequest
+from agents.model.action import Action
+from agents.model.decision import Agent, Decision
 from agents.model.knowledge import Knowledge, Logged, Place
 from agents.model.world import World
 from agents.rules import chronicle, signatures
@@ -39,18 +42,13 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     story = chronicle.story(world, here)
     actions: list[Action] = []
     if failures or here.is_damaged:
-        said = {"failures": failures}
-        actions.append(
-            Action("remember_failures", "FAILURE_POINTS_BACKTEST_OPTIMIZE.json", "each is counted once", said)
-        )
+        actions.append(RememberFailures(tuple(failures)))
     if findings:
-        said = {"findings": findings}
-        actions.append(Action("write_findings", "KNOWLEDGE_BASE_BACKTEST.md", "it holds them", said))
+        actions.append(WriteFindings(tuple(findings)))
     if chronicle.differs(here.notes, notes, limits.dead_band_pct):
-        actions.append(Action("write_notes", "WORKFLOW_NOTES.md", "they stand between the markers", {"text": notes}))
+        actions.append(WriteNotes(notes))
     if here.story != story:
-        name = "WORKFLOW_EXPECTED_OUTCOMES_STATEFUL.md"
-        actions.append(Action("write_outcomes", name, "they stand between the markers", {"text": story}))
+        actions.append(WriteOutcomes(story))
     written = {one["id"] for one in findings}
     actions += [_answer(one, world, here, written) for one in wishes]
     report = {"failures": len(here.failures), "findings": len(here.findings), "new_events": len(here.events)}
@@ -212,8 +210,8 @@ def _answer(wish: Request, world: World, here: Knowledge, written: set[str]) -> 
     )
     if wish.expires_at < world.now:
         reason = "it had expired"
-    return Action("answer_request", wish.request_id, "the request is answered", {"done": done, "reason": reason})
+    return AnswerRequest(wish.request_id, done, reason)
 
 
-OWNS = ("remember_failures", "write_findings", "write_notes", "write_outcomes", "answer_request")
-AGENT = Agent(Memory, decide, OWNS, frozenset({"knowledge", "outcomes"}), frozenset({"write_notes", "write_outcomes"}))
+OWNS = (RememberFailures, WriteFindings, WriteNotes, WriteOutcomes, AnswerRequest)
+AGENT = Agent(Memory, decide, OWNS, frozenset({"knowledge", "outcomes"}), frozenset({WriteNotes, WriteOutcomes}))

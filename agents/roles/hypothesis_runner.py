@@ -6,7 +6,8 @@ Each line is written once: the ledger's own end says which are there. Who counts
 from collections.abc import Iterator
 from typing import Any
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.documents import WriteHypotheses
+from agents.model.decision import Agent, Decision
 from agents.model.world import World
 from config.record import dataclass
 from config.swarm import SwarmSettings
@@ -34,7 +35,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     report = {"run_id": world.run_id, "stated": len(stated), "open": len(stated - known)}
     if not lines:
         return Decision(memory, f"all {len(stated)} hypotheses are in the ledger", report=report)
-    write = Action("write_hypotheses", "hypotheses.jsonl", "the ledger holds them", {"lines": lines})
+    write = WriteHypotheses(tuple(lines))
     return Decision(memory, f"writes {len(lines)} lines", (write,), report)
 
 
@@ -101,5 +102,5 @@ def _planned(settings: dict[str, Any]) -> int | None:
     return combos + trials if isinstance(combos, int) and isinstance(trials, int) else None
 
 
-OWNS = ("write_hypotheses",)
+OWNS = (WriteHypotheses,)
 AGENT = Agent(Memory, decide, OWNS, frozenset({"outcomes", "hypotheses"}))

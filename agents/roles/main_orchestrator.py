@@ -6,7 +6,9 @@ It starts and ends nothing: a wish is a request, which its owner carries out or 
 from collections.abc import Mapping
 from typing import Any
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.documents import Ask
+from agents.model.action import Action
+from agents.model.decision import Agent, Decision
 from agents.model.world import AgentView, World
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
@@ -94,8 +96,7 @@ def _ask(world: World, memory: Memory, left: list[AgentView], limits: SwarmSetti
     if memory.asked and world.now_s - memory.asked_at_s < wait_s:
         return ()
     evidence = {view.agent: f"no cycle for {_age(view)}, {memory.stale[view.agent]} looks in a row" for view in left}
-    said = {"kind": "ensure_sessions", "owner": _GUARD, "evidence": evidence}
-    return (Action("ask", "all", "the hang guard sees to all sessions", said),)
+    return (Ask("all", "ensure_sessions", _GUARD, evidence),)
 
 
 def _age(view: AgentView) -> str:
@@ -189,5 +190,5 @@ def _of(world: World, agent: str) -> Mapping[str, Any]:
     return report if report.get("run_id") == world.run_id else {}
 
 
-OWNS = ("ask",)
+OWNS = (Ask,)
 AGENT = Agent(Memory, decide, OWNS)

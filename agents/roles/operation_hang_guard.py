@@ -3,7 +3,10 @@
 import math
 from collections.abc import Mapping
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.records import AnswerRequest
+from agents.actions.sessions import EnsureSessions
+from agents.model.action import Action
+from agents.model.decision import Agent, Decision
 from agents.model.world import AgentView, World, patience_s
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
@@ -35,10 +38,10 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         "sessions": None if world.sessions is None else {s.name: s.alive for s in world.sessions},
         "stale": sorted(stale),
     }
-    actions = [_answer(r.request_id) for r in world.requests if r.kind == "ensure_sessions"]
+    actions: list[Action] = [_answer(r.request_id) for r in world.requests if r.kind == "ensure_sessions"]
     if world.sessions is None:
         # No answer is unknown, and unknown ends nothing; ensure_sessions itself tells a hung server from a dead one.
-        actions.append(Action("ensure_sessions", "all", "tmux answers", {"respawn": [], "outside": True}))
+        actions.append(EnsureSessions((), outside=True))
         return Decision(Memory(stale, answered_at), "tmux gives no answer", tuple(actions), report)
     there = {s.name for s in world.sessions if s.alive}
     expected = {view.session for view in world.agents} | set(world.control.get("monitors", ()))
@@ -47,9 +50,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     respawn = sorted(session for session, times in stale.items() if times >= patience[session] and session in there)
     if missing or respawn or actions:
         what = ", ".join([f"{name} is missing" for name in missing] + [f"{name} is stale" for name in respawn])
-        actions.append(
-            Action("ensure_sessions", "all", "all sessions are there", {"respawn": respawn, "outside": False})
-        )
+        actions.append(EnsureSessions(tuple(respawn), outside=False))
         memory = Memory({k: v for k, v in stale.items() if k not in respawn}, answered_at)
         return Decision(memory, what or "asked to ensure", tuple(actions), report)
     return Decision(Memory(stale, answered_at), "all sessions are there", report=report)
@@ -63,8 +64,8 @@ def _looks(view: AgentView, limits: SwarmSettings) -> int:
 
 
 def _answer(request_id: str) -> Action:
-    return Action("answer_request", request_id, "the request is answered", {"done": True, "reason": "sessions ensured"})
+    return AnswerRequest(request_id, done=True, reason="sessions ensured")
 
 
-OWNS = ("ensure_sessions", "answer_request")
+OWNS = (EnsureSessions, AnswerRequest)
 AGENT = Agent(Memory, decide, OWNS, frozenset({"sessions"}))

@@ -5,7 +5,8 @@ everything that died after them would stay dead. The rescue has no session and n
 both after its own cycle, and runs a cycle of the rescue when neither shows a sign of life.
 """
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.sessions import RescueSessions
+from agents.model.decision import Agent, Decision
 from agents.model.world import AgentView, World
 from agents.rules.absent import GUARDS
 from agents.rules.blame import backoff_s
@@ -44,11 +45,9 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if wait_s > 0:
         return Decision(memory, f"the last rescue was recent: the next one is allowed in {wait_s:.0f} s")
     memory = replace(memory, times=memory.times + 1, tried_s=world.now_s)
-    said = {"respawn": [] if world.control.get("host_starved") else [v.session for v in guards if _hangs(v)]}
+    respawn = () if world.control.get("host_starved") else tuple(v.session for v in guards if _hangs(v))
     what = "; ".join(f"{view.agent} {view.how()}" for view in guards)
-    return Decision(
-        memory, what, (Action("rescue_sessions", "all", "the hang guard or the state manager cycles again", said),)
-    )
+    return Decision(memory, what, (RescueSessions(respawn),))
 
 
 def _hangs(view: AgentView) -> bool:
@@ -66,5 +65,5 @@ def _of_now(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
     return replace(memory, times=0) if has_worked or world.now_s - tried_s > limits.healthy_after_s else memory
 
 
-OWNS = ("rescue_sessions",)
+OWNS = (RescueSessions,)
 AGENT = Agent(Memory, decide, OWNS)

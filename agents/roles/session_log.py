@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.records import WriteLine
+from agents.model.decision import Agent, Decision
 from agents.model.world import World
 from config.record import dataclass
 from config.swarm import SwarmSettings
@@ -30,7 +31,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     rests = world.run_finished or world.stopped
     if rests and memory.moving != world.run_id:
         return Decision(memory, "nothing moves", report=line)
-    write = Action("write_line", world.run_id, "the line is on file", {"line": line})
+    write = WriteLine(world.run_id, line)
     reason = "writes its last line" if rests else "writes its line"
     return Decision(Memory("" if rests else world.run_id), reason, (write,), line)
 
@@ -72,5 +73,5 @@ def _line(world: World, limits: SwarmSettings) -> dict[str, Any]:
     }
 
 
-OWNS = ("write_line",)
-AGENT = Agent(Memory, decide, OWNS, frozenset({"write_line"}), routine=frozenset({"write_line"}))
+OWNS = (WriteLine,)
+AGENT = Agent(Memory, decide, OWNS, frozenset({"write_line"}), routine=frozenset({WriteLine}))

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.records import WriteIncidents
+from agents.actions.sessions import EnsureGuard, EnsureKeeper, RunHooks
+from agents.model.action import Action
+from agents.model.decision import Agent, Decision
 from agents.model.world import Worker, World, patience_s
 from agents.rules import absent, broken, holdouts, room
 from config.record import dataclass, field
@@ -51,17 +54,14 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     events = [*_events(world, memory, found), *_over_already(world, memory, found)]
     guard_stale, since_s = _guard_stale(world, memory, found, limits)
     here = stage(world)
-    actions = [Action("write_incidents", "session_state_manager_events.jsonl", "on file", {"events": events})] * bool(
-        events
-    )
+    actions: list[Action] = [WriteIncidents(tuple(events))] if events else []
     if guard_stale >= _LOOKS:
-        said = {"respawn": ["bt-operation-hang-guard"]}
-        actions.append(Action("ensure_guard", "bt-operation-hang-guard", "the hang guard cycles again", said))
+        actions.append(EnsureGuard(("bt-operation-hang-guard",)))
     if _has_lost_its_process(world):
-        actions.append(Action("ensure_keeper", "keeper", "the keeper is alive again"))
+        actions.append(EnsureKeeper())
     told = [one for one in events if one["event"] in _TOLD]
     if told and world.incident_hooks:
-        actions.append(Action("run_hooks", "on_incident", "the user's hooks are told", {"events": told}))
+        actions.append(RunHooks(tuple(told)))
     opened = {one.incident_id: memory.open.get(one.incident_id, world.now) for one in found}
     report: dict[str, Any] = {
         "run_id": world.run_id or None,
@@ -395,5 +395,5 @@ def _of_worker(worker: Worker, limits: SwarmSettings) -> dict[str, Any]:
     }
 
 
-OWNS = ("write_incidents", "ensure_guard", "ensure_keeper", "run_hooks")
+OWNS = (WriteIncidents, EnsureGuard, EnsureKeeper, RunHooks)
 AGENT = Agent(Memory, decide, OWNS, frozenset({"keeper", "hooks", "faults", "write_incidents", "healings"}))

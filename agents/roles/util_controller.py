@@ -169,5 +169,5 @@ def _gpu_reason(gpus: object) -> str:
     return "" if gpus else "skip_gpu_actions_no_gpu_detected"
 
 
-OWNS: tuple[str, ...] = ()
+OWNS = ()
 AGENT = Agent(Memory, decide, OWNS)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.records import CompactJobs, RetireRecords, RotateLogs, SetAside, WriteEvents
+from agents.model.action import Action
+from agents.model.decision import Agent, Decision
 from agents.model.world import Records, Sample, World, patience_s
 from agents.rules import aging, clocks
 from agents.rules.clocks import Clocks
-from config.record import asdict, dataclass, field, replace
+from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
 from state.records import healing
 from state.records.jobs import SCREENS
@@ -100,31 +102,25 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _writes(events: list[dict[str, Any]]) -> list[Action]:
-    said = {"events": events}
-    return [Action("write_events", "workflow_events.log", "the events are on file", said)] if events else []
+    return [WriteEvents(tuple(events))] if events else []
 
 
 def _strays(world: World) -> list[Action]:
     """Launches and requests that are damaged: the agents whose they are cannot even name them."""
     mine = [one for one in world.faults if one.record.startswith(("workers/", "requests/"))]
-    return [Action("set_aside", one.record, "it lies aside", {"what": one.what}) for one in mine]
+    return [SetAside(one.record, one.what) for one in mine]
 
 
 def _housekeeping(records: Records | None) -> list[Action]:
     if records is None:
         return []
-    actions = []
+    actions: list[Action] = []
     if records.long_logs:
-        said = {"logs": list(records.long_logs)}
-        actions.append(Action("rotate_logs", ", ".join(records.long_logs), "the logs are short", said))
+        actions.append(RotateLogs(records.long_logs))
     if records.long_journals:
-        rounds = list(records.long_journals)
-        words = f"round {', '.join(str(number + 1) for number in rounds)}"
-        actions.append(Action("compact_jobs", words, "its job journal is short", {"rounds": rounds}))
+        actions.append(CompactJobs(records.long_journals))
     if records.expired:
-        gone = [asdict(one) for one in records.expired]
-        words = f"{len(gone)} records, the first: {gone[0]['path']}"
-        actions.append(Action("retire_records", words, "they are gone", {"expired": gone}))
+        actions.append(RetireRecords(records.expired))
     return actions
 
 
@@ -369,5 +365,5 @@ def _mark(world: World, death: Mapping[str, Any]) -> str:
     return " ".join(str(word) for word in words)
 
 
-OWNS = ("write_events", "set_aside", "rotate_logs", "compact_jobs", "retire_records")
+OWNS = (WriteEvents, SetAside, RotateLogs, CompactJobs, RetireRecords)
 AGENT = Agent(Memory, decide, OWNS, frozenset({"sample", "sessions", "records", "write_events", "healings", "faults"}))

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agents.model.decision import Action, Agent, Decision
+from agents.actions.jobs import CompleteJob, EndJob, RecordDeath
+from agents.actions.records import AnswerRequest
+from agents.actions.workers import ContinueWorker, EndWorker, KillWorker, LaunchWorker, RetireWorker
+from agents.model.action import Action
+from agents.model.decision import Agent, Decision
 from agents.model.world import Lane, Worker, World
 from agents.rules import blame as blaming
 from agents.rules import hang, queue, room
@@ -13,7 +17,7 @@ from agents.rules.hang import Tried
 from agents.rules.pace import Pace
 from config.record import asdict, dataclass, field, replace
 from config.swarm import SwarmSettings
-from state.records.jobs import BY_OPERATOR, SCREENS, JobState
+from state.records.jobs import BY_OPERATOR, SCREENS, JobState, Status
 from state.records.request import KINDS
 from state.records.workers import Launch, Result
 
@@ -97,7 +101,7 @@ def _account(
     worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
 ) -> tuple[Memory, list[Action]]:
     launch = worker.launch
-    retire = Action("retire_worker", launch.worker_id, "its launch record is gone")
+    retire = RetireWorker(launch.worker_id)
     state = jobs.get(launch.job.job_id)
     if state is None or not _is_its(state, launch) or launch.run_id != world.run_id:
         return memory, [retire]
@@ -108,8 +112,7 @@ def _account(
         memory = replace(memory, blame=blaming.after_completion(memory.blame))
         if result.status == "completed":
             memory = replace(memory, pace=pacing.completed(memory.pace, worker, world.now_s, limits))
-            said = {"metrics": result.metrics, "gates": list(result.gates)}
-            return memory, [Action("complete_job", state.job.job_id, "the job is completed", said), retire]
+            return memory, [CompleteJob(state.job.job_id, result.metrics, tuple(result.gates)), retire]
         return memory, [_end(state, "failed", result.error_message, result.gates), retire]
     if world.stopped:
         return memory, [_death(state, worker, BY_OPERATOR, state.deaths, 0.0), retire]
@@ -150,10 +153,10 @@ def _after_death(
     return memory, _death(state, worker, how, deaths, blaming.backoff_s(deaths, limits))
 
 
-def _death(state: JobState, worker: Worker, reason: str, deaths: int, wait_s: float) -> Action:
-    said = {"reason": reason, "deaths": deaths, "last_done": max(worker.done, state.last_done), "wait_s": wait_s}
-    said |= {"worker_id": worker.launch.worker_id, "oom": worker.exit is not None and worker.exit.oom}
-    return Action("record_death", state.job.job_id, "the job is pending again", said)
+def _death(state: JobState, worker: Worker, reason: str, deaths: int, wait_s: float) -> RecordDeath:
+    last_done = max(worker.done, state.last_done)
+    oom = worker.exit is not None and worker.exit.oom
+    return RecordDeath(state.job.job_id, reason, deaths, last_done, wait_s, worker.launch.worker_id, oom)
 
 
 def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings) -> Action:
@@ -166,8 +169,7 @@ def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings
     wait_s = blaming.backoff_s(waits, limits)
     after, longest = _short(wait_s), _short(patience_s)
     why = f"it waits: {result.error_message}; it is tried again in {after}, for {longest} in all"
-    death = _death(state, worker, why, state.deaths, wait_s)
-    return replace(death, arguments={**death.arguments, "waits": waits})
+    return replace(_death(state, worker, why, state.deaths, wait_s), waits=waits)
 
 
 def _again(worker: Worker) -> str:
@@ -181,22 +183,15 @@ def _short(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
-def _end(state: JobState, status: str, message: str, gates: tuple[dict[str, Any], ...] = ()) -> Action:
-    said = {"status": status, "error_message": message, **({"gates": list(gates)} if gates else {})}
-    return Action("end_job", state.job.job_id, f"the job is {status}", said)
+def _end(state: JobState, status: Status, message: str, gates: tuple[dict[str, Any], ...] = ()) -> Action:
+    return EndJob(state.job.job_id, status, message, tuple(gates))
 
 
 def _lost(world: World, jobs: Jobs) -> list[Action]:
     """Jobs that count as running while no launch of theirs is on file: their launcher died in between."""
     known = {worker.launch.worker_id for worker in world.workers}
-    said = {"reason": "its launch was cut short", "wait_s": 0.0, "worker_id": ""}
     return [
-        Action(
-            "record_death",
-            state.job.job_id,
-            "the job is pending again",
-            {**said, "deaths": state.deaths, "last_done": state.last_done},
-        )
+        RecordDeath(state.job.job_id, "its launch was cut short", state.deaths, state.last_done, 0.0, "")
         for state in jobs.values()
         if state.status == "running" and state.worker_id not in known
     ]
@@ -264,24 +259,20 @@ def _wake_or_kill(worker: Worker, memory: Memory) -> tuple[Memory, list[Action]]
     worker_id = worker.launch.worker_id
     if not hang.may_be_continued(memory.tried, worker_id):
         return _kill(worker, memory, "it is stopped again although it was continued")
-    woken = Action(
-        "continue_worker", worker_id, "it runs again", {"nonce": worker.launch.nonce, "silent_s": worker.silent_s}
-    )
+    woken = ContinueWorker(worker_id, worker.launch.nonce, worker.silent_s)
     return replace(memory, tried=memory.tried.was_continued(worker_id)), [woken]
 
 
 def _ask_to_end(worker: Worker, world: World, memory: Memory, why: str) -> tuple[Memory, list[Action]]:
     worker_id = worker.launch.worker_id
     memory = replace(memory, tried=memory.tried.was_asked(worker_id, world.now_s))
-    said = {"nonce": worker.launch.nonce, "why": why}
-    return memory, [Action("end_worker", worker_id, "it ends by itself", said)]
+    return memory, [EndWorker(worker_id, worker.launch.nonce, why)]
 
 
 def _kill(worker: Worker, memory: Memory, why: str) -> tuple[Memory, list[Action]]:
     worker_id = worker.launch.worker_id
-    said = {"nonce": worker.launch.nonce, "why": why}
     memory = replace(memory, tried=memory.tried.was_killed(worker_id, why))
-    return memory, [Action("kill_worker", worker_id, "its tree is gone", said)]
+    return memory, [KillWorker(worker_id, worker.launch.nonce, why)]
 
 
 def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[Action]]:
@@ -308,12 +299,11 @@ def _give_way(world: World, memory: Memory, gone: set[str]) -> tuple[Memory, lis
 
 
 def _answers(world: World, jobs: Jobs, touched: set[str]) -> list[Action]:
-    actions = []
+    actions: list[Action] = []
     for request in world.requests:
         if request.kind not in KINDS or (request.kind != "cancel_job" and request.expires_at < world.now):
             why = f"nobody answers {request.kind!r}" if request.kind not in KINDS else "it had expired"
-            said = {"done": False, "reason": why}
-            actions.append(Action("answer_request", request.request_id, "the request is answered", said))
+            actions.append(AnswerRequest(request.request_id, done=False, reason=why))
         if request.kind != "cancel_job" or request.target in touched:
             continue
         state = jobs.get(request.target)
@@ -323,8 +313,7 @@ def _answers(world: World, jobs: Jobs, touched: set[str]) -> list[Action]:
             actions.append(_end(state, "cancelled", f"cancelled by {request.asked_by}"))
         elif request.expires_at < world.now:
             refusal = "it had expired"
-        said = {"done": may, "reason": "cancelled" if may else refusal}
-        actions.append(Action("answer_request", request.request_id, "the request is answered", said))
+        actions.append(AnswerRequest(request.request_id, may, "cancelled" if may else refusal))
     return actions
 
 
@@ -337,7 +326,7 @@ def _launches(
     if why := _nothing_starts(world, limits):
         return [], why
     touched = {action.target for action in actions}  # one remedy per target and cycle: its epoch must settle first
-    again = {a.target for a in actions if a.kind == "record_death" and a.arguments["wait_s"] == 0}
+    again = {a.job_id for a in actions if isinstance(a, RecordDeath) and a.wait_s == 0}
     free = _free(world.lanes, world, memory, gone, again)
     ready, fills = (_ready(world, memory, touched, fills=fills) for fills in (False, True))
     if memory.blame.is_environment:
@@ -434,20 +423,18 @@ def _canary(world: World, memory: Memory, free: list[Lane], ready: list[JobState
 
 def _launch(lane: Lane, state: JobState, cores: int) -> Action:
     epoch = state.epoch + 1
-    said: dict[str, object] = {"lane": lane.lane_id, "cores": cores, "epoch": epoch}
-    said |= {"gpu": lane.gpu} if lane.gpu else {}
-    return Action("launch_worker", state.job.job_id, "it makes progress", said)
+    return LaunchWorker(state.job.job_id, lane.lane_id, cores, epoch, lane.gpu)
 
 
 OWNS = (
-    "launch_worker",
-    "continue_worker",
-    "end_worker",
-    "kill_worker",
-    "retire_worker",
-    "complete_job",
-    "end_job",
-    "record_death",
-    "answer_request",
+    LaunchWorker,
+    ContinueWorker,
+    EndWorker,
+    KillWorker,
+    RetireWorker,
+    CompleteJob,
+    EndJob,
+    RecordDeath,
+    AnswerRequest,
 )
 AGENT = Agent(Memory, decide, OWNS, frozenset({"code"}))

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.machine.observe import limits_of, observe
-from agents.model.decision import Action, Agent, Decision
+from agents.model.action import Action
+from agents.model.decision import Agent, Decision
 from agents.model.world import World
 from agents.registry import AGENTS, row
 from agents.runtime import tally, verify
 from config.errors import Refused
-from config.record import asdict, dataclass
+from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.files import codec, flock, snapshot
 from state.files.journal import Journal
@@ -73,17 +74,17 @@ def _must_be_ours(roots: Roots) -> None:
 
 
 def replay(record: Mapping[str, Any]) -> bytes:
-    """The decision that the recorded world and memory lead to now, encoded as it was recorded."""
+    """The decision that the recorded world and memory lead to now, as one line with its keys in alphabetical order."""
     agent = row(record["agent"]).load()
     world, memory = record_of(World, record["world"]), record_of(agent.memory, record["memory"])
     limits = record_of(SwarmSettings, record["limits"])
-    return codec.encode_line(_decision_tree(agent.decide(world, memory, limits)))
+    return codec.encode_line(_decision_tree(agent.decide(world, memory, limits)), by_name=True)
 
 
 def replays(record: Mapping[str, Any]) -> bool:
     """Whether the same is decided now; not where the record is of a version with other worlds, memories or settings."""
     try:
-        return replay(record) == codec.encode_line(record["decision"])
+        return replay(record) == codec.encode_line(record["decision"], by_name=True)
     except (KeyError, ValueError, Refused):
         return False
 
@@ -94,14 +95,14 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
     state, wrong = read.state, read.wrong
     memory = _memory(agent, state)
     world = observe(roots, limits, agent.sees, clock)
-    verified = _verified(state, world)
+    verified = _verified(state, agent, world)
     decision = agent.decide(world, memory, limits)
-    strange = {action.kind for action in decision.actions} - set(agent.owns)
+    strange = {action.kind for action in decision.actions if type(action) not in agent.owns}
     if strange:
         raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
     cycle: int = state.get("cycle", 0) + 1
     if dry_run:
-        return Done(name, cycle, decision.reason, tuple(asdict(action) for action in decision.actions))
+        return Done(name, cycle, decision.reason, tuple(action.on_record() for action in decision.actions))
     _journal(roots, name, cycle, state, world, memory, limits, decision, agent.routine)
     if wrong:
         _keep_beside(roots, limits, clock, name, wrong)
@@ -132,9 +133,9 @@ def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action
     return {**said, "at": world.now}
 
 
-def _verified(state: Mapping[str, Any], world: World) -> list[dict[str, Any]]:
+def _verified(state: Mapping[str, Any], agent: Agent[Any], world: World) -> list[dict[str, Any]]:
     """What the last cycle did, and whether this one finds what was expected of it."""
-    return [{**one, "holds": verify.holds(one, world)} for one in state.get("actions_last_cycle", [])]
+    return [{**one, "holds": verify.holds(one, agent.owns, world)} for one in state.get("actions_last_cycle", [])]
 
 
 def _read(roots: Roots, name: str) -> reports.Read:
@@ -224,12 +225,12 @@ def _journal(
     memory: Any,
     limits: SwarmSettings,
     decision: Decision[Any],
-    routine: frozenset[str],
+    routine: frozenset[type[Action]],
 ) -> None:
     """All of it when the cycle acts or decides otherwise than the last one; one line with the reason when not."""
     journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
     short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
-    acts = any(action.kind not in routine for action in decision.actions)
+    acts = any(type(action) not in routine for action in decision.actions)
     if not acts and _kind(decision.reason) == _kind(str(state.get("reason", ""))):
         journal.append(short)
         return
@@ -250,4 +251,9 @@ def _kind(reason: str) -> str:
 
 
 def _decision_tree(decision: Decision[Any]) -> dict[str, Any]:
-    return asdict(decision)
+    return {
+        "memory": tree_of(decision.memory),
+        "reason": decision.reason,
+        "actions": [action.on_record() for action in decision.actions],
+        "report": decision.report,
+    }

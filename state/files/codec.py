@@ -20,11 +20,13 @@ def encode(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="backslashreplace")
 
 
-def encode_line(value: Any) -> bytes:
-    """One record on one line (newlines inside strings are escaped by JSON), ending in a newline."""
-    return (json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n").encode(
-        errors="backslashreplace"
-    )
+def encode_line(value: Any, by_name: bool = False) -> bytes:
+    """One record on one line (newlines inside strings are escaped by JSON), ending in a newline.
+
+    `by_name`: keys in their alphabetical order, so that equal objects give equal bytes.
+    """
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=by_name)
+    return (line + "\n").encode(errors="backslashreplace")
 
 
 def decode(data: bytes) -> Any:

@@ -16,7 +16,7 @@ on from step to step.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def is_in(expected: Any, found: Any) -> bool:
 
 def actions_of(decision: Decision[Any]) -> list[dict[str, Any]]:
     """Its actions as a scenario writes them."""
-    return [asdict(action) for action in decision.actions]
+    return [action.on_record() for action in decision.actions]
 
 
 def _job(job_id: str, shards: int = 1, hand: bool = False) -> Job:

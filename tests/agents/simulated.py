@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.model.decision import Action
+from agents.model.action import Action
 from agents.model.world import AgentView, SessionView, World
 from agents.registry import AGENTS, MONITORS
 from agents.roles import operation_hang_guard, rescue, session_state_manager

@@ -2,20 +2,26 @@
 
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
+import agents.actions
 from agents import registry
+from agents.machine import acts
 from agents.machine.observe import observe, resolved
-from agents.runtime import cycle, verify
+from agents.model.action import Action
+from agents.runtime import cycle
 from config import settings
+from config.record import fields
 from state.files import snapshot
 from state.files.journal import Journal
 from state.files.layout import CHECKOUT, Roots
@@ -237,15 +243,36 @@ def test_the_registry_page_is_what_the_code_renders() -> None:
     assert (CHECKOUT / "agents" / "AGENT_REGISTRY.md").read_text(encoding="utf-8") == registry.page()
 
 
-def test_every_kind_of_action_has_a_question_for_the_next_cycle() -> None:
+def kinds() -> list[type[Action]]:
+    """Every kind of action that there is, owned or not."""
+    for module in pkgutil.iter_modules(agents.actions.__path__):
+        import_module(f"agents.actions.{module.name}")
+    return Action.__subclasses__()
+
+
+def test_every_kind_of_action_is_owned_carried_out_and_named_once() -> None:
     owned = {kind for row in (*registry.AGENTS, registry.RESCUE) for kind in row.load().owns}
-    assert set(verify.EXPECTED) == owned
+    assert set(kinds()) == owned
+    assert len({kind.kind for kind in kinds()}) == len(kinds())
+    assert set(kinds()) == acts.KINDS
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.kind)
+def test_a_kind_of_action_says_what_it_does_what_it_expects_and_what_is_asked(kind: type[Action]) -> None:
+    assert kind.__doc__
+    assert kind.came_true.__doc__
+    assert kind.expects
+    names = {one.name for one in fields(kind)}
+    assert not kind.on or kind.on in names
+    assert kind.on or kind.always or "target" in vars(kind), "nothing says what it is done to"
+    if "expected" not in vars(kind):
+        assert "…" not in kind.expects
 
 
 def test_every_kind_of_action_has_one_owner_or_is_said_to_be_shared() -> None:
     owners: dict[str, list[str]] = {}
     for row in (*registry.AGENTS, registry.RESCUE):
         for kind in row.load().owns:
-            owners.setdefault(kind, []).append(row.name)
+            owners.setdefault(kind.kind, []).append(row.name)
     shared = {kind for kind, names in owners.items() if len(names) > 1}
     assert shared == {"answer_request"}  # each answers requests for its own targets

@@ -186,13 +186,13 @@ def test_on_a_read_only_state_root_agents_observe_only_and_nobody_dies() -> None
 LOOP = """
 import os, resource, signal, sys
 from dataclasses import replace
-from agents.machine.acts import _DEEDS as DEEDS
+from agents.machine.acts import Acts
 from agents.machine.observe import resolved
 from agents.runtime import loop
 from state.files.layout import Roots
 roots = Roots.from_environment()
 limits = replace(resolved(roots).swarm, cycle_deadline_s=1.0)
-real = DEEDS["enqueue_jobs"]
+real = Acts.do
 {fault}
 loop.one_cycle("auto_scheduler", roots, limits)
 {mended}
@@ -212,7 +212,7 @@ def looped(here: Yard, fault: str, mended: str) -> str:
 @pytest.mark.parametrize("halt", ["signal.pause()", "os.kill(os.getpid(), signal.SIGSTOP)"])
 def test_a_cycle_that_hangs_is_ended_and_the_next_one_does_the_work(here: Yard, halt: str) -> None:
     """In the middle of a remedy, by itself or stopped from outside: its loop ends it before anybody takes over."""
-    said = looped(here, f"DEEDS['enqueue_jobs'] = lambda *_: {halt}", "DEEDS['enqueue_jobs'] = real")
+    said = looped(here, f"Acts.do = lambda *_: {halt}", "Acts.do = real")
     assert "took longer than 1 s and was ended" in said
     assert "enqueue_jobs round 1: done" in said
     assert sorted(here.jobs.states()) == ["r0.BTC.aggressive.preflight.0", "r0.SOL.aggressive.preflight.0"]

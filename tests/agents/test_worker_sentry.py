@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.model.decision import Action
+from agents.model.action import Action
 from agents.roles.worker_sentry import Memory, decide
 from state.records.request import Request
 from tests.agents.worlds import LIMITS, died, done, job, running, state, worker, world

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from agents.actions.records import RetireRecords
 from agents.machine import records
 from agents.machine.acts import Acts
-from agents.model.decision import Action
 from agents.model.world import Expired
 from agents.runtime import cycle
 from config import settings
@@ -21,7 +21,6 @@ from scripts.swarm.doctor.records import strangers
 from state.files import made, ours, snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.files.tighten import prepare
-from state.files.tree import tree_of
 from tests.machine.test_records import DAY_S, LIMITS, RealClock, answered, of_worker, old, old_log, swarm_run
 from tests.state.test_records import Clock
 
@@ -80,9 +79,7 @@ def lay(folder: Path, names: tuple[str, ...], days: float = 999) -> Callable[[],
 def retire_all(roots: Roots, now_s: float | None = None) -> int:
     """As the watchdog would at that moment, whoever says so; how many were named."""
     named = list(records.expired(roots, LIMITS, None, time.time() if now_s is None else now_s))
-    Acts(roots, LIMITS, Clock(), "", 0).do(
-        Action("retire_records", "", "", {"expired": [tree_of(one) for one in named]})
-    )
+    Acts(roots, LIMITS, Clock(), "", 0).do(RetireRecords(tuple(named)))
     return len(named)
 
 

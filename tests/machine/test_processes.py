@@ -25,7 +25,7 @@ import json, os, signal, sys
 from pathlib import Path
 from agents.machine import processes
 from agents.machine.acts import Acts
-from agents.model.decision import Action
+from agents.actions.workers import KillWorker, RetireWorker
 from config import settings
 from state import codec, identity, snapshot
 from state.records.jobs import Job
@@ -75,8 +75,8 @@ while reused < int(sys.argv[2]) and tried < 10 * int(sys.argv[2]):
         hits += any(processes.send(found, number) for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP))
         if reused % 20 == 0:  # the remedies themselves, on the record as it lies on disk
             snapshot.write_json(roots.launch("w"), tree_of(launch))
-            hits += acts.do(Action("kill_worker", "w", "", {"nonce": "0f" * 16, "why": ""})) != "0 processes ended"
-            acts.do(Action("retire_worker", "w", ""))
+            hits += acts.do(KillWorker("w", "0f" * 16, why="")) != "0 processes ended"
+            acts.do(RetireWorker("w"))
         hits += not is_alive(stranger)
     finally:
         end(stranger)

@@ -12,10 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from agents.actions.jobs import RestartUnits
+from agents.actions.records import (
+    CompactJobs,
+    RetireRecords,
+    RotateLogs,
+    WriteEvents,
+    WriteIncidents,
+    WriteLine,
+)
 from agents.machine import records
 from agents.machine.acts import Acts
 from agents.machine.observe import observe
-from agents.model.decision import Action
 from agents.model.world import Expired
 from agents.registry import AGENTS
 from agents.runtime import cycle, verify
@@ -186,8 +194,8 @@ def test_old_logs_answers_and_orphans_go_and_what_is_in_use_stays(roots: Roots) 
         "state": sorted(str(p.relative_to(roots.state)) for p in gone["state"]),
     }
     acts = Acts(roots, LIMITS, Clock(), "bt-5", 0)
-    said = {"expired": [tree_of(one) for one in records.expired(roots, LIMITS, None, time.time())]}
-    assert acts.do(Action("retire_records", "", "", said)) == "8 of 8 removed"
+    named = tuple(records.expired(roots, LIMITS, None, time.time()))
+    assert acts.do(RetireRecords(named)) == "8 of 8 removed"
     assert listed(roots, None) == {}
     assert all(path.exists() for path in kept)
 
@@ -288,11 +296,11 @@ def test_a_log_that_is_short_is_left_alone_and_only_written_ones_are_looked_at(r
     short = old_log(roots, roots.agent_log("curator"), 0, "x" * 900_000)
     look = records.look(roots, LIMITS, None, thorough=False)
     assert look.long_logs == tuple(sorted(str(p.relative_to(roots.logs)) for p in (mine, agents)))
-    action = Action("rotate_logs", "", "", {"logs": list(look.long_logs)})
+    action = RotateLogs(look.long_logs)
     assert Acts(roots, LIMITS, Clock(), "", 0).do(action) == "2 logs rotated"
     assert (mine.stat().st_size, short.stat().st_size) == (0, 900_000)
     after = observe(roots, LIMITS, ("records",), Clock())
-    assert verify.holds({"kind": "rotate_logs", "target": ""}, after) is True
+    assert verify.holds({"kind": "rotate_logs", "target": ""}, (RotateLogs,), after) is True
 
 
 # journals -------------------------------------------------------------------------------------------------------------
@@ -316,17 +324,17 @@ def test_a_job_journal_that_grew_is_compacted_by_the_watchdog(roots: Roots) -> N
     assert journal.path.stat().st_size < 100_000
     assert jobs.states() == states
     world = observe(roots, LIMITS, ("records",))
-    assert verify.holds({"kind": "compact_jobs", "target": ""}, world) is True
+    assert verify.holds({"kind": "compact_jobs", "target": ""}, (CompactJobs,), world) is True
     assert cycle.run_cycle("watchdog", roots).actions == (), "the second time there is nothing to do"
 
 
 def test_events_and_cycle_journals_stay_within_their_bounds(roots: Roots) -> None:
     acts = Acts(roots, LIMITS, Clock(), "bt-5", 0)
-    big = {"events": [{"event": "x", "text": "y" * 50_000}] * 5}
+    events = ({"event": "x", "text": "y" * 50_000},) * 5
     for _ in range(14):
-        acts.do(Action("write_events", "", "", big))
-        acts.do(Action("write_incidents", "", "", big))
-        acts.do(Action("write_line", "", "", {"line": big}))
+        acts.do(WriteEvents(events))
+        acts.do(WriteIncidents(events))
+        acts.do(WriteLine("bt-5", {"events": events}))
     for path in (roots.events, roots.session_events, roots.session_log("bt-5")):
         assert path.stat().st_size < 1_500_000
         assert path.with_name(f"{path.name}.1").stat().st_size < 1_500_000
@@ -350,9 +358,7 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
         jobs.completed(job.job_id, {"n": 1}, [])
         snapshot.write_json(folder.result(job.job_id), {"epoch": 1})
     snapshot.write_json(folder.lease(ours[1].job_id), {"epoch": 4, "holder": "w"})
-    action = Action(
-        "restart_units", "new", "the round is one of the new code", {"units": [list(UNITS[0])], "code": "new"}
-    )
+    action = RestartUnits((UNITS[0],), "new", left=())
     note = folder.unit(*UNITS[0]).path / "staged" / "my notes.md"
     note.parent.mkdir()
     note.write_text("precious")
@@ -361,14 +367,16 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
         acts.do(action)
     assert folder.unit(*UNITS[0]).outcome.exists()
     with pytest.raises(RuntimeError, match="are still there"):
-        acts.do(replace(action, arguments={**action.arguments, "left": ["another"]}))
+        acts.do(replace(action, left=("another",)))
     roots.launch("w").unlink()
     before = observe(roots, LIMITS, {"code"})
-    assert verify.holds({"kind": "restart_units", "target": "new"}, before) is None, "nobody wrote down the code"
-    for left in ([], ["w"]):  # cut short and decided on again, when somebody had survived KILL
+    assert verify.holds({"kind": "restart_units", "target": "new"}, (RestartUnits,), before) is None, (
+        "nobody wrote down the code"
+    )
+    for left in ((), ("w",)):  # cut short and decided on again, when somebody had survived KILL
         if left:
             launch(roots, "w")
-        assert acts.do(replace(action, arguments={**action.arguments, "left": left})) == "1 units begin again"
+        assert acts.do(replace(action, left=left)) == "1 units begin again"
         assert [str(one) for one in folder.unit(*UNITS[0]).path.rglob("*") if one.is_file()] == [str(note)]
         world = observe(roots, LIMITS, {"code"})
         assert [(s.job.job_id, s.status) for s in world.jobs] == [
@@ -376,8 +384,8 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
             (theirs.job_id, "completed"),
         ]
         assert (world.round_code, world.code != "") == ("new", True)
-        assert verify.holds({"kind": "restart_units", "target": "new"}, world) is True
-        assert verify.holds({"kind": "restart_units", "target": "newer"}, world) is False
+        assert verify.holds({"kind": "restart_units", "target": "new"}, (RestartUnits,), world) is True
+        assert verify.holds({"kind": "restart_units", "target": "newer"}, (RestartUnits,), world) is False
         assert not folder.unit(*UNITS[0]).outcome.exists()
     assert not folder.result(ours[0].job_id).exists()
     assert folder.result(theirs.job_id).exists()

@@ -43,9 +43,9 @@ def agents(roots: Roots) -> None:
             state = cycle._read(roots, row.name).state
         except cycle.NewerSchema:
             continue
-        verified = cycle._verified(state, world)
+        verified = cycle._verified(state, agent, world)
         decision = agent.decide(world, cycle._memory(agent, state), limits)
-        assert {action.kind for action in decision.actions} <= set(agent.owns)
+        assert {type(action) for action in decision.actions} <= set(agent.owns)
         codec.encode(cycle._tree(row.name, 1, SystemClock(), state, decision, (), verified))
         codec.encode_line(cycle._decision_tree(decision))
     for row in AGENTS:

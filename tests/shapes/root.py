@@ -200,7 +200,9 @@ def _cycled(name: str, place: Yard) -> None:
     )
     number = (state.get("cycle") or 0) + 1
     cycle._journal(roots, name, number, state, world, cycle._memory(agent, state), limits, decision, agent.routine)
-    cycle._record(roots, name, number, clock, state, replace(decision), tuple(said), cycle._verified(state, world))
+    cycle._record(
+        roots, name, number, clock, state, replace(decision), tuple(said), cycle._verified(state, agent, world)
+    )
 
 
 def _enrich(name: str, roots: Roots) -> None:

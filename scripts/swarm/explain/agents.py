@@ -104,7 +104,8 @@ def chain(roots: Roots, named: Named, world: World) -> list[Evidence]:
 
 def _of_cycles(roots: Roots, row: Row) -> Iterator[Evidence]:
     """Its last cycles: each that acted, and those in a row that decided the same as one."""
-    source, routine = f"cycles/{roots.cycles(row.name).name}", row.load().routine
+    source = f"cycles/{roots.cycles(row.name).name}"
+    routine = {one.kind for one in row.load().routine}
     idle = f"{_NOTHING} but its routine ({', '.join(sorted(routine))})" if routine else _NOTHING
     groups: list[list[dict[str, Any]]] = []
     for record in records.last_records(roots.cycles(row.name), _LOOKED_AT):

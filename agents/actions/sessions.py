@@ -1,0 +1,94 @@
+"""What can be done to the sessions of the swarm, its keeper, and the user's hooks."""
+
+from typing import Any
+
+from agents.model.action import Action, Held
+from agents.model.world import World
+from agents.rules.absent import GUARDS
+from config.record import dataclass
+
+
+@dataclass(frozen=True)
+class EnsureSessions(Action):
+    """Every session, under the launch lock; somebody else at it is as good."""
+
+    kind = "ensure_sessions"
+    expects = "tmux answers; all sessions are there"
+    always = "all"
+
+    respawn: tuple[str, ...]  # sessions whose loop is ended first
+    outside: bool  # tmux gives no answer: it is done by a process outside of tmux
+
+    @property
+    def expected(self) -> str:
+        """See `Action`."""
+        return "tmux answers" if self.outside else "all sessions are there"
+
+    @classmethod
+    def came_true(cls, target: str, world: World, done_at: str) -> Held:
+        """Every session that is wanted is there and alive; unknown while tmux gives no answer."""
+        return _are_there({view.session for view in world.agents} if target == "all" else {target}, world)
+
+
+@dataclass(frozen=True)
+class EnsureGuard(Action):
+    """The hang guard's session alone."""
+
+    kind = "ensure_guard"
+    expects = "the hang guard cycles again"
+    always = "bt-operation-hang-guard"
+
+    respawn: tuple[str, ...]
+
+    @classmethod
+    def came_true(cls, target: str, world: World, done_at: str) -> Held:
+        """Every session that is wanted is there and alive; unknown while tmux gives no answer."""
+        return _are_there({target}, world)
+
+
+@dataclass(frozen=True)
+class RescueSessions(Action):
+    """Every session, in place of the two agents that no longer do it."""
+
+    kind = "rescue_sessions"
+    expects = "the hang guard or the state manager cycles again"
+    always = "all"
+
+    respawn: tuple[str, ...]
+
+    @classmethod
+    def came_true(cls, target: str, world: World, done_at: str) -> Held:
+        """Of hang guard and state manager at least one has cycled since then."""
+        guards = [view for view in world.agents if view.agent in GUARDS]
+        return any(view.age_s is not None and view.awaited_s is None and view.loop_life == "running" for view in guards)
+
+
+@dataclass(frozen=True)
+class EnsureKeeper(Action):
+    """Start the keeper process; one too many leaves by itself."""
+
+    kind = "ensure_keeper"
+    expects = "the keeper is alive again"
+    always = "keeper"
+
+    @classmethod
+    def came_true(cls, target: str, world: World, done_at: str) -> Held:
+        """The keeper is there."""
+        return None if world.keeper is None else world.keeper.alive
+
+
+@dataclass(frozen=True)
+class RunHooks(Action):
+    """Tell the user's on_incident hooks, in a process of their own: no cycle waits for them."""
+
+    kind = "run_hooks"
+    expects = "the user's hooks are told"
+    always = "on_incident"
+
+    events: tuple[dict[str, Any], ...]
+
+
+def _are_there(wanted: set[str], world: World) -> Held:
+    if world.sessions is None:
+        return None
+    return wanted <= {one.name for one in world.sessions if one.alive}
