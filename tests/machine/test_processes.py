@@ -27,7 +27,7 @@ from agents.machine import processes
 from agents.machine.acts import Acts
 from agents.actions.workers import KillWorker, RetireWorker
 from config import settings
-from state import codec, identity, snapshot
+from state.files import codec, snapshot; from state.host import identity
 from state.records.jobs import Job
 from state.files.layout import Roots
 from state.files.tree import record_of, tree_of

@@ -291,7 +291,7 @@ def test_a_word_of_the_wrong_kind_is_no_more_than_a_damaged_line() -> None:
 _BLIND = """
 import os, resource, sys
 from pathlib import Path
-from state import identity
+from state.host import identity
 from state.host.identity import Tree
 me, tree = identity.mine(), Tree.of(Path(sys.argv[1]), "0" * 32)
 lowest = os.dup(0)
