@@ -58,5 +58,7 @@ def recorded(restored: Swarm) -> Iterator[tuple[str, dict[str, object]]]:
 def test_what_an_earlier_version_decided_is_decided_again(restored: Swarm) -> None:
     decisions = list(recorded(restored))
     assert {name for name, _ in decisions} >= {row.name for row in registry.AGENTS}
-    differ = [f"{name} {record['cycle']}: {record['reason']}" for name, record in decisions if not cycle.replays(record)]
+    differ = [
+        f"{name} {record['cycle']}: {record['reason']}" for name, record in decisions if not cycle.replays(record)
+    ]
     assert differ == []
