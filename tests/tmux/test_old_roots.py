@@ -1,7 +1,7 @@
 """State roots that an earlier version left, one of a swarm that was stopped and one of a swarm that ran.
 
-`tests/golden/roots` holds both, and the sums of the results that the earlier version came to. Whoever upgrades finds their
-run again, goes on with it, and gets those results.
+`tests/golden/roots` holds both, and the sums of the results that the earlier version came to. Whoever upgrades finds
+their run again, goes on with it, and gets those results.
 """
 
 import json
