@@ -14,8 +14,8 @@ from state.files import codec, digest, marked, snapshot
 from state.files.layout import Roots
 from state.files.tree import fitting, record_of
 from state.records import orders
+from state.records.agent_states import loop as loop_of
 from state.records.orders import SwarmOrder
-from state.records.reports import loop as loop_of
 
 NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
 FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)

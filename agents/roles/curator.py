@@ -17,6 +17,7 @@ from agents.rules import chronicle, signatures
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.files import digest
+from state.records.reports import CuratorReport
 from state.records.request import Request
 
 _EXAMPLES = 3
@@ -51,7 +52,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         actions.append(WriteOutcomes(story))
     written = {one["id"] for one in findings}
     actions += [_answer(one, world, here, written) for one in wishes]
-    report = {"failures": len(here.failures), "findings": len(here.findings), "new_events": len(here.events)}
+    report = CuratorReport(len(here.failures), len(here.findings), len(here.events))
     reason = ", ".join(action.kind for action in actions) or "every document says what is known"
     return Decision(_moved_on(here, memory), reason, tuple(actions), report)
 

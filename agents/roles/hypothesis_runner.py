@@ -12,6 +12,7 @@ from agents.model.world import World
 from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.records.jobs import JobState
+from state.records.reports import HypothesesReport
 
 _MANY = 500  # lines a cycle; what is left over comes with the next one
 
@@ -24,15 +25,15 @@ class Memory:
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
     """The lines that the ledger lacks."""
     if world.order is None:
-        return Decision(memory, "there is no run", report={"run_id": None, "stated": 0, "open": 0})
+        return Decision(memory, "there is no run", report=HypothesesReport(None, 0, 0))
     if world.hypotheses is None:
-        return Decision(memory, "the ledger was not read", report={"run_id": world.run_id})
+        return Decision(memory, "the ledger was not read", report=HypothesesReport(world.run_id))
     held = set(world.hypotheses)
     lines = [line for line in (*_stated(world), *_ended(world)) if f"{line['id']} {line['event']}" not in held][:_MANY]
     mine = held | {f"{line['id']} {line['event']}" for line in lines}
     stated = {one.split()[0] for one in mine if one.startswith(f"{world.run_id}/") and one.endswith(" stated")}
     known = {one.split()[0] for one in mine if one.endswith(" outcome")}
-    report = {"run_id": world.run_id, "stated": len(stated), "open": len(stated - known)}
+    report = HypothesesReport(world.run_id, len(stated), len(stated - known))
     if not lines:
         return Decision(memory, f"all {len(stated)} hypotheses are in the ledger", report=report)
     write = WriteHypotheses(tuple(lines))

@@ -23,7 +23,8 @@ from state.files.layout import Roots
 from state.files.tree import record_of, tree_of
 from state.host import code, identity, root
 from state.host.clock import Clock, SystemClock, stamp
-from state.records import healing, reports
+from state.records import agent_states, healing
+from state.records.report_parts import on_record
 
 SCHEMA = 1
 _JOURNALS_BYTES = 45_000_000  # all cycle journals and those before them, however much is decided in a day
@@ -138,9 +139,9 @@ def _verified(state: Mapping[str, Any], agent: Agent[Any], world: World) -> list
     return [{**one, "holds": verify.holds(one, agent.owns, world)} for one in state.get("actions_last_cycle", [])]
 
 
-def _read(roots: Roots, name: str) -> reports.Read:
+def _read(roots: Roots, name: str) -> agent_states.Read:
     """What fits of its state file, and what does not: that is made anew."""
-    read = reports.read(roots, name)
+    read = agent_states.read(roots, name)
     if read.state.get("schema", 0) > SCHEMA:
         raise NewerSchema(f"{roots.agent_state(name)} has schema {read.state['schema']}; this version knows {SCHEMA}")
     return read
@@ -200,7 +201,7 @@ def _tree(
         "verified_last_cycle": verified,
         "actions_before": state.get("actions_last_cycle") or state.get("actions_before", []),
         "tally": tally.after(state.get("tally"), outcomes, verified),
-        "report": decision.report,
+        "report": on_record(decision.report),
         "memory": tree_of(decision.memory),
     }
 
@@ -255,5 +256,5 @@ def _decision_tree(decision: Decision[Any]) -> dict[str, Any]:
         "memory": tree_of(decision.memory),
         "reason": decision.reason,
         "actions": [action.on_record() for action in decision.actions],
-        "report": decision.report,
+        "report": on_record(decision.report),
     }

@@ -33,7 +33,7 @@ from state.host.clock import SystemClock
 from state.host.presence import Place
 from state.host.secrets import redacted
 from state.records import healing
-from state.records.reports import loop as loop_of
+from state.records.agent_states import loop as loop_of
 from state.records.spare import Spare
 
 _SHORTEST_S = 0.2  # between two cycles, however often somebody nudges

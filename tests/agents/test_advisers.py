@@ -90,7 +90,7 @@ def test_the_same_story_is_decided_the_same_and_scores_stay_in_bounds(name: str,
         other = one.decide(record_of(World, recorded["world"]), record_of(one.memory, recorded["memory"]), LIMITS)
         assert codec.encode(asdict(decision)) == codec.encode(asdict(other))
         for score in ("deviation", "performance", "efficiency", "adherence", "efficacy"):
-            value = decision.report.get(score)
+            value = getattr(decision.report, score, None)
             assert value is None or 0 <= value <= 100
         assert {type(action) for action in decision.actions} <= set(one.owns)
         memory, again = decision.memory, other.memory
@@ -106,11 +106,11 @@ def test_a_stop_is_never_contradicted(here: World) -> None:
 def test_what_is_unknown_gives_no_score() -> None:
     blind = world(agents=(), control={})
     consensus = orchestration_consensus.decide(blind, orchestration_consensus.Memory(), LIMITS).report
-    audit = process_auditor.decide(replace(blind, reports={}), process_auditor.Memory(), LIMITS).report
+    audit = process_auditor.decide(blind, process_auditor.Memory(), LIMITS).report
     quant = quant_analyst.decide(blind, quant_analyst.Memory(), LIMITS).report
-    assert [consensus[name] for name in ("deviation", "performance", "efficiency")] == [None, None, None]
-    assert audit["efficacy"] is None
-    assert [quant[name] for name in ("best_so_far", "candidates", "tries", "synthetic")] == [None, None, None, None]
+    assert (consensus.deviation, consensus.performance, consensus.efficiency) == (None, None, None)
+    assert audit.efficacy is None
+    assert (quant.best_so_far, quant.candidates, quant.tries, quant.synthetic) == (None, None, None, None)
 
 
 def test_memory_stays_small_over_a_week() -> None:
@@ -136,7 +136,7 @@ def test_without_advisers_nothing_else_changes() -> None:
     assert {row.name for row in registry.at_work(none)} == {row.name for row in registry.AGENTS} - set(ADVISERS)
     assert set(ADVISERS) >= {"curator", "process_auditor", "main_orchestrator", "orchestration_consensus"}
     said = {"main_orchestrator": {"run_id": "bt-1", "next_step": {"id": "x", "what": "y", "why": "z"}}}
-    ids = [[step["id"] for step in manager.next_steps(world(reports=reports), [])] for reports in (said, {})]
+    ids = [[step.id for step in manager.next_steps(world(reports=reports), [])] for reports in (said, {})]
     assert ids == [["x", manager._IDLE], [manager._IDLE]]
 
 

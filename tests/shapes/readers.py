@@ -23,8 +23,9 @@ from scripts.swarm.views import VIEWS
 from state.files import codec
 from state.files.layout import CHECKOUT, Roots
 from state.host.clock import SystemClock
+from state.records.report_parts import Gpu
 
-GPU = {"index": 0, "uuid": "GPU-1", "utilisation_pct": 1.0}
+GPU = Gpu(0, "GPU-1", utilisation_pct=1.0)
 SAMPLE = Sample(2, 1.0, 100, 10, 10**12, (GPU,))
 SEES = frozenset({"records", "knowledge", "audit", "outcomes", "hypotheses", "keeper", "hooks", "healings", "code"}) | {
     "write_events", "write_incidents", "write_line"
