@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.model.knowledge import Audit, Knowledge, Logged, Place
+from agents.model.knowledge import Audit, Knowledge, Logged, Place, UnitOutcome
 from config import plain
-from config.record import dataclass
+from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.files import codec, digest, marked, snapshot
-from state.files.layout import Roots
-from state.files.tree import fitting, record_of
+from state.files.layout import Roots, RoundFolder
+from state.files.tree import fitted, fitting, record_of
 from state.records import orders
 from state.records.agent_states import loop as loop_of
 from state.records.orders import SwarmOrder
+from state.records.report_parts import Best
 
 NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
 FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)
@@ -77,19 +78,13 @@ def audit(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, An
     )
 
 
-def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[dict[str, Any], ...]:
+def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[UnitOutcome, ...]:
     """`outcome.json` of every unit in the run's last rounds, with the round it is of."""
     if order is None:
         return ()
-    found = []
-    for folder in roots.swarm_run(order.run_id).rounds()[-_ROUNDS:]:
-        for symbol, mode in order.units:
-            tree, _ = fitting(_Outcome, snapshot.read_json(folder.unit(symbol, mode).outcome))
-            if tree:
-                carried, _ = fitting(_Carried, snapshot.read_json(folder.unit(symbol, mode).carried))
-                about = {"symbol": symbol, "mode": mode, "round": folder.number, "tries": carried.get("tries")}
-                found.append({**_in_short(tree), **about, "manifest": _sum(folder.unit(symbol, mode).manifest)})
-    return tuple(found)
+    rounds = roots.swarm_run(order.run_id).rounds()[-_ROUNDS:]
+    found = (_outcome(folder, *unit) for folder in rounds for unit in order.units)
+    return tuple(one for one in found if one is not None)
 
 
 def hypotheses(roots: Roots) -> tuple[str, ...]:
@@ -121,16 +116,16 @@ class _Best:
 class _Outcome:
     """What is summed up of `outcome.json`."""
 
-    verdict: str | None
-    synthetic: bool | None
-    bests: dict[str, _Best]
+    verdict: str | None = None
+    synthetic: bool | None = None
+    bests: dict[str, _Best] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Carried:
     """What is summed up of `carried.json`."""
 
-    tries: int | None
+    tries: int | None = None
 
 
 def _sum(path: Path) -> str | None:
@@ -139,20 +134,22 @@ def _sum(path: Path) -> str | None:
     return digest.of(data) if data else None
 
 
-def _in_short(outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """Of an outcome what is summed up: of each best two Sharpe ratios, the trades and the verdict."""
-    return {
-        "verdict": outcome.get("verdict"),
-        "synthetic": outcome.get("synthetic"),
-        "bests": {name: _best(one) for name, one in outcome.get("bests", {}).items()},
-    }
+def _outcome(folder: RoundFolder, symbol: str, mode: str) -> UnitOutcome | None:
+    """What came of one unit in one round; None while nothing has."""
+    files = folder.unit(symbol, mode)
+    kept, _ = fitting(_Outcome, snapshot.read_json(files.outcome))
+    if not kept:
+        return None
+    one, (carried, _) = record_of(_Outcome, kept), fitted(_Carried, snapshot.read_json(files.carried))
+    bests = {name: _best(best) for name, best in one.bests.items()}
+    about = (symbol, mode, folder.number, one.verdict, one.synthetic)
+    return UnitOutcome(*about, bests, carried.tries, _sum(files.manifest))
 
 
-def _best(one: Mapping[str, Any]) -> dict[str, Any]:
-    windows = {name: one.get(name) or {} for name in ("in_sample", "out_of_sample")}
-    sharpe = {f"{name}_sharpe": window.get("sharpe_ratio") for name, window in windows.items()}
-    trades = {f"{name}_trades": window.get("total_trades") for name, window in windows.items()}
-    return {**sharpe, **trades, "verdict": one.get("verdict"), "candidate": one.get("candidate")}
+def _best(one: _Best) -> Best:
+    inside, outside = one.in_sample or _Window(), one.out_of_sample or _Window()
+    sharpe, trades = (inside.sharpe_ratio, outside.sharpe_ratio), (inside.total_trades, outside.total_trades)
+    return Best(*sharpe, *trades, one.verdict, one.candidate)
 
 
 def _since(path: Path, place: Place) -> Iterator[Logged]:

@@ -4,7 +4,7 @@ on again.
 
 from typing import Any, Literal
 
-from agents.model.knowledge import Audit, Knowledge
+from agents.model.knowledge import Audit, Knowledge, UnitOutcome
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.records.jobs import JobState
@@ -239,7 +239,7 @@ class World:
     records: Records | None = None  # None: nobody looked
     knowledge: Knowledge | None = None  # only for who asks, as the next three
     audit: Audit | None = None
-    outcomes: tuple[dict[str, Any], ...] | None = None  # what units came to in the run's last rounds, oldest first
+    outcomes: tuple[UnitOutcome, ...] | None = None  # what units came to in the run's last rounds, oldest first
     hypotheses: tuple[str, ...] | None = None  # what the ledger's last lines hold: "<id> <event>"
     keeper: KeeperView | None = None  # None: none is installed
     incident_hooks: tuple[str, ...] = ()  # of the user's, to be told of incidents

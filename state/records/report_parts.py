@@ -106,6 +106,11 @@ class Signals:
     broken: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
 
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """All of them, before anything was scored."""
+        return tuple(one.name for one in fields(self)) if self.expectations is None else ()
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -149,15 +154,27 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Best:
+    """What a round says of one of its bests, in short."""
+
+    in_sample_sharpe: float | None = None
+    out_of_sample_sharpe: float | None = None
+    in_sample_trades: int | None = None
+    out_of_sample_trades: int | None = None
+    verdict: str | None = None
+    candidate: bool | None = None
+
+
+@dataclass(frozen=True)
 class UnitSummary:
-    """What is known of a symbol and mode after its last round. `bests`: what `World.outcomes` says of each."""
+    """What is known of a symbol and mode after its last round."""
 
     symbol: str
     mode: str
     round: int
     verdict: str | None = None
     tries: int | None = None
-    bests: dict[str, Any] = field(default_factory=dict)
+    bests: dict[str, Best] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
     best_in_sample_sharpe: float | None = None
     since_round: int | None = None
@@ -198,15 +215,7 @@ def on_record(part: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {} if _is_blank(value) else on_record(value)
+        return on_record(value)
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _is_blank(part: Any) -> bool:
-    """Whether nothing at all is known of it."""
-    try:
-        return bool(part == type(part)())
-    except TypeError:  # it has required fields
-        return False
