@@ -47,7 +47,7 @@ def look(roots: Roots, limits: SwarmSettings, clock: Clock) -> Before:
         server=server,
         server_lives=server is not None and server.process is not None and identity.life_of(server.process) != "dead",
         views={view.session: view for view in agents(roots, limits, states, clock)},
-        cycled_at={row.session: states[row.name].state.get("at", "") for row in rows},
+        cycled_at={row.session: states[row.name].state.at for row in rows},
         ended={session: loop.ended for session, loop in loops.items() if loop.ended},
         answered_at=reports(states).operation_hang_guard.answered_at or "",
         at_work=tuple(one.launch.worker_id for one in workers(roots, clock.monotonic_s()) if one.life == "running"),

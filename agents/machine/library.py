@@ -14,6 +14,7 @@ from state.files import codec, digest, marked, snapshot
 from state.files.layout import Roots, RoundFolder
 from state.files.tree import fitted, fitting, record_of
 from state.records import orders
+from state.records.agent_states import Read
 from state.records.agent_states import loop as loop_of
 from state.records.orders import SwarmOrder
 from state.records.report_parts import Best
@@ -26,17 +27,17 @@ _TAIL_BYTES = 64_000  # of a log, for an audit
 _LEDGER_BYTES = 1_000_000  # of the ledger: some thousands of hypotheses
 
 
-def knowledge(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]]) -> Knowledge:
+def knowledge(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read]) -> Knowledge:
     """The documents, and what the logs have had to say since the curator's memory."""
     folder = roots.knowledge(limits.knowledge_folder)
-    places = states.get("curator", {}).get("memory", {}).get("places")
+    places = reads.get("curator", Read()).state.memory.get("places")
     events: list[Logged] = []
     for path in (roots.events, roots.session_events):
         since = places.get(path.name) if isinstance(places, dict) else None
         events += _since(path, _place(since))
     failures, is_damaged = failures_in(folder.failures)
     # Its own deeds are left out: writing them down would be one more deed to write down.
-    tallies = {name: state.get("tally", {}) for name, state in states.items() if name != "curator"}
+    others = {name: one.state for name, one in reads.items() if name != "curator"}
     return Knowledge(
         events=tuple(events),
         failures={name: str(one.get("last_event", "")) for name, one in by_signature(failures).items()},
@@ -44,8 +45,8 @@ def knowledge(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str
         findings=tuple(FINDING.findall(_text(folder.findings).decode(errors="replace"))),
         notes=marked.block_in(_text(folder.notes), NOTES),
         story=marked.block_in(_text(folder.story), STORY),
-        deeds={name: one for name, one in tallies.items() if one},
-        as_of=max((s.get("at", "") for name, s in states.items() if name != "curator"), default=""),
+        deeds={name: state.tally for name, state in others.items() if state.tally},
+        as_of=max((state.at for state in others.values()), default=""),
     )
 
 
@@ -65,12 +66,12 @@ def by_signature(entries: Iterable[Any]) -> dict[str, dict[str, Any]]:
     return {one["signature"]: one for one in ours}
 
 
-def audit(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]], order: SwarmOrder | None) -> Audit:
+def audit(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read], order: SwarmOrder | None) -> Audit:
     """Who wrote what, how logs end, which handoffs there are, and when the run ended that they speak of."""
-    loops = {name: loop_of(roots, name)[0].identity for name in states}
-    logs = (roots.events, roots.session_events, *(roots.cycles(name) for name in states))
+    loops = {name: loop_of(roots, name)[0].identity for name in reads}
+    logs = (roots.events, roots.session_events, *(roots.cycles(name) for name in reads))
     return Audit(
-        writers={name: state.get("agent", "") for name, state in states.items() if state},
+        writers={name: one.state.agent for name, one in reads.items() if one.is_there},
         loops={name: one.pid for name, one in loops.items() if one is not None},
         bad_tails={path.name: bad for path in logs if (bad := _bad_lines(path))},
         handoffs=tuple(path.name for path in roots.knowledge(limits.knowledge_folder).handoffs()),

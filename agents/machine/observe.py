@@ -33,7 +33,7 @@ from state.host.clock import Clock, SystemClock, stamp
 from state.host.identity import Identity, Tree
 from state.host.root import Root
 from state.records import agent_states, healing, orders, request, server
-from state.records.agent_states import Read, read
+from state.records.agent_states import AgentState, Deed, Read, Verified, read
 from state.records.agent_states import loop as loop_of
 from state.records.heartbeat import Heartbeat
 from state.records.jobs import DEATHS_KEPT, are_sound, deaths, fold
@@ -138,10 +138,9 @@ def _read_by_advisers(
         return {}
     from agents.machine import library  # only for who reads there
 
-    states = {name: one.state for name, one in reads.items()}
     return {
-        "knowledge": library.knowledge(roots, limits, states) if "knowledge" in sees else None,
-        "audit": library.audit(roots, limits, states, order) if "audit" in sees else None,
+        "knowledge": library.knowledge(roots, limits, reads) if "knowledge" in sees else None,
+        "audit": library.audit(roots, limits, reads, order) if "audit" in sees else None,
         "outcomes": library.outcomes(roots, order) if "outcomes" in sees else None,
         "hypotheses": library.hypotheses(roots) if "hypotheses" in sees else None,
     }
@@ -243,29 +242,28 @@ def agents(roots: Roots, limits: SwarmSettings, states: Mapping[str, Read], cloc
     boot_id = None if tmux is None or tmux.process is None else tmux.process.boot_id
     for row in at_work(limits):
         state, (loop, not_loop) = states[row.name].state, loop_of(roots, row.name)
-        deeds = state.get("actions_last_cycle", [])
         yield AgentView(
             agent=row.name,
             session=row.session,
             cadence_s=row.cadence_s,
-            age_s=_age(state.get("at_s"), state.get("boot_id"), clock),
+            age_s=_age(state.at_s, state.boot_id, clock),
             session_age_s=_age(began_s.get(row.session), boot_id, clock),
             loop_age_s=_age(loop.began_s, None if loop.identity is None else loop.identity.boot_id, clock),
             loop_life="unknown" if here.is_copy else _life(loop.identity, there),
             awaited_s=_awaited_s(awaited.get(row.session), state, boot_id, clock),
-            cycle=state.get("cycle", 0),
-            failed=_failed(deeds),
+            cycle=state.cycle,
+            failed=_failed(state.actions_last_cycle),
             code_problem=loop.code_problem,
-            unmet=_unmet(state.get("verified_last_cycle", [])),
-            expects=_expects(deeds),
+            unmet=_unmet(state.verified_last_cycle),
+            expects=_expects(state.actions_last_cycle),
             damaged=_damaged(roots, row.name, states[row.name].wrong, not_loop),
         )
 
 
-def _awaited_s(started: tuple[float, int] | None, state: Mapping[str, Any], boot_id: Any, clock: Clock) -> float | None:
+def _awaited_s(started: tuple[float, int] | None, state: AgentState, boot_id: str | None, clock: Clock) -> float | None:
     """For how long its first cycle has been waited for, however often it was started; None when it has cycled since."""
     age_s = None if started is None else _age(started[0], boot_id, clock)
-    cycled_s = _age(state.get("at_s"), state.get("boot_id"), clock)
+    cycled_s = _age(state.at_s, state.boot_id, clock)
     return age_s if age_s is not None and (cycled_s is None or cycled_s > age_s) else None
 
 
@@ -283,23 +281,19 @@ def is_silent(roots: Roots, row: Row, limits: SwarmSettings) -> bool:
     return not -row.patience_s(limits) < age_s < row.patience_s(limits)
 
 
-Deeds = list[dict[str, Any]]  # as state/records/agent_states.py has read them
-
-
-def _failed(actions: Deeds) -> str:
+def _failed(deeds: Iterable[Deed]) -> str:
     """The first action whose outcome says that it failed."""
-    failed = (action for action in actions if action["outcome"].startswith("failed: "))
-    return next((f"{action['kind']} {action['target']} {action['outcome']}" for action in failed), "")
+    return next((f"{one.kind} {one.target} {one.outcome}" for one in deeds if one.has_failed), "")
 
 
-def _unmet(verified: Deeds) -> tuple[str, ...]:
+def _unmet(verified: Iterable[Verified]) -> tuple[str, ...]:
     """Actions that were done and whose expected outcome the next cycle did not find."""
-    return tuple(f"{row['kind']} {row['target']}: {row['expected']}" for row in verified if row.get("holds") is False)
+    return tuple(f"{one.kind} {one.target}: {one.expected}" for one in verified if one.holds is False)
 
 
-def _expects(actions: Deeds) -> tuple[dict[str, str], ...]:
+def _expects(deeds: tuple[Deed, ...]) -> tuple[dict[str, str], ...]:
     """What its last actions are expected to come to; the first few, it is a summary."""
-    return tuple({key: row[key] for key in ("kind", "target", "expected")} for row in actions[:_MOST_EXPECTED])
+    return tuple({"kind": o.kind, "target": o.target, "expected": o.expected} for o in deeds[:_MOST_EXPECTED])
 
 
 def _damaged(roots: Roots, agent: str, state: Iterable[str], loop: Iterable[str]) -> tuple[str, ...]:

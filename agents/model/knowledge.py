@@ -6,6 +6,7 @@ Each part is seen only by the agent that asks for it (`sees`), because it costs 
 from typing import Any
 
 from config.record import dataclass, field
+from state.records.agent_states import Counts
 from state.records.report_parts import Best
 
 
@@ -41,7 +42,7 @@ class Knowledge:
     findings: tuple[str, ...] = ()
     notes: str | None = None
     story: str | None = None
-    deeds: dict[str, dict[str, Any]] = field(default_factory=dict)  # agent → its tally (agents/runtime/tally.py)
+    deeds: dict[str, dict[str, Counts]] = field(default_factory=dict)  # agent → its tally (agents/runtime/tally.py)
     as_of: str = ""  # when the newest of the records that the notes are made of was written
 
 

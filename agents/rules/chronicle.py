@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.model.knowledge import Knowledge
 from agents.model.world import World
+from state.records.agent_states import Counts
 from state.records.report_parts import OpenIncident
 
 _UPDATED = re.compile(r"^- Updated UTC: .*$", re.MULTILINE)
@@ -24,7 +25,7 @@ def notes(world: World, here: Knowledge) -> str:
     """The AUTO-WORKFLOW-NOTES block: how things stand and what comes next, on one page."""
     continuity = world.reports.session_state_manager
     audit = world.reports.process_auditor
-    actions = sorted({kind for tally in here.deeds.values() for kind, row in tally.items() if row.get("done")})
+    actions = sorted({kind for tally in here.deeds.values() for kind, row in tally.items() if row.done})
     head = [
         "## Auto Workflow Notes (Maintained By Swarm)",
         f"- Updated UTC: `{here.as_of or world.now}`",
@@ -79,7 +80,7 @@ def _bare(text: str) -> str:
 def story(world: World, here: Knowledge) -> str:
     """The WORKFLOW-OUTCOMES block: what was expected of every kind of action, what came of it, what is expected now."""
     rows = [
-        f"| `{agent}` | `{kind}` | {row['done']} | {row['failed']} | {row['held']} | {row['unmet']} | {_last(row)} |"
+        f"| `{agent}` | `{kind}` | {row.done} | {row.failed} | {row.held} | {row.unmet} | {_last(row)} |"
         for agent, tally in sorted(here.deeds.items())
         for kind, row in sorted(tally.items())
         if kind not in _HEARTBEATS
@@ -106,15 +107,15 @@ def story(world: World, here: Knowledge) -> str:
     )
 
 
-def _last(row: dict[str, Any]) -> str:
-    verified = _HELD.get(row.get("holds"))
-    return f"{_plain(row.get('expected'))}{f' ({verified})' if verified else ''}"
+def _last(row: Counts) -> str:
+    verified = _HELD.get(row.holds)
+    return f"{_plain(row.expected)}{f' ({verified})' if verified else ''}"
 
 
 def _plans(world: World, here: Knowledge) -> list[str]:
     """What shapes the swarm's actions now, under the names that operators search the notes for."""
     efficacy = world.reports.process_auditor.efficacy
-    unwritten = any(row.get("holds") is False for row in here.deeds.get("curator", {}).values())
+    unwritten = any(row.holds is False for row in here.deeds.get("curator", {}).values())
     signals = {
         "skip_gpu_actions_no_gpu_detected": world.control.gpu_plan == "cpu_only",
         "knowledge_plane_not_ready": here.is_damaged or unwritten,

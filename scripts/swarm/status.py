@@ -127,7 +127,7 @@ def why(roots: Roots, world: World, limits: SwarmSettings) -> str:
     if world.run_finished and (over := orders.finished(roots.swarm_run(world.run_id)).why):
         return f"auto_scheduler: the run is complete: {over}"
     agent = "auto_scheduler" if world.run_finished else "worker_sentry"
-    reason = agent_states.read(roots, agent).state.get("reason")
+    reason = agent_states.read(roots, agent).state.reason
     view = next((one for one in world.agents if one.agent == agent), None)
     late = view is not None and view.is_wanting(limits) and view.age_s is not None
     ago = f", {view.age_s:.0f} s ago" if view is not None and late else ""
@@ -157,10 +157,10 @@ def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> dict[str, An
     return {
         "name": view.agent,
         "session": view.session,
-        "last_cycle_at": state.get("at"),
+        "last_cycle_at": state.at or None,
         "age_s": view.age_s,
         "fresh": view.age_s is not None and not view.is_wanting(limits),
-        "reason": state.get("reason", ""),
+        "reason": state.reason,
     }
 
 

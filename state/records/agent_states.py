@@ -11,26 +11,37 @@ from typing import Any, cast
 from config.record import dataclass, field, replace
 from state.files import snapshot
 from state.files.layout import Roots
-from state.files.tree import fitted, fitting
+from state.files.tree import fitted
 from state.host.identity import Identity
 from state.records.reports import KINDS, Report, Reports
 
 
 @dataclass(frozen=True)
 class Deed:
-    """One action that was carried out, with its outcome; `holds` once the next cycle has looked."""
+    """One action that was carried out, with its outcome."""
 
     kind: str
     target: str
     expected: str
     outcome: str
     at: str = ""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it could not be carried out."""
+        return self.outcome.startswith("failed: ")
+
+
+@dataclass(frozen=True)
+class Verified(Deed):
+    """A deed that the next cycle has looked at; `holds`: whether its expectation came true (None: nobody can tell)."""
+
     holds: bool | None = None
 
 
 @dataclass(frozen=True)
 class Counts:
-    """One row of an agent's tally."""
+    """One row of an agent's tally: how often a kind of action was done, and what the next cycle found of it."""
 
     done: int
     failed: int
@@ -42,33 +53,34 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class _State:
-    """The fields of every agent's state file but its report; `memory` has a type of its own."""
+class AgentState:
+    """An agent's state file; each field has a default that stands for "not known". `memory` has a type of its own."""
 
-    schema: int
-    agent: str
-    writer: Identity
-    boot_id: str
-    epoch: int
-    loop: Identity | None
-    cycle: int
-    at: str
-    at_s: float
-    reason: str
-    actions_last_cycle: tuple[Deed, ...]
-    verified_last_cycle: tuple[Deed, ...]
-    actions_before: tuple[Deed, ...]
-    tally: dict[str, Counts]
-    memory: dict[str, Any]
+    schema: int = 0
+    agent: str = ""
+    writer: Identity | None = None
+    boot_id: str = ""
+    epoch: int = 0
+    loop: Identity | None = None
+    cycle: int = 0
+    at: str = ""
+    at_s: float | None = None
+    reason: str = ""
+    actions_last_cycle: tuple[Deed, ...] = ()
+    verified_last_cycle: tuple[Verified, ...] = ()
+    actions_before: tuple[Deed, ...] = ()  # those of the last cycle that acted
+    tally: dict[str, Counts] = field(default_factory=dict)  # by kind of action
+    report: Report = field(default_factory=Report)
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Read:
-    """A state file as it was read: what fits, the report as the record of its agent, and what is wrong."""
+    """A state file as it was read: what fits, what is wrong with the rest, and whether it holds anything at all."""
 
-    state: dict[str, Any] = field(default_factory=dict)
-    report: Report = field(default_factory=Report)
+    state: AgentState = field(default_factory=AgentState)
     wrong: tuple[str, ...] = ()
+    is_there: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,9 +113,13 @@ def read(roots: Roots, agent: str) -> Read:
 
 def of_tree(agent: str, tree: Any) -> Read:
     """The same, of a tree that was read already."""
-    state, wrong = fitting(_State, tree)
-    report, more = fitted(KINDS.get(agent, Report), state.pop("report", {}), "report")
-    return Read(state, report, (*wrong, *more))
+    kind = KINDS.get(agent, Report)
+    if not isinstance(tree, Mapping):
+        _, wrong = fitted(AgentState, tree)
+        return Read(AgentState(report=kind()), wrong)
+    state, wrong = fitted(AgentState, {name: value for name, value in tree.items() if name != "report"})
+    report, more = fitted(kind, tree.get("report", {}), "report")
+    return Read(replace(state, report=report), (*wrong, *more), bool(tree))
 
 
 def reported(roots: Roots, *agents: str) -> Reports:
@@ -113,4 +129,4 @@ def reported(roots: Roots, *agents: str) -> Reports:
 
 def reports(reads: Mapping[str, Read]) -> Reports:
     """The reports of the agents that were read; `reads`: by their names."""
-    return Reports(**{agent: cast(Any, one.report) for agent, one in reads.items()})
+    return Reports(**{agent: cast(Any, one.state.report) for agent, one in reads.items()})

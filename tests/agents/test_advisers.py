@@ -29,6 +29,7 @@ from state.files import codec
 from state.files.layout import Roots
 from state.files.tree import record_of, tree_of
 from state.records import request
+from state.records.agent_states import Counts, Deed, Verified
 from state.records.jobs import STATUSES
 from tests.agents.worlds import LIMITS, ORDER, agent, job, state, worker, world
 from tests.state.test_records import Clock
@@ -164,13 +165,12 @@ def test_a_signature_forgets_numbers_and_places(one: str, other: str, same: bool
 
 
 def test_a_tally_counts_what_was_done_and_what_held() -> None:
-    done = [{"kind": "end_job", "target": "a", "expected": "it is over", "outcome": "done"}]
-    first = tally.after(None, done, [])
-    second = tally.after(first, [{**done[0], "outcome": "failed: OSError: x"}], [{**done[0], "holds": True}])
-    third = tally.after(second, [], [{**done[0], "holds": False}])
-    row = third["end_job"]
-    assert [row[name] for name in ("done", "failed", "held", "unmet", "unknown")] == [1, 1, 1, 1, 0]
-    assert tally.after({"end_job": "garbage"}, done, []) == first
+    done = Deed("end_job", "a", "it is over", "done")
+    first = tally.after({}, [done], [])
+    second = tally.after(first, [replace(done, outcome="failed: OSError: x")], [Verified(**vars(done), holds=True)])
+    third = tally.after(second, [], [Verified(**vars(done), holds=False)])
+    assert third == {"end_job": Counts(1, 1, 1, 1, 0, "it is over", False)}
+    assert tally.after({}, [], [Verified(**vars(done), holds=None)])["end_job"].unknown == 1
 
 
 def test_every_action_of_an_adviser_is_carried_out_by_somebody() -> None:

@@ -12,6 +12,7 @@ from agents.roles import operation_hang_guard as guard
 from agents.roles import session_log, watchdog
 from agents.roles import session_state_manager as manager
 from agents.rules import chronicle
+from state.records.agent_states import Counts
 from state.records.request import Request
 from tests.agents.worlds import LIMITS, ORDER, agent, job, running, session, state, worker, world
 
@@ -273,6 +274,6 @@ def test_the_notes_name_what_shapes_the_actions_by_the_operators_tokens(
 
 
 def test_a_document_that_could_not_be_written_is_a_knowledge_plane_that_is_not_ready() -> None:
-    row = {"done": 1, "failed": 0, "held": 0, "unmet": 1, "unknown": 0, "expected": "", "holds": False}
+    row = Counts(done=1, failed=0, held=0, unmet=1, unknown=0, expected="", holds=False)
     text = chronicle.notes(world(), Knowledge(deeds={"curator": {"write_notes": row}}))
     assert "knowledge_plane_not_ready" in text

@@ -18,6 +18,7 @@ from state.files.tree import record_of, tree_of
 from state.host import identity
 from state.host.clock import stamp
 from state.records import healing, request
+from state.records.agent_states import Deed
 from state.records.jobs import Job
 from state.records.report_parts import Gpu
 from state.records.screening import Screening
@@ -198,11 +199,8 @@ def _cycled(name: str, place: Yard) -> None:
     state = cycle._read(roots, name).state
     world = cycle.observe(roots, limits, sees, clock)
     decision = agent.decide(world, cycle._memory(agent, state), limits)
-    said = (
-        {"kind": a.kind, "target": a.target, "expected": a.expected, "outcome": "done", "at": world.now}
-        for a in decision.actions
-    )
-    number = (state.get("cycle") or 0) + 1
+    said = (Deed(a.kind, a.target, a.expected, "done", world.now) for a in decision.actions)
+    number = state.cycle + 1
     cycle._journal(roots, name, number, state, world, cycle._memory(agent, state), limits, decision, agent.routine)
     cycle._record(
         roots, name, number, clock, state, replace(decision), tuple(said), cycle._verified(state, agent, world)

@@ -40,13 +40,21 @@ def test_a_report_of_before_is_read_whole_and_would_be_written_the_same(agent: s
     kind = KINDS[agent] if tree else Report
     report, _ = fitted(kind, tree)
     assert json.dumps(on_record(report)) == json.dumps(tree), "its fields, in their order"
-    assert not tree or report == read.report
+    assert not tree or report == read.state.report
+
+
+def test_a_state_file_of_before_is_read_whole_and_would_be_written_the_same() -> None:
+    text = (Path(__file__).parent / "agent_state_on_file.json").read_text(encoding="utf-8")
+    read = agent_states.of_tree("operation_hang_guard", json.loads(text))
+    assert (read.wrong, read.is_there) == ((), True)
+    assert len(read.state.actions_last_cycle) == len(read.state.verified_last_cycle) == 2
+    assert json.dumps(on_record(read.state), indent=2) + "\n" == text
 
 
 def test_a_field_that_does_not_fit_is_as_if_it_had_never_been_written() -> None:
     tree = {"lanes": 2, "fill_lanes": "many", "reason": None, "gpu_lanes": 1, "added_later": 7}
     read = agent_states.of_tree("util_controller", {"report": tree})
-    assert read.report == ControllerReport(lanes=2, gpu_lanes=1)
+    assert read.state.report == ControllerReport(lanes=2, gpu_lanes=1)
     assert read.wrong == ("report.fill_lanes: 'many' is no int", "report.reason: None is no str")
 
 
@@ -54,14 +62,14 @@ def test_a_field_that_does_not_fit_is_as_if_it_had_never_been_written() -> None:
 def test_a_row_that_does_not_fit_takes_its_list_with_it_and_nothing_else(incident: Any) -> None:
     good = {"id": "disk_full", "what": "the disk is full", "remedy": "make room"}
     read = agent_states.of_tree("session_state_manager", {"report": {"stage": "idle", "incidents": [good, incident]}})
-    assert read.report == ManagerReport(stage="idle")
+    assert read.state.report == ManagerReport(stage="idle")
     assert [one.partition(":")[0] for one in read.wrong] == ["report.incidents"]
 
 
 @pytest.mark.parametrize("tree", ["x", 7, [], None])
 def test_what_is_no_report_at_all_is_named_and_says_nothing(tree: Any) -> None:
     read = agent_states.of_tree("watchdog", {"report": tree})
-    assert read.report == WatchdogReport()
+    assert read.state.report == WatchdogReport()
     assert read.wrong == (f"report is {tree!r} and no object",)
 
 

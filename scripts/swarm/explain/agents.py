@@ -142,17 +142,16 @@ def _wordless(record: dict[str, Any]) -> str:
 def _of_state(roots: Roots, row: Row) -> Iterator[Evidence]:
     """Its state file, and what came of the actions of the cycle that wrote it."""
     path = roots.agent_state(row.name)
-    state = agent_states.read(roots, row.name).state
-    if not state:
+    read = agent_states.read(roots, row.name)
+    if not read.is_there:
         what = "its state file is there but holds no state" if path.exists() else "it has no state file"
         yield Evidence("", row.name, what, "", path.name)
         return
-    at, writers = state.get("at", ""), state.get("epoch", 0)
-    many = f", by its process number {writers}" if writers > 1 else ""
-    yield Evidence(at, row.name, f"writes {path.name}, cycle {state.get('cycle')}{many}", "", path.name)
-    for action in evidence.rows(state, "actions_last_cycle"):
-        what = f"did: {action['kind']} {action.get('target')}"
-        yield Evidence(at, row.name, what, str(action.get("outcome", "")), path.name)
+    state = read.state
+    many = f", by its process number {state.epoch}" if state.epoch > 1 else ""
+    yield Evidence(state.at, row.name, f"writes {path.name}, cycle {state.cycle}{many}", "", path.name)
+    for deed in state.actions_last_cycle:
+        yield Evidence(state.at, row.name, f"did: {deed.kind} {deed.target}", deed.outcome, path.name)
 
 
 def _of_loop(roots: Roots, row: Row, world: World) -> Iterator[Evidence]:

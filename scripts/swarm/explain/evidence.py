@@ -163,21 +163,15 @@ def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
     for row in AGENTS:
         path = roots.agent_state(row.name)
         state = agent_states.read(roots, row.name).state
-        at, source = state.get("at", ""), _below(path, roots)
-        for action in rows(state, "actions_last_cycle"):
-            if names.are_in(str(action.get("target"))):
-                yield Evidence(at, row.name, f"did: {action['kind']}", str(action.get("outcome", "")), source)
-        for action in rows(state, "verified_last_cycle"):
-            if names.are_in(str(action.get("target"))):
-                found = _FOUND.get(str(action.get("holds")), "this cannot be seen from here")
-                expected = f"looks whether {action['kind']} had its effect: {action.get('expected')}"
-                yield Evidence(at, row.name, expected, found, source)
-
-
-def rows(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """The actions that a state file lists under a key."""
-    found: list[dict[str, Any]] = state.get(key, [])
-    return found
+        source = _below(path, roots)
+        for deed in state.actions_last_cycle:
+            if names.are_in(deed.target):
+                yield Evidence(state.at, row.name, f"did: {deed.kind}", deed.outcome, source)
+        for one in state.verified_last_cycle:
+            if names.are_in(one.target):
+                found = _FOUND.get(str(one.holds), "this cannot be seen from here")
+                expected = f"looks whether {one.kind} had its effect: {one.expected}"
+                yield Evidence(state.at, row.name, expected, found, source)
 
 
 # events ---------------------------------------------------------------------------------------------------------------
@@ -266,12 +260,12 @@ def of_gpu(roots: Roots, number: int, history: Iterable[Mapping[str, Any]]) -> I
                 what = f"decides in cycle {record.get('cycle')}"
                 yield Evidence(str(record.get("at", "")), agent, what, str(record["reason"]), _below(path, roots))
     read = agent_states.read(roots, "watchdog")
-    if read.state:
+    if read.is_there:
         report = agent_states.reports({"watchdog": read}).watchdog
         mine = [on_record(gpu) for gpu in report.gpus or () if gpu.index == number]
         what = "the driver gave no answer" if report.gpus is None else f"sees {mine[0]}" if mine else "sees no such GPU"
         source = _below(roots.agent_state("watchdog"), roots)
-        yield Evidence(read.state.get("at", ""), "watchdog", what, f"plan: {report.gpu_plan}", source)
+        yield Evidence(read.state.at, "watchdog", what, f"plan: {report.gpu_plan}", source)
 
 
 def _below(path: Path, roots: Roots) -> str:
