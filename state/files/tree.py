@@ -105,8 +105,16 @@ Reader = Callable[[Any], Any]  # a tree in, its value out; TypeError, ValueError
 @cache
 def _readers(kind: Any) -> dict[str, Reader]:
     """How each field of a record is read."""
-    hints = get_type_hints(kind)
+    hints: dict[str, Any] = {one.name: one.type for one in fields(kind)}
+    if any(map(_is_to_be_looked_up, hints.values())):
+        hints = get_type_hints(kind)  # half of the time that all this takes, so only for who needs it
     return {one.name: _reader(hints[one.name]) for one in fields(kind)}
+
+
+def _is_to_be_looked_up(hint: Any) -> bool:
+    """Whether a type is given by its name, or one in it is."""
+    inner = () if get_origin(hint) is Literal else get_args(hint)
+    return isinstance(hint, str) or any(map(_is_to_be_looked_up, inner))
 
 
 @cache
