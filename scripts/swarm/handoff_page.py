@@ -143,7 +143,7 @@ def _next(facts: Facts) -> list[str]:
     if facts.world is None:
         return [f"- `{facts.order.run_id}` is not the run under way; the same `--parallel` command goes on with it."]
     steps = continuity.next_steps(facts.world, continuity.incidents(facts.world, facts.limits))
-    lines = [f"- `{one['id']}`: {one['what']} ({one['why']})" for one in steps]
+    lines = [f"- `{one.id}`: {one.what} ({one.why})" for one in steps]
     return lines + [f"- {one['symbol']} {one['mode']}: {one['next']}" for one in facts.outcomes if one.get("next")]
 
 
