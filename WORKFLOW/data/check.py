@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from config.settings import DataSettings
 from WORKFLOW.data import levels, stale, wicks
-from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, BASE_MINUTES, DAY_MS, Bars
-from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, BASE_MINUTES, DAY_MS, Bars, Minutes
 from WORKFLOW.data.raw import RawTable, row_name, utc
 from WORKFLOW.data.repair import later_copies, on_full_grid, under_way
 from WORKFLOW.data.report import Reason, Report, Span, UnfitBars, count, first_few

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from config.settings import Settings
-from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.data.bars import Minutes
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window

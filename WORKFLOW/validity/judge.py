@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import Settings
-from WORKFLOW.data.bars import Floats
-from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.data.bars import Floats, Minutes
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Window
