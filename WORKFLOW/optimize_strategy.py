@@ -39,13 +39,13 @@ def optimise(order: Order, screen: Any) -> dict[str, Any]:
     roots = Roots.from_environment()
     bars, report = phases.preflight(order, roots, screen)
     prepare(roots)  # not before: what is refused leaves nothing behind
-    with begin(order, roots, bars, report, screen) as job:
-        phases.accept(job)
-        found = phases.prescreen(job)
-        trials = phases.search(job, found)
-        trials, finalists = phases.chosen_of(job, trials, lambda: phases.search(job, found))
-        validated = phases.validate(job, found, trials, finalists)
-        return phases.publish(job, found, trials, validated)
+    with begin(order, roots, bars, report, screen) as run:
+        phases.accept(run)
+        found = phases.prescreen(run)
+        trials = phases.search(run, found)
+        trials, finalists = phases.chosen_of(run, trials, lambda: phases.search(run, found))
+        validated = phases.validate(run, found, trials, finalists)
+        return phases.publish(run, found, trials, validated)
 
 
 def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -165,6 +165,32 @@ def test_the_architecture_page_shows_each_contract(contract: dict[str, object]) 
             " ".join(contract["source_modules"]),
             f"never import {' '.join(contract['forbidden_modules'])}",
         ]
+
+
+# --- one name, one class --------------------------------------------------------------------------------------------
+
+# Their names stand in the files of validation steps that are kept: WORKFLOW/steps/exact.py.
+NAMED_ON_FILE = {"Counts"}
+
+
+def public_classes(package: str) -> Iterator[tuple[str, Path]]:
+    """Name and file of each class at the top of a module that another module may import."""
+    for path in sorted((CHECKOUT / package).rglob("*.py")):
+        if is_installed(path):
+            continue
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield node.name, path
+
+
+def test_no_two_classes_that_the_work_plane_may_meet_have_one_name() -> None:
+    files: dict[str, list[str]] = {}
+    for package in ("WORKFLOW", "hooks", "state", "config"):
+        for name, path in public_classes(package):
+            files.setdefault(name, []).append(shown(path))
+    assert "PipelineRun" in files
+    of_work = {name: places for name, places in files.items() if any(one.startswith("WORKFLOW/") for one in places)}
+    assert {name: places for name, places in of_work.items() if len(places) > 1 and name not in NAMED_ON_FILE} == {}
 
 
 # --- no circles -----------------------------------------------------------------------------------------------------

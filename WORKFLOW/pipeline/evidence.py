@@ -5,81 +5,81 @@ from functools import partial
 from typing import Any
 
 from WORKFLOW.crosscheck.finalists import in_vectorbt
-from WORKFLOW.pipeline.run import Job
+from WORKFLOW.pipeline.run import PipelineRun
 from WORKFLOW.search import space
 from WORKFLOW.search.space import Parameters
 from WORKFLOW.search.study import Trial
-from WORKFLOW.steps.keep import Heard, Step
+from WORKFLOW.steps.keep import Heard, PlannedStep
 from WORKFLOW.validity import cross_validation, judge, plateau, regimes, walk_forward, wicks
 from WORKFLOW.validity.judge import Case
 from WORKFLOW.validity.plateau import Plateau
 from WORKFLOW.validity.search import whole as whole_search
 
 
-def plan(job: Job, chosen: Sequence[Trial]) -> list[Step]:
+def plan(run: PipelineRun, chosen: Sequence[Trial]) -> list[PlannedStep]:
     """Every step for these finalists: a step that is missing here cannot be done."""
-    names = [*walk_forward.names(_tried_again(job)), "cross-validation"]
-    asked = chosen if job.order.engine == "vectorbt" else []
+    names = [*walk_forward.names(_tried_again(run)), "cross-validation"]
+    asked = chosen if run.order.engine == "vectorbt" else []
     return [
-        *whole_search.plan(job.settings.prescreen.combos, job.settings),
-        *map(Step, names),
-        *(Step(_vectorbt_step(trial.number), trial.parameters) for trial in asked),
-        *(Step(_plateau_step(trial.number), trial.parameters) for trial in chosen),
-        *(step for trial in chosen for step in judge.plan(trial, list(job.windows))),
+        *whole_search.plan(run.settings.prescreen.combos, run.settings),
+        *map(PlannedStep, names),
+        *(PlannedStep(_vectorbt_step(trial.number), trial.parameters) for trial in asked),
+        *(PlannedStep(_plateau_step(trial.number), trial.parameters) for trial in chosen),
+        *(step for trial in chosen for step in judge.plan(trial, list(run.windows))),
     ]
 
 
-def case_of(job: Job, tries: int, distinct: Mapping[int, Trial]) -> Case:
+def case_of(run: PipelineRun, tries: int, distinct: Mapping[int, Trial]) -> Case:
     """What every finalist is judged by."""
-    steps, settings = job.steps, job.settings
-    draw = space.Draw(job.mode, settings.prescreen.combos, job.seed("prescreen"))
-    before = job.bars.before(job.split)
-    searched = whole_search.of_draw(job.in_sample, before, draw, settings, job.cores, job.seed, steps)
-    combos = space.draw(job.mode, _tried_again(job), job.seed("walk-forward"))
+    steps, settings = run.steps, run.settings
+    draw = space.Draw(run.mode, settings.prescreen.combos, run.seed("prescreen"))
+    before = run.bars.before(run.split)
+    searched = whole_search.of_draw(run.in_sample, before, draw, settings, run.cores, run.seed, steps)
+    combos = space.draw(run.mode, _tried_again(run), run.seed("walk-forward"))
     screen, walk = settings.prescreen, settings.walk_forward
-    walked = walk_forward.process(job.in_sample, combos, walk, screen, job.cores, steps)
+    walked = walk_forward.process(run.in_sample, combos, walk, screen, run.cores, steps)
 
     def crossed() -> dict[str, Any]:
-        return cross_validation.process(job.in_sample, combos, settings.cross_validation, screen, job.cores, steps)
+        return cross_validation.process(run.in_sample, combos, settings.cross_validation, screen, run.cores, steps)
 
     return Case(
-        everything=job.everything,
-        minutes=job.bars.minutes,
-        in_sample=job.in_sample,
-        windows=job.windows,
+        everything=run.everything,
+        minutes=run.bars.minutes,
+        in_sample=run.in_sample,
+        windows=run.windows,
         settings=settings,
         walk_forward=walked,
         cross_validation=steps.do("cross-validation", crossed),
-        regimes=regimes.labels(job.everything.market, settings.regimes),
+        regimes=regimes.labels(run.everything.market, settings.regimes),
         tries=tries,
-        synthetic=job.bars.synthetic,
-        seed=job.seed,
-        cross_checks=_cross_checks(job, distinct) if job.order.engine == "vectorbt" else {},
+        synthetic=run.bars.synthetic,
+        seed=run.seed,
+        cross_checks=_cross_checks(run, distinct) if run.order.engine == "vectorbt" else {},
         plateaus={
-            number: steps.do(_plateau_step(number), partial(surroundings, job, trial.parameters))
+            number: steps.do(_plateau_step(number), partial(surroundings, run, trial.parameters))
             for number, trial in distinct.items()
         },
         search=searched,
-        extreme_bars=wicks.extreme_bars(job.bars),
-        allowed_wicks=sum(one.minutes != "confirm" for one in job.report.wicks) if job.report.wicks_allowed else 0,
+        extreme_bars=wicks.extreme_bars(run.bars),
+        allowed_wicks=sum(one.minutes != "confirm" for one in run.report.wicks) if run.report.wicks_allowed else 0,
     )
 
 
-def _cross_checks(job: Job, distinct: Mapping[int, Trial]) -> dict[int, dict[str, Any]]:
+def _cross_checks(run: PipelineRun, distinct: Mapping[int, Trial]) -> dict[int, dict[str, Any]]:
     """What vectorbt makes of each finalist, all of those that it was not asked about yet in one process."""
     numbers = list(distinct)
 
     def ask(missing: list[int], heard: Heard) -> list[dict[str, Any]]:
         asked = {numbers[at]: distinct[numbers[at]].parameters for at in missing}
-        records = in_vectorbt(job.everything, asked, heard)
+        records = in_vectorbt(run.everything, asked, heard)
         return [records[number] for number in asked]
 
-    found = job.steps.together([_vectorbt_step(number) for number in numbers], ask)
+    found = run.steps.together([_vectorbt_step(number) for number in numbers], ask)
     return dict(zip(numbers, found, strict=True))
 
 
-def _tried_again(job: Job) -> int:
-    return min(job.settings.walk_forward.combos, job.settings.prescreen.combos)
+def _tried_again(run: PipelineRun) -> int:
+    return min(run.settings.walk_forward.combos, run.settings.prescreen.combos)
 
 
 def _vectorbt_step(number: int) -> str:
@@ -90,6 +90,6 @@ def _plateau_step(number: int) -> str:
     return f"plateau of trial {number}"
 
 
-def surroundings(job: Job, parameters: Parameters) -> Plateau:
+def surroundings(run: PipelineRun, parameters: Parameters) -> Plateau:
     """What lies around one strategy, in-sample."""
-    return plateau.around(job.in_sample, job.mode, parameters, job.settings.plateau, job.cores)
+    return plateau.around(run.in_sample, run.mode, parameters, run.settings.plateau, run.cores)

@@ -43,7 +43,7 @@ from WORKFLOW.pipeline.handover import (
     read_progress,
     search_job,
 )
-from WORKFLOW.pipeline.run import Job, config_of, split_of
+from WORKFLOW.pipeline.run import PipelineRun, config_of, split_of
 from WORKFLOW.report import front, manifest, records, windows
 from WORKFLOW.report.artifacts import equity_csv, trades_csv
 from WORKFLOW.report.console import Screen
@@ -53,7 +53,7 @@ from WORKFLOW.report.tearsheet import page
 from WORKFLOW.search import bayes, needs, pareto, space
 from WORKFLOW.search import prescreen as screening
 from WORKFLOW.search.job import SearchFolder
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.space import Parameters
 from WORKFLOW.search.study import Standing, Trial
 from WORKFLOW.validation import check_all
@@ -113,73 +113,73 @@ def _demo(roots: Roots, screen: Screen) -> Path:
     return write_demo(roots.demo_data())
 
 
-def accept(job: Job) -> list[dict[str, Any]]:
+def accept(run: PipelineRun) -> list[dict[str, Any]]:
     """Ask the gates whether these bars may be worked on."""
-    reading = job.order.reading.as_json()
-    facts = {"data": {"sha256": job.bars.sha256, "synthetic": job.bars.synthetic, **job.report.as_json(), **reading}}
-    return pass_gates("after_preflight", job.order, job.run.run_id, job.tree, job.log, facts)
+    reading = run.order.reading.as_json()
+    facts = {"data": {"sha256": run.bars.sha256, "synthetic": run.bars.synthetic, **run.report.as_json(), **reading}}
+    return pass_gates("after_preflight", run.order, run.record.run_id, run.tree, run.log, facts)
 
 
-def approve(job: Job, found: Found, trials: list[Trial], validated: Validated) -> list[dict[str, Any]]:
+def approve(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> list[dict[str, Any]]:
     """Ask the gates whether what the finalists came to may be published."""
-    result = outcome(job, found, trials, validated)
+    result = outcome(run, found, trials, validated)
     facts = {key: result[key] for key in ("verdict", "bests", "chance")}
     facts["validation"] = {best: one.validation for best, one in validated.judged.items()}
     facts["promotion"] = validated.promotions
-    return pass_gates("after_validation", job.order, job.run.run_id, job.tree, job.log, facts)
+    return pass_gates("after_validation", run.order, run.record.run_id, run.tree, run.log, facts)
 
 
-def prescreen(job: Job) -> Found:
+def prescreen(run: PipelineRun) -> Prescreened:
     """Phase 0: every combo once over the in-sample bars; publishes `phase0_top500.json`."""
-    settings = job.settings.prescreen
-    with job.timed("prescreen"), job.screen.phase("prescreen", settings.combos) as phase:
-        combos = space.Draw(job.mode, settings.combos, job.seed("prescreen"))
-        progress = read_progress(job.folder.prescreen, job.screen.say)
-        rates = Rates(phase, len(job.in_sample.market), progress.tried)
+    settings = run.settings.prescreen
+    with run.timed("prescreen"), run.screen.phase("prescreen", settings.combos) as phase:
+        combos = space.Draw(run.mode, settings.combos, run.seed("prescreen"))
+        progress = read_progress(run.folder.prescreen, run.screen.say)
+        rates = Rates(phase, len(run.in_sample.market), progress.tried)
 
-        def on_batch(batch: int, of: int, now: screening.Progress) -> None:
-            job.bar_combos_per_s = rates.at(batch, of, now)
-            job.prescreened_by.add(job.in_sample.engine_name)
-            sealed.write_json(job.folder.prescreen, now.as_json())
+        def on_batch(batch: int, of: int, now: screening.PrescreenProgress) -> None:
+            run.bar_combos_per_s = rates.at(batch, of, now)
+            run.prescreened_by.add(run.in_sample.engine_name)
+            sealed.write_json(run.folder.prescreen, now.as_json())
 
-        progress = screening.run(job.in_sample, combos, settings, job.cores, progress, on_batch)
+        progress = screening.run(run.in_sample, combos, settings, run.cores, progress, on_batch)
         found = screening.found(progress, combos)
         # Here and not with the search's: a run that is stopped from here on has shown what it found.
-        _history(job).prescreened(found.tried, job.settings, job.mode, job.bars.before(job.split).sha256)
-        record = phase0_record(job.labels, job.settings, job.in_sample.market, found)
-        for stepped_aside in job.tree.write_phase0(PHASE0, record):
-            job.screen.say(f"  {stepped_aside}")
-    pass_gates("after_prescreen", job.order, job.run.run_id, job.tree, job.log)
+        _history(run).prescreened(found.tried, run.settings, run.mode, run.bars.before(run.split).sha256)
+        record = phase0_record(run.labels, run.settings, run.in_sample.market, found)
+        for stepped_aside in run.tree.write_phase0(PHASE0, record):
+            run.screen.say(f"  {stepped_aside}")
+    pass_gates("after_prescreen", run.order, run.record.run_id, run.tree, run.log)
     return found
 
 
-def search(job: Job, found: Found) -> list[Trial]:
+def search(run: PipelineRun, found: Prescreened) -> list[Trial]:
     """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
-    plan = plan_of(job.order, found, other=job.seed_files)
-    with job.timed("search"), job.screen.phase("search", plan.trials) as phase:
-        folder = SearchFolder(job.folder)
-        folder.write_bars(job.bars.before(job.split))
-        folder.write(search_job(job.order, plan))
-        job.screen.say(f"  {loaded_line(job.order, plan, found, job.seed_files)}")
-        pass_gates("before_search", job.order, job.run.run_id, job.tree, job.log)
+    plan = plan_of(run.order, found, other=run.seed_files)
+    with run.timed("search"), run.screen.phase("search", plan.trials) as phase:
+        folder = SearchFolder(run.folder)
+        folder.write_bars(run.bars.before(run.split))
+        folder.write(search_job(run.order, plan))
+        run.screen.say(f"  {loaded_line(run.order, plan, found, run.seed_files)}")
+        pass_gates("before_search", run.order, run.record.run_id, run.tree, run.log)
 
         def on_result(now: Standing) -> None:
             phase.at(now.done, best_note(now))
 
-        return bayes.search(job.folder, job.processes, on_result, job.screen.say)
+        return bayes.search(run.folder, run.processes, on_result, run.screen.say)
 
 
-def finalists(job: Job, trials: list[Trial]) -> dict[str, Trial]:
+def finalists(run: PipelineRun, trials: list[Trial]) -> dict[str, Trial]:
     """For each of the four measures: of the best feasible trials by it, the one on the best plateau of it.
 
     Equal plateaus are told apart by the measure, and then the earlier trial is taken.
     """
-    settings = job.settings.plateau
+    settings = run.settings.plateau
     leading = {best: leaders(trials, best, settings.candidates) for best in BESTS}
     distinct = {trial.number: trial for of_best in leading.values() for trial in of_best}
     centres = [trial.parameters for trial in distinct.values()]
-    found = job.steps.aside(
-        "plateaus of candidates", centres, lambda: plateau.scores(job.in_sample, job.mode, centres, settings, job.cores)
+    found = run.steps.aside(
+        "plateaus of candidates", centres, lambda: plateau.scores(run.in_sample, run.mode, centres, settings, run.cores)
     )
     scores = dict(zip(distinct, found, strict=True))
     chosen = {}
@@ -190,28 +190,30 @@ def finalists(job: Job, trials: list[Trial]) -> dict[str, Trial]:
     return chosen
 
 
-def chosen_of(job: Job, trials: list[Trial], again: Callable[[], list[Trial]]) -> tuple[list[Trial], dict[str, Trial]]:
+def chosen_of(
+    run: PipelineRun, trials: list[Trial], again: Callable[[], list[Trial]]
+) -> tuple[list[Trial], dict[str, Trial]]:
     """The trials and their finalists, each of which is what its parameters come to on these bars; `again` searches anew
     where the study says otherwise, and then what it gives counts."""
-    chosen = finalists(job, trials)
-    if not (wrong := _misjudged(job, list(chosen.values()))):
+    chosen = finalists(run, trials)
+    if not (wrong := _misjudged(run, list(chosen.values()))):
         return trials, chosen
     why = f"the study says of trial {wrong[0]} what its parameters do not come to"
-    SearchFolder(job.folder).discard_study(why, job.screen.say)
+    SearchFolder(run.folder).discard_study(why, run.screen.say)
     trials = again()
-    return trials, finalists(job, trials)
+    return trials, finalists(run, trials)
 
 
-def _misjudged(job: Job, chosen: list[Trial]) -> list[int]:
+def _misjudged(run: PipelineRun, chosen: list[Trial]) -> list[int]:
     """The numbers of those whose metrics the engine does not confirm, to the bit."""
     distinct = list({trial.number: trial for trial in chosen}.values())
     inputs = [[trial.number, trial.parameters, trial.result.metrics] for trial in distinct]
-    whole = job.in_sample.whole
+    whole = run.in_sample.whole
 
     def wrong() -> list[int]:
-        return [one.number for one in distinct if job.in_sample.metrics(one.parameters, whole) != one.result.metrics]
+        return [one.number for one in distinct if run.in_sample.metrics(one.parameters, whole) != one.result.metrics]
 
-    return job.steps.aside("finalists of the search again", inputs, wrong)
+    return run.steps.aside("finalists of the search again", inputs, wrong)
 
 
 def leaders(trials: list[Trial], best: str, wanted: int) -> list[Trial]:
@@ -225,184 +227,184 @@ def leaders(trials: list[Trial], best: str, wanted: int) -> list[Trial]:
     return sorted(distinct, key=lambda t: (-sign * t.result.metrics[key], t.number))[:wanted]
 
 
-def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Trial]) -> Validated:
+def validate(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Validated:
     """The whole search on trial, walk-forward and cross-validation of the whole process, then every finalist."""
-    history = remembered(job, found, trials)
+    history = remembered(run, found, trials)
     if not chosen:
         return Validated()
     distinct = {trial.number: trial for trial in chosen.values()}
-    steps, planned = job.steps, evidence.plan(job, list(distinct.values()))
+    steps, planned = run.steps, evidence.plan(run, list(distinct.values()))
     with (
-        job.timed("validation"),
-        job.screen.phase("validation", len(planned)) as phase,
+        run.timed("validation"),
+        run.screen.phase("validation", len(planned)) as phase,
         steps.under_way(planned, phase.at) as kept,
     ):
         if kept:
-            job.screen.say(f"  validation goes on: {kept} of {len(planned)} steps are kept")
-        case = evidence.case_of(job, job.tries(found, trials), distinct)
+            run.screen.say(f"  validation goes on: {kept} of {len(planned)} steps are kept")
+        case = evidence.case_of(run, run.tries(found, trials), distinct)
         judged = {}
         for number, trial in distinct.items():
-            history.looked("holdout", data=job.bars.sha256, family=job.mode.family, parameters=trial.parameters)
+            history.looked("holdout", data=run.bars.sha256, family=run.mode.family, parameters=trial.parameters)
             judged[number] = judge(case, trial, steps)
         bests = {best: judged[trial.number] for best, trial in chosen.items()}
 
         def ask_vectorbt(number: int, parameters: Parameters) -> dict[str, Any]:
             def asked() -> dict[str, Any]:
-                return in_vectorbt(job.everything, {number: parameters})[number]
+                return in_vectorbt(run.everything, {number: parameters})[number]
 
             return steps.aside(f"second opinion on trial {number}", parameters, asked)
 
-        found_out = promotions(bests, case.search, history, job.settings.verdict, ask_vectorbt)
-    job.screen.log(f"validation: {kept} steps were kept, {len(steps.done_now)} done now")
-    return Validated(case.search, bests, found_out, _holdout_after(job, history, judged))
+        found_out = promotions(bests, case.search, history, run.settings.verdict, ask_vectorbt)
+    run.screen.log(f"validation: {kept} steps were kept, {len(steps.done_now)} done now")
+    return Validated(case.search, bests, found_out, _holdout_after(run, history, judged))
 
 
-def remembered(job: Job, found: Found, trials: list[Trial]) -> History:
+def remembered(run: PipelineRun, found: Prescreened, trials: list[Trial]) -> History:
     """Put what was tried on file, before anything of it is looked at."""
-    history, settings, data = _history(job), job.settings, job.bars.before(job.split).sha256
-    history.prescreened(found.tried, settings, job.mode, data)
-    for one in job.seed_files:
+    history, settings, data = _history(run), run.settings, run.bars.before(run.split).sha256
+    history.prescreened(found.tried, settings, run.mode, data)
+    for one in run.seed_files:
         history.tried(one.tried, "seeds of another prescreen", sha256=one.sha256)
     searched = sum(one.source == "sampler" for one in trials)
     how = {name: value for name, value in asdict(settings.search).items() if name not in ("processes", "storage")}
     # What it proposed is part of it: seeds of an earlier round, say, lead elsewhere.
     proposed = [one.parameters for one in trials if one.source == "sampler"]
-    made = made_of(found.tried, settings, job.mode, data)
+    made = made_of(found.tried, settings, run.mode, data)
     history.tried(searched, "search", **made, search=how, proposed=proposed)
     return history
 
 
-def publish(job: Job, found: Found, trials: list[Trial], validated: Validated) -> dict[str, Any]:
+def publish(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
     """Put the result tree in place, close the run, and say what came out."""
-    approve(job, found, trials, validated)
-    files, record = rendered(job, found, trials, validated)
-    for stepped_aside in job.tree.publish(files, record):
-        job.screen.say(f"  {stepped_aside}")
-    result = outcome(job, found, trials, validated)
-    snapshot.write_json(job.folder.outcome, result)  # a later run replaces the tree, and this stays
-    runs.finish(job.folder, job.run)
+    approve(run, found, trials, validated)
+    files, record = rendered(run, found, trials, validated)
+    for stepped_aside in run.tree.publish(files, record):
+        run.screen.say(f"  {stepped_aside}")
+    result = outcome(run, found, trials, validated)
+    snapshot.write_json(run.folder.outcome, result)  # a later run replaces the tree, and this stays
+    runs.finish(run.folder, run.record)
     return result
 
 
 def rendered(
-    job: Job, found: Found, trials: list[Trial], validated: Validated
+    run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Every file of the result tree, and the manifest without their sums."""
     files = {
-        PHASE0: codec.encode(phase0_record(job.labels, job.settings, job.in_sample.market, found)),
-        ALL_TRIALS: codec.encode(records.all_trials(job.labels, trials)),
+        PHASE0: codec.encode(phase0_record(run.labels, run.settings, run.in_sample.market, found)),
+        ALL_TRIALS: codec.encode(records.all_trials(run.labels, trials)),
     }
     if validated.search is not None:
-        files[SEARCH] = codec.encode({**job.labels, **validated.search.as_json()})
-    market, whole, capital = job.everything.market, job.everything.whole, job.settings.costs.capital
-    synthetic = " · SYNTHETIC DATA" if job.bars.synthetic else ""
-    objectives = job.settings.search.objectives
+        files[SEARCH] = codec.encode({**run.labels, **validated.search.as_json()})
+    market, whole, capital = run.everything.market, run.everything.whole, run.settings.costs.capital
+    synthetic = " · SYNTHETIC DATA" if run.bars.synthetic else ""
+    objectives = run.settings.search.objectives
     if len(objectives) > 1:
         best_of_both = pareto.front(trials, objectives)
         chosen = {best: one.trial.number for best, one in validated.judged.items()}
-        files[PARETO] = codec.encode(records.pareto_front(job.labels, objectives, trials, best_of_both, chosen))
-        title = f"{job.order.symbol} {job.order.mode} · Pareto front{synthetic}"
+        files[PARETO] = codec.encode(records.pareto_front(run.labels, objectives, trials, best_of_both, chosen))
+        title = f"{run.order.symbol} {run.order.mode} · Pareto front{synthetic}"
         files[PARETO_SVG] = front.svg(trials, best_of_both, set(chosen.values()), objectives, title)
     for best, one in validated.judged.items():
-        of_best = records.of_best(job.labels, best, one, job.mode.family, asdict(job.settings.costs))
+        of_best = records.of_best(run.labels, best, one, run.mode.family, asdict(run.settings.costs))
         files |= {f"{best}/{name}": codec.encode(record) for name, record in of_best.items()}
-        files[f"{best}/plateau.svg"] = svg(one.plateau, f"{job.order.symbol} {job.order.mode} · {best}{synthetic}")
-        apart = {name: windows.record(ledger, market, job.windows[name]) for name, ledger in one.ledgers.items()}
-        files[f"{best}/{WINDOWS}"] = codec.encode({**job.labels, "strategy": best, **apart})
+        files[f"{best}/plateau.svg"] = svg(one.plateau, f"{run.order.symbol} {run.order.mode} · {best}{synthetic}")
+        apart = {name: windows.record(ledger, market, run.windows[name]) for name, ledger in one.ledgers.items()}
+        files[f"{best}/{WINDOWS}"] = codec.encode({**run.labels, "strategy": best, **apart})
         files[f"{best}/trades.csv"] = trades_csv(one.whole, market)
-        files[f"{best}/equity.csv"] = equity_csv(one.whole, market, whole, job.split, capital)
-        sheet = tearsheet.of_finalist(job.labels, best, one, job.mode.family, job.settings.costs, market, job.split)
+        files[f"{best}/equity.csv"] = equity_csv(one.whole, market, whole, run.split, capital)
+        sheet = tearsheet.of_finalist(run.labels, best, one, run.mode.family, run.settings.costs, market, run.split)
         files[f"{best}/{TEARSHEET}"] = page.render(sheet)
-    return files, manifest.record(_facts(job, found, trials, validated))
+    return files, manifest.record(_facts(run, found, trials, validated))
 
 
-def outcome(job: Job, found: Found, trials: list[Trial], validated: Validated) -> dict[str, Any]:
+def outcome(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
     """What `--json` prints and the final table shows."""
-    tried, judged = job.tries(found, trials), validated.judged
+    tried, judged = run.tries(found, trials), validated.judged
     return {
-        **job.labels,
-        "run_id": job.run.run_id,
-        "round": job.round,
-        "resumed": job.run.resumed,
-        "verdict": _verdict(job, found, trials, judged),
+        **run.labels,
+        "run_id": run.record.run_id,
+        "round": run.round,
+        "resumed": run.record.resumed,
+        "verdict": _verdict(run, found, trials, judged),
         "bests": records.bests(judged, validated.promotions),
         "holdout": None if validated.holdout is None else asdict(validated.holdout),
-        "chance": chance(tried, len(np.unique(job.in_sample.market.day))),
-        "prescreen": {"tried": found.tried, "eligible": found.eligible, "bar_combos_per_s": job.bar_combos_per_s},
-        "durations_s": job.durations_s,
-        "artifacts": str(job.tree.folder),
-        "next": _next_command(job, judged),
+        "chance": chance(tried, len(np.unique(run.in_sample.market.day))),
+        "prescreen": {"tried": found.tried, "eligible": found.eligible, "bar_combos_per_s": run.bar_combos_per_s},
+        "durations_s": run.durations_s,
+        "artifacts": str(run.tree.folder),
+        "next": _next_command(run, judged),
     }
 
 
 # helpers --------------------------------------------------------------------------------------------------------------
 
 
-def _history(job: Job) -> History:
-    return History.of(job.ledger, job.everything.market, job.windows, job.run.run_id, job.clock)
+def _history(run: PipelineRun) -> History:
+    return History.of(run.ledger, run.everything.market, run.windows, run.record.run_id, run.clock)
 
 
-def _holdout_after(job: Job, history: History, judged: dict[int, Judged]) -> Holdout | None:
+def _holdout_after(run: PipelineRun, history: History, judged: dict[int, Judged]) -> Holdout | None:
     """Synthetic bars are no market: they have no holdout that could be used up."""
-    if job.bars.synthetic or not judged:
+    if run.bars.synthetic or not judged:
         return None
-    ceiling, fraction = job.settings.verdict.max_holdout_luck, job.settings.split.holdout_fraction
+    ceiling, fraction = run.settings.verdict.max_holdout_luck, run.settings.split.holdout_fraction
     days = len(next(iter(judged.values())).out_of_sample_returns)
     found = [one.in_sample_returns for one in judged.values()]
-    left = holdout.after(history, found, days, ceiling, fraction, job.holdout_before)
-    return None if left is None else holdout.told(left, job.order.data_path, job.order.symbol)
+    left = holdout.after(history, found, days, ceiling, fraction, run.holdout_before)
+    return None if left is None else holdout.told(left, run.order.data_path, run.order.symbol)
 
 
-def _verdict(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> str:
+def _verdict(run: PipelineRun, found: Prescreened, trials: list[Trial], judged: dict[str, Judged]) -> str:
     if judged:
         return next(iter(judged.values())).verdict
     most = max((found.most_trades, *(trial.result.metrics.get("total_trades", 0) for trial in trials)))
-    silent = most == 0 and trials and not job.in_sample.has_side(space.Combos.of([t.parameters for t in trials]))
-    days = len(job.in_sample.market) / BARS_PER_DAY if silent else None
-    moves = bool(np.ptp(job.in_sample.market.close) > 0)
-    return verdict.nothing_line(job.tries(found, trials), most, job.settings.prescreen.min_trades, days, moves)
+    silent = most == 0 and trials and not run.in_sample.has_side(space.Combos.of([t.parameters for t in trials]))
+    days = len(run.in_sample.market) / BARS_PER_DAY if silent else None
+    moves = bool(np.ptp(run.in_sample.market.close) > 0)
+    return verdict.nothing_line(run.tries(found, trials), most, run.settings.prescreen.min_trades, days, moves)
 
 
-def _facts(job: Job, found: Found, trials: list[Trial], validated: Validated) -> manifest.Facts:
-    minutes, device = job.bars.minutes, job.in_sample.choice.device
-    return manifest.Facts(
-        labels=job.labels,
-        verdict=_verdict(job, found, trials, validated.judged),
+def _facts(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> manifest.ManifestFacts:
+    minutes, device = run.bars.minutes, run.in_sample.choice.device
+    return manifest.ManifestFacts(
+        labels=run.labels,
+        verdict=_verdict(run, found, trials, validated.judged),
         data={
-            "sha256": job.bars.sha256,
+            "sha256": run.bars.sha256,
             "minutes": minutes and minutes.as_json(),
-            **job.report.as_json(),
-            **job.order.reading.as_json(),
+            **run.report.as_json(),
+            **run.order.reading.as_json(),
         },
-        windows={name: walk_forward.span(job.everything.market, window) for name, window in job.windows.items()},
-        config=config_of(job.order),
-        seed=job.settings.run.seed,
-        engine=job.in_sample.engine_name,
+        windows={name: walk_forward.span(run.everything.market, window) for name, window in run.windows.items()},
+        config=config_of(run.order),
+        seed=run.settings.run.seed,
+        engine=run.in_sample.engine_name,
         gpu=None if device is None else device.name,
-        tries={"earlier_rounds": job.carried_tries, "prescreen": found.tried, "total": job.tries(found, trials)},
+        tries={"earlier_rounds": run.carried_tries, "prescreen": found.tried, "total": run.tries(found, trials)},
         phase0_seeds=[
             {"path": one.path, "sha256": one.sha256, "tried": one.tried, "seeds": len(one.seeds)}
-            for one in job.seed_files
+            for one in run.seed_files
         ],
         promotion=validated.promotions,
         execution={
-            "run_id": job.run.run_id,
-            "round": job.round,
-            "started_at": job.run.started_at,
-            "finished_at": stamp(job.clock.now()),
-            "resumed": job.run.resumed,
-            "durations_s": job.durations_s,
-            "bar_combos_per_s": job.bar_combos_per_s,
-            "prescreened_by": sorted(job.prescreened_by),
-            "threads": job.cores,
-            "search_processes": job.processes,
+            "run_id": run.record.run_id,
+            "round": run.round,
+            "started_at": run.record.started_at,
+            "finished_at": stamp(run.clock.now()),
+            "resumed": run.record.resumed,
+            "durations_s": run.durations_s,
+            "bar_combos_per_s": run.bar_combos_per_s,
+            "prescreened_by": sorted(run.prescreened_by),
+            "threads": run.cores,
+            "search_processes": run.processes,
         },
     )
 
 
-def _next_command(job: Job, judged: dict[str, Judged]) -> str:
-    if job.bars.synthetic:
+def _next_command(run: PipelineRun, judged: dict[str, Judged]) -> str:
+    if run.bars.synthetic:
         return "scripts/backtest-optimize --parallel --symbols SOL --data-path FOLDER_WITH_YOUR_BARS"
     if not judged:
-        return f"another space: --mode {next((m for m in job.settings.modes if m != job.order.mode), job.order.mode)}"
-    return f"hooks/promotion.py {shlex.quote(str(job.tree.folder))}"
+        return f"another space: --mode {next((m for m in run.settings.modes if m != run.order.mode), run.order.mode)}"
+    return f"hooks/promotion.py {shlex.quote(str(run.tree.folder))}"

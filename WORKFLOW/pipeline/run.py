@@ -32,20 +32,20 @@ from WORKFLOW.report.console import Screen
 from WORKFLOW.report.tree import ResultTree, writing
 from WORKFLOW.search import seed_folders, space
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.seed_folders import SeedFile
 from WORKFLOW.search.study import Trial
 from WORKFLOW.steps.keep import KeptSteps
 
 
 @dataclass
-class Job:
+class PipelineRun:
     """The order and its bars, the record of the run and its folders, and what the phases share."""
 
     order: Order
     bars: Bars
     report: Report
-    run: Run
+    record: Run
     folder: RunFolder
     tree: ResultTree
     screen: Screen
@@ -117,7 +117,7 @@ class Job:
         key = runs.key_of({**_identity(self.order, self.bars, self.seed_files), **engine})
         return KeptSteps(Checkpoint(self.folder.validation, key), self.screen.say)
 
-    def tries(self, found: Found, trials: list[Trial]) -> int:
+    def tries(self, found: Prescreened, trials: list[Trial]) -> int:
         """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
         others = sum(one.tried for one in self.seed_files)
         return self.carried_tries + others + found.tried + sum(trial.source == "sampler" for trial in trials)
@@ -136,7 +136,7 @@ class Job:
 
 
 @contextmanager
-def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
+def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[PipelineRun]:
     """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
     clock = SystemClock()
     seeds = seed_files(order, bars)
@@ -144,24 +144,24 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         raise seed_folders.none_there(order.seed_dirs, [(order.symbol, order.mode)])
     with writing(roots, order.symbol, order.mode):
         key = runs.key_of(_identity(order, bars, seeds))
-        run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
-        made.log(roots, roots.log(run.run_id)).close()
-        screen.log_to(roots.log(run.run_id))
-        going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
-        screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
+        record, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
+        made.log(roots, roots.log(record.run_id)).close()
+        screen.log_to(roots.log(record.run_id))
+        going_on = f"going on with {record.run_id} (--fresh starts anew)" if record.resumed else f"run {record.run_id}"
+        screen.say(f"  {going_on} · log {roots.log(record.run_id)}")
         tree = ResultTree(roots.artifacts(order.symbol, order.mode))
         snapshot.sweep(folder.path)
         tree.sweep()
         old = snapshot.read_json(tree.folder / MANIFEST)
-        if isinstance(old, dict) and old.get("execution", {}).get("run_id") != run.run_id:
+        if isinstance(old, dict) and old.get("execution", {}).get("run_id") != record.run_id:
             tries = old.get("tries", {}).get("total", 0)
             screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
         ledger = TriesLedger(roots.tries(market_name(order.data_path, order.symbol)))
-        job = Job(
-            order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id), ledger, seed_files=seeds
+        run = PipelineRun(
+            order, bars, report, record, folder, tree, screen, clock, roots.log(record.run_id), ledger, seed_files=seeds
         )
-        screen.say(f"  engine {job.in_sample.choice} · {job.cores} threads · {job.processes} search processes")
-        yield job
+        screen.say(f"  engine {run.in_sample.choice} · {run.cores} threads · {run.processes} search processes")
+        yield run
 
 
 def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:

@@ -22,7 +22,7 @@ WINDOW_NAMES = ("in_sample", "out_of_sample")
 
 
 @dataclass(frozen=True)
-class Run:
+class Simulation:
     """One simulation: equity at the last bar of each UTC day, and its closed trades. Times are seconds, int64.
 
     `marks` (d,) in currency, `days` (d,) the open of the bar they are of; `entry`, `exit` (t,) bar opens; `pnl` (t,)
@@ -48,9 +48,9 @@ class Files:
     metrics: Record
     validation: Record
     plateau: Record
-    whole: Run
+    whole: Simulation
     whole_windows: tuple[str, ...]  # of each day of `whole`
-    windows: Mapping[str, Run] | None
+    windows: Mapping[str, Simulation] | None
 
 
 def manifest_of(folder: Path) -> Record:
@@ -120,8 +120,8 @@ def _table(data: bytes) -> dict[str, list[str]]:
     return dict(zip(header, map(list, columns), strict=True))
 
 
-def _run(daily: Mapping[str, Any], trades: Mapping[str, Any]) -> Run:
-    return Run(
+def _run(daily: Mapping[str, Any], trades: Mapping[str, Any]) -> Simulation:
+    return Simulation(
         days=_seconds(daily["time"]),
         marks=_floats(daily["equity"]),
         entry=_seconds(trades["entry_time"]),

@@ -27,7 +27,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Found:
+class Prescreened:
     """What a prescreen found: combos tried, those with enough trades, the most trades of any, the best first.
 
     It iterates as deployed scripts go through it: one dict a strategy, best first, with `combo` (its number in the
@@ -54,7 +54,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Progress:
+class PrescreenProgress:
     """How far a prescreen is, and all it needs to go on: a plain record that survives a restart."""
 
     tried: int = 0
@@ -74,7 +74,7 @@ class Progress:
         }
 
     @classmethod
-    def of_json(cls, record: dict[str, Any]) -> "Progress":
+    def of_json(cls, record: dict[str, Any]) -> "PrescreenProgress":
         """The inverse of `as_json`."""
         table = tuple(tuple(row) for row in record["table"])
         return cls(record["tried"], record["eligible"], record["most_trades"], tuple(record["combos"]), table)
@@ -85,11 +85,11 @@ def run(
     combos: Draw,
     settings: PrescreenSettings,
     threads: int,
-    progress: Progress,
-    on_batch: Callable[[int, int, Progress], None],
+    progress: PrescreenProgress,
+    on_batch: Callable[[int, int, PrescreenProgress], None],
     batches: range | None = None,
     held: int | None = None,
-) -> Progress:
+) -> PrescreenProgress:
     """Go on from `progress` to the end of `batches` (None: all); `on_batch` hears (batch, of, progress) after each,
     or after several that a GPU does at once.
 
@@ -117,13 +117,13 @@ def shard(combos: int, settings: PrescreenSettings, number: int, of: int) -> ran
     return range(batches * number // of, batches * (number + 1) // of)
 
 
-def merged(parts: Iterable[Progress], settings: PrescreenSettings) -> Progress:
+def merged(parts: Iterable[PrescreenProgress], settings: PrescreenSettings) -> PrescreenProgress:
     """What one prescreen over all the shards' combos would have come to."""
-    whole = Progress()
+    whole = PrescreenProgress()
     for part in parts:
         table = np.array(part.table, dtype=np.float64).reshape(-1, len(SCREEN))
         ranked = _ranked(whole, np.array(part.combos, dtype=np.int64), table, settings.keep)
-        whole = Progress(
+        whole = PrescreenProgress(
             tried=whole.tried + part.tried,
             eligible=whole.eligible + part.eligible,
             most_trades=max(whole.most_trades, part.most_trades),
@@ -133,7 +133,7 @@ def merged(parts: Iterable[Progress], settings: PrescreenSettings) -> Progress:
     return whole
 
 
-def found(progress: Progress, combos: Draw) -> Found:
+def found(progress: PrescreenProgress, combos: Draw) -> Prescreened:
     """The result of a prescreen that is through."""
     best = []
     rows = zip(progress.combos, combos.rows(progress.combos), progress.table, strict=True)
@@ -141,7 +141,7 @@ def found(progress: Progress, combos: Draw) -> Found:
         metrics: dict[str, float | int | None] = dict(zip(SCREEN, row, strict=True))
         metrics["total_trades"] = int(row[TOTAL_TRADES] or 0)
         best.append(Ranked(combo, parameters, metrics))
-    return Found(progress.tried, progress.eligible, progress.most_trades, best)
+    return Prescreened(progress.tried, progress.eligible, progress.most_trades, best)
 
 
 def batches_of(combos: int, settings: PrescreenSettings) -> int:
@@ -149,9 +149,11 @@ def batches_of(combos: int, settings: PrescreenSettings) -> int:
     return -(-combos // settings.batch_combos)
 
 
-def _merge(progress: Progress, numbers: Integers, found: Best, settings: PrescreenSettings) -> Progress:
+def _merge(
+    progress: PrescreenProgress, numbers: Integers, found: Best, settings: PrescreenSettings
+) -> PrescreenProgress:
     combos, rows = _ranked(progress, numbers[found.combos], found.table, settings.keep)
-    return Progress(
+    return PrescreenProgress(
         tried=progress.tried + found.tried,
         eligible=progress.eligible + found.eligible,
         most_trades=max(progress.most_trades, found.most_trades),
@@ -160,7 +162,7 @@ def _merge(progress: Progress, numbers: Integers, found: Best, settings: Prescre
     )
 
 
-def _ranked(progress: Progress, more: Integers, table: Floats, keep: int) -> tuple[tuple[int, ...], Rows]:
+def _ranked(progress: PrescreenProgress, more: Integers, table: Floats, keep: int) -> tuple[tuple[int, ...], Rows]:
     """The best of what is kept and of `more` combos with their rows: highest Sharpe first, then by number."""
     numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), more])
     kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN

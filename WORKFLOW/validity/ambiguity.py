@@ -92,7 +92,7 @@ def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
     return "same_minute"
 
 
-def record(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Settings) -> Values:
+def record(bands: Mapping[str, Values], evidence: verdict.FinalistEvidence, settings: Settings) -> Values:
     """`ambiguity` of `validation.json`: every band, and `note`, what a reader of the verdict must know of them."""
     return {"note": _note(bands, evidence, settings), **bands}
 
@@ -100,7 +100,7 @@ def record(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Se
 # helpers --------------------------------------------------------------------------------------------------------------
 
 
-def _note(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Settings) -> str | None:
+def _note(bands: Mapping[str, Values], evidence: verdict.FinalistEvidence, settings: Settings) -> str | None:
     bars = sum(values["ambiguous_bars"] for values in bands.values())
     if bars == 0:
         return None
@@ -115,7 +115,7 @@ def _note(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Set
     return None
 
 
-def _passes(evidence: verdict.Evidence, settings: Settings) -> bool:
+def _passes(evidence: verdict.FinalistEvidence, settings: Settings) -> bool:
     return all(check.passed for check in verdict.checks(evidence, settings))
 
 

@@ -17,7 +17,7 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
 from WORKFLOW.search.study import Trial
 from WORKFLOW.steps import exact
-from WORKFLOW.steps.keep import Step, Steps
+from WORKFLOW.steps.keep import PlannedStep, Steps
 from WORKFLOW.validity import ambiguity, look_ahead, monte_carlo, regimes, verdict, walk_forward, wicks
 from WORKFLOW.validity.benchmark import buy_and_hold
 from WORKFLOW.validity.chance import expected_max_sharpe
@@ -26,7 +26,7 @@ from WORKFLOW.validity.search import deflated
 from WORKFLOW.validity.search.whole import SearchTrial
 
 # A seed of its own for every purpose.
-Seed = Callable[..., np.random.SeedSequence]
+SeedOf = Callable[..., np.random.SeedSequence]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Case:
     cross_validation: dict[str, Any]
     tries: int
     synthetic: bool
-    seed: Seed
+    seed: SeedOf
     search: SearchTrial
     regimes: regimes.Labels  # of each day of `everything`
     plateaus: Mapping[int, Plateau]  # trial number → what surrounds it
@@ -88,11 +88,11 @@ class Traded:
     agree: bool
 
 
-def plan(trial: Trial, windows: Sequence[str]) -> list[Step]:
+def plan(trial: Trial, windows: Sequence[str]) -> list[PlannedStep]:
     """The steps of `judge`."""
     looked = [_traded_step(trial), *look_ahead.parts(_proof_step(trial)), _fixed_step(trial)]
     names = [*looked, *(_monte_carlo_step(trial, window) for window in windows)]
-    return [Step(name, trial.parameters) for name in names]
+    return [PlannedStep(name, trial.parameters) for name in names]
 
 
 def judge(case: Case, trial: Trial, steps: Steps | None = None) -> Judged:
@@ -123,7 +123,7 @@ def judge(case: Case, trial: Trial, steps: Steps | None = None) -> Judged:
         )
         for name in ledgers
     }
-    evidence = verdict.Evidence(
+    evidence = verdict.FinalistEvidence(
         in_sample=values["in_sample"],
         out_of_sample=values["out_of_sample"],
         walk_forward_sharpe=case.walk_forward["rolling"]["sharpe_ratio"],

@@ -31,7 +31,7 @@ from WORKFLOW.validity import cuts as cut_points
 from WORKFLOW.validity import past
 from WORKFLOW.validity.certificate import Certificate, Counts, Difference
 from WORKFLOW.validity.futures import FUTURES, SAME_OPEN
-from WORKFLOW.validity.past import Found
+from WORKFLOW.validity.past import ChangedPast
 
 Simulate = Callable[[Market, Planes, int, Rules, Window], Ledger]
 
@@ -246,7 +246,7 @@ class _Trial:
 
     def _differences(
         self, run: _Run, ledgers: list[Ledger], same_open: list[list[Ledger]], cut: int
-    ) -> Iterator[Found]:
+    ) -> Iterator[ChangedPast]:
         for combo, (known, other) in enumerate(zip(run.ledgers, ledgers, strict=True)):
             self.counts.trades_compared += int((known.trades["exit_bar"] <= cut).sum())
             self.counts.marks_compared += cut + 1 - run.window.start
@@ -258,7 +258,7 @@ class _Trial:
                 if found is not None:
                     yield found
 
-    def _bars_ahead(self, found: Found, cut: int) -> int:
+    def _bars_ahead(self, found: ChangedPast, cut: int) -> int:
         """How far after `found.bar` a change still changes it: by doubling, then by halves."""
         near, far = cut - found.bar, 2 * (cut - found.bar) + 1
         last = len(self.market) - 2 - found.bar
@@ -270,12 +270,12 @@ class _Trial:
             near, far = (middle, far) if self._reaches(found, middle) else (near, middle)
         return near + 1
 
-    def _reaches(self, found: Found, distance: int) -> bool:
+    def _reaches(self, found: ChangedPast, distance: int) -> bool:
         cut = found.bar + distance
         worlds = (future(self.market, cut, self.random) for future in FUTURES.values())
         return any(past.signals(self.known, self.strategies.planes(world), found.bar) for world in worlds)
 
-    def _told(self, found: Found, engine: str | None, cut: int, kind: str, bars_ahead: int) -> Difference:
+    def _told(self, found: ChangedPast, engine: str | None, cut: int, kind: str, bars_ahead: int) -> Difference:
         opened = np.datetime64(int(self.market.time_ms[found.bar]) // 1000, "s")
         minutes = bars_ahead * BASE_MINUTES
         return Difference(found.what, engine, found.combo, found.bar, f"{opened}Z", cut, kind, minutes)

@@ -12,7 +12,7 @@ from tests.validity import planted
 from tests.validity.planted import Planted
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.validity import regimes
 from WORKFLOW.validity.judge import Case, Judged, judge
 from WORKFLOW.validity.plateau import Plateau
@@ -59,7 +59,7 @@ def judged(family: Planted, number: int = 3) -> Judged:
         seed=lambda purpose, *more: np.random.SeedSequence([7, len(purpose), *more]),
         plateaus={number: Plateau(dict(PARAMETERS), 1.0, {"neighbours": 0, "share_of_half": 0.9}, {}, (), ())},
     )
-    return judge(case, Trial(number, 0, "sampler", dict(PARAMETERS), Result(1.0, 0.0, {})))
+    return judge(case, Trial(number, 0, "sampler", dict(PARAMETERS), TrialResult(1.0, 0.0, {})))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from WORKFLOW.report.heat_maps import svg
 from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
-from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import plateau
 
@@ -253,7 +253,7 @@ def test_the_maps_hold_what_the_engine_finds() -> None:
 def trial(number: int, sharpe: float | None, stop: float, feasible: bool = True, **metrics: float) -> Trial:
     values = {"sharpe_ratio": sharpe, "total_return": 0.5, "max_drawdown_pct": 0.2, "win_rate": 0.4} | metrics
     violation = 0.0 if feasible else 5.0
-    return Trial(number, 0, "sampler", {**CENTRE, "stop_loss": stop}, Result(sharpe or 0.0, violation, values))
+    return Trial(number, 0, "sampler", {**CENTRE, "stop_loss": stop}, TrialResult(sharpe or 0.0, violation, values))
 
 
 def chosen(

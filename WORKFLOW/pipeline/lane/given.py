@@ -32,7 +32,7 @@ class Outdated(Exception):
 
 
 @dataclass
-class Worker:
+class LaneContext:
     """A launch, where it reads and writes, and how it says how far it is."""
 
     launch: Launch
