@@ -150,7 +150,7 @@ def gpu_prescreen(
     def on_batch(batch: int, of_batches: int, now: prescreen.PrescreenProgress) -> None:
         say(f"Batch {batch}/{of_batches} · {now.tried:,} combos · {now.eligible:,} eligible")
 
-    return prescreen.found(prescreen.run(evaluator, combos, of, 1, prescreen.PrescreenProgress(), on_batch), combos)
+    return prescreen.result(prescreen.run(evaluator, combos, of, 1, prescreen.PrescreenProgress(), on_batch), combos)
 
 
 def _bars(close: ArrayLike, open_: ArrayLike, high: ArrayLike, low: ArrayLike, first_open_ms: int) -> Bars:

@@ -41,11 +41,11 @@ def optimise(order: Order, screen: Any) -> dict[str, Any]:
     prepare(roots)  # not before: what is refused leaves nothing behind
     with begin(order, roots, bars, report, screen) as run:
         phases.accept(run)
-        found = phases.prescreen(run)
-        trials = phases.search(run, found)
-        trials, finalists = phases.chosen_of(run, trials, lambda: phases.search(run, found))
-        validated = phases.validate(run, found, trials, finalists)
-        return phases.publish(run, found, trials, validated)
+        prescreened = phases.prescreen(run)
+        trials = phases.search(run, prescreened)
+        trials, finalists = phases.chosen_of(run, trials, lambda: phases.search(run, prescreened))
+        validated = phases.validate(run, prescreened, trials, finalists)
+        return phases.publish(run, prescreened, trials, validated)
 
 
 def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:

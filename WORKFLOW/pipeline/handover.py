@@ -22,7 +22,7 @@ from WORKFLOW.search import prescreen as screening
 from WORKFLOW.search import seed_folders
 from WORKFLOW.search.prescreen import Prescreened, Ranked
 from WORKFLOW.search.seed_folders import Seed, SeedFile
-from WORKFLOW.search.space import Parameters
+from WORKFLOW.search.space import Draw, Parameters
 from WORKFLOW.validity import walk_forward
 
 if TYPE_CHECKING:  # optuna costs a prescreen half a second that it does not need
@@ -57,7 +57,7 @@ class Rates:
 
 
 def plan_of(
-    order: Order, found: Prescreened, carried: Sequence[Parameters] = (), other: Sequence[SeedFile] = ()
+    order: Order, prescreened: Prescreened, carried: Sequence[Parameters] = (), other: Sequence[SeedFile] = ()
 ) -> "StudyPlan":
     """What the study is to do: try the best of earlier rounds and of phase 0 first, here and in `other` prescreens."""
     from WORKFLOW.search.study import StudyPlan
@@ -65,7 +65,7 @@ def plan_of(
     settings = order.settings
     share = settings.search.seed_fraction
     most = max(1, round(settings.search.trials * share)) if share else 0
-    seeds = with_other(seeds_of(found), seed_folders.merged(other))[:most]
+    seeds = with_other(seeds_of(prescreened), seed_folders.merged(other))[:most]
     return StudyPlan(
         mode=settings.mode(order.mode),
         trials=settings.search.trials,
@@ -96,13 +96,13 @@ def search_job(order: Order, plan: "StudyPlan") -> "SearchJob":
     )
 
 
-def loaded_line(order: Order, plan: "StudyPlan", found: Prescreened, other: Sequence[SeedFile] = ()) -> str:
+def loaded_line(order: Order, plan: "StudyPlan", prescreened: Prescreened, other: Sequence[SeedFile] = ()) -> str:
     """What a log must say before a long search; it names the folders from which seeds were merged."""
     loaded = len(plan.seeds) - plan.carried
-    sharpes = [found.best[0].metrics["sharpe_ratio"] or 0.0] if found.best else []
+    sharpes = [prescreened.best[0].metrics["sharpe_ratio"] or 0.0] if prescreened.best else []
     sharpes += [one.seeds[0].sharpe_ratio for one in other if one.seeds]
     best = f"best in-sample Sharpe {max(sharpes):.2f}" if loaded else "none passed"
-    there = len(found.best) + sum(len(one.seeds) for one in other)
+    there = len(prescreened.best) + sum(len(one.seeds) for one in other)
     folders = "".join(f" · {len(one.seeds)} from {one.path}" for one in other)
     return f"Loaded Phase0 seed: {order.symbol}/{order.mode} {loaded} of {there} ({best}){folders}"
 
@@ -124,9 +124,22 @@ def read_progress(path: Path, say: Callable[[str], None]) -> screening.Prescreen
         return screening.PrescreenProgress()
 
 
-def phase0_record(labels: dict[str, Any], settings: Settings, market: Market, found: Prescreened) -> dict[str, Any]:
+def draw_of(order: Order) -> Draw:
+    """The combos that a prescreen of this order tries."""
+    settings = order.settings
+    return Draw(settings.mode(order.mode), settings.prescreen.combos, seed_of(settings, "prescreen"))
+
+
+def prescreened_of(order: Order, progress: screening.PrescreenProgress) -> Prescreened:
+    """What a prescreen of this order that is through has found."""
+    return screening.result(progress, draw_of(order))
+
+
+def phase0_record(
+    labels: dict[str, Any], settings: Settings, market: Market, prescreened: Prescreened
+) -> dict[str, Any]:
     """`phase0_top500.json`; `market` is the in-sample one."""
-    return records.phase0(labels, found, settings.prescreen, walk_forward.span(market, Window(0, len(market))))
+    return records.phase0(labels, prescreened, settings.prescreen, walk_forward.span(market, Window(0, len(market))))
 
 
 def seed_of(settings: Settings, purpose: str, *more: int) -> np.random.SeedSequence:
@@ -157,10 +170,12 @@ def distinct(some: Sequence[Parameters]) -> list[Parameters]:
     return list(kept.values())
 
 
-def seeds_of(found: Prescreened) -> list[Ranked]:
+def seeds_of(prescreened: Prescreened) -> list[Ranked]:
     """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
     measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
-    leaders = found.best[:1] + [
-        max(found.best, key=lambda one: sign * (one.metrics[key] or 0.0)) for key, sign in measures if found.best
+    leaders = prescreened.best[:1] + [
+        max(prescreened.best, key=lambda one: sign * (one.metrics[key] or 0.0))
+        for key, sign in measures
+        if prescreened.best
     ]
-    return list({one.combo: one for one in [*leaders, *found.best]}.values())
+    return list({one.combo: one for one in [*leaders, *prescreened.best]}.values())

@@ -120,9 +120,11 @@ def accept(run: PipelineRun) -> list[dict[str, Any]]:
     return pass_gates("after_preflight", run.order, run.record.run_id, run.tree, run.log, facts)
 
 
-def approve(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> list[dict[str, Any]]:
+def approve(
+    run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated
+) -> list[dict[str, Any]]:
     """Ask the gates whether what the finalists came to may be published."""
-    result = outcome(run, found, trials, validated)
+    result = outcome(run, prescreened, trials, validated)
     facts = {key: result[key] for key in ("verdict", "bests", "chance")}
     facts["validation"] = {best: one.validation for best, one in validated.judged.items()}
     facts["promotion"] = validated.promotions
@@ -143,24 +145,24 @@ def prescreen(run: PipelineRun) -> Prescreened:
             sealed.write_json(run.folder.prescreen, now.as_json())
 
         progress = screening.run(run.in_sample, combos, settings, run.cores, progress, on_batch)
-        found = screening.found(progress, combos)
+        prescreened = screening.result(progress, combos)
         # Here and not with the search's: a run that is stopped from here on has shown what it found.
-        _history(run).prescreened(found.tried, run.settings, run.mode, run.bars.before(run.split).sha256)
-        record = phase0_record(run.labels, run.settings, run.in_sample.market, found)
+        _history(run).prescreened(prescreened.tried, run.settings, run.mode, run.bars.before(run.split).sha256)
+        record = phase0_record(run.labels, run.settings, run.in_sample.market, prescreened)
         for stepped_aside in run.tree.write_phase0(PHASE0, record):
             run.screen.say(f"  {stepped_aside}")
     pass_gates("after_prescreen", run.order, run.record.run_id, run.tree, run.log)
-    return found
+    return prescreened
 
 
-def search(run: PipelineRun, found: Prescreened) -> list[Trial]:
+def search(run: PipelineRun, prescreened: Prescreened) -> list[Trial]:
     """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
-    plan = plan_of(run.order, found, other=run.seed_files)
+    plan = plan_of(run.order, prescreened, other=run.seed_files)
     with run.timed("search"), run.screen.phase("search", plan.trials) as phase:
         folder = SearchFolder(run.folder)
         folder.write_bars(run.bars.before(run.split))
         folder.write(search_job(run.order, plan))
-        run.screen.say(f"  {loaded_line(run.order, plan, found, run.seed_files)}")
+        run.screen.say(f"  {loaded_line(run.order, plan, prescreened, run.seed_files)}")
         pass_gates("before_search", run.order, run.record.run_id, run.tree, run.log)
 
         def on_result(now: Standing) -> None:
@@ -227,9 +229,9 @@ def leaders(trials: list[Trial], best: str, wanted: int) -> list[Trial]:
     return sorted(distinct, key=lambda t: (-sign * t.result.metrics[key], t.number))[:wanted]
 
 
-def validate(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Validated:
+def validate(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Validated:
     """The whole search on trial, walk-forward and cross-validation of the whole process, then every finalist."""
-    history = remembered(run, found, trials)
+    history = remembered(run, prescreened, trials)
     if not chosen:
         return Validated()
     distinct = {trial.number: trial for trial in chosen.values()}
@@ -241,7 +243,7 @@ def validate(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: 
     ):
         if kept:
             run.screen.say(f"  validation goes on: {kept} of {len(planned)} steps are kept")
-        case = evidence.case_of(run, run.tries(found, trials), distinct)
+        case = evidence.case_of(run, run.tries(prescreened, trials), distinct)
         judged = {}
         for number, trial in distinct.items():
             history.looked("holdout", data=run.bars.sha256, family=run.mode.family, parameters=trial.parameters)
@@ -259,39 +261,39 @@ def validate(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: 
     return Validated(case.search, bests, found_out, _holdout_after(run, history, judged))
 
 
-def remembered(run: PipelineRun, found: Prescreened, trials: list[Trial]) -> History:
+def remembered(run: PipelineRun, prescreened: Prescreened, trials: list[Trial]) -> History:
     """Put what was tried on file, before anything of it is looked at."""
     history, settings, data = _history(run), run.settings, run.bars.before(run.split).sha256
-    history.prescreened(found.tried, settings, run.mode, data)
+    history.prescreened(prescreened.tried, settings, run.mode, data)
     for one in run.seed_files:
         history.tried(one.tried, "seeds of another prescreen", sha256=one.sha256)
     searched = sum(one.source == "sampler" for one in trials)
     how = {name: value for name, value in asdict(settings.search).items() if name not in ("processes", "storage")}
     # What it proposed is part of it: seeds of an earlier round, say, lead elsewhere.
     proposed = [one.parameters for one in trials if one.source == "sampler"]
-    made = made_of(found.tried, settings, run.mode, data)
+    made = made_of(prescreened.tried, settings, run.mode, data)
     history.tried(searched, "search", **made, search=how, proposed=proposed)
     return history
 
 
-def publish(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
+def publish(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
     """Put the result tree in place, close the run, and say what came out."""
-    approve(run, found, trials, validated)
-    files, record = rendered(run, found, trials, validated)
+    approve(run, prescreened, trials, validated)
+    files, record = rendered(run, prescreened, trials, validated)
     for stepped_aside in run.tree.publish(files, record):
         run.screen.say(f"  {stepped_aside}")
-    result = outcome(run, found, trials, validated)
+    result = outcome(run, prescreened, trials, validated)
     snapshot.write_json(run.folder.outcome, result)  # a later run replaces the tree, and this stays
     runs.finish(run.folder, run.record)
     return result
 
 
 def rendered(
-    run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated
+    run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Every file of the result tree, and the manifest without their sums."""
     files = {
-        PHASE0: codec.encode(phase0_record(run.labels, run.settings, run.in_sample.market, found)),
+        PHASE0: codec.encode(phase0_record(run.labels, run.settings, run.in_sample.market, prescreened)),
         ALL_TRIALS: codec.encode(records.all_trials(run.labels, trials)),
     }
     if validated.search is not None:
@@ -315,22 +317,26 @@ def rendered(
         files[f"{best}/equity.csv"] = equity_csv(one.whole, market, whole, run.split, capital)
         sheet = tearsheet.of_finalist(run.labels, best, one, run.mode.family, run.settings.costs, market, run.split)
         files[f"{best}/{TEARSHEET}"] = page.render(sheet)
-    return files, manifest.record(_facts(run, found, trials, validated))
+    return files, manifest.record(_facts(run, prescreened, trials, validated))
 
 
-def outcome(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
+def outcome(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
     """What `--json` prints and the final table shows."""
-    tried, judged = run.tries(found, trials), validated.judged
+    tried, judged = run.tries(prescreened, trials), validated.judged
     return {
         **run.labels,
         "run_id": run.record.run_id,
         "round": run.round,
         "resumed": run.record.resumed,
-        "verdict": _verdict(run, found, trials, judged),
+        "verdict": _verdict(run, prescreened, trials, judged),
         "bests": records.bests(judged, validated.promotions),
         "holdout": None if validated.holdout is None else asdict(validated.holdout),
         "chance": chance(tried, len(np.unique(run.in_sample.market.day))),
-        "prescreen": {"tried": found.tried, "eligible": found.eligible, "bar_combos_per_s": run.bar_combos_per_s},
+        "prescreen": {
+            "tried": prescreened.tried,
+            "eligible": prescreened.eligible,
+            "bar_combos_per_s": run.bar_combos_per_s,
+        },
         "durations_s": run.durations_s,
         "artifacts": str(run.tree.folder),
         "next": _next_command(run, judged),
@@ -355,21 +361,23 @@ def _holdout_after(run: PipelineRun, history: History, judged: dict[int, Judged]
     return None if left is None else holdout.told(left, run.order.data_path, run.order.symbol)
 
 
-def _verdict(run: PipelineRun, found: Prescreened, trials: list[Trial], judged: dict[str, Judged]) -> str:
+def _verdict(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], judged: dict[str, Judged]) -> str:
     if judged:
         return next(iter(judged.values())).verdict
-    most = max((found.most_trades, *(trial.result.metrics.get("total_trades", 0) for trial in trials)))
+    most = max((prescreened.most_trades, *(trial.result.metrics.get("total_trades", 0) for trial in trials)))
     silent = most == 0 and trials and not run.in_sample.has_side(space.Combos.of([t.parameters for t in trials]))
     days = len(run.in_sample.market) / BARS_PER_DAY if silent else None
     moves = bool(np.ptp(run.in_sample.market.close) > 0)
-    return verdict.nothing_line(run.tries(found, trials), most, run.settings.prescreen.min_trades, days, moves)
+    return verdict.nothing_line(run.tries(prescreened, trials), most, run.settings.prescreen.min_trades, days, moves)
 
 
-def _facts(run: PipelineRun, found: Prescreened, trials: list[Trial], validated: Validated) -> manifest.ManifestFacts:
+def _facts(
+    run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated
+) -> manifest.ManifestFacts:
     minutes, device = run.bars.minutes, run.in_sample.choice.device
     return manifest.ManifestFacts(
         labels=run.labels,
-        verdict=_verdict(run, found, trials, validated.judged),
+        verdict=_verdict(run, prescreened, trials, validated.judged),
         data={
             "sha256": run.bars.sha256,
             "minutes": minutes and minutes.as_json(),
@@ -381,7 +389,11 @@ def _facts(run: PipelineRun, found: Prescreened, trials: list[Trial], validated:
         seed=run.settings.run.seed,
         engine=run.in_sample.engine_name,
         gpu=None if device is None else device.name,
-        tries={"earlier_rounds": run.carried_tries, "prescreen": found.tried, "total": run.tries(found, trials)},
+        tries={
+            "earlier_rounds": run.carried_tries,
+            "prescreen": prescreened.tried,
+            "total": run.tries(prescreened, trials),
+        },
         phase0_seeds=[
             {"path": one.path, "sha256": one.sha256, "tried": one.tried, "seeds": len(one.seeds)}
             for one in run.seed_files

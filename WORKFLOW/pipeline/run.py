@@ -117,10 +117,10 @@ class PipelineRun:
         key = runs.key_of({**_identity(self.order, self.bars, self.seed_files), **engine})
         return KeptSteps(Checkpoint(self.folder.validation, key), self.screen.say)
 
-    def tries(self, found: Prescreened, trials: list[Trial]) -> int:
+    def tries(self, prescreened: Prescreened, trials: list[Trial]) -> int:
         """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
         others = sum(one.tried for one in self.seed_files)
-        return self.carried_tries + others + found.tried + sum(trial.source == "sampler" for trial in trials)
+        return self.carried_tries + others + prescreened.tried + sum(trial.source == "sampler" for trial in trials)
 
     def _evaluator(self, bars: Bars) -> Evaluator:
         return Evaluator(
@@ -170,10 +170,10 @@ def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
     Raises:
         Refused: one of them knows days that are held out here, or is no prescreen's.
     """
-    found = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
+    files = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
     split = split_of(bars, order.settings.split.holdout_fraction)
-    seed_folders.must_be_past(found, int(bars.rows["time_ms"][split]))
-    return found
+    seed_folders.must_be_past(files, int(bars.rows["time_ms"][split]))
+    return files
 
 
 def split_of(bars: Bars, holdout_fraction: float) -> int:

@@ -133,7 +133,7 @@ def merged(parts: Iterable[PrescreenProgress], settings: PrescreenSettings) -> P
     return whole
 
 
-def found(progress: PrescreenProgress, combos: Draw) -> Prescreened:
+def result(progress: PrescreenProgress, combos: Draw) -> Prescreened:
     """The result of a prescreen that is through."""
     best = []
     rows = zip(progress.combos, combos.rows(progress.combos), progress.table, strict=True)

@@ -130,7 +130,7 @@ def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
     settings = replace(plan.settings, combos=combos)
     with clock.phase("all"):
         progress = prescreen.run(screened, draw, settings, plan.threads, prescreen.PrescreenProgress(), lambda *_: None)
-        found = prescreen.found(progress, draw)
+        found = prescreen.result(progress, draw)
     with clock.phase("writing"), tempfile.TemporaryDirectory() as folder:
         window = {"bars": len(bars)}
         snapshot.write_json(Path(folder) / "phase0.json", records.phase0({}, found, settings, window))

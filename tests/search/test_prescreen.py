@@ -127,7 +127,7 @@ def test_what_is_found_depends_on_no_batch_size(batches: tuple[int, int], block:
             prescreen.run(evaluator, drawn, held, 1, PrescreenProgress(), lambda *_: None, held=batches[1]) == found[0]
         )
         assert found[0] == found[1]
-        assert len(prescreen.found(found[0], drawn).best) == len(found[0].combos) == 20
+        assert len(prescreen.result(found[0], drawn).best) == len(found[0].combos) == 20
 
 
 def test_keys_order_combos_by_their_columns_even_where_no_integer_holds_their_product() -> None:

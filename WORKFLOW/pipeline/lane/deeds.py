@@ -48,15 +48,15 @@ def _preflight(lane: LaneContext) -> dict[str, Any]:
 
 def _prescreen(lane: LaneContext) -> dict[str, Any]:
     """One shard of the combos; goes on from its checkpoint."""
-    from WORKFLOW.pipeline.handover import Rates, read_progress, seed_of
+    from WORKFLOW.pipeline.handover import Rates, draw_of, read_progress
     from WORKFLOW.pipeline.lane.screening import PaceReport
     from WORKFLOW.report.console import Screen
-    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.search import prescreen
 
-    order, job, settings = lane.order, lane.launch.job, lane.order.settings.prescreen
+    job, settings = lane.launch.job, lane.order.settings.prescreen
     checkpoint = lane.folder.shard(job.shard)
     evaluator = _evaluator(lane)
-    combos = space.Draw(order.settings.mode(order.mode), settings.combos, seed_of(order.settings, "prescreen"))
+    combos = draw_of(lane.order)
     batches = prescreen.shard(len(combos), settings, job.shard, job.shards)
     total = min(batches.stop * settings.batch_combos, len(combos)) - batches.start * settings.batch_combos
     with Screen(lane.log, lane.progress, quiet=True) as screen, screen.phase("prescreen", total) as phase:
@@ -72,39 +72,32 @@ def _prescreen(lane: LaneContext) -> dict[str, Any]:
             sealed.write_json(checkpoint, now.as_json())
 
         progress = prescreen.run(evaluator, combos, settings, lane.threads, progress, on_batch, batches, lane.held)
-    said = {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate}
-    return {**said, "engine": evaluator.engine_name, "pace": pace.came_to(progress.tried)}
+    counts = {"tried": progress.tried, "eligible": progress.eligible, "bar_combos_per_s": rate}
+    return {**counts, "engine": evaluator.engine_name, "pace": pace.came_to(progress.tried)}
 
 
 def _merge(lane: LaneContext) -> dict[str, Any]:
     """Put the shards together, publish `phase0_top500.json`, and plan the search."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.report.tree import ResultTree, writing
-    from WORKFLOW.search import prescreen, space
     from WORKFLOW.search.job import SearchFolder
 
-    order, folder, settings = lane.order, lane.folder, lane.order.settings
-    of, evaluate = lane.launch.job.shards, partial(_evaluator, lane)
-    whole = prescreen.merged([mended.shard(lane, number, of, evaluate) for number in range(of)], settings.prescreen)
-    if whole.tried != settings.prescreen.combos:
-        raise Outdated(f"the shards hold {whole.tried:,} of {settings.prescreen.combos:,} combos")
-    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
-    found = prescreen.found(whole, combos)
+    order, settings = lane.order, lane.order.settings
+    prescreened = mended.prescreened(lane, partial(_evaluator, lane), lane.launch.job.shards)
     bars = mended.in_sample(lane)
     labels = {"symbol": order.symbol, "mode": order.mode, "synthetic": bars.synthetic}
     tree = ResultTree(lane.roots.artifacts(order.symbol, order.mode))
     with writing(lane.roots, order.symbol, order.mode):
         lane.still_mine()
         market = _evaluator(lane).market
-        _history(lane, market).prescreened(found.tried, settings, settings.mode(order.mode), bars.sha256)
-        record = handover.phase0_record(labels, settings, market, found)
+        _history(lane, market).prescreened(prescreened.tried, settings, settings.mode(order.mode), bars.sha256)
+        record = handover.phase0_record(labels, settings, market, prescreened)
         _say(tree.write_phase0(PHASE0, record))
     gates = handover.pass_gates("after_prescreen", order, lane.launch.run_id, tree, lane.log)
-    sealed.write_json(folder.prescreen, whole.as_json())
-    plan = handover.plan_of(order, found, lane.carried()["seeds"], lane.seed_files())
-    SearchFolder(folder).write(handover.search_job(order, plan))
-    best = found.best[0].metrics["sharpe_ratio"] if found.best else None
-    return {"tried": found.tried, "eligible": found.eligible, "best_in_sample_sharpe": best, "gates": gates}
+    plan = handover.plan_of(order, prescreened, lane.carried()["seeds"], lane.seed_files())
+    SearchFolder(lane.folder).write(handover.search_job(order, plan))
+    best = prescreened.best[0].metrics["sharpe_ratio"] if prescreened.best else None
+    return {"tried": prescreened.tried, "eligible": prescreened.eligible, "best_in_sample_sharpe": best, "gates": gates}
 
 
 def _search(lane: LaneContext) -> dict[str, Any]:
@@ -116,12 +109,12 @@ def _search(lane: LaneContext) -> dict[str, Any]:
 
     order = lane.order
     mended.in_sample(lane)
-    found = mended.prescreened(lane, partial(_evaluator, lane))
-    folder = mended.job_of(lane, found)
+    prescreened = mended.prescreened(lane, partial(_evaluator, lane))
+    folder = mended.job_of(lane, prescreened)
     plan = folder.job.plan
     tree = ResultTree(lane.roots.artifacts(order.symbol, order.mode))
     with Screen(lane.log, lane.progress, quiet=True) as screen, screen.phase("search", plan.trials) as phase:
-        screen.say(handover.loaded_line(order, plan, found, lane.seed_files()))
+        screen.say(handover.loaded_line(order, plan, prescreened, lane.seed_files()))
         gates = handover.pass_gates("before_search", order, lane.launch.run_id, tree, lane.log)
         evaluator, study = folder.evaluator(), folder.study(lane.say)
 
@@ -147,25 +140,25 @@ def _validate(lane: LaneContext) -> dict[str, Any]:
         run = _pipeline_run(lane, bars, report, screen)
         _recall(lane, run)
         run.holdout_before = lane.holdout_before()
-        found = mended.prescreened(lane, lambda: run.in_sample)
-        search = partial(mended.searched, lane, mended.job_of(lane, found))
+        prescreened = mended.prescreened(lane, lambda: run.in_sample)
+        search = partial(mended.searched, lane, mended.job_of(lane, prescreened))
         trials, chosen = phases.chosen_of(run, search(), search)
-        validated = phases.validate(run, found, trials, chosen)
-        gates = phases.approve(run, found, trials, validated)
-        files, manifest = phases.rendered(run, found, trials, validated)
+        validated = phases.validate(run, prescreened, trials, chosen)
+        gates = phases.approve(run, prescreened, trials, validated)
+        files, manifest = phases.rendered(run, prescreened, trials, validated)
     lane.still_mine()
     ours.remove(lane.folder.staged, lane.roots.swarm_run(lane.launch.run_id).path)
     mended.stage(lane, files, manifest)
-    snapshot.write_json(lane.folder.outcome, phases.outcome(run, found, trials, validated))
+    snapshot.write_json(lane.folder.outcome, phases.outcome(run, prescreened, trials, validated))
     seeds = list({str(one.trial.parameters): one.trial.parameters for one in validated.judged.values()}.values())
-    sealed.write_json(lane.folder.carried, {"tries": run.tries(found, trials), "seeds": seeds})
+    sealed.write_json(lane.folder.carried, {"tries": run.tries(prescreened, trials), "seeds": seeds})
     promoted = sum(bool(one["promoted"]) for one in validated.promotions.values())
     candidates = sum(bool(one.validation["candidate"]) for one in validated.judged.values())
     return {
         "verdict": manifest["verdict"],
         "candidates": candidates,
         "promoted": promoted,
-        "tries": run.tries(found, trials),
+        "tries": run.tries(prescreened, trials),
         "holdout": None if validated.holdout is None else asdict(validated.holdout),
         "gates": gates,
     }
@@ -198,13 +191,14 @@ def _refine(lane: LaneContext) -> dict[str, Any]:
     """Fill a lane: more combos around the best of this unit's prescreen, for the next round to begin with."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.report.console import Screen
-    from WORKFLOW.search import prescreen, refine, space
+    from WORKFLOW.search import refine
 
     order, job, settings = lane.order, lane.launch.job, lane.order.settings
     mode, limits = settings.mode(order.mode), settings.swarm
-    combos = space.Draw(mode, settings.prescreen.combos, handover.seed_of(settings, "prescreen"))
-    found = prescreen.found(handover.read_progress(lane.folder.prescreen, lane.say), combos)
-    centres = [one.parameters for one in found.best[: refinement.CENTRES]]
+    if not lane.folder.prescreen.exists():  # the report has dropped it: this symbol and mode are done
+        return {"tried": 0, "eligible": 0}
+    prescreened = mended.prescreened(lane, partial(_evaluator, lane))
+    centres = [one.parameters for one in prescreened.best[: refinement.CENTRES]]
     if not centres:
         return {"tried": 0, "eligible": 0}
     near = refine.around(mode, centres, limits.fill_combos, handover.seed_of(settings, "refine", job.shard))
@@ -280,8 +274,8 @@ def _find_seeds(lane: LaneContext, bars: Any) -> None:
     from WORKFLOW.pipeline.run import seed_files
     from WORKFLOW.search import seed_folders
 
-    if found := seed_files(lane.order, bars):
-        snapshot.write_json(lane.folder.phase0_seeds, seed_folders.as_json(found))
+    if files := seed_files(lane.order, bars):
+        snapshot.write_json(lane.folder.phase0_seeds, seed_folders.as_json(files))
 
 
 def _pipeline_run(lane: LaneContext, bars: Any, report: Any, screen: Any) -> Any:

@@ -17,7 +17,7 @@ from state.files import sealed, snapshot
 from state.files.layout import ALL_TRIALS, MANIFEST
 from state.files.tree import record_of, tree_of
 from state.records.orders import SwarmOrder
-from WORKFLOW.pipeline.lane.given import LaneContext
+from WORKFLOW.pipeline.lane.given import LaneContext, Outdated
 
 _DATA_S = (
     600.0  # so long it is waited for data files that were accepted and are now others: somebody may be writing them
@@ -111,13 +111,36 @@ def must_be_of(lane: LaneContext, bars: Any) -> None:
     SearchFolder(lane.folder).discard_study("it was made on other bars", lane.say)
 
 
-def shard(lane: LaneContext, number: int, of: int, evaluate: Callable[[], Any]) -> Any:
-    """What one shard of the prescreen came to; what is missing of it is done here."""
-    from WORKFLOW.pipeline.handover import read_progress, seed_of
-    from WORKFLOW.search import prescreen, space
+def prescreened(lane: LaneContext, evaluate: Callable[[], Any], shards: int | None = None) -> Any:
+    """What the prescreen of this unit found, for every job that builds on it.
 
-    order, settings, path = lane.order, lane.order.settings.prescreen, lane.folder.shard(number)
-    combos = space.Draw(order.settings.mode(order.mode), settings.combos, seed_of(order.settings, "prescreen"))
+    `shards`: put so many shards together and leave the whole on file; None: read the whole, or put those together that
+    are on file where it is not what the merge wrote. What is missing of a shard is tried here by what `evaluate` gives.
+
+    Raises:
+        Outdated: the shards do not hold every combo.
+    """
+    from WORKFLOW.pipeline import handover
+    from WORKFLOW.search import prescreen
+
+    combos, path = lane.order.settings.prescreen.combos, lane.folder.prescreen
+    progress = prescreen.PrescreenProgress() if shards else handover.read_progress(path, lane.say)
+    if progress.tried != combos:
+        of = shards or max(1, len(list(lane.folder.path.glob("prescreen-*.json"))))
+        parts = [_shard(lane, number, of, evaluate) for number in range(of)]
+        progress = prescreen.merged(parts, lane.order.settings.prescreen)
+        if progress.tried != combos:
+            raise Outdated(f"the shards hold {progress.tried:,} of {combos:,} combos")
+        sealed.write_json(path, progress.as_json())
+    return handover.prescreened_of(lane.order, progress)
+
+
+def _shard(lane: LaneContext, number: int, of: int, evaluate: Callable[[], Any]) -> Any:
+    """What one shard of the prescreen came to; what is missing of it is done here."""
+    from WORKFLOW.pipeline.handover import draw_of, read_progress
+    from WORKFLOW.search import prescreen
+
+    combos, settings, path = draw_of(lane.order), lane.order.settings.prescreen, lane.folder.shard(number)
     batches = prescreen.shard(len(combos), settings, number, of)
     progress = read_progress(path, lane.say)
     if progress.tried == min(batches.stop * settings.batch_combos, len(combos)) - batches.start * settings.batch_combos:
@@ -131,28 +154,12 @@ def shard(lane: LaneContext, number: int, of: int, evaluate: Callable[[], Any]) 
     return prescreen.run(evaluate(), combos, settings, lane.threads, progress, on_batch, batches, lane.held)
 
 
-def prescreened(lane: LaneContext, evaluate: Callable[[], Any]) -> Any:
-    """What the prescreen found; done again where its checkpoint is not what the merge wrote."""
-    from WORKFLOW.pipeline.handover import read_progress, seed_of
-    from WORKFLOW.search import prescreen, space
-
-    order, settings = lane.order, lane.order.settings
-    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, seed_of(settings, "prescreen"))
-    progress = read_progress(lane.folder.prescreen, lane.say)
-    if progress.tried != len(combos):
-        of = max(1, len(list(lane.folder.path.glob("prescreen-*.json"))))
-        parts = [shard(lane, number, of, evaluate) for number in range(of)]
-        progress = prescreen.merged(parts, settings.prescreen)
-        sealed.write_json(lane.folder.prescreen, progress.as_json())
-    return prescreen.found(progress, combos)
-
-
-def job_of(lane: LaneContext, found: Any) -> Any:
+def job_of(lane: LaneContext, prescreened: Any) -> Any:
     """The search's folder, its job held against what the order and the prescreen come to; written again if another."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.search.job import SearchFolder
 
-    plan = handover.plan_of(lane.order, found, lane.carried()["seeds"], lane.seed_files())
+    plan = handover.plan_of(lane.order, prescreened, lane.carried()["seeds"], lane.seed_files())
     wanted = handover.search_job(lane.order, plan)
     try:
         on_file = SearchFolder(lane.folder).job

@@ -91,7 +91,7 @@ def _search(run: PipelineRun) -> tuple[Prescreened, list[Trial]]:
     settings = run.settings.prescreen
     draw = space.Draw(run.mode, settings.combos, run.seed("prescreen"))
     progress = prescreen.run(run.in_sample, draw, settings, run.cores, prescreen.PrescreenProgress(), lambda *_: None)
-    found = prescreen.found(progress, draw)
+    found = prescreen.result(progress, draw)
     centres = [one.parameters for one in found.best[:_CENTRES]]
     best: list[Parameters] = [one.parameters for one in found.best[:_TRIALS]]
     if centres:
