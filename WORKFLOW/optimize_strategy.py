@@ -31,7 +31,10 @@ _USAGE = 2  # as argparse says it
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
     """Run or resume the whole pipeline; returns what `--json` prints."""
     from WORKFLOW.engines.choice import choose
-    from WORKFLOW.pipeline import phases  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+    from WORKFLOW.pipeline import (  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+        phases,
+        selection,
+    )
     from WORKFLOW.pipeline.run import begin
 
     if order.engine == "gpu":
@@ -43,7 +46,7 @@ def optimise(order: Order, screen: Any) -> dict[str, Any]:
         phases.accept(run)
         prescreened = phases.prescreen(run)
         trials = phases.search(run, prescreened)
-        trials, finalists = phases.chosen_of(run, trials, lambda: phases.search(run, prescreened))
+        trials, finalists = selection.chosen_of(run, trials, lambda: phases.search(run, prescreened))
         validated = phases.validate(run, prescreened, trials, finalists)
         return phases.publish(run, prescreened, trials, validated)
 

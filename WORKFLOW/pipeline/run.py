@@ -26,7 +26,7 @@ from WORKFLOW.data.bars import DAY_MS, Bars
 from WORKFLOW.data.find import market_name
 from WORKFLOW.data.report import Report
 from WORKFLOW.engines.market import Market, Window
-from WORKFLOW.pipeline.handover import seed_of
+from WORKFLOW.pipeline.handover import draw_of, seed_of
 from WORKFLOW.report import manifest
 from WORKFLOW.report.console import Screen
 from WORKFLOW.report.tree import ResultTree, writing
@@ -34,6 +34,7 @@ from WORKFLOW.search import seed_folders, space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.seed_folders import SeedFile
+from WORKFLOW.search.space import Draw
 from WORKFLOW.search.study import Trial
 from WORKFLOW.steps.keep import KeptSteps
 
@@ -109,6 +110,11 @@ class PipelineRun:
     def seed(self, purpose: str, *more: int) -> np.random.SeedSequence:
         """A seed of its own for every purpose, derived from the run's."""
         return seed_of(self.settings, purpose, *more)
+
+    @property
+    def draw(self) -> Draw:
+        """The combos of its prescreen."""
+        return draw_of(self.order)
 
     @cached_property
     def steps(self) -> KeptSteps:

@@ -27,7 +27,7 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import family_of
 from WORKFLOW.validation import check_all
 from WORKFLOW.validity.benchmark import buy_and_hold
-from WORKFLOW.validity.judge import same_trades
+from WORKFLOW.validity.finalist import same_trades
 
 _ELSEWHERE = "hooks/promotion.py FOLDER --data-path BARS"
 

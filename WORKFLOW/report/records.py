@@ -9,7 +9,7 @@ from WORKFLOW.search.prescreen import Prescreened
 
 if TYPE_CHECKING:  # optuna: a prescreen does not need it
     from WORKFLOW.search.study import Trial
-    from WORKFLOW.validity.judge import Judged
+    from WORKFLOW.validity.finalist import Judged
 
 Record = dict[str, Any]
 

@@ -17,8 +17,8 @@ from WORKFLOW.validity.verdict import VerdictCheck
 
 if TYPE_CHECKING:  # whoever only counts again what is on file needs no engine
     from WORKFLOW.search.space import Parameters
+    from WORKFLOW.validity.finalist import Judged
     from WORKFLOW.validity.history import History
-    from WORKFLOW.validity.judge import Judged
     from WORKFLOW.validity.search.whole import SearchTrial
 
 Days = np.ndarray[Any, np.dtype[np.float64]]  # daily returns, (d,)

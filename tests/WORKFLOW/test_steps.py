@@ -18,8 +18,8 @@ from tests.WORKFLOW import pipeline
 from tests.WORKFLOW.pipeline import SMALL, artifacts, kill_at, run
 from WORKFLOW.command_line import order_from, parser
 from WORKFLOW.data.generate import write_demo
-from WORKFLOW.pipeline import evidence, phases
-from WORKFLOW.pipeline.phases import Validated
+from WORKFLOW.pipeline import outcome, phases, selection
+from WORKFLOW.pipeline.judge import Validated
 from WORKFLOW.pipeline.run import PipelineRun, begin
 from WORKFLOW.report.console import Screen
 from WORKFLOW.search.evaluate import Evaluator
@@ -36,11 +36,11 @@ WITHIN = (
     ("WORKFLOW.validity.walk_forward:_screen", 1),
     ("WORKFLOW.validity.walk_forward:_stitched_of", 1),
     ("WORKFLOW.validity.cross_validation:_paths", 1),
-    ("WORKFLOW.pipeline.evidence:surroundings", 2),
-    ("WORKFLOW.validity.judge:_traded", 1),
+    ("WORKFLOW.pipeline.judge:surroundings", 2),
+    ("WORKFLOW.validity.finalist:_traded", 1),
     ("WORKFLOW.validity.look_ahead:_Trial.at", 12),
     ("WORKFLOW.validity.walk_forward:fixed", 1),
-    ("WORKFLOW.validity.judge:_monte_carlo", 2),
+    ("WORKFLOW.validity.finalist:_monte_carlo", 2),
 )
 ENGINE = ("screen", "screen_with_returns", "ledger", "reference_ledger", "signal", "warm_up_bars", "best")
 
@@ -62,8 +62,8 @@ def test_killed_within_each_step_it_does_nothing_twice_and_ends_with_the_same_by
     before: dict[str, tuple[int, int]] = {}
     for where, passes in (
         *WITHIN,
-        ("WORKFLOW.pipeline.phases:promotions", 1),
-        ("WORKFLOW.pipeline.phases:rendered", 1),
+        ("WORKFLOW.pipeline.judge:promotions", 1),
+        ("WORKFLOW.pipeline.outcome:rendered", 1),
     ):
         kill_at(tmp_path / "killed", where, passes, *command, **FOLDS)
         now = kept_in(tmp_path / "killed")
@@ -103,8 +103,8 @@ class Bench:
         """As a process that has just begun."""
         self.job.__dict__.pop("steps", None)
         self.heard.clear()
-        chosen = phases.finalists(self.job, self.trials)
-        self.plan = evidence.plan(self.job, list({one.number: one for one in chosen.values()}.values()))
+        chosen = selection.finalists(self.job, self.trials)
+        self.plan = phases.plan_of_validation(self.job, chosen)
         return phases.validate(self.job, self.found, self.trials, chosen)
 
     def path(self, step: str) -> Path:
@@ -113,7 +113,7 @@ class Bench:
 
     def bytes_of(self, validated: Validated) -> dict[str, bytes]:
         """The result tree, without what is of this process alone."""
-        return phases.rendered(self.job, self.found, self.trials, validated)[0]
+        return outcome.rendered(self.job, self.found, self.trials, validated)[0]
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def _search(lane: LaneContext) -> dict[str, Any]:
 
 def _validate(lane: LaneContext) -> dict[str, Any]:
     """Walk-forward, holdout and Monte Carlo of the finalists; stages every artifact."""
-    from WORKFLOW.pipeline import phases
+    from WORKFLOW.pipeline import outcome, phases, selection
     from WORKFLOW.report.console import Screen
 
     with Screen(lane.log, lane.progress, quiet=True) as screen:
@@ -142,14 +142,14 @@ def _validate(lane: LaneContext) -> dict[str, Any]:
         run.holdout_before = lane.holdout_before()
         prescreened = mended.prescreened(lane, lambda: run.in_sample)
         search = partial(mended.searched, lane, mended.job_of(lane, prescreened))
-        trials, chosen = phases.chosen_of(run, search(), search)
+        trials, chosen = selection.chosen_of(run, search(), search)
         validated = phases.validate(run, prescreened, trials, chosen)
         gates = phases.approve(run, prescreened, trials, validated)
-        files, manifest = phases.rendered(run, prescreened, trials, validated)
+        files, manifest = outcome.rendered(run, prescreened, trials, validated)
     lane.still_mine()
     ours.remove(lane.folder.staged, lane.roots.swarm_run(lane.launch.run_id).path)
     mended.stage(lane, files, manifest)
-    snapshot.write_json(lane.folder.outcome, phases.outcome(run, prescreened, trials, validated))
+    snapshot.write_json(lane.folder.outcome, outcome.summary(run, prescreened, trials, validated))
     seeds = list({str(one.trial.parameters): one.trial.parameters for one in validated.judged.values()}.values())
     sealed.write_json(lane.folder.carried, {"tries": run.tries(prescreened, trials), "seeds": seeds})
     promoted = sum(bool(one["promoted"]) for one in validated.promotions.values())

@@ -21,7 +21,7 @@ from state.records.tries import TriesLedger
 from WORKFLOW.command_line import Order
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines import metrics
-from WORKFLOW.pipeline import phases
+from WORKFLOW.pipeline import phases, selection
 from WORKFLOW.pipeline.run import PipelineRun
 from WORKFLOW.report.console import Screen
 from WORKFLOW.report.tree import ResultTree
@@ -55,7 +55,7 @@ def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = Fa
     with tempfile.TemporaryDirectory(prefix="bt-validity-") as folder:
         job = _job(bars, mode, settings, Path(folder))
         found, trials = _search(job)
-        chosen = phases.finalists(job, trials)
+        chosen = selection.finalists(job, trials)
         looks = len({trial.number for trial in chosen.values()})
         hopes = {trial.number: _holdout(job, trial, looks) for trial in chosen.values()}
         if not chosen:
