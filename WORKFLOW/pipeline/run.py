@@ -13,10 +13,10 @@ import numpy as np
 from config.settings import Mode, Settings
 from state.files import made, snapshot
 from state.files.checkpoint import Checkpoint
-from state.files.layout import MANIFEST, Roots, RunFolder
+from state.files.layout import Roots, RunFolder
 from state.host.clock import Clock, SystemClock
 from state.host.cores import usable_cores
-from state.records import runs
+from state.records import results, runs
 from state.records.holdout import Holdout
 from state.records.runs import Run
 from state.records.tries import TriesLedger
@@ -158,10 +158,11 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         tree = ResultTree(roots.artifacts(order.symbol, order.mode))
         snapshot.sweep(folder.path)
         tree.sweep()
-        old = snapshot.read_json(tree.folder / MANIFEST)
-        if isinstance(old, dict) and old.get("execution", {}).get("run_id") != record.run_id:
-            tries = old.get("tries", {}).get("total", 0)
-            screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
+        old = results.seen(tree.folder)
+        run_id = None if old is None else old.manifest.get("execution", {}).get("run_id")
+        if old is not None and run_id not in (None, record.run_id):
+            tries = old.manifest.get("tries", {}).get("total", 0)
+            screen.say(f"  will replace the results of {run_id} ({tries:,} tries)")
         ledger = TriesLedger(roots.tries(market_name(order.data_path, order.symbol)))
         run = PipelineRun(
             order, bars, report, record, folder, tree, screen, clock, roots.log(record.run_id), ledger, seed_files=seeds

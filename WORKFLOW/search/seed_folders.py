@@ -13,12 +13,11 @@ from typing import Any
 from config.errors import Refused
 from config.settings import Choice, Dimension, Mode
 from state.files import codec, digest
-from state.files.layout import PHASE0
+from state.files.layout import OPTIMIZATIONS, PHASE0
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 
 _MOST_BYTES = 64 * 2**20  # of one file: 500 rows take half a megabyte
 _MOST_TRIES = 10**12  # more is no count of combos
-_RESULTS = Path("Backtests") / "optimizations"
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Ref
     symbol, mode = units[0]
     return Refused(
         f"no {PHASE0} of {', '.join(' '.join(unit) for unit in units)} in {', '.join(map(str, folders))}",
-        f"name folders that hold {_RESULTS / symbol / mode / PHASE0}, or leave --phase0-seed-dirs out",
+        f"name folders that hold {OPTIMIZATIONS / symbol / mode / PHASE0}, or leave --phase0-seed-dirs out",
     )
 
 
@@ -107,7 +106,7 @@ def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
     """Where a prescreen of this symbol and mode can lie in a folder, and in the lane roots one level below it."""
     tail = Path(symbol) / mode / PHASE0
     below = sorted(one for one in folder.iterdir() if one.is_dir())
-    places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", _RESULTS))]
+    places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", OPTIMIZATIONS))]
     return [place for place in dict.fromkeys(places) if place.is_file()]
 
 

@@ -13,7 +13,7 @@ from config import settings as operator
 from state.files import sealed
 from WORKFLOW.recount import checks as recounting
 from WORKFLOW.recount import figures
-from WORKFLOW.recount.files import WINDOW_NAMES, Simulation, read
+from WORKFLOW.recount.files import WINDOW_NAMES, Simulation, read, tree_of
 from WORKFLOW.validity.chance import expected_max_sharpe
 from WORKFLOW.validity.promote import ledger_check
 
@@ -87,8 +87,7 @@ def publish(folder: Path, best: str = "best_sharpe", mean: float = 0.006, out: f
 def judge_again(folder: Path, best: str = "best_sharpe") -> None:
     """What a liar does who has our code: every check as the figures on file have it, and every sum."""
     reseal(folder)
-    manifest = json.loads((folder / "run_manifest.json").read_text())
-    found = recounting.checks(read(folder, manifest, best))
+    found = recounting.checks(read(tree_of(folder), best))
     edit(folder / best / "validation.json", lambda v: v | {"checks": found[:-4], "candidate": _all(found[:-4])})
     edit(
         folder / "run_manifest.json",
