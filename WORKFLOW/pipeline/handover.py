@@ -100,10 +100,10 @@ def loaded_line(order: Order, plan: "StudyPlan", prescreened: Prescreened, other
     """What a log must say before a long search; it names the folders from which seeds were merged."""
     loaded = len(plan.seeds) - plan.carried
     sharpes = [prescreened.best[0].metrics["sharpe_ratio"] or 0.0] if prescreened.best else []
-    sharpes += [one.seeds[0].sharpe_ratio for one in other if one.seeds]
+    sharpes += [file.seeds[0].sharpe_ratio for file in other if file.seeds]
     best = f"best in-sample Sharpe {max(sharpes):.2f}" if loaded else "none passed"
-    there = len(prescreened.best) + sum(len(one.seeds) for one in other)
-    folders = "".join(f" · {len(one.seeds)} from {one.path}" for one in other)
+    there = len(prescreened.best) + sum(len(file.seeds) for file in other)
+    folders = "".join(f" · {len(file.seeds)} from {file.path}" for file in other)
     return f"Loaded Phase0 seed: {order.symbol}/{order.mode} {loaded} of {there} ({best}){folders}"
 
 
@@ -152,12 +152,12 @@ def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]
 
     Parameters that both found count once. Without others' seeds the order is that of `own`.
     """
-    leaders = [one.parameters for one in own[:_LEADERS]]
-    ranked = [one.parameters for one in own]
+    leaders = [combo.parameters for combo in own[:_LEADERS]]
+    ranked = [combo.parameters for combo in own]
     if other:
-        scored = [(one.metrics["sharpe_ratio"] or 0.0, one.parameters) for one in own]
+        scored = [(combo.metrics["sharpe_ratio"] or 0.0, combo.parameters) for combo in own]
         scored += [(seed.sharpe_ratio, seed.parameters) for seed in other]
-        ranked = [parameters for _, parameters in sorted(scored, key=lambda one: -one[0])]
+        ranked = [parameters for _, parameters in sorted(scored, key=lambda pair: -pair[0])]
     first = [*ranked[:1], *leaders, *ranked]
     return distinct(first)
 
@@ -165,8 +165,8 @@ def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]
 def distinct(some: Sequence[Parameters]) -> list[Parameters]:
     """Each parameters once, where it stands first."""
     kept: dict[str, Parameters] = {}
-    for one in some:
-        kept.setdefault(str(sorted(one.items())), one)
+    for parameters in some:
+        kept.setdefault(str(sorted(parameters.items())), parameters)
     return list(kept.values())
 
 
@@ -174,8 +174,8 @@ def seeds_of(prescreened: Prescreened) -> list[Ranked]:
     """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
     measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
     leaders = prescreened.best[:1] + [
-        max(prescreened.best, key=lambda one: sign * (one.metrics[key] or 0.0))
+        max(prescreened.best, key=lambda ranked: sign * (ranked.metrics[key] or 0.0))
         for key, sign in measures
         if prescreened.best
     ]
-    return list({one.combo: one for one in [*leaders, *prescreened.best]}.values())
+    return list({ranked.combo: ranked for ranked in [*leaders, *prescreened.best]}.values())

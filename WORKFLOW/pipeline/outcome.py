@@ -35,24 +35,24 @@ def rendered(
     }
     if validated.search is not None:
         files[SEARCH] = codec.encode({**run.labels, **validated.search.as_json()})
-    market, whole, capital = run.everything.market, run.everything.whole, run.settings.costs.capital
+    market, whole, costs = run.everything.market, run.everything.whole, run.settings.costs
     synthetic = " · SYNTHETIC DATA" if run.bars.synthetic else ""
     objectives = run.settings.search.objectives
     if len(objectives) > 1:
         best_of_both = pareto.front(trials, objectives)
-        chosen = {best: one.trial.number for best, one in validated.judged.items()}
+        chosen = {best: finalist.trial.number for best, finalist in validated.judged.items()}
         files[PARETO] = codec.encode(records.pareto_front(run.labels, objectives, trials, best_of_both, chosen))
         title = f"{run.order.symbol} {run.order.mode} · Pareto front{synthetic}"
         files[PARETO_SVG] = front.svg(trials, best_of_both, set(chosen.values()), objectives, title)
-    for best, one in validated.judged.items():
-        of_best = records.of_best(run.labels, best, one, run.mode.family, asdict(run.settings.costs))
+    for best, finalist in validated.judged.items():
+        of_best = records.of_best(run.labels, best, finalist, run.mode.family, asdict(costs))
         files |= {f"{best}/{name}": codec.encode(record) for name, record in of_best.items()}
-        files[f"{best}/plateau.svg"] = svg(one.plateau, f"{run.order.symbol} {run.order.mode} · {best}{synthetic}")
-        apart = {name: windows.record(ledger, market, run.windows[name]) for name, ledger in one.ledgers.items()}
+        files[f"{best}/plateau.svg"] = svg(finalist.plateau, f"{run.order.symbol} {run.order.mode} · {best}{synthetic}")
+        apart = {name: windows.record(ledger, market, run.windows[name]) for name, ledger in finalist.ledgers.items()}
         files[f"{best}/{WINDOWS}"] = codec.encode({**run.labels, "strategy": best, **apart})
-        files[f"{best}/trades.csv"] = trades_csv(one.whole, market)
-        files[f"{best}/equity.csv"] = equity_csv(one.whole, market, whole, run.split, capital)
-        sheet = tearsheet.of_finalist(run.labels, best, one, run.mode.family, run.settings.costs, market, run.split)
+        files[f"{best}/trades.csv"] = trades_csv(finalist.whole, market)
+        files[f"{best}/equity.csv"] = equity_csv(finalist.whole, market, whole, run.split, costs.capital)
+        sheet = tearsheet.of_finalist(run.labels, best, finalist, run.mode.family, costs, market, run.split)
         files[f"{best}/{TEARSHEET}"] = page.render(sheet)
     return files, manifest.record(_facts(run, prescreened, trials, validated))
 
@@ -117,8 +117,8 @@ def _facts(
             "total": run.tries(prescreened, trials),
         },
         phase0_seeds=[
-            {"path": one.path, "sha256": one.sha256, "tried": one.tried, "seeds": len(one.seeds)}
-            for one in run.seed_files
+            {"path": file.path, "sha256": file.sha256, "tried": file.tried, "seeds": len(file.seeds)}
+            for file in run.seed_files
         ],
         promotion=validated.promotions,
         execution={

@@ -86,7 +86,7 @@ def approve(
     """Ask the gates whether what the finalists came to may be published."""
     result = outcome.summary(run, prescreened, trials, validated)
     facts = {key: result[key] for key in ("verdict", "bests", "chance")}
-    facts["validation"] = {best: one.validation for best, one in validated.judged.items()}
+    facts["validation"] = {best: finalist.validation for best, finalist in validated.judged.items()}
     facts["promotion"] = validated.promotions
     return pass_gates("after_validation", run.order, run.record.run_id, run.tree, run.log, facts)
 
@@ -159,12 +159,12 @@ def remembered(run: PipelineRun, prescreened: Prescreened, trials: list[Trial]) 
     """Put what was tried on file, before anything of it is looked at."""
     history, settings, data = _history(run), run.settings, run.bars.before(run.split).sha256
     history.prescreened(prescreened.tried, settings, run.mode, data)
-    for one in run.seed_files:
-        history.tried(one.tried, "seeds of another prescreen", sha256=one.sha256)
-    searched = sum(one.source == "sampler" for one in trials)
+    for file in run.seed_files:
+        history.tried(file.tried, "seeds of another prescreen", sha256=file.sha256)
+    searched = sum(trial.source == "sampler" for trial in trials)
     how = {name: value for name, value in asdict(settings.search).items() if name not in ("processes", "storage")}
     # What it proposed is part of it: seeds of an earlier round, say, lead elsewhere.
-    proposed = [one.parameters for one in trials if one.source == "sampler"]
+    proposed = [trial.parameters for trial in trials if trial.source == "sampler"]
     made = made_of(prescreened.tried, settings, run.mode, data)
     history.tried(searched, "search", **made, search=how, proposed=proposed)
     return history

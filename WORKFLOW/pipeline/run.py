@@ -125,7 +125,7 @@ class PipelineRun:
 
     def tries(self, prescreened: Prescreened, trials: list[Trial]) -> int:
         """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
-        others = sum(one.tried for one in self.seed_files)
+        others = sum(file.tried for file in self.seed_files)
         return self.carried_tries + others + prescreened.tried + sum(trial.source == "sampler" for trial in trials)
 
     def _evaluator(self, bars: Bars) -> Evaluator:
@@ -192,7 +192,7 @@ def split_of(bars: Bars, holdout_fraction: float) -> int:
 
 def _identity(order: Order, bars: Bars, seeds: tuple[SeedFile, ...]) -> dict[str, Any]:
     """Everything that decides the results; the number of processes does not."""
-    of_others = {"seeds": [one.sha256 for one in seeds]} if seeds else {}
+    of_others = {"seeds": [file.sha256 for file in seeds]} if seeds else {}
     return of_others | {
         "data": bars.sha256,
         "minutes": None if bars.minutes is None else bars.minutes.sha256,

@@ -49,8 +49,8 @@ class Prescreened:
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         """One record by its place; 0 is the best."""
-        one = self.best[place]
-        return {"combo": one.combo, **one.parameters, **one.metrics}
+        ranked = self.best[place]
+        return {"combo": ranked.combo, **ranked.parameters, **ranked.metrics}
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def run(
         for numbers, part in combos.at(range(now.start * size, min(now.stop * size, len(combos)))):
             for first in range(0, len(part), held or size * len(now)):
                 some = slice(first, first + (held or size * len(now)))
-                found = evaluator.best(part[some], settings.min_trades, settings.keep, threads)
-                progress = _merge(progress, numbers[some], found, settings)
+                best = evaluator.best(part[some], settings.min_trades, settings.keep, threads)
+                progress = _merge(progress, numbers[some], best, settings)
         done += len(now)
         on_batch(done, len(batches), progress)
     return progress
@@ -150,13 +150,13 @@ def batches_of(combos: int, settings: PrescreenSettings) -> int:
 
 
 def _merge(
-    progress: PrescreenProgress, numbers: Integers, found: Best, settings: PrescreenSettings
+    progress: PrescreenProgress, numbers: Integers, best: Best, settings: PrescreenSettings
 ) -> PrescreenProgress:
-    combos, rows = _ranked(progress, numbers[found.combos], found.table, settings.keep)
+    combos, rows = _ranked(progress, numbers[best.combos], best.table, settings.keep)
     return PrescreenProgress(
-        tried=progress.tried + found.tried,
-        eligible=progress.eligible + found.eligible,
-        most_trades=max(progress.most_trades, found.most_trades),
+        tried=progress.tried + best.tried,
+        eligible=progress.eligible + best.eligible,
+        most_trades=max(progress.most_trades, best.most_trades),
         combos=combos,
         table=rows,
     )

@@ -52,15 +52,15 @@ def read(folders: Sequence[Path], symbol: str, mode: Mode) -> tuple[SeedFile, ..
     Raises:
         Refused: a path is not a folder, or a file is not the result of a prescreen.
     """
-    found: dict[str, SeedFile] = {}
+    by_sum: dict[str, SeedFile] = {}
     for folder in folders:
         if not folder.is_dir():
             raise Refused(f"--phase0-seed-dirs names {folder}, which is not a folder", "name folders that hold results")
         for path in _candidates(folder, symbol, mode.name):
-            one = _read(folder, path, symbol, mode)
-            if one is not None:
-                found.setdefault(one.sha256, one)
-    return tuple(found.values())
+            file = _read(folder, path, symbol, mode)
+            if file is not None:
+                by_sum.setdefault(file.sha256, file)
+    return tuple(by_sum.values())
 
 
 def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Refused:
@@ -74,23 +74,23 @@ def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Ref
 
 def must_be_past(files: Iterable[SeedFile], holdout_ms: int) -> None:
     """Refuse seeds that were chosen on days that are held out here; `holdout_ms`: open of the holdout's first bar."""
-    for one in files:
-        if one.last_ms >= holdout_ms:
+    for file in files:
+        if file.last_ms >= holdout_ms:
             raise Refused(
-                f"{one.path} was chosen on bars until {_day(one.last_ms)}, but the holdout begins {_day(holdout_ms)}",
-                f"leave {one.folder} out of --phase0-seed-dirs: seeds chosen on held-out days would prove nothing",
+                f"{file.path} was chosen on bars until {_day(file.last_ms)}, but the holdout begins {_day(holdout_ms)}",
+                f"leave {file.folder} out of --phase0-seed-dirs: seeds chosen on held-out days would prove nothing",
             )
 
 
 def merged(files: Iterable[SeedFile]) -> list[Seed]:
     """The seeds of all files, best Sharpe ratio first, each set of parameters once."""
-    ranked = sorted((seed for one in files for seed in one.seeds), key=lambda seed: -seed.sharpe_ratio)
+    ranked = sorted((seed for file in files for seed in file.seeds), key=lambda seed: -seed.sharpe_ratio)
     return list({str(sorted(seed.parameters.items())): seed for seed in reversed(ranked)}.values())[::-1]
 
 
 def as_json(files: Sequence[SeedFile]) -> list[dict[str, Any]]:
     """For the record of a run; `of_json` reads it back."""
-    return [{**vars(one), "seeds": [[seed.sharpe_ratio, seed.parameters] for seed in one.seeds]} for one in files]
+    return [{**vars(file), "seeds": [[seed.sharpe_ratio, seed.parameters] for seed in file.seeds]} for file in files]
 
 
 def of_json(record: Any) -> tuple[SeedFile, ...]:
@@ -105,7 +105,7 @@ def of_json(record: Any) -> tuple[SeedFile, ...]:
 def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
     """Where a prescreen of this symbol and mode can lie in a folder, and in the lane roots one level below it."""
     tail = Path(symbol) / mode / PHASE0
-    below = sorted(one for one in folder.iterdir() if one.is_dir())
+    below = sorted(path for path in folder.iterdir() if path.is_dir())
     places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", OPTIMIZATIONS))]
     return [place for place in dict.fromkeys(places) if place.is_file()]
 

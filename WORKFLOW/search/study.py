@@ -258,7 +258,7 @@ class SharedStudy:
             for position, trial in self._in_order(0, before)
             if trial.state == TrialState.COMPLETE and _result(trial).violation <= 0
         ]
-        feasible.sort(key=lambda one: (-one[1].values[0], one[0]))
+        feasible.sort(key=lambda candidate: (-candidate[1].values[0], candidate[0]))
         return [trial for _, trial in feasible[:_CARRIED]]
 
     @cached_property

@@ -146,14 +146,14 @@ def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pe
 
 
 def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[BothTouched], sl_first: Values) -> Values:
-    found: list[First] = []
+    first_touches: list[First] = []
 
     def decide(tie: BothTouched) -> Tie:
-        found.append(first_touch(tie, minutes, subject.evaluator.market))
-        return "tp_first" if found[-1] == "take_profit" else "sl_first"
+        first_touches.append(first_touch(tie, minutes, subject.evaluator.market))
+        return "tp_first" if first_touches[-1] == "take_profit" else "sl_first"
 
     values = _metrics(subject, window, _reference(subject, window, decide)) if ties else sl_first
-    return {**{answer: found.count(answer) for answer in ANSWERS}, "metrics": values}
+    return {**{answer: first_touches.count(answer) for answer in ANSWERS}, "metrics": values}
 
 
 def _trade(subject: Subject, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> Values:

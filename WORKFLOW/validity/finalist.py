@@ -265,7 +265,7 @@ def _traded(case: Case, parameters: Parameters) -> Traded:
     agree = _screened_alike(case, parameters, values)
     agree &= all(same_trades(ledgers[name], bands[name].reference) for name in ledgers)
     whole = everything.ledger(parameters, everything.whole)
-    return Traded(ledgers, values, {name: one.values for name, one in bands.items()}, whole, agree)
+    return Traded(ledgers, values, {name: band.values for name, band in bands.items()}, whole, agree)
 
 
 def _daily_returns(case: Case, name: str, ledger: Ledger) -> Floats:
@@ -294,7 +294,7 @@ def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, dic
     """Whether the batch engine, which chose this strategy, sees in it what its ledgers show."""
     windows = [case.windows[name] for name in values]
     rows = case.everything.screen(Combos.of([parameters]), windows, threads=1)[:, 0]
-    ledgers = [[one[key] for key in metrics.SCREEN] for one in values.values()]
+    ledgers = [[row[key] for key in metrics.SCREEN] for row in values.values()]
     return bool(np.allclose(rows, np.array(ledgers, dtype=np.float64), rtol=1e-9, atol=1e-9, equal_nan=True))
 
 

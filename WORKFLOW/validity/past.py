@@ -26,12 +26,12 @@ class ChangedPast:
 
 def signals(known: Planes, other: Planes, cut: int) -> ChangedPast | None:
     """The earliest bit up to and including bar `cut` in which the planes of the same combos differ."""
-    found = (
+    changes = (
         _bit("side", known.side, other.side, cut),
         _bit("armed", known.armed, other.armed, cut),
         _first(np.minimum(known.first_side, cut + 1), np.minimum(other.first_side, cut + 1)),
     )
-    return min((one for one in found if one), key=lambda one: one.bar, default=None)
+    return min((change for change in changes if change), key=lambda change: change.bar, default=None)
 
 
 def bits(planes: Planes, cut: int) -> int:

@@ -40,21 +40,21 @@ def promotions(
     """
     count, bad = history.count(), history.ledger.bad_lines()
     out, opinions = {}, {}
-    for best, one in judged.items():
-        mine = [*one.validation["checks"]]
+    for best, finalist in judged.items():
+        mine = [*finalist.validation["checks"]]
         effective = search.effective_trials
         trials = None if effective is None else effective * max(1.0, count.tries / search.tried)
-        inside, outside = one.in_sample_returns, one.out_of_sample_returns
-        found = [ledger_check(bad), *of_all_runs(inside, outside, trials, count.tries, count.looks, settings)]
-        number = one.trial.number
-        if all(check["passed"] for check in mine) and all(check.passed for check in found):
+        inside, outside = finalist.in_sample_returns, finalist.out_of_sample_returns
+        of_history = [ledger_check(bad), *of_all_runs(inside, outside, trials, count.tries, count.looks, settings)]
+        number = finalist.trial.number
+        if all(check["passed"] for check in mine) and all(check.passed for check in of_history):
             if number not in opinions:
-                known = one.validation.get("cross_check")
-                opinions[number] = known or second_opinion(number, one.trial.parameters)
-            found.append(_agrees(opinions[number]))
+                known = finalist.validation.get("cross_check")
+                opinions[number] = known or second_opinion(number, finalist.trial.parameters)
+            of_history.append(_agrees(opinions[number]))
         else:
-            found.append(_agrees(one.validation.get("cross_check")))
-        checks = [asdict(check) for check in found]
+            of_history.append(_agrees(finalist.validation.get("cross_check")))
+        checks = [asdict(check) for check in of_history]
         verdict = promotion.judge([*mine, *checks])
         out[best] = {
             "promoted": verdict.passed,
@@ -68,8 +68,8 @@ def promotions(
 
 def ledger_check(bad_lines: int) -> VerdictCheck:
     """Whether every line of the ledger of tries can be read."""
-    whole, said = bad_lines == 0, f"{bad_lines} lines of the ledger of tries are damaged"
-    return VerdictCheck("ledger_whole", whole, whole, None, "every line readable", said)
+    whole, message = bad_lines == 0, f"{bad_lines} lines of the ledger of tries are damaged"
+    return VerdictCheck("ledger_whole", whole, whole, None, "every line readable", message)
 
 
 def of_all_runs(

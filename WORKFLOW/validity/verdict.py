@@ -112,14 +112,14 @@ def checks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]
 
 def _trades(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
     wanted = max(settings.prescreen.min_trades, trade_significance.MIN_TRADES)
-    found = []
+    checks = []
     for name, where in (("in_sample", "in-sample"), ("out_of_sample", "out-of-sample")):
         count = getattr(evidence, name)["total_trades"]
         verdict = trade_significance.judge(count, wanted, where)
-        found.append(
+        checks.append(
             VerdictCheck(f"{name}_trades", verdict.passed, count, wanted, f">= {wanted} trades", verdict.reason)
         )
-    return found
+    return checks
 
 
 def _against_luck(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
@@ -173,9 +173,9 @@ def _without_wicks(evidence: FinalistEvidence, settings: Settings) -> list[Verdi
     """Asked only where the operator vouches for prices that nobody may have paid."""
     if not evidence.allowed_wicks:
         return []
-    said = f"without trades on extreme wicks the out-of-sample Sharpe is {number(evidence.sharpe_without_wicks)}"
+    message = f"without trades on extreme wicks the out-of-sample Sharpe is {number(evidence.sharpe_without_wicks)}"
     return [
-        least("sharpe_without_wicks", evidence.sharpe_without_wicks, settings.verdict.min_out_of_sample_sharpe, said)
+        least("sharpe_without_wicks", evidence.sharpe_without_wicks, settings.verdict.min_out_of_sample_sharpe, message)
     ]
 
 

@@ -150,10 +150,11 @@ def _validate(lane: LaneContext) -> dict[str, Any]:
     ours.remove(lane.folder.staged, lane.roots.swarm_run(lane.launch.run_id).path)
     mended.stage(lane, files, manifest)
     snapshot.write_json(lane.folder.outcome, outcome.summary(run, prescreened, trials, validated))
-    seeds = list({str(one.trial.parameters): one.trial.parameters for one in validated.judged.values()}.values())
+    parameters = [finalist.trial.parameters for finalist in validated.judged.values()]
+    seeds = list({str(strategy): strategy for strategy in parameters}.values())
     sealed.write_json(lane.folder.carried, {"tries": run.tries(prescreened, trials), "seeds": seeds})
-    promoted = sum(bool(one["promoted"]) for one in validated.promotions.values())
-    candidates = sum(bool(one.validation["candidate"]) for one in validated.judged.values())
+    promoted = sum(bool(promotion["promoted"]) for promotion in validated.promotions.values())
+    candidates = sum(bool(finalist.validation["candidate"]) for finalist in validated.judged.values())
     return {
         "verdict": manifest["verdict"],
         "candidates": candidates,
@@ -198,7 +199,7 @@ def _refine(lane: LaneContext) -> dict[str, Any]:
     if not lane.folder.prescreen.exists():  # the report has dropped it: this symbol and mode are done
         return {"tried": 0, "eligible": 0}
     prescreened = mended.prescreened(lane, partial(_evaluator, lane))
-    centres = [one.parameters for one in prescreened.best[: refinement.CENTRES]]
+    centres = [ranked.parameters for ranked in prescreened.best[: refinement.CENTRES]]
     if not centres:
         return {"tried": 0, "eligible": 0}
     near = refine.around(mode, centres, limits.fill_combos, handover.seed_of(settings, "refine", job.shard))

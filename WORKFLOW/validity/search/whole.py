@@ -92,7 +92,7 @@ def of_draw(
         superior.take(chunk.maxima)
         sums.append(chunk.sums)
     every = BlockSums.joined(sums)
-    found = overfit.probability(every, threads, steps)
+    overfitted = overfit.probability(every, threads, steps)
     steps.rest("overfitting")  # there are fewer parts where not every combo is eligible
     shuffled = placebo(
         evaluator,
@@ -109,7 +109,7 @@ def of_draw(
         tried=len(draw),
         eligible=every.sums.shape[1],
         days=days,
-        overfit=found,
+        overfit=overfitted,
         tests=superior.as_json(),
         luck=(superior.p_values("sharpe") or {}).get("consistent"),
         expected_maximum=superior.expected_maximum(),
