@@ -27,7 +27,7 @@ from WORKFLOW.engines.market import Market
 from WORKFLOW.mtf_resampler import Floats, Resampled, align_to_base_tf, refuse_swapped, resample_ohlc
 from WORKFLOW.search import prescreen, space
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
 
 _YEAR_2200_MS = 7_258_118_400_000
 ORDER = "the order is close, open_, high, low; or pass each by its name: close=…, open_=…, high=…, low=…"
@@ -113,7 +113,7 @@ def gpu_prescreen(
     first_open_ms: int = 0,
     gpu: int = 0,
     say: Callable[[str], None] = print,
-) -> Found:
+) -> Prescreened:
     """Try `n_combos` of a mode's space on a GPU; the best by Sharpe ratio of those that traded enough.
 
     Args:
@@ -147,10 +147,10 @@ def gpu_prescreen(
     say(f"engine {evaluator.choice}")
     combos = space.Draw(drawn_from, asked, np.random.SeedSequence(settings.run.seed if seed is None else seed))
 
-    def on_batch(batch: int, of_batches: int, now: prescreen.Progress) -> None:
+    def on_batch(batch: int, of_batches: int, now: prescreen.PrescreenProgress) -> None:
         say(f"Batch {batch}/{of_batches} · {now.tried:,} combos · {now.eligible:,} eligible")
 
-    return prescreen.found(prescreen.run(evaluator, combos, of, 1, prescreen.Progress(), on_batch), combos)
+    return prescreen.result(prescreen.run(evaluator, combos, of, 1, prescreen.PrescreenProgress(), on_batch), combos)
 
 
 def _bars(close: ArrayLike, open_: ArrayLike, high: ArrayLike, low: ArrayLike, first_open_ms: int) -> Bars:

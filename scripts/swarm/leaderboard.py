@@ -11,7 +11,9 @@ from config.errors import Refused
 from scripts.swarm import cli
 from scripts.swarm.fit import middle
 from state.files import snapshot
-from state.files.layout import BESTS, MANIFEST, Roots
+from state.files.layout import BESTS, Roots
+from state.records import results
+from state.records.results import PublishedTree
 
 TOP = 10
 STANDINGS = ("promoted", "candidate", "not tradeable")
@@ -83,7 +85,7 @@ def show(roots: Roots, asked: argparse.Namespace) -> int:
     top = TOP if asked.top is None else asked.top
     shown = chosen[: top or None]
     if asked.json:
-        answer = {"results": str(_folder(roots)), "strategies": len(rows), "matching": len(chosen)}
+        answer = {"results": str(roots.optimizations), "strategies": len(rows), "matching": len(chosen)}
         print(json.dumps({**answer, "rows": [asdict(row) for row in shown]}, indent=2))
     elif not chosen:
         way_out = "leave out one of the filters" if rows else cli.FIRST_RUN
@@ -98,27 +100,24 @@ def show(roots: Roots, asked: argparse.Namespace) -> int:
 
 def collected(roots: Roots) -> list[Row]:
     """Every strategy on file, newest first: of the runs' own records, and of result trees whose run is forgotten."""
-    trees = {path: snapshot.read_json(path) for path in sorted(_folder(roots).glob(f"*/*/{MANIFEST}"))}
-    owners = {_key(manifest, manifest.get("execution", {})): path.parent for path, manifest in _records(trees)}
+    trees = [tree for tree in results.trees(roots.optimizations) if _is_ours(tree)]
+    owners = {_key(tree.manifest, tree.manifest["execution"]): tree.folder for tree in trees}
     rows: list[Row] = []
     known = set()
     for outcome in _outcomes(roots):
         key = _key(outcome, outcome)
         known.add(key)
         rows += _rows(outcome, outcome.get("bests"), owners.get(key))
-    for path, manifest in _records(trees):
-        execution = manifest.get("execution", {})
-        if _key(manifest, execution) not in known:
-            bests = {best: _best(path.parent / best, best, manifest.get("promotion")) for best in BESTS}
-            rows += _rows({**manifest, **execution}, bests, path.parent)
+    for tree in trees:
+        execution = tree.manifest["execution"]
+        if _key(tree.manifest, execution) not in known:
+            rows += _rows({**tree.manifest, **execution}, {best: _best(tree, best) for best in BESTS}, tree.folder)
     rows.sort(key=lambda row: (row.run_id, row.round), reverse=True)
     return _once(rows)
 
 
-def _records(trees: dict[Path, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path, record in trees.items():
-        if isinstance(record, dict) and _is_labelled(record, record.get("execution")):
-            yield path, record
+def _is_ours(tree: PublishedTree) -> bool:
+    return _is_labelled(tree.manifest, tree.manifest.get("execution"))
 
 
 def _is_labelled(labels: dict[str, Any], run: Any) -> bool:
@@ -177,18 +176,18 @@ def _row(labels: dict[str, Any], best: str, record: dict[str, Any], tree: Path |
     )
 
 
-def _best(folder: Path, best: str, promotions: Any) -> dict[str, Any] | None:
+def _best(tree: PublishedTree, best: str) -> dict[str, Any] | None:
     """One best of a result tree as outcomes have it; None where it is not whole."""
-    names = ("config.json", "metrics.json", "validation.json")
-    config, metrics, validation = (snapshot.read_json(folder / name) or {} for name in names)
+    metrics = tree.seen_record(f"{best}/metrics.json")
     try:
+        promotion = tree.manifest["promotion"][best]
         return {
             **{name: metrics[name] for name in _BOTH},
-            "parameters": config["parameters"],
+            "parameters": tree.seen_record(f"{best}/config.json")["parameters"],
             "verdict": metrics["verdict"],
-            "candidate": validation["candidate"],
-            "promoted": promotions[best]["promoted"],
-            "promotion": promotions[best]["reason"],
+            "candidate": tree.seen_record(f"{best}/validation.json")["candidate"],
+            "promoted": promotion["promoted"],
+            "promotion": promotion["reason"],
         }
     except (KeyError, TypeError):
         return None
@@ -261,7 +260,7 @@ def _print(roots: Roots, shown: list[Row], chosen: list[Row]) -> None:
     if len(chosen) > len(shown):
         print(f"{len(shown)} of {len(chosen)} strategies; --top 0 shows all, --help how to choose")
     _print_luck(chosen, console.print)
-    print(f"results  {_folder(roots)}")
+    print(f"results  {roots.optimizations}")
 
 
 def _cells(row: Row) -> list[str]:
@@ -289,7 +288,3 @@ def _cell(value: float | int | None, form: str) -> str:
 
 def _style(row: Row) -> str:
     return {"promoted": "bold green", "candidate": "green"}.get(row.standing, "red")
-
-
-def _folder(roots: Roots) -> Path:
-    return roots.results / "Backtests" / "optimizations"

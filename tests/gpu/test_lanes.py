@@ -26,7 +26,7 @@ from state.records import orders
 from state.records.report_parts import Gpu, on_record
 from state.records.workers import GPU_LOST, Exit, Launch
 from tests.agents.worlds import LIMITS, ORDER, died, job, running, state, worker, world
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 
 CARDS = (
     Gpu(0, "GPU-aaa", "NVIDIA H200", 93.0, uncorrected_errors=0.0),
@@ -236,7 +236,7 @@ def test_a_prescreen_is_cut_up_only_where_memory_ran_out_before(ooms: int, held:
     order = replace(ORDER, settings={**ORDER.settings, "prescreen": {"combos": 100_000, "batch_combos": 16_384}})
     launch: Launch = replace(worker(job("prescreen")).launch, gpu="GPU-aaa", ooms=ooms)
     nobody: Any = None
-    assert Worker(launch, roots, order, nobody).held == held
+    assert LaneContext(launch, roots, order, nobody).held == held
 
 
 def test_records_of_before_have_no_gpu() -> None:
