@@ -45,9 +45,14 @@ class Roots:
             logs=_folder(environment, "LOGS_ROOT", results / "logs"),
         )
 
+    @property
+    def optimizations(self) -> Path:
+        """The folder of all result trees."""
+        return self.results / "Backtests" / "optimizations"
+
     def artifacts(self, symbol: str, mode: str) -> Path:
         """`Backtests/optimizations/{SYMBOL}/{mode}`: what users read."""
-        return self.results / "Backtests" / "optimizations" / symbol / mode
+        return self.optimizations / symbol / mode
 
     def demo_data(self) -> Path:
         """The generated bars, kept between runs."""
