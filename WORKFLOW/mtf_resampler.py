@@ -121,8 +121,8 @@ def resample_ohlc(
 
     Returns:
         `Resampled`. For a DataFrame a DataFrame: the four columns under the names they have there, float64; `closes_at`
-        (int64), the row of the base bar whose close is the bucket's; and, with a DatetimeIndex, `known_at`. The index is
-        the OPEN of each bucket. **At that moment nothing of a row existed but its open**: the row may be known from
+        (int64), the row of the base bar whose close is the bucket's; and, with a DatetimeIndex, `known_at`. The index
+        is the OPEN of each bucket. **At that moment nothing of a row existed but its open**: the row may be known from
         `known_at` on, when the bucket has closed. Joining rows to base bars by index is look-ahead of up to a bucket;
         `align_to_base_tf` joins them rightly, and so does `pandas.merge_asof` of `known_at` with the moments at which
         base bars CLOSE.

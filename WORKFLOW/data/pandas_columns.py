@@ -107,6 +107,8 @@ def plain(name: str, column: Any) -> Any:
     """
     if not _is_series(column):
         return column
+    if column.dtype.kind in "mM":  # numpy would count their ticks
+        raise Refused(f"{name} holds no prices: {column.dtype}", "pass one number a bar")
     if isinstance(column.dtype, np.dtype):
         return column.to_numpy()
     try:
