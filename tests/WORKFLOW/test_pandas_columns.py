@@ -110,7 +110,7 @@ def test_real_bars(real_data: Path, symbol: str) -> None:
 
 @given(now=st.integers(1, 300), minutes=st.sampled_from(TIMEFRAMES), seed=st.integers(0, 2**32 - 1))
 def test_what_a_row_sees_was_known(now: int, minutes: int, seed: int) -> None:
-    """Bars cut off behind `now` change nothing a bar before it sees, and `known_at` never lies after that bar's close."""
+    """Bars cut off behind `now` change nothing a bar before sees, and `known_at` never lies after its close."""
     frame = bars(walk(300, seed), T0 + 7 * BASE_MS)
     whole, cut = (resample_ohlc(rows, timeframe_minutes=minutes) for rows in (frame, frame[:now]))
     seen = align_to_base_tf(whole, frame)
