@@ -1,5 +1,6 @@
 """One result, as `results` shows it: its tables, read when they are asked for and checked against its manifest."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -259,8 +260,10 @@ def _is_there(path: Path) -> bool:
 def _below(path: Path, trees: Path) -> list[str]:
     """Results in a folder that is above some (a symbol's, a RESULTS_ROOT), else the names of those in the root."""
     above = (f"*/{MANIFEST}", f"Backtests/optimizations/*/*/{MANIFEST}")
-    found = [str(one.parent) for pattern in above for one in sorted(path.glob(pattern))]
-    return found or sorted(str(one.parent.relative_to(trees)) for one in trees.glob(f"*/*/{MANIFEST}"))
+    with contextlib.suppress(OSError):
+        if found := [str(one.parent) for pattern in above for one in sorted(path.glob(pattern))]:
+            return found
+    return sorted(str(one.parent.relative_to(trees)) for one in trees.glob(f"*/*/{MANIFEST}"))
 
 
 def _chosen(tree: Published, best: str | None) -> str | None:

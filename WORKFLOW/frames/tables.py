@@ -1,5 +1,6 @@
 """Records and CSV files as DataFrames in which every column has the dtype that its values mean."""
 
+import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -47,10 +48,9 @@ def of_records(rows: Sequence[Record], dtypes: Mapping[str, Any], prefix: str = 
         TypeError, ValueError: a value that its column cannot hold.
     """
     names = list(dict.fromkeys((*dtypes, *(name for row in rows for name in row))))
-    columns = {
-        f"{prefix}{name}": pd.Series([row.get(name) for row in rows], dtype=dtypes.get(name, FLOAT)) for name in names
-    }
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
+    columns = {name: _column(name, [row.get(name) for row in rows], dtypes.get(name, FLOAT)) for name in names}
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
+    return frame.add_prefix(prefix) if prefix else frame
 
 
 def of_parameters(rows: Sequence[Record]) -> pd.DataFrame:
@@ -88,22 +88,38 @@ def not_ours(path: Path, error: Exception) -> Refused:
 
 
 def _of_csv(data: bytes, dtypes: Mapping[str, Any]) -> pd.DataFrame:
-    as_text = {name: TEXT for name, dtype in dtypes.items() if dtype == UTC or isinstance(dtype, pd.CategoricalDtype)}
-    frame = pd.read_csv(io.BytesIO(data), dtype={**dtypes, **as_text}, float_precision="round_trip", index_col=False)
-    if list(frame.columns) != list(dtypes):
-        raise ValueError(f"its columns are {', '.join(frame.columns)}, not {', '.join(dtypes)}")
-    for name in as_text:
-        dtype = dtypes[name]
-        if dtype == UTC:
-            frame[name] = pd.to_datetime(frame[name], format=_MOMENT, utc=True).astype(UTC)
-        elif unknown := sorted(set(frame[name].dropna()) - set(dtype.categories)):
-            raise ValueError(f"{name} is {unknown[0]!r}, none of {', '.join(dtype.categories)}")
-        else:
-            frame[name] = frame[name].astype(dtype)
+    header, *rows = (row for row in csv.reader(io.StringIO(data.decode())) if row)
+    if header != list(dtypes):
+        raise ValueError(f"its columns are {', '.join(header)}, not {', '.join(dtypes)}")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise ValueError(f"row {number} has {len(row)} values, not {len(header)}")
+    texts = list(zip(*rows, strict=True)) if rows else [() for _ in header]
+    columns = {
+        name: _column(name, _parsed(column, dtypes[name]), dtypes[name])
+        for name, column in zip(header, texts, strict=True)
+    }
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
     if frame.isna().any(axis=None):
         name = frame.columns[frame.isna().any()][0]
         raise ValueError(f"{name} is missing in row {int(frame[name].isna().argmax()) + 1}")
     return frame
+
+
+def _parsed(texts: Sequence[str], dtype: Any) -> list[Any]:
+    """Values of a column of text; an empty one is missing. Python reads a float as it was written, to the bit."""
+    parse = {FLOAT: float, WHOLE: int}.get(dtype if isinstance(dtype, str) else "", str)
+    return [parse(text) if text else None for text in texts]
+
+
+def _column(name: str, values: Sequence[Any], dtype: Any) -> pd.Series:
+    if isinstance(dtype, pd.CategoricalDtype):
+        unknown = [value for value in values if value is not None and value not in dtype.categories]
+        if unknown:
+            raise ValueError(f"{name} is {unknown[0]!r}, none of {', '.join(dtype.categories)}")
+    if dtype == UTC:
+        return pd.to_datetime(pd.Series(values, dtype=TEXT), format=_MOMENT, utc=True).astype(UTC)
+    return pd.Series(values, dtype=dtype)
 
 
 def _dtype_of(values: Iterable[Any]) -> str:
