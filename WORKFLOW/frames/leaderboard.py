@@ -9,7 +9,7 @@ from config.errors import Refused
 from config.record import asdict
 from state.records.strategies import STANDINGS, ChosenStrategy, collected, ranked
 from WORKFLOW.frames import tables
-from WORKFLOW.frames.published import AS_IT_IS, Published
+from WORKFLOW.frames.published import AS_IT_IS, Published, ours
 from WORKFLOW.frames.result import WINDOWS, roots_of
 from WORKFLOW.frames.tables import METRICS, TEXT, UTC, WHOLE, YES_NO, of_parameters, of_records
 
@@ -56,7 +56,8 @@ def results(root: str | Path | None = None, verify: bool = True) -> pd.DataFrame
         )
     if verify:
         _refuse_edited(found)
-    return _table(found)
+    with ours(roots.results):  # of a strategy whose files are gone only the record of its run is left, unchecked
+        return _table(found)
 
 
 def _table(found: Sequence[ChosenStrategy]) -> pd.DataFrame:

@@ -21,6 +21,8 @@ def bars(
     checked: bool = True,
     date_format: str | None = None,
     timezone: str | None = None,
+    repair: bool = False,
+    allow_wicks: bool = False,
 ) -> pd.DataFrame:
     """The 5-minute bars of a symbol: every form of file that `--data-path` takes.
 
@@ -31,6 +33,8 @@ def bars(
             False: the rows as they stand in the file, in its order, holes and all; missing numbers are NaN.
         date_format: as `--date-format`, where the file leaves it open.
         timezone: as `--timezone`, likewise.
+        repair: as `--repair`, where the bars are checked.
+        allow_wicks: as `--allow-wicks`, likewise.
 
     Index: `time`, the OPEN of each bar, UTC. `open`, `high`, `low`, `close` in quote currency, `volume` in base
     currency, float64; `filled` (boolean): made by pre-flight to close a hole, flat at the close before, without volume.
@@ -41,7 +45,7 @@ def bars(
         Refused: no such file, or bars that a run would refuse; with all reasons.
     """
     where, reading = Path(path).expanduser(), Reading(date_format, timezone)
-    made = _checked(where, symbol, reading) if checked else load(where, symbol, reading)
+    made = _checked(where, symbol, reading, repair, allow_wicks) if checked else load(where, symbol, reading)
     columns = made.rows if isinstance(made, Bars) else {name: getattr(made, name) for name in ("time_ms", *VALUES)}
     index = pd.DatetimeIndex(pd.to_datetime(columns["time_ms"], unit="ms", utc=True).astype(UTC), name="time")
     frame = pd.DataFrame({name: columns[name].astype("float64") for name in VALUES}, index=index)
@@ -50,10 +54,10 @@ def bars(
     return frame
 
 
-def _checked(path: Path, symbol: str, reading: Reading) -> Bars:
+def _checked(path: Path, symbol: str, reading: Reading, repair: bool, allow_wicks: bool) -> Bars:
     from WORKFLOW.validation import check_all
 
-    outcome = check_all(settings_of_operator(), path, symbol, reading=reading)
+    outcome = check_all(settings_of_operator(), path, symbol, repair, allow_wicks, reading)
     if outcome.bars is not None and outcome.passed:
         return outcome.bars
     raw = "look at the rows as they are with checked=False"

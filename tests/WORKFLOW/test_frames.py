@@ -109,7 +109,7 @@ def test_trades_are_those_of_the_file_to_the_bit(finished: Path, best: str) -> N
     assert trades["reason_close"].cat.categories.tolist()[:3] == ["signal", "stop_loss", "trailing_stop"]
 
 
-def test_equity_is_that_of_the_file_and_ends_where_the_trades_do(result: Result) -> None:
+def test_equity_is_that_of_the_file_and_of_the_metrics(result: Result) -> None:
     rows = list(csv.DictReader((result.folder / "equity.csv").read_text().splitlines()))
     equity = result.equity
     assert equity.index.tolist() == [pd.Timestamp(row["time"]) for row in rows]
@@ -122,8 +122,9 @@ def test_equity_is_that_of_the_file_and_ends_where_the_trades_do(result: Result)
         "drawdown_pct": "float64",
         "window": "category",
     }
-    flat = equity[equity.index > result.trades["exit_time"].iloc[-1]]["equity"].iloc[-1:]
-    assert flat.between(5_000, 50_000).all()
+    full = result.metrics.loc["full"]
+    assert equity["drawdown_pct"].max() == full["max_drawdown_daily_pct"]
+    assert (len(equity), len(result.trades)) == (full["days"], full["total_trades"])
 
 
 def test_trials_and_prescreen_are_those_of_the_files(result: Result) -> None:
@@ -389,6 +390,11 @@ def test_a_strategy_whose_files_are_gone_is_still_there(root: Path, tree: Path) 
     table = frames.results(root)
     assert len(table) > 1
     assert table["artifacts"].isna().all()
+    (unit,) = Roots.from_environment({"RESULTS_ROOT": str(root)}).runs()
+    unit.outcome.write_text(unit.outcome.read_text().replace('"days": 104', '"days": 104.5'))
+    with pytest.raises(Refused, match="does not hold what a run writes") as refusal:
+        frames.results(root)
+    assert str(root) in refusal.value.reason
 
 
 @pytest.mark.parametrize("verify", [True, False])
@@ -405,9 +411,9 @@ def test_an_edited_strategy_is_refused_in_the_table(root: Path, tree: Path, veri
 
 
 def test_an_edited_record_of_a_run_is_refused_in_the_table(root: Path) -> None:
-    (outcome,) = Roots.from_environment({"RESULTS_ROOT": str(root)}).runs()
-    text = outcome.outcome.read_text()
-    outcome.outcome.write_text(text.replace('"promoted": false', '"promoted": true', 1))
+    (unit,) = Roots.from_environment({"RESULTS_ROOT": str(root)}).runs()
+    text = unit.outcome.read_text()
+    unit.outcome.write_text(text.replace('"promoted": false', '"promoted": true', 1))
     with pytest.raises(Refused, match="differ in standing"):
         frames.results(root)
 
@@ -435,12 +441,20 @@ def test_bars_are_those_of_the_run(result: Result, data: Path) -> None:
     pd.testing.assert_frame_equal(raw, bars[~bars["filled"]], check_freq=False)
 
 
-def test_bars_that_a_run_would_refuse(tmp_path: Path) -> None:
+def test_bars_that_a_run_would_refuse(tmp_path: Path, data: Path) -> None:
     few = write_demo(tmp_path, days=30, seed=1)
     with pytest.raises(Refused, match=r"30\.0 days of bars are fewer than 90") as refusal:
         frames.bars(few, "SYNTHETIC")
     assert str(few) in refusal.value.reason
     assert "checked=False" in refusal.value.way_out
+    twice = tmp_path / "COPIES_5m.csv"
+    rows = frames.bars(data, "SYNTHETIC").drop(columns="filled").iloc[-95 * 288 :]  # behind the halt
+    pd.concat([rows, rows.iloc[-3:]]).to_csv(twice)
+    with pytest.raises(Refused, match="rows that repeat an earlier row"):
+        frames.bars(twice, "COPIES")
+    pd.testing.assert_frame_equal(
+        frames.bars(twice, "COPIES", repair=True).drop(columns="filled"), rows, check_freq=False
+    )
     assert len(frames.bars(few, "SYNTHETIC", checked=False)) == 30 * 288 - 16
     for checked in (True, False):
         with pytest.raises(Refused, match="there is nothing at"):
