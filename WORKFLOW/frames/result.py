@@ -39,7 +39,7 @@ _CHECK = {"name": TEXT, "passed": YES_NO, "value": FLOAT, "threshold": FLOAT, "n
 _LISTED = 5
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Result:
     """The result of a symbol and mode, and in it one of its bests (None: its run chose no strategy).
 
@@ -242,6 +242,10 @@ def _located(path: Path, root: str | Path | None) -> tuple[Path, str | None]:
         tree, best = (place.parent, place.name) if place.name in BESTS else (place, None)
         if _is_there(tree / MANIFEST):
             return tree.absolute(), best
+        if _is_there(tree / PHASE0):
+            raise Refused(
+                f"{tree} holds a prescreen and no {MANIFEST} yet", "wait until its run has published a result"
+            )
     there = _below(path, trees)
     named = f"{', '.join(there[:_LISTED])}{' …' if len(there) > _LISTED else ''}"
     raise Refused(

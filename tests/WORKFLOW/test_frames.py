@@ -221,6 +221,9 @@ def test_what_is_no_result_is_refused_with_those_that_are(finished: Path, tmp_pa
     with pytest.raises(Refused) as refusal:
         frames.result(tmp_path, root=tmp_path)
     assert "RESULTS_ROOT" in refusal.value.way_out
+    (tmp_path / "phase0_top500.json").write_text("{}")
+    with pytest.raises(Refused, match=r"holds a prescreen and no run_manifest\.json yet"):
+        frames.result(tmp_path, root=tmp_path)
     with pytest.raises(Refused, match="has no 'best_luck'"):
         frames.result(NAME, "best_luck", root=finished)
 

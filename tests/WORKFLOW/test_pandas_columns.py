@@ -169,6 +169,7 @@ def renamed(**names: str) -> pd.DataFrame:
         (FRAME.set_index(FRAME.index.astype(str)), "neither moments nor numbers: '2023-01-01", "to_datetime"),
         (FRAME.set_index(FRAME.index + pd.Timedelta(seconds=3)), "is not on the 5-minute grid", "OPENS, in UTC"),
         (FRAME.set_index(FRAME.index.where(FRAME.index != FRAME.index[3])), "no moment at bar 3", "drop that row"),
+        (FRAME.set_index(FRAME.index + pd.DateOffset(years=1000)), "a moment that is none of a market", "correct"),
         (pd.concat({"SOL": FRAME}), "the index has 2 levels", "xs('SOL'"),
         (pd.concat({"SOL": FRAME}, axis=1), "the columns have 2 levels", "level=1"),
         (renamed(open="close", close="open"), "open and close seem swapped", "rename the columns"),
