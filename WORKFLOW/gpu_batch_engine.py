@@ -31,7 +31,7 @@ from WORKFLOW.engines.market import Market
 from WORKFLOW.mtf_resampler import Floats, Resampled, align_to_base_tf, refuse_swapped, resample_ohlc
 from WORKFLOW.search import prescreen, space
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
 
 if TYPE_CHECKING:
     from WORKFLOW.data.pandas_columns import DataFrame
@@ -127,7 +127,7 @@ def gpu_prescreen(
     first_open_ms: int = 0,
     gpu: int = 0,
     say: Callable[[str], None] = print,
-) -> Found:
+) -> Prescreened:
     """Try `n_combos` of a mode's space on a GPU; the best by Sharpe ratio of those that traded enough.
 
     Args:
@@ -165,10 +165,10 @@ def gpu_prescreen(
     say(f"engine {evaluator.choice}")
     combos = space.Draw(drawn_from, asked, np.random.SeedSequence(settings.run.seed if seed is None else seed))
 
-    def on_batch(batch: int, of_batches: int, now: prescreen.Progress) -> None:
+    def on_batch(batch: int, of_batches: int, now: prescreen.PrescreenProgress) -> None:
         say(f"Batch {batch}/{of_batches} · {now.tried:,} combos · {now.eligible:,} eligible")
 
-    return prescreen.found(prescreen.run(evaluator, combos, of, 1, prescreen.Progress(), on_batch), combos)
+    return prescreen.result(prescreen.run(evaluator, combos, of, 1, prescreen.PrescreenProgress(), on_batch), combos)
 
 
 def _bars(close: Any, open_: Any, high: Any, low: Any, first_open_ms: int) -> Bars:

@@ -8,11 +8,12 @@ from typing import Any
 
 from config import plain
 from config.errors import Refused
-from state.files import codec, sealed, snapshot
+from state.files import codec
 from state.files.layout import BESTS, MANIFEST, PHASE0
-from state.files.publication import Publication, digest_of
+from state.files.publication import Publication
+from state.records import results
+from state.records.results import PublishedTree
 from WORKFLOW.frames.tables import not_ours
-from WORKFLOW.recount.files import bests_of, manifest_of
 
 AS_IT_IS = "restore the folder whole or run again; verify=False reads files as they are, whoever edited them"
 
@@ -21,8 +22,7 @@ AS_IT_IS = "restore the folder whole or run again; verify=False reads files as t
 class Published:
     """A result tree as it was when it was opened. With `verify` it is read as that or not at all."""
 
-    folder: Path
-    manifest: dict[str, Any]
+    tree: PublishedTree
     verify: bool
 
     @classmethod
@@ -32,21 +32,26 @@ class Published:
         Raises:
             Refused: no manifest, or with `verify` one that was changed since it was published.
         """
-        manifest = manifest_of(folder)
-        if verify and sealed.manifest_is_whole(manifest) is False:
+        tree = results.read(folder)
+        if verify and tree.is_whole is False:
             raise Refused(f"{folder / MANIFEST} is not what was published: somebody edited it", AS_IT_IS)
-        return cls(folder, manifest, verify)
+        return cls(tree, verify)
 
     @property
-    def name(self) -> str:
-        """`SOL/aggressive`."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+    def folder(self) -> Path:
+        """The folder of the symbol and mode."""
+        return self.tree.folder
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """`run_manifest.json`."""
+        return self.tree.manifest
 
     @property
     def bests(self) -> tuple[str, ...]:
         """The strategies that it holds."""
         if self.verify:
-            return tuple(bests_of(self.manifest))
+            return tuple(self.tree.bests)
         return tuple(best for best in BESTS if (self.folder / best).is_dir())
 
     def read(self, name: str) -> bytes:
@@ -56,15 +61,14 @@ class Published:
             Refused: it is not there, cannot be read, or with `verify` is not the one that was published.
         """
         path = self.folder / name
-        if self.verify and name not in self.manifest["files"]:
+        if self.verify and name not in self.tree.sums:
             raise Refused(f"{path} is none of the files that {MANIFEST} names", AS_IT_IS)
         try:
-            data = plain.read_bytes(path)
+            return self.tree.data(name) if self.verify else plain.read_bytes(path)
         except OSError as error:
             raise Refused(f"{path} cannot be read: {error.strerror}", self._way_out()) from error
-        if self.verify and digest_of(data) != self.manifest["files"][name]:
-            raise self._changed(path)
-        return data
+        except Refused as refusal:
+            raise self._changed(path, refusal.reason) from refusal
 
     def record(self, name: str) -> dict[str, Any]:
         """A JSON file of the tree; errors as for `read`."""
@@ -75,16 +79,15 @@ class Published:
                 raise TypeError("it is no JSON object")
             return record
 
-    def _changed(self, path: Path) -> Refused:
-        if snapshot.read_json(self.folder / MANIFEST) != self.manifest:
+    def _changed(self, path: Path, said: str) -> Refused:
+        now = results.seen(self.folder)
+        if now is not None and now.manifest != self.manifest:
             said = f"a later run has replaced the result in {self.folder} since it was opened"
             return Refused(said, f"open it again: frames.result({str(self.folder)!r})")
-        if path.name == PHASE0:
-            said = (
-                f"{path} is not the file that {MANIFEST} names: a later round has published its prescreen, or somebody"
-            )
-            return Refused(f"{said} edited it", f"wait for the round to end; {AS_IT_IS}")
-        return Refused(f"{path} is not the file that {MANIFEST} names: somebody edited it", self._way_out())
+        if path.name == PHASE0 and path.is_file():
+            said = f"{said}: a later round has published its prescreen, or somebody edited it"
+            return Refused(said, f"wait for the round to end; {AS_IT_IS}")
+        return Refused(f"{said}: somebody edited it" if path.is_file() else said, self._way_out())
 
     def _way_out(self) -> str:
         if Publication(self.folder).half() is None:

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from config.errors import Refused
-from state.files.layout import ALL_TRIALS, BESTS, MANIFEST, PHASE0, Roots
+from state.files.layout import ALL_TRIALS, BESTS, MANIFEST, OPTIMIZATIONS, PHASE0, Roots
+from state.records import results
 from WORKFLOW.engines.ledger import Closed, Opened
 from WORKFLOW.frames import tables
 from WORKFLOW.frames.published import Published, ours
@@ -47,38 +48,38 @@ class Result:
     there when the result was opened: when a later run has replaced it, reading is refused, and never mixed.
     """
 
-    tree: Published
+    published: Published
     best: str | None
 
     @property
     def name(self) -> str:
         """`SOL/aggressive/best_sharpe`."""
-        return "/".join(filter(None, (self.tree.name, self.best)))
+        return "/".join(filter(None, (self.published.tree.name, self.best)))
 
     @property
     def folder(self) -> Path:
         """Where the files of the best lie, or of the tree where there is none."""
-        return self.tree.folder / (self.best or "")
+        return self.published.folder / (self.best or "")
 
     @property
     def bests(self) -> tuple[str, ...]:
         """All bests of this result; `with_best` opens another one."""
-        return self.tree.bests
+        return self.published.bests
 
     @property
     def manifest(self) -> dict[str, Any]:
         """`run_manifest.json`: what was computed from what."""
-        return self.tree.manifest
+        return self.published.manifest
 
     @property
     def synthetic(self) -> bool:
         """Whether the bars were generated: then nothing here means anything for a market."""
-        return bool(self.tree.manifest.get("synthetic"))
+        return bool(self.published.manifest.get("synthetic"))
 
     @property
     def verdict(self) -> str:
         """The plain verdict line, as it stands everywhere."""
-        return str(self.tree.manifest["verdict"] if self.best is None else self.record("metrics.json")["verdict"])
+        return str(self.published.manifest["verdict"] if self.best is None else self.record("metrics.json")["verdict"])
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -113,8 +114,8 @@ class Result:
         each fold in time, NaN where nothing was traded; `params_…`; and the metrics of all in-sample bars, missing in a
         trial that was pruned.
         """
-        record = self.tree.record(ALL_TRIALS)
-        with ours(self.tree.folder / ALL_TRIALS):
+        record = self.published.record(ALL_TRIALS)
+        with ours(self.published.folder / ALL_TRIALS):
             rows = [{key: row[key] for key in _TRIAL} for row in record["trials"]]
             folds = [{f"fold_{n}": sharpe for n, sharpe in enumerate(row["folds"], 1)} for row in record["trials"]]
             metrics = of_records([row["metrics"] or {} for row in record["trials"]], METRICS)
@@ -131,8 +132,8 @@ class Result:
 
         Index: `rank`, 1 is the best Sharpe ratio. `combo`: its number in the seeded draw; `params_…`; five metrics.
         """
-        record = self.tree.record(PHASE0)
-        with ours(self.tree.folder / PHASE0):
+        record = self.published.record(PHASE0)
+        with ours(self.published.folder / PHASE0):
             rows = [{key: row[key] for key in ("rank", "combo")} for row in record["results"]]
             combos = of_records(rows, {"rank": "int64", "combo": WHOLE})
             parameters = of_parameters([row["parameters"] for row in record["results"]])
@@ -166,7 +167,7 @@ class Result:
     def promotion(self) -> pd.DataFrame:
         """The checks that look at all runs together, as `validation`; empty where an earlier version kept none."""
         of_best = self.manifest.get("promotion", {}).get(self._chosen(), {})
-        with ours(self.tree.folder / MANIFEST):
+        with ours(self.published.folder / MANIFEST):
             return self._labelled(_checks(of_best.get("checks", [])))
 
     def record(self, name: str) -> dict[str, Any]:
@@ -175,12 +176,12 @@ class Result:
         Raises:
             Refused: there is none of that name, or it is not what was published.
         """
-        of_tree = name in self.tree.manifest["files"]
-        return self.tree.record(name if of_tree else f"{self._chosen()}/{name}")
+        of_tree = name in self.published.tree.sums
+        return self.published.record(name if of_tree else f"{self._chosen()}/{name}")
 
     def with_best(self, best: str) -> "Result":
         """Another best of the same result."""
-        return Result(self.tree, _chosen(self.tree, best))
+        return Result(self.published, _chosen(self.published, best))
 
     def __repr__(self) -> str:
         label = " · SYNTHETIC DATA" if self.synthetic else ""
@@ -189,14 +190,14 @@ class Result:
     def _chosen(self) -> str:
         if self.best is None:
             raise Refused(
-                f"the run of {self.tree.name} chose no strategy: {self.manifest['verdict']}",
+                f"the run of {self.published.tree.name} chose no strategy: {self.manifest['verdict']}",
                 "look at .prescreen and .trials, or search among more combos",
             )
         return self.best
 
     def _csv(self, name: str, dtypes: dict[str, Any]) -> pd.DataFrame:
         inside = f"{self._chosen()}/{name}"
-        return tables.of_csv(self.tree.folder / inside, self.tree.read(inside), dtypes)
+        return tables.of_csv(self.published.folder / inside, self.published.read(inside), dtypes)
 
     def _of(self, name: str, key: str) -> Any:
         record = self.record(name)
@@ -263,11 +264,11 @@ def _is_there(path: Path) -> bool:
 
 def _below(path: Path, trees: Path) -> list[str]:
     """Results in a folder that is above some (a symbol's, a RESULTS_ROOT), else the names of those in the root."""
-    above = (f"*/{MANIFEST}", f"Backtests/optimizations/*/*/{MANIFEST}")
     with contextlib.suppress(OSError):
-        if found := [str(one.parent) for pattern in above for one in sorted(path.glob(pattern))]:
-            return found
-    return sorted(str(one.parent.relative_to(trees)) for one in trees.glob(f"*/*/{MANIFEST}"))
+        of_symbol = [one.parent for one in sorted(path.glob(f"*/{MANIFEST}"))]
+        if found := of_symbol or results.folders(path / OPTIMIZATIONS):
+            return [str(folder) for folder in found]
+    return [str(folder.relative_to(trees)) for folder in results.folders(trees)]
 
 
 def _chosen(tree: Published, best: str | None) -> str | None:

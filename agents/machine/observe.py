@@ -105,7 +105,7 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
         requests=request.pending(roots.requests),
         agents=views,
         reports=reports,
-        sessions=_sessions(roots, limits) if "sessions" in sees else None,
+        sessions=sessions_of(roots, limits) if "sessions" in sees else None,
         sample=probe.sample(roots, limits, now_s) if "sample" in sees else None,
         disk_free_bytes=probe.disk_free(roots.results),
         disk_free_files=probe.disk_free_files(roots.results, roots.state),
@@ -144,10 +144,14 @@ def _read_by_advisers(
     }
 
 
-def _sessions(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
-    from agents.machine import launcher  # 10 ms of a cold cycle: only those pay who look
+def sessions_of(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
+    """The tmux sessions as they are; None when tmux gives no answer or is not installed."""
+    from agents.machine.sessions import NoAnswer, Tmux  # milliseconds of a cold cycle: only those pay who look
 
-    return launcher.look(roots, limits)
+    try:
+        return Tmux.of(roots, limits.tmux_timeout_s).sessions()
+    except (NoAnswer, OSError):
+        return None
 
 
 _MOST_EXPECTED = 5

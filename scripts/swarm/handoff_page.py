@@ -151,7 +151,7 @@ def _places(facts: Facts) -> list[str]:
     roots, run = facts.roots, facts.roots.swarm_run(facts.order.run_id)
     folder = roots.knowledge(facts.limits.knowledge_folder)
     places = (
-        ("results", roots.results / "Backtests" / "optimizations"),
+        ("results", roots.optimizations),
         ("the run's records", run.path),
         ("state of every agent", roots.state),
         ("what each agent saw and decided", roots.state / "cycles"),

@@ -7,7 +7,9 @@ from typing import Any
 
 from config.record import dataclass, replace
 from state.files import snapshot
-from state.files.layout import BESTS, MANIFEST, Roots
+from state.files.layout import BESTS, Roots
+from state.records import results
+from state.records.results import PublishedTree
 
 STANDINGS = ("promoted", "candidate", "not tradeable")  # the best first
 
@@ -56,19 +58,19 @@ class ChosenStrategy:
 
 def collected(roots: Roots) -> list[ChosenStrategy]:
     """Every strategy on file, newest first: of the runs' own records, and of result trees whose run is forgotten."""
-    trees = {path: snapshot.read_json(path) for path in sorted(roots.optimizations.glob(f"*/*/{MANIFEST}"))}
-    owners = {_key(manifest, manifest.get("execution", {})): path.parent for path, manifest in _records(trees)}
+    trees = [tree for tree in results.trees(roots.optimizations) if _is_ours(tree)]
+    owners = {_key(tree.manifest, tree.manifest["execution"]): tree.folder for tree in trees}
     found: list[ChosenStrategy] = []
     known = set()
     for outcome in _outcomes(roots):
         key = _key(outcome, outcome)
         known.add(key)
         found += _strategies(outcome, outcome.get("bests"), owners.get(key))
-    for path, manifest in _records(trees):
-        execution = manifest.get("execution", {})
-        if _key(manifest, execution) not in known:
-            bests = {best: _best(path.parent / best, best, manifest.get("promotion")) for best in BESTS}
-            found += _strategies({**manifest, **execution}, bests, path.parent)
+    for tree in trees:
+        execution = tree.manifest["execution"]
+        if _key(tree.manifest, execution) not in known:
+            bests = {best: _best(tree, best) for best in BESTS}
+            found += _strategies({**tree.manifest, **execution}, bests, tree.folder)
     found.sort(key=lambda one: (one.run_id, one.round), reverse=True)
     return _once(found)
 
@@ -84,10 +86,8 @@ def ranked(strategies: Iterable[ChosenStrategy], by: str = "out_of_sample") -> l
     return sorted(strategies, key=key)
 
 
-def _records(trees: dict[Path, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path, record in trees.items():
-        if isinstance(record, dict) and _is_labelled(record, record.get("execution")):
-            yield path, record
+def _is_ours(tree: PublishedTree) -> bool:
+    return _is_labelled(tree.manifest, tree.manifest.get("execution"))
 
 
 def _is_labelled(labels: dict[str, Any], run: Any) -> bool:
@@ -146,18 +146,18 @@ def _strategy(labels: dict[str, Any], best: str, record: dict[str, Any], tree: P
     )
 
 
-def _best(folder: Path, best: str, promotions: Any) -> dict[str, Any] | None:
+def _best(tree: PublishedTree, best: str) -> dict[str, Any] | None:
     """One best of a result tree as outcomes have it; None where it is not whole."""
-    names = ("config.json", "metrics.json", "validation.json")
-    config, metrics, validation = (snapshot.read_json(folder / name) or {} for name in names)
+    metrics = tree.seen_record(f"{best}/metrics.json")
     try:
+        promotion = tree.manifest["promotion"][best]
         return {
             **{name: metrics[name] for name in _BOTH},
-            "parameters": config["parameters"],
+            "parameters": tree.seen_record(f"{best}/config.json")["parameters"],
             "verdict": metrics["verdict"],
-            "candidate": validation["candidate"],
-            "promoted": promotions[best]["promoted"],
-            "promotion": promotions[best]["reason"],
+            "candidate": tree.seen_record(f"{best}/validation.json")["candidate"],
+            "promoted": promotion["promoted"],
+            "promotion": promotion["reason"],
         }
     except (KeyError, TypeError):
         return None

@@ -66,7 +66,7 @@ def result(finished: Path) -> Result:
 
 
 def record(result: Result, name: str) -> Any:
-    return json.loads((result.tree.folder / name).read_text())
+    return json.loads((result.published.folder / name).read_text())
 
 
 def same(column: pd.Series, values: list[Any]) -> bool:
@@ -255,7 +255,7 @@ def test_an_edited_file_is_refused_or_read_as_it_is(tree: Path, name: str) -> No
     assert as_it_is == before if isinstance(before, dict) else as_it_is.equals(before)
     path.unlink()
     for verify in (True, False):
-        with pytest.raises(Refused, match="cannot be read: No such file") as refusal:
+        with pytest.raises(Refused, match="No such file") as refusal:
             READ[name](frames.result(tree, verify=verify))
         assert str(path) in refusal.value.reason
 

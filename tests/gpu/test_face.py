@@ -176,7 +176,7 @@ o, h, l, c = walk(2_500, 3)
 mode = settings.mode("aggressive")
 native = Evaluator(Market.of(face._bars(c, o, h, l, T0)), space.family_of(mode), settings.costs, "native")
 combos = space.Draw(mode, 6, np.random.SeedSequence(1))
-expected = prescreen.found(
+expected = prescreen.result(
     prescreen.run(native, combos, settings.prescreen, 1, prescreen.Progress(), lambda *_: None), combos
 )
 assert found == expected

@@ -25,7 +25,7 @@ from state.host import identity
 from state.records import orders
 from state.records.workers import GPU_LOST, Exit, Launch
 from tests.agents.worlds import LIMITS, ORDER, died, job, running, state, worker, world
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 
 CARDS = [
     {"index": 0, "uuid": "GPU-aaa", "name": "NVIDIA H200", "utilisation_pct": 93.0, "uncorrected_errors": 0.0},
@@ -238,7 +238,7 @@ def test_a_prescreen_is_cut_up_only_where_memory_ran_out_before(ooms: int, held:
     order = replace(ORDER, settings={**ORDER.settings, "prescreen": {"combos": 100_000, "batch_combos": 16_384}})
     launch: Launch = replace(worker(job("prescreen")).launch, gpu="GPU-aaa", ooms=ooms)
     nobody: Any = None
-    assert Worker(launch, roots, order, nobody).held == held
+    assert LaneContext(launch, roots, order, nobody).held == held
 
 
 def test_records_of_before_have_no_gpu() -> None:

@@ -6,33 +6,33 @@ from typing import TYPE_CHECKING, Any
 from config.record import replace
 from state.files import codec, digest
 from state.records.screening import Screening, speed
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 from WORKFLOW.report.manifest import cpu_model
 
 if TYPE_CHECKING:
     from WORKFLOW.search.evaluate import Evaluator
 
 
-class Pace:
+class PaceReport:
     """The pace of one worker's prescreen, in its heartbeat."""
 
-    def __init__(self, worker: Worker, evaluator: "Evaluator", done: int) -> None:
+    def __init__(self, lane: LaneContext, evaluator: "Evaluator", done: int) -> None:
         """Computing begins now; `done` combos are an earlier worker's."""
-        mode = worker.order.settings.mode(worker.order.mode)
+        mode = lane.order.settings.mode(lane.order.mode)
         device, engine = evaluator.choice.device, evaluator.engine_name
         space = digest.short(codec.encode_line(asdict(mode)))
-        self._worker, self._clock = worker, worker.pulse.clock
+        self._worker, self._clock = lane, lane.pulse.clock
         self._said = Screening(
             kind=f"{cpu_model() if device is None else device.name} · {engine} · {mode.family} · {space}",
             engine=engine,
             family=mode.family,
             bars=len(evaluator.market),
-            threads=worker.threads if device is None else 1,
+            threads=lane.threads if device is None else 1,
             began_at_s=self._clock.monotonic_s(),
             began_done=done,
             first_done=done,
         )
-        worker.pulse.screens(self._said)
+        lane.pulse.screens(self._said)
 
     def at(self, done: int) -> None:
         """Report a batch that is complete."""
