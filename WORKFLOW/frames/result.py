@@ -107,6 +107,20 @@ class Result:
         return self._labelled(self._csv("equity.csv", EQUITY).set_index("time"))
 
     @cached_property
+    def returns(self) -> pd.Series:
+        """Daily returns of that equity, fractions: `returns.mean() / returns.std() * 365**0.5` is the Sharpe ratio of
+        the window `full`.
+
+        Index: as `equity`. The first is against the capital; after ruin they are 0. Nothing is ever missing.
+        """
+        costs, marks = self._of("config.json", "costs"), self.equity["equity"]
+        with ours(self.folder / "config.json"):
+            before = marks.shift(fill_value=float(costs["capital"]))
+        returns = (marks / before.where(before > 0.0) - 1.0).fillna(0.0).rename("return")
+        returns.attrs = dict(self.equity.attrs)
+        return returns
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """Every trial of the Bayesian search, in-sample only.
 

@@ -127,6 +127,24 @@ def test_equity_is_that_of_the_file_and_of_the_metrics(result: Result) -> None:
     assert (len(equity), len(result.trades)) == (full["days"], full["total_trades"])
 
 
+@pytest.mark.parametrize("best", BESTS)
+def test_daily_returns_make_the_ratios_of_the_run(finished: Path, best: str) -> None:
+    result = frames.result(NAME, best, root=finished)
+    returns, full = result.returns, result.metrics.loc["full"]
+    assert returns.mean() / returns.std() * 365**0.5 == pytest.approx(full["sharpe_ratio"], rel=1e-12)
+    assert (1 + returns).prod() - 1 == pytest.approx(full["total_return"], rel=1e-12)
+    assert returns.index.equals(result.equity.index)
+    assert (str(returns.dtype), returns.name, returns.attrs["synthetic"]) == ("float64", "return", True)
+
+
+def test_a_ruined_account_returns_nothing_more(tree: Path) -> None:
+    equity = (tree / "best_sharpe" / "equity.csv").read_bytes().splitlines(keepends=True)
+    ruined = [re.sub(rb"Z,[0-9.]+,", b"Z,0.0,", line) if at > 100 else line for at, line in enumerate(equity)]
+    returns = published(tree, **{"best_sharpe/equity.csv": b"".join(ruined)}).returns
+    assert returns.iloc[100] == -1.0
+    assert (returns.iloc[101:] == 0.0).all()
+
+
 def test_trials_and_prescreen_are_those_of_the_files(result: Result) -> None:
     for frame, rows, of_metrics, index in (
         (result.trials, record(result, "all_trials.json")["trials"], METRICS, "number"),
