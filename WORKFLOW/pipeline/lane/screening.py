@@ -22,7 +22,7 @@ class PaceReport:
         device, engine = evaluator.choice.device, evaluator.engine_name
         space = digest.short(codec.encode_line(asdict(mode)))
         self._worker, self._clock = lane, lane.pulse.clock
-        self._said = Screening(
+        self._screening = Screening(
             kind=f"{cpu_model() if device is None else device.name} · {engine} · {mode.family} · {space}",
             engine=engine,
             family=mode.family,
@@ -32,18 +32,18 @@ class PaceReport:
             began_done=done,
             first_done=done,
         )
-        lane.pulse.screens(self._said)
+        lane.pulse.screens(self._screening)
 
     def at(self, done: int) -> None:
         """Report a batch that is complete."""
-        if self._said.first_s is None:
-            first_s = round(self._clock.monotonic_s() - self._said.began_at_s, 3)
-            self._said = replace(self._said, first_s=first_s, first_done=done)
-            self._worker.pulse.screens(self._said)
+        if self._screening.first_s is None:
+            first_s = round(self._clock.monotonic_s() - self._screening.began_at_s, 3)
+            self._screening = replace(self._screening, first_s=first_s, first_done=done)
+            self._worker.pulse.screens(self._screening)
 
     def came_to(self, done: int) -> dict[str, Any]:
         """For the job's result: its kind, seconds, work, and speed a thread."""
-        seconds = self._clock.monotonic_s() - self._said.began_at_s
-        work = (done - self._said.began_done) * self._said.bars
-        rate = speed(self._said, done, seconds)
-        return {"kind": self._said.kind, "seconds": round(seconds, 3), "bar_combos": work, "speed": rate}
+        seconds = self._clock.monotonic_s() - self._screening.began_at_s
+        work = (done - self._screening.began_done) * self._screening.bars
+        rate = speed(self._screening, done, seconds)
+        return {"kind": self._screening.kind, "seconds": round(seconds, 3), "bar_combos": work, "speed": rate}
