@@ -11,6 +11,6 @@ docs/reference/frames.md.
 
 from WORKFLOW.frames.leaderboard import results
 from WORKFLOW.frames.market import bars
-from WORKFLOW.frames.result import Result, result
+from WORKFLOW.frames.result import PublishedResult, result
 
-__all__ = ["Result", "bars", "result", "results"]
+__all__ = ["PublishedResult", "bars", "result", "results"]

@@ -41,7 +41,7 @@ _LISTED = 5
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Result:
+class PublishedResult:
     """The result of a symbol and mode, and in it one of its bests (None: its run chose no strategy).
 
     Each table is read once, when it is first asked for, and is yours to change. All of them are of the run that was
@@ -193,9 +193,9 @@ class Result:
         of_tree = name in self.published.tree.sums
         return self.published.record(name if of_tree else f"{self._chosen()}/{name}")
 
-    def with_best(self, best: str) -> "Result":
+    def with_best(self, best: str) -> "PublishedResult":
         """Another best of the same result."""
-        return Result(self.published, _chosen(self.published, best))
+        return PublishedResult(self.published, _chosen(self.published, best))
 
     def __repr__(self) -> str:
         label = " · SYNTHETIC DATA" if self.synthetic else ""
@@ -225,7 +225,7 @@ class Result:
 
 def result(
     folder: str | os.PathLike[str], best: str | None = None, verify: bool = True, root: str | Path | None = None
-) -> Result:
+) -> PublishedResult:
     """A result and one of its bests.
 
     Args:
@@ -240,7 +240,7 @@ def result(
     """
     tree, of_folder = _located(Path(folder).expanduser(), root)
     opened = Published.opened(tree, verify)
-    return Result(opened, _chosen(opened, best or of_folder))
+    return PublishedResult(opened, _chosen(opened, best or of_folder))
 
 
 def roots_of(root: str | Path | None) -> Roots:

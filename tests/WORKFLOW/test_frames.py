@@ -25,7 +25,7 @@ from tests.WORKFLOW.pipeline import SMALL, run
 from WORKFLOW import frames
 from WORKFLOW.data.bars import ROW, Bars
 from WORKFLOW.data.generate import write_demo
-from WORKFLOW.frames.result import EQUITY, TRADES, Result
+from WORKFLOW.frames.result import EQUITY, TRADES, PublishedResult
 from WORKFLOW.frames.tables import METRICS, SCREEN
 from WORKFLOW.report import artifacts
 
@@ -61,11 +61,11 @@ def tree(root: Path) -> Path:
 
 
 @pytest.fixture
-def result(finished: Path) -> Result:
+def result(finished: Path) -> PublishedResult:
     return frames.result(NAME, root=finished)
 
 
-def record(result: Result, name: str) -> Any:
+def record(result: PublishedResult, name: str) -> Any:
     return json.loads((result.published.folder / name).read_text())
 
 
@@ -109,7 +109,7 @@ def test_trades_are_those_of_the_file_to_the_bit(finished: Path, best: str) -> N
     assert trades["reason_close"].cat.categories.tolist()[:3] == ["signal", "stop_loss", "trailing_stop"]
 
 
-def test_equity_is_that_of_the_file_and_of_the_metrics(result: Result) -> None:
+def test_equity_is_that_of_the_file_and_of_the_metrics(result: PublishedResult) -> None:
     rows = list(csv.DictReader((result.folder / "equity.csv").read_text().splitlines()))
     equity = result.equity
     assert equity.index.tolist() == [pd.Timestamp(row["time"]) for row in rows]
@@ -145,7 +145,7 @@ def test_a_ruined_account_returns_nothing_more(tree: Path) -> None:
     assert (returns.iloc[101:] == 0.0).all()
 
 
-def test_trials_and_prescreen_are_those_of_the_files(result: Result) -> None:
+def test_trials_and_prescreen_are_those_of_the_files(result: PublishedResult) -> None:
     for frame, rows, of_metrics, index in (
         (result.trials, record(result, "all_trials.json")["trials"], METRICS, "number"),
         (result.prescreen, record(result, "phase0_top500.json")["results"], SCREEN, "rank"),
@@ -178,7 +178,7 @@ def test_trials_and_prescreen_are_those_of_the_files(result: Result) -> None:
     ]
 
 
-def test_metrics_and_checks_are_those_of_the_files(result: Result) -> None:
+def test_metrics_and_checks_are_those_of_the_files(result: PublishedResult) -> None:
     metrics, found = result.metrics, record(result, f"{result.best}/metrics.json")
     assert metrics.index.tolist() == ["in_sample", "out_of_sample", "full"]
     for window, row in metrics.iterrows():
@@ -195,7 +195,7 @@ def test_metrics_and_checks_are_those_of_the_files(result: Result) -> None:
     assert result.record("validation.json")["monte_carlo"] == validation["monte_carlo"]
 
 
-def test_what_is_shown_is_labelled(result: Result) -> None:
+def test_what_is_shown_is_labelled(result: PublishedResult) -> None:
     assert repr(result) == f"{NAME}/best_sharpe · SYNTHETIC DATA: {result.verdict}\n{result.folder}"
     tables = (result.trades, result.equity, result.trials, result.prescreen, result.metrics, result.validation)
     assert all(table.attrs == {"result": f"{NAME}/best_sharpe", "synthetic": True} for table in tables)
@@ -248,7 +248,7 @@ def test_what_is_no_result_is_refused_with_those_that_are(finished: Path, tmp_pa
 
 # what was edited ------------------------------------------------------------------------------------------------------
 
-READ: dict[str, Callable[[Result], Any]] = {
+READ: dict[str, Callable[[PublishedResult], Any]] = {
     "best_sharpe/trades.csv": lambda result: result.trades,
     "best_sharpe/equity.csv": lambda result: result.equity,
     "best_sharpe/metrics.json": lambda result: result.metrics,
@@ -346,7 +346,7 @@ def test_a_damaged_file_that_is_read_as_it_is_names_its_path(
     assert refusal.value.way_out
 
 
-def published(tree: Path, **files: bytes) -> Result:
+def published(tree: Path, **files: bytes) -> PublishedResult:
     """The tree again with other contents of some files, as a run would publish it; b"" leaves one out."""
     manifest = json.loads((tree / "run_manifest.json").read_text())
     contents = {name: (tree / name).read_bytes() for name in manifest["files"]} | files
@@ -448,7 +448,7 @@ def test_a_root_without_results_is_named(tmp_path: Path) -> None:
 # bars -----------------------------------------------------------------------------------------------------------------
 
 
-def test_bars_are_those_of_the_run(result: Result, data: Path) -> None:
+def test_bars_are_those_of_the_run(result: PublishedResult, data: Path) -> None:
     bars = frames.bars(data, "SYNTHETIC")
     rows = np.zeros(len(bars), dtype=ROW)
     rows["time_ms"] = bars.index.as_unit("ms").asi8
@@ -493,7 +493,7 @@ def test_real_bars_carry_their_own_moments(real_data: Path) -> None:
 # the page and the notebook --------------------------------------------------------------------------------------------
 
 
-def test_the_page_explains_every_column(result: Result, finished: Path, data: Path) -> None:
+def test_the_page_explains_every_column(result: PublishedResult, finished: Path, data: Path) -> None:
     page = PAGE.read_text(encoding="utf-8")
     tables = [getattr(result, name) for name in ("trades", "equity", "trials", "prescreen", "metrics", "validation")]
     tables += [frames.results(finished), frames.bars(data, "SYNTHETIC")]
