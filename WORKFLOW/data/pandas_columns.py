@@ -64,7 +64,7 @@ def columns_of(given: Mapping[str, Any], base_minutes: int, first_open_ms: int) 
         return _of_frame(frame, given, base_minutes, first_open_ms)
     absent = [name for name, column in given.items() if column is None]
     if absent:
-        raise Refused(f"{', '.join(absent)} is missing", "pass four columns of the same bars, or one DataFrame alone")
+        raise Refused(f"there is no {', '.join(absent)}", "pass four columns of the same bars, or one DataFrame alone")
     if frames := [name for name, column in given.items() if is_frame(column)]:
         raise Refused(f"{frames[0]} is a DataFrame", _ALONE)
     series = {name: column for name, column in given.items() if _is_series(column)}
@@ -177,7 +177,7 @@ def series_of(values: Any, index: Any, name: str) -> "Series":
 def _of_frame(frame: Any, given: Mapping[str, Any], base_minutes: int, first_open_ms: int) -> Columns:
     beside = [name for name, column in list(given.items())[1:] if column is not None]
     if beside:
-        said = f"a DataFrame has all four columns, and {', '.join(beside)} is given beside it"
+        said = f"a DataFrame holds all four columns, but there is also {', '.join(beside)}"
         raise Refused(said, "pass the DataFrame alone, and every other argument by its name")
     names = _named(frame)
     values = tuple(plain(name, frame[spelled]) for name, spelled in zip(PRICES, names, strict=True))

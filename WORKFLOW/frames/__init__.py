@@ -1,7 +1,7 @@
 """Results and bars as pandas DataFrames, for notebooks: `from WORKFLOW import frames`.
 
     frames.results()                     every strategy that any run has chosen
-    frames.result("SOL/aggressive")      one result: .trades .equity .trials .prescreen .metrics .validation
+    frames.result("SOL/aggressive")      one result: .trades .equity .returns .trials .prescreen .metrics .validation
     frames.bars("~/data", "SOL")         the bars as a run reads them
 
 Whatever is moments is UTC. `_pct` columns are fractions: 0.12 is 12 %. What is undefined is NaN, or <NA> in columns of
