@@ -21,7 +21,7 @@ from state.files.layout import Roots
 from state.files.tighten import prepare
 from state.host import wake
 from state.host.clock import SystemClock, stamp
-from state.records import orders, runs
+from state.records import orders, runs, strategies
 from state.records.orders import SwarmOrder
 
 _WAIT_S = 60.0  # for another start to end
@@ -218,7 +218,7 @@ def results(argv: list[str]) -> int:
         parser_.error(f"--top is {asked.top}: 0 shows all")
     roots = Roots.from_environment()
     order = orders.current(roots) if asked.run is None else orders.read(roots.swarm_run(asked.run).order)
-    only_single = order is None and asked.run is None and bool(leaderboard.collected(roots))
+    only_single = order is None and asked.run is None and bool(strategies.collected(roots))
     if leaderboard.is_asked(asked) or only_single:
         return leaderboard.show(roots, asked)
     if order is None:
