@@ -239,10 +239,6 @@ def test_a_damaged_journal_is_reported_and_its_whole_lines_count(roots: Roots) -
     assert (len(world.jobs), world.bad_lines) == (1, 1)
 
 
-def test_the_registry_page_is_what_the_code_renders() -> None:
-    assert (CHECKOUT / "agents" / "AGENT_REGISTRY.md").read_text(encoding="utf-8") == registry.page()
-
-
 def kinds() -> list[type[Action]]:
     """Every kind of action that there is, owned or not."""
     for module in pkgutil.iter_modules(agents.actions.__path__):

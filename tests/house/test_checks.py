@@ -1,0 +1,80 @@
+"""No validity check can be forgotten: not by the gate that promotes, not by the page, not by the recount."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from hooks.promotion import NOT_ALWAYS_MADE, REQUIRED
+from state.files.layout import CHECKOUT
+from tests.house.sources import trees
+from WORKFLOW.validity.verdict import Evidence
+
+PAGE = (CHECKOUT / "docs" / "reference" / "validity.md").read_text(encoding="utf-8")
+GATE = "hooks/promotion.py"
+# What makes a check; the first argument is its name.
+MAKERS = {"Check", "least", "most", "_yes"}
+# It judges a list of trades that somebody brings, which has no result folder and is never promoted.
+OF_TRADE_LISTS = "WORKFLOW/validity/trade_list.py"
+
+
+def names_made() -> Iterator[str]:
+    """The name of every check that the judge can make, as a pattern: what an f-string fills in is `.+` there."""
+    judges = [one for path, one in trees("WORKFLOW").items() if path.startswith("WORKFLOW/validity/")]
+    for tree in judges:
+        if tree is trees("WORKFLOW")[OF_TRADE_LISTS]:
+            continue
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            given = {argument.arg for argument in function.args.args}
+            for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+                if ast.unparse(call.func).rpartition(".")[2] in MAKERS:
+                    yield from _name_of(call.args[0], given, ast.unparse(call))
+
+
+def _name_of(argument: ast.expr, given: set[str], call: str) -> Iterator[str]:
+    if isinstance(argument, ast.Constant):
+        yield re.escape(str(argument.value))
+    elif isinstance(argument, ast.JoinedStr):
+        yield "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".+" for p in argument.values)
+    else:  # a maker that was itself given the name
+        assert isinstance(argument, ast.Name) and argument.id in given, f"write the name of this check out: {call}"
+
+
+def test_every_check_that_the_judge_makes_is_required_by_the_gate_or_said_to_be_made_only_sometimes() -> None:
+    made, known = set(names_made()), {*REQUIRED, *NOT_ALWAYS_MADE}
+    forgotten = [name for name in made if not any(re.fullmatch(name, one) for one in known)]
+    assert forgotten == [], f"add these to REQUIRED in {GATE}, or to NOT_ALWAYS_MADE with the reason"
+    idle = [one for one in known if not any(re.fullmatch(name, one) for name in made)]
+    assert idle == [], f"{GATE} asks for checks that nobody makes"
+
+
+def test_a_check_is_either_required_or_not_always_made_and_says_why() -> None:
+    assert set(REQUIRED) & set(NOT_ALWAYS_MADE) == set()
+    assert len(set(REQUIRED)) == len(REQUIRED)
+    assert all(reason for reason in NOT_ALWAYS_MADE.values())
+
+
+def test_every_check_has_a_line_on_the_page_and_the_page_invents_none() -> None:
+    section = PAGE.partition("## The checks\n")[2].partition("\n## ")[0]
+    described = [
+        name
+        for line in section.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line[2:].partition(" | ")[0])
+    ]
+    known = [*REQUIRED, *NOT_ALWAYS_MADE]
+    assert sorted(described) == sorted(known), "docs/reference/validity.md, table of the checks"
+
+
+def test_judge_and_recount_give_every_piece_of_evidence() -> None:
+    """A piece with a default that only the judge gives would be judged otherwise when a result is counted again."""
+    wanted = set(Evidence.__dataclass_fields__)
+    for path in ("WORKFLOW/validity/judge.py", "WORKFLOW/recount/checks.py"):
+        tree = trees("WORKFLOW")[path]
+        calls = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Evidence"
+        ]
+        assert len(calls) == 1, path
+        given = {keyword.arg for keyword in calls[0].keywords}
+        assert wanted - given == set(), f"{path} makes an Evidence without these"
