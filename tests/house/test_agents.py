@@ -38,6 +38,16 @@ def test_every_folder_of_scenarios_belongs_to_an_agent() -> None:
     assert {path.name for path in SCENARIOS.iterdir() if path.is_dir()} <= set(NAMES)
 
 
+def test_no_scenario_lists_all_agents_by_hand() -> None:
+    """It would have to be touched for every agent that is added."""
+    lists = []
+    for path in sorted(SCENARIOS.glob("*/*.json")):
+        text = path.read_text(encoding="utf-8")
+        if sum(f'"{one.name}"' in text or f'"{one.session}"' in text for one in AGENTS) > len(AGENTS) * 2 // 3:
+            lists.append(path.relative_to(SCENARIOS))
+    assert lists == [], "say `everybody`, or which sessions are missing (tests/agents/scenarios.py)"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_agent_can_be_loaded_by_its_name(name: str) -> None:
     assert row(name).load().memory() is not None
