@@ -1,12 +1,15 @@
 """No validity check can be forgotten: not by the gate that promotes, not by the page, not by the recount."""
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 
 from hooks.promotion import NOT_ALWAYS_MADE, REQUIRED
 from state.files.layout import CHECKOUT
 from tests.house.sources import trees
+from tests.validity import test_verdict
+from WORKFLOW.validity import verdict
 from WORKFLOW.validity.verdict import Evidence
 
 PAGE = (CHECKOUT / "docs" / "reference" / "validity.md").read_text(encoding="utf-8")
@@ -78,3 +81,14 @@ def test_judge_and_recount_give_every_piece_of_evidence() -> None:
         assert len(calls) == 1, path
         given = {keyword.arg for keyword in calls[0].keywords}
         assert wanted - given == set(), f"{path} makes an Evidence without these"
+
+
+def test_every_check_of_a_strategy_is_seen_to_refuse_it_alone() -> None:
+    """`tests/validity/test_verdict.py` has a case for each: evidence with which that check fails and no other."""
+    marks = getattr(test_verdict.test_each_check_alone_is_enough_to_refuse, "pytestmark", [])
+    refused = set()
+    for change, _ in (case for mark in marks for case in mark.args[1]):
+        evidence = dataclasses.replace(test_verdict.GOOD, **change)
+        refused |= {one.name for one in verdict.checks(evidence, test_verdict.SETTINGS) if not one.passed}
+    made = {one.name for one in verdict.checks(test_verdict.GOOD, test_verdict.SETTINGS)}
+    assert made - refused == set(), "add a case for each to tests/validity/test_verdict.py"

@@ -106,16 +106,3 @@ def test_the_guide_without_its_alignment_looks_ahead(monkeypatch: pytest.MonkeyP
     assert certificate.first_difference is not None
     assert certificate.first_difference.what == "side"
     assert 5 <= certificate.first_difference.minutes_ahead <= 55
-
-
-def test_every_family_is_described_with_its_parameters_and_limits() -> None:
-    page = (CHECKOUT / "docs" / "reference" / "signal_families.md").read_text(encoding="utf-8")
-    for name, family in signals.FAMILIES.items():
-        (section,) = re.findall(rf"^## `{name}`.*?(?=^## |\Z)", page, re.S | re.M)
-        rows = re.findall(r"^\| (`.*?`) \| ([\d,]+) to ([\d,]+) \|", section, re.M)
-        described = {
-            parameter: (int(low.replace(",", "")), int(high.replace(",", "")))
-            for parameters, low, high in rows
-            for parameter in re.findall(r"`(\w+)`", parameters)
-        }
-        assert described == family.limits
