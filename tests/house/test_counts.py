@@ -7,20 +7,19 @@ from pathlib import Path
 import pytest
 
 from agents.registry import AGENTS, MONITORS, SESSIONS
-from config import settings
 from hooks.promotion import NOT_ALWAYS_MADE, REQUIRED
 from scripts.infra import pages
 from scripts.swarm.doctor.command import CHECKS
 from state.files.layout import CHECKOUT
 from tests.house.sources import PACKAGES, files, shown
 from tests.house.test_contracts import CONTRACTS
+from tests.house.test_settings import records
 
 # Up to here a number picks some of them out ("two agents that no longer do it") and does not count them all.
 FEW = 4
 LOW = ("five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 HIGH = ("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty")
 WORDS = {word: number for number, word in enumerate((*LOW, *HIGH), start=FEW + 1)}
-SETTINGS = sum(len(section) for name, section in settings.tree_of(settings.load({})).items() if name != "modes")
 ADVISERS = sum(row.advises for row in AGENTS)
 # What is counted → how many of them somebody may speak of.
 COUNTS = {
@@ -30,7 +29,7 @@ COUNTS = {
     "sessions": {len(SESSIONS), len(SESSIONS) - ADVISERS},
     "checks": {len(REQUIRED), len(REQUIRED) + len(NOT_ALWAYS_MADE), len(CHECKS)},
     "contracts": {len(CONTRACTS)},
-    "settings": {SETTINGS},
+    "settings": {sum(len(kind.__annotations__) for kind in records().values())},
 }
 NUMBER = rf"\d[\d,]*|{'|'.join(WORDS)}"
 SAID = re.compile(
