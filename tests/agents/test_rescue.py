@@ -108,7 +108,7 @@ def test_on_a_starved_machine_no_guard_that_lives_is_ended() -> None:
     )
     memory = rescue.Memory(starved.boot_id, silent_since_s=here.now_s - 60.0)
     (action,) = rescue.decide(starved, memory, LIMITS).actions
-    assert action.arguments["respawn"] == []
+    assert list(action.arguments["respawn"]) == []
 
 
 def test_a_rescue_that_does_not_help_waits_longer_each_time_even_when_its_memory_passes_from_loop_to_loop() -> None:
