@@ -248,9 +248,9 @@ def kinds() -> list[type[Action]]:
 
 def test_every_kind_of_action_is_owned_carried_out_and_named_once() -> None:
     owned = {kind for row in (*registry.AGENTS, registry.RESCUE) for kind in row.load().owns}
-    assert set(kinds()) == owned
+    assert set(kinds()) == owned, "name each kind in OWNS of the agent that does it"
     assert len({kind.kind for kind in kinds()}) == len(kinds())
-    assert set(kinds()) == acts.KINDS
+    assert set(kinds()) == acts.KINDS, "give each kind its deed in agents/machine/acts.py"
 
 
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.kind)

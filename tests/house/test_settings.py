@@ -79,7 +79,11 @@ def _last(node: ast.expr) -> str:
 
 
 def unread(every: Records, nodes: list[ast.AST]) -> list[str]:
-    """Settings of which no module reads the value, as `section.key`."""
+    """Settings of which no module reads the value, as `section.key`.
+
+    Names stand in for types here. Where another record has a field of the same name, under a variable of the same name,
+    a setting may count as read that is not; of 104 settings this could happen to ten (measured against mypy).
+    """
     held = holders(every, nodes)
     read = {
         (record, node.attr)
