@@ -79,8 +79,9 @@ def test_judge_and_recount_give_every_piece_of_evidence() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Evidence"
         ]
         assert len(calls) == 1, path
-        given = {keyword.arg for keyword in calls[0].keywords}
+        given = {str(keyword.arg) for keyword in calls[0].keywords}
         assert wanted - given == set(), f"{path} makes an Evidence without these"
+        assert given - wanted == set(), f"{path} gives what is no field of Evidence in WORKFLOW/validity/verdict.py"
 
 
 def test_every_check_of_a_strategy_is_seen_to_refuse_it_alone() -> None:
