@@ -61,6 +61,8 @@ CATALOG: tuple[Owned, ...] = (
         "people",
         "for ever",
     ),
+    Owned("<JOURNAL>.lock", "whoever appends to that journal", "the same", "held lock"),
+    Owned("<JOURNAL>.1", "whoever moves the journal aside", "who asks for its last line, people", "the next time"),
     Owned(
         "STATE_ROOT/swarm.json",
         "whoever makes sessions, under launch.lock; a loop, where it was lost",

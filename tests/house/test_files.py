@@ -11,6 +11,7 @@ from agents.registry import AGENTS, RESCUE
 from state.files.catalog import CATALOG
 from state.files.knowledge import KnowledgeFolder
 from state.files.layout import Roots, RoundFolder, RunFolder, SwarmRunFolder
+from tests.shapes.root import filled
 
 ROOTS = Roots(Path("RESULTS_ROOT"), Path("STATE_ROOT"), Path("LOGS_ROOT"))
 MOMENT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -89,6 +90,35 @@ def test_every_agents_state_file_has_a_row() -> None:
             writers = [owned.writer for owned in CATALOG if owned.path == str(path)]
             assert len(writers) == 1, f"no row in state/files/catalog.py for {path}"
             assert row.name in writers[0]
+
+
+def pattern(path: str) -> re.Pattern[str]:
+    """Which files a row means: a placeholder is one name, and a row of a folder means all that lies in it."""
+    text = re.sub(r"<\w+>", "[^/]+", re.escape(path)).replace("done\\|refused", "(done|refused)")
+    return re.compile(text + (".*" if path.endswith("/") else ""))
+
+
+def test_every_file_that_a_swarm_at_work_leaves_has_a_row() -> None:
+    """Also what no path of the layout names: locks beside journals, what is set aside."""
+    rows = [pattern(owned.path) for owned in CATALOG if "/" in owned.path]
+    beside = [pattern(f"/{owned.path}") for owned in CATALOG if "/" not in owned.path]  # names beside any record
+    with filled() as place:
+        files = [path for path in place.roots.results.rglob("*") if path.is_file()]
+        names = {path: spellings(path, place.roots) for path in files}
+    assert len(files) > 50
+    unknown = [
+        every[0]
+        for path, every in sorted(names.items())
+        if not any(row.fullmatch(name) for row in rows for name in every)
+        and not any(row.fullmatch(f"/{path.name}") for row in beside)
+    ]
+    assert unknown == [], "add a row to state/files/catalog.py, then run: scripts/check --fix"
+
+
+def spellings(path: Path, roots: Roots) -> list[str]:
+    """A file as rows call it; STATE_ROOT and LOGS_ROOT lie below RESULTS_ROOT by default."""
+    places = ((roots.state, "STATE_ROOT"), (roots.logs, "LOGS_ROOT"), (roots.results, "RESULTS_ROOT"))
+    return [f"{word}/{path.relative_to(root)}" for root, word in places if path.is_relative_to(root)]
 
 
 def test_no_file_has_two_rows() -> None:
