@@ -2,20 +2,29 @@
 
 import ast
 import dataclasses
+import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 from hooks.promotion import NOT_ALWAYS_MADE, REQUIRED
 from state.files.layout import CHECKOUT
 from tests.house.sources import trees
 from tests.validity import test_verdict
 from WORKFLOW.validity import verdict
-from WORKFLOW.validity.verdict import Evidence
 
 PAGE = (CHECKOUT / "docs" / "reference" / "validity.md").read_text(encoding="utf-8")
 GATE = "hooks/promotion.py"
-# What makes a check; the first argument is its name.
-MAKERS = {"Check", "least", "most", "_yes"}
+HINTS = get_type_hints(verdict.checks)
+EVIDENCE = HINTS["evidence"]
+(CHECK,) = get_args(HINTS["return"])
+# What makes a check: its type, and functions that give one. The first argument is its name.
+MAKERS = {CHECK.__name__} | {
+    name
+    for name, function in inspect.getmembers(verdict, inspect.isfunction)
+    if get_type_hints(function).get("return") is CHECK
+}
 # It judges a list of trades that somebody brings, which has no result folder and is never promoted.
 OF_TRADE_LISTS = "WORKFLOW/validity/trade_list.py"
 
@@ -70,18 +79,18 @@ def test_every_check_has_a_line_on_the_page_and_the_page_invents_none() -> None:
 
 def test_judge_and_recount_give_every_piece_of_evidence() -> None:
     """A piece with a default that only the judge gives would be judged otherwise when a result is counted again."""
-    wanted = set(Evidence.__dataclass_fields__)
-    for path in ("WORKFLOW/validity/judge.py", "WORKFLOW/recount/checks.py"):
-        tree = trees("WORKFLOW")[path]
-        calls = [
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Evidence"
-        ]
-        assert len(calls) == 1, path
-        given = {str(keyword.arg) for keyword in calls[0].keywords}
-        assert wanted - given == set(), f"{path} makes an Evidence without these"
-        assert given - wanted == set(), f"{path} gives what is no field of Evidence in WORKFLOW/validity/verdict.py"
+    wanted, name = {one.name for one in dataclasses.fields(EVIDENCE)}, EVIDENCE.__name__
+    makers = [
+        (path, node)
+        for path, tree in trees("WORKFLOW").items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name
+    ]
+    assert {str(Path(path).parent) for path, _ in makers} == {"WORKFLOW/validity", "WORKFLOW/recount"}
+    for path, call in makers:
+        given = {str(keyword.arg) for keyword in call.keywords}
+        assert wanted - given == set(), f"{path} makes {name} without these"
+        assert given - wanted == set(), f"{path} gives what is no field of {name} in WORKFLOW/validity/verdict.py"
 
 
 def test_every_check_of_a_strategy_is_seen_to_refuse_it_alone() -> None:
