@@ -1,21 +1,30 @@
 """A signal family: a module, its line in `signals/__init__.py`, a mode, a section of the page, tests of its own."""
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
 from config.settings import load
 from state.files.layout import CHECKOUT
+from tests.house.sources import trees
 from WORKFLOW.signals import FAMILIES
 
-FOLDER = CHECKOUT / "WORKFLOW" / "signals"
 PAGE = CHECKOUT / "docs" / "reference" / "signal_families.md"
-NOT_FAMILIES = {"__init__", "family"}
-ON_DEVICE = "_gpu"  # a family's kernels, beside it
+ROOM = "WORKFLOW/signals/"
+PROTOCOLS = f"{ROOM}family.py"
 
 
 def modules() -> set[str]:
-    return {path.stem for path in FOLDER.glob("*.py") if not path.stem.endswith(ON_DEVICE)} - NOT_FAMILIES
+    """Modules with a class that can be bound to a market; `family.py` says what such a class is."""
+    found = {path: tree for path, tree in trees("WORKFLOW").items() if path.startswith(ROOM) and path != PROTOCOLS}
+    return {Path(path).stem for path, tree in found.items() if any(is_family(node) for node in tree.body)}
+
+
+def is_family(node: ast.stmt) -> bool:
+    methods = {one.name for one in getattr(node, "body", ()) if isinstance(one, ast.FunctionDef)}
+    return isinstance(node, ast.ClassDef) and {"on", "valid"} <= methods
 
 
 def test_every_module_of_signals_is_a_family_that_can_be_named() -> None:
