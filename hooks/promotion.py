@@ -54,6 +54,10 @@ REQUIRED = (
     "holdout_after_all_looks",
     "vectorbt_agrees",
 )
+# Checks that not every run makes, each with the reason. Where one is made it must pass, like all others.
+NOT_ALWAYS_MADE = {
+    "sharpe_without_wicks": "made only where --allow-wicks accepted prices that no neighbouring bar reaches",
+}
 _DECIDES = ("costs", "split", "validity", "verdict")  # sections of the settings
 _LARGEST = 1e18  # of a value; more is damage
 _EPILOG = """\

@@ -16,7 +16,7 @@ from scripts.infra import requirements
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = ("scripts", "WORKFLOW", "hooks", "agents", "config", "state")
-TOP_LEVEL = {*PACKAGES, "docs", "tests", "pyproject.toml", "README.md", ".ci", ".gitignore"}
+TOP_LEVEL = {*PACKAGES, "docs", "tests", "pyproject.toml", "README.md", "LICENSE", ".ci", ".github", ".gitignore"}
 # Both conditions: `python -m` sets __package__, and a spawned process runs the main file again as __mp_main__.
 PREAMBLE = """\
 if __name__ == "__main__" and not __package__:

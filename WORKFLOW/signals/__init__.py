@@ -7,4 +7,10 @@ from WORKFLOW.signals.donchian import DONCHIAN
 from WORKFLOW.signals.family import Family
 from WORKFLOW.signals.mtf_ema import MTF_EMA
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (MTF_EMA, DONCHIAN)}
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        MTF_EMA,
+        DONCHIAN,
+    )
+}

@@ -15,11 +15,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 # import-linter has no `python -m`, and the command in bin/ breaks when the checkout is moved.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+RENDER = "from scripts.infra.pages import main; main()"
 
 EPILOG = """\
 examples:
   scripts/check                  everything, as continuous integration does
-  scripts/check --fix            lay out and repair what can be repaired, then everything
+  scripts/check --fix            lay out, repair and render what can be, then everything
   scripts/check --only tests -- -k journal
 
 exit codes: 0 all well, 1 some step failed, 2 usage, 130 stopped by Ctrl-C
@@ -50,6 +51,7 @@ def steps() -> tuple[Step, ...]:
 FIXES = (
     Step("lay out", ("-m", "ruff", "format", "--quiet", ".")),
     Step("repair", ("-m", "ruff", "check", "--quiet", "--fix", "--exit-zero", ".")),
+    Step("render", ("-c", RENDER), is_loud=True),
 )
 
 
@@ -73,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [step.name for step in steps()]
-    parser.add_argument("--fix", action="store_true", help="run ruff format and ruff check --fix first")
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="run ruff format and ruff check --fix first, and render the pages that are made from code",
+    )
     parser.add_argument("--only", metavar="STEP", choices=names, help=f"one step: {', '.join(names)}")
     parser.add_argument("more", nargs="*", metavar="-- ARG", help="passed on to the tests")
     return parser

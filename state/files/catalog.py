@@ -18,6 +18,8 @@ class Owned:
     fresh_for: str
 
 
+_UNIT = "STATE_ROOT/runs/<RUN_ID>/round-<N>/<SYMBOL>/<MODE>"
+
 CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/runs/<RUN_ID>/run.json", "the pipeline", "the pipeline (resume)", "for ever"),
     Owned("STATE_ROOT/runs/<RUN_ID>/in_sample.npy", "the pipeline", "search processes", "the run"),
@@ -59,6 +61,8 @@ CATALOG: tuple[Owned, ...] = (
         "people",
         "for ever",
     ),
+    Owned("<JOURNAL>.lock", "whoever appends to that journal", "the same", "held lock"),
+    Owned("<JOURNAL>.1", "whoever moves the journal aside", "who asks for its last line, people", "the next time"),
     Owned(
         "STATE_ROOT/swarm.json",
         "whoever makes sessions, under launch.lock; a loop, where it was lost",
@@ -96,15 +100,17 @@ CATALOG: tuple[Owned, ...] = (
     ),
     Owned("STATE_ROOT/requests/<ID>.json", "anyone", "the owner of the target", "its expires_at"),
     Owned("STATE_ROOT/requests/done|refused/<ID>.json", "the owner of the target", "people", "keep_log_days"),
+    Owned(
+        "STATE_ROOT/<AGENT>_state.json",
+        "that agent; the next rows have three exceptions",
+        "agents, status",
+        "3 cadences",
+    ),
     Owned("STATE_ROOT/swarm_control_state.json", "watchdog", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/process_audit_state.json", "process_auditor", "agents, status", "3 cadences"),
+    Owned("STATE_ROOT/session_state_manager_state.json", "session_state_manager", "people, programs", "3 cadences"),
     Owned("STATE_ROOT/gpu_question.json", "watchdog's cycle", "watchdog", "gpu_timeout_s"),
     Owned("STATE_ROOT/gpu_answer.json", "the child that asks the driver", "watchdog", "its question"),
-    Owned("STATE_ROOT/worker_sentry_state.json", "worker_sentry", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/operation_hang_guard_state.json", "operation_hang_guard", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/auto_scheduler_state.json", "auto_scheduler", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/util_controller_state.json", "util_controller", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/session_state_manager_state.json", "session_state_manager", "people, programs", "3 cadences"),
-    Owned("STATE_ROOT/session_log_state.json", "session_log", "agents, status", "3 cadences"),
     Owned("STATE_ROOT/session_state_manager_events.jsonl", "session_state_manager", "people, programs", "rotated"),
     Owned("STATE_ROOT/session_state_<RUN_ID>.jsonl", "session_log", "people, programs", "rotated"),
     Owned("STATE_ROOT/session_latest.json", "session_log", "people, programs", "3 cadences"),
@@ -140,6 +146,12 @@ CATALOG: tuple[Owned, ...] = (
         "workers, status",
         "the round",
     ),
+    Owned(f"{_UNIT}/preflight.json", "the pre-flight job", "the later phases", "the round"),
+    Owned(f"{_UNIT}/prescreen-<N>.json", "the job of that shard", "the merge job", "the round"),
+    Owned(f"{_UNIT}/refine-<N>.json", "the job that filled a lane", "the next round", "the round"),
+    Owned(f"{_UNIT}/carried.json", "the validation job", "the next round, curator", "the round"),
+    Owned(f"{_UNIT}/staged/", "the validation job", "the report job", "until the results are in place"),
+    Owned(f"{_UNIT}/run_manifest.json", "the report job", "the next round, curator", "for ever"),
     Owned(
         "LOGS_ROOT/<RUN_ID>/<JOB>.log",
         "the job's workers; watchdog moves its beginning to .1",
@@ -160,13 +172,6 @@ CATALOG: tuple[Owned, ...] = (
     ),
     Owned("RESULTS_ROOT/freqtrade/user_data/", "`export`", "freqtrade", "for ever"),
     Owned("RESULTS_ROOT/tries/<SYMBOL>.jsonl", "the pipeline, under its lock", "the pipeline", "for ever"),
-    Owned("STATE_ROOT/orchestration_consensus_state.json", "orchestration_consensus", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/main_orchestrator_state.json", "main_orchestrator", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/process_audit_state.json", "process_auditor", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/curator_state.json", "curator", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/budget_guard_state.json", "budget_guard", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/quant_analyst_state.json", "quant_analyst", "agents, status", "3 cadences"),
-    Owned("STATE_ROOT/hypothesis_runner_state.json", "hypothesis_runner", "agents, status", "3 cadences"),
     Owned("STATE_ROOT/hypotheses.jsonl", "hypothesis_runner", "people, programs", "for ever"),
     Owned("RESULTS_ROOT/docs/reference/FAILURE_POINTS_BACKTEST_OPTIMIZE.json", "curator", "everyone", "for ever"),
     Owned("RESULTS_ROOT/docs/reference/KNOWLEDGE_BASE_BACKTEST.md", "curator, at its end", "everyone", "for ever"),

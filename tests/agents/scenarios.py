@@ -81,9 +81,9 @@ def world_of(words: Mapping[str, Any], limits: SwarmSettings) -> World:
 
     Short forms: `jobs` are `{"id": "r0.SOL.aggressive.prescreen.0", "status": …}` (`shards` defaults to 1), `workers`
     `{"job": id, "epoch": 1, "lane": "cpu0", "life": "running", "done": …, "exit": {…}, "result": {…},
-    "screening": {…}}`, `agents` the ones that differ, by name, `{"watchdog": {"age_s": 500}}`, `sessions` those that
-    are missing, `{"missing": […]}`, or null, `control` and `reports` what matters of what is said. Everything else is
-    written as the record is.
+    "screening": {…}}`, `agents` the ones that differ, by name, `{"watchdog": {"age_s": 500}}`, or all of them under
+    `everybody`; `sessions` those that are missing, `{"missing": […]}`, or null, and `sessions` of `control` likewise;
+    `control` and `reports` what matters of what is said. Everything else is written as the record is.
     """
     tree = tree_of(world())
     tree |= {key: value for key, value in words.items() if key not in _SHORT}
@@ -93,13 +93,16 @@ def world_of(words: Mapping[str, Any], limits: SwarmSettings) -> World:
         gone = words.get("sessions", {}).get("missing", ())
         sessions = tuple(SessionView(name, True, "root") for name in registry.sessions(limits) if name not in gone)
     monitors = [monitor.session for monitor in registry.MONITORS]
+    control = {"monitors": monitors, **words.get("control", {})}
+    if isinstance(seen := control.get("sessions"), Mapping):
+        control["sessions"] = [s for row in registry.at_work(limits) if (s := row.session) not in seen["missing"]]
     return replace(
         here,
         jobs=tuple(_job_state(one) for one in words.get("jobs", ())),
         workers=tuple(_worker(one) for one in words.get("workers", ())),
         agents=tuple(_agents(words.get("agents", {}), limits)),
         sessions=sessions,
-        control=sketch(Control, {"monitors": monitors, **words.get("control", {})}),
+        control=sketch(Control, control),
         reports=sketch(Reports, words.get("reports", {})),
     )
 
@@ -178,5 +181,6 @@ def _worker(words: Mapping[str, Any]) -> Worker:
 def _agents(words: Mapping[str, Any], limits: SwarmSettings) -> Iterator[AgentView]:
     for row in registry.at_work(limits):
         view = {"age_s": 3.0, "session_age_s": 900.0, "loop_age_s": 899.0, "loop_life": "running", "cycle": 9}
-        view |= {"agent": row.name, "session": row.session, "cadence_s": row.cadence_s} | words.get(row.name, {})
+        view |= {"agent": row.name, "session": row.session, "cadence_s": row.cadence_s}
+        view |= words.get("everybody", {}) | words.get(row.name, {})
         yield record_of(AgentView, view)

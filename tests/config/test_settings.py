@@ -23,14 +23,17 @@ def overlay(tmp_path: Path, text: str) -> dict[str, str]:
 def test_the_file_and_the_records_have_the_same_keys() -> None:
     assert list(TREE) == [f.name for f in dataclasses.fields(Settings)]
     for section in SECTIONS:
-        assert list(TREE[section]) == list(get_type_hints(get_type_hints(Settings)[section])), section
+        record = get_type_hints(Settings)[section]
+        assert list(TREE[section]) == list(get_type_hints(record)), (
+            f"section {section} of workflow_defaults.yaml and the fields of {record.__name__} in {record.__module__}"
+        )
 
 
 def test_every_number_has_limits_and_no_limit_is_left_over() -> None:
     values = {(s, key): value for s in SECTIONS for key, value in TREE[s].items()}
     firsts = {where: value[0] if isinstance(value, list) else value for where, value in values.items()}
     numbers = {where for where, value in firsts.items() if not isinstance(value, str | bool)}
-    assert set(settings.LIMITS) == numbers
+    assert set(settings.LIMITS) == numbers, "the table of limits beside the record"
 
 
 def test_every_line_with_a_value_says_its_unit_or_reason() -> None:

@@ -22,17 +22,17 @@ from WORKFLOW.signals import FAMILIES
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-# The mode that draws for a family, and what shortens its warm-ups so that they end before the bars do.
-DRAWN = {
-    "mtf_ema": ("aggressive", {"fast_period": (6, 1), "slow_period": (9, 7)}),
-    "donchian": ("breakout", {"channel_period": (9, 1), "atr_period": (6, 1), "atr_lookback": (7, 1)}),
+# What shortens the warm-ups of a family, where they would end after the bars do: parameter → (values, least).
+SHORTER = {
+    "mtf_ema": {"fast_period": (6, 1), "slow_period": (9, 7)},
+    "donchian": {"channel_period": (9, 1), "atr_period": (6, 1), "atr_lookback": (7, 1)},
 }
 
 
 def combos_of(family: str, seed: int) -> Combos:
-    mode, shorter = DRAWN[family]
-    combos = draw(load(environment={}).mode(mode), 8, np.random.SeedSequence(seed))
-    for name, (span, least) in shorter.items():
+    modes = [mode for mode in load(environment={}).modes.values() if mode.family == family]
+    combos = draw(modes[-1], 8, np.random.SeedSequence(seed))
+    for name, (span, least) in SHORTER.get(family, {}).items():
         combos.columns[name] = combos.columns[name] % span + least
     return combos
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from agents import expectations
 from agents.runtime import cycle
 from config import settings
 from scripts.swarm import checksums, evidence
@@ -153,7 +152,3 @@ def test_the_audit_names_what_fails_its_evidence_and_the_way_out(roots: Roots) -
     assert row["evidence"] == "r0.SOL.aggressive.preflight.0 failed"
     assert "fix the cause" in row["way_out"]
     assert {path: path.read_bytes() for path in roots.results.rglob("*") if path.is_file()} == before
-
-
-def test_the_page_of_expected_outcomes_is_what_the_code_renders() -> None:
-    assert (CHECKOUT / expectations.PAGE).read_text(encoding="utf-8") == expectations.page()

@@ -37,12 +37,13 @@ def added(monkeypatch: pytest.MonkeyPatch, module: str = MODULE) -> Family:
     made = ModuleType("WORKFLOW.signals.momentum")
     monkeypatch.setitem(sys.modules, made.__name__, made)
     exec(compile(module, "momentum.py", "exec"), made.__dict__)
-    imports, families = filter(None, NAMING.splitlines())
+    imports, family = filter(None, NAMING.splitlines())
     text = Path(str(signals.__file__)).read_text(encoding="utf-8")
-    replaced = families.replace(", MOMENTUM)", ")")
-    assert text.count(replaced) == 1, "the guide shows another line than the file has"
+    first, last = "\n\nFAMILIES: ", "\n    )\n}"
+    assert (text.count(first), text.count(last)) == (1, 1), "the guide adds to what the file does not have"
+    text = text.replace(last, f"\n{family}{last}").replace(first, f"\n{imports}{first}")
     named: dict[str, Any] = {}
-    exec(compile(text.replace(replaced, f"{imports}\n{families}"), "__init__.py", "exec"), named)
+    exec(compile(text, "__init__.py", "exec"), named)
     monkeypatch.setitem(signals.FAMILIES, "momentum", named["FAMILIES"]["momentum"])
     return signals.FAMILIES["momentum"]
 
@@ -106,16 +107,3 @@ def test_the_guide_without_its_alignment_looks_ahead(monkeypatch: pytest.MonkeyP
     assert certificate.first_difference is not None
     assert certificate.first_difference.what == "side"
     assert 5 <= certificate.first_difference.minutes_ahead <= 55
-
-
-def test_every_family_is_described_with_its_parameters_and_limits() -> None:
-    page = (CHECKOUT / "docs" / "reference" / "signal_families.md").read_text(encoding="utf-8")
-    for name, family in signals.FAMILIES.items():
-        (section,) = re.findall(rf"^## `{name}`.*?(?=^## |\Z)", page, re.S | re.M)
-        rows = re.findall(r"^\| (`.*?`) \| ([\d,]+) to ([\d,]+) \|", section, re.M)
-        described = {
-            parameter: (int(low.replace(",", "")), int(high.replace(",", "")))
-            for parameters, low, high in rows
-            for parameter in re.findall(r"`(\w+)`", parameters)
-        }
-        assert described == family.limits

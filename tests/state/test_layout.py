@@ -3,12 +3,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refused
-from state.files import catalog, layout
+from state.files import layout
 from state.files.layout import Roots
-
-
-def test_the_catalog_page_is_what_the_code_renders() -> None:
-    assert (layout.CHECKOUT / "state" / "README.md").read_text(encoding="utf-8") == catalog.catalog_page()
 
 
 def test_by_default_everything_lies_under_state_run() -> None:

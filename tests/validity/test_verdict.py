@@ -60,6 +60,7 @@ def test_the_plain_line() -> None:
         ({"synthetic": True}, "synthetic data"),
         ({"looks_ahead": "looks 5 minutes ahead: side at T"}, "looks 5 minutes ahead: side at T"),
         ({"engines_agree": False}, "the fast engine disagrees with the reference"),
+        ({"out_of_sample": values(sharpe_ratio=0.2)}, "out-of-sample Sharpe 0.2"),
         ({"out_of_sample": values(total_trades=29)}, "29 trades out-of-sample (at least 30)"),
         ({"in_sample": values(sharpe_ratio=5.0, days=600, total_trades=3)}, "3 trades in-sample (at least 30)"),
         ({"in_sample": values(sharpe_ratio=2.0, days=600)}, "in-sample Sharpe 2.0 is within the reach of luck, 3.8"),

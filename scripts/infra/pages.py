@@ -1,0 +1,44 @@
+"""Render the pages that are made from code: agents, files, actions, and how many of them the guides speak of.
+
+`scripts/check --fix` runs this; tests compare each page with what the code renders.
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from agents import expectations, registry
+from state.files import catalog
+from state.files.layout import CHECKOUT
+
+# Screens that the guides show, and what the registry says their numbers are.
+_COUNTS: tuple[tuple[str, Callable[[], str]], ...] = (
+    (r"\b\d+ sessions started\b", lambda: f"{len(registry.SESSIONS)} sessions started"),
+    (r"\b\d+ of \d+ agents alive\b", lambda: f"{len(registry.AGENTS)} of {len(registry.AGENTS)} agents alive"),
+)
+
+
+def counted(page: Path) -> str:
+    """A guide with the numbers of agents and sessions that there are."""
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    for pattern, number in _COUNTS:
+        text = re.sub(pattern, number(), text)
+    return text
+
+
+PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
+    (Path("agents/AGENT_REGISTRY.md"), registry.page),
+    (Path("state/README.md"), catalog.catalog_page),
+    (expectations.PAGE, expectations.page),
+    *((page, partial(counted, page)) for page in (Path("README.md"), Path("docs/guides/FIRST_HOUR.md"))),
+)
+
+
+def main() -> None:
+    """Write every page whose text is no longer what the code says."""
+    for page, text in PAGES:
+        rendered, path = text(), CHECKOUT / page
+        if path.read_text(encoding="utf-8") != rendered:
+            path.write_text(rendered, encoding="utf-8")
+            print(f"rendered {page}", flush=True)
