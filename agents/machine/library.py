@@ -17,7 +17,7 @@ from state.records import orders
 from state.records.agent_states import Read
 from state.records.agent_states import loop as loop_of
 from state.records.orders import SwarmOrder
-from state.records.report_parts import Best
+from state.records.report_parts import BestResult
 
 NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
 FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)
@@ -147,10 +147,10 @@ def _outcome(folder: RoundFolder, symbol: str, mode: str) -> UnitOutcome | None:
     return UnitOutcome(*about, bests, carried.tries, _sum(files.manifest))
 
 
-def _best(one: _Best) -> Best:
+def _best(one: _Best) -> BestResult:
     inside, outside = one.in_sample or _Window(), one.out_of_sample or _Window()
     sharpe, trades = (inside.sharpe_ratio, outside.sharpe_ratio), (inside.total_trades, outside.total_trades)
-    return Best(*sharpe, *trades, one.verdict, one.candidate)
+    return BestResult(*sharpe, *trades, one.verdict, one.candidate)
 
 
 def _since(path: Path, place: Place) -> Iterator[Logged]:

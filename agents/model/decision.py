@@ -7,7 +7,7 @@ from agents.model.action import Action
 from agents.model.world import World
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
-from state.records.reports import Report
+from state.records.reports import AgentReport
 
 M = TypeVar("M")
 
@@ -19,7 +19,7 @@ class Decision(Generic[M]):
     memory: M
     reason: str
     actions: tuple[Action, ...] = ()
-    report: Report = field(default_factory=Report)
+    report: AgentReport = field(default_factory=AgentReport)
 
 
 @dataclass(frozen=True)

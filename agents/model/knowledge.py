@@ -7,7 +7,7 @@ from typing import Any
 
 from config.record import dataclass, field
 from state.records.agent_states import Counts
-from state.records.report_parts import Best
+from state.records.report_parts import BestResult
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class UnitOutcome:
     round: int
     verdict: str | None = None
     synthetic: bool | None = None
-    bests: dict[str, Best] = field(default_factory=dict)
+    bests: dict[str, BestResult] = field(default_factory=dict)
     tries: int | None = None
     manifest: str | None = None
 

@@ -17,7 +17,7 @@ from agents.rules import chronicle, signatures
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.files import digest
-from state.records.report_parts import Best
+from state.records.report_parts import BestResult
 from state.records.reports import CuratorReport
 from state.records.request import Request
 
@@ -171,7 +171,7 @@ def _evidence(outcome: UnitOutcome, kept: Mapping[str, str]) -> str:
     return f"Evidence: evidence/{kept['kept_as']} (run_manifest.json of that round), SHA-256 {outcome.manifest}"
 
 
-def _best_line(name: str, best: Best) -> str:
+def _best_line(name: str, best: BestResult) -> str:
     numbers = (best.in_sample_sharpe, best.out_of_sample_sharpe)
     inside, outside = ("unknown" if one is None else f"{one:.2f}" for one in numbers)
     return f"- {name}: Sharpe {inside} in-sample, {outside} out-of-sample, {best.in_sample_trades} trades"

@@ -12,7 +12,7 @@ from agents.model.world import World
 from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.records.jobs import JobState
-from state.records.report_parts import Best
+from state.records.report_parts import BestResult
 from state.records.reports import HypothesesReport
 
 _MANY = 500  # lines a cycle; what is left over comes with the next one
@@ -67,7 +67,7 @@ def _stated(world: World) -> Iterator[dict[str, Any]]:
 def _ended(world: World) -> Iterator[dict[str, Any]]:
     """What came of those whose outcome is known: a result, or the end of the unit without one."""
     for outcome in world.outcomes or ():
-        best = outcome.bests.get("best_sharpe", Best())
+        best = outcome.bests.get("best_sharpe", BestResult())
         yield {
             "id": _id(world, outcome.round, outcome.symbol, outcome.mode),
             "event": "outcome",

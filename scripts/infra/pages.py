@@ -31,7 +31,10 @@ PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
     (Path("agents/AGENT_REGISTRY.md"), registry.page),
     (Path("state/README.md"), catalog.catalog_page),
     (expectations.PAGE, expectations.page),
-    *((page, partial(counted, page)) for page in (Path("README.md"), Path("docs/guides/FIRST_HOUR.md"))),
+    *(
+        (page, partial(counted, page))
+        for page in (Path("docs/reference/commands.md"), Path("docs/guides/FIRST_HOUR.md"))
+    ),
 )
 
 

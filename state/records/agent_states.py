@@ -13,7 +13,7 @@ from state.files import snapshot
 from state.files.layout import Roots
 from state.files.tree import fitted
 from state.host.identity import Identity
-from state.records.reports import KINDS, Report, Reports
+from state.records.reports import KINDS, AgentReport, Reports
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class AgentState:
     verified_last_cycle: tuple[Verified, ...] = ()
     actions_before: tuple[Deed, ...] = ()  # those of the last cycle that acted
     tally: dict[str, Counts] = field(default_factory=dict)  # by kind of action
-    report: Report = field(default_factory=Report)
+    report: AgentReport = field(default_factory=AgentReport)
     memory: dict[str, Any] = field(default_factory=dict)
 
 
@@ -113,7 +113,7 @@ def read(roots: Roots, agent: str) -> Read:
 
 def of_tree(agent: str, tree: Any) -> Read:
     """The same, of a tree that was read already."""
-    kind = KINDS.get(agent, Report)
+    kind = KINDS.get(agent, AgentReport)
     if not isinstance(tree, Mapping):
         _, wrong = fitted(AgentState, tree)
         return Read(AgentState(report=kind()), wrong)

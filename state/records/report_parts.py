@@ -154,7 +154,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Best:
+class BestResult:
     """What a round says of one of its bests, in short."""
 
     in_sample_sharpe: float | None = None
@@ -174,7 +174,7 @@ class UnitSummary:
     round: int
     verdict: str | None = None
     tries: int | None = None
-    bests: dict[str, Best] = field(default_factory=dict)
+    bests: dict[str, BestResult] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
     best_in_sample_sharpe: float | None = None
     since_round: int | None = None

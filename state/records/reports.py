@@ -25,7 +25,7 @@ from state.records.report_parts import (
 
 
 @dataclass(frozen=True)
-class Report:
+class AgentReport:
     """What an agent says to all others. One that has nothing to say gives this one, which is empty."""
 
     @property
@@ -35,7 +35,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class WatchdogReport(Report):
+class WatchdogReport(AgentReport):
     """The machine as it was seen last. `gpus` None: nobody knows; empty: there is none."""
 
     boot_id: str = ""
@@ -71,7 +71,7 @@ class WatchdogReport(Report):
 
 
 @dataclass(frozen=True)
-class SentryReport(Report):
+class SentryReport(AgentReport):
     """Workers and lanes. `survivors`: workers that outlive KILL; `storm`: why deaths are the environment's fault."""
 
     lanes: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class SentryReport(Report):
 
 
 @dataclass(frozen=True)
-class GuardReport(Report):
+class GuardReport(AgentReport):
     """When tmux last answered, the sessions it named then and whether each was alive, and those found stale."""
 
     answered_at: str | None = None
@@ -94,7 +94,7 @@ class GuardReport(Report):
 
 
 @dataclass(frozen=True)
-class SchedulerReport(Report):
+class SchedulerReport(AgentReport):
     """Where the run stands by its jobs; only `stage` while there is no run."""
 
     run_id: str | None = None
@@ -109,7 +109,7 @@ class SchedulerReport(Report):
 
 
 @dataclass(frozen=True)
-class ControllerReport(Report):
+class ControllerReport(AgentReport):
     """How many lanes there are to be, and why. `fill_lanes`: those that may do work that nothing waits for."""
 
     lanes: int | None = None
@@ -125,7 +125,7 @@ class ControllerReport(Report):
 
 
 @dataclass(frozen=True)
-class ManagerReport(Report):
+class ManagerReport(AgentReport):
     """The one true story. `next_steps` None: the manager has not reported yet."""
 
     run_id: str | None = None
@@ -138,7 +138,7 @@ class ManagerReport(Report):
 
 
 @dataclass(frozen=True)
-class ConsensusReport(Report):
+class ConsensusReport(AgentReport):
     """Three scores from 0 to 100, None while nothing can be said; see agents/roles/orchestration_consensus.py."""
 
     run_id: str | None = None
@@ -150,7 +150,7 @@ class ConsensusReport(Report):
 
 
 @dataclass(frozen=True)
-class OrchestratorReport(Report):
+class OrchestratorReport(AgentReport):
     """The next step, what speaks for it, and the targets of wishes that are open."""
 
     run_id: str | None = None
@@ -160,7 +160,7 @@ class OrchestratorReport(Report):
 
 
 @dataclass(frozen=True)
-class AuditorReport(Report):
+class AuditorReport(AgentReport):
     """Two scores from 0 to 100, None while no check can be judged, and what each check found."""
 
     run_id: str | None = None
@@ -171,7 +171,7 @@ class AuditorReport(Report):
 
 
 @dataclass(frozen=True)
-class BudgetReport(Report):
+class BudgetReport(AgentReport):
     """What work has cost. `over_budget` None: not reported yet; `left_hours` None: hours are not limited."""
 
     run_id: str | None = None
@@ -187,7 +187,7 @@ class BudgetReport(Report):
 
 
 @dataclass(frozen=True)
-class CuratorReport(Report):
+class CuratorReport(AgentReport):
     """How much the documents held, and how many events were new."""
 
     failures: int | None = None
@@ -196,7 +196,7 @@ class CuratorReport(Report):
 
 
 @dataclass(frozen=True)
-class QuantReport(Report):
+class QuantReport(AgentReport):
     """What was found so far; nothing but that no symbol and mode has a result while there is no run."""
 
     run_id: str | None = None
@@ -213,7 +213,7 @@ class QuantReport(Report):
 
 
 @dataclass(frozen=True)
-class HypothesesReport(Report):
+class HypothesesReport(AgentReport):
     """How many hypotheses of this run are in the ledger, and of how many of them the outcome is open."""
 
     run_id: str | None = None
@@ -227,7 +227,7 @@ class HypothesesReport(Report):
 
 
 @dataclass(frozen=True)
-class LogReport(Report):
+class LogReport(AgentReport):
     """The line of the session log; what nobody has said is null in it."""
 
     schema: int | None = None
@@ -276,4 +276,4 @@ class Reports:
         return tuple(one for one in every if one)
 
 
-KINDS: dict[str, type[Report]] = {one.name: one.type for one in fields(Reports)}  # type: ignore[misc]
+KINDS: dict[str, type[AgentReport]] = {one.name: one.type for one in fields(Reports)}  # type: ignore[misc]

@@ -9,7 +9,7 @@ from agents import registry
 from state.files import codec
 from state.files.tree import fitted, record_of, tree_of
 from state.records.report_parts import on_record
-from state.records.reports import KINDS, Report
+from state.records.reports import KINDS, AgentReport
 from tests.agents import scenarios
 from tests.agents.scenarios import Scenario
 
@@ -45,7 +45,7 @@ def test_a_world_that_went_through_a_file_is_decided_the_same(scenario: Scenario
 @pytest.mark.parametrize("scenario", ALL, ids=[f"{one.agent}-{one.path.stem}" for one in ALL])
 def test_what_is_reported_is_of_the_agents_type_and_is_read_as_it_was_said(scenario: Scenario) -> None:
     for _, decision, _ in scenario.decisions():
-        assert type(decision.report) in (KINDS.get(scenario.agent), Report)
+        assert type(decision.report) in (KINDS.get(scenario.agent), AgentReport)
         said = codec.decode(codec.encode(on_record(decision.report)))
         assert fitted(type(decision.report), said) == (decision.report, ())
 

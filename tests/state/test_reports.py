@@ -11,7 +11,7 @@ from config.record import fields
 from state.files.tree import fitted
 from state.records import agent_states
 from state.records.report_parts import on_record
-from state.records.reports import KINDS, ControllerReport, ManagerReport, Report, Reports, WatchdogReport
+from state.records.reports import KINDS, AgentReport, ControllerReport, ManagerReport, Reports, WatchdogReport
 
 # What each agent's state file held under "report" before reports were records, in each form that it had.
 ON_FILE: dict[str, list[dict[str, Any]]] = json.loads(
@@ -37,7 +37,7 @@ def test_a_report_that_nobody_has_written_says_nothing(agent: str) -> None:
 def test_a_report_of_before_is_read_whole_and_would_be_written_the_same(agent: str, tree: dict[str, Any]) -> None:
     read = agent_states.of_tree(agent, {"report": tree})
     assert read.wrong == ()
-    kind = KINDS[agent] if tree else Report
+    kind = KINDS[agent] if tree else AgentReport
     report, _ = fitted(kind, tree)
     assert json.dumps(on_record(report)) == json.dumps(tree), "its fields, in their order"
     assert not tree or report == read.state.report
