@@ -5,14 +5,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from agents.model.world import World
-from agents.rules import holdouts
-from scripts.swarm import remaining
-from scripts.swarm.remaining import Band, Evidence
-from scripts.swarm.timeline import Cost, Timeline, Unit
+from agents.rules import holdouts, remaining
+from agents.rules.remaining import Band, Evidence
 from state.files.journal import Journal
 from state.files.layout import Roots
 from state.records import orders
 from state.records.orders import SwarmOrder
+from state.records.timeline import Cost, Timeline, Unit
 
 _ROUNDS = 3  # the last of a run that are looked at
 _RUNS = 3  # earlier ones with the same settings,

@@ -8,13 +8,14 @@ from agents.machine.observe import limits_of, observe
 from agents.machine.sessions import Tmux
 from agents.model.world import AgentView, World
 from agents.roles import session_state_manager as continuity
+from agents.rules import idle
 from config.errors import visible
 from config.swarm import SwarmSettings
-from scripts.swarm import cli, health, idle, pace, units
-from scripts.swarm.timeline import Timeline
+from scripts.swarm import cli, health, pace, units
 from state.files.layout import Roots
 from state.records import orders, reports
 from state.records.jobs import PHASES, STATUSES
+from state.records.timeline import Timeline
 
 _BY_STOP = "stopped by the operator"
 

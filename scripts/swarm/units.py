@@ -3,12 +3,11 @@
 from typing import Any
 
 from agents.model.world import Worker, World
-from agents.rules import holdouts
+from agents.rules import holdouts, idle
 from config.swarm import SwarmSettings
-from scripts.swarm import idle
 from scripts.swarm.fit import speed
-from scripts.swarm.timeline import Timeline
 from state.records.jobs import PHASES, JobState
+from state.records.timeline import Timeline
 
 # Seconds on two cores over two years of bars, measured; only their proportions count. Validation: 39 shuffled markets,
 # walk-forward, proofs; then one more pass over all combos.

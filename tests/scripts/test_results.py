@@ -10,7 +10,6 @@ import pytest
 from agents.roles import auto_scheduler
 from agents.roles import session_state_manager as continuity
 from scripts.swarm import handoff, parallel, show, status
-from scripts.swarm.timeline import Timeline
 from state.files import snapshot
 from state.files.journal import Journal
 from state.files.layout import Roots
@@ -18,6 +17,7 @@ from state.files.tree import tree_of
 from state.host.clock import SystemClock
 from state.records import orders
 from state.records.jobs import JobState
+from state.records.timeline import Timeline
 from tests.agents.worlds import LIMITS, ORDER, job, running, state, world
 
 WHY = "20.0 days of bars are fewer than 90 → give at least 90 days"

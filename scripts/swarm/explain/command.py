@@ -7,9 +7,10 @@ from typing import Any
 
 from agents.machine.observe import limits_of, observe
 from agents.model.world import World
+from agents.rules import idle
 from config.errors import Refused, visible
 from config.swarm import SwarmSettings
-from scripts.swarm import cli, idle
+from scripts.swarm import cli
 from scripts.swarm.explain import agents, answer, evidence, subject
 from scripts.swarm.explain.evidence import Evidence, Names
 from scripts.swarm.explain.subject import Subject

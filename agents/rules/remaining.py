@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from scripts.swarm.timeline import Cost, Unit
 from state.records.jobs import PHASES
+from state.records.timeline import Cost, Unit
 
 _EVEN = ("prescreen", "search")  # phases whose counters run evenly
 _SHORT = ("merge", "report")  # phases of a second, which need no evidence: a tenth of what is known of the others
