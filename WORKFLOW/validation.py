@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.errors import Refused, Transient
+from config.errors import Misused, Refused, Transient
 from config.reading import AS_IT_IS, Reading
+from state.host import command
 from state.host.clock import SystemClock
 from WORKFLOW.command_line import ALLOW_WICKS_HELP, DATA_VARIABLE, add_reading, data_path_of, reading_of
 
@@ -109,30 +110,29 @@ def check_installation(settings: "Settings") -> tuple[Check, ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command: 0 passed, 1 refused with reasons, 2 wrong usage."""
-    parser = _parser()
-    try:
-        asked = parser.parse_args(argv)
-        if asked.symbol is not None:
-            asked.data_path = data_path_of(asked)
-        if (asked.data_path is None) != (asked.symbol is None):
-            parser.error(f"--data-path (or {DATA_VARIABLE}) and --symbol belong together")
-        asked.reading = reading_of(asked, parser.error)
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
+    return command.run(_parser, _checked, argv)
+
+
+def _checked(asked: argparse.Namespace) -> int:
+    if asked.symbol is not None:
+        asked.data_path = data_path_of(asked)
+    if (asked.data_path is None) != (asked.symbol is None):
+        raise Misused(f"--data-path (or {DATA_VARIABLE}) and --symbol belong together", "name both, or neither")
+    asked.reading = reading_of(asked)
     try:
         outcome = _run(asked)
-    except Refused as refusal:
+    except Refused as refusal:  # the answer is the list of reasons, and this is one of them
         outcome = _refused(refusal)
     _show(outcome, as_json=asked.json)
     return 0 if outcome.passed else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> command.Parser:
+    parser = command.Parser(
         prog="validation.py",
         description="Checks the installation and, given data, whether its bars may be used.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=True,
     )
     parser.add_argument("--check-all", action="store_true", required=True, help="run every check")
     parser.add_argument(

@@ -124,9 +124,13 @@ def test_a_command_begins_with_the_preamble(path: Path) -> None:
 
 def test_what_an_old_python_reads_first_is_in_its_grammar() -> None:
     files = [*run_by_path(), *CHECKOUT.glob("scripts/infra/environment.py"), *CHECKOUT.glob("*/_checkout.py")]
-    files += [CHECKOUT / "scripts" / "infra" / "continuity.py", CHECKOUT / "state" / "standing.py"]  # read by BARE
+    files += [
+        CHECKOUT / "scripts" / "infra" / "continuity.py",
+        CHECKOUT / "state" / "records" / "standing.py",
+    ]  # read by BARE
     files += [
         CHECKOUT / "config" / "errors.py",
+        *(CHECKOUT / "state" / "host" / f"{name}.py" for name in ("command", "ending", "process")),
         *(CHECKOUT / package / "__init__.py" for package in ("config", "scripts")),
     ]
     for path in files:

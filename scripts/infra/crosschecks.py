@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import Refused
 from scripts.infra import environment
+from state.host import command
 
 if TYPE_CHECKING:  # numba and pyarrow: --help answers before any of them is loaded
     from collections.abc import Sequence
@@ -74,31 +74,13 @@ class Row:
 
 def main(arguments: Sequence[str], recipes: Sequence[Recipe] | None = None) -> int:
     """The command; `recipes` stand in for all that are known."""
-    try:
-        asked = _parser().parse_args(arguments)
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    try:
-        return _run(asked, recipes)
-    except Refused as refused:
-        if asked.json:
-            print(json.dumps({"error": refused.reason, "way_out": refused.way_out}, indent=2))
-        print(f"error: {refused}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    return command.run(_parser, lambda asked: _run(asked, recipes), arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> command.Parser:
     from WORKFLOW.command_line import add_reading
 
-    p = argparse.ArgumentParser(
-        prog="scripts/crosscheck",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = command.Parser(prog="scripts/crosscheck", description=__doc__, epilog=EPILOG, allow_abbrev=True)
     p.add_argument("--data-path", type=Path, metavar="D", help="folder or file with 5-minute bars")
     add_reading(p)
     p.add_argument("--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")

@@ -1,6 +1,5 @@
 """`checksums`: compare every artifact with the SHA-256 in its run_manifest.json, and its claims with its figures."""
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 from config import plain
 from config.errors import Refused, visible
 from hooks import recounted
-from scripts.swarm import cli
 from state.files import sealed, snapshot
 from state.files.layout import (
     ALL_TRIALS,
@@ -19,6 +17,7 @@ from state.files.layout import (
     Roots,
 )
 from state.files.publication import Half, Publication, strangers
+from state.host import command
 
 _EPILOG = """\
 example:
@@ -30,12 +29,11 @@ exit codes: 0 every file is what its manifest says, 1 one is not, or there is no
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.Parser(
+    parser = command.Parser(
         prog="backtest-optimize checksums",
         description="Compare every artifact with the SHA-256 in its run_manifest.json, the manifest with its own, and "
         "every metric, check and promotion with what the equity and trades beside it come to.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     asked = parser.parse_args(argv)

@@ -19,7 +19,7 @@ from scripts.swarm.follow import Ended, follow
 from state.files import snapshot
 from state.files.layout import Roots
 from state.files.tighten import prepare
-from state.host import wake
+from state.host import command, wake
 from state.host.clock import SystemClock, stamp
 from state.records import orders, runs
 from state.records.orders import SwarmOrder
@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     return _run(asked)
 
 
-def parser() -> cli.Parser:
+def parser() -> command.Parser:
     """Its flags."""
     from WORKFLOW.command_line import (
         ALLOW_WICKS_HELP,
@@ -91,11 +91,10 @@ def parser() -> cli.Parser:
         engine_named,
     )
 
-    p = cli.Parser(
+    p = command.Parser(
         prog="backtest-optimize --parallel",
         description="Start the swarm and let every core search: all symbols × modes × lanes.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--symbols", metavar="A,B", help="as results are to name them; data files' names start with them")
     p.add_argument("--modes", metavar="A,B", help="parameter spaces of the settings (default: run.modes)")
@@ -169,8 +168,8 @@ def _launched(roots: Roots, order: SwarmOrder, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run_id": order.run_id, "state_root": str(roots.state), "complete": False}, indent=2))
         return
-    for what, command in (("see", "status"), ("watch", "attach"), ("read", "results"), ("end", "stop")):
-        print(f"  {what:<6} scripts/backtest-optimize {command}")
+    for what, name in (("see", "status"), ("watch", "attach"), ("read", "results"), ("end", "stop")):
+        print(f"  {what:<6} scripts/backtest-optimize {name}")
 
 
 def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int:
@@ -201,7 +200,7 @@ def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int
 
 def results(argv: list[str]) -> int:
     """`results`: the tables of the run under way, or of the last one; or one table of all runs."""
-    parser_ = cli.parser(
+    parser_ = command.parser(
         "backtest-optimize results",
         "What the run under way has found so far, or what the last one found; with --all, all runs in one table.",
         "scripts/backtest-optimize results\n  scripts/backtest-optimize results --all --real --sort drawdown",

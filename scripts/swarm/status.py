@@ -13,6 +13,7 @@ from config.errors import visible
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, health, pace, units
 from state.files.layout import Roots
+from state.host import command
 from state.records import orders, reports
 from state.records.jobs import PHASES, STATUSES
 from state.records.timeline import Timeline
@@ -22,7 +23,7 @@ _BY_STOP = "stopped by the operator"
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.parser(
+    parser = command.parser(
         "backtest-optimize status",
         "What runs, why, how far it is, what every device does or waits for, and what is wrong, if anything.",
         "scripts/backtest-optimize status --json",

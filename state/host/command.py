@@ -1,0 +1,57 @@
+"""How every command is asked: its flags, what is wrong with them, and its `--help`; how it ends is `ending`'s.
+
+The standard library alone, and no newer syntax than Python 3.8's: `session_state_manager.py --query` imports this.
+"""
+
+import argparse
+import sys
+
+from config.errors import visible
+from state.host import ending
+
+TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost `--query` as much as all the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
+    from config.errors import Refused
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are `error:` and the way to the help, with exit code 2; texts are laid out as they are written.
+
+    Flags are typed in full, unless `allow_abbrev` says otherwise: commands that once took the beginning of a flag still
+    do.
+    """
+
+    def __init__(self, **options: "Any") -> None:
+        usual = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(**{**usual, **options})
+
+    def error(self, message: str) -> "NoReturn":
+        """Say it and leave."""
+        print(f"error: {visible(message)}\n  → {self.prog} --help", file=sys.stderr)
+        raise SystemExit(ending.USAGE)
+
+
+def parser(program: str, does: str, example: str, codes: str, json_help: str) -> Parser:
+    """A command's flags, to be added to: each has `--json`, an example and its exit codes."""
+    made = Parser(prog=program, description=does, epilog=f"example:\n  {example}\n\nexit codes: {codes}")
+    made.add_argument("--json", action="store_true", help=json_help)
+    return made
+
+
+def run(
+    parser: "Callable[[], argparse.ArgumentParser]",
+    deed: "Callable[[argparse.Namespace], int]",
+    words: "Sequence[str] | None",
+    stopped: "tuple[str, str]" = ending.STOPPED,
+    mishap: "Callable[[OSError], Refused]" = ending.mishap,
+) -> int:
+    """A whole command: read its words (None: those that were typed), do what they ask, and end as `ending.ended`."""
+
+    def whole() -> int:
+        asked = parser().parse_args(words)
+        return ending.ended(lambda: deed(asked), getattr(asked, "json", False), stopped, mishap)
+
+    return ending.ended(whole)
