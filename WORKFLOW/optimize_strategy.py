@@ -73,7 +73,7 @@ def _run(asked: argparse.Namespace) -> int:
         screen.say(f"backtest-optimize · {order.symbol} {order.mode} · {what}")
         try:
             outcome = optimise(order, screen)
-        except (Refused, KeyboardInterrupt):
+        except Refused:
             raise
         except Exception as error:
             if (full := room.ran_out(error)) is not None:

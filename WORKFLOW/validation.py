@@ -20,7 +20,7 @@ from config.errors import Misused, Refused, Transient
 from config.reading import AS_IT_IS, Reading
 from state.host import command
 from state.host.clock import SystemClock
-from WORKFLOW.command_line import ALLOW_WICKS_HELP, DATA_VARIABLE, add_reading, data_path_of, reading_of
+from WORKFLOW.command_line import DATA_VARIABLE, READING, add_flags, data_path_of, reading_of
 
 if TYPE_CHECKING:  # heavy at run time: --help answers before any of them is loaded
     from config.settings import Settings
@@ -135,14 +135,10 @@ def _parser() -> command.Parser:
         allow_abbrev=True,
     )
     parser.add_argument("--check-all", action="store_true", required=True, help="run every check")
-    parser.add_argument(
-        "--data-path", type=Path, metavar="D", help="folder or file: CSV, Parquet, Feather, JSON, text, also compressed"
-    )
-    parser.add_argument("--symbol", metavar="S", help="the start of the file's name, for example SOL")
-    parser.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
-    parser.add_argument("--allow-wicks", action="store_true", help=ALLOW_WICKS_HELP)
-    add_reading(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    add_flags(parser, "--data-path")
+    add_flags(parser, "--symbol", help="the start of the file's name, for example SOL")
+    add_flags(parser, "--repair", "--allow-wicks", *READING)
+    add_flags(parser, "--json", help="print one JSON document instead of text")
     return parser
 
 

@@ -78,25 +78,23 @@ def main(arguments: Sequence[str], recipes: Sequence[Recipe] | None = None) -> i
 
 
 def _parser() -> command.Parser:
-    from WORKFLOW.command_line import add_reading
+    from WORKFLOW.command_line import READING, add_flags
 
     p = command.Parser(prog="scripts/crosscheck", description=__doc__, epilog=EPILOG, allow_abbrev=True)
-    p.add_argument("--data-path", type=Path, metavar="D", help="folder or file with 5-minute bars")
-    add_reading(p)
-    p.add_argument("--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")
-    p.add_argument("--demo", action="store_true", help="generated bars instead of real ones")
-    p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
-    p.add_argument("--allow-wicks", action="store_true", help="take highs and lows that no neighbouring bar reaches")
-    p.add_argument("--days", type=_days, default=DEFAULT_DAYS, metavar="N", help="the first N days (default: 730)")
+    add_flags(p, "--data-path", *READING)
+    add_flags(p, "--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")
+    add_flags(p, "--demo", help="generated bars instead of real ones")
+    add_flags(p, "--repair", "--allow-wicks")
+    p.add_argument(
+        "--days",
+        type=command.whole(1, _MOST_DAYS),
+        default=DEFAULT_DAYS,
+        metavar="N",
+        help="the first N days (default: 730)",
+    )
     p.add_argument("--engine", choices=ENGINES, default="all", help="which tool to ask (default: all)")
-    p.add_argument("--json", action="store_true", help="print one JSON object")
+    add_flags(p, "--json", help="print one JSON object")
     return p
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_DAYS:,}")
-    return int(text)
 
 
 def _run(asked: argparse.Namespace, recipes: Sequence[Recipe] | None) -> int:

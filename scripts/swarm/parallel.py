@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.machine import launcher
 from config import settings
-from config.errors import Refused, visible
+from config.errors import Misused, Refused, visible
 from config.reading import AS_IT_IS, Reading
 from config.record import replace
 from config.settings import Settings
@@ -63,66 +63,47 @@ class Wish:
 
 def main(argv: list[str]) -> int:
     """The command."""
+    asked = parser().parse_args(argv)
+    asked.reading = _checked(asked)
+    return _run(asked)
+
+
+def _checked(asked: argparse.Namespace) -> Reading:
+    """How times are to be read; refuses words that contradict each other."""
     from WORKFLOW.command_line import gpu_of, reading_of
 
-    flags = parser()
-    asked = flags.parse_args(argv)
     if asked.rounds is not None and asked.rounds < 0:
-        flags.error(f"--rounds is {asked.rounds}: 0 means until stop or until no holdout is left, N means N rounds")
+        raise Misused(f"--rounds is {asked.rounds}", "0 means until stop or until no holdout is left, N means N rounds")
     if asked.demo and asked.data_path is not None:
-        flags.error("--demo generates its own bars, and --data-path names others: leave one of them out")
-    try:
-        gpu_of(asked)
-        asked.reading = reading_of(asked)
-    except Refused as refusal:
-        flags.error(f"{refusal.reason}: {refusal.way_out}")
-    return _run(asked)
+        raise Misused("--demo generates its own bars, and --data-path names others", "leave one of them out")
+    gpu_of(asked)
+    return reading_of(asked)
 
 
 def parser() -> command.Parser:
     """Its flags."""
-    from WORKFLOW.command_line import (
-        ALLOW_WICKS_HELP,
-        DATA_VARIABLE,
-        ENGINE_HELP,
-        ENGINES,
-        SEED_DIRS_HELP,
-        add_reading,
-        engine_named,
-    )
+    from WORKFLOW.command_line import DATA_VARIABLE, READING, SIZES, add_flags
 
     p = command.Parser(
         prog="backtest-optimize --parallel",
         description="Start the swarm and let every core search: all symbols × modes × lanes.",
         epilog=_EPILOG,
     )
-    p.add_argument("--symbols", metavar="A,B", help="as results are to name them; data files' names start with them")
-    p.add_argument("--modes", metavar="A,B", help="parameter spaces of the settings (default: run.modes)")
-    p.add_argument("--rounds", type=int, metavar="N", help=_ROUNDS_HELP)
-    p.add_argument(
-        "--data-path",
-        type=Path,
-        metavar="D",
-        help=f"folder or file with 5-minute bars (default: ${DATA_VARIABLE} with --symbols, else demo bars)",
-    )
-    p.add_argument("--demo", action="store_true", help="generated bars, labelled synthetic; the default without data")
-    p.add_argument("--prescreen", type=int, metavar="N", help="combos to try in phase 0")
-    p.add_argument("--trials", type=int, metavar="N", help="Optuna trials")
-    p.add_argument("--paths", type=int, metavar="N", help="Monte Carlo paths")
-    p.add_argument(
-        "--seed", type=int, metavar="S", help="of every random draw in round 1; one more in each that follows"
-    )
-    p.add_argument("--engine", type=engine_named, choices=ENGINES, default="auto", help=ENGINE_HELP)
-    p.add_argument("--gpu", type=int, metavar="N", help="number of the only GPU to use (default: all); -1: none")
-    p.add_argument("--phase0-seed-dirs", type=Path, nargs="+", default=(), metavar="DIR", help=SEED_DIRS_HELP)
-    p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
-    p.add_argument("--allow-wicks", action="store_true", help=ALLOW_WICKS_HELP)
-    add_reading(p)
+    add_flags(p, "--symbols", "--modes")
+    add_flags(p, "--rounds", help=_ROUNDS_HELP)
+    where = f"folder or file with 5-minute bars (default: ${DATA_VARIABLE} with --symbols, else demo bars)"
+    add_flags(p, "--data-path", help=where)
+    add_flags(p, "--demo", help="generated bars, labelled synthetic; the default without data")
+    add_flags(p, *SIZES)
+    add_flags(p, "--seed", help="of every random draw in round 1; one more in each that follows")
+    add_flags(p, "--engine")
+    add_flags(p, "--gpu", help="number of the only GPU to use (default: all); -1: none")
+    add_flags(p, "--phase0-seed-dirs", "--repair", "--allow-wicks", *READING)
     how = p.add_mutually_exclusive_group()
     how.add_argument("--wait", action="store_true", help="return when the run is complete, without a terminal too")
     how.add_argument("--detach", action="store_true", help="launch and return, on a terminal too")
     keeper.add_flag(p)
-    p.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    add_flags(p, "--json", help="print one JSON object at the end")
     return p
 
 

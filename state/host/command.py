@@ -41,6 +41,17 @@ def parser(program: str, does: str, example: str, codes: str, json_help: str) ->
     return made
 
 
+def whole(least: int, most: int) -> "Callable[[str], int]":
+    """A type of argparse's: a whole number between two."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least:,} to {most:,}")
+        return int(text)
+
+    return number
+
+
 def run(
     parser: "Callable[[], argparse.ArgumentParser]",
     deed: "Callable[[argparse.Namespace], int]",

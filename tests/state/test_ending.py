@@ -1,7 +1,9 @@
 """How commands end: in processes of their own, with real signals and real pipes."""
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 from config.errors import Misused, Refused
 from state.files.layout import CHECKOUT
 from state.host import command, ending
+from tests.test_any_shell import name_of, product
+from tests.test_layout import shown
 
 # A command whose one word says how it ends.
 COMMAND = """
@@ -146,3 +150,35 @@ def test_it_needs_nothing_but_the_standard_library_and_no_argparse_to_end(tmp_pa
     python = [getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c", asks, str(CHECKOUT)]
     done = subprocess.run(python, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+# Who ends for other reasons than a command does, or is none.
+BY_HAND = {
+    "state/host/ending.py": "the one place",
+    "state/host/command.py": "wrong usage, as argparse finds it",
+    "scripts/infra/environment.py": "runs before the checkout can be imported",
+    "scripts/infra/install.py": "takes back half an installation, then goes on ending",
+    "scripts/swarm/follow.py": "a Ctrl-C leaves the swarm running, which is an answer",
+    "scripts/swarm/dashboard.py": "a Ctrl-C is how a server ends well",
+    "scripts/swarm/cancel.py": "says that the sentry refused, in its answer",
+    "scripts/fetch/exchange.py": "a pipe to a process of ours",
+    "scripts/fetch/with_ccxt.py": "the other end of it",
+    "WORKFLOW/search/worker.py": "a process of a search, no command",
+}
+
+
+def test_no_command_ends_by_a_handler_of_its_own() -> None:
+    by_hand = set()
+    for path in product():
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ExceptHandler) and node.type is not None:
+                caught = {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)}
+                if caught & {"KeyboardInterrupt", "BrokenPipeError", "SystemExit"}:
+                    by_hand.add(shown(path))
+            if isinstance(node, ast.Call) and name_of(node) == "print" and re.search(r"(error|refused): ", said(node)):
+                by_hand.add(shown(path))
+    assert by_hand == set(BY_HAND), "state.host.command.run ends a command"
+
+
+def said(call: ast.Call) -> str:
+    return ast.unparse(call)

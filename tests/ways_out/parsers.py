@@ -87,8 +87,12 @@ _ENTRIES: dict[str, Callable[[], object]] = {
     "scripts/crosscheck": _of("scripts.infra.crosschecks"),
     "scripts/check": _of("scripts.infra.checks"),
     "scripts/bench": _of("scripts.lab.command"),
-    "scripts/bench faults": _of("scripts.lab.faults.command"),
+    "scripts/bench prescreen": _of("scripts.lab.prescreen"),
+    "scripts/bench search": _of("scripts.lab.search"),
+    "scripts/bench control-plane": _of("scripts.lab.control_plane"),
     "scripts/bench validity": _of("scripts.lab.validity.command"),
+    "scripts/bench faults": _of("scripts.lab.faults.command"),
+    "scripts/bench gpu": _of("scripts.lab.gpu"),
 }
 
 # Who reads a module's ways out: the commands that print its refusals. Each flag that it names must be one of all those
