@@ -8,7 +8,7 @@ from agents.machine.observe import limits_of, observe
 from agents.machine.sessions import Tmux
 from agents.model.world import AgentView, World
 from agents.roles import session_state_manager as continuity
-from agents.rules import idle
+from agents.rules import idle, progress
 from config.errors import visible
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, health, pace, units
@@ -115,7 +115,7 @@ def stage_since(roots: Roots, world: World, line: Timeline) -> str | None:
         return None
     if here == "complete":
         return orders.finished(roots.swarm_run(world.run_id)).finished_at or None
-    moments = [units.since(unit, world, line) for unit in world.order.units]
+    moments = [progress.since(unit, world, line) for unit in world.order.units]
     return max((one for one in moments if one is not None), default=None)
 
 
