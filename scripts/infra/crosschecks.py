@@ -33,8 +33,15 @@ ENGINES = ("vectorbt", "backtesting", "all")
 # Quick and slow signals, tight and wide exits. Trailing stop, time exit and direction count where our own rules are
 # traded (`as_traded`); the tools' own recipes trade both directions without them.
 _COLUMNS = (
-    *("fast_timeframe", "fast_period", "slow_timeframe", "slow_period"),
-    *("stop_loss", "take_profit", "trailing_stop", "max_bars", "direction"),
+    "fast_timeframe",
+    "fast_period",
+    "slow_timeframe",
+    "slow_period",
+    "stop_loss",
+    "take_profit",
+    "trailing_stop",
+    "max_bars",
+    "direction",
 )
 _ROWS: tuple[tuple[int | float | str, ...], ...] = (
     (15, 12, 60, 40, 0.02, 0.05, 0.0, 0, "both"),

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from WORKFLOW.report.tearsheet.document import Document
 
 FORMATS = ("html", "json", "png")
-_OF_TRADES = (*("capital", "split", "tries", "unit", "columns", "decimal", "date_format", "timezone", "paths", "seed"),)
+_OF_TRADES = (
+    "capital",
+    "split",
+    "tries",
+    "unit",
+    "columns",
+    "decimal",
+    "date_format",
+    "timezone",
+    "paths",
+    "seed",
+)
 
 _EPILOG = """\
 examples:
