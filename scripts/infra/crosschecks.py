@@ -139,36 +139,17 @@ def _pythons(recipes: Sequence[Recipe]) -> dict[str, Path]:
 
 
 def _markets(asked: argparse.Namespace) -> list[Bars]:
-    """The bars of every symbol, past the same checks that a run makes."""
+    """The first days of every symbol's bars."""
     from config.settings import load
-    from state.files.layout import Roots
-    from WORKFLOW.command_line import DATA_VARIABLE, DEMO_SYMBOL, data_path_of, reading_of
+    from scripts.infra.bars import named
     from WORKFLOW.data.bars import BARS_PER_DAY
-    from WORKFLOW.data.generate import write_demo
-    from WORKFLOW.validation import check_all
 
     symbols = [symbol for words in asked.symbol or () for symbol in words.split(",") if symbol]
-    if asked.demo and (symbols or asked.data_path):
-        raise Refused("--demo generates its own bars", "leave out --symbol and --data-path")
-    path = write_demo(Roots.from_environment().demo_data()) if asked.demo else data_path_of(asked)
-    if path is None or not (asked.demo or symbols):
-        raise Refused(
-            "no bars to work on",
-            f"name them with --symbol and --data-path (or {DATA_VARIABLE}), or type --demo",
-        )
     found = []
-    for symbol in symbols or [DEMO_SYMBOL]:
-        outcome = check_all(load(), path, symbol, asked.repair, asked.allow_wicks, reading_of(asked))
-        if outcome.bars is None or outcome.reasons:
-            raise Refused(
-                "; ".join(reason.text for reason in outcome.reasons),
-                "; ".join(r.way_out for r in outcome.reasons if r.way_out),
-            )
-        if asked.days != DEFAULT_DAYS and asked.days > outcome.bars.days:
-            raise Refused(
-                f"{symbol} has {outcome.bars.days:.1f} days, not {asked.days}", f"--days {int(outcome.bars.days)}"
-            )
-        found.append(outcome.bars.before(min(asked.days * BARS_PER_DAY, len(outcome.bars))))
+    for bars in named(asked, symbols, load()):
+        if asked.days != DEFAULT_DAYS and asked.days > bars.days:
+            raise Refused(f"{bars.symbol} has {bars.days:.1f} days, not {asked.days}", f"--days {int(bars.days)}")
+        found.append(bars.before(min(asked.days * BARS_PER_DAY, len(bars))))
     return found
 
 

@@ -102,6 +102,7 @@ AUDIENCE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("WORKFLOW.report.tearsheet", ("scripts/generate-tearsheet",)),
     ("scripts.fetch", ("scripts/fetch-data",)),
     ("scripts.infra.crosschecks", ("scripts/crosscheck",)),
+    ("scripts.infra.bars", ("scripts/crosscheck",)),
     ("scripts.infra.session_state_manager", ("scripts/infra/session_state_manager.py",)),
     ("scripts.lab.faults", ("scripts/bench faults",)),
     ("scripts.lab", ("scripts/bench",)),
