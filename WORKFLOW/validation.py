@@ -132,7 +132,7 @@ def _parser() -> command.Parser:
         prog="validation.py",
         description="Checks the installation and, given data, whether its bars may be used.",
         epilog=EXAMPLE,
-        allow_abbrev=True,
+        is_older=True,
     )
     parser.add_argument("--check-all", action="store_true", required=True, help="run every check")
     add_flags(parser, "--data-path")

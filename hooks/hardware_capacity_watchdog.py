@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> command.Parser:
-    parser = command.Parser(description=__doc__, epilog=_EPILOG, allow_abbrev=True)
+    parser = command.Parser(description=__doc__, epilog=_EPILOG, is_older=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 

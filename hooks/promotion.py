@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> command.Parser:
-    parser = command.Parser(description=__doc__, epilog=_EPILOG, allow_abbrev=True)
+    parser = command.Parser(description=__doc__, epilog=_EPILOG, is_older=True)
     parser.add_argument("results", type=Path, metavar="FOLDER", help="the results of a symbol and mode")
     parser.add_argument(
         "--data-path", type=Path, metavar="D", help="where the bars lie now, to trade what passes once more on them"

@@ -69,7 +69,7 @@ def _checked(chosen: argparse.Namespace) -> int:
 
 
 def _parser() -> command.Parser:
-    parser = command.Parser(prog="scripts/check", description=__doc__, epilog=EPILOG, allow_abbrev=True)
+    parser = command.Parser(prog="scripts/check", description=__doc__, epilog=EPILOG, is_older=True)
     names = [step.name for step in steps()]
     parser.add_argument("--fix", action="store_true", help="run ruff format and ruff check --fix first")
     parser.add_argument("--only", metavar="STEP", choices=names, help=f"one step: {', '.join(names)}")

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str], recipes: Sequence[Recipe] | None = None) -> i
 def _parser() -> command.Parser:
     from WORKFLOW.command_line import READING, add_flags
 
-    p = command.Parser(prog="scripts/crosscheck", description=__doc__, epilog=EPILOG, allow_abbrev=True)
+    p = command.Parser(prog="scripts/crosscheck", description=__doc__, epilog=EPILOG, is_older=True)
     add_flags(p, "--data-path", *READING)
     add_flags(p, "--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")
     add_flags(p, "--demo", help="generated bars instead of real ones")

@@ -44,7 +44,7 @@ def parser() -> command.Parser:
         description="Replaces the bars after random and awkward points in time by other futures, and demands that no"
         " signal bit, trade, entry or equity mark before them changes.",
         epilog=EPILOG,
-        allow_abbrev=True,
+        is_older=True,
     )
     few = command.whole(1, 10_000)
     add_flags(p, *READING, "--data-path")

@@ -9,7 +9,7 @@ from WORKFLOW.command_line import DATA_VARIABLE, READING, add_flags
 
 def parser(bench: str, about: str, epilog: str) -> command.Parser:
     """The parser of `scripts/bench BENCH`."""
-    return command.Parser(prog=f"scripts/bench {bench}", description=about, epilog=epilog, allow_abbrev=True)
+    return command.Parser(prog=f"scripts/bench {bench}", description=about, epilog=epilog, is_older=True)
 
 
 def add_bars(parser: argparse.ArgumentParser) -> None:

@@ -78,7 +78,7 @@ def _unwritten(error: OSError) -> Refused:
     return Refused(f"cannot write {error.filename}: {error.strerror}", "name a folder you may write to with --output")
 
 
-def parser(program: str, wants: str) -> argparse.ArgumentParser:
+def parser(program: str, wants: str) -> command.Parser:
     """The flags."""
     p = command.Parser(prog=program, description=_DOES[wants], epilog=_EPILOG)
     p.add_argument(

@@ -6,7 +6,7 @@ The standard library alone, and no newer syntax than Python 3.8's: `session_stat
 import argparse
 import sys
 
-from config.errors import visible
+from config.errors import Misused, visible
 from state.host import ending
 
 TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost `--query` as much as all the rest
@@ -20,16 +20,23 @@ if TYPE_CHECKING:
 class Parser(argparse.ArgumentParser):
     """Errors are `error:` and the way to the help, with exit code 2; texts are laid out as they are written.
 
-    Flags are typed in full, unless `allow_abbrev` says otherwise: commands that once took the beginning of a flag still
-    do.
+    Flags are typed in full. A command that is older than this class still takes the beginning of a flag, and shows its
+    usage before an error.
     """
 
-    def __init__(self, **options: "Any") -> None:
-        usual = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    def __init__(self, is_older: bool = False, **options: "Any") -> None:
+        usual = {"allow_abbrev": is_older, "formatter_class": argparse.RawDescriptionHelpFormatter}
         super().__init__(**{**usual, **options})
+        self.is_older = is_older
+
+    def begin_error(self) -> None:
+        """What stands before any error of usage, whoever finds it."""
+        if self.is_older:
+            self.print_usage(sys.stderr)
 
     def error(self, message: str) -> "NoReturn":
         """Say it and leave."""
+        self.begin_error()
         print(f"error: {visible(message)}\n  → {self.prog} --help", file=sys.stderr)
         raise SystemExit(ending.USAGE)
 
@@ -53,7 +60,7 @@ def whole(least: int, most: int) -> "Callable[[str], int]":
 
 
 def run(
-    parser: "Callable[[], argparse.ArgumentParser]",
+    parser: "Callable[[], Parser]",
     deed: "Callable[[argparse.Namespace], int]",
     words: "Sequence[str] | None",
     stopped: "tuple[str, str]" = ending.STOPPED,
@@ -62,7 +69,16 @@ def run(
     """A whole command: read its words (None: those that were typed), do what they ask, and end as `ending.ended`."""
 
     def whole() -> int:
-        asked = parser().parse_args(words)
-        return ending.ended(lambda: deed(asked), getattr(asked, "json", False), stopped, mishap)
+        flags = parser()
+        asked = flags.parse_args(words)
+        return ending.ended(lambda: _used(flags, deed, asked), getattr(asked, "json", False), stopped, mishap)
 
     return ending.ended(whole)
+
+
+def _used(flags: Parser, deed: "Callable[[argparse.Namespace], int]", asked: argparse.Namespace) -> int:
+    try:
+        return deed(asked)
+    except Misused:
+        flags.begin_error()
+        raise

@@ -1,5 +1,6 @@
 """How commands end: in processes of their own, with real signals and real pipes."""
 
+import argparse
 import ast
 import json
 import os
@@ -182,3 +183,21 @@ def test_no_command_ends_by_a_handler_of_its_own() -> None:
 
 def said(call: ast.Call) -> str:
     return ast.unparse(call)
+
+
+def test_an_older_command_takes_the_beginning_of_a_flag_and_shows_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    def parser() -> command.Parser:
+        made = command.Parser(prog="old", is_older=True)
+        made.add_argument("--symbol", required=True)
+        return made
+
+    def deed(asked: argparse.Namespace) -> int:
+        if asked.symbol == "none":
+            raise Misused("no symbol", "name one")
+        return 0
+
+    assert command.run(parser, deed, ["--sym", "SOL"]) == 0
+    assert command.run(parser, deed, []) == 2
+    assert capsys.readouterr().err.startswith("usage: old [-h] --symbol SYMBOL\nerror: ")
+    assert command.run(parser, deed, ["--symbol", "none"]) == 2
+    assert capsys.readouterr().err == "usage: old [-h] --symbol SYMBOL\nerror: no symbol\n  → name one\n"
