@@ -16,7 +16,7 @@ from config.errors import Refused
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, evidence
 from scripts.swarm.handoff_page import Facts, page
-from scripts.swarm.parallel import outcomes_of
+from scripts.swarm.results import outcomes_of
 from state.files import snapshot
 from state.files.journal import Journal
 from state.files.knowledge import KnowledgeFolder

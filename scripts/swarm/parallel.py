@@ -6,7 +6,6 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agents.machine import launcher
 from config import settings
@@ -14,9 +13,8 @@ from config.errors import Misused, Refused, visible
 from config.reading import AS_IT_IS, Reading
 from config.record import replace
 from config.settings import Settings
-from scripts.swarm import cli, keeper, leaderboard, sessions, tmux
+from scripts.swarm import cli, keeper, results, sessions, tmux
 from scripts.swarm.follow import Ended, follow
-from state.files import snapshot
 from state.files.layout import Roots
 from state.files.tighten import prepare
 from state.host import command, wake
@@ -156,7 +154,7 @@ def _launched(roots: Roots, order: SwarmOrder, as_json: bool) -> None:
 def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int:
     from scripts.swarm.status import failures
 
-    outcomes = outcomes_of(roots, order)
+    outcomes = results.outcomes_of(roots, order)
     failed = failures(roots)
     if as_json:
         print(
@@ -171,83 +169,12 @@ def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int
             )
         )
     else:
-        show_all(outcomes, failed, order.rounds)
+        results.show_all(outcomes, failed, order.rounds)
         if ended is Ended.COMPLETE:
             print("\nthe swarm stays up, idle, for the next run; to end it:\n  scripts/backtest-optimize stop")
     if ended is Ended.STOPPED:
         print("the operator stopped the swarm; the same command continues where it stopped", file=sys.stderr)
     return 0 if ended is Ended.COMPLETE and not failed else 1
-
-
-def results(argv: list[str]) -> int:
-    """`results`: the tables of the run under way, or of the last one; or one table of all runs."""
-    parser_ = command.parser(
-        "backtest-optimize results",
-        "What the run under way has found so far, or what the last one found; with --all, all runs in one table.",
-        "scripts/backtest-optimize results\n  scripts/backtest-optimize results --all --real --sort drawdown",
-        "0 shown, 1 there is nothing (yet), nothing matches, or every symbol and mode failed, 2 usage",
-        "print one JSON object",
-    )
-    parser_.add_argument("run", nargs="?", metavar="RUN", help="a run id (default: the current one)")
-    parser_.add_argument("--by-regime", action="store_true", help="also show each finalist by market regime")
-    leaderboard.add_flags(parser_)
-    asked = parser_.parse_args(argv)
-    if asked.run is not None and leaderboard.is_asked(asked):
-        parser_.error(f"{asked.run} is one run, and the flags are of all: leave one of them out")
-    if asked.top is not None and asked.top < 0:
-        parser_.error(f"--top is {asked.top}: 0 shows all")
-    roots = Roots.from_environment()
-    order = orders.current(roots) if asked.run is None else orders.read(roots.swarm_run(asked.run).order)
-    only_single = order is None and asked.run is None and bool(leaderboard.collected(roots))
-    if leaderboard.is_asked(asked) or only_single:
-        return leaderboard.show(roots, asked)
-    if order is None:
-        known = cli.on_file("runs on file", (one.run_id for one in orders.every(roots)[:10]))
-        raise Refused(f"there is no run {asked.run}" if asked.run else "there is no run yet", known)
-    failed = orders.finished(roots.swarm_run(order.run_id)).failed
-    found = outcomes_of(roots, order)
-    if not found and not failed:
-        raise Refused(f"{order.run_id} has no result yet", "see how far it is: scripts/backtest-optimize status")
-    if asked.json:
-        answer = {"run_id": order.run_id, "complete": not _is_open(roots, order), "failed": failed, "outcomes": found}
-        print(json.dumps(answer, indent=2))
-    else:
-        show_all(found, failed, order.rounds, asked.by_regime)
-    return 0 if found else 1
-
-
-def show_all(outcomes: list[dict[str, Any]], failed: dict[str, str], rounds: int, by_regime: bool = False) -> None:
-    """A table and its verdicts a unit, then in one line what it all came to. `rounds` that were ordered: 0 is any."""
-    from rich.console import Console
-
-    from WORKFLOW.report.tables import show
-
-    for outcome in outcomes:
-        if rounds != 1:
-            of = f" of {rounds}" if rounds else ""
-            print(f"\n{outcome['symbol']} {outcome['mode']} · its newest result is of round {outcome['round'] + 1}{of}")
-        show(outcome, Console(), by_regime)
-    print()
-    for unit, why in failed.items():
-        print(f"{unit}: {why}")
-    if not outcomes:
-        print("there is no result: every symbol and mode failed; fix what is said above and type the command again")
-        return
-    bests = [best for outcome in outcomes for best in outcome["bests"].values()]
-    held = sum(best["verdict"].startswith("candidate") for best in bests)
-    print(f"{held} of {len(bests)} strategies hold up; each unit is held against luck in its own tries")
-
-
-def outcomes_of(roots: Roots, order: SwarmOrder) -> list[dict[str, Any]]:
-    """What each unit came to, of its last round that has an outcome."""
-    found = []
-    for unit in order.units:
-        for folder in reversed(roots.swarm_run(order.run_id).rounds()):
-            outcome = snapshot.read_json(folder.unit(*unit).outcome)
-            if isinstance(outcome, dict):
-                found.append(outcome)
-                break
-    return found
 
 
 # what was typed -------------------------------------------------------------------------------------------------------
@@ -300,7 +227,7 @@ def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
     if any(getattr(asked, name) is not None for name in asks) or any(flags):
         return None
     order = orders.current(roots)
-    if order is None or not _is_open(roots, order):
+    if order is None or not orders.is_open(roots, order):
         return None
     resolved = settings.of_tree({**order.settings, "swarm": settings.tree_of(settings.load())["swarm"]})
     path = None if order.data_path is None else Path(order.data_path)
@@ -349,13 +276,13 @@ def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
     """The order on file that is not finished and asks for the same, or a new one. Call it under the launch lock."""
     key = _key(wish)
     current = orders.current(roots)
-    if current is not None and _is_open(roots, current) and current.key != key and not roots.tombstone.exists():
+    if current is not None and orders.is_open(roots, current) and current.key != key and not roots.tombstone.exists():
         what = f"{','.join(current.symbols)} × {','.join(current.modes)}"
         raise Refused(
             f"another run is under way: {current.run_id}, {what}",
             "scripts/backtest-optimize stop ends it (it can go on later); or name another RESULTS_ROOT",
         )
-    found = next((o for o in orders.every(roots) if o.key == key and _is_open(roots, o)), None)
+    found = next((o for o in orders.every(roots) if o.key == key and orders.is_open(roots, o)), None)
     order = found or _new(roots, wish, key)
     if order.gpu != wish.gpu:  # decides no result, so the run goes on, with what was typed last
         order = replace(order, gpu=wish.gpu)
@@ -387,10 +314,6 @@ def _new(roots: Roots, wish: Wish, key: str) -> SwarmOrder:
     )
     orders.write(roots.swarm_run(run_id).order, order)
     return order
-
-
-def _is_open(roots: Roots, order: SwarmOrder) -> bool:
-    return not roots.swarm_run(order.run_id).finished.exists()
 
 
 def _key(wish: Wish) -> str:

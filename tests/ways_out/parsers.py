@@ -113,6 +113,7 @@ AUDIENCE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("scripts.swarm.dashboard", ("dashboard",)),
     ("scripts.swarm.keeper", ("keeper",)),
     ("scripts.swarm.parallel", ("--parallel",)),
+    ("scripts.swarm.results", ("results",)),
     ("WORKFLOW.command_line", ("--single",)),
     ("WORKFLOW.data", ("--single", "--parallel", "WORKFLOW/validation.py")),
     ("WORKFLOW.engines", ("--single", "--parallel")),
