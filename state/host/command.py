@@ -68,12 +68,12 @@ def run(
 ) -> int:
     """A whole command: read its words (None: those that were typed), do what they ask, and end as `ending.ended`."""
 
-    def whole() -> int:
+    def typed() -> int:
         flags = parser()
         asked = flags.parse_args(words)
         return ending.ended(lambda: _used(flags, deed, asked), getattr(asked, "json", False), stopped, mishap)
 
-    return ending.ended(whole)
+    return ending.ended(typed)
 
 
 def _used(flags: Parser, deed: "Callable[[argparse.Namespace], int]", asked: argparse.Namespace) -> int:

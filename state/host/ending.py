@@ -44,8 +44,10 @@ def ended(
         sys.stdout.flush()
     except SystemExit as left:
         return _code_of(left)
-    except BrokenPipeError:  # whoever read us has seen enough; the verdict stays, where there is one already
-        _read_no_more()
+    except BrokenPipeError as broken:
+        if not _is_unread():
+            return _failed(mishap(broken), as_json)
+        _read_no_more()  # whoever read us has seen enough; the verdict stays, where there is one already
     except KeyboardInterrupt:
         return _stopped(stopped, as_json)
     except Refused as refusal:
@@ -90,6 +92,19 @@ def _code_of(left: SystemExit) -> int:
     if isinstance(left.code, str):
         raise left
     return left.code or DONE
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads what we print any more; else the pipe that broke is one of the command's own."""
+    import select
+
+    try:
+        asks = select.poll()
+        for stream in (sys.stdout, sys.stderr):
+            asks.register(stream.fileno(), 0)  # errors are told in any case
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in asks.poll(0))
+    except (AttributeError, OSError, ValueError):  # no poll on this system, or no descriptor
+        return False
 
 
 def _read_no_more() -> None:

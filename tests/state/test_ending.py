@@ -25,7 +25,7 @@ from state.host import command, ending, process
 
 def parser():
     made = command.parser("example", "Ends in some way.", "example refused", "0 done", "one object")
-    made.add_argument("how", choices=("well", "refused", "misused", "file", "stopped", "long", "verdict", "left"))
+    made.add_argument("how", choices="well refused misused file stopped long verdict pipe left".split())
     return made
 
 def deed(asked):
@@ -42,6 +42,8 @@ def deed(asked):
     if asked.how == "verdict":
         ending.tell("x" * 1_000_000)
         return 1
+    if asked.how == "pipe":
+        raise BrokenPipeError(32, "Broken pipe", "to a child")
     if asked.how == "left":
         raise SystemExit("words for Python to print")
     print("done")
@@ -71,6 +73,7 @@ def typed(*words: str, reader: int | None = subprocess.PIPE) -> "subprocess.Comp
         ("refused", 1, "error: it is \\x1b[31mred\n  → paint it\n"),
         ("misused", 2, "error: --a and --b\n  → leave one of them out\n"),
         ("file", 1, "error: /nowhere/at/all: No such file or directory\n  → see that you may read and write it, "),
+        ("pipe", 1, "error: to a child: Broken pipe\n  → "),
         ("stopped", 130, "stopped\n  → go on\n"),
         ("left", 1, "words for Python to print\n"),
     ],
