@@ -2,11 +2,14 @@
 
     from WORKFLOW.gpu_batch_engine import gpu_prescreen, precompute_mtf_data
 
+Both take arrays, Series or one DataFrame, and compute the same from all of them (docs/reference/frames.md).
+
 Importing this loads no CUDA. `gpu_prescreen` screens on a GPU or refuses: never on the CPU under a GPU's name.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 if not __package__:  # `from gpu_batch_engine import …` in a script that lies beside this file
     try:
@@ -21,13 +24,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from config.errors import Refused
 from config.settings import load
-from WORKFLOW.data.bars import BAR_MS, ROW, Bars
+from WORKFLOW.data.bars import BAR_MS, BASE_MINUTES, ROW, Bars
+from WORKFLOW.data.pandas_columns import columns_of, way_out_of
 from WORKFLOW.data.ticks import infer_tick
 from WORKFLOW.engines.market import Market
 from WORKFLOW.mtf_resampler import Floats, Resampled, align_to_base_tf, refuse_swapped, resample_ohlc
 from WORKFLOW.search import prescreen, space
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
+
+if TYPE_CHECKING:
+    from WORKFLOW.data.pandas_columns import DataFrame
 
 _YEAR_2200_MS = 7_258_118_400_000
 ORDER = "the order is close, open_, high, low; or pass each by its name: close=…, open_=…, high=…, low=…"
@@ -59,32 +66,36 @@ class MtfData:
 
 
 def precompute_mtf_data(
-    close: ArrayLike,
-    open_: ArrayLike,
-    high: ArrayLike,
-    low: ArrayLike,
-    timeframes: Iterable[int],
+    close: "ArrayLike | DataFrame",
+    open_: ArrayLike | None = None,
+    high: ArrayLike | None = None,
+    low: ArrayLike | None = None,
+    timeframes: Iterable[int] | None = None,
     base_minutes: int = 5,
     first_open_ms: int = 0,
 ) -> dict[int, MtfData]:
     """Timeframe in minutes → its buckets and what each base bar sees of them. Close comes FIRST.
 
     Args:
-        close: base closes, (n,); like the other three: no holes between bars, no NaN, used as float64.
+        close: base closes, (n,); like the other three: no holes between bars, no NaN, used as float64. Arrays, or
+            Series of the same bars. Or one DataFrame alone that holds all four by name, in any case:
+            `precompute_mtf_data(frame, timeframes=[15, 60])`.
         open_: base opens, (n,).
         high: base highs, (n,).
         low: base lows, (n,).
         timeframes: minutes, each a multiple of `base_minutes` that divides a day; given twice is computed once.
         base_minutes: length of a base bar.
         first_open_ms: the OPEN of base bar 0, epoch milliseconds UTC: buckets are aligned to 00:00 UTC, and one that
-            began before bar 0 is dropped. With the default, bar 0 is taken to open a bucket of every timeframe.
+            began before bar 0 is dropped. With the default, bar 0 is taken to open a bucket of every timeframe. Bars
+            with a DatetimeIndex say it themselves.
 
     No look-ahead: a bucket is visible from the base bar that closes it, never on the bars it is made of, and the last,
     unfinished one is not there at all. Bars appended later change nothing that was visible.
 
     Raises:
         Refused: swapped arrays (high or low contradict a bar; from 50 bars on also open and close the wrong way round),
-            unequal lengths, NaN or infinity, a timeframe that does not fit, none at all, a first bar off the grid.
+            unequal lengths, NaN or infinity, a timeframe that does not fit, none at all, a first bar off the grid; of
+            pandas objects what `resample_ohlc` refuses.
     """
     if not isinstance(timeframes, Iterable) or isinstance(timeframes, str):
         raise Refused(f"timeframes is {timeframes!r}", "pass the minutes of each, for example [15, 60, 240]")
@@ -93,7 +104,10 @@ def precompute_mtf_data(
     first_open_ms = _opened(first_open_ms)
     if not wanted:
         raise Refused("no timeframe is given", "pass the minutes of each, for example [15, 60, 240]")
-    o, h, l, c = refuse_swapped(open_, high, low, close, way_out=ORDER)
+    given = {"close": close, "open": open_, "high": high, "low": low}
+    columns = columns_of(given, base_minutes, first_open_ms)
+    first_open_ms = _opened(columns.first_open_ms)
+    o, h, l, c = refuse_swapped(*columns.values, way_out=way_out_of(columns, ORDER))
     _refuse_non_prices(l)
     found = {}
     for minutes in wanted:
@@ -103,21 +117,22 @@ def precompute_mtf_data(
 
 
 def gpu_prescreen(
-    close: ArrayLike,
-    open_: ArrayLike,
-    high: ArrayLike,
-    low: ArrayLike,
-    mode: str,
+    close: "ArrayLike | DataFrame",
+    open_: ArrayLike | None = None,
+    high: ArrayLike | None = None,
+    low: ArrayLike | None = None,
+    mode: str | None = None,
     n_combos: int | None = None,
     seed: int | None = None,
     first_open_ms: int = 0,
     gpu: int = 0,
     say: Callable[[str], None] = print,
-) -> Found:
+) -> Prescreened:
     """Try `n_combos` of a mode's space on a GPU; the best by Sharpe ratio of those that traded enough.
 
     Args:
-        close: closes of 5-minute bars, (n,); like the other three: no holes between bars, no NaN, used as float64.
+        close: closes of 5-minute bars, (n,); like the other three: no holes between bars, no NaN, used as float64. Or
+            one DataFrame alone, as for `precompute_mtf_data`: `gpu_prescreen(frame, mode="aggressive")`.
         open_: opens, (n,).
         high: highs, (n,).
         low: lows, (n,).
@@ -134,8 +149,11 @@ def gpu_prescreen(
     order fills at the next open.
 
     Raises:
-        Refused: swapped arrays, NaN, an unknown mode, no usable GPU; each with the way out.
+        Refused: swapped arrays, NaN, an unknown mode, no usable GPU, an index as for `resample_ohlc`; each with the way
+            out.
     """
+    if mode is None:
+        raise Refused("mode is missing", 'name it: gpu_prescreen(frame, mode="aggressive")')
     market = Market.of(_bars(close, open_, high, low, _opened(first_open_ms)))
     settings = load()
     asked = settings.prescreen.combos if n_combos is None else _whole("n_combos", n_combos, "combos")
@@ -147,14 +165,17 @@ def gpu_prescreen(
     say(f"engine {evaluator.choice}")
     combos = space.Draw(drawn_from, asked, np.random.SeedSequence(settings.run.seed if seed is None else seed))
 
-    def on_batch(batch: int, of_batches: int, now: prescreen.Progress) -> None:
+    def on_batch(batch: int, of_batches: int, now: prescreen.PrescreenProgress) -> None:
         say(f"Batch {batch}/{of_batches} · {now.tried:,} combos · {now.eligible:,} eligible")
 
-    return prescreen.found(prescreen.run(evaluator, combos, of, 1, prescreen.Progress(), on_batch), combos)
+    return prescreen.result(prescreen.run(evaluator, combos, of, 1, prescreen.PrescreenProgress(), on_batch), combos)
 
 
-def _bars(close: ArrayLike, open_: ArrayLike, high: ArrayLike, low: ArrayLike, first_open_ms: int) -> Bars:
-    o, h, l, c = refuse_swapped(open_, high, low, close, way_out=ORDER)
+def _bars(close: Any, open_: Any, high: Any, low: Any, first_open_ms: int) -> Bars:
+    given = {"close": close, "open": open_, "high": high, "low": low}
+    columns = columns_of(given, BASE_MINUTES, first_open_ms)
+    first_open_ms = _opened(columns.first_open_ms)
+    o, h, l, c = refuse_swapped(*columns.values, way_out=way_out_of(columns, ORDER))
     if not len(c):
         raise Refused("no bars: there is nothing to trade on", "pass at least a few days of 5-minute bars")
     _refuse_non_prices(l)

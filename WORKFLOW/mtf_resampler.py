@@ -3,9 +3,13 @@
 Two steps, on purpose apart. `resample_ohlc` builds finished buckets only; `align_to_base_tf` says which of them a
 trader who stands at a base bar's close can see. The usual mistake is to stamp a bucket with its open and to spread it
 over the bars it is made of: then the first of them "knows" a close that lies 55 minutes ahead.
+
+Both take arrays, Series or one DataFrame, and compute the same from all of them (docs/reference/frames.md).
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, overload
 
 if not __package__:  # `from mtf_resampler import …` in a script that lies beside this file
     try:
@@ -19,6 +23,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from config.errors import Refused
+from WORKFLOW.data.pandas_columns import (
+    MINUTE_NS,
+    Columns,
+    columns_of,
+    frame_of,
+    index_of,
+    is_frame,
+    is_times,
+    moments_ns,
+    plain,
+    series_of,
+    way_out_of,
+)
+
+if TYPE_CHECKING:
+    from WORKFLOW.data.pandas_columns import DataFrame, Series
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +49,7 @@ DAY_MINUTES = 1_440
 # before them. In a market without pauses an open repeats the last close, so the true order gives far more than 1.
 SWAP_RATIO = 0.25
 SWAP_BARS = 50  # fewer bars say nothing
+CLOSES_AT, KNOWN_AT = "closes_at", "known_at"  # of a DataFrame of buckets: the closing base bar, and its close
 BY_NAME = "pass each array by its name: open_=…, high=…, low=…, close=…"
 
 
@@ -53,6 +74,7 @@ class Resampled:
         return len(self.closes_at)
 
 
+@overload
 def resample_ohlc(
     open_: ArrayLike,
     high: ArrayLike,
@@ -61,34 +83,72 @@ def resample_ohlc(
     timeframe_minutes: int,
     base_minutes: int = 5,
     first_open_ms: int = 0,
-) -> Resampled:
+) -> Resampled: ...
+
+
+@overload
+def resample_ohlc(
+    open_: "DataFrame", *, timeframe_minutes: int, base_minutes: int = 5, first_open_ms: int = 0
+) -> "DataFrame": ...
+
+
+def resample_ohlc(
+    open_: Any,
+    high: Any = None,
+    low: Any = None,
+    close: Any = None,
+    timeframe_minutes: Any = None,
+    base_minutes: int = 5,
+    first_open_ms: int = 0,
+) -> Any:
     """Buckets of `timeframe_minutes`, aligned to 1970-01-01 00:00 UTC as exchanges align them.
 
     Args:
-        open_: base opens, [n]; like the other three: no holes between bars, no NaN, used as float64.
+        open_: base opens, [n]; like the other three: no holes between bars, no NaN, used as float64. Arrays, or Series
+            of the same bars. Or one DataFrame alone that holds all four by name, in any case:
+            `resample_ohlc(frame, timeframe_minutes=60)`.
         high: base highs, [n].
         low: base lows, [n].
         close: base closes, [n].
         timeframe_minutes: a multiple of `base_minutes` that divides a day.
         base_minutes: length of a base bar.
         first_open_ms: the OPEN of base bar 0, epoch milliseconds UTC. A wrong value moves every bucket: with the
-            default the first bar is taken to open a bucket of every timeframe.
+            default the first bar is taken to open a bucket of every timeframe. Bars with a DatetimeIndex say it
+            themselves: leave it out. Times without a zone count as UTC.
 
     A bucket that began before bar 0 is dropped (its open is unknown). The last bucket is emitted only when its last
     base bar is there: an unfinished bucket would change with each bar to come, which is look-ahead seen from behind.
 
+    Returns:
+        `Resampled`. For a DataFrame a DataFrame: the four columns under the names they have there, float64; `closes_at`
+        (int64), the row of the base bar whose close is the bucket's; and, with a DatetimeIndex, `known_at`. The index
+        is the OPEN of each bucket. **At that moment nothing of a row existed but its open**: the row may be known from
+        `known_at` on, when the bucket has closed. Joining rows to base bars by index is look-ahead of up to a bucket;
+        `align_to_base_tf` joins them rightly, and so does `pandas.merge_asof` of `known_at` with the moments at which
+        base bars CLOSE.
+
     Raises:
         Refused: arrays of unequal length, NaN, a bar whose high or low contradicts it (arguments swapped), open and
-            close swapped, a timeframe that does not fit, a first bar off the base grid.
+            close swapped, a timeframe that does not fit, a first bar off the base grid; and of pandas objects an index
+            that is not sorted, repeats or leaves out a bar, or Series of different bars.
     """
+    if timeframe_minutes is None:
+        raise Refused("timeframe_minutes is missing", "name it: resample_ohlc(frame, timeframe_minutes=60)")
     bars_per_bucket = _bars_per_bucket(timeframe_minutes, base_minutes)
-    base_ms = base_minutes * MINUTE_MS
+    given = {"open": open_, "high": high, "low": low, "close": close}
+    columns = columns_of(given, base_minutes, first_open_ms)
+    made = _resampled(columns, timeframe_minutes, bars_per_bucket, base_minutes)
+    return _as_frame(made, columns, bars_per_bucket) if columns.names else made
+
+
+def _resampled(columns: Columns, timeframe_minutes: int, bars_per_bucket: int, base_minutes: int) -> Resampled:
+    first_open_ms, base_ms = columns.first_open_ms, base_minutes * MINUTE_MS
     if first_open_ms % base_ms:
         raise Refused(
             f"first_open_ms {first_open_ms} is not on the {base_minutes}-minute grid",
             "give the open of the first bar in epoch milliseconds UTC",
         )
-    o, h, l, c = refuse_swapped(open_, high, low, close)
+    o, h, l, c = refuse_swapped(*columns.values, way_out=way_out_of(columns, BY_NAME))
     skip = -(first_open_ms // base_ms) % bars_per_bucket
     buckets = max(0, (len(c) - skip) // bars_per_bucket)
 
@@ -105,35 +165,98 @@ def resample_ohlc(
     )
 
 
-def align_to_base_tf(closes_at: ArrayLike, n_base: int) -> NDArray[np.int32]:
+def _as_frame(made: Resampled, columns: Columns, bars_per_bucket: int) -> "DataFrame":
+    """Indexed by the open of each bucket, as the bars' own index has it."""
+    assert columns.names is not None
+    prices = zip(columns.names, (made.open, made.high, made.low, made.close), strict=True)
+    opens = columns.index[made.closes_at - bars_per_bucket + 1]
+    known = {KNOWN_AT: opens + timedelta(minutes=made.timeframe_minutes)} if columns.has_times else {}
+    return frame_of({**dict(prices), CLOSES_AT: made.closes_at, **known}, opens)
+
+
+@overload
+def align_to_base_tf(closes_at: "ArrayLike | DataFrame | Series", n_base: int) -> NDArray[np.int32]: ...
+
+
+@overload
+def align_to_base_tf(closes_at: "ArrayLike | DataFrame | Series", n_base: "DataFrame | Series") -> "Series": ...
+
+
+def align_to_base_tf(closes_at: Any, n_base: Any) -> Any:
     """Which bucket a base bar sees: int32[n_base], the last one visible at each bar's close, −1 before there is any.
 
     Args:
-        closes_at: int[n_buckets], strictly rising indices of closing base bars (`Resampled.closes_at`).
-        n_base: number of base bars.
+        closes_at: int[n_buckets], strictly rising indices of closing base bars (`Resampled.closes_at`); or the
+            DataFrame that `resample_ohlc` made, or its column `closes_at`.
+        n_base: number of base bars; or the base bars themselves, a DataFrame, Series or index: then the answer is a
+            Series with their index.
 
     A bucket becomes visible ON the base bar that closes it, not earlier, and is held until the next one closes. A
     decision taken at that close fills at the next bar's open, so nothing is known before it happened.
 
     Raises:
-        Refused: `closes_at` is not whole numbers, does not rise or is negative; a negative number of bars.
+        Refused: `closes_at` is not whole numbers, does not rise or is negative; a negative number of bars; buckets that
+            were made of other bars than these (rows cut off since: every bucket would be seen too early or too late).
     """
-    given = np.asarray(closes_at)
-    if given.ndim != 1 or (len(given) and given.dtype.kind not in "iu") or n_base < 0:
-        raise Refused(f"{given.dtype} indices of {n_base} bars", "pass Resampled.closes_at and the number of base bars")
+    base = index_of(n_base)
+    bars = n_base if base is None else len(base)
+    given = np.asarray(_closing(closes_at))
+    if given.ndim != 1 or (len(given) and given.dtype.kind not in "iu") or bars < 0:
+        raise Refused(f"{given.dtype} indices of {bars} bars", "pass Resampled.closes_at and the number of base bars")
     closing = given.astype(np.int64)
     if len(closing) and (closing[0] < 0 or (np.diff(closing) <= 0).any()):
         raise Refused("closes_at does not rise from bar to bar", "pass Resampled.closes_at as it is")
-    bounds = np.minimum(np.concatenate([[0], closing, [n_base]]), n_base)
-    return np.repeat(np.arange(-1, len(closing), dtype=np.int32), np.diff(bounds))
+    if base is not None:
+        _refuse_other_bars(closes_at, closing, base)
+    bounds = np.minimum(np.concatenate([[0], closing, [bars]]), bars)
+    seen = np.repeat(np.arange(-1, len(closing), dtype=np.int32), np.diff(bounds))
+    return seen if base is None else series_of(seen, base, "bucket")
 
 
-def align_to_base_tf_gpu(closes_at: ArrayLike, n_base: int) -> NDArray[np.int32]:
+def align_to_base_tf_gpu(closes_at: Any, n_base: Any) -> Any:
     """`align_to_base_tf` under the name that deployed scripts import.
 
     It runs on the CPU: a millisecond, once per timeframe; a GPU engine is given the finished index.
     """
     return align_to_base_tf(closes_at, n_base)
+
+
+def _closing(closes_at: Any) -> Any:
+    if not is_frame(closes_at):
+        return plain(CLOSES_AT, closes_at)
+    if CLOSES_AT not in closes_at.columns:
+        raise Refused(f"the DataFrame has no column {CLOSES_AT}", "pass what resample_ohlc made of the base bars")
+    return plain(CLOSES_AT, closes_at[CLOSES_AT])
+
+
+def _refuse_other_bars(closes_at: Any, closing: NDArray[np.int64], base: Any) -> None:
+    """Both sides have times: the base bar that closes a bucket must end where the bucket ends."""
+    buckets = index_of(closes_at)
+    if not is_times(buckets) or not is_times(base) or not len(closing):
+        return
+    bars = moments_ns(base)
+    steps = np.diff(bars)
+    if len(steps) and (steps != steps[0]).any():
+        raise Refused(
+            "the base bars are not sorted, or bars are missing", "pass the bars that the buckets were made of"
+        )
+    ends = _ends_ns(closes_at, buckets)
+    inside = closing < len(bars)
+    step = int(steps[0]) if len(steps) else 5 * MINUTE_NS
+    if ends is None or (bars[closing[inside]] + step != ends[inside]).any():
+        raise Refused(
+            "the buckets were not made of these base bars: the bars that close them end at other times",
+            "make both from the same rows: resample_ohlc(frame, …), then align_to_base_tf(buckets, frame)",
+        )
+
+
+def _ends_ns(closes_at: Any, buckets: Any) -> NDArray[np.int64] | None:
+    """When each bucket may be known, epoch nanoseconds; None where nothing says it."""
+    if is_frame(closes_at) and KNOWN_AT in closes_at.columns:
+        return moments_ns(index_of(closes_at.set_index(KNOWN_AT)))
+    opens = moments_ns(buckets)
+    lengths = np.diff(opens)
+    return opens + lengths.min() if len(lengths) else None
 
 
 def refuse_swapped(

@@ -29,7 +29,10 @@ from WORKFLOW.command_line import Order, order_from, parser
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
     """Run or resume the whole pipeline; returns what `--json` prints."""
     from WORKFLOW.engines.choice import choose
-    from WORKFLOW.pipeline import phases  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+    from WORKFLOW.pipeline import (  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+        phases,
+        selection,
+    )
     from WORKFLOW.pipeline.run import begin
 
     if order.engine == "gpu":
@@ -37,13 +40,13 @@ def optimise(order: Order, screen: Any) -> dict[str, Any]:
     roots = Roots.from_environment()
     bars, report = phases.preflight(order, roots, screen)
     prepare(roots)  # not before: what is refused leaves nothing behind
-    with begin(order, roots, bars, report, screen) as job:
-        phases.accept(job)
-        found = phases.prescreen(job)
-        trials = phases.search(job, found)
-        trials, finalists = phases.chosen_of(job, trials, lambda: phases.search(job, found))
-        validated = phases.validate(job, found, trials, finalists)
-        return phases.publish(job, found, trials, validated)
+    with begin(order, roots, bars, report, screen) as run:
+        phases.accept(run)
+        prescreened = phases.prescreen(run)
+        trials = phases.search(run, prescreened)
+        trials, finalists = selection.chosen_of(run, trials, lambda: phases.search(run, prescreened))
+        validated = phases.validate(run, prescreened, trials, finalists)
+        return phases.publish(run, prescreened, trials, validated)
 
 
 def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:

@@ -41,7 +41,7 @@ exit codes: 0 all checks passed, 1 refused (the reasons are printed), 2 wrong us
 
 
 @dataclass(frozen=True)
-class Check:
+class InstallationCheck:
     """One question about the installation and its answer."""
 
     name: str
@@ -51,10 +51,10 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PreflightResult:
     """All answers. `bars` are there only when data was given and passed; `report` whenever the file could be read."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[InstallationCheck, ...]
     bars: "Bars | None" = None
     report: "Report | None" = None
     reasons: "tuple[Reason, ...]" = ()
@@ -81,10 +81,10 @@ def check_all(
     repair: bool = False,
     allow_wicks: bool = False,
     reading: Reading = AS_IT_IS,
-) -> Outcome:
+) -> PreflightResult:
     """The installation and, when `data_path` and `symbol` are given, the bars: every reason, not only the first.
 
-    Bad data is an `Outcome` with reasons, never an exception.
+    Bad data is a result with reasons, never an exception.
     """
     from WORKFLOW.data.forms.meter import bounds_of
     from WORKFLOW.data.report import Reason
@@ -92,13 +92,13 @@ def check_all(
     checks = check_installation(settings)
     against = tuple(Reason(f"{check.name}: {check.detail}", check.way_out) for check in checks if not check.passed)
     if data_path is None or symbol is None:
-        return Outcome(checks, reasons=against)
+        return PreflightResult(checks, reasons=against)
     bounded = replace(reading, bounds=bounds_of(settings.reading))
     bars, report, reasons = _check_data(settings, data_path, symbol, repair, allow_wicks, bounded)
-    return Outcome(checks, bars, report, (*against, *reasons))
+    return PreflightResult(checks, bars, report, (*against, *reasons))
 
 
-def check_installation(settings: "Settings") -> tuple[Check, ...]:
+def check_installation(settings: "Settings") -> tuple[InstallationCheck, ...]:
     """Thresholds, and higher timeframes against a plain loop: on bars generated for it, in a few milliseconds."""
     trades, days = settings.prescreen.min_trades, settings.data.min_days
     return (
@@ -142,17 +142,17 @@ def _parser() -> command.Parser:
     return parser
 
 
-def _run(asked: argparse.Namespace) -> Outcome:
+def _run(asked: argparse.Namespace) -> PreflightResult:
     from config.settings import load
 
     path = asked.data_path.expanduser() if asked.data_path else None
     return check_all(load(), path, asked.symbol, asked.repair, asked.allow_wicks, asked.reading)
 
 
-def _refused(refusal: Refused) -> Outcome:
+def _refused(refusal: Refused) -> PreflightResult:
     from WORKFLOW.data.report import Reason
 
-    return Outcome((), reasons=(Reason(refusal.reason, refusal.way_out),))
+    return PreflightResult((), reasons=(Reason(refusal.reason, refusal.way_out),))
 
 
 def _check_data(
@@ -189,11 +189,13 @@ def _written_ms(paths: "Sequence[Path]") -> int | None:
         return None
 
 
-def _least(name: str, key: str, value: int, least: int) -> Check:
-    return Check(name, value >= least, f"{key} is {value}, at least {least} is needed", f"set {key} to {least} or more")
+def _least(name: str, key: str, value: int, least: int) -> InstallationCheck:
+    return InstallationCheck(
+        name, value >= least, f"{key} is {value}, at least {least} is needed", f"set {key} to {least} or more"
+    )
 
 
-def _check_timeframes() -> tuple[Check, Check]:
+def _check_timeframes() -> tuple[InstallationCheck, InstallationCheck]:
     """Whether higher timeframes are really made, and from the past alone: the mistakes of deployed copies."""
     bars = _generated()
     wrong = [minutes for minutes in TIMEFRAMES if not _equals_plain_loop(bars, minutes)]
@@ -202,8 +204,8 @@ def _check_timeframes() -> tuple[Check, Check]:
     change = f"{_minutes(leaking)} change" if leaking else f"{_minutes(TIMEFRAMES)} do not change"
     restore = "compare WORKFLOW/mtf_resampler.py with the released one"
     return (
-        Check("timeframes resampled", not wrong, f"{equal} a plain loop", restore),
-        Check("no look-ahead", not leaking, f"{change} with later bars", restore),
+        InstallationCheck("timeframes resampled", not wrong, f"{equal} a plain loop", restore),
+        InstallationCheck("no look-ahead", not leaking, f"{change} with later bars", restore),
     )
 
 
@@ -277,7 +279,7 @@ def _resampled(bars: "Bars", minutes: int, scale: Any = 1.0) -> Any:
     return resample_ohlc(**prices, timeframe_minutes=minutes, first_open_ms=int(bars.rows["time_ms"][0]))
 
 
-def _show(outcome: Outcome, as_json: bool) -> None:
+def _show(outcome: PreflightResult, as_json: bool) -> None:
     if as_json:
         from state.files.codec import encode
 
@@ -293,7 +295,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         print("\n".join(_lines(outcome)))
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def _lines(outcome: PreflightResult) -> list[str]:
     lines = [f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}" for check in outcome.checks]
     lines += outcome.report.lines() if outcome.report else []
     told = {reason.text for reason in outcome.report.reasons} if outcome.report else set()

@@ -14,15 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config import plain, settings
+from config import settings
 from config.errors import Refused
 from config.record import asdict
 from hooks import recounted
-from hooks.recounted import AGAIN, Replay
+from hooks.recounted import Replay
 from hooks.verdict import Verdict
-from state.files import codec, sealed, snapshot
-from state.files.layout import BESTS, MANIFEST
+from state.files.layout import MANIFEST
 from state.host import command, ending
+from state.records import results
+from state.records.results import AGAIN, PublishedTree
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -95,8 +96,8 @@ def _parser() -> command.Parser:
 
 
 def _judged(asked: argparse.Namespace) -> int:
-    manifest = _manifest(asked.results)
-    _must_be_whole(asked.results, manifest)
+    tree = results.read(asked.results)
+    _must_be_whole(tree)
     found = recounted.counted(asked.results)
     recounted.must_agree(asked.results, found)
     passed = [best for best, one in found.items() if judge(one["checks"]).passed]
@@ -114,19 +115,9 @@ def _judged(asked: argparse.Namespace) -> int:
         said = json.dumps(answer, indent=2)
     else:
         pages = [_page(best, found[best]["checks"], verdict, replays.get(best)) for best, verdict in verdicts.items()]
-        said = "\n\n".join([*pages, *_changed(manifest.get("config"))])
+        said = "\n\n".join([*pages, *_changed(tree.manifest.get("config"))])
     ending.tell(said)
     return 0 if any(one.passed for one in verdicts.values()) else 1
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = snapshot.read_json(folder / MANIFEST)
-    except OSError as error:
-        raise Refused(f"{folder} cannot be read: {error.strerror}", "name the folder of a symbol and mode") from None
-    if not isinstance(manifest, dict):
-        raise Refused(f"{folder / MANIFEST} is missing or not JSON", "name the folder of a symbol and mode")
-    return manifest
 
 
 def _believed(verdict: Verdict, unknown: Sequence[str], replay: Replay | None) -> Verdict:
@@ -137,54 +128,32 @@ def _believed(verdict: Verdict, unknown: Sequence[str], replay: Replay | None) -
     return Verdict(GATE, False, f"{why} ({replay.line})" if replay is not None else why)
 
 
-def _must_be_whole(folder: Path, manifest: Mapping[str, Any]) -> None:
+def _must_be_whole(tree: PublishedTree) -> None:
     """Refuse a folder in which a file of a best is none of the manifest's, or whose checks are no checks."""
-    if sealed.manifest_is_whole(manifest) is False:
+    folder, manifest = tree.folder, tree.manifest
+    if tree.is_whole is False:
         raise Refused(f"{folder / MANIFEST} is not what was published", AGAIN)
-    promotion, sums = manifest.get("promotion"), manifest.get("files")
-    named = sums if isinstance(sums, dict) else {}
-    bests = [best for best in BESTS if f"{best}/validation.json" in named]
-    for best in bests:
-        checks = _of_strategy(folder, best, named).get("checks")
+    promotion = manifest.get("promotion")
+    for best in tree.bests:
+        checks = _of_strategy(tree, best).get("checks")
         history = promotion.get(best) if isinstance(promotion, dict) else None
         of_all_runs = history.get("checks") if isinstance(history, dict) else []
         if not _are_checks(checks) or not _are_checks(of_all_runs):
             raise Refused(f"{folder}: the checks of {best} are damaged", AGAIN)
-    if not bests:
+    if not tree.bests:
         raise Refused(
             f"{folder} holds no strategy to judge: {manifest.get('verdict')}",
             "name the folder of a symbol and mode that has some; scripts/backtest-optimize results shows them",
         )
 
 
-def _of_strategy(folder: Path, best: str, sums: Mapping[str, object]) -> dict[str, Any]:
+def _of_strategy(tree: PublishedTree, best: str) -> dict[str, Any]:
     """Its `validation.json`, if each of its files is the one that the manifest names: who promotes a strategy takes its
     parameters and its metrics, too."""
-    data = {name: _named_by(total, folder / name) for name, total in sums.items() if name.startswith(f"{best}/")}
-    name = f"{best}/validation.json"
-    try:
-        record = codec.decode(data[name])
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise _altered(folder / name)
-    return record
-
-
-def _named_by(total: object, path: Path) -> bytes:
-    from hashlib import sha256
-
-    try:
-        data = plain.read_bytes(path)
-    except OSError:
-        raise _altered(path) from None
-    if sha256(data).hexdigest() != total:
-        raise _altered(path)
-    return data
-
-
-def _altered(path: Path) -> Refused:
-    return Refused(f"{path} is not the file that {MANIFEST} names", AGAIN)
+    for name in tree.sums:
+        if name.startswith(f"{best}/"):
+            tree.data(name)
+    return tree.record(f"{best}/validation.json")
 
 
 def _are_checks(some: object) -> "TypeGuard[list[dict[str, Any]]]":

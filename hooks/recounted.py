@@ -11,10 +11,10 @@ from config.errors import Refused
 from config.record import dataclass
 from state.files import codec
 from state.files.layout import CHECKOUT
+from state.records.results import AGAIN
 
 _COUNT, _REPLAY = "WORKFLOW.recount.command", "WORKFLOW.recount.replay"
 _COUNT_S, _REPLAY_S = 120.0, 1_800.0  # the longest that we wait
-AGAIN = "search again, or restore the folder whole"
 
 
 @dataclass(frozen=True)

@@ -19,4 +19,4 @@ fi
 cd "$checkout" || exit 1
 # -S and -E: without site-packages Python starts in 15 ms.
 [ $# -eq 0 ] && "$python" -S -E -X utf8 -c 'import sys; from scripts.infra.quick_look import all_well; sys.exit(not all_well(sys.argv[1]))' "$state" && exit 0
-exec "$python" -c 'import runpy, sys; from state import process; process.begin(); sys.argv[0] = "scripts/backtest-optimize"; sys.exit(runpy.run_path("scripts/backtest-optimize", run_name="command")["main"](["ensure", *sys.argv[1:]]))' "$@"
+exec "$python" -c 'import runpy, sys; from state.host import process; process.begin(); sys.argv[0] = "scripts/backtest-optimize"; sys.exit(runpy.run_path("scripts/backtest-optimize", run_name="command")["main"](["ensure", *sys.argv[1:]]))' "$@"

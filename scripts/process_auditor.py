@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from state.host import command
 
 if TYPE_CHECKING:
-    from typing import Any
+    from state.records.reports import AuditorReport
 
 EPILOG = """\
 example:
@@ -40,12 +40,14 @@ def _parser() -> command.Parser:
 
 
 def _audited(asked: argparse.Namespace) -> int:
+    from state.records.report_parts import on_record
+
     report = audit()
-    print(json.dumps(report, indent=2) if asked.json else "\n".join(lines_of(report)))
-    return 1 if report["failing"] else 0
+    print(json.dumps(on_record(report), indent=2) if asked.json else "\n".join(lines_of(report)))
+    return 1 if report.failing else 0
 
 
-def audit() -> "dict[str, Any]":
+def audit() -> "AuditorReport":
     """The report that the agent would write now."""
     from agents.machine.observe import observe, resolved
     from agents.roles import process_auditor
@@ -54,17 +56,18 @@ def audit() -> "dict[str, Any]":
     roots = Roots.from_environment()
     limits = resolved(roots).swarm
     world = observe(roots, limits, process_auditor.AGENT.sees)
-    return process_auditor.decide(world, process_auditor.Memory(), limits).report
+    return process_auditor.audited(world, limits)
 
 
-def lines_of(report: "dict[str, Any]") -> "list[str]":
+def lines_of(report: "AuditorReport") -> "list[str]":
     """The report for people: scores, then what fails, then the rest."""
-    scores = (f"{name} {'unknown' if report[name] is None else report[name]}" for name in ("adherence", "efficacy"))
-    lines = [f"{report['run_id'] or 'no run'} · {' · '.join(scores)}"]
-    for row in sorted(report["checks"], key=lambda row: row["holds"] is not False):
-        lines.append(f"  {_WORDS[row['holds']]} {row['name']}: {row['evidence']}")
-        if "way_out" in row:
-            lines.append(f"          → {row['way_out']}")
+    scores = {"adherence": report.adherence, "efficacy": report.efficacy}
+    said = (f"{name} {'unknown' if score is None else score}" for name, score in scores.items())
+    lines = [f"{report.run_id or 'no run'} · {' · '.join(said)}"]
+    for row in sorted(report.checks, key=lambda row: row.holds is not False):
+        lines.append(f"  {_WORDS[row.holds]} {row.name}: {row.evidence}")
+        if row.way_out:
+            lines.append(f"          → {row.way_out}")
     return lines
 
 

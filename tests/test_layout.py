@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,104 @@ def test_the_architecture_page_shows_each_contract(contract: dict[str, object]) 
             " ".join(contract["source_modules"]),
             f"never import {' '.join(contract['forbidden_modules'])}",
         ]
+
+
+# --- one name, one class --------------------------------------------------------------------------------------------
+
+# Their names stand in the files of validation steps that are kept: WORKFLOW/steps/exact.py.
+NAMED_ON_FILE = {"Counts"}
+
+
+def public_classes(package: str) -> Iterator[tuple[str, Path]]:
+    """Name and file of each class at the top of a module that another module may import."""
+    for path in sorted((CHECKOUT / package).rglob("*.py")):
+        if is_installed(path):
+            continue
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield node.name, path
+
+
+def test_no_two_classes_that_the_work_plane_may_meet_have_one_name() -> None:
+    files: dict[str, list[str]] = {}
+    for package in ("WORKFLOW", "hooks", "state", "config"):
+        for name, path in public_classes(package):
+            files.setdefault(name, []).append(shown(path))
+    assert "PipelineRun" in files
+    of_work = {name: places for name, places in files.items() if any(one.startswith("WORKFLOW/") for one in places)}
+    assert {name: places for name, places in of_work.items() if len(places) > 1 and name not in NAMED_ON_FILE} == {}
+
+
+# --- no circles -----------------------------------------------------------------------------------------------------
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the product by its dotted name; a package stands for its `__init__`."""
+    found = {}
+    for path in (p for package in PACKAGES for p in (CHECKOUT / package).rglob("*.py") if not is_installed(p)):
+        parts = path.relative_to(CHECKOUT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_modules(text: bytes, known: Collection[str]) -> set[str]:
+    """Which of the `known` modules a source imports, be it inside of a function or for types only."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in known else node.module for name in names}
+    return found & set(known)
+
+
+def circles(graph: Mapping[str, Collection[str]]) -> list[list[str]]:
+    """The groups of modules that reach each other: the strongly connected components of two or more (Kosaraju)."""
+    ended: list[str] = []
+    seen: set[str] = set()
+    for start in graph:
+        _walk(graph, start, seen, ended)
+    back: dict[str, list[str]] = {name: [] for name in graph}
+    for name, others in graph.items():
+        for other in others:
+            back[other].append(name)
+    found: list[list[str]] = []
+    seen = set()
+    for start in reversed(ended):
+        group: list[str] = []
+        _walk(back, start, seen, group)
+        found += [sorted(group)] if len(group) > 1 else []
+    return found
+
+
+def _walk(graph: Mapping[str, Collection[str]], start: str, seen: set[str], ended: list[str]) -> None:
+    """Depth first from `start`; a module is put into `ended` after all that it leads to."""
+    if start in seen:
+        return
+    seen.add(start)
+    for other in sorted(graph[start]):
+        _walk(graph, other, seen, ended)
+    ended.append(start)
+
+
+def test_a_circle_is_found_and_a_diamond_is_none() -> None:
+    diamond = {"top": ["left", "right"], "left": ["bottom"], "right": ["bottom"], "bottom": []}
+    assert circles(diamond) == []
+    assert circles({**diamond, "bottom": ["left"]}) == [["bottom", "left"]]
+    assert circles({**diamond, "bottom": ["top"]}) == [["bottom", "left", "right", "top"]]
+
+
+def test_an_import_inside_a_function_or_for_types_counts() -> None:
+    text = b"import a\nif TYPE_CHECKING:\n    from b import c\ndef f():\n    from b import d, Name\n"
+    assert imported_modules(text, {"a", "b", "b.d", "e"}) == {"a", "b", "b.d"}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = modules()
+    graph = {name: imported_modules(path.read_bytes(), known) - {name} for name, path in known.items()}
+    assert sum(map(len, graph.values())) > len(graph)  # it sees imports at all
+    assert circles(graph) == []
 
 
 # --- locks ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 from config.errors import Refused
 from WORKFLOW.crosscheck.agreement import compare, fills_of
-from WORKFLOW.crosscheck.question import Question, ask
+from WORKFLOW.crosscheck.question import ToolQuestion, ask
 from WORKFLOW.crosscheck.recipes import AS_TRADED
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.search.evaluate import Evaluator
@@ -40,9 +40,9 @@ def in_vectorbt(
     return records
 
 
-def _question(evaluator: Evaluator, parameters: Parameters) -> Question:
+def _question(evaluator: Evaluator, parameters: Parameters) -> ToolQuestion:
     rules, market = evaluator.rules(parameters, "sl_first"), evaluator.market
-    return Question.of(AS_TRADED.name, rules, market.has_tick, evaluator.signal(parameters), evaluator.whole)
+    return ToolQuestion.of(AS_TRADED.name, rules, market.has_tick, evaluator.signal(parameters), evaluator.whole)
 
 
 def _obstacle(evaluator: Evaluator, ledger: Ledger) -> str:

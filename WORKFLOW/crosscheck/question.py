@@ -28,7 +28,7 @@ _PROGRAMS = {
 
 
 @dataclass(frozen=True)
-class Question:
+class ToolQuestion:
     """One run: recipe, execution rules, and for every bar what its close decided, int8 (n,).
 
     `event`: 1 turned long, -1 turned short, 0 nothing. `enter`: the same where a position may be opened. `on_ticks`:
@@ -42,7 +42,7 @@ class Question:
     enter: NDArray[np.int8]
 
     @classmethod
-    def of(cls, recipe: str, rules: Rules, on_ticks: bool, signal: Signal, window: Window) -> "Question":
+    def of(cls, recipe: str, rules: Rules, on_ticks: bool, signal: Signal, window: Window) -> "ToolQuestion":
         """What `signal` says inside `window`, where the first event is the first change of a known side."""
         event = np.zeros(len(signal.side), dtype=np.int8)
         changed = np.flatnonzero(signal.side[1:] != signal.side[:-1]) + 1
@@ -55,7 +55,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ToolAnswer:
     """The tool's version and the closed trades of every question."""
 
     version: str
@@ -65,10 +65,10 @@ class Answer:
 def ask(
     tool: str,
     market: Market,
-    questions: Sequence[Question],
+    questions: Sequence[ToolQuestion],
     python: Path | None = None,
     on_done: Callable[[int], None] = lambda _: None,
-) -> Answer:
+) -> ToolAnswer:
     """Run `tool` over `market` in a process of its own; `on_done` hears how many questions it has answered.
 
     Prices travel in the market's unit, ticks where there are some, so that comparisons are exact there as well.
@@ -101,17 +101,17 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONWARNINGS": "ignore", "MPLBACKEND": "agg"}
 
 
-def _write(path: Path, market: Market, questions: Sequence[Question]) -> None:
+def _write(path: Path, market: Market, questions: Sequence[ToolQuestion]) -> None:
     runs = [{"recipe": q.recipe, "on_ticks": q.on_ticks, **asdict(q.rules)} for q in questions]
     signals = {f"{name}_{k}": getattr(q, name) for k, q in enumerate(questions) for name in ("event", "enter")}
     prices = {name: getattr(market, name) for name in ("open", "high", "low", "close")}
     np.savez(path, runs=np.array(json.dumps(runs)), **prices, **signals)
 
 
-def _read(path: Path, market: Market, count: int) -> Answer:
+def _read(path: Path, market: Market, count: int) -> ToolAnswer:
     with np.load(path) as answer:
         fills = [_in_currency(answer[f"fills_{k}"].astype(FILL), market.per_unit) for k in range(count)]
-        return Answer(str(answer["version"]), tuple(fills))
+        return ToolAnswer(str(answer["version"]), tuple(fills))
 
 
 def _in_currency(fills: Any, per_unit: float) -> Fills:

@@ -3,15 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from WORKFLOW.data.ticks import infer_tick
-
-if TYPE_CHECKING:
-    from WORKFLOW.data.minutes import Minutes
 
 BASE_MINUTES = 5
 BAR_MS = BASE_MINUTES * 60_000
@@ -34,6 +31,35 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Minutes:
+    """The minutes of n 5-minute bars.
+
+    `ohlc`: float64 (n, 5, 4), the minutes of each bar in order, each open, high, low, close in quote currency; NaN
+    where a minute is missing, given twice or impossible. `fits`: bool (n,), whether all five are there and make that
+    very bar: first open, highest high, lowest low, last close, each within a tick. From minutes that do not fit (of
+    another market, or shifted in time) nothing is concluded.
+    """
+
+    source: str
+    ohlc: Floats
+    fits: NDArray[np.bool_]
+
+    @property
+    def covers(self) -> NDArray[np.bool_]:
+        """Bool (n,): all five minutes are there, whatever they make."""
+        return np.asarray(np.isfinite(self.ohlc).all(axis=(1, 2)), dtype=np.bool_)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of everything that results can depend on."""
+        return hashlib.sha256(self.ohlc.tobytes() + self.fits.tobytes()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"source": self.source, "sha256": self.sha256, "fitting_bars": int(self.fits.sum())}
+
+
+@dataclass(frozen=True)
 class Bars:
     """5-minute bars on a strictly regular grid, oldest first, without NaN, as pre-flight leaves them.
 
@@ -48,7 +74,7 @@ class Bars:
     tick: float | None
     synthetic: bool
     source: str
-    minutes: "Minutes | None" = None
+    minutes: Minutes | None = None
 
     def __len__(self) -> int:
         """Number of base bars."""

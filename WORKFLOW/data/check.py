@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from config.settings import DataSettings
 from WORKFLOW.data import levels, stale, wicks
-from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, BASE_MINUTES, DAY_MS, Bars
-from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, BASE_MINUTES, DAY_MS, Bars, Minutes
 from WORKFLOW.data.raw import RawTable, row_name, utc
 from WORKFLOW.data.repair import later_copies, on_full_grid, under_way
-from WORKFLOW.data.report import Reason, Report, Span, UnfitBars, count, first_few
+from WORKFLOW.data.report import BarSpan, Reason, Report, UnfitBars, count, first_few
 from WORKFLOW.data.ticks import infer_tick
 from WORKFLOW.data.wicks import Lone, Wick
 
@@ -117,7 +116,7 @@ def preflight(
 
 
 def _untraded(
-    kept: RawTable, numbers: NDArray[np.int64], tick: float | None, lone: Lone, dead: list[Span], limit: int
+    kept: RawTable, numbers: NDArray[np.int64], tick: float | None, lone: Lone, dead: list[BarSpan], limit: int
 ) -> list[Reason]:
     """Rows that are no market's own, one by one possible as they are."""
     return [
@@ -175,14 +174,14 @@ def _usual_step(moments: NDArray[np.int64]) -> int | None:
     return int(steps[np.argmax(counts)])
 
 
-def _holes(moments: NDArray[np.int64]) -> list[Span]:
+def _holes(moments: NDArray[np.int64]) -> list[BarSpan]:
     on_grid = moments[moments % BAR_MS == 0]
     gaps = np.diff(on_grid) // BAR_MS - 1
     at = np.flatnonzero(gaps)
-    return [Span(int(on_grid[i]) + BAR_MS, int(on_grid[i + 1]) - BAR_MS, int(gaps[i])) for i in at]
+    return [BarSpan(int(on_grid[i]) + BAR_MS, int(on_grid[i + 1]) - BAR_MS, int(gaps[i])) for i in at]
 
 
-def _days(moments: NDArray[np.int64], step: int | None, too_long: list[Span]) -> float:
+def _days(moments: NDArray[np.int64], step: int | None, too_long: list[BarSpan]) -> float:
     """Calendar days that the rows cover; a hole that cannot be filled covers none."""
     if step is None:
         return len(moments) / BARS_PER_DAY
@@ -297,7 +296,7 @@ def _not_finite(kept: RawTable) -> Iterator[tuple[list[str], NDArray[np.bool_]]]
     yield from found.values()
 
 
-def _long_holes(holes: list[Span], limit: int) -> list[Reason]:
+def _long_holes(holes: list[BarSpan], limit: int) -> list[Reason]:
     if not holes:
         return []
     text = f"{count(len(holes), 'hole')} of more than {limit} bars: {first_few(map(str, holes))}"
@@ -311,7 +310,7 @@ def _history(days: float, least: int) -> list[Reason]:
     return [Reason(f"{days:,.1f} days of bars are fewer than {least}", f"give at least {least} days")]
 
 
-def _halts(kept: RawTable) -> tuple[Span, ...]:
+def _halts(kept: RawTable) -> tuple[BarSpan, ...]:
     """Runs of at least `HALT_BARS` rows in which nothing was traded."""
     if not kept.has_volume:
         return ()
@@ -320,7 +319,7 @@ def _halts(kept: RawTable) -> tuple[Span, ...]:
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     runs = zip(starts, ends, strict=True)
     return tuple(
-        Span(int(kept.time_ms[a]), int(kept.time_ms[b - 1]), int(b - a)) for a, b in runs if b - a >= HALT_BARS
+        BarSpan(int(kept.time_ms[a]), int(kept.time_ms[b - 1]), int(b - a)) for a, b in runs if b - a >= HALT_BARS
     )
 
 

@@ -3,18 +3,15 @@
 They are a help, never a condition: what cannot be used is said and left out, and the 5-minute bars stay as they are.
 """
 
-import hashlib
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import Refused
 from config.reading import AS_IT_IS, Reading
-from WORKFLOW.data.bars import BASE_MINUTES, Bars, Floats
+from WORKFLOW.data.bars import BASE_MINUTES, Bars, Floats, Minutes
 from WORKFLOW.data.find import find_all_minutes
 from WORKFLOW.data.forms.shown import shown
 from WORKFLOW.data.load import load_all
@@ -26,35 +23,6 @@ MINUTE_MS = 60_000
 # few; those of another market, or stamped a minute late, make some by chance, and these would then say wrong things.
 LEAST_FITTING = 0.9
 _NOISE = 1e-9  # of a price: far below one tick, far above the rounding of a float64
-
-
-@dataclass(frozen=True)
-class Minutes:
-    """The minutes of n 5-minute bars.
-
-    `ohlc`: float64 (n, 5, 4), the minutes of each bar in order, each open, high, low, close in quote currency; NaN
-    where a minute is missing, given twice or impossible. `fits`: bool (n,), whether all five are there and make that
-    very bar: first open, highest high, lowest low, last close, each within a tick. From minutes that do not fit (of
-    another market, or shifted in time) nothing is concluded.
-    """
-
-    source: str
-    ohlc: Floats
-    fits: NDArray[np.bool_]
-
-    @property
-    def covers(self) -> NDArray[np.bool_]:
-        """Bool (n,): all five minutes are there, whatever they make."""
-        return np.asarray(np.isfinite(self.ohlc).all(axis=(1, 2)), dtype=np.bool_)
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of everything that results can depend on."""
-        return hashlib.sha256(self.ohlc.tobytes() + self.fits.tobytes()).hexdigest()
-
-    def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {"source": self.source, "sha256": self.sha256, "fitting_bars": int(self.fits.sum())}
 
 
 def with_minutes(bars: Bars, report: Report, data_path: Path, reading: Reading = AS_IT_IS) -> tuple[Bars, Report]:

@@ -15,7 +15,7 @@ LISTED = 10
 
 
 @dataclass(frozen=True)
-class Span:
+class BarSpan:
     """Consecutive bars: the opens of the first and the last of them, and how many they are."""
 
     first_ms: int
@@ -60,8 +60,8 @@ class Report:
     last_ms: int
     tick: float | None
     copies_dropped: int
-    filled: tuple[Span, ...]
-    halts: tuple[Span, ...]
+    filled: tuple[BarSpan, ...]
+    halts: tuple[BarSpan, ...]
     notes: tuple[str, ...]
     wicks: "tuple[Wick, ...]" = ()
     wicks_allowed: bool = False

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.data.raw import VALUES, RawTable, utc
-from WORKFLOW.data.report import Reason, Span, count, first_few
+from WORKFLOW.data.report import BarSpan, Reason, count, first_few
 
 PRICES = ("open", "high", "low", "close")
 
@@ -39,7 +39,7 @@ _ODD = np.array(
 )
 
 
-def dead(kept: RawTable) -> list[Span]:
+def dead(kept: RawTable) -> list[BarSpan]:
     """Runs of rows in which the price stood still and, where a volume is known, nothing was traded."""
     still = _repeats_close(kept)
     if knows_volume(kept):
@@ -52,7 +52,7 @@ def knows_volume(kept: RawTable) -> bool:
     return kept.has_volume and bool((kept.volume != kept.volume[:1]).any())
 
 
-def still_stretches(spans: list[Span], limit: int) -> list[Reason]:
+def still_stretches(spans: list[BarSpan], limit: int) -> list[Reason]:
     """`spans`: dead ones that are too long to be traded as flat bars."""
     if not spans:
         return []
@@ -138,33 +138,33 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
-def _long(kept: RawTable, mask: NDArray[np.bool_], limit: int) -> list[Span]:
+def _long(kept: RawTable, mask: NDArray[np.bool_], limit: int) -> list[BarSpan]:
     """Runs of more than `limit` rows; the row above, which they repeat, belongs to them."""
     return [_span(kept, a - 1, b) for a, b in _runs(mask) if b - a + 1 > limit]
 
 
-def _unusual(kept: RawTable, mask: NDArray[np.bool_], limit: int) -> list[Span]:
+def _unusual(kept: RawTable, mask: NDArray[np.bool_], limit: int) -> list[BarSpan]:
     """The same, of those that are long for this file as well."""
     lengths = sorted((b - a + 1 for a, b in _runs(mask)), reverse=True)
     usual = LONGER * lengths[USUAL_RUN - 1] if len(lengths) >= USUAL_RUN else 0
     return _long(kept, mask, max(limit, usual))
 
 
-def _within(kept: RawTable, spans: list[Span]) -> NDArray[np.bool_]:
+def _within(kept: RawTable, spans: list[BarSpan]) -> NDArray[np.bool_]:
     inside = np.zeros(len(kept), dtype=bool)
     for span in spans:
         inside |= (kept.time_ms >= span.first_ms) & (kept.time_ms <= span.last_ms)
     return inside
 
 
-def _repeated(spans: list[Span]) -> list[Reason]:
+def _repeated(spans: list[BarSpan]) -> list[Reason]:
     if not spans:
         return []
     text = f"the same candle again and again in {count(len(spans), 'stretch', 'stretches')}, a feed that hung"
     return [Reason(f"{text}: {first_few(map(str, spans))}", f"{DOWNLOAD}, or delete all but the first of each stretch")]
 
 
-def _resting(kept: RawTable, found: list[tuple[str, Span]]) -> list[Reason]:
+def _resting(kept: RawTable, found: list[tuple[str, BarSpan]]) -> list[Reason]:
     if not found:
         return []
     listed = [f"{what} at {_value(kept, span, what):g} from {span}" for what, span in found]
@@ -173,28 +173,28 @@ def _resting(kept: RawTable, found: list[tuple[str, Span]]) -> list[Reason]:
     return [Reason(text + first_few(listed), way_out)]
 
 
-def _span(kept: RawTable, first: int, stop: int) -> Span:
-    return Span(int(kept.time_ms[first]), int(kept.time_ms[stop - 1]), stop - first)
+def _span(kept: RawTable, first: int, stop: int) -> BarSpan:
+    return BarSpan(int(kept.time_ms[first]), int(kept.time_ms[stop - 1]), stop - first)
 
 
-def _value(kept: RawTable, span: Span, what: str) -> float:
+def _value(kept: RawTable, span: BarSpan, what: str) -> float:
     name = what.removeprefix("the ") if what.startswith("the ") else "close"
     return float(getattr(kept, name)[np.searchsorted(kept.time_ms, span.first_ms)])
 
 
-def _are_weekends(spans: list[Span]) -> bool:
+def _are_weekends(spans: list[BarSpan]) -> bool:
     """Whether all begin on a Friday or a Saturday and end on a Sunday or a Monday, within three days."""
 
     def weekday(time_ms: int) -> int:
         return (time_ms // 86_400_000 + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
 
-    def is_one(span: Span) -> bool:
+    def is_one(span: BarSpan) -> bool:
         return weekday(span.first_ms) in (4, 5) and weekday(span.last_ms) in (6, 0) and span.bars <= 3 * 288
 
     return len(spans) > 1 and all(is_one(span) for span in spans)
 
 
-def _repeated_blocks(kept: RawTable) -> Iterator[tuple[Span, int]]:
+def _repeated_blocks(kept: RawTable) -> Iterator[tuple[BarSpan, int]]:
     """Later copies of blocks of at least `REPEAT_BARS` rows, each with the first row of what it repeats."""
     if len(kept) < 2 * REPEAT_BARS:
         return

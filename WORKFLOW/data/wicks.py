@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from WORKFLOW.data.bars import BAR_MS, Bars, Floats
-from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.data.bars import BAR_MS, Bars, Floats, Minutes
 from WORKFLOW.data.raw import RawTable, utc
 
 CARRIERS = 2  # bars on either side whose bodies may carry a price; a crash of one bar is one of its neighbours' too

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NO_GPU = -1  # as --gpu says it
 
 
-class Choice(NamedTuple):
+class EngineChoice(NamedTuple):
     """An engine's name, and why it was taken; `device` where that is a GPU."""
 
     engine: str
@@ -24,7 +24,7 @@ class Choice(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def choose(asked: str, gpu: int | None = None) -> Choice:
+def choose(asked: str, gpu: int | None = None) -> EngineChoice:
     """What `--engine` and `--gpu` come to on this machine. A GPU is opened only when it is taken.
 
     `auto` takes the GPU where one can be used. `vectorbt` only repeats finalists; native does the work.
@@ -33,16 +33,16 @@ def choose(asked: str, gpu: int | None = None) -> Choice:
         Refused: `gpu` is asked for and cannot be had, with the reason and the way out.
     """
     if asked == "reference":
-        return Choice("reference", "")
+        return EngineChoice("reference", "")
     if asked not in ("auto", "gpu"):
-        return Choice("native", "")
+        return EngineChoice("native", "")
     if gpu == NO_GPU:
         if asked == "gpu":
             raise Refused("--gpu -1 switches GPUs off, and --engine gpu asks for one", "leave one of them out")
-        return Choice("native", "--gpu -1")
+        return EngineChoice("native", "--gpu -1")
     against = reason_against()
     if asked == "auto" and against is not None:
-        return Choice("native", against.reason)
+        return EngineChoice("native", against.reason)
     if against is not None:
         raise against
     from WORKFLOW.engines.gpu.device import chosen
@@ -52,5 +52,5 @@ def choose(asked: str, gpu: int | None = None) -> Choice:
     except Refused as refusal:
         if asked == "gpu":
             raise
-        return Choice("native", f"no usable GPU: {refusal.reason}")
-    return Choice("gpu", f"{device.name}, {device.uuid}", device)
+        return EngineChoice("native", f"no usable GPU: {refusal.reason}")
+    return EngineChoice("gpu", f"{device.name}, {device.uuid}", device)

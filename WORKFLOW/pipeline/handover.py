@@ -20,14 +20,14 @@ from WORKFLOW.report.console import Phase
 from WORKFLOW.report.tree import ResultTree
 from WORKFLOW.search import prescreen as screening
 from WORKFLOW.search import seed_folders
-from WORKFLOW.search.prescreen import Found, Ranked
+from WORKFLOW.search.prescreen import Prescreened, Ranked
 from WORKFLOW.search.seed_folders import Seed, SeedFile
-from WORKFLOW.search.space import Parameters
+from WORKFLOW.search.space import Draw, Parameters
 from WORKFLOW.validity import walk_forward
 
 if TYPE_CHECKING:  # optuna costs a prescreen half a second that it does not need
     from WORKFLOW.search.job import SearchJob
-    from WORKFLOW.search.study import Plan, Standing
+    from WORKFLOW.search.study import Standing, StudyPlan
 
 
 _LEADERS = 4  # of a prescreen: by Sharpe ratio, return, drawdown, win rate
@@ -48,7 +48,7 @@ class Rates:
         self._phase, self._bars, self._tried, self._began_s = phase, bars, tried, time.monotonic()
         phase.at(tried)
 
-    def at(self, batch: int, of: int, now: screening.Progress) -> float:
+    def at(self, batch: int, of: int, now: screening.PrescreenProgress) -> float:
         """Bar-combos a second since the start; the log line is what the deadline of the first kernel looks for."""
         rate = (now.tried - self._tried) * self._bars / max(time.monotonic() - self._began_s, 1e-9)
         line = f"Batch {batch}/{of} · {rate / 1e9:.2f} G bar-combos/s · {now.eligible:,} eligible"
@@ -56,15 +56,17 @@ class Rates:
         return rate
 
 
-def plan_of(order: Order, found: Found, carried: Sequence[Parameters] = (), other: Sequence[SeedFile] = ()) -> "Plan":
+def plan_of(
+    order: Order, prescreened: Prescreened, carried: Sequence[Parameters] = (), other: Sequence[SeedFile] = ()
+) -> "StudyPlan":
     """What the study is to do: try the best of earlier rounds and of phase 0 first, here and in `other` prescreens."""
-    from WORKFLOW.search.study import Plan
+    from WORKFLOW.search.study import StudyPlan
 
     settings = order.settings
     share = settings.search.seed_fraction
     most = max(1, round(settings.search.trials * share)) if share else 0
-    seeds = with_other(seeds_of(found), seed_folders.merged(other))[:most]
-    return Plan(
+    seeds = with_other(seeds_of(prescreened), seed_folders.merged(other))[:most]
+    return StudyPlan(
         mode=settings.mode(order.mode),
         trials=settings.search.trials,
         batch_trials=settings.search.batch_trials,
@@ -77,7 +79,7 @@ def plan_of(order: Order, found: Found, carried: Sequence[Parameters] = (), othe
     )
 
 
-def search_job(order: Order, plan: "Plan") -> "SearchJob":
+def search_job(order: Order, plan: "StudyPlan") -> "SearchJob":
     """The plan with its costs and its constraint."""
     from WORKFLOW.search.job import SearchJob
 
@@ -94,14 +96,14 @@ def search_job(order: Order, plan: "Plan") -> "SearchJob":
     )
 
 
-def loaded_line(order: Order, plan: "Plan", found: Found, other: Sequence[SeedFile] = ()) -> str:
+def loaded_line(order: Order, plan: "StudyPlan", prescreened: Prescreened, other: Sequence[SeedFile] = ()) -> str:
     """What a log must say before a long search; it names the folders from which seeds were merged."""
     loaded = len(plan.seeds) - plan.carried
-    sharpes = [found.best[0].metrics["sharpe_ratio"] or 0.0] if found.best else []
-    sharpes += [one.seeds[0].sharpe_ratio for one in other if one.seeds]
+    sharpes = [prescreened.best[0].metrics["sharpe_ratio"] or 0.0] if prescreened.best else []
+    sharpes += [file.seeds[0].sharpe_ratio for file in other if file.seeds]
     best = f"best in-sample Sharpe {max(sharpes):.2f}" if loaded else "none passed"
-    there = len(found.best) + sum(len(one.seeds) for one in other)
-    folders = "".join(f" · {len(one.seeds)} from {one.path}" for one in other)
+    there = len(prescreened.best) + sum(len(file.seeds) for file in other)
+    folders = "".join(f" · {len(file.seeds)} from {file.path}" for file in other)
     return f"Loaded Phase0 seed: {order.symbol}/{order.mode} {loaded} of {there} ({best}){folders}"
 
 
@@ -110,21 +112,34 @@ def best_note(now: "Standing") -> str:
     return "" if now.best is None else f"best value {now.best:.2f}"
 
 
-def read_progress(path: Path, say: Callable[[str], None]) -> screening.Progress:
+def read_progress(path: Path, say: Callable[[str], None]) -> screening.PrescreenProgress:
     """The checkpoint at `path`; nothing done where there is none, or where it is not what was written: then `say`
     hears that it is done again."""
     record: Any = sealed.read_json(path)
     try:
-        return screening.Progress.of_json(record)
+        return screening.PrescreenProgress.of_json(record)
     except (TypeError, KeyError, ValueError, AttributeError):
         if path.exists():
             say(f"{path} is not what was written: what it held is done again")
-        return screening.Progress()
+        return screening.PrescreenProgress()
 
 
-def phase0_record(labels: dict[str, Any], settings: Settings, market: Market, found: Found) -> dict[str, Any]:
+def draw_of(order: Order) -> Draw:
+    """The combos that a prescreen of this order tries."""
+    settings = order.settings
+    return Draw(settings.mode(order.mode), settings.prescreen.combos, seed_of(settings, "prescreen"))
+
+
+def prescreened_of(order: Order, progress: screening.PrescreenProgress) -> Prescreened:
+    """What a prescreen of this order that is through has found."""
+    return screening.result(progress, draw_of(order))
+
+
+def phase0_record(
+    labels: dict[str, Any], settings: Settings, market: Market, prescreened: Prescreened
+) -> dict[str, Any]:
     """`phase0_top500.json`; `market` is the in-sample one."""
-    return records.phase0(labels, found, settings.prescreen, walk_forward.span(market, Window(0, len(market))))
+    return records.phase0(labels, prescreened, settings.prescreen, walk_forward.span(market, Window(0, len(market))))
 
 
 def seed_of(settings: Settings, purpose: str, *more: int) -> np.random.SeedSequence:
@@ -137,12 +152,12 @@ def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]
 
     Parameters that both found count once. Without others' seeds the order is that of `own`.
     """
-    leaders = [one.parameters for one in own[:_LEADERS]]
-    ranked = [one.parameters for one in own]
+    leaders = [combo.parameters for combo in own[:_LEADERS]]
+    ranked = [combo.parameters for combo in own]
     if other:
-        scored = [(one.metrics["sharpe_ratio"] or 0.0, one.parameters) for one in own]
+        scored = [(combo.metrics["sharpe_ratio"] or 0.0, combo.parameters) for combo in own]
         scored += [(seed.sharpe_ratio, seed.parameters) for seed in other]
-        ranked = [parameters for _, parameters in sorted(scored, key=lambda one: -one[0])]
+        ranked = [parameters for _, parameters in sorted(scored, key=lambda pair: -pair[0])]
     first = [*ranked[:1], *leaders, *ranked]
     return distinct(first)
 
@@ -150,15 +165,17 @@ def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]
 def distinct(some: Sequence[Parameters]) -> list[Parameters]:
     """Each parameters once, where it stands first."""
     kept: dict[str, Parameters] = {}
-    for one in some:
-        kept.setdefault(str(sorted(one.items())), one)
+    for parameters in some:
+        kept.setdefault(str(sorted(parameters.items())), parameters)
     return list(kept.values())
 
 
-def seeds_of(found: Found) -> list[Ranked]:
+def seeds_of(prescreened: Prescreened) -> list[Ranked]:
     """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
     measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
-    leaders = found.best[:1] + [
-        max(found.best, key=lambda one: sign * (one.metrics[key] or 0.0)) for key, sign in measures if found.best
+    leaders = prescreened.best[:1] + [
+        max(prescreened.best, key=lambda ranked: sign * (ranked.metrics[key] or 0.0))
+        for key, sign in measures
+        if prescreened.best
     ]
-    return list({one.combo: one for one in [*leaders, *found.best]}.values())
+    return list({ranked.combo: ranked for ranked in [*leaders, *prescreened.best]}.values())

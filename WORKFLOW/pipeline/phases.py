@@ -1,38 +1,23 @@
 """The phases of the pipeline, in the order in which a run takes them."""
 
-import shlex
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from config.errors import Refused, Transient
-from state.files import codec, sealed, snapshot
-from state.files.layout import (
-    ALL_TRIALS,
-    BESTS,
-    PARETO,
-    PARETO_SVG,
-    PHASE0,
-    SEARCH,
-    TEARSHEET,
-    WINDOWS,
-    Roots,
-)
+from state.files import sealed, snapshot
+from state.files.layout import PHASE0, Roots
 from state.files.tighten import prepare
-from state.host.clock import stamp
 from state.records import runs
-from state.records.holdout import Holdout
 from WORKFLOW.command_line import Order
-from WORKFLOW.crosscheck.finalists import in_vectorbt
-from WORKFLOW.data.bars import BARS_PER_DAY, Bars
+from WORKFLOW.data.bars import Bars
 from WORKFLOW.data.forms.shown import shown
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.data.report import Report, UnfitBars
 from WORKFLOW.engines.market import Window
-from WORKFLOW.pipeline import evidence
+from WORKFLOW.pipeline import judge, outcome, try_search, walk
 from WORKFLOW.pipeline.handover import (
     Rates,
     best_note,
@@ -43,43 +28,18 @@ from WORKFLOW.pipeline.handover import (
     read_progress,
     search_job,
 )
-from WORKFLOW.pipeline.run import Job, config_of, split_of
-from WORKFLOW.report import front, manifest, records, windows
-from WORKFLOW.report.artifacts import equity_csv, trades_csv
+from WORKFLOW.pipeline.judge import Validated
+from WORKFLOW.pipeline.run import PipelineRun, split_of
 from WORKFLOW.report.console import Screen
-from WORKFLOW.report.heat_maps import svg
-from WORKFLOW.report.tearsheet import document as tearsheet
-from WORKFLOW.report.tearsheet import page
-from WORKFLOW.search import bayes, needs, pareto, space
+from WORKFLOW.search import bayes, needs, space
 from WORKFLOW.search import prescreen as screening
 from WORKFLOW.search.job import SearchFolder
-from WORKFLOW.search.prescreen import Found
-from WORKFLOW.search.space import Parameters
+from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.study import Standing, Trial
+from WORKFLOW.steps.keep import PlannedStep
 from WORKFLOW.validation import check_all
-from WORKFLOW.validity import cross_validation, holdout, plateau, verdict, walk_forward
+from WORKFLOW.validity import cross_validation, walk_forward
 from WORKFLOW.validity.history import History, made_of
-from WORKFLOW.validity.judge import Judged, chance, judge
-from WORKFLOW.validity.promote import promotions
-from WORKFLOW.validity.search.whole import SearchTrial
-
-# best → (metric, 1 when more is better, the metric of a screen that its plateau is told by)
-_MEASURES = {
-    "best_sharpe": ("sharpe_ratio", 1, "sharpe_ratio"),
-    "best_returns": ("total_return", 1, "total_return"),
-    "lowest_drawdown": ("max_drawdown_pct", -1, "max_drawdown_daily_pct"),
-    "best_winrate": ("win_rate", 1, "win_rate"),
-}
-
-
-@dataclass(frozen=True)
-class Validated:
-    """What validation came to: of the whole search (None where it chose nothing), and by best."""
-
-    search: SearchTrial | None = None
-    judged: dict[str, Judged] = field(default_factory=dict)
-    promotions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    holdout: Holdout | None = None  # what is left of it; None where nobody can tell, or bars are synthetic
 
 
 def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]:
@@ -90,21 +50,21 @@ def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]
     path = order.data_path or _demo(roots, screen)
     if path.is_file() and not path.name.lower().startswith(order.symbol.lower()):
         screen.say(f"  note: results will be named {order.symbol}, but the file is called {shown(path.name)}")
-    outcome = check_all(settings, path, order.symbol, order.repair, order.allow_wicks, order.reading)
-    if outcome.report is not None:
-        for line in outcome.report.lines():
+    checked = check_all(settings, path, order.symbol, order.repair, order.allow_wicks, order.reading)
+    if checked.report is not None:
+        for line in checked.report.lines():
             if not line.startswith(("refused:", "  →")):
                 screen.say(f"  {line}")
-    if outcome.bars is None or outcome.report is None or outcome.reasons:
-        if outcome.report is not None and outcome.report.reasons:
-            raise UnfitBars(outcome.report)
-        texts = "; ".join(reason.text for reason in outcome.reasons)
-        kind = Transient if all(reason.passes for reason in outcome.reasons) else Refused
-        raise kind(texts, "; ".join(dict.fromkeys(reason.way_out for reason in outcome.reasons if reason.way_out)))
-    in_sample = Window(0, split_of(outcome.bars, settings.split.holdout_fraction))
+    if checked.bars is None or checked.report is None or checked.reasons:
+        if checked.report is not None and checked.report.reasons:
+            raise UnfitBars(checked.report)
+        texts = "; ".join(reason.text for reason in checked.reasons)
+        kind = Transient if all(reason.passes for reason in checked.reasons) else Refused
+        raise kind(texts, "; ".join(dict.fromkeys(reason.way_out for reason in checked.reasons if reason.way_out)))
+    in_sample = Window(0, split_of(checked.bars, settings.split.holdout_fraction))
     walk_forward.steps(in_sample, settings.walk_forward, "rolling")  # refuses windows of less than a day
     cross_validation.check(settings.cross_validation)
-    return outcome.bars, outcome.report
+    return checked.bars, checked.report
 
 
 def _demo(roots: Roots, screen: Screen) -> Path:
@@ -113,296 +73,114 @@ def _demo(roots: Roots, screen: Screen) -> Path:
     return write_demo(roots.demo_data())
 
 
-def accept(job: Job) -> list[dict[str, Any]]:
+def accept(run: PipelineRun) -> list[dict[str, Any]]:
     """Ask the gates whether these bars may be worked on."""
-    reading = job.order.reading.as_json()
-    facts = {"data": {"sha256": job.bars.sha256, "synthetic": job.bars.synthetic, **job.report.as_json(), **reading}}
-    return pass_gates("after_preflight", job.order, job.run.run_id, job.tree, job.log, facts)
+    reading = run.order.reading.as_json()
+    facts = {"data": {"sha256": run.bars.sha256, "synthetic": run.bars.synthetic, **run.report.as_json(), **reading}}
+    return pass_gates("after_preflight", run.order, run.record.run_id, run.tree, run.log, facts)
 
 
-def approve(job: Job, found: Found, trials: list[Trial], validated: Validated) -> list[dict[str, Any]]:
+def approve(
+    run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated
+) -> list[dict[str, Any]]:
     """Ask the gates whether what the finalists came to may be published."""
-    result = outcome(job, found, trials, validated)
+    result = outcome.summary(run, prescreened, trials, validated)
     facts = {key: result[key] for key in ("verdict", "bests", "chance")}
-    facts["validation"] = {best: one.validation for best, one in validated.judged.items()}
+    facts["validation"] = {best: finalist.validation for best, finalist in validated.judged.items()}
     facts["promotion"] = validated.promotions
-    return pass_gates("after_validation", job.order, job.run.run_id, job.tree, job.log, facts)
+    return pass_gates("after_validation", run.order, run.record.run_id, run.tree, run.log, facts)
 
 
-def prescreen(job: Job) -> Found:
+def prescreen(run: PipelineRun) -> Prescreened:
     """Phase 0: every combo once over the in-sample bars; publishes `phase0_top500.json`."""
-    settings = job.settings.prescreen
-    with job.timed("prescreen"), job.screen.phase("prescreen", settings.combos) as phase:
-        combos = space.Draw(job.mode, settings.combos, job.seed("prescreen"))
-        progress = read_progress(job.folder.prescreen, job.screen.say)
-        rates = Rates(phase, len(job.in_sample.market), progress.tried)
+    settings = run.settings.prescreen
+    with run.timed("prescreen"), run.screen.phase("prescreen", settings.combos) as phase:
+        progress = read_progress(run.folder.prescreen, run.screen.say)
+        rates = Rates(phase, len(run.in_sample.market), progress.tried)
 
-        def on_batch(batch: int, of: int, now: screening.Progress) -> None:
-            job.bar_combos_per_s = rates.at(batch, of, now)
-            job.prescreened_by.add(job.in_sample.engine_name)
-            sealed.write_json(job.folder.prescreen, now.as_json())
+        def on_batch(batch: int, of: int, now: screening.PrescreenProgress) -> None:
+            run.bar_combos_per_s = rates.at(batch, of, now)
+            run.prescreened_by.add(run.in_sample.engine_name)
+            sealed.write_json(run.folder.prescreen, now.as_json())
 
-        progress = screening.run(job.in_sample, combos, settings, job.cores, progress, on_batch)
-        found = screening.found(progress, combos)
+        progress = screening.run(run.in_sample, run.draw, settings, run.cores, progress, on_batch)
+        prescreened = screening.result(progress, run.draw)
         # Here and not with the search's: a run that is stopped from here on has shown what it found.
-        _history(job).prescreened(found.tried, job.settings, job.mode, job.bars.before(job.split).sha256)
-        record = phase0_record(job.labels, job.settings, job.in_sample.market, found)
-        for stepped_aside in job.tree.write_phase0(PHASE0, record):
-            job.screen.say(f"  {stepped_aside}")
-    pass_gates("after_prescreen", job.order, job.run.run_id, job.tree, job.log)
-    return found
+        _history(run).prescreened(prescreened.tried, run.settings, run.mode, run.bars.before(run.split).sha256)
+        record = phase0_record(run.labels, run.settings, run.in_sample.market, prescreened)
+        for stepped_aside in run.tree.write_phase0(PHASE0, record):
+            run.screen.say(f"  {stepped_aside}")
+    pass_gates("after_prescreen", run.order, run.record.run_id, run.tree, run.log)
+    return prescreened
 
 
-def search(job: Job, found: Found) -> list[Trial]:
+def search(run: PipelineRun, prescreened: Prescreened) -> list[Trial]:
     """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
-    plan = plan_of(job.order, found, other=job.seed_files)
-    with job.timed("search"), job.screen.phase("search", plan.trials) as phase:
-        folder = SearchFolder(job.folder)
-        folder.write_bars(job.bars.before(job.split))
-        folder.write(search_job(job.order, plan))
-        job.screen.say(f"  {loaded_line(job.order, plan, found, job.seed_files)}")
-        pass_gates("before_search", job.order, job.run.run_id, job.tree, job.log)
+    plan = plan_of(run.order, prescreened, other=run.seed_files)
+    with run.timed("search"), run.screen.phase("search", plan.trials) as phase:
+        folder = SearchFolder(run.folder)
+        folder.write_bars(run.bars.before(run.split))
+        folder.write(search_job(run.order, plan))
+        run.screen.say(f"  {loaded_line(run.order, plan, prescreened, run.seed_files)}")
+        pass_gates("before_search", run.order, run.record.run_id, run.tree, run.log)
 
         def on_result(now: Standing) -> None:
             phase.at(now.done, best_note(now))
 
-        return bayes.search(job.folder, job.processes, on_result, job.screen.say)
+        return bayes.search(run.folder, run.processes, on_result, run.screen.say)
 
 
-def finalists(job: Job, trials: list[Trial]) -> dict[str, Trial]:
-    """For each of the four measures: of the best feasible trials by it, the one on the best plateau of it.
-
-    Equal plateaus are told apart by the measure, and then the earlier trial is taken.
-    """
-    settings = job.settings.plateau
-    leading = {best: leaders(trials, best, settings.candidates) for best in BESTS}
-    distinct = {trial.number: trial for of_best in leading.values() for trial in of_best}
-    centres = [trial.parameters for trial in distinct.values()]
-    found = job.steps.aside(
-        "plateaus of candidates", centres, lambda: plateau.scores(job.in_sample, job.mode, centres, settings, job.cores)
-    )
-    scores = dict(zip(distinct, found, strict=True))
-    chosen = {}
-    for best, some in leading.items():
-        values = [scores[trial.number][_MEASURES[best][2]] for trial in some]
-        if some:
-            chosen[best] = some[values.index(max(values))]  # the first of equals
-    return chosen
-
-
-def chosen_of(job: Job, trials: list[Trial], again: Callable[[], list[Trial]]) -> tuple[list[Trial], dict[str, Trial]]:
-    """The trials and their finalists, each of which is what its parameters come to on these bars; `again` searches anew
-    where the study says otherwise, and then what it gives counts."""
-    chosen = finalists(job, trials)
-    if not (wrong := _misjudged(job, list(chosen.values()))):
-        return trials, chosen
-    why = f"the study says of trial {wrong[0]} what its parameters do not come to"
-    SearchFolder(job.folder).discard_study(why, job.screen.say)
-    trials = again()
-    return trials, finalists(job, trials)
-
-
-def _misjudged(job: Job, chosen: list[Trial]) -> list[int]:
-    """The numbers of those whose metrics the engine does not confirm, to the bit."""
-    distinct = list({trial.number: trial for trial in chosen}.values())
-    inputs = [[trial.number, trial.parameters, trial.result.metrics] for trial in distinct]
-    whole = job.in_sample.whole
-
-    def wrong() -> list[int]:
-        return [one.number for one in distinct if job.in_sample.metrics(one.parameters, whole) != one.result.metrics]
-
-    return job.steps.aside("finalists of the search again", inputs, wrong)
-
-
-def leaders(trials: list[Trial], best: str, wanted: int) -> list[Trial]:
-    """The best feasible trials by the measure of `best`, best first, the earlier one where two are equal.
-
-    Of trials with the same parameters the first counts.
-    """
-    key, sign, _ = _MEASURES[best]
-    defined = [t for t in trials if t.feasible and t.result.metrics[key] is not None]
-    distinct = list({tuple(t.parameters.values()): t for t in reversed(defined)}.values())
-    return sorted(distinct, key=lambda t: (-sign * t.result.metrics[key], t.number))[:wanted]
-
-
-def validate(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Trial]) -> Validated:
-    """The whole search on trial, walk-forward and cross-validation of the whole process, then every finalist."""
-    history = remembered(job, found, trials)
+def validate(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Validated:
+    """Try the search, walk the way of choosing forward, judge the finalists; done steps are kept for the next try."""
+    history = remembered(run, prescreened, trials)
     if not chosen:
         return Validated()
-    distinct = {trial.number: trial for trial in chosen.values()}
-    steps, planned = job.steps, evidence.plan(job, list(distinct.values()))
+    planned = plan_of_validation(run, chosen)
     with (
-        job.timed("validation"),
-        job.screen.phase("validation", len(planned)) as phase,
-        steps.under_way(planned, phase.at) as kept,
+        run.timed("validation"),
+        run.screen.phase("validation", len(planned)) as phase,
+        run.steps.under_way(planned, phase.at) as kept,
     ):
         if kept:
-            job.screen.say(f"  validation goes on: {kept} of {len(planned)} steps are kept")
-        case = evidence.case_of(job, job.tries(found, trials), distinct)
-        judged = {}
-        for number, trial in distinct.items():
-            history.looked("holdout", data=job.bars.sha256, family=job.mode.family, parameters=trial.parameters)
-            judged[number] = judge(case, trial, steps)
-        bests = {best: judged[trial.number] for best, trial in chosen.items()}
-
-        def ask_vectorbt(number: int, parameters: Parameters) -> dict[str, Any]:
-            def asked() -> dict[str, Any]:
-                return in_vectorbt(job.everything, {number: parameters})[number]
-
-            return steps.aside(f"second opinion on trial {number}", parameters, asked)
-
-        found_out = promotions(bests, case.search, history, job.settings.verdict, ask_vectorbt)
-    job.screen.log(f"validation: {kept} steps were kept, {len(steps.done_now)} done now")
-    return Validated(case.search, bests, found_out, _holdout_after(job, history, judged))
+            run.screen.say(f"  validation goes on: {kept} of {len(planned)} steps are kept")
+        search_trial = try_search.try_search(run)
+        walked = walk.walk(run)
+        validated = judge.judge(run, chosen, run.tries(prescreened, trials), search_trial, walked, history)
+    run.screen.log(f"validation: {kept} steps were kept, {len(run.steps.done_now)} done now")
+    return validated
 
 
-def remembered(job: Job, found: Found, trials: list[Trial]) -> History:
+def plan_of_validation(run: PipelineRun, chosen: dict[str, Trial]) -> list[PlannedStep]:
+    """Every step of validation: a step that is missing here cannot be done."""
+    return [*try_search.plan(run), *walk.plan(run), *judge.plan(run, chosen)]
+
+
+def remembered(run: PipelineRun, prescreened: Prescreened, trials: list[Trial]) -> History:
     """Put what was tried on file, before anything of it is looked at."""
-    history, settings, data = _history(job), job.settings, job.bars.before(job.split).sha256
-    history.prescreened(found.tried, settings, job.mode, data)
-    for one in job.seed_files:
-        history.tried(one.tried, "seeds of another prescreen", sha256=one.sha256)
-    searched = sum(one.source == "sampler" for one in trials)
+    history, settings, data = _history(run), run.settings, run.bars.before(run.split).sha256
+    history.prescreened(prescreened.tried, settings, run.mode, data)
+    for file in run.seed_files:
+        history.tried(file.tried, "seeds of another prescreen", sha256=file.sha256)
+    searched = sum(trial.source == "sampler" for trial in trials)
     how = {name: value for name, value in asdict(settings.search).items() if name not in ("processes", "storage")}
     # What it proposed is part of it: seeds of an earlier round, say, lead elsewhere.
-    proposed = [one.parameters for one in trials if one.source == "sampler"]
-    made = made_of(found.tried, settings, job.mode, data)
+    proposed = [trial.parameters for trial in trials if trial.source == "sampler"]
+    made = made_of(prescreened.tried, settings, run.mode, data)
     history.tried(searched, "search", **made, search=how, proposed=proposed)
     return history
 
 
-def publish(job: Job, found: Found, trials: list[Trial], validated: Validated) -> dict[str, Any]:
+def publish(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
     """Put the result tree in place, close the run, and say what came out."""
-    approve(job, found, trials, validated)
-    files, record = rendered(job, found, trials, validated)
-    for stepped_aside in job.tree.publish(files, record):
-        job.screen.say(f"  {stepped_aside}")
-    result = outcome(job, found, trials, validated)
-    snapshot.write_json(job.folder.outcome, result)  # a later run replaces the tree, and this stays
-    runs.finish(job.folder, job.run)
+    approve(run, prescreened, trials, validated)
+    files, record = outcome.rendered(run, prescreened, trials, validated)
+    for stepped_aside in run.tree.publish(files, record):
+        run.screen.say(f"  {stepped_aside}")
+    result = outcome.summary(run, prescreened, trials, validated)
+    snapshot.write_json(run.folder.outcome, result)  # a later run replaces the tree, and this stays
+    runs.finish(run.folder, run.record)
     return result
 
 
-def rendered(
-    job: Job, found: Found, trials: list[Trial], validated: Validated
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Every file of the result tree, and the manifest without their sums."""
-    files = {
-        PHASE0: codec.encode(phase0_record(job.labels, job.settings, job.in_sample.market, found)),
-        ALL_TRIALS: codec.encode(records.all_trials(job.labels, trials)),
-    }
-    if validated.search is not None:
-        files[SEARCH] = codec.encode({**job.labels, **validated.search.as_json()})
-    market, whole, capital = job.everything.market, job.everything.whole, job.settings.costs.capital
-    synthetic = " · SYNTHETIC DATA" if job.bars.synthetic else ""
-    objectives = job.settings.search.objectives
-    if len(objectives) > 1:
-        best_of_both = pareto.front(trials, objectives)
-        chosen = {best: one.trial.number for best, one in validated.judged.items()}
-        files[PARETO] = codec.encode(records.pareto_front(job.labels, objectives, trials, best_of_both, chosen))
-        title = f"{job.order.symbol} {job.order.mode} · Pareto front{synthetic}"
-        files[PARETO_SVG] = front.svg(trials, best_of_both, set(chosen.values()), objectives, title)
-    for best, one in validated.judged.items():
-        of_best = records.of_best(job.labels, best, one, job.mode.family, asdict(job.settings.costs))
-        files |= {f"{best}/{name}": codec.encode(record) for name, record in of_best.items()}
-        files[f"{best}/plateau.svg"] = svg(one.plateau, f"{job.order.symbol} {job.order.mode} · {best}{synthetic}")
-        apart = {name: windows.record(ledger, market, job.windows[name]) for name, ledger in one.ledgers.items()}
-        files[f"{best}/{WINDOWS}"] = codec.encode({**job.labels, "strategy": best, **apart})
-        files[f"{best}/trades.csv"] = trades_csv(one.whole, market)
-        files[f"{best}/equity.csv"] = equity_csv(one.whole, market, whole, job.split, capital)
-        sheet = tearsheet.of_finalist(job.labels, best, one, job.mode.family, job.settings.costs, market, job.split)
-        files[f"{best}/{TEARSHEET}"] = page.render(sheet)
-    return files, manifest.record(_facts(job, found, trials, validated))
-
-
-def outcome(job: Job, found: Found, trials: list[Trial], validated: Validated) -> dict[str, Any]:
-    """What `--json` prints and the final table shows."""
-    tried, judged = job.tries(found, trials), validated.judged
-    return {
-        **job.labels,
-        "run_id": job.run.run_id,
-        "round": job.round,
-        "resumed": job.run.resumed,
-        "verdict": _verdict(job, found, trials, judged),
-        "bests": records.bests(judged, validated.promotions),
-        "holdout": None if validated.holdout is None else asdict(validated.holdout),
-        "chance": chance(tried, len(np.unique(job.in_sample.market.day))),
-        "prescreen": {"tried": found.tried, "eligible": found.eligible, "bar_combos_per_s": job.bar_combos_per_s},
-        "durations_s": job.durations_s,
-        "artifacts": str(job.tree.folder),
-        "next": _next_command(job, judged),
-    }
-
-
-# helpers --------------------------------------------------------------------------------------------------------------
-
-
-def _history(job: Job) -> History:
-    return History.of(job.ledger, job.everything.market, job.windows, job.run.run_id, job.clock)
-
-
-def _holdout_after(job: Job, history: History, judged: dict[int, Judged]) -> Holdout | None:
-    """Synthetic bars are no market: they have no holdout that could be used up."""
-    if job.bars.synthetic or not judged:
-        return None
-    ceiling, fraction = job.settings.verdict.max_holdout_luck, job.settings.split.holdout_fraction
-    days = len(next(iter(judged.values())).out_of_sample_returns)
-    found = [one.in_sample_returns for one in judged.values()]
-    left = holdout.after(history, found, days, ceiling, fraction, job.holdout_before)
-    return None if left is None else holdout.told(left, job.order.data_path, job.order.symbol)
-
-
-def _verdict(job: Job, found: Found, trials: list[Trial], judged: dict[str, Judged]) -> str:
-    if judged:
-        return next(iter(judged.values())).verdict
-    most = max((found.most_trades, *(trial.result.metrics.get("total_trades", 0) for trial in trials)))
-    silent = most == 0 and trials and not job.in_sample.has_side(space.Combos.of([t.parameters for t in trials]))
-    days = len(job.in_sample.market) / BARS_PER_DAY if silent else None
-    moves = bool(np.ptp(job.in_sample.market.close) > 0)
-    return verdict.nothing_line(job.tries(found, trials), most, job.settings.prescreen.min_trades, days, moves)
-
-
-def _facts(job: Job, found: Found, trials: list[Trial], validated: Validated) -> manifest.Facts:
-    minutes, device = job.bars.minutes, job.in_sample.choice.device
-    return manifest.Facts(
-        labels=job.labels,
-        verdict=_verdict(job, found, trials, validated.judged),
-        data={
-            "sha256": job.bars.sha256,
-            "minutes": minutes and minutes.as_json(),
-            **job.report.as_json(),
-            **job.order.reading.as_json(),
-        },
-        windows={name: walk_forward.span(job.everything.market, window) for name, window in job.windows.items()},
-        config=config_of(job.order),
-        seed=job.settings.run.seed,
-        engine=job.in_sample.engine_name,
-        gpu=None if device is None else device.name,
-        tries={"earlier_rounds": job.carried_tries, "prescreen": found.tried, "total": job.tries(found, trials)},
-        phase0_seeds=[
-            {"path": one.path, "sha256": one.sha256, "tried": one.tried, "seeds": len(one.seeds)}
-            for one in job.seed_files
-        ],
-        promotion=validated.promotions,
-        execution={
-            "run_id": job.run.run_id,
-            "round": job.round,
-            "started_at": job.run.started_at,
-            "finished_at": stamp(job.clock.now()),
-            "resumed": job.run.resumed,
-            "durations_s": job.durations_s,
-            "bar_combos_per_s": job.bar_combos_per_s,
-            "prescreened_by": sorted(job.prescreened_by),
-            "threads": job.cores,
-            "search_processes": job.processes,
-        },
-    )
-
-
-def _next_command(job: Job, judged: dict[str, Judged]) -> str:
-    if job.bars.synthetic:
-        return "scripts/backtest-optimize --parallel --symbols SOL --data-path FOLDER_WITH_YOUR_BARS"
-    if not judged:
-        return f"another space: --mode {next((m for m in job.settings.modes if m != job.order.mode), job.order.mode)}"
-    return f"hooks/promotion.py {shlex.quote(str(job.tree.folder))}"
+def _history(run: PipelineRun) -> History:
+    return History.of(run.ledger, run.everything.market, run.windows, run.record.run_id, run.clock)

@@ -13,10 +13,10 @@ import numpy as np
 from config.settings import Mode, Settings
 from state.files import made, snapshot
 from state.files.checkpoint import Checkpoint
-from state.files.layout import MANIFEST, Roots, RunFolder
+from state.files.layout import Roots, RunFolder
 from state.host.clock import Clock, SystemClock
 from state.host.cores import usable_cores
-from state.records import runs
+from state.records import results, runs
 from state.records.holdout import Holdout
 from state.records.runs import Run
 from state.records.tries import TriesLedger
@@ -26,26 +26,27 @@ from WORKFLOW.data.bars import DAY_MS, Bars
 from WORKFLOW.data.find import market_name
 from WORKFLOW.data.report import Report
 from WORKFLOW.engines.market import Market, Window
-from WORKFLOW.pipeline.handover import seed_of
+from WORKFLOW.pipeline.handover import draw_of, seed_of
 from WORKFLOW.report import manifest
 from WORKFLOW.report.console import Screen
 from WORKFLOW.report.tree import ResultTree, writing
 from WORKFLOW.search import seed_folders, space
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.seed_folders import SeedFile
+from WORKFLOW.search.space import Draw
 from WORKFLOW.search.study import Trial
 from WORKFLOW.steps.keep import KeptSteps
 
 
 @dataclass
-class Job:
+class PipelineRun:
     """The order and its bars, the record of the run and its folders, and what the phases share."""
 
     order: Order
     bars: Bars
     report: Report
-    run: Run
+    record: Run
     folder: RunFolder
     tree: ResultTree
     screen: Screen
@@ -110,6 +111,11 @@ class Job:
         """A seed of its own for every purpose, derived from the run's."""
         return seed_of(self.settings, purpose, *more)
 
+    @property
+    def draw(self) -> Draw:
+        """The combos of its prescreen."""
+        return draw_of(self.order)
+
     @cached_property
     def steps(self) -> KeptSteps:
         """Steps of this job, kept until its results are there. Their key is all that decides every one of them."""
@@ -117,10 +123,10 @@ class Job:
         key = runs.key_of({**_identity(self.order, self.bars, self.seed_files), **engine})
         return KeptSteps(Checkpoint(self.folder.validation, key), self.screen.say)
 
-    def tries(self, found: Found, trials: list[Trial]) -> int:
+    def tries(self, prescreened: Prescreened, trials: list[Trial]) -> int:
         """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
-        others = sum(one.tried for one in self.seed_files)
-        return self.carried_tries + others + found.tried + sum(trial.source == "sampler" for trial in trials)
+        others = sum(file.tried for file in self.seed_files)
+        return self.carried_tries + others + prescreened.tried + sum(trial.source == "sampler" for trial in trials)
 
     def _evaluator(self, bars: Bars) -> Evaluator:
         return Evaluator(
@@ -136,7 +142,7 @@ class Job:
 
 
 @contextmanager
-def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[Job]:
+def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[PipelineRun]:
     """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
     clock = SystemClock()
     seeds = seed_files(order, bars)
@@ -144,24 +150,25 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
         raise seed_folders.none_there(order.seed_dirs, [(order.symbol, order.mode)])
     with writing(roots, order.symbol, order.mode):
         key = runs.key_of(_identity(order, bars, seeds))
-        run, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
-        made.log(roots, roots.log(run.run_id)).close()
-        screen.log_to(roots.log(run.run_id))
-        going_on = f"going on with {run.run_id} (--fresh starts anew)" if run.resumed else f"run {run.run_id}"
-        screen.say(f"  {going_on} · log {roots.log(run.run_id)}")
+        record, folder = runs.begin(roots, key, order.symbol, order.mode, clock, order.fresh)
+        made.log(roots, roots.log(record.run_id)).close()
+        screen.log_to(roots.log(record.run_id))
+        going_on = f"going on with {record.run_id} (--fresh starts anew)" if record.resumed else f"run {record.run_id}"
+        screen.say(f"  {going_on} · log {roots.log(record.run_id)}")
         tree = ResultTree(roots.artifacts(order.symbol, order.mode))
         snapshot.sweep(folder.path)
         tree.sweep()
-        old = snapshot.read_json(tree.folder / MANIFEST)
-        if isinstance(old, dict) and old.get("execution", {}).get("run_id") != run.run_id:
-            tries = old.get("tries", {}).get("total", 0)
-            screen.say(f"  will replace the results of {old['execution']['run_id']} ({tries:,} tries)")
+        old = results.seen(tree.folder)
+        run_id = None if old is None else old.manifest.get("execution", {}).get("run_id")
+        if old is not None and run_id not in (None, record.run_id):
+            tries = old.manifest.get("tries", {}).get("total", 0)
+            screen.say(f"  will replace the results of {run_id} ({tries:,} tries)")
         ledger = TriesLedger(roots.tries(market_name(order.data_path, order.symbol)))
-        job = Job(
-            order, bars, report, run, folder, tree, screen, clock, roots.log(run.run_id), ledger, seed_files=seeds
+        run = PipelineRun(
+            order, bars, report, record, folder, tree, screen, clock, roots.log(record.run_id), ledger, seed_files=seeds
         )
-        screen.say(f"  engine {job.in_sample.choice} · {job.cores} threads · {job.processes} search processes")
-        yield job
+        screen.say(f"  engine {run.in_sample.choice} · {run.cores} threads · {run.processes} search processes")
+        yield run
 
 
 def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
@@ -170,10 +177,10 @@ def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
     Raises:
         Refused: one of them knows days that are held out here, or is no prescreen's.
     """
-    found = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
+    files = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
     split = split_of(bars, order.settings.split.holdout_fraction)
-    seed_folders.must_be_past(found, int(bars.rows["time_ms"][split]))
-    return found
+    seed_folders.must_be_past(files, int(bars.rows["time_ms"][split]))
+    return files
 
 
 def split_of(bars: Bars, holdout_fraction: float) -> int:
@@ -185,7 +192,7 @@ def split_of(bars: Bars, holdout_fraction: float) -> int:
 
 def _identity(order: Order, bars: Bars, seeds: tuple[SeedFile, ...]) -> dict[str, Any]:
     """Everything that decides the results; the number of processes does not."""
-    of_others = {"seeds": [one.sha256 for one in seeds]} if seeds else {}
+    of_others = {"seeds": [file.sha256 for file in seeds]} if seeds else {}
     return of_others | {
         "data": bars.sha256,
         "minutes": None if bars.minutes is None else bars.minutes.sha256,

@@ -23,7 +23,7 @@ from WORKFLOW.validity import verdict
 from WORKFLOW.validity.chance import expected_max_sharpe
 from WORKFLOW.validity.promote import of_all_runs
 from WORKFLOW.validity.search import deflated
-from WORKFLOW.validity.verdict import Evidence
+from WORKFLOW.validity.verdict import FinalistEvidence
 
 NEAR = frozenset(
     (
@@ -56,13 +56,13 @@ def contradictions(one: Files, found: list[Record]) -> Iterator[str]:
 # the evidence ---------------------------------------------------------------------------------------------------------
 
 
-def _evidence(one: Files) -> Evidence:
+def _evidence(one: Files) -> FinalistEvidence:
     validation, search = one.validation, one.search
     rolling = validation["walk_forward"]["process"]["rolling"]
     proof, tries = validation["look_ahead"], one.manifest["tries"]["total"]
     inside, outside = (one.metrics[name] for name in WINDOW_NAMES)
     worth, sharpe = _worth(one, tries), inside["sharpe_ratio"]
-    return Evidence(
+    return FinalistEvidence(
         in_sample=inside,
         out_of_sample=outside,
         walk_forward_sharpe=rolling["sharpe_ratio"],

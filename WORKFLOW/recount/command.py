@@ -11,8 +11,9 @@ from typing import Any
 
 from config.errors import Refused
 from state.host import process
+from state.records.results import PublishedTree
 from WORKFLOW.recount import checks
-from WORKFLOW.recount.files import Record, bests_of, manifest_of, read
+from WORKFLOW.recount.files import read, tree_of
 
 _NO_WINDOWS = "it was published without windows.json, so the figures of its windows cannot be counted again"
 _DAMAGED = (AttributeError, LookupError, OverflowError, TypeError, ValueError, ZeroDivisionError)
@@ -24,14 +25,14 @@ def of_tree(folder: Path) -> dict[str, Any]:
     Raises:
         Refused: a file is not the one that the manifest names.
     """
-    manifest = manifest_of(folder)
-    return {best: of_best(folder, manifest, best) for best in bests_of(manifest)}
+    tree = tree_of(folder)
+    return {best: of_best(tree, best) for best in tree.bests}
 
 
-def of_best(folder: Path, manifest: Record, best: str) -> dict[str, Any]:
+def of_best(tree: PublishedTree, best: str) -> dict[str, Any]:
     """One of them."""
     try:
-        one = read(folder, manifest, best)
+        one = read(tree, best)
         found = checks.checks(one)
         wrong = list(checks.contradictions(one, found))
     except _DAMAGED as error:

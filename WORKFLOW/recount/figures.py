@@ -10,13 +10,13 @@ import numpy as np
 
 from WORKFLOW.data.bars import BASE_MINUTES
 from WORKFLOW.engines import metrics
-from WORKFLOW.recount.files import Run
+from WORKFLOW.recount.files import Simulation
 
 _BAR_S = BASE_MINUTES * 60
 _NOISE = 1e-9  # of the equity: what adding up profits in another order may differ by
 
 
-def contradictions(where: str, run: Run, said: dict[str, Any], bars: int, capital: float) -> Iterator[str]:
+def contradictions(where: str, run: Simulation, said: dict[str, Any], bars: int, capital: float) -> Iterator[str]:
     """What the metrics `said` of a run over so many `bars` claim and its equity and trades do not."""
     for name, found in again(run, said, bars, capital).items():
         if said.get(name) != found:
@@ -29,7 +29,7 @@ def contradictions(where: str, run: Run, said: dict[str, Any], bars: int, capita
     yield from _torn(where, run, capital)
 
 
-def again(run: Run, said: dict[str, Any], bars: int, capital: float) -> dict[str, Any]:
+def again(run: Simulation, said: dict[str, Any], bars: int, capital: float) -> dict[str, Any]:
     """The metrics that daily equity and trades determine; undefined ones None, as in `metrics.json`."""
     held = (run.exit - run.entry) // _BAR_S
     drawdown = float(said.get("max_drawdown_pct") or 0.0)
@@ -39,7 +39,7 @@ def again(run: Run, said: dict[str, Any], bars: int, capital: float) -> dict[str
     return defined | {"total_trades": len(run.pnl), "days": len(run.marks)}
 
 
-def _torn(where: str, run: Run, capital: float) -> Iterator[str]:
+def _torn(where: str, run: Simulation, capital: float) -> Iterator[str]:
     """Equity and trades tell the same story: every trade begins with the profits so far, and so does every flat day."""
     if not len(run.pnl):
         return

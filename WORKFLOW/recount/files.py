@@ -1,7 +1,6 @@
 """The files of one best and of its tree, as a recount reads them: each the one that the manifest names."""
 
 import csv
-import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config import plain
 from config.errors import Refused
-from state.files import codec, snapshot
-from state.files.layout import BESTS, MANIFEST, SEARCH, WINDOWS
+from state.files import codec
+from state.files.layout import MANIFEST, SEARCH, WINDOWS
+from state.records import results
+from state.records.results import PublishedTree
 from WORKFLOW.data.bars import Floats
 
 Record = dict[str, Any]
@@ -22,7 +22,7 @@ WINDOW_NAMES = ("in_sample", "out_of_sample")
 
 
 @dataclass(frozen=True)
-class Run:
+class Simulation:
     """One simulation: equity at the last bar of each UTC day, and its closed trades. Times are seconds, int64.
 
     `marks` (d,) in currency, `days` (d,) the open of the bar they are of; `entry`, `exit` (t,) bar opens; `pnl` (t,)
@@ -48,69 +48,50 @@ class Files:
     metrics: Record
     validation: Record
     plateau: Record
-    whole: Run
+    whole: Simulation
     whole_windows: tuple[str, ...]  # of each day of `whole`
-    windows: Mapping[str, Run] | None
+    windows: Mapping[str, Simulation] | None
 
 
-def manifest_of(folder: Path) -> Record:
-    """The manifest of a tree.
+def tree_of(folder: Path) -> PublishedTree:
+    """The tree in `folder`.
 
     Raises:
-        Refused: there is none.
+        Refused: it has no manifest, or one that names no files.
     """
-    manifest = snapshot.read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise Refused(f"{folder / MANIFEST} is missing or names no files", "name the folder of a symbol and mode")
-    return manifest
+    tree = results.read(folder)
+    if not isinstance(tree.manifest.get("files"), dict):
+        raise Refused(f"{folder / MANIFEST} names no files", "name the folder of a symbol and mode")
+    return tree
 
 
-def bests_of(manifest: Record) -> list[str]:
-    """The bests that a tree holds."""
-    return [best for best in BESTS if f"{best}/validation.json" in manifest["files"]]
-
-
-def read(folder: Path, manifest: Record, best: str) -> Files:
+def read(tree: PublishedTree, best: str) -> Files:
     """All that is known of a best.
 
     Raises:
         Refused: a file is not the one that the manifest names. KeyError, TypeError, ValueError: it is none of ours.
     """
 
-    def of(name: str) -> bytes:
-        return _named(folder / name, manifest["files"].get(name))
-
     def record(name: str) -> Record:
-        found = codec.decode(of(name))
-        if not isinstance(found, dict):
+        value = codec.decode(tree.data(name))
+        if not isinstance(value, dict):
             raise TypeError(f"{name} is no record")
-        return found
+        return value
 
-    equity = _table(of(f"{best}/equity.csv"))
-    there = f"{best}/{WINDOWS}" in manifest["files"]
-    windows = record(f"{best}/{WINDOWS}") if there else None
+    equity = _table(tree.data(f"{best}/equity.csv"))
+    windows = record(f"{best}/{WINDOWS}") if f"{best}/{WINDOWS}" in tree.sums else None
     return Files(
         best=best,
-        manifest=manifest,
+        manifest=tree.manifest,
         search=record(SEARCH),
         config=record(f"{best}/config.json"),
         metrics=record(f"{best}/metrics.json"),
         validation=record(f"{best}/validation.json"),
         plateau=record(f"{best}/plateau.json"),
-        whole=_run(equity, _table(of(f"{best}/trades.csv"))),
+        whole=_run(equity, _table(tree.data(f"{best}/trades.csv"))),
         whole_windows=tuple(equity["window"]),
         windows=None if windows is None else {n: _run(windows[n], windows[n]["trades"]) for n in WINDOW_NAMES},
     )
-
-
-def _named(path: Path, total: object) -> bytes:
-    try:
-        data = plain.read_bytes(path)
-    except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror}", "search again, or restore the folder whole") from None
-    if hashlib.sha256(data).hexdigest() != total:
-        raise Refused(f"{path} is not the file that {MANIFEST} names", "search again, or restore the folder whole")
-    return data
 
 
 def _table(data: bytes) -> dict[str, list[str]]:
@@ -120,8 +101,8 @@ def _table(data: bytes) -> dict[str, list[str]]:
     return dict(zip(header, map(list, columns), strict=True))
 
 
-def _run(daily: Mapping[str, Any], trades: Mapping[str, Any]) -> Run:
-    return Run(
+def _run(daily: Mapping[str, Any], trades: Mapping[str, Any]) -> Simulation:
+    return Simulation(
         days=_seconds(daily["time"]),
         marks=_floats(daily["equity"]),
         entry=_seconds(trades["entry_time"]),

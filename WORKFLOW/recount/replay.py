@@ -20,14 +20,14 @@ from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.pipeline.run import split_of
-from WORKFLOW.recount.files import Record, manifest_of
+from WORKFLOW.recount.files import Record, tree_of
 from WORKFLOW.report import windows
 from WORKFLOW.report.artifacts import equity_csv, trades_csv
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import family_of
 from WORKFLOW.validation import check_all
 from WORKFLOW.validity.benchmark import buy_and_hold
-from WORKFLOW.validity.judge import same_trades
+from WORKFLOW.validity.finalist import same_trades
 
 _ELSEWHERE = "hooks/promotion.py FOLDER --data-path BARS"
 
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     """The command."""
     folder, bests = Path(argv[0]), argv[2:]
     try:
-        manifest = manifest_of(folder)
+        manifest = tree_of(folder).manifest
         bars, settings = _bars(manifest, argv[1])
     except (Refused, KeyError, TypeError, ValueError) as error:
         why = error.reason if isinstance(error, Refused) else f"its manifest lacks {error}"

@@ -14,7 +14,7 @@ _LIBRARIES = ("numpy", "numba", "optuna", "skfolio", "pyarrow")
 
 
 @dataclass(frozen=True)
-class Facts:
+class ManifestFacts:
     """What the run knows. Only `promotion`, which depends on all runs before, and `execution` may
     differ between two runs of the same work."""
 
@@ -32,7 +32,7 @@ class Facts:
     phase0_seeds: list[dict[str, Any]]  # other prescreens whose best combos were tried first; empty without any
 
 
-def record(facts: Facts) -> dict[str, Any]:
+def record(facts: ManifestFacts) -> dict[str, Any]:
     """The manifest, without the sums of the files beside it."""
     return {
         **facts.labels,

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from config.search import OBJECTIVES
 from config.settings import PrescreenSettings
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
 
 if TYPE_CHECKING:  # optuna: a prescreen does not need it
     from WORKFLOW.search.study import Trial
-    from WORKFLOW.validity.judge import Judged
+    from WORKFLOW.validity.finalist import Judged
 
 Record = dict[str, Any]
 
 
-def phase0(labels: Record, found: Found, settings: PrescreenSettings, window: Record) -> Record:
+def phase0(labels: Record, found: Prescreened, settings: PrescreenSettings, window: Record) -> Record:
     """`phase0_top500.json`."""
     nothing = (
         f"none of {found.tried:,} combos closed {settings.min_trades} trades in-sample (the most: {found.most_trades})"

@@ -50,9 +50,9 @@ def _name_metrics(copy: optuna.storages.BaseStorage, record: Mapping[str, Any]) 
     names = plan.get("objectives") if isinstance(plan, dict) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its version is pinned
-        for one in copy.get_all_studies():
-            if isinstance(names, list) and len(names) == len(one.directions):
-                optuna.load_study(study_name=one.study_name, storage=copy).set_metric_names(names)
+        for study in copy.get_all_studies():
+            if isinstance(names, list) and len(names) == len(study.directions):
+                optuna.load_study(study_name=study.study_name, storage=copy).set_metric_names(names)
 
 
 def _whole_lines(journal: Path, to: Path) -> Path:

@@ -25,7 +25,7 @@ from config.errors import Refused
 from state.files import private, snapshot
 from state.host.secrets import redacted
 from WORKFLOW.search import needs
-from WORKFLOW.search.storage import Named, damaged
+from WORKFLOW.search.storage import NamedStudies, damaged
 
 Done = TypeVar("Done")
 _ANSWER_S = 1.0  # for a server on this machine to say that it is there
@@ -36,7 +36,7 @@ _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _BUSY_S = 60  # SQLite: how long to wait for another writer
 
 
-class DatabaseStore(Named):
+class DatabaseStore(NamedStudies):
     """A search in the database at `url`; `folder` holds the server's lock and address."""
 
     def __init__(self, url: str, folder: Path, name: str) -> None:

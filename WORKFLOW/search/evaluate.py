@@ -13,17 +13,17 @@ from config.settings import Costs
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines import bar_loop, cpu, metrics, reference
 from WORKFLOW.engines.best import Best, passed
-from WORKFLOW.engines.choice import Choice, choose
+from WORKFLOW.engines.choice import EngineChoice, choose
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.planes import Planes, unpack
 from WORKFLOW.engines.rules import EXECUTION, Rules, Tie
 from WORKFLOW.search.space import BLOCK, Combos, Parameters
-from WORKFLOW.signals.family import DeviceFamily, Family, HasDevice, Signals
+from WORKFLOW.signals.family import BoundFamily, DeviceFamily, Family, HasDevice
 
 if TYPE_CHECKING:
     from WORKFLOW.engines.gpu.planes import DevicePlanes
-    from WORKFLOW.engines.gpu.screen import Screen, Work
+    from WORKFLOW.engines.gpu.screen import Screener, Work
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Evaluator:
     gpu: int | None = None  # which; None: the first, -1: none
 
     @cached_property
-    def choice(self) -> Choice:
+    def choice(self) -> EngineChoice:
         """What screens, and why. Ledgers never leave the CPU: asking for one opens no GPU."""
         return choose(self.engine, self.gpu)
 
@@ -52,7 +52,7 @@ class Evaluator:
         return self.engine == "reference"
 
     @cached_property
-    def _signals(self) -> Signals:
+    def _signals(self) -> BoundFamily:
         return self.family.on(self.market)
 
     @property
@@ -116,11 +116,11 @@ class Evaluator:
         return max(1, BLOCK // batch_combos) if is_on_gpu else 1
 
     @cached_property
-    def _on_gpu(self) -> "Screen":
-        from WORKFLOW.engines.gpu.screen import Screen
+    def _on_gpu(self) -> "Screener":
+        from WORKFLOW.engines.gpu.screen import Screener
 
         assert self.choice.device is not None
-        return Screen(self.choice.device, self.market)
+        return Screener(self.choice.device, self.market)
 
     @cached_property
     def _device_signals(self) -> DeviceFamily | None:

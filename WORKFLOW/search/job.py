@@ -23,8 +23,8 @@ from WORKFLOW.engines.metrics import SHARPE
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.objective import UNDEFINED_SHARPE, folds_of, stable
 from WORKFLOW.search.space import Combos, Parameters, family_of
-from WORKFLOW.search.storage import JournalStore, Store, name_of
-from WORKFLOW.search.study import Hopeless, Plan, Result, SharedStudy
+from WORKFLOW.search.storage import JournalStore, StudyStore, name_of
+from WORKFLOW.search.study import Hopeless, SharedStudy, StudyPlan, TrialResult
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class SearchJob:
     costs: Costs
     min_trades: int
     engine: str
-    plan: Plan
+    plan: StudyPlan
     folds: int = 1
     instability_penalty: float = 0.0
     prune: bool = False
     storage: str = JOURNAL
 
-    def evaluate(self, evaluator: Evaluator, parameters: Parameters, is_hopeless: Hopeless) -> Result:
+    def evaluate(self, evaluator: Evaluator, parameters: Parameters, is_hopeless: Hopeless) -> TrialResult:
         """The objectives, with the minimum of trades as a constraint; metrics are those of all in-sample bars."""
         windows = folds_of(evaluator.market, self.folds)
         sharpes: list[float] = []
@@ -48,10 +48,10 @@ class SearchJob:
             sharpes += self._sharpes(evaluator, parameters, some)
             steps = tuple(stable(sharpes[: n + 1], self.instability_penalty) for n in range(len(sharpes)))
             if self.prune and len(sharpes) < len(windows) and is_hopeless(steps):
-                return Result(steps[-1], 0.0, {}, _defined(sharpes), steps, pruned=True)
+                return TrialResult(steps[-1], 0.0, {}, _defined(sharpes), steps, pruned=True)
         metrics = evaluator.metrics(parameters, evaluator.whole)
         undefined = metrics["sharpe_ratio"] is None
-        return Result(
+        return TrialResult(
             value=UNDEFINED_SHARPE if undefined else steps[-1],
             violation=float(self.min_trades - metrics["total_trades"]),
             metrics=metrics,
@@ -119,7 +119,7 @@ class SearchFolder:
         seeds, objectives = tuple(plan.pop("seeds")), tuple(plan.pop("objectives"))
         costs = Costs(**record.pop("costs"))
         return SearchJob(
-            costs=costs, plan=Plan(Mode(space=space, **mode), seeds=seeds, objectives=objectives, **plan), **record
+            costs=costs, plan=StudyPlan(Mode(space=space, **mode), seeds=seeds, objectives=objectives, **plan), **record
         )
 
     def evaluator(self) -> Evaluator:
@@ -178,7 +178,7 @@ class SearchFolder:
         finally:
             os.close(descriptor)
 
-    def _store(self) -> Store:
+    def _store(self) -> StudyStore:
         storage = self.job.storage
         if storage == JOURNAL:
             return JournalStore(self.folder.study)

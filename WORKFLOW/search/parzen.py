@@ -82,8 +82,8 @@ class Mixture:
         self._weights = np.cumsum(made.weights)
         self._log_weights = np.log(made.weights)
         self._parts = [
-            _Choices(one.weights) if isinstance(one, _BatchedCategoricalDistributions) else _Range.of(one)
-            for one in made.distributions
+            _Choices(part.weights) if isinstance(part, _BatchedCategoricalDistributions) else _Range.of(part)
+            for part in made.distributions
         ]
 
     def sample(self, random: np.random.RandomState, n: int) -> dict[str, Floats]:

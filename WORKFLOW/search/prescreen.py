@@ -27,7 +27,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Found:
+class Prescreened:
     """What a prescreen found: combos tried, those with enough trades, the most trades of any, the best first.
 
     It iterates as deployed scripts go through it: one dict a strategy, best first, with `combo` (its number in the
@@ -49,12 +49,12 @@ class Found:
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         """One record by its place; 0 is the best."""
-        one = self.best[place]
-        return {"combo": one.combo, **one.parameters, **one.metrics}
+        ranked = self.best[place]
+        return {"combo": ranked.combo, **ranked.parameters, **ranked.metrics}
 
 
 @dataclass(frozen=True)
-class Progress:
+class PrescreenProgress:
     """How far a prescreen is, and all it needs to go on: a plain record that survives a restart."""
 
     tried: int = 0
@@ -74,7 +74,7 @@ class Progress:
         }
 
     @classmethod
-    def of_json(cls, record: dict[str, Any]) -> "Progress":
+    def of_json(cls, record: dict[str, Any]) -> "PrescreenProgress":
         """The inverse of `as_json`."""
         table = tuple(tuple(row) for row in record["table"])
         return cls(record["tried"], record["eligible"], record["most_trades"], tuple(record["combos"]), table)
@@ -85,11 +85,11 @@ def run(
     combos: Draw,
     settings: PrescreenSettings,
     threads: int,
-    progress: Progress,
-    on_batch: Callable[[int, int, Progress], None],
+    progress: PrescreenProgress,
+    on_batch: Callable[[int, int, PrescreenProgress], None],
     batches: range | None = None,
     held: int | None = None,
-) -> Progress:
+) -> PrescreenProgress:
     """Go on from `progress` to the end of `batches` (None: all); `on_batch` hears (batch, of, progress) after each,
     or after several that a GPU does at once.
 
@@ -104,8 +104,8 @@ def run(
         for numbers, part in combos.at(range(now.start * size, min(now.stop * size, len(combos)))):
             for first in range(0, len(part), held or size * len(now)):
                 some = slice(first, first + (held or size * len(now)))
-                found = evaluator.best(part[some], settings.min_trades, settings.keep, threads)
-                progress = _merge(progress, numbers[some], found, settings)
+                best = evaluator.best(part[some], settings.min_trades, settings.keep, threads)
+                progress = _merge(progress, numbers[some], best, settings)
         done += len(now)
         on_batch(done, len(batches), progress)
     return progress
@@ -117,13 +117,13 @@ def shard(combos: int, settings: PrescreenSettings, number: int, of: int) -> ran
     return range(batches * number // of, batches * (number + 1) // of)
 
 
-def merged(parts: Iterable[Progress], settings: PrescreenSettings) -> Progress:
+def merged(parts: Iterable[PrescreenProgress], settings: PrescreenSettings) -> PrescreenProgress:
     """What one prescreen over all the shards' combos would have come to."""
-    whole = Progress()
+    whole = PrescreenProgress()
     for part in parts:
         table = np.array(part.table, dtype=np.float64).reshape(-1, len(SCREEN))
         ranked = _ranked(whole, np.array(part.combos, dtype=np.int64), table, settings.keep)
-        whole = Progress(
+        whole = PrescreenProgress(
             tried=whole.tried + part.tried,
             eligible=whole.eligible + part.eligible,
             most_trades=max(whole.most_trades, part.most_trades),
@@ -133,7 +133,7 @@ def merged(parts: Iterable[Progress], settings: PrescreenSettings) -> Progress:
     return whole
 
 
-def found(progress: Progress, combos: Draw) -> Found:
+def result(progress: PrescreenProgress, combos: Draw) -> Prescreened:
     """The result of a prescreen that is through."""
     best = []
     rows = zip(progress.combos, combos.rows(progress.combos), progress.table, strict=True)
@@ -141,7 +141,7 @@ def found(progress: Progress, combos: Draw) -> Found:
         metrics: dict[str, float | int | None] = dict(zip(SCREEN, row, strict=True))
         metrics["total_trades"] = int(row[TOTAL_TRADES] or 0)
         best.append(Ranked(combo, parameters, metrics))
-    return Found(progress.tried, progress.eligible, progress.most_trades, best)
+    return Prescreened(progress.tried, progress.eligible, progress.most_trades, best)
 
 
 def batches_of(combos: int, settings: PrescreenSettings) -> int:
@@ -149,18 +149,20 @@ def batches_of(combos: int, settings: PrescreenSettings) -> int:
     return -(-combos // settings.batch_combos)
 
 
-def _merge(progress: Progress, numbers: Integers, found: Best, settings: PrescreenSettings) -> Progress:
-    combos, rows = _ranked(progress, numbers[found.combos], found.table, settings.keep)
-    return Progress(
-        tried=progress.tried + found.tried,
-        eligible=progress.eligible + found.eligible,
-        most_trades=max(progress.most_trades, found.most_trades),
+def _merge(
+    progress: PrescreenProgress, numbers: Integers, best: Best, settings: PrescreenSettings
+) -> PrescreenProgress:
+    combos, rows = _ranked(progress, numbers[best.combos], best.table, settings.keep)
+    return PrescreenProgress(
+        tried=progress.tried + best.tried,
+        eligible=progress.eligible + best.eligible,
+        most_trades=max(progress.most_trades, best.most_trades),
         combos=combos,
         table=rows,
     )
 
 
-def _ranked(progress: Progress, more: Integers, table: Floats, keep: int) -> tuple[tuple[int, ...], Rows]:
+def _ranked(progress: PrescreenProgress, more: Integers, table: Floats, keep: int) -> tuple[tuple[int, ...], Rows]:
     """The best of what is kept and of `more` combos with their rows: highest Sharpe first, then by number."""
     numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), more])
     kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN

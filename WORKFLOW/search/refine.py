@@ -51,11 +51,11 @@ def screen(
     best: list[tuple[float, Parameters]] = []
     for first in range(0, len(combos), held):
         part = combos[first : first + held]
-        found = evaluator.best(part, min_trades, keep, threads)
-        eligible += found.eligible
-        sharpe = found.table[:, SHARPE]
-        leading = np.lexsort((found.combos, -sharpe))[:keep]
-        rows = ((float(sharpe[i]), part.row(int(found.combos[i]))) for i in leading)
+        of_part = evaluator.best(part, min_trades, keep, threads)
+        eligible += of_part.eligible
+        sharpe = of_part.table[:, SHARPE]
+        leading = np.lexsort((of_part.combos, -sharpe))[:keep]
+        rows = ((float(sharpe[i]), part.row(int(of_part.combos[i]))) for i in leading)
         best = sorted([*best, *rows], key=lambda b: -b[0])
         best = best[:keep]
         on_part(first + len(part))

@@ -13,12 +13,11 @@ from typing import Any
 from config.errors import Refused
 from config.settings import Choice, Dimension, Mode
 from state.files import codec, digest
-from state.files.layout import PHASE0
+from state.files.layout import OPTIMIZATIONS, PHASE0
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 
 _MOST_BYTES = 64 * 2**20  # of one file: 500 rows take half a megabyte
 _MOST_TRIES = 10**12  # more is no count of combos
-_RESULTS = Path("Backtests") / "optimizations"
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,15 @@ def read(folders: Sequence[Path], symbol: str, mode: Mode) -> tuple[SeedFile, ..
     Raises:
         Refused: a path is not a folder, or a file is not the result of a prescreen.
     """
-    found: dict[str, SeedFile] = {}
+    by_sum: dict[str, SeedFile] = {}
     for folder in folders:
         if not folder.is_dir():
             raise Refused(f"--phase0-seed-dirs names {folder}, which is not a folder", "name folders that hold results")
         for path in _candidates(folder, symbol, mode.name):
-            one = _read(folder, path, symbol, mode)
-            if one is not None:
-                found.setdefault(one.sha256, one)
-    return tuple(found.values())
+            file = _read(folder, path, symbol, mode)
+            if file is not None:
+                by_sum.setdefault(file.sha256, file)
+    return tuple(by_sum.values())
 
 
 def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Refused:
@@ -69,29 +68,29 @@ def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Ref
     symbol, mode = units[0]
     return Refused(
         f"no {PHASE0} of {', '.join(' '.join(unit) for unit in units)} in {', '.join(map(str, folders))}",
-        f"name folders that hold {_RESULTS / symbol / mode / PHASE0}, or leave --phase0-seed-dirs out",
+        f"name folders that hold {OPTIMIZATIONS / symbol / mode / PHASE0}, or leave --phase0-seed-dirs out",
     )
 
 
 def must_be_past(files: Iterable[SeedFile], holdout_ms: int) -> None:
     """Refuse seeds that were chosen on days that are held out here; `holdout_ms`: open of the holdout's first bar."""
-    for one in files:
-        if one.last_ms >= holdout_ms:
+    for file in files:
+        if file.last_ms >= holdout_ms:
             raise Refused(
-                f"{one.path} was chosen on bars until {_day(one.last_ms)}, but the holdout begins {_day(holdout_ms)}",
-                f"leave {one.folder} out of --phase0-seed-dirs: seeds chosen on held-out days would prove nothing",
+                f"{file.path} was chosen on bars until {_day(file.last_ms)}, but the holdout begins {_day(holdout_ms)}",
+                f"leave {file.folder} out of --phase0-seed-dirs: seeds chosen on held-out days would prove nothing",
             )
 
 
 def merged(files: Iterable[SeedFile]) -> list[Seed]:
     """The seeds of all files, best Sharpe ratio first, each set of parameters once."""
-    ranked = sorted((seed for one in files for seed in one.seeds), key=lambda seed: -seed.sharpe_ratio)
+    ranked = sorted((seed for file in files for seed in file.seeds), key=lambda seed: -seed.sharpe_ratio)
     return list({str(sorted(seed.parameters.items())): seed for seed in reversed(ranked)}.values())[::-1]
 
 
 def as_json(files: Sequence[SeedFile]) -> list[dict[str, Any]]:
     """For the record of a run; `of_json` reads it back."""
-    return [{**vars(one), "seeds": [[seed.sharpe_ratio, seed.parameters] for seed in one.seeds]} for one in files]
+    return [{**vars(file), "seeds": [[seed.sharpe_ratio, seed.parameters] for seed in file.seeds]} for file in files]
 
 
 def of_json(record: Any) -> tuple[SeedFile, ...]:
@@ -106,8 +105,8 @@ def of_json(record: Any) -> tuple[SeedFile, ...]:
 def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
     """Where a prescreen of this symbol and mode can lie in a folder, and in the lane roots one level below it."""
     tail = Path(symbol) / mode / PHASE0
-    below = sorted(one for one in folder.iterdir() if one.is_dir())
-    places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", _RESULTS))]
+    below = sorted(path for path in folder.iterdir() if path.is_dir())
+    places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", OPTIMIZATIONS))]
     return [place for place in dict.fromkeys(places) if place.is_file()]
 
 

@@ -114,8 +114,8 @@ class Draw:
 
     def rows(self, numbers: Sequence[int]) -> list[Parameters]:
         """The parameters of some combos by their numbers, in the order asked for."""
-        found = {number: _drawn(self, number // BLOCK)[0].row(number % BLOCK) for number in sorted(numbers)}
-        return [found[number] for number in numbers]
+        by_number = {number: _drawn(self, number // BLOCK)[0].row(number % BLOCK) for number in sorted(numbers)}
+        return [by_number[number] for number in numbers]
 
 
 @lru_cache(maxsize=1)

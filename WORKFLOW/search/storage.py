@@ -78,7 +78,7 @@ def name_of(folder: RunFolder) -> str:
     return f"backtest-optimize {hashlib.sha256(str(folder.path).encode()).hexdigest()[:16]}"
 
 
-class Store(Protocol):
+class StudyStore(Protocol):
     """Studies of one search, for many processes."""
 
     @property
@@ -98,7 +98,7 @@ class Store(Protocol):
         """Let go of everything; others may go on."""
 
 
-class Named:
+class NamedStudies:
     """Studies that are named after their search."""
 
     def __init__(self, name: str) -> None:
@@ -116,7 +116,7 @@ class Named:
         return self._ids[number]
 
 
-class JournalStore(Named):
+class JournalStore(NamedStudies):
     """A search in one journal of its own."""
 
     def __init__(self, path: Path, name: str = "search") -> None:

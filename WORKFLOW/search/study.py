@@ -31,7 +31,7 @@ from config.settings import Mode
 from state.files import private
 from WORKFLOW.search.samplers import Proposal, Proposer, distribution
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
-from WORKFLOW.search.storage import Direction, Store, damaged
+from WORKFLOW.search.storage import Direction, StudyStore, damaged
 
 _CONSTRAINT = "min_trades"
 _CARRIED = 500  # of the best trials, what a fresh study begins with: a tenth of what fills one
@@ -41,7 +41,7 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
-class Result:
+class TrialResult:
     """What evaluating one trial gave: `value` is maximised; `violation` > 0 breaks the minimum of trades by so many.
 
     `folds`: the Sharpe ratio of each in-sample fold, None where it is undefined. `steps`: the value after each fold.
@@ -65,7 +65,7 @@ class Trial:
     batch: int
     source: str  # "phase0", "earlier_round": enqueued from there; "sampler": proposed by it
     parameters: Parameters
-    result: Result
+    result: TrialResult
 
     @property
     def feasible(self) -> bool:
@@ -82,11 +82,11 @@ class Standing:
 
 
 Hopeless = Callable[[Sequence[float]], bool]  # of the values after each fold so far
-Evaluate = Callable[[Parameters, Hopeless], Result]
+Evaluate = Callable[[Parameters, Hopeless], TrialResult]
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """What a study is to do. `seeds` are tried first, in order, as part of the budget; the first `carried` of them come
     from earlier rounds, the others from phase 0. After about `study_trials` a fresh study begins from the best.
     """
@@ -128,7 +128,7 @@ class _Known:
 class SharedStudy:
     """One study on disk, as one process sees it."""
 
-    def __init__(self, store: Store, claims: Path, plan: Plan) -> None:
+    def __init__(self, store: StudyStore, claims: Path, plan: StudyPlan) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._plan, self._store, self._claims = plan, store, claims
         self._family = family_of(plan.mode)
@@ -203,7 +203,7 @@ class SharedStudy:
         fixed = self._plan.seeds[position] if position < len(self._plan.seeds) else None
         return self._proposer_now().propose(position, self._is_valid, fixed)
 
-    def _tell(self, position: int, asked: Proposal, result: Result, began: datetime) -> None:
+    def _tell(self, position: int, asked: Proposal, result: TrialResult, began: datetime) -> None:
         plan = self._plan
         is_seed = position < len(plan.seeds)
         source = "earlier_round" if position < plan.carried else "phase0" if is_seed else "sampler"
@@ -258,7 +258,7 @@ class SharedStudy:
             for position, trial in self._in_order(0, before)
             if trial.state == TrialState.COMPLETE and _result(trial).violation <= 0
         ]
-        feasible.sort(key=lambda one: (-one[1].values[0], one[0]))
+        feasible.sort(key=lambda candidate: (-candidate[1].values[0], candidate[0]))
         return [trial for _, trial in feasible[:_CARRIED]]
 
     @cached_property
@@ -299,7 +299,7 @@ class SharedStudy:
                 self._known.best = result.value if self._known.best is None else max(self._known.best, result.value)
         self._known.read[era] = read
 
-    def _result_of_ours(self, trial: FrozenTrial) -> Result:
+    def _result_of_ours(self, trial: FrozenTrial) -> TrialResult:
         try:
             _parameters(trial, self._plan.mode)
             return _result(trial)
@@ -347,7 +347,7 @@ def _parameters(trial: FrozenTrial, mode: Mode) -> Parameters:
     return {name: on_grid(trial.params[name]) for name in mode.space}
 
 
-def _result(trial: FrozenTrial) -> Result:
+def _result(trial: FrozenTrial) -> TrialResult:
     record = trial.user_attrs["result"]
     lists = {name: tuple(record[name]) for name in ("folds", "steps", "others")}
-    return Result(**{**record, **lists})
+    return TrialResult(**{**record, **lists})

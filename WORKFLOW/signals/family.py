@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Columns = Mapping[str, NDArray[Any]]
 
 
-class Signals(Protocol):
+class BoundFamily(Protocol):
     """A family bound to one market."""
 
     def prepare(self, columns: Columns) -> None:
@@ -48,7 +48,7 @@ class Family(Protocol):
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
         """Which combos mean anything, boolean (k,); the others are drawn again."""
 
-    def on(self, market: Market) -> Signals:
+    def on(self, market: Market) -> BoundFamily:
         """Bind the family to the bars of `market`."""
 
 
@@ -56,7 +56,7 @@ class DeviceFamily(Protocol):
     """A family bound to one market on the current GPU."""
 
     def planes(self, columns: Columns) -> "DevicePlanes":
-        """The planes of the combos in `columns`, in device memory: the bits of `Signals.planes`."""
+        """The planes of the combos in `columns`, in device memory: the bits of `BoundFamily.planes`."""
 
 
 @runtime_checkable

@@ -17,10 +17,9 @@ from WORKFLOW.engines.lanes import LANES, above, below, less, lowest_bit, on_cac
 from WORKFLOW.engines.market import Market
 from WORKFLOW.engines.planes import Planes, all_armed, set_bits, words_for
 from WORKFLOW.mtf_resampler import MINUTE_MS, resample_ohlc
+from WORKFLOW.signals.ema import WARM_UP_PERIODS
 from WORKFLOW.signals.family import Columns, DeviceFamily
 
-# An EMA's seed (the first close) still weighs e^-6 = 0.25 % after 3 × period buckets: small enough to be believed.
-WARM_UP_PERIODS = 3
 _LONGEST_PERIOD = 10_000
 _ROWS_AT_ONCE = 8
 _DAY = 1_441  # more than any timeframe in minutes

@@ -17,8 +17,8 @@ from WORKFLOW.engines.gpu.warp import ballot, lowest_bit, times
 from WORKFLOW.engines.market import Market
 from WORKFLOW.engines.planes import all_armed
 from WORKFLOW.mtf_resampler import MINUTE_MS, resample_ohlc
+from WORKFLOW.signals.ema import WARM_UP_PERIODS
 from WORKFLOW.signals.family import Columns
-from WORKFLOW.signals.mtf_ema import WARM_UP_PERIODS
 
 Array = Any  # on the device
 

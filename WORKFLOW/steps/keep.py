@@ -24,7 +24,7 @@ _NONE = object()
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedStep:
     """`inputs`: what its result depends on, beside the inputs that all steps share; plain JSON."""
 
     name: str
@@ -77,7 +77,7 @@ class KeptSteps(Steps):
         self._is_warned = False
 
     @contextmanager
-    def under_way(self, plan: Sequence[Step], on_progress: Callable[[int, str], None]) -> Iterator[int]:
+    def under_way(self, plan: Sequence[PlannedStep], on_progress: Callable[[int, str], None]) -> Iterator[int]:
         """Do the steps of `plan`; gives how many of them are there already.
 
         `on_progress` hears how many steps are there, first of all those that were kept, and what is being done.
@@ -149,7 +149,7 @@ class KeptSteps(Steps):
         return value
 
     def _say(self, name: str, more: int = 0) -> None:
-        self._on_progress(len(self._finished) + more, Step(name).kind)
+        self._on_progress(len(self._finished) + more, PlannedStep(name).kind)
 
     def _read(self, name: str, inputs: Any) -> Any:
         data = self.checkpoint.get(name, inputs)

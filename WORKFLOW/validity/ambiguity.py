@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from config.settings import Settings
-from WORKFLOW.data.minutes import Minutes
+from WORKFLOW.data.bars import Minutes
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window
@@ -92,7 +92,7 @@ def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
     return "same_minute"
 
 
-def record(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Settings) -> Values:
+def record(bands: Mapping[str, Values], evidence: verdict.FinalistEvidence, settings: Settings) -> Values:
     """`ambiguity` of `validation.json`: every band, and `note`, what a reader of the verdict must know of them."""
     return {"note": _note(bands, evidence, settings), **bands}
 
@@ -100,7 +100,7 @@ def record(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Se
 # helpers --------------------------------------------------------------------------------------------------------------
 
 
-def _note(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Settings) -> str | None:
+def _note(bands: Mapping[str, Values], evidence: verdict.FinalistEvidence, settings: Settings) -> str | None:
     bars = sum(values["ambiguous_bars"] for values in bands.values())
     if bars == 0:
         return None
@@ -115,7 +115,7 @@ def _note(bands: Mapping[str, Values], evidence: verdict.Evidence, settings: Set
     return None
 
 
-def _passes(evidence: verdict.Evidence, settings: Settings) -> bool:
+def _passes(evidence: verdict.FinalistEvidence, settings: Settings) -> bool:
     return all(check.passed for check in verdict.checks(evidence, settings))
 
 
@@ -146,14 +146,14 @@ def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pe
 
 
 def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[BothTouched], sl_first: Values) -> Values:
-    found: list[First] = []
+    first_touches: list[First] = []
 
     def decide(tie: BothTouched) -> Tie:
-        found.append(first_touch(tie, minutes, subject.evaluator.market))
-        return "tp_first" if found[-1] == "take_profit" else "sl_first"
+        first_touches.append(first_touch(tie, minutes, subject.evaluator.market))
+        return "tp_first" if first_touches[-1] == "take_profit" else "sl_first"
 
     values = _metrics(subject, window, _reference(subject, window, decide)) if ties else sl_first
-    return {**{answer: found.count(answer) for answer in ANSWERS}, "metrics": values}
+    return {**{answer: first_touches.count(answer) for answer in ANSWERS}, "metrics": values}
 
 
 def _trade(subject: Subject, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> Values:

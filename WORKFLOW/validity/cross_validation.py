@@ -189,7 +189,7 @@ def _performance(paths: Floats) -> dict[str, Any]:
     sharpes = np.array([metrics.sharpe(path) for path in paths])
     equity = np.cumprod(1.0 + paths, axis=1)
     totals = equity[:, -1] - 1.0
-    drawdowns = [float(metrics.max_drawdown_fraction(one, 1.0)) for one in equity]
+    drawdowns = [float(metrics.max_drawdown_fraction(path_equity, 1.0)) for path_equity in equity]
     return {
         "sharpe_ratio": bands(sharpes),
         "probability_of_loss": float(np.mean(totals < 0)),

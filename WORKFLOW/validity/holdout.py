@@ -35,10 +35,10 @@ def after(
     """
     shapes = [shape for returns in in_sample_returns if (shape := Shape.of(returns)) is not None]
     shapes += [] if before is None else [Shape(**before.best_shape)]
-    found = [(luck, shape) for shape in shapes if (luck := shape.luck(days)) is not None]
-    if not found:
+    lucks = [(luck, shape) for shape in shapes if (luck := shape.luck(days)) is not None]
+    if not lucks:
         return None
-    luck, best = min(found, key=lambda pair: pair[0])
+    luck, best = min(lucks, key=lambda pair: pair[0])
     looks = history.count().looks
     allowed = ceiling / (looks + 1)  # of the next look
     daily = best.ratio_for(-NormalDist().inv_cdf(allowed), days) if 0.0 < allowed < 1.0 else None
@@ -67,19 +67,19 @@ def free_from(history: History, holdout_fraction: float) -> str:
     return f"{datetime.fromtimestamp(math.ceil(reach_ms / DAY_MS) * DAY_MS / 1000, UTC):%Y-%m-%d}"
 
 
-def told(one: Holdout, data_path: Path | None, symbol: str) -> Holdout:
+def told(holdout: Holdout, data_path: Path | None, symbol: str) -> Holdout:
     """The same with the way out: what to type, for bars that `scripts/fetch-data` has brought or anybody else."""
     if data_path is None:
-        return one
+        return holdout
     path = find(data_path, symbol)
     named = _FREQTRADE.fullmatch(path.name)
-    until = f"{one.free_from} leave a new holdout"
+    until = f"{holdout.free_from} leave a new holdout"
     again = "then type the command again; or search another symbol, which has a holdout of its own"
     if named is None:
         brings = f"bring {path.name} up to date (scripts/fetch-data downloads bars, into a folder of their own)"
-        return replace(one, way_out=f"bars up to {until}: {brings}, {again}")
+        return replace(holdout, way_out=f"bars up to {until}: {brings}, {again}")
     base, quote, settle = named.groups()
     market = f"{base}/{quote}" + (f":{settle}" if settle else "")
     folder = path.parent.parent if path.parent.name == "futures" else path.parent
     command = f"scripts/fetch-data --symbols {market} --data-path {shlex.quote(str(folder))}"
-    return replace(one, way_out=f"bars up to {until}: {command}, {again}")
+    return replace(holdout, way_out=f"bars up to {until}: {command}, {again}")

@@ -31,7 +31,7 @@ from WORKFLOW.validity import cuts as cut_points
 from WORKFLOW.validity import past
 from WORKFLOW.validity.certificate import Certificate, Counts, Difference
 from WORKFLOW.validity.futures import FUTURES, SAME_OPEN
-from WORKFLOW.validity.past import Found
+from WORKFLOW.validity.past import ChangedPast
 
 Simulate = Callable[[Market, Planes, int, Rules, Window], Ledger]
 
@@ -224,15 +224,15 @@ class _Trial:
             planes = self.strategies.planes(world)
             self.counts.futures += 1
             self.counts.bits_compared += past.bits(self.known, cut)
-            found = past.signals(self.known, planes, cut)
-            if found is not None:
-                return self._told(found, None, cut, kind, self._bars_ahead(found, cut))
+            changed = past.signals(self.known, planes, cut)
+            if changed is not None:
+                return self._told(changed, None, cut, kind, self._bars_ahead(changed, cut))
             for run in runs:
                 window = Window(run.window.start, min(run.window.stop, len(world)))
                 ledgers = self._ledgers(run.engine, world, planes, window)
                 earlier = same_open[run.name] if kind in SAME_OPEN else []
-                for found in self._differences(run, ledgers, earlier, cut):
-                    return self._told(found, run.name, cut, kind, max(cut + 1 - found.bar, 1))
+                for changed in self._differences(run, ledgers, earlier, cut):
+                    return self._told(changed, run.name, cut, kind, max(cut + 1 - changed.bar, 1))
                 if kind in SAME_OPEN:
                     earlier.append(ledgers)
         return None
@@ -246,39 +246,39 @@ class _Trial:
 
     def _differences(
         self, run: _Run, ledgers: list[Ledger], same_open: list[list[Ledger]], cut: int
-    ) -> Iterator[Found]:
+    ) -> Iterator[ChangedPast]:
         for combo, (known, other) in enumerate(zip(run.ledgers, ledgers, strict=True)):
             self.counts.trades_compared += int((known.trades["exit_bar"] <= cut).sum())
             self.counts.marks_compared += cut + 1 - run.window.start
-            found = past.fills(known, other, run.window, cut, combo)
-            if found is not None:
-                yield found
+            changed = past.fills(known, other, run.window, cut, combo)
+            if changed is not None:
+                yield changed
             for before in same_open:
-                found = past.orders(before[combo], other, cut + 1, combo)
-                if found is not None:
-                    yield found
+                changed = past.orders(before[combo], other, cut + 1, combo)
+                if changed is not None:
+                    yield changed
 
-    def _bars_ahead(self, found: Found, cut: int) -> int:
-        """How far after `found.bar` a change still changes it: by doubling, then by halves."""
-        near, far = cut - found.bar, 2 * (cut - found.bar) + 1
-        last = len(self.market) - 2 - found.bar
-        while far <= last and self._reaches(found, far):
+    def _bars_ahead(self, changed: ChangedPast, cut: int) -> int:
+        """How far after `changed.bar` a change still changes it: by doubling, then by halves."""
+        near, far = cut - changed.bar, 2 * (cut - changed.bar) + 1
+        last = len(self.market) - 2 - changed.bar
+        while far <= last and self._reaches(changed, far):
             near, far = far, 2 * far + 1
         far = min(far, last + 1)
         while far - near > 1:
             middle = (near + far) // 2
-            near, far = (middle, far) if self._reaches(found, middle) else (near, middle)
+            near, far = (middle, far) if self._reaches(changed, middle) else (near, middle)
         return near + 1
 
-    def _reaches(self, found: Found, distance: int) -> bool:
-        cut = found.bar + distance
+    def _reaches(self, changed: ChangedPast, distance: int) -> bool:
+        cut = changed.bar + distance
         worlds = (future(self.market, cut, self.random) for future in FUTURES.values())
-        return any(past.signals(self.known, self.strategies.planes(world), found.bar) for world in worlds)
+        return any(past.signals(self.known, self.strategies.planes(world), changed.bar) for world in worlds)
 
-    def _told(self, found: Found, engine: str | None, cut: int, kind: str, bars_ahead: int) -> Difference:
-        opened = np.datetime64(int(self.market.time_ms[found.bar]) // 1000, "s")
+    def _told(self, changed: ChangedPast, engine: str | None, cut: int, kind: str, bars_ahead: int) -> Difference:
+        opened = np.datetime64(int(self.market.time_ms[changed.bar]) // 1000, "s")
         minutes = bars_ahead * BASE_MINUTES
-        return Difference(found.what, engine, found.combo, found.bar, f"{opened}Z", cut, kind, minutes)
+        return Difference(changed.what, engine, changed.combo, changed.bar, f"{opened}Z", cut, kind, minutes)
 
 
 def _tick_known_from(market: Market) -> str | None:

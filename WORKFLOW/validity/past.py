@@ -16,7 +16,7 @@ Orders = dict[tuple[bool, int], float]
 
 
 @dataclass(frozen=True)
-class Found:
+class ChangedPast:
     """What differs, of which combo, on which bar."""
 
     what: str
@@ -24,14 +24,14 @@ class Found:
     bar: int
 
 
-def signals(known: Planes, other: Planes, cut: int) -> Found | None:
+def signals(known: Planes, other: Planes, cut: int) -> ChangedPast | None:
     """The earliest bit up to and including bar `cut` in which the planes of the same combos differ."""
-    found = (
+    changes = (
         _bit("side", known.side, other.side, cut),
         _bit("armed", known.armed, other.armed, cut),
         _first(np.minimum(known.first_side, cut + 1), np.minimum(other.first_side, cut + 1)),
     )
-    return min((one for one in found if one), key=lambda one: one.bar, default=None)
+    return min((change for change in changes if change), key=lambda change: change.bar, default=None)
 
 
 def bits(planes: Planes, cut: int) -> int:
@@ -39,21 +39,21 @@ def bits(planes: Planes, cut: int) -> int:
     return (len(planes.side) + len(planes.armed)) * (cut + 1)
 
 
-def fills(known: Ledger, other: Ledger, window: Window, cut: int, combo: int) -> Found | None:
+def fills(known: Ledger, other: Ledger, window: Window, cut: int, combo: int) -> ChangedPast | None:
     """The earliest bar up to `cut` on which two ledgers of windows with one start differ: equity, trades, entries."""
     n = cut + 1 - window.start
     marks = np.flatnonzero(known.equity[:n].view(np.uint64) != other.equity[:n].view(np.uint64))
     if len(marks):
-        return Found("equity", combo, window.start + int(marks[0]))
+        return ChangedPast("equity", combo, window.start + int(marks[0]))
     closed = known.trades[known.trades["exit_bar"] <= cut], other.trades[other.trades["exit_bar"] <= cut]
     bar = _trade(*closed)
     if bar is not None:
-        return Found("trade", combo, bar)
+        return ChangedPast("trade", combo, bar)
     bar = _entry(known, other, cut)
-    return None if bar is None else Found("entry", combo, bar)
+    return None if bar is None else ChangedPast("entry", combo, bar)
 
 
-def orders(known: Ledger, other: Ledger, bar: int, combo: int) -> Found | None:
+def orders(known: Ledger, other: Ledger, bar: int, combo: int) -> ChangedPast | None:
     """Differences on `bar` between ledgers of markets that are the same up to and including the open of `bar`.
 
     Market orders at that open are the same. Stops and limits may be hit in one and not in the other, for the bars reach
@@ -62,21 +62,21 @@ def orders(known: Ledger, other: Ledger, bar: int, combo: int) -> Found | None:
     ours, theirs = _exits(known, bar), _exits(other, bar)
     missed = {key for key in ours.keys() ^ theirs.keys() if key[1] in _AT_MARKET}
     if missed or any(ours[key] != theirs[key] for key in ours.keys() & theirs.keys()):
-        return Found("order", combo, bar)
+        return ChangedPast("order", combo, bar)
     at = _entry(known, other, bar)
-    return None if at is None else Found("order", combo, at)
+    return None if at is None else ChangedPast("order", combo, at)
 
 
-def _first(known: NDArray[np.int64], other: NDArray[np.int64]) -> Found | None:
+def _first(known: NDArray[np.int64], other: NDArray[np.int64]) -> ChangedPast | None:
     earlier = np.where(known != other, np.minimum(known, other), np.iinfo(np.int64).max)
     combo = int(np.argmin(earlier))
-    return Found("first_side", combo, int(earlier[combo])) if known[combo] != other[combo] else None
+    return ChangedPast("first_side", combo, int(earlier[combo])) if known[combo] != other[combo] else None
 
 
-def _bit(what: str, known: Words, other: Words, cut: int) -> Found | None:
+def _bit(what: str, known: Words, other: Words, cut: int) -> ChangedPast | None:
     words = words_for(cut + 1)
     if known.shape[0] != other.shape[0]:
-        return Found(what, 0, 0)  # one row for all combos in one future, one for each in another
+        return ChangedPast(what, 0, 0)  # one row for all combos in one future, one for each in another
     changed = known[:, :words] ^ other[:, :words]
     if not changed.any():
         return None
@@ -84,7 +84,7 @@ def _bit(what: str, known: Words, other: Words, cut: int) -> Found | None:
     if not at.any():  # only beyond the cut, in its last word
         return None
     bar = int(np.argmax(at.any(axis=0)))
-    return Found(what, int(np.argmax(at[:, bar])), bar)
+    return ChangedPast(what, int(np.argmax(at[:, bar])), bar)
 
 
 def _trade(known: NDArray[np.void], other: NDArray[np.void]) -> int | None:

@@ -75,7 +75,7 @@ def scores(
     if not centres:
         return []
     near = [_nearest(mode, centre, settings) for centre in centres]
-    table = _screened(evaluator, [one for some in near for one in some], threads)
+    table = _screened(evaluator, [parameters for some in near for parameters in some], threads)
     parts = np.split(table, np.cumsum([len(some) for some in near])[:-1])
     return [
         {key: _score(sign * part[:, SCREEN.index(key)]) if len(part) > 1 else -np.inf for key, sign in MEASURES.items()}
@@ -91,9 +91,9 @@ def around(evaluator: Evaluator, mode: Mode, centre: Parameters, settings: Plate
     axes = {name: values for name, values in _axes(mode, centre, settings).items() if len(values) > 1}
     ranges = tuple(name for name in axes if isinstance(mode.space[name], Range))
     near = _nearest(mode, centre, settings)
-    pairs, tried = [], {_key(one): one for one in near}
+    pairs, tried = [], {_key(parameters): parameters for parameters in near}
     for x, y in sorted(itertools.combinations(axes, 2), key=lambda pair: sum(name not in ranges for name in pair)):
-        more = {_key(one): one for one in _varied(mode, centre, {x: axes[x], y: axes[y]})}
+        more = {_key(parameters): parameters for parameters in _varied(mode, centre, {x: axes[x], y: axes[y]})}
         if len(tried | more) > settings.max_neighbours:
             break
         tried |= more
@@ -147,8 +147,8 @@ def _nearest(mode: Mode, centre: Parameters, settings: PlateauSettings) -> list[
         groups = [steps]
     else:
         groups = [dict(pair) for pair in itertools.combinations(steps.items(), 2)]
-    rows = [dict(centre), *(one for group in groups for one in _varied(mode, centre, group))]
-    return list({_key(one): one for one in rows}.values())[: settings.max_neighbours]
+    rows = [dict(centre), *(parameters for group in groups for parameters in _varied(mode, centre, group))]
+    return list({_key(parameters): parameters for parameters in rows}.values())[: settings.max_neighbours]
 
 
 def _beside(values: tuple[Value, ...], value: Value) -> tuple[Value, ...]:
@@ -192,7 +192,7 @@ def _quantiles(values: NDArray[np.float64], percents: Sequence[int]) -> Floats:
 
 
 def _summary(centre: Parameters, near: list[Parameters], known: Mapping[tuple[Value, ...], float]) -> dict[str, Any]:
-    own, values = known[_key(centre)], np.array([known[_key(one)] for one in near])
+    own, values = known[_key(centre)], np.array([known[_key(parameters)] for parameters in near])
     others = values[1:]  # the centre comes first
     is_alone = len(others) == 0
     bands = _quantiles(values, _BANDS)

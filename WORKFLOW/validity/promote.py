@@ -13,12 +13,12 @@ import numpy as np
 from config.settings import VerdictSettings
 from hooks import promotion
 from WORKFLOW.validity.search import deflated
-from WORKFLOW.validity.verdict import Check
+from WORKFLOW.validity.verdict import VerdictCheck
 
 if TYPE_CHECKING:  # whoever only counts again what is on file needs no engine
     from WORKFLOW.search.space import Parameters
+    from WORKFLOW.validity.finalist import Judged
     from WORKFLOW.validity.history import History
-    from WORKFLOW.validity.judge import Judged
     from WORKFLOW.validity.search.whole import SearchTrial
 
 Days = np.ndarray[Any, np.dtype[np.float64]]  # daily returns, (d,)
@@ -40,21 +40,21 @@ def promotions(
     """
     count, bad = history.count(), history.ledger.bad_lines()
     out, opinions = {}, {}
-    for best, one in judged.items():
-        mine = [*one.validation["checks"]]
+    for best, finalist in judged.items():
+        mine = [*finalist.validation["checks"]]
         effective = search.effective_trials
         trials = None if effective is None else effective * max(1.0, count.tries / search.tried)
-        inside, outside = one.in_sample_returns, one.out_of_sample_returns
-        found = [ledger_check(bad), *of_all_runs(inside, outside, trials, count.tries, count.looks, settings)]
-        number = one.trial.number
-        if all(check["passed"] for check in mine) and all(check.passed for check in found):
+        inside, outside = finalist.in_sample_returns, finalist.out_of_sample_returns
+        of_history = [ledger_check(bad), *of_all_runs(inside, outside, trials, count.tries, count.looks, settings)]
+        number = finalist.trial.number
+        if all(check["passed"] for check in mine) and all(check.passed for check in of_history):
             if number not in opinions:
-                known = one.validation.get("cross_check")
-                opinions[number] = known or second_opinion(number, one.trial.parameters)
-            found.append(_agrees(opinions[number]))
+                known = finalist.validation.get("cross_check")
+                opinions[number] = known or second_opinion(number, finalist.trial.parameters)
+            of_history.append(_agrees(opinions[number]))
         else:
-            found.append(_agrees(one.validation.get("cross_check")))
-        checks = [asdict(check) for check in found]
+            of_history.append(_agrees(finalist.validation.get("cross_check")))
+        checks = [asdict(check) for check in of_history]
         verdict = promotion.judge([*mine, *checks])
         out[best] = {
             "promoted": verdict.passed,
@@ -66,15 +66,15 @@ def promotions(
     return out
 
 
-def ledger_check(bad_lines: int) -> Check:
+def ledger_check(bad_lines: int) -> VerdictCheck:
     """Whether every line of the ledger of tries can be read."""
-    whole, said = bad_lines == 0, f"{bad_lines} lines of the ledger of tries are damaged"
-    return Check("ledger_whole", whole, whole, None, "every line readable", said)
+    whole, message = bad_lines == 0, f"{bad_lines} lines of the ledger of tries are damaged"
+    return VerdictCheck("ledger_whole", whole, whole, None, "every line readable", message)
 
 
 def of_all_runs(
     inside: Days, outside: Days, trials: float | None, tries: int, looks: int, settings: VerdictSettings
-) -> list[Check]:
+) -> list[VerdictCheck]:
     """The checks that grow stricter with every run, from the daily returns (d,) of both windows.
 
     `trials`: what the `tries` of all runs on these days are worth, independent ones; None where nobody can tell.
@@ -84,7 +84,7 @@ def of_all_runs(
     luck = None if p_value is None else min(1.0, p_value * max(looks, 1))
     floor, ceiling = settings.min_deflated_sharpe, settings.max_holdout_luck
     return [
-        Check(
+        VerdictCheck(
             "deflated_sharpe_of_all_tries",
             sharpe is not None and sharpe >= floor,
             sharpe,
@@ -92,7 +92,7 @@ def of_all_runs(
             f">= {floor:g} after {tries:,} tries in all runs",
             "deflated Sharpe after the tries of all runs",
         ),
-        Check(
+        VerdictCheck(
             "holdout_after_all_looks",
             luck is not None and luck <= ceiling,
             luck,
@@ -103,10 +103,10 @@ def of_all_runs(
     ]
 
 
-def _agrees(record: Mapping[str, Any] | None) -> Check:
+def _agrees(record: Mapping[str, Any] | None) -> VerdictCheck:
     agree = None if record is None else record.get("agree")
     line = NOT_ASKED if record is None else str(record.get("line"))
-    return Check("vectorbt_agrees", agree is True, agree, None, "vectorbt = our engines", line)
+    return VerdictCheck("vectorbt_agrees", agree is True, agree, None, "vectorbt = our engines", line)
 
 
 def holdout_luck(returns: Days) -> float | None:

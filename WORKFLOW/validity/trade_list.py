@@ -12,7 +12,7 @@ from hooks import trade_significance
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 from WORKFLOW.validity.search.deflated import deflated_sharpe
-from WORKFLOW.validity.verdict import Check, least, most, number
+from WORKFLOW.validity.verdict import VerdictCheck, least, most, number
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Known:
     tries: int | None
 
 
-def checks(known: Known, settings: Settings) -> list[Check]:
+def checks(known: Known, settings: Settings) -> list[VerdictCheck]:
     """All that can be asked; a check whose value is unknown is not passed."""
     floor, inside, outside = settings.verdict, known.inside, known.outside or {}
     wanted = max(settings.prescreen.min_trades, trade_significance.MIN_TRADES)
@@ -64,7 +64,7 @@ def checks(known: Known, settings: Settings) -> list[Check]:
     ]
 
 
-def line(known: Known, results: list[Check]) -> str:
+def line(known: Known, results: list[VerdictCheck]) -> str:
     """The verdict in one line."""
     luck = "" if known.tries is None else f"; {_chance(known)}"
     is_curve = known.inside["total_trades"] is None
@@ -88,7 +88,7 @@ def line(known: Known, results: list[Check]) -> str:
     return f"holds up as far as a list of trades can tell: its bars, rules and search were not looked at{luck}"
 
 
-def _is_of(check: Check, unknown: list[str]) -> bool:
+def _is_of(check: VerdictCheck, unknown: list[str]) -> bool:
     """Whether nobody could pass it, since what it looks at was not said."""
     subjects = {"beats_chance": "chance", "deflated_sharpe": "chance", "in_sample_trades": "trades"}
     if check.name == "out_of_sample_trades" and "trades" in unknown:

@@ -10,7 +10,7 @@ from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 
 
 @dataclass(frozen=True)
-class Check:
+class VerdictCheck:
     """One question and its answer; `if_failed` is what the verdict line says when it is not passed.
 
     `threshold` is the number that `value` was held against, None where the question is yes or no.
@@ -25,7 +25,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FinalistEvidence:
     """What the checks look at, of one strategy. None is unknown, and unknown fails."""
 
     in_sample: dict[str, Any]
@@ -48,7 +48,7 @@ class Evidence:
     sharpe_without_wicks: float | None = None  # out-of-sample, without the trades on extreme wicks
 
 
-def checks(evidence: Evidence, settings: Settings) -> list[Check]:
+def checks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
     """All checks, in the order in which a reader wants to hear of them."""
     floor = settings.verdict
     outside = evidence.out_of_sample
@@ -110,17 +110,19 @@ def checks(evidence: Evidence, settings: Settings) -> list[Check]:
     ]
 
 
-def _trades(evidence: Evidence, settings: Settings) -> list[Check]:
+def _trades(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
     wanted = max(settings.prescreen.min_trades, trade_significance.MIN_TRADES)
-    found = []
+    checks = []
     for name, where in (("in_sample", "in-sample"), ("out_of_sample", "out-of-sample")):
         count = getattr(evidence, name)["total_trades"]
         verdict = trade_significance.judge(count, wanted, where)
-        found.append(Check(f"{name}_trades", verdict.passed, count, wanted, f">= {wanted} trades", verdict.reason))
-    return found
+        checks.append(
+            VerdictCheck(f"{name}_trades", verdict.passed, count, wanted, f">= {wanted} trades", verdict.reason)
+        )
+    return checks
 
 
-def _against_luck(evidence: Evidence, settings: Settings) -> list[Check]:
+def _against_luck(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
     """What the best of so many tries could be without any merit; the last four look at the whole search."""
     floor, inside = settings.verdict, evidence.in_sample
     by_chance = chance_quantile(evidence.tries, inside["days"], floor.chance_probability)
@@ -167,17 +169,17 @@ def _against_luck(evidence: Evidence, settings: Settings) -> list[Check]:
     ]
 
 
-def _without_wicks(evidence: Evidence, settings: Settings) -> list[Check]:
+def _without_wicks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
     """Asked only where the operator vouches for prices that nobody may have paid."""
     if not evidence.allowed_wicks:
         return []
-    said = f"without trades on extreme wicks the out-of-sample Sharpe is {number(evidence.sharpe_without_wicks)}"
+    message = f"without trades on extreme wicks the out-of-sample Sharpe is {number(evidence.sharpe_without_wicks)}"
     return [
-        least("sharpe_without_wicks", evidence.sharpe_without_wicks, settings.verdict.min_out_of_sample_sharpe, said)
+        least("sharpe_without_wicks", evidence.sharpe_without_wicks, settings.verdict.min_out_of_sample_sharpe, message)
     ]
 
 
-def line(evidence: Evidence, results: list[Check]) -> str:
+def line(evidence: FinalistEvidence, results: list[VerdictCheck]) -> str:
     """The verdict in one line."""
     luck = _chance_words(evidence.tries, evidence.in_sample["days"])
     if evidence.allowed_wicks:
@@ -215,20 +217,20 @@ def _chance_words(tries: int, days: int) -> str:
     return f"chance alone gives {number(expected_max_sharpe(tries, days))} for {tries:,} tries"
 
 
-def _yes(name: str, passed: bool, needed: str, if_failed: str) -> Check:
-    return Check(name, passed, passed, None, needed, if_failed)
+def _yes(name: str, passed: bool, needed: str, if_failed: str) -> VerdictCheck:
+    return VerdictCheck(name, passed, passed, None, needed, if_failed)
 
 
-def least(name: str, value: float | None, floor: float | None, if_failed: str, why: str = "") -> Check:
+def least(name: str, value: float | None, floor: float | None, if_failed: str, why: str = "") -> VerdictCheck:
     """Whether `value` is known and at least `floor`."""
     passed = value is not None and floor is not None and value >= floor
-    return Check(name, passed, value, floor, f">= {_short(floor)}{why}", if_failed)
+    return VerdictCheck(name, passed, value, floor, f">= {_short(floor)}{why}", if_failed)
 
 
-def most(name: str, value: float | None, ceiling: float, if_failed: str, why: str = "") -> Check:
+def most(name: str, value: float | None, ceiling: float, if_failed: str, why: str = "") -> VerdictCheck:
     """Whether `value` is known and at most `ceiling`."""
     passed = value is not None and value <= ceiling
-    return Check(name, passed, value, ceiling, f"<= {_short(ceiling)}{why}", if_failed)
+    return VerdictCheck(name, passed, value, ceiling, f"<= {_short(ceiling)}{why}", if_failed)
 
 
 def _short(value: float | None) -> str:

@@ -26,14 +26,14 @@ _SLICE = 256  # combos of one step
 
 
 @dataclass(frozen=True)
-class Step:
+class WalkWindow:
     """One training window and the test window right after it."""
 
     train: Window
     test: Window
 
 
-def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[Step]:
+def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[WalkWindow]:
     """The windows of a scheme over the bars of `whole`; equal test windows of whole days that end with the last bar.
 
     Raises:
@@ -52,7 +52,7 @@ def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[Ste
     for i in range(settings.windows):
         start = first_test + i * test
         train_start = whole.start if scheme == "anchored" else start - train
-        out.append(Step(Window(train_start, start), Window(start, start + test)))
+        out.append(WalkWindow(Window(train_start, start), Window(start, start + test)))
     return out
 
 
@@ -81,7 +81,7 @@ def process(
 def _stitched_of(
     evaluator: Evaluator,
     combos: Combos,
-    plan: dict[str, list[Step]],
+    plan: dict[str, list[WalkWindow]],
     tables: Iterator[Floats],
     screen: PrescreenSettings,
 ) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _choose(table: Floats, combos: Combos, screen: PrescreenSettings) -> Paramet
     return combos.row(int(passed[np.argmax(table[passed, metrics.SHARPE])])) if len(passed) else None
 
 
-def _window(evaluator: Evaluator, step: Step, chosen: Parameters | None) -> dict[str, Any]:
+def _window(evaluator: Evaluator, step: WalkWindow, chosen: Parameters | None) -> dict[str, Any]:
     return {
         "train": span(evaluator.market, step.train),
         "test": span(evaluator.market, step.test),
@@ -132,7 +132,7 @@ def _window(evaluator: Evaluator, step: Step, chosen: Parameters | None) -> dict
     }
 
 
-def _test_returns(evaluator: Evaluator, step: Step, chosen: Parameters | None) -> Floats:
+def _test_returns(evaluator: Evaluator, step: WalkWindow, chosen: Parameters | None) -> Floats:
     market, capital = evaluator.market, evaluator.costs.capital
     equity = evaluator.ledger(chosen, step.test).equity if chosen else np.full(len(step.test), capital)
     return metrics.daily_returns(metrics.daily_marks(equity, market, step.test), capital)

@@ -91,16 +91,16 @@ def _without(
 
 
 def _note(hangs: Mapping[str, Values], values: Mapping[str, Values]) -> str | None:
-    touched = sum(one["trades"] for one in hangs.values())
+    touched = sum(window["trades"] for window in hangs.values())
     if touched == 0:
         return None
     total = sum(values[name]["total_trades"] for name in hangs)
     parts = [
-        f"{name.replace('_', '-')} Sharpe {verdict.number(one['sharpe_ratio'])} without them and "
-        f"{verdict.number(values[name]['sharpe_ratio'])} with, return {_percent(one['total_return'])} and "
+        f"{name.replace('_', '-')} Sharpe {verdict.number(window['sharpe_ratio'])} without them and "
+        f"{verdict.number(values[name]['sharpe_ratio'])} with, return {_percent(window['total_return'])} and "
         f"{_percent(values[name]['total_return'])}"
-        for name, one in hangs.items()
-        if one["trades"]
+        for name, window in hangs.items()
+        if window["trades"]
     ]
     return f"{touched:,} of {total:,} trades began or ended on a bar with an extreme wick: {'; '.join(parts)}"
 

@@ -45,7 +45,7 @@ from agents.actions.workers import (
     LaunchWorker,
     RetireWorker,
 )
-from agents.machine import documents, faults, keeper, launcher, library, processes, records
+from agents.machine import documents, faults, keeper, launcher, library, observe, processes, records
 from agents.model.action import Action
 from agents.registry import AGENTS
 from config.swarm import SwarmSettings
@@ -381,7 +381,7 @@ class Acts:
 
     def _ensure(self, respawn: list[str], only: list[str] | None) -> str:
         """In this process where its own pane is not at stake, else from outside."""
-        there = launcher.look(self._roots, self._limits)
+        there = observe.sessions_of(self._roots, self._limits)
         if there is None or not any(one.name == self._session and one.alive for one in there):
             return self._from_outside()
         try:

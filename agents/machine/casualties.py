@@ -11,9 +11,9 @@ from state.files.layout import Roots
 from state.host import identity
 from state.host.clock import Clock, stamp
 from state.records import healing
+from state.records.agent_states import loop as loop_of
+from state.records.agent_states import read, reports
 from state.records.healing import Record
-from state.records.reports import loop as loop_of
-from state.records.reports import read
 from state.records.server import Server, recorded
 
 _SENTRY = "bt-worker-sentry"
@@ -47,9 +47,9 @@ def look(roots: Roots, limits: SwarmSettings, clock: Clock) -> Before:
         server=server,
         server_lives=server is not None and server.process is not None and identity.life_of(server.process) != "dead",
         views={view.session: view for view in agents(roots, limits, states, clock)},
-        cycled_at={row.session: states[row.name].state.get("at", "") for row in rows},
+        cycled_at={row.session: states[row.name].state.at for row in rows},
         ended={session: loop.ended for session, loop in loops.items() if loop.ended},
-        answered_at=states["operation_hang_guard"].report.get("answered_at") or "",
+        answered_at=reports(states).operation_hang_guard.answered_at or "",
         at_work=tuple(one.launch.worker_id for one in workers(roots, clock.monotonic_s()) if one.life == "running"),
     )
 

@@ -1,6 +1,6 @@
 """Which records are damaged, and which are gone although others name them: a look at a dozen small files.
 
-What an agent keeps of its own (its state, its loop) is looked at where it is read: state/records/reports.py.
+What an agent keeps of its own (its state, its loop) is looked at where it is read: state/records/agent_states.py.
 """
 
 import os

@@ -19,6 +19,7 @@ from state.files.layout import CHECKOUT, Roots
 from state.files.tree import record_of
 from state.host import identity
 from state.host.identity import NONCE, Identity, Tree
+from state.records.report_parts import Gpu
 
 DEVICES = "BACKTEST_OPTIMIZE_DEV"  # environment: where device nodes are, for those who test without a GPU
 _NONE = "no NVIDIA device"
@@ -30,7 +31,7 @@ _OLD_S = 120.0  # what was known before the watchdog was away for so long is no 
 class Cards:
     """One record a device; none without devices; None when nobody knows. `reason` says why there are none."""
 
-    gpus: tuple[dict[str, Any], ...] | None = None
+    gpus: tuple[Gpu, ...] | None = None
     reason: str = _NEW
 
 
@@ -122,5 +123,9 @@ def _cards(answer: dict[str, Any], roots: Roots) -> Cards:
         return Cards(None, f"the driver fails: {answer.get('reason')}")
     if not found:
         return Cards(None, "there are device nodes, and the driver knows of no GPU")
+    try:
+        cards = [record_of(Gpu, card) for card in found]
+    except ValueError as error:
+        return Cards(None, f"the driver's answer is damaged: {error}")
     ours = {one.pid for one in identity.of_swarm(roots.state)}
-    return Cards(tuple({**card, "foreign_pids": sorted(set(card.get("pids", ())) - ours)} for card in found), "")
+    return Cards(tuple(replace(one, foreign_pids=tuple(sorted(set(one.pids) - ours))) for one in cards), "")

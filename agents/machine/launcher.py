@@ -14,7 +14,6 @@ from agents import registry
 from agents.machine import casualties, processes, sessions
 from agents.machine.casualties import Before
 from agents.machine.sessions import NoAnswer, Tmux
-from agents.model.world import SessionView
 from agents.registry import AGENTS, MONITORS
 from agents.rules.blame import backoff_s
 from config.errors import Refused
@@ -240,14 +239,6 @@ def tell_hooks(roots: Roots, events: Sequence[Mapping[str, Any]]) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         ).returncode = 0  # nobody here waits for it
-
-
-def look(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
-    """The sessions as they are; None when tmux gives no answer or is not there."""
-    try:
-        return Tmux.of(roots, limits.tmux_timeout_s).sessions()
-    except (NoAnswer, OSError):
-        return None
 
 
 def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux:

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.model.knowledge import Audit, Knowledge, Logged, Place
+from agents.model.knowledge import Audit, Knowledge, Logged, Place, UnitOutcome
 from config import plain
-from config.record import dataclass
+from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.files import codec, digest, marked, snapshot
-from state.files.layout import Roots
-from state.files.tree import fitting, record_of
+from state.files.layout import Roots, RoundFolder
+from state.files.tree import fitted, fitting, record_of
 from state.records import orders
+from state.records.agent_states import Read
+from state.records.agent_states import loop as loop_of
 from state.records.orders import SwarmOrder
-from state.records.reports import loop as loop_of
+from state.records.report_parts import Best
 
 NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
 FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)
@@ -25,17 +27,17 @@ _TAIL_BYTES = 64_000  # of a log, for an audit
 _LEDGER_BYTES = 1_000_000  # of the ledger: some thousands of hypotheses
 
 
-def knowledge(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]]) -> Knowledge:
+def knowledge(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read]) -> Knowledge:
     """The documents, and what the logs have had to say since the curator's memory."""
     folder = roots.knowledge(limits.knowledge_folder)
-    places = states.get("curator", {}).get("memory", {}).get("places")
+    places = reads.get("curator", Read()).state.memory.get("places")
     events: list[Logged] = []
     for path in (roots.events, roots.session_events):
         since = places.get(path.name) if isinstance(places, dict) else None
         events += _since(path, _place(since))
     failures, is_damaged = failures_in(folder.failures)
     # Its own deeds are left out: writing them down would be one more deed to write down.
-    tallies = {name: state.get("tally", {}) for name, state in states.items() if name != "curator"}
+    others = {name: one.state for name, one in reads.items() if name != "curator"}
     return Knowledge(
         events=tuple(events),
         failures={name: str(one.get("last_event", "")) for name, one in by_signature(failures).items()},
@@ -43,8 +45,8 @@ def knowledge(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str
         findings=tuple(FINDING.findall(_text(folder.findings).decode(errors="replace"))),
         notes=marked.block_in(_text(folder.notes), NOTES),
         story=marked.block_in(_text(folder.story), STORY),
-        deeds={name: one for name, one in tallies.items() if one},
-        as_of=max((s.get("at", "") for name, s in states.items() if name != "curator"), default=""),
+        deeds={name: state.tally for name, state in others.items() if state.tally},
+        as_of=max((state.at for state in others.values()), default=""),
     )
 
 
@@ -64,12 +66,12 @@ def by_signature(entries: Iterable[Any]) -> dict[str, dict[str, Any]]:
     return {one["signature"]: one for one in ours}
 
 
-def audit(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, Any]], order: SwarmOrder | None) -> Audit:
+def audit(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read], order: SwarmOrder | None) -> Audit:
     """Who wrote what, how logs end, which handoffs there are, and when the run ended that they speak of."""
-    loops = {name: loop_of(roots, name)[0].identity for name in states}
-    logs = (roots.events, roots.session_events, *(roots.cycles(name) for name in states))
+    loops = {name: loop_of(roots, name)[0].identity for name in reads}
+    logs = (roots.events, roots.session_events, *(roots.cycles(name) for name in reads))
     return Audit(
-        writers={name: state.get("agent", "") for name, state in states.items() if state},
+        writers={name: one.state.agent for name, one in reads.items() if one.is_there},
         loops={name: one.pid for name, one in loops.items() if one is not None},
         bad_tails={path.name: bad for path in logs if (bad := _bad_lines(path))},
         handoffs=tuple(path.name for path in roots.knowledge(limits.knowledge_folder).handoffs()),
@@ -77,19 +79,13 @@ def audit(roots: Roots, limits: SwarmSettings, states: Mapping[str, dict[str, An
     )
 
 
-def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[dict[str, Any], ...]:
+def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[UnitOutcome, ...]:
     """`outcome.json` of every unit in the run's last rounds, with the round it is of."""
     if order is None:
         return ()
-    found = []
-    for folder in roots.swarm_run(order.run_id).rounds()[-_ROUNDS:]:
-        for symbol, mode in order.units:
-            tree, _ = fitting(_Outcome, snapshot.read_json(folder.unit(symbol, mode).outcome))
-            if tree:
-                carried, _ = fitting(_Carried, snapshot.read_json(folder.unit(symbol, mode).carried))
-                about = {"symbol": symbol, "mode": mode, "round": folder.number, "tries": carried.get("tries")}
-                found.append({**_in_short(tree), **about, "manifest": _sum(folder.unit(symbol, mode).manifest)})
-    return tuple(found)
+    rounds = roots.swarm_run(order.run_id).rounds()[-_ROUNDS:]
+    found = (_outcome(folder, *unit) for folder in rounds for unit in order.units)
+    return tuple(one for one in found if one is not None)
 
 
 def hypotheses(roots: Roots) -> tuple[str, ...]:
@@ -121,16 +117,16 @@ class _Best:
 class _Outcome:
     """What is summed up of `outcome.json`."""
 
-    verdict: str | None
-    synthetic: bool | None
-    bests: dict[str, _Best]
+    verdict: str | None = None
+    synthetic: bool | None = None
+    bests: dict[str, _Best] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Carried:
     """What is summed up of `carried.json`."""
 
-    tries: int | None
+    tries: int | None = None
 
 
 def _sum(path: Path) -> str | None:
@@ -139,20 +135,22 @@ def _sum(path: Path) -> str | None:
     return digest.of(data) if data else None
 
 
-def _in_short(outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """Of an outcome what is summed up: of each best two Sharpe ratios, the trades and the verdict."""
-    return {
-        "verdict": outcome.get("verdict"),
-        "synthetic": outcome.get("synthetic"),
-        "bests": {name: _best(one) for name, one in outcome.get("bests", {}).items()},
-    }
+def _outcome(folder: RoundFolder, symbol: str, mode: str) -> UnitOutcome | None:
+    """What came of one unit in one round; None while nothing has."""
+    files = folder.unit(symbol, mode)
+    kept, _ = fitting(_Outcome, snapshot.read_json(files.outcome))
+    if not kept:
+        return None
+    one, (carried, _) = record_of(_Outcome, kept), fitted(_Carried, snapshot.read_json(files.carried))
+    bests = {name: _best(best) for name, best in one.bests.items()}
+    about = (symbol, mode, folder.number, one.verdict, one.synthetic)
+    return UnitOutcome(*about, bests, carried.tries, _sum(files.manifest))
 
 
-def _best(one: Mapping[str, Any]) -> dict[str, Any]:
-    windows = {name: one.get(name) or {} for name in ("in_sample", "out_of_sample")}
-    sharpe = {f"{name}_sharpe": window.get("sharpe_ratio") for name, window in windows.items()}
-    trades = {f"{name}_trades": window.get("total_trades") for name, window in windows.items()}
-    return {**sharpe, **trades, "verdict": one.get("verdict"), "candidate": one.get("candidate")}
+def _best(one: _Best) -> Best:
+    inside, outside = one.in_sample or _Window(), one.out_of_sample or _Window()
+    sharpe, trades = (inside.sharpe_ratio, outside.sharpe_ratio), (inside.total_trades, outside.total_trades)
+    return Best(*sharpe, *trades, one.verdict, one.candidate)
 
 
 def _since(path: Path, place: Place) -> Iterator[Logged]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agents.machine import probe
 from agents.model.world import (
     AgentView,
+    Control,
     HookFault,
     Lane,
     RecordFault,
@@ -31,12 +32,14 @@ from state.host import code, identity, root
 from state.host.clock import Clock, SystemClock, stamp
 from state.host.identity import Identity, Tree
 from state.host.root import Root
-from state.records import healing, orders, request, server
+from state.records import agent_states, healing, orders, request, server
+from state.records.agent_states import AgentState, Deed, Read, Verified, read
+from state.records.agent_states import loop as loop_of
 from state.records.heartbeat import Heartbeat
 from state.records.jobs import DEATHS_KEPT, are_sound, deaths, fold
 from state.records.orders import SwarmOrder
-from state.records.reports import Read, read
-from state.records.reports import loop as loop_of
+from state.records.report_parts import Gpu
+from state.records.reports import ControllerReport, WatchdogReport
 from state.records.workers import Exit, Launch, Result, on_file
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
     begun = orders.Begun() if current is None else orders.begun(current)
     states = {row.name: read(roots, row.name) for row in at_work(limits)}
     views = tuple(agents(roots, limits, states, clock))
-    reports = {name: one.report for name, one in states.items()}
+    reports = agent_states.reports(states)
     misfits: list[Any] = []
     states_of_jobs = fold(events, misfits).values()
     sees = frozenset(sees)
@@ -90,9 +93,9 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
         now_s=now_s,
         boot_id=identity.boot_id(),
         stopped=roots.tombstone.exists(),
-        lanes=probe.lanes(limits, target=_lane_target(reports, views, limits)),
+        lanes=probe.lanes(limits, target=_lane_target(reports.util_controller, views, limits)),
         lane_cap=probe.lane_cap(limits),
-        gpu_lanes=gpu_lanes(reports["watchdog"].get("gpus"), order, os.environ.get("CUDA_VISIBLE_DEVICES")),
+        gpu_lanes=gpu_lanes(reports.watchdog.gpus, order, os.environ.get("CUDA_VISIBLE_DEVICES")),
         order=order,
         run_finished=folder is not None and folder.finished.exists(),
         round=-1 if current is None else current.number,
@@ -105,17 +108,17 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
         requests=request.pending(roots.requests),
         agents=views,
         reports=reports,
-        sessions=_sessions(roots, limits) if "sessions" in sees else None,
+        sessions=sessions_of(roots, limits) if "sessions" in sees else None,
         sample=probe.sample(roots, limits, now_s) if "sample" in sees else None,
         disk_free_bytes=probe.disk_free(roots.results),
         disk_free_files=probe.disk_free_files(roots.results, roots.state),
-        control={**reports["watchdog"], "monitors": [monitor.session for monitor in MONITORS]},
+        control=Control(**vars(reports.watchdog), monitors=tuple(monitor.session for monitor in MONITORS)),
         bad_lines=len(misfits) + (0 if page is None else len(page.bad_lines)),
         last_deaths=deaths(events)[-DEATHS_KEPT:],
         code=code.work() if "code" in sees else "",
         round_code=begun.code,
-        records=_records(roots, limits, order, reports["watchdog"], clock) if "records" in sees else None,
-        faults=_faults(roots, views, reports) if "faults" in sees else (),
+        records=_records(roots, limits, order, reports.watchdog, clock) if "records" in sees else None,
+        faults=_faults(roots, views, reports.run_ids()) if "faults" in sees else (),
         told=_told(roots, order, sees),
         healings=healing.recent(roots) if "healings" in sees else (),
         **_around(roots, sees),
@@ -135,19 +138,22 @@ def _read_by_advisers(
         return {}
     from agents.machine import library  # only for who reads there
 
-    states = {name: one.state for name, one in reads.items()}
     return {
-        "knowledge": library.knowledge(roots, limits, states) if "knowledge" in sees else None,
-        "audit": library.audit(roots, limits, states, order) if "audit" in sees else None,
+        "knowledge": library.knowledge(roots, limits, reads) if "knowledge" in sees else None,
+        "audit": library.audit(roots, limits, reads, order) if "audit" in sees else None,
         "outcomes": library.outcomes(roots, order) if "outcomes" in sees else None,
         "hypotheses": library.hypotheses(roots) if "hypotheses" in sees else None,
     }
 
 
-def _sessions(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
-    from agents.machine import launcher  # 10 ms of a cold cycle: only those pay who look
+def sessions_of(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
+    """The tmux sessions as they are; None when tmux gives no answer or is not installed."""
+    from agents.machine.sessions import NoAnswer, Tmux  # milliseconds of a cold cycle: only those pay who look
 
-    return launcher.look(roots, limits)
+    try:
+        return Tmux.of(roots, limits.tmux_timeout_s).sessions()
+    except (NoAnswer, OSError):
+        return None
 
 
 _MOST_EXPECTED = 5
@@ -155,23 +161,19 @@ _QUIET_S = 0.2  # who progressed a moment ago is not asked how much CPU it had
 
 
 def _records(
-    roots: Roots, limits: SwarmSettings, order: SwarmOrder | None, report: Mapping[str, Any], clock: Clock
+    roots: Roots, limits: SwarmSettings, order: SwarmOrder | None, report: WatchdogReport, clock: Clock
 ) -> Records:
     """What grew; a search for what expired costs, so it is made every few minutes only."""
     from agents.machine import records  # as above
 
-    age_s = _age(report.get("records_looked_s"), report.get("boot_id"), clock)
+    age_s = _age(report.records_looked_s, report.boot_id, clock)
     thorough = age_s is None or age_s >= records.LOOK_EVERY_S * limits.cadence_scale
-    counted_s = report.get("counted_s")
-    is_number = isinstance(counted_s, int | float) and not isinstance(counted_s, bool)
-    return records.look(roots, limits, order, thorough, counted_s if is_number else None)
+    return records.look(roots, limits, order, thorough, report.counted_s)
 
 
-def _lane_target(
-    reports: Mapping[str, dict[str, Any]], views: Iterable[AgentView], limits: SwarmSettings
-) -> int | None:
+def _lane_target(report: ControllerReport, views: Iterable[AgentView], limits: SwarmSettings) -> int | None:
     """How many lanes the controller wants; None when it says nothing, or has said nothing for too long."""
-    wanted = reports.get("util_controller", {}).get("lanes")
+    wanted = report.lanes
     view = next((one for one in views if one.agent == "util_controller"), None)
     is_fresh = view is not None and view.age_s is not None and view.age_s <= patience_s(view.cadence_s, limits)
     return wanted if is_fresh and wanted is not None and wanted >= 1 else None
@@ -180,24 +182,23 @@ def _lane_target(
 _ON_GPU = ("auto", "gpu")  # engines
 
 
-def gpu_lanes(gpus: object, order: SwarmOrder | None, visible: str | None) -> tuple[Lane, ...]:
+def gpu_lanes(gpus: tuple[Gpu, ...] | None, order: SwarmOrder | None, visible: str | None) -> tuple[Lane, ...]:
     """One lane a device that the watchdog saw, by UUID; none for engines that want none, on one with memory errors,
     or on another than the order names. `visible`: CUDA_VISIBLE_DEVICES of the operator, who may hide some or all.
     """
-    if order is None or order.engine not in _ON_GPU or not isinstance(gpus, list):
+    if order is None or order.engine not in _ON_GPU:
         return ()
     named = None if visible is None else [name.strip() for name in visible.split(",")]
-    if order.gpu is not None:
-        gpus = [gpu for gpu in gpus if isinstance(gpu, dict) and gpu.get("index") == order.gpu]
+    wanted = [gpu for gpu in gpus or () if order.gpu in (None, gpu.index)]
 
-    def is_free(gpu: dict[str, Any]) -> bool:
-        uuid = str(gpu.get("uuid") or "")
+    def is_free(gpu: Gpu) -> bool:
+        uuid = gpu.uuid or ""
         shown = named is None or any(
-            name and (uuid.startswith(name) or (name == str(gpu.get("index")) and "slice" not in gpu)) for name in named
+            name and (uuid.startswith(name) or (name == str(gpu.index) and gpu.slice is None)) for name in named
         )
-        return bool(uuid) and shown and not gpu.get("uncorrected_errors")
+        return bool(uuid) and shown and not gpu.uncorrected_errors
 
-    return tuple(Lane(gpu_lane_id(gpu), 1, str(gpu["uuid"])) for gpu in gpus if isinstance(gpu, dict) and is_free(gpu))
+    return tuple(Lane(gpu_lane_id(gpu), 1, gpu.uuid or "") for gpu in wanted if is_free(gpu))
 
 
 def _around(roots: Roots, sees: frozenset[str]) -> dict[str, Any]:
@@ -216,11 +217,11 @@ def _around(roots: Roots, sees: frozenset[str]) -> dict[str, Any]:
     }
 
 
-def _faults(roots: Roots, views: Iterable[AgentView], reports: Mapping[str, dict[str, Any]]) -> tuple[RecordFault, ...]:
+def _faults(roots: Roots, views: Iterable[AgentView], named: Iterable[str]) -> tuple[RecordFault, ...]:
     from agents.machine import faults  # only for who looks
 
     lives = any(view.loop_life in ("running", "stopped") for view in views)
-    return faults.look(roots, lives, (report.get("run_id") or "" for report in reports.values()))
+    return faults.look(roots, lives, named)
 
 
 def _told(roots: Roots, order: SwarmOrder | None, sees: frozenset[str]) -> dict[str, str]:
@@ -245,29 +246,28 @@ def agents(roots: Roots, limits: SwarmSettings, states: Mapping[str, Read], cloc
     boot_id = None if tmux is None or tmux.process is None else tmux.process.boot_id
     for row in at_work(limits):
         state, (loop, not_loop) = states[row.name].state, loop_of(roots, row.name)
-        deeds = state.get("actions_last_cycle", [])
         yield AgentView(
             agent=row.name,
             session=row.session,
             cadence_s=row.cadence_s,
-            age_s=_age(state.get("at_s"), state.get("boot_id"), clock),
+            age_s=_age(state.at_s, state.boot_id, clock),
             session_age_s=_age(began_s.get(row.session), boot_id, clock),
             loop_age_s=_age(loop.began_s, None if loop.identity is None else loop.identity.boot_id, clock),
             loop_life="unknown" if here.is_copy else _life(loop.identity, there),
             awaited_s=_awaited_s(awaited.get(row.session), state, boot_id, clock),
-            cycle=state.get("cycle", 0),
-            failed=_failed(deeds),
+            cycle=state.cycle,
+            failed=_failed(state.actions_last_cycle),
             code_problem=loop.code_problem,
-            unmet=_unmet(state.get("verified_last_cycle", [])),
-            expects=_expects(deeds),
+            unmet=_unmet(state.verified_last_cycle),
+            expects=_expects(state.actions_last_cycle),
             damaged=_damaged(roots, row.name, states[row.name].wrong, not_loop),
         )
 
 
-def _awaited_s(started: tuple[float, int] | None, state: Mapping[str, Any], boot_id: Any, clock: Clock) -> float | None:
+def _awaited_s(started: tuple[float, int] | None, state: AgentState, boot_id: str | None, clock: Clock) -> float | None:
     """For how long its first cycle has been waited for, however often it was started; None when it has cycled since."""
     age_s = None if started is None else _age(started[0], boot_id, clock)
-    cycled_s = _age(state.get("at_s"), state.get("boot_id"), clock)
+    cycled_s = _age(state.at_s, state.boot_id, clock)
     return age_s if age_s is not None and (cycled_s is None or cycled_s > age_s) else None
 
 
@@ -285,23 +285,19 @@ def is_silent(roots: Roots, row: Row, limits: SwarmSettings) -> bool:
     return not -row.patience_s(limits) < age_s < row.patience_s(limits)
 
 
-Deeds = list[dict[str, Any]]  # as state/records/reports.py has read them
-
-
-def _failed(actions: Deeds) -> str:
+def _failed(deeds: Iterable[Deed]) -> str:
     """The first action whose outcome says that it failed."""
-    failed = (action for action in actions if action["outcome"].startswith("failed: "))
-    return next((f"{action['kind']} {action['target']} {action['outcome']}" for action in failed), "")
+    return next((f"{one.kind} {one.target} {one.outcome}" for one in deeds if one.has_failed), "")
 
 
-def _unmet(verified: Deeds) -> tuple[str, ...]:
+def _unmet(verified: Iterable[Verified]) -> tuple[str, ...]:
     """Actions that were done and whose expected outcome the next cycle did not find."""
-    return tuple(f"{row['kind']} {row['target']}: {row['expected']}" for row in verified if row.get("holds") is False)
+    return tuple(f"{one.kind} {one.target}: {one.expected}" for one in verified if one.holds is False)
 
 
-def _expects(actions: Deeds) -> tuple[dict[str, str], ...]:
+def _expects(deeds: tuple[Deed, ...]) -> tuple[dict[str, str], ...]:
     """What its last actions are expected to come to; the first few, it is a summary."""
-    return tuple({key: row[key] for key in ("kind", "target", "expected")} for row in actions[:_MOST_EXPECTED])
+    return tuple({"kind": o.kind, "target": o.target, "expected": o.expected} for o in deeds[:_MOST_EXPECTED])
 
 
 def _damaged(roots: Roots, agent: str, state: Iterable[str], loop: Iterable[str]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class Action:
         """All fields but the target as plain JSON. A field that still has its default is left out."""
         plain = asdict(self)
         return {
-            one.name: plain[one.name]
+            one.name: _lists(plain[one.name])
             for one in fields(self)
             if one.name != self.on and getattr(self, one.name) != one.default
         }
@@ -58,3 +58,10 @@ class Action:
             "expected": self.expected,
             "arguments": self.arguments,
         }
+
+
+def _lists(value: Any) -> Any:
+    """A value as JSON knows it."""
+    if isinstance(value, tuple | list):
+        return [_lists(one) for one in value]
+    return {key: _lists(one) for key, one in value.items()} if isinstance(value, dict) else value

@@ -1,12 +1,13 @@
 """What an agent answers: its actions, its memory, and the reason."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from agents.model.action import Action
 from agents.model.world import World
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
+from state.records.reports import Report
 
 M = TypeVar("M")
 
@@ -18,7 +19,7 @@ class Decision(Generic[M]):
     memory: M
     reason: str
     actions: tuple[Action, ...] = ()
-    report: dict[str, Any] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
 
 
 @dataclass(frozen=True)

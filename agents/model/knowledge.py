@@ -6,6 +6,8 @@ Each part is seen only by the agent that asks for it (`sees`), because it costs 
 from typing import Any
 
 from config.record import dataclass, field
+from state.records.agent_states import Counts
+from state.records.report_parts import Best
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,35 @@ class Knowledge:
     findings: tuple[str, ...] = ()
     notes: str | None = None
     story: str | None = None
-    deeds: dict[str, dict[str, Any]] = field(default_factory=dict)  # agent → its tally (agents/runtime/tally.py)
+    deeds: dict[str, dict[str, Counts]] = field(default_factory=dict)  # agent → its tally (agents/runtime/tally.py)
     as_of: str = ""  # when the newest of the records that the notes are made of was written
+
+
+@dataclass(frozen=True)
+class UnitOutcome:
+    """What one round of a symbol and mode came to, in short (`sees`: outcomes).
+
+    `tries`: how many were made up to then, over all rounds. `bests`: by name. `manifest`: the SHA-256 of that file.
+    """
+
+    symbol: str
+    mode: str
+    round: int
+    verdict: str | None = None
+    synthetic: bool | None = None
+    bests: dict[str, Best] = field(default_factory=dict)
+    tries: int | None = None
+    manifest: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """The symbol and mode in words."""
+        return f"{self.symbol} {self.mode}"
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Its bests that are candidates for trading."""
+        return tuple(name for name, best in self.bests.items() if best.candidate is True)
 
 
 @dataclass(frozen=True)

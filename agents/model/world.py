@@ -4,11 +4,13 @@ on again.
 
 from typing import Any, Literal
 
-from agents.model.knowledge import Audit, Knowledge
+from agents.model.knowledge import Audit, Knowledge, UnitOutcome
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.records.jobs import JobState
 from state.records.orders import SwarmOrder
+from state.records.report_parts import Gpu
+from state.records.reports import Reports, WatchdogReport
 from state.records.request import Request
 from state.records.screening import Screening
 from state.records.workers import Exit, Launch, Result
@@ -31,10 +33,9 @@ class Lane:
     gpu: str = ""
 
 
-def gpu_lane_id(gpu: dict[str, Any]) -> str:
+def gpu_lane_id(gpu: Gpu) -> str:
     """The name of a device's lane: gpu0, or gpu0.1 for a MIG slice."""
-    part = gpu.get("slice")
-    return f"gpu{gpu.get('index', 0)}" + ("" if part is None else f".{part}")
+    return f"gpu{gpu.index}" + ("" if gpu.slice is None else f".{gpu.slice}")
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Sample:
     memory_total_bytes: int | None
     memory_used_bytes: int | None
     disk_free_bytes: int | None
-    gpus: tuple[dict[str, Any], ...] | None  # none: there is no device; None: nobody knows
+    gpus: tuple[Gpu, ...] | None  # none: there is no device; None: nobody knows
     gpu_reason: str = ""  # why there is no answer, or none of them
     periods: int | None = None  # of the CPU quota, and how many of them were cut short
     throttled_periods: int | None = None
@@ -173,6 +174,13 @@ class Sample:
     environment: dict[str, str] = field(default_factory=dict)  # Python, venv and lock as marks that change with them
     state_problem: str = ""  # what is wrong with STATE_ROOT
     settings_problem: str = ""  # what is wrong, or was until somebody set it aside, with its settings.json
+
+
+@dataclass(frozen=True)
+class Control(WatchdogReport):
+    """The watchdog's last report, and the sessions that only show something."""
+
+    monitors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,8 +230,8 @@ class World:
     disk_free_bytes: int | None = None
     disk_free_files: int | None = None  # how many more can be made; None: nobody knows, or as many as there are bytes
     lane_cap: int = 1  # the most lanes that cores and memory of this container allow
-    control: dict[str, Any] = field(default_factory=dict)  # the watchdog's last report
-    reports: dict[str, dict[str, Any]] = field(default_factory=dict)  # the last report of every agent, by its name
+    control: Control = field(default_factory=Control)
+    reports: Reports = field(default_factory=Reports)
     bad_lines: int = 0  # of the job journal: what they said is lost
     last_deaths: tuple[dict[str, Any], ...] = ()
     code: str = ""  # hash of the work plane's sources now; "" while it cannot be read
@@ -231,7 +239,7 @@ class World:
     records: Records | None = None  # None: nobody looked
     knowledge: Knowledge | None = None  # only for who asks, as the next three
     audit: Audit | None = None
-    outcomes: tuple[dict[str, Any], ...] | None = None  # what units came to in the run's last rounds, oldest first
+    outcomes: tuple[UnitOutcome, ...] | None = None  # what units came to in the run's last rounds, oldest first
     hypotheses: tuple[str, ...] | None = None  # what the ledger's last lines hold: "<id> <event>"
     keeper: KeeperView | None = None  # None: none is installed
     incident_hooks: tuple[str, ...] = ()  # of the user's, to be told of incidents

@@ -11,6 +11,7 @@ from config.swarm import SwarmSettings
 from state.files.tree import tree_of
 from state.records.jobs import PHASES, Job, JobState, Phase
 from state.records.orders import SwarmOrder
+from state.records.reports import SchedulerReport
 
 _HEALING_S = 300.0  # what is not healed by then, others than the swarm have to heal: the results are there
 Units = dict[tuple[str, str], list[JobState]]
@@ -28,12 +29,12 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     """The jobs that may be enqueued now."""
     order = world.order
     if order is None:
-        return Decision(memory, "there is no run", report={"stage": "idle"})
-    report = {"run_id": order.run_id, "round": world.round, "rounds": order.rounds}
+        return Decision(memory, "there is no run", report=SchedulerReport(stage="idle"))
+    report = SchedulerReport(order.run_id, world.round, order.rounds)
     if world.run_finished:
-        return Decision(memory, "the run is complete", report={**report, "stage": "complete"})
+        return Decision(memory, "the run is complete", report=replace(report, stage="complete"))
     if world.stopped:
-        return Decision(memory, "the operator stopped the swarm", report={**report, "stage": "stopped"})
+        return Decision(memory, "the operator stopped the swarm", report=replace(report, stage="stopped"))
     planned = [state for state in world.jobs if not state.job.hand]  # nothing waits for who only helps
     units = {unit: [s for s in planned if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in planned)}
     if not units:  # also when the round's folder was made and its jobs were not
@@ -45,27 +46,27 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     return _go_on(world, order, units, memory, limits, report)
 
 
-def _take_up_code(world: World, units: Units, memory: Memory, report: dict[str, object]) -> Decision[Memory]:
+def _take_up_code(world: World, units: Units, memory: Memory, report: SchedulerReport) -> Decision[Memory]:
     """The checkout was upgraded: results of one unit come from one code. What is reported stays as it is."""
     if memory.code_seen != world.code:
         seen = replace(memory, code_seen=world.code)
-        return Decision(seen, "the code has changed: a second look is taken", report={**report, "stage": "draining"})
-    survivors = world.reports.get("worker_sentry", {}).get("survivors", ())
+        return Decision(seen, "the code has changed: a second look is taken", report=replace(report, stage="draining"))
+    survivors = world.reports.worker_sentry.survivors
     at_work = [one for one in world.workers if one.launch.worker_id not in survivors]
     if at_work:
         some = "1 worker ends what it does" if len(at_work) == 1 else f"{len(at_work)} workers end their work"
         reason = f"the code has changed: {some} first"
-        return Decision(memory, reason, report={**report, "stage": "draining"})
+        return Decision(memory, reason, report=replace(report, stage="draining"))
     open_units = [unit for unit, states in units.items() if not _is_over(states)]
     left = tuple(one.launch.worker_id for one in world.workers)
     action = RestartUnits(tuple(open_units), world.code, left)
     reason = f"the code has changed: {len(open_units)} units begin again with it"
     reason += f", without {', '.join(left)}, which survived KILL" if left else ""
-    return Decision(memory, reason, (action,), {**report, "stage": "preflight"})
+    return Decision(memory, reason, (action,), replace(report, stage="preflight"))
 
 
 def _go_on(
-    world: World, order: SwarmOrder, units: Units, memory: Memory, limits: SwarmSettings, report: dict[str, object]
+    world: World, order: SwarmOrder, units: Units, memory: Memory, limits: SwarmSettings, report: SchedulerReport
 ) -> Decision[Memory]:
     open_units = max(1, sum(not _is_over(states) for states in units.values()))
     lanes, gpus = (max(1, len(some) // open_units) if some else 0 for some in (world.lanes, world.gpu_lanes))
@@ -73,16 +74,16 @@ def _go_on(
     if jobs:
         ids = ", ".join(job.job_id for job in jobs)
         action = EnqueueJobs(order.run_id, world.round, tuple(map(tree_of, jobs)), world.dropped)
-        return Decision(memory, f"enqueues {ids}", (action,), {**report, "stage": jobs[0].phase})
+        return Decision(memory, f"enqueues {ids}", (action,), replace(report, stage=jobs[0].phase))
     if all(_is_over(states) for states in units.values()):
         return _after_round(world, order, units, memory, report)
     if more := fill.jobs(world, order, limits):
         ids = ", ".join(job.job_id for job in more)
         action = EnqueueJobs(order.run_id, world.round, tuple(map(tree_of, more)), world.dropped)
-        return Decision(memory, f"fills idle lanes with {ids}", (action,), {**report, "stage": more[0].phase})
+        return Decision(memory, f"fills idle lanes with {ids}", (action,), replace(report, stage=more[0].phase))
     current = min((s.job.phase for s in world.jobs if not s.is_over), key=PHASES.index)
     waiting = sum(not s.is_over for s in world.jobs)
-    return Decision(memory, f"{waiting} jobs are under way", report={**report, "stage": current})
+    return Decision(memory, f"{waiting} jobs are under way", report=replace(report, stage=current))
 
 
 def _begin_round(
@@ -92,11 +93,11 @@ def _begin_round(
     dropped: dict[str, str],
     fills: dict[str, list[int]],
     memory: Memory,
-    report: dict[str, object],
+    report: SchedulerReport,
 ) -> Decision[Memory]:
     jobs = tuple(tree_of(Job(number, symbol, mode, "preflight")) for symbol, mode in units)
     action = EnqueueJobs(world.run_id, number, jobs, dropped, fills, holdouts.known(world))
-    return Decision(memory, f"begins round {number + 1}", (action,), {**report, "round": number, "stage": "preflight"})
+    return Decision(memory, f"begins round {number + 1}", (action,), replace(report, round=number, stage="preflight"))
 
 
 def _next(states: list[JobState], order: SwarmOrder, lanes: int, gpus: int, limits: SwarmSettings) -> list[Job]:
@@ -148,7 +149,7 @@ def _after_round(
     order: SwarmOrder,
     units: Units,
     memory: Memory,
-    report: dict[str, object],
+    report: SchedulerReport,
 ) -> Decision[Memory]:
     good = tuple(u for u, states in units.items() if all(s.status == "completed" for s in states))
     where = f"round {world.round + 1}, " if order.rounds != 1 else ""
@@ -166,11 +167,11 @@ def _after_round(
     waited_s = world.now_s - (memory.healing_since_s or 0.0)
     if (steps := _open_steps(world)) and waited_s < _HEALING_S:
         reason = f"all jobs are done; waits until what is open is healed: {', '.join(steps)}"
-        return Decision(memory, reason, report={**report, "stage": "healing"})
+        return Decision(memory, reason, report=replace(report, stage="healing"))
     completed = list(dict.fromkeys([*(u for u in spent if u not in bad), *(f"{s} {m}" for s, m in good)]))
     why = _why_over(world.round + 1, len(completed), len(bad), spent)
     action = FinishRun(order.run_id, world.round + 1, tuple(completed), bad, why)
-    return Decision(memory, f"the run is complete: {why}", (action,), {**report, "stage": "complete"})
+    return Decision(memory, f"the run is complete: {why}", (action,), replace(report, stage="complete"))
 
 
 def _why_over(rounds: int, good: int, bad: int, spent: dict[str, str] | None = None) -> str:
@@ -187,10 +188,10 @@ def _why_over(rounds: int, good: int, bad: int, spent: dict[str, str] | None = N
 
 def _open_steps(world: World) -> list[str]:
     """A run is not complete while something is still to be healed; who keeps the story says what."""
-    told = world.reports.get("session_state_manager", {})
-    if told.get("run_id") != world.run_id:
+    told = world.reports.session_state_manager
+    if told.run_id != world.run_id:
         return []
-    return [str(step.get("id")) for step in told.get("next_steps", ()) if step.get("actionable")]
+    return [step.id for step in told.next_steps or () if step.actionable]
 
 
 OWNS = (EnqueueJobs, RestartUnits, FinishRun)

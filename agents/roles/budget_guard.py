@@ -5,12 +5,13 @@ have run through it. Dollars begin anew at midnight UTC, hours with a run.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from agents.model.decision import Agent, Decision
 from agents.model.world import World
 from config.record import dataclass, replace
 from config.swarm import SwarmSettings
+from state.records.report_parts import Forecast
+from state.records.reports import BudgetReport
 
 _CADENCE_S = 120.0
 _HOUR_S = 3600.0
@@ -39,22 +40,22 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         over.append(f"{hours:.2f} h of work in this run, {limits.budget_hours:g} are allowed")
     if dollars > limits.budget_dollars_per_day:
         over.append(f"$ {dollars:.2f} today (UTC), {limits.budget_dollars_per_day:g} are allowed")
-    report: dict[str, Any] = {
-        "run_id": world.run_id or None,
-        "day": memory.day,
-        "working": memory.was_working,
-        "spent_hours": round(hours, 4),
-        "left_hours": round(max(0.0, limits.budget_hours - hours), 4) if limits.budget_hours else None,
-        "spent_dollars": round(dollars, 4),
-        "left_dollars": round(max(0.0, limits.budget_dollars_per_day - dollars), 4),
-        "forecast": _forecast(world, memory, limits),
-        "over_budget": bool(over),
-        "over": over,
-    }
+    report = BudgetReport(
+        run_id=world.run_id or None,
+        day=memory.day,
+        working=memory.was_working,
+        spent_hours=round(hours, 4),
+        left_hours=round(max(0.0, limits.budget_hours - hours), 4) if limits.budget_hours else None,
+        spent_dollars=round(dollars, 4),
+        left_dollars=round(max(0.0, limits.budget_dollars_per_day - dollars), 4),
+        forecast=_forecast(world, memory, limits),
+        over_budget=bool(over),
+        over=tuple(over),
+    )
     return Decision(memory, "; ".join(over) or "within budget", report=report)
 
 
-def _forecast(world: World, memory: Memory, limits: SwarmSettings) -> dict[str, float | None]:
+def _forecast(world: World, memory: Memory, limits: SwarmSettings) -> Forecast:
     """Dollars at midnight UTC if work goes on without a pause, and in how many hours of work a budget is spent."""
     now = datetime.fromisoformat(world.now)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
@@ -66,10 +67,10 @@ def _forecast(world: World, memory: Memory, limits: SwarmSettings) -> dict[str, 
         left.append(limits.budget_hours - memory.run_s / _HOUR_S)
     if rate > 0 and (until := (limits.budget_dollars_per_day - spent) / rate) <= ahead_h:
         left.append(until)
-    return {
-        "dollars_at_midnight": round(spent + ahead_h * rate, 4) if memory.was_working else round(spent, 4),
-        "spent_in_hours": round(max(0.0, min(left)), 4) if left else None,
-    }
+    return Forecast(
+        dollars_at_midnight=round(spent + ahead_h * rate, 4) if memory.was_working else round(spent, 4),
+        spent_in_hours=round(max(0.0, min(left)), 4) if left else None,
+    )
 
 
 def _counted(world: World, memory: Memory, limits: SwarmSettings) -> Memory:

@@ -11,12 +11,14 @@ from agents.actions.documents import RememberFailures, WriteFindings, WriteNotes
 from agents.actions.records import AnswerRequest
 from agents.model.action import Action
 from agents.model.decision import Agent, Decision
-from agents.model.knowledge import Knowledge, Logged, Place
+from agents.model.knowledge import Knowledge, Logged, Place, UnitOutcome
 from agents.model.world import World
 from agents.rules import chronicle, signatures
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.files import digest
+from state.records.report_parts import Best
+from state.records.reports import CuratorReport
 from state.records.request import Request
 
 _EXAMPLES = 3
@@ -51,7 +53,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         actions.append(WriteOutcomes(story))
     written = {one["id"] for one in findings}
     actions += [_answer(one, world, here, written) for one in wishes]
-    report = {"failures": len(here.failures), "findings": len(here.findings), "new_events": len(here.events)}
+    report = CuratorReport(len(here.failures), len(here.findings), len(here.events))
     reason = ", ".join(action.kind for action in actions) or "every document says what is known"
     return Decision(_moved_on(here, memory), reason, tuple(actions), report)
 
@@ -137,43 +139,42 @@ def _results(world: World) -> list[dict[str, str]]:
     for outcome in world.outcomes or ():
         if not _is_published(outcome, world):
             continue  # by the next cycle, or the one after it
-        verdict = str(outcome.get("verdict"))
-        unit = f"{outcome['symbol']} {outcome['mode']}"
-        synthetic = " (SYNTHETIC bars)" if outcome.get("synthetic") else ""
-        bests = [_best_line(name, best) for name, best in outcome["bests"].items()]
-        lines = [f"Round {outcome['round'] + 1}{synthetic}: {verdict}", *bests]
-        identity = f"{unit} {signatures.without_numbers(verdict)}"
-        one = _finding(world.run_id, world.now, unit, "", identity)
+        verdict = str(outcome.verdict)
+        synthetic = " (SYNTHETIC bars)" if outcome.synthetic else ""
+        bests = [_best_line(name, best) for name, best in outcome.bests.items()]
+        lines = [f"Round {outcome.round + 1}{synthetic}: {verdict}", *bests]
+        identity = f"{outcome.unit} {signatures.without_numbers(verdict)}"
+        one = _finding(world.run_id, world.now, outcome.unit, "", identity)
         kept = _kept(world, outcome)
         found.append({**one, "text": "\n".join([*lines, _evidence(outcome, kept)]), **kept})
     return found
 
 
-def _is_published(outcome: Mapping[str, Any], world: World) -> bool:
+def _is_published(outcome: UnitOutcome, world: World) -> bool:
     """Whether there is a manifest that can be kept, or none will come any more."""
-    return outcome.get("manifest") is not None or outcome["round"] < world.round or world.run_finished
+    return outcome.manifest is not None or outcome.round < world.round or world.run_finished
 
 
-def _kept(world: World, outcome: Mapping[str, Any]) -> dict[str, str]:
+def _kept(world: World, outcome: UnitOutcome) -> dict[str, str]:
     """Which manifest is kept beside the knowledge base, under which name; nothing when there is none."""
-    if outcome.get("manifest") is None:
+    if outcome.manifest is None:
         return {}
-    unit = f"{outcome['symbol']}/{outcome['mode']}"
-    name = f"{world.run_id}.r{outcome['round']}.{unit.replace('/', '.')}.json"
-    return {"manifest": f"{world.run_id}/{outcome['round']}/{unit}", "kept_as": name}
+    unit = f"{outcome.symbol}/{outcome.mode}"
+    name = f"{world.run_id}.r{outcome.round}.{unit.replace('/', '.')}.json"
+    return {"manifest": f"{world.run_id}/{outcome.round}/{unit}", "kept_as": name}
 
 
-def _evidence(outcome: Mapping[str, Any], kept: Mapping[str, str]) -> str:
+def _evidence(outcome: UnitOutcome, kept: Mapping[str, str]) -> str:
     """Where the manifest of that round is kept: the one in the result tree is replaced by the next round."""
     if not kept:
-        return f"Evidence: round {outcome['round'] + 1} left no manifest"
-    return f"Evidence: evidence/{kept['kept_as']} (run_manifest.json of that round), SHA-256 {outcome['manifest']}"
+        return f"Evidence: round {outcome.round + 1} left no manifest"
+    return f"Evidence: evidence/{kept['kept_as']} (run_manifest.json of that round), SHA-256 {outcome.manifest}"
 
 
-def _best_line(name: str, best: Mapping[str, Any]) -> str:
-    numbers = [best.get("in_sample_sharpe"), best.get("out_of_sample_sharpe")]
+def _best_line(name: str, best: Best) -> str:
+    numbers = (best.in_sample_sharpe, best.out_of_sample_sharpe)
     inside, outside = ("unknown" if one is None else f"{one:.2f}" for one in numbers)
-    return f"- {name}: Sharpe {inside} in-sample, {outside} out-of-sample, {best.get('in_sample_trades')} trades"
+    return f"- {name}: Sharpe {inside} in-sample, {outside} out-of-sample, {best.in_sample_trades} trades"
 
 
 def _dead_units(world: World) -> list[dict[str, str]]:

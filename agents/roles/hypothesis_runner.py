@@ -12,6 +12,8 @@ from agents.model.world import World
 from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.records.jobs import JobState
+from state.records.report_parts import Best
+from state.records.reports import HypothesesReport
 
 _MANY = 500  # lines a cycle; what is left over comes with the next one
 
@@ -24,15 +26,15 @@ class Memory:
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
     """The lines that the ledger lacks."""
     if world.order is None:
-        return Decision(memory, "there is no run", report={"run_id": None, "stated": 0, "open": 0})
+        return Decision(memory, "there is no run", report=HypothesesReport(None, 0, 0))
     if world.hypotheses is None:
-        return Decision(memory, "the ledger was not read", report={"run_id": world.run_id})
+        return Decision(memory, "the ledger was not read", report=HypothesesReport(world.run_id))
     held = set(world.hypotheses)
     lines = [line for line in (*_stated(world), *_ended(world)) if f"{line['id']} {line['event']}" not in held][:_MANY]
     mine = held | {f"{line['id']} {line['event']}" for line in lines}
     stated = {one.split()[0] for one in mine if one.startswith(f"{world.run_id}/") and one.endswith(" stated")}
     known = {one.split()[0] for one in mine if one.endswith(" outcome")}
-    report = {"run_id": world.run_id, "stated": len(stated), "open": len(stated - known)}
+    report = HypothesesReport(world.run_id, len(stated), len(stated - known))
     if not lines:
         return Decision(memory, f"all {len(stated)} hypotheses are in the ledger", report=report)
     write = WriteHypotheses(tuple(lines))
@@ -44,7 +46,7 @@ def _stated(world: World) -> Iterator[dict[str, Any]]:
     if world.order is None:
         return
     settings = world.order.settings
-    earlier = [(one["round"], one["symbol"], one["mode"]) for one in world.outcomes or ()]
+    earlier = [(one.round, one.symbol, one.mode) for one in world.outcomes or ()]
     now = [(state.job.round, *state.job.unit) for state in world.jobs]
     for number, symbol, mode in dict.fromkeys([*earlier, *now]):
         yield {
@@ -65,19 +67,18 @@ def _stated(world: World) -> Iterator[dict[str, Any]]:
 def _ended(world: World) -> Iterator[dict[str, Any]]:
     """What came of those whose outcome is known: a result, or the end of the unit without one."""
     for outcome in world.outcomes or ():
-        bests = outcome["bests"]
-        best = bests.get("best_sharpe", {})
+        best = outcome.bests.get("best_sharpe", Best())
         yield {
-            "id": _id(world, outcome["round"], outcome["symbol"], outcome["mode"]),
+            "id": _id(world, outcome.round, outcome.symbol, outcome.mode),
             "event": "outcome",
             "at": world.now,
-            "verdict": outcome.get("verdict"),
-            "tries_so_far": outcome.get("tries"),
-            "in_sample_sharpe": best.get("in_sample_sharpe"),
-            "out_of_sample_sharpe": best.get("out_of_sample_sharpe"),
-            "candidates": [name for name, one in bests.items() if one.get("candidate") is True],
+            "verdict": outcome.verdict,
+            "tries_so_far": outcome.tries,
+            "in_sample_sharpe": best.in_sample_sharpe,
+            "out_of_sample_sharpe": best.out_of_sample_sharpe,
+            "candidates": list(outcome.candidates),
         }
-    there = {(one["round"], one["symbol"], one["mode"]) for one in world.outcomes or ()}
+    there = {(one.round, one.symbol, one.mode) for one in world.outcomes or ()}
     dead: dict[tuple[str, str], JobState] = {}
     for state in world.jobs:
         if state.is_over and state.status != "completed":

@@ -4,7 +4,6 @@ It starts and ends nothing: a wish is a request, which its owner carries out or 
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from agents.actions.documents import Ask
 from agents.model.action import Action
@@ -12,6 +11,8 @@ from agents.model.decision import Agent, Decision
 from agents.model.world import AgentView, World
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
+from state.records.report_parts import Advice
+from state.records.reports import ConsensusReport, OrchestratorReport
 
 IDLE = "maintain_polling_and_keep_workers_saturated"
 _PATIENCE = 3  # looks in a row at a stale agent that nobody respawned: the hang guard needs two
@@ -40,9 +41,10 @@ class Step:
     what: str
     because: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    def advice(self) -> Advice:
         """For the report."""
-        return {"id": self.step_id, "what": self.what, "why": "; ".join(self.because)}
+        return Advice(self.step_id, self.what, "; ".join(self.because))
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
@@ -60,12 +62,8 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 def _decided(world: World, memory: Memory, step: Step, actions: tuple[Action, ...]) -> Decision[Memory]:
     open_wishes = [one.target for one in world.requests if one.asked_by == "main_orchestrator"]
-    report = {
-        "run_id": world.run_id or None,
-        "next_step": step.as_json(),
-        "because": list(step.because),
-        "asked": [*open_wishes, *(action.target for action in actions)],
-    }
+    asked = (*open_wishes, *(action.target for action in actions))
+    report = OrchestratorReport(world.run_id or None, step.advice, step.because, asked)
     return Decision(memory, f"{step.step_id}: {'; '.join(step.because)}", actions, report)
 
 
@@ -134,19 +132,19 @@ def _failed_units(world: World) -> Step | None:
 
 
 def _over_budget(world: World) -> Step | None:
-    guard = world.reports.get("budget_guard", {})
-    if guard.get("over_budget") is not True or world.run_finished:
+    guard = world.reports.budget_guard
+    if guard.over_budget is not True or world.run_finished:
         return None
-    why = tuple(str(one) for one in guard.get("over", ())) or ("the budget is spent",)
+    why = guard.over or ("the budget is spent",)
     return Step("decide_on_budget", "scripts/backtest-optimize stop, or raise the budget and start again", why)
 
 
 def _settle(world: World) -> Step | None:
-    settled = [one for one in _of(world, "orchestration_consensus").get("arbitrated", ()) if one["rule"] in _REMEDIES]
+    settled = [one for one in _scores(world).arbitrated if one.rule in _REMEDIES]
     if not settled or world.run_finished:
         return None
     first = settled[0]
-    return Step(first["rule"], _REMEDIES[first["rule"]], (f"{first['seen']}; believed: {first['believed']}",))
+    return Step(first.rule, _REMEDIES[first.rule], (f"{first.seen}; believed: {first.believed}",))
 
 
 # What a settled contradiction asks for; those that only look wrong ask for nothing.
@@ -162,13 +160,13 @@ def _after_the_end(world: World) -> Step | None:
     if not world.run_finished:
         return None
     because = (f"all rounds of {world.run_id} are done",)
-    if "latest_handoff_recent" in world.reports.get("process_auditor", {}).get("failing", ()):
+    if "latest_handoff_recent" in world.reports.process_auditor.failing:
         return Step("write_handoff", "scripts/backtest-optimize handoff", (*because, "nobody has handed it over since"))
     return Step("read_results", "scripts/backtest-optimize results", because)
 
 
 def _slow(world: World, limits: SwarmSettings) -> Step | None:
-    performance = _of(world, "orchestration_consensus").get("performance")
+    performance = _scores(world).performance
     if performance is None or performance >= _FEW_PCT:
         return None
     because = (f"throughput is {performance:.0f} % of what it was in the last minutes",)
@@ -177,17 +175,17 @@ def _slow(world: World, limits: SwarmSettings) -> Step | None:
 
 def _go_on(world: World) -> Step:
     open_jobs = sum(not state.is_over for state in world.jobs)
-    scores = _of(world, "orchestration_consensus")
+    deviation = _scores(world).deviation
     because = [f"{open_jobs} jobs of round {world.round + 1} are open"]
-    if scores.get("deviation") is not None:
-        because.append(f"deviation {scores['deviation']:.0f}")
+    if deviation is not None:
+        because.append(f"deviation {deviation:.0f}")
     return Step(IDLE, "nothing to do by hand", tuple(because))
 
 
-def _of(world: World, agent: str) -> Mapping[str, Any]:
-    """An agent's report, if it is about the run under way."""
-    report = world.reports.get(agent, {})
-    return report if report.get("run_id") == world.run_id else {}
+def _scores(world: World) -> ConsensusReport:
+    """What the consensus says, if it is about the run under way."""
+    report = world.reports.orchestration_consensus
+    return report if report.run_id == world.run_id else ConsensusReport()
 
 
 OWNS = (Ask,)

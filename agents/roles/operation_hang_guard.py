@@ -10,6 +10,7 @@ from agents.model.decision import Agent, Decision
 from agents.model.world import AgentView, World, patience_s
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
+from state.records.reports import GuardReport
 
 _READS = 2
 _CADENCE_S = 20.0  # its own, in the registry
@@ -33,18 +34,18 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         if view.agent != "operation_hang_guard" and view.is_stale(limits)
     }
     answered_at = memory.answered_at if world.sessions is None else world.now
-    report = {
-        "answered_at": answered_at or None,
-        "sessions": None if world.sessions is None else {s.name: s.alive for s in world.sessions},
-        "stale": sorted(stale),
-    }
+    report = GuardReport(
+        answered_at=answered_at or None,
+        sessions=None if world.sessions is None else {s.name: s.alive for s in world.sessions},
+        stale=tuple(sorted(stale)),
+    )
     actions: list[Action] = [_answer(r.request_id) for r in world.requests if r.kind == "ensure_sessions"]
     if world.sessions is None:
         # No answer is unknown, and unknown ends nothing; ensure_sessions itself tells a hung server from a dead one.
         actions.append(EnsureSessions((), outside=True))
         return Decision(Memory(stale, answered_at), "tmux gives no answer", tuple(actions), report)
     there = {s.name for s in world.sessions if s.alive}
-    expected = {view.session for view in world.agents} | set(world.control.get("monitors", ()))
+    expected = {view.session for view in world.agents} | set(world.control.monitors)
     missing = sorted(expected - there)
     patience = {view.session: _looks(view, limits) for view in world.agents}
     respawn = sorted(session for session, times in stale.items() if times >= patience[session] and session in there)

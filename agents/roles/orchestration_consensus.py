@@ -13,13 +13,14 @@ Three scores from 0 to 100, None while nothing can be said:
 
 from collections.abc import Mapping
 from statistics import median
-from typing import Any
 
 from agents.model.decision import Agent, Decision
 from agents.model.world import Worker, World, patience_s
 from agents.rules.contradictions import arbitrate
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
+from state.records.report_parts import Signals
+from state.records.reports import ConsensusReport
 
 _CADENCE_S = 30.0
 _LOOKS = 20  # looks that are remembered: ten minutes at the default cadence
@@ -58,8 +59,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     """Scores, the signals they come from, and who is believed where signals contradict."""
     if world.order is None or world.stopped or world.run_finished:
         why = "there is no run" if world.order is None else "the operator stopped the swarm" if world.stopped else ""
-        report = {"run_id": world.run_id or None, **dict.fromkeys(("deviation", "performance", "efficiency"))}
-        return Decision(Memory(), why or "the run is complete", report={**report, "signals": {}, "arbitrated": []})
+        return Decision(Memory(), why or "the run is complete", report=ConsensusReport(world.run_id or None))
     memory = _looked(world, memory, limits)
     now = _throughput(world, memory)
     expectations = _expectations(world, memory, limits)
@@ -70,21 +70,20 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         "efficiency": _efficiency(world, useful),
     }
     arbitrated = arbitrate(world, limits)
-    broken = sorted(name for name, holds in expectations.items() if holds is False)
-    signals = {
-        "cpu_pct": world.control.get("cpu_pct"),
-        "gpu_pct": world.control.get("gpu_pct"),
-        "queue": _waiting(world),
-        "workers": len(world.workers),
-        "useful_pct": None if useful is None else round(100 * useful, 1),
+    signals = Signals(
+        cpu_pct=world.control.cpu_pct,
+        gpu_pct=world.control.gpu_pct,
+        queue=_waiting(world),
+        workers=len(world.workers),
+        useful_pct=None if useful is None else round(100 * useful, 1),
+        expectations=len(expectations),
+        broken=tuple(sorted(name for name, holds in expectations.items() if holds is False)),
+        stale=tuple(view.agent for view in world.agents if view.is_stale(limits)),
         **now,
-        "expectations": len(expectations),
-        "broken": broken,
-        "stale": [view.agent for view in world.agents if view.is_stale(limits)],
-    }
+    )
     said = ", ".join(f"{name} {'unknown' if value is None else f'{value:.0f}'}" for name, value in scores.items())
-    names = "; ".join(one["rule"] for one in arbitrated)
-    report = {"run_id": world.run_id, **scores, "signals": signals, "arbitrated": arbitrated}
+    names = "; ".join(one.rule for one in arbitrated)
+    report = ConsensusReport(world.run_id, **scores, signals=signals, arbitrated=arbitrated)
     return Decision(_remembering(memory, now), f"{said}{'; settled: ' if names else ''}{names}", report=report)
 
 
@@ -102,10 +101,10 @@ def _expectations(world: World, memory: Memory, limits: SwarmSettings) -> dict[s
     found |= {f"{one.launch.worker_id} advances": _advances(one, limits) for one in world.workers}
     found["jobs move"] = memory.moved if world.workers or _waiting(world) else None
     least = limits.cpu_target_pct - limits.dead_band_pct
-    found["CPU at its target"] = _reaches(world.control.get("cpu_pct"), least) if _waiting(world) else None
+    found["CPU at its target"] = _reaches(world.control.cpu_pct, least) if _waiting(world) else None
     least = limits.gpu_target_pct - limits.dead_band_pct
-    has_gpus = bool(world.control.get("gpus"))
-    found["GPU at its target"] = _reaches(world.control.get("gpu_pct"), least) if has_gpus and _waiting(world) else None
+    has_gpus = bool(world.control.gpus)
+    found["GPU at its target"] = _reaches(world.control.gpu_pct, least) if has_gpus and _waiting(world) else None
     return {name: holds for name, holds in found.items() if holds is not None}
 
 
@@ -117,8 +116,8 @@ def _advances(worker: Worker, limits: SwarmSettings) -> bool | None:
     return worker.life == "running" and worker.silent_s <= limits.silent_after_s
 
 
-def _reaches(value: Any, least: float) -> bool | None:
-    return None if value is None else bool(value >= least)
+def _reaches(value: float | None, least: float) -> bool | None:
+    return None if value is None else value >= least
 
 
 def _waiting(world: World) -> int:
@@ -173,7 +172,7 @@ def _remembering(memory: Memory, now: Mapping[str, float | None]) -> Memory:
 
 
 def _efficiency(world: World, useful: float | None) -> float | None:
-    cpu_pct = world.control.get("cpu_pct")
+    cpu_pct = world.control.cpu_pct
     return None if cpu_pct is None or useful is None else round(min(max(cpu_pct, 0.0), 100.0) * useful, 1)
 
 

@@ -6,13 +6,15 @@ A score is the share of its checks that hold, of those that can be judged now: 0
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from agents.model.decision import Agent, Decision
 from agents.model.world import World
 from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.records.jobs import PHASES, JobState
+from state.records.report_parts import Checked
+from state.records.reports import AuditorReport, ManagerReport
 
 _HANDOFF = re.compile(r"HANDOFF_SWARM_RUN_(\d{4}-\d\d-\d\d)_(\d{4})Z")
 _HANDOFF_AGE = timedelta(hours=24)
@@ -43,17 +45,25 @@ class Check:
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
     """Every check, and the two scores."""
-    rows: list[dict[str, Any]] = []
-    for check in CHECKS:
-        at_rest = world.stopped and not check.at_rest
-        holds, evidence = (None, "the operator stopped the swarm") if at_rest else check.look(world, limits)
-        row = {"name": check.name, "of": check.of, "holds": holds, "evidence": evidence}
-        rows.append(row if holds is not False else {**row, "way_out": check.way_out})
-    failing = [row["name"] for row in rows if row["holds"] is False]
-    scores = {name: _score([row["holds"] for row in rows if row["of"] == name]) for name in ("adherence", "efficacy")}
-    report = {"run_id": world.run_id or None, **scores, "checks": rows, "failing": failing}
+    report = audited(world, limits)
+    scores = {"adherence": report.adherence, "efficacy": report.efficacy}
     said = ", ".join(f"{name} {'unknown' if score is None else f'{score:.0f}'}" for name, score in scores.items())
-    return Decision(memory, f"{said}{': ' if failing else ''}{', '.join(failing)}", report=report)
+    failing = ", ".join(report.failing)
+    return Decision(memory, f"{said}{': ' if failing else ''}{failing}", report=report)
+
+
+def audited(world: World, limits: SwarmSettings) -> AuditorReport:
+    """What every check finds now, and the two scores."""
+    rows = tuple(_checked(check, world, limits) for check in CHECKS)
+    scores = {name: _score([row.holds for row in rows if row.of == name]) for name in ("adherence", "efficacy")}
+    failing = tuple(row.name for row in rows if row.holds is False)
+    return AuditorReport(world.run_id or None, **scores, checks=rows, failing=failing)
+
+
+def _checked(check: Check, world: World, limits: SwarmSettings) -> Checked:
+    at_rest = world.stopped and not check.at_rest
+    holds, evidence = (None, "the operator stopped the swarm") if at_rest else check.look(world, limits)
+    return Checked(check.name, check.of, holds, evidence, check.way_out if holds is False else "")
 
 
 def _score(holds: list[Holds]) -> float | None:
@@ -85,11 +95,11 @@ def _one_writer_per_file(world: World, limits: SwarmSettings) -> Finding:
 
 
 def _next_steps_filled(world: World, limits: SwarmSettings) -> Finding:
-    report = world.reports.get("session_state_manager")
-    if not report:
+    report = world.reports.session_state_manager
+    if report == ManagerReport():
         return None, "session_state_manager has not reported yet"
-    steps = report.get("next_steps") or []
-    return bool(steps), ", ".join(str(one.get("id")) for one in steps) or "next_steps is empty"
+    steps = report.next_steps or ()
+    return bool(steps), ", ".join(one.id for one in steps) or "next_steps is empty"
 
 
 def _heartbeats_written(world: World, limits: SwarmSettings) -> Finding:
@@ -172,11 +182,10 @@ def _workers_within_lanes(world: World, limits: SwarmSettings) -> Finding:
 
 
 def _budget_kept(world: World, limits: SwarmSettings) -> Finding:
-    guard = world.reports.get("budget_guard", {})
-    over = guard.get("over_budget")
-    if over is None:
+    guard = world.reports.budget_guard
+    if guard.over_budget is None:
         return None, "budget_guard has not reported yet"
-    return not over, "; ".join(guard.get("over", ())) or f"{guard.get('spent_hours', 0):g} h of work so far"
+    return not guard.over_budget, "; ".join(guard.over) or f"{guard.spent_hours:g} h of work so far"
 
 
 def _workers(some: Sequence[object]) -> str:
@@ -210,7 +219,7 @@ def _units_succeed(world: World, limits: SwarmSettings) -> Finding:
 
 def _utilisation(world: World, limits: SwarmSettings) -> Finding:
     waiting = sum(state.may_start(world.now_s) for state in world.jobs)
-    cpu_pct = world.control.get("cpu_pct")
+    cpu_pct = world.control.cpu_pct
     if not waiting or cpu_pct is None or world.run_finished:
         return None, "no job waits" if not waiting else "use is unknown"
     least = limits.cpu_target_pct - limits.dead_band_pct
@@ -218,7 +227,7 @@ def _utilisation(world: World, limits: SwarmSettings) -> Finding:
 
 
 def _throughput_kept(world: World, limits: SwarmSettings) -> Finding:
-    score = world.reports.get("orchestration_consensus", {}).get("performance")
+    score = world.reports.orchestration_consensus.performance
     if score is None:
         return None, "there is no history to compare with"
     return score >= _FEW_PCT, f"{score:.0f} % of what it was in the last minutes"

@@ -45,7 +45,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if wait_s > 0:
         return Decision(memory, f"the last rescue was recent: the next one is allowed in {wait_s:.0f} s")
     memory = replace(memory, times=memory.times + 1, tried_s=world.now_s)
-    respawn = () if world.control.get("host_starved") else tuple(v.session for v in guards if _hangs(v))
+    respawn = () if world.control.host_starved else tuple(v.session for v in guards if _hangs(v))
     what = "; ".join(f"{view.agent} {view.how()}" for view in guards)
     return Decision(memory, what, (RescueSessions(respawn),))
 

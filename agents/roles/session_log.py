@@ -1,19 +1,15 @@
 """One line a cycle for whoever reads the story of a run afterwards, and the latest of them whole."""
 
-from typing import Any
-
 from agents.actions.records import WriteLine
 from agents.model.decision import Agent, Decision
-from agents.model.world import World
+from agents.model.world import Worker, World
 from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.records.jobs import STATUSES
+from state.records.report_parts import WorkerLine, on_record
+from state.records.reports import LogReport, Reports
 
 SCHEMA = 1
-_SCORES = (
-    *(("orchestration_consensus", name) for name in ("deviation", "performance", "efficiency")),
-    *(("process_auditor", name) for name in ("adherence", "efficacy")),
-)
 
 
 @dataclass(frozen=True)
@@ -31,45 +27,49 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     rests = world.run_finished or world.stopped
     if rests and memory.moving != world.run_id:
         return Decision(memory, "nothing moves", report=line)
-    write = WriteLine(world.run_id, line)
+    write = WriteLine(world.run_id, on_record(line))
     reason = "writes its last line" if rests else "writes its line"
     return Decision(Memory("" if rests else world.run_id), reason, (write,), line)
 
 
-def _line(world: World, limits: SwarmSettings) -> dict[str, Any]:
+def _line(world: World, limits: SwarmSettings) -> LogReport:
     """Everything in one line; what nobody has said is null."""
-    continuity = world.reports.get("session_state_manager", {})
-    steps = continuity.get("next_steps") or []
+    continuity = world.reports.session_state_manager
+    return LogReport(
+        schema=SCHEMA,
+        at=world.now,
+        at_s=world.now_s,
+        boot_id=world.boot_id,
+        run_id=world.run_id,
+        round=world.round,
+        stage=continuity.stage,
+        stopped=world.stopped,
+        finished=world.run_finished,
+        jobs={s: n for s in STATUSES if (n := sum(job.status == s for job in world.jobs))},
+        workers=tuple(map(_worker, world.workers)),
+        stale_agents=tuple(view.agent for view in world.agents if view.is_stale(limits)),
+        incidents=tuple(one.id for one in continuity.incidents),
+        next_step=next((step.id for step in continuity.next_steps or ()), None),
+        deaths=len(world.last_deaths),
+        cpu_pct=world.control.cpu_pct,
+        gpu_pct=world.control.gpu_pct,
+        disk_free_bytes=world.disk_free_bytes,
+        scores=_scores(world.reports),
+    )
+
+
+def _worker(one: Worker) -> WorkerLine:
+    return WorkerLine(one.launch.job.job_id, one.life, one.done, one.total, one.rate_per_s, round(one.silent_s, 1))
+
+
+def _scores(reports: Reports) -> dict[str, float | None]:
+    consensus, audit = reports.orchestration_consensus, reports.process_auditor
     return {
-        "schema": SCHEMA,
-        "at": world.now,
-        "at_s": world.now_s,
-        "boot_id": world.boot_id,
-        "run_id": world.run_id,
-        "round": world.round,
-        "stage": continuity.get("stage"),
-        "stopped": world.stopped,
-        "finished": world.run_finished,
-        "jobs": {s: n for s in STATUSES if (n := sum(job.status == s for job in world.jobs))},
-        "workers": [
-            {
-                "job": w.launch.job.job_id,
-                "life": w.life,
-                "done": w.done,
-                "total": w.total,
-                "rate_per_s": w.rate_per_s,
-                "silent_s": round(w.silent_s, 1),
-            }
-            for w in world.workers
-        ],
-        "stale_agents": [view.agent for view in world.agents if view.is_stale(limits)],
-        "incidents": [one.get("id") for one in continuity.get("incidents") or ()],
-        "next_step": steps[0].get("id") if steps else None,
-        "deaths": len(world.last_deaths),
-        "cpu_pct": world.control.get("cpu_pct"),
-        "gpu_pct": world.control.get("gpu_pct"),
-        "disk_free_bytes": world.disk_free_bytes,
-        "scores": {name: world.reports.get(agent, {}).get(name) for agent, name in _SCORES},
+        "deviation": consensus.deviation,
+        "performance": consensus.performance,
+        "efficiency": consensus.efficiency,
+        "adherence": audit.adherence,
+        "efficacy": audit.efficacy,
     }
 
 

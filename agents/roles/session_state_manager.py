@@ -12,6 +12,8 @@ from agents.rules import absent, broken, holdouts, room
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.records import healing, holdout, standing
+from state.records.report_parts import OpenIncident, Outcome, Step
+from state.records.reports import ManagerReport
 
 _ME = "session_state_manager"
 _LOOKS = 2  # at a guard that lives and is silent, before it is ended
@@ -63,15 +65,18 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if told and world.incident_hooks:
         actions.append(RunHooks(tuple(told)))
     opened = {one.incident_id: memory.open.get(one.incident_id, world.now) for one in found}
-    report: dict[str, Any] = {
-        "run_id": world.run_id or None,
-        "stage": here,
-        "units": units(world),
-        "round": world.round,
-        "next_steps": next_steps(world, found),
-        "expected_outcomes": expected_outcomes(world, limits),
-        "incidents": [{**one.as_json(), "since": opened[one.incident_id]} for one in found],
-    }
+    report = ManagerReport(
+        run_id=world.run_id or None,
+        stage=here,
+        units=units(world),
+        round=world.round,
+        next_steps=tuple(next_steps(world, found)),
+        expected_outcomes=expected_outcomes(world, limits),
+        incidents=tuple(
+            OpenIncident(one.incident_id, one.what, one.remedy, one.actionable, opened[one.incident_id])
+            for one in found
+        ),
+    )
     reason = f"{here}; " + (", ".join(one.incident_id for one in found) or "no incidents")
     mark = str(world.healings[-1]["mark"]) if world.healings else memory.healing_mark
     return Decision(Memory(opened, guard_stale, since_s, here, idle_since_s, mark), reason, tuple(actions), report)
@@ -202,11 +207,7 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str 
         for unit, why in world.dropped.items()
     ]
     found += _of_sentry(world)
-    found += [
-        Incident(str(one["id"]), str(one["what"]), str(one["remedy"]), actionable=False)
-        for one in world.control.get("findings", ())
-    ]
-
+    found += [Incident(one.id, one.what, one.remedy, actionable=False) for one in world.control.findings]
     found += [Incident(*one) for one in broken.records(world)] + _of_hooks(world) + _of_keeper(world)
     if world.bad_lines:
         text = f"{world.bad_lines} lines of the job journal are no records"
@@ -229,7 +230,7 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str 
     if idle_s > _IDLE_S * limits.cadence_scale:
         text = f"{len(waiting)} jobs wait and nothing has run for {idle_s:.0f} s"
         found.append(Incident("no_workers", text, "worker_sentry launches in its next cycle"))
-    cpu = world.control.get("cpu_pct")
+    cpu = world.control.cpu_pct
     if cpu is not None and cpu < limits.cpu_target_pct and len(waiting) > len(world.lanes) > len(world.workers):
         text = f"CPU at {cpu} % of {limits.cpu_target_pct} % with {len(waiting)} jobs waiting"
         found.append(Incident("cpu_below_target", text, "worker_sentry fills free lanes"))
@@ -249,27 +250,27 @@ def _after_failure(world: World) -> str:
 
 def _of_sentry(world: World) -> list[Incident]:
     """What the sentry found out about lanes and about dying in general."""
-    told = world.reports.get("worker_sentry", {})
+    told = world.reports.worker_sentry
     found = [
         Incident(f"lane_quarantined:{lane}", f"{lane} takes no work: {why}", "worker_sentry opens it again when it may")
-        for lane, why in (told.get("quarantined_lanes") or {}).items()
+        for lane, why in told.quarantined_lanes.items()
     ]
     found += [
-        Incident(f"prescreen_slow:{job}", f"{one['what']} ({one['cause']})", str(one["remedy"]), one["replace"])
-        for job, one in (told.get("slow_prescreens") or {}).items()
+        Incident(f"prescreen_slow:{job}", f"{one.what} ({one.cause})", one.remedy, one.replace)
+        for job, one in told.slow_prescreens.items()
     ]
-    if told.get("storm") and any(not state.is_over for state in world.jobs):
+    if told.storm and any(not state.is_over for state in world.jobs):
         way_out = "scripts/backtest-optimize doctor names what is broken; it is tried again from time to time"
-        found.append(Incident("environment_broken", f"{told['storm']}: the environment is to blame", way_out))
+        found.append(Incident("environment_broken", f"{told.storm}: the environment is to blame", way_out))
     return found
 
 
 def _over_budget(world: World) -> list[Incident]:
     """The budget is the operator's: the swarm says so and goes on."""
-    guard = world.reports.get("budget_guard", {})
-    if guard.get("over_budget") is not True:
+    guard = world.reports.budget_guard
+    if guard.over_budget is not True:
         return []
-    text = "; ".join(str(one) for one in guard.get("over", ())) or "the budget is spent"
+    text = "; ".join(guard.over) or "the budget is spent"
     return [Incident("over_budget", text, "stop, or raise the budget; work goes on until you say otherwise", False)]
 
 
@@ -315,84 +316,77 @@ def _idle_since_s(world: World, memory: Memory) -> float | None:
     return world.now_s if earlier is None or earlier > world.now_s else earlier
 
 
-def next_steps(world: World, found: list[Incident]) -> list[dict[str, Any]]:
+def next_steps(world: World, found: list[Incident]) -> list[Step]:
     """What is to be done, by whom; a run is complete when nothing here is actionable."""
-    steps = [
-        {"id": one.incident_id, "what": one.remedy, "why": one.what, "actionable": one.actionable} for one in found
-    ]
+    steps = [Step(one.incident_id, one.remedy, one.what, one.actionable) for one in found]
     here = stage(world)
     if here == "stopped" and world.run_finished:
         return [
-            _step("read_results", "scripts/backtest-optimize results", f"{world.run_id} was complete when it stopped")
+            Step("read_results", "scripts/backtest-optimize results", f"{world.run_id} was complete when it stopped")
         ]
     if here == "stopped":
         why = "the operator stopped the swarm" + (f"; {world.run_id} goes on then" if _is_open(world) else "")
-        return [_step("start_again", "scripts/backtest-optimize start", why)]
+        return [Step("start_again", "scripts/backtest-optimize start", why)]
     if here == "idle":
-        return [*steps, _step("start_a_run", "scripts/backtest-optimize --parallel", "there is no run"), _polls(True)]
+        return [*steps, Step("start_a_run", "scripts/backtest-optimize --parallel", "there is no run"), _polls(True)]
     if here == "complete":
-        read = _step("read_results", "scripts/backtest-optimize results", "all rounds are done")
+        read = Step("read_results", "scripts/backtest-optimize results", "all rounds are done")
         return [*steps, *_new_bars(world), read, _polls(True)]
     steps += _advice(world, found)
     number = sum(not state.is_over for state in world.jobs)
     some = "1 job of round {} is open" if number == 1 else f"{number} jobs of round {{}} are open"
     steps += _new_bars(world)
-    return [*steps, _step(_IDLE, _by_hand(bool(steps)), some.format(world.round + 1))]
+    return [*steps, Step(_IDLE, _by_hand(bool(steps)), some.format(world.round + 1))]
 
 
-def _new_bars(world: World) -> list[dict[str, Any]]:
+def _new_bars(world: World) -> list[Step]:
     """What helps where another look at a holdout can promote nothing."""
     found = ((unit, holdout.words(left), holdout.way_out(left)) for unit, left in holdouts.known(world).items())
-    return [_step(f"bring_new_bars:{unit}", way_out, f"{unit}: {why}") for unit, why, way_out in found if why]
+    return [Step(f"bring_new_bars:{unit}", way_out, f"{unit}: {why}") for unit, why, way_out in found if why]
 
 
 def _by_hand(beside_others: bool) -> str:
     return "nothing else to do by hand" if beside_others else "nothing to do by hand"
 
 
-def _polls(beside_others: bool) -> dict[str, Any]:
-    return _step(_IDLE, _by_hand(beside_others), "nothing is left to compute; the agents keep watching")
+def _polls(beside_others: bool) -> Step:
+    return Step(_IDLE, _by_hand(beside_others), "nothing is left to compute; the agents keep watching")
 
 
-def _advice(world: World, found: list[Incident]) -> list[dict[str, Any]]:
+def _advice(world: World, found: list[Incident]) -> list[Step]:
     """The orchestrator's next step, when it is about this run and no incident is open."""
-    report = world.reports.get("main_orchestrator", {})
-    step = report.get("next_step")
-    if report.get("run_id") != world.run_id or not isinstance(step, dict) or step.get("id") in (None, _IDLE):
+    report = world.reports.main_orchestrator
+    step = report.next_step
+    if report.run_id != world.run_id or step is None or step.id == _IDLE:
         return []
     if found:  # what is wrong has its remedy already; and who does not cycle any more says what was
         return []
-    return [_step(str(step["id"]), str(step.get("what")), str(step.get("why")))]
+    return [Step(step.id, step.what, step.why)]
 
 
 def _is_open(world: World) -> bool:
     return world.order is not None and not world.run_finished
 
 
-def _step(name: str, what: str, why: str) -> dict[str, Any]:
-    return {"id": name, "what": what, "why": why, "actionable": False}
-
-
-def expected_outcomes(world: World, limits: SwarmSettings) -> list[dict[str, Any]]:
+def expected_outcomes(world: World, limits: SwarmSettings) -> tuple[Outcome, ...]:
     """What each worker is expected to do next, and whether it is so; what each agent expects of what it did last."""
-    deeds = [
-        {"target": deed["target"], "expected": deed["expected"], "observed": f"{view.agent}: {deed['kind']}"}
-        | {"holds": None}
+    deeds = (
+        Outcome(deed["target"], deed["expected"], f"{view.agent}: {deed['kind']}")
         for view in world.agents
         for deed in view.expects
-    ]
-    return deeds + [_of_worker(worker, limits) for worker in world.workers]
+    )
+    return (*deeds, *(_of_worker(worker, limits) for worker in world.workers))
 
 
-def _of_worker(worker: Worker, limits: SwarmSettings) -> dict[str, Any]:
+def _of_worker(worker: Worker, limits: SwarmSettings) -> Outcome:
     """One that has brought its result is done, whatever its life: nobody expects progress of it any more."""
     is_done = worker.result is not None and worker.result.epoch == worker.launch.epoch
-    return {
-        "target": worker.launch.job.job_id,
-        "expected": f"progress within {limits.silent_after_s:g} s",
-        "observed": f"{worker.done} of {worker.total}, {worker.silent_s:.1f} s ago" + (", done" if is_done else ""),
-        "holds": is_done or (worker.life == "running" and worker.silent_s <= limits.silent_after_s),
-    }
+    return Outcome(
+        target=worker.launch.job.job_id,
+        expected=f"progress within {limits.silent_after_s:g} s",
+        observed=f"{worker.done} of {worker.total}, {worker.silent_s:.1f} s ago" + (", done" if is_done else ""),
+        holds=is_done or (worker.life == "running" and worker.silent_s <= limits.silent_after_s),
+    )
 
 
 OWNS = (WriteIncidents, EnsureGuard, EnsureKeeper, RunHooks)

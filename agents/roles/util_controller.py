@@ -9,6 +9,8 @@ from agents.model.decision import Agent, Decision
 from agents.model.world import Worker, World
 from config.record import dataclass, replace
 from config.swarm import SwarmSettings
+from state.records.report_parts import Gpu, Targets
+from state.records.reports import ControllerReport
 
 _OOM_MEMORY_S = 3_600.0  # after so long without running out, one lane more is tried again
 _MEMORY_FULL = 0.92  # share of the container's memory beyond which no lane is added, and one is given up
@@ -47,20 +49,20 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     return Decision(memory, reason, report=_report(world, memory, reason, limits))
 
 
-def _report(world: World, memory: Memory, reason: str, limits: SwarmSettings) -> dict[str, object]:
-    gpus = world.control.get("gpus")
-    return {
-        "lanes": memory.lanes,
-        "cap": _cap(world, memory),
-        "queue": sum(state.may_start(world.now_s) for state in world.jobs),
-        "fill_lanes": _fill_lanes(world, memory),
-        "gpu_lanes": 0 if not gpus else len(gpus),
-        "gpu_reason": _gpu_reason(gpus),
-        "reason": reason,
-        "cpu_pct": world.control.get("cpu_pct"),
-        "credit_pct": round(_credit_pct(world, limits), 1),
-        "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
-    }
+def _report(world: World, memory: Memory, reason: str, limits: SwarmSettings) -> ControllerReport:
+    gpus = world.control.gpus
+    return ControllerReport(
+        lanes=memory.lanes,
+        cap=_cap(world, memory),
+        queue=sum(state.may_start(world.now_s) for state in world.jobs),
+        fill_lanes=_fill_lanes(world, memory),
+        gpu_lanes=len(gpus or ()),
+        gpu_reason=_gpu_reason(gpus),
+        reason=reason,
+        cpu_pct=world.control.cpu_pct,
+        credit_pct=round(_credit_pct(world, limits), 1),
+        targets=Targets(limits.cpu_target_pct, limits.gpu_target_pct),
+    )
 
 
 def _begun(world: World, memory: Memory) -> Memory:
@@ -97,12 +99,12 @@ def _wish(world: World, memory: Memory, limits: SwarmSettings) -> Wish:
         return Wish(memory.lanes - 1, f"one lane less: {pressure}")
     if why := _why_no_more(world, memory, limits):
         return Wish(memory.lanes, why)
-    cpu, target = world.control["cpu_pct"], limits.cpu_target_pct
+    cpu, target = world.control.cpu_pct, limits.cpu_target_pct
     return Wish(memory.lanes + 1, f"one lane more: CPU at {cpu:.0f} % of {target:.0f} % with a queue")
 
 
 def _why_no_more(world: World, memory: Memory, limits: SwarmSettings) -> str:
-    cpu, cap = world.control.get("cpu_pct"), _cap(world, memory)
+    cpu, cap = world.control.cpu_pct, _cap(world, memory)
     lowest = limits.cpu_target_pct - limits.dead_band_pct
     reasons = (
         (cpu is None, "CPU use is unknown"),
@@ -119,15 +121,15 @@ def _why_no_more(world: World, memory: Memory, limits: SwarmSettings) -> str:
 
 def _pressure(world: World) -> str:
     """Why there are too many workers, if there are."""
-    used, total = world.control.get("memory_used_bytes"), world.control.get("memory_total_bytes")
+    used, total = world.control.memory_used_bytes, world.control.memory_total_bytes
     if used and total and used > _MEMORY_FULL * total:
         return f"{100 * used / total:.0f} % of the memory is in use"
-    slow = world.reports.get("worker_sentry", {}).get("slow_prescreens") or {}
-    crowded = sum(one.get("cause") == "oversubscribed" for one in slow.values())
-    if crowded and len(world.lanes) > world.control.get("cores", 0):
+    slow, cores = world.reports.worker_sentry.slow_prescreens, world.control.cores or 0
+    crowded = sum(one.cause == "oversubscribed" for one in slow.values())
+    if crowded and len(world.lanes) > cores:
         return f"{crowded} prescreen{'' if crowded == 1 else 's'} slowed down by more lanes than cores"
-    throttled = world.control.get("throttled_pct")
-    if throttled is not None and throttled > _THROTTLED_PCT and len(world.lanes) > world.control.get("cores", 0):
+    throttled = world.control.throttled_pct
+    if throttled is not None and throttled > _THROTTLED_PCT and len(world.lanes) > cores:
         return f"the container is held back in {throttled:.0f} % of its periods"
     return ""
 
@@ -142,7 +144,7 @@ def _held(world: World, memory: Memory, wish: Wish, limits: SwarmSettings) -> st
 
 def _credit_pct(world: World, limits: SwarmSettings) -> float:
     """What workers that only start will use and the window has not seen yet, in percent of all cores."""
-    cores = world.control.get("cores") or len(world.lanes)
+    cores = world.control.cores or len(world.lanes)
     return sum(100 * worker.launch.cores / cores for worker in world.workers if _is_young(worker, limits))
 
 
@@ -158,12 +160,12 @@ def _queue(world: World) -> bool:
 
 def _fill_lanes(world: World, memory: Memory) -> int:
     """How many lanes may be filled with work that nothing waits for: none while anything is short."""
-    if world.stopped or world.run_finished or world.order is None or world.control.get("host_starved"):
+    if world.stopped or world.run_finished or world.order is None or world.control.host_starved:
         return 0
     return 0 if _pressure(world) else memory.lanes
 
 
-def _gpu_reason(gpus: object) -> str:
+def _gpu_reason(gpus: tuple[Gpu, ...] | None) -> str:
     if gpus is None:
         return "the driver gives no answer: nothing is started on a GPU"
     return "" if gpus else "skip_gpu_actions_no_gpu_detected"

@@ -13,6 +13,8 @@ from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
 from state.records import healing
 from state.records.jobs import SCREENS
+from state.records.report_parts import Finding, Targets
+from state.records.reports import WatchdogReport
 
 _CADENCE_S = 15.0  # its own, in the registry
 _CPU_READINGS = 120  # of one window; more would only make the record longer
@@ -61,15 +63,6 @@ class Memory:
     counted_s: float | None = None  # the wall time that records age by, as it is counted: agents/rules/aging.py
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something about the machine that is not as it should be, for continuity to make an incident of."""
-
-    id: str
-    what: str
-    remedy: str
-
-
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
     """The report that all others read; events for what nobody has written down yet; what grew too long is cut."""
     moved, events = clocks.events(world, memory.boot_id, memory.clocks, patience_s(_CADENCE_S, limits))
@@ -85,13 +78,13 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if world.records is not None and world.records.expired is not None:
         memory = replace(memory, looked_s=world.now_s)
     cpu_pct = _cpu_pct(memory, world.sample)
-    report = {
-        **_report(world, memory, limits),
-        "cpu_pct": cpu_pct,
-        "host_starved": starved,
-        "grace": moved or starved,
-        "findings": [{"id": one.id, "what": one.what, "remedy": one.remedy} for one in found],
-    }
+    report = replace(
+        _report(world, memory, limits),
+        cpu_pct=cpu_pct,
+        host_starved=starved,
+        grace=moved or starved,
+        findings=tuple(found),
+    )
     memory = replace(memory, clocks=clocks.of(world))
     some = f"{len(world.workers)} worker{'' if len(world.workers) == 1 else 's'}"
     reason = f"CPU {'unknown' if cpu_pct is None else f'{cpu_pct:.0f} %'}, {some}"
@@ -127,47 +120,47 @@ def _housekeeping(records: Records | None) -> list[Action]:
 # the report -----------------------------------------------------------------------------------------------------------
 
 
-def _fallbacks(world: World) -> list[str]:
+def _fallbacks(world: World) -> tuple[str, ...]:
     """Jobs that only a GPU may do, seen on a CPU's lane: nobody starts any, and this is who would notice."""
     if world.order is None or world.order.engine != "gpu":
-        return []
+        return ()
     jobs = [one.launch.job for one in world.workers if not one.launch.gpu]
-    return [job.job_id for job in jobs if job.phase in SCREENS]
+    return tuple(job.job_id for job in jobs if job.phase in SCREENS)
 
 
-def _report(world: World, memory: Memory, limits: SwarmSettings) -> dict[str, Any]:
+def _report(world: World, memory: Memory, limits: SwarmSettings) -> WatchdogReport:
+    """All but what depends on what else was found."""
     sample = world.sample
     gpus = None if sample is None else sample.gpus
-    busy = [g["utilisation_pct"] for g in gpus or () if g["utilisation_pct"] is not None]
     growth = _bytes_per_day(memory.disk)
-    return {
-        "boot_id": world.boot_id,
-        "cores": None if sample is None else sample.cores,
-        "throttled_pct": _throttled_pct(memory),
-        "cpu_pressure_pct": None if sample is None else sample.cpu_pressure_pct,
-        "gpu_pct": max(busy, default=None),
-        "gpus": None if gpus is None else list(gpus),
-        "gpu_reason": "nobody looked" if sample is None else sample.gpu_reason,
-        "gpu_plan": "cpu_only" if not gpus else "cpu_and_gpu",
-        "gpu_fallbacks": _fallbacks(world),
-        "memory_used_bytes": None if sample is None else sample.memory_used_bytes,
-        "memory_total_bytes": None if sample is None else sample.memory_total_bytes,
-        "oom_kills": None if sample is None else sample.oom_kills,
-        "pids_used": None if sample is None else sample.pids_used,
-        "pids_limit": None if sample is None else sample.pids_limit,
-        "nproc_limit": None if sample is None else sample.nproc_limit,
-        "nofile_limit": None if sample is None else sample.nofile_limit,
-        "disk_free_bytes": world.disk_free_bytes,
-        "disk_free_files": world.disk_free_files,
-        "disk_bytes_per_day": None if growth is None else round(growth),
-        "disk_full_in_days": _full_in_days(world.disk_free_bytes, growth, limits),
-        "workers": len(world.workers),
-        "queue": sum(state.may_start(world.now_s) for state in world.jobs),
-        "sessions": None if world.sessions is None else sorted(s.name for s in world.sessions if s.alive),
-        "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
-        "records_looked_s": memory.looked_s,
-        "counted_s": memory.counted_s,
-    }
+    return WatchdogReport(
+        boot_id=world.boot_id,
+        cores=None if sample is None else sample.cores,
+        throttled_pct=_throttled_pct(memory),
+        cpu_pressure_pct=None if sample is None else sample.cpu_pressure_pct,
+        gpu_pct=max((gpu.utilisation_pct for gpu in gpus or () if gpu.utilisation_pct is not None), default=None),
+        gpus=gpus,
+        gpu_reason="nobody looked" if sample is None else sample.gpu_reason,
+        gpu_plan="cpu_only" if not gpus else "cpu_and_gpu",
+        gpu_fallbacks=_fallbacks(world),
+        memory_used_bytes=None if sample is None else sample.memory_used_bytes,
+        memory_total_bytes=None if sample is None else sample.memory_total_bytes,
+        oom_kills=None if sample is None else sample.oom_kills,
+        pids_used=None if sample is None else sample.pids_used,
+        pids_limit=None if sample is None else sample.pids_limit,
+        nproc_limit=None if sample is None else sample.nproc_limit,
+        nofile_limit=None if sample is None else sample.nofile_limit,
+        disk_free_bytes=world.disk_free_bytes,
+        disk_free_files=world.disk_free_files,
+        disk_bytes_per_day=None if growth is None else round(growth),
+        disk_full_in_days=_full_in_days(world.disk_free_bytes, growth, limits),
+        workers=len(world.workers),
+        queue=sum(state.may_start(world.now_s) for state in world.jobs),
+        sessions=None if world.sessions is None else tuple(sorted(s.name for s in world.sessions if s.alive)),
+        targets=Targets(limits.cpu_target_pct, limits.gpu_target_pct),
+        records_looked_s=memory.looked_s,
+        counted_s=memory.counted_s,
+    )
 
 
 def _with_readings(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
@@ -292,7 +285,7 @@ def _sample_findings(sample: Sample, memory: Memory) -> list[Finding]:
     if gone:
         remedy = "its jobs go on elsewhere; look with: nvidia-smi, dmesg"
         found.append(Finding("gpu_gone", f"{', '.join(gone)} was there and is not any more", remedy))
-    broken = [gpu["uuid"] for gpu in sample.gpus or () if gpu.get("uncorrected_errors")]
+    broken = [str(gpu.uuid) for gpu in sample.gpus or () if gpu.uncorrected_errors]
     if broken:
         what = f"uncorrected memory errors on {', '.join(broken)}"
         found.append(Finding("gpu_errors", what, "its results cannot be trusted; reset or replace it"))
@@ -305,7 +298,7 @@ def _sample_findings(sample: Sample, memory: Memory) -> list[Finding]:
 def _gone(sample: Sample, memory: Memory) -> list[str]:
     if sample.gpus is None:  # unknown is not gone
         return []
-    there = {gpu.get("uuid") for gpu in sample.gpus}
+    there = {gpu.uuid for gpu in sample.gpus}
     return [uuid for uuid in memory.uuids if uuid not in there]
 
 
@@ -335,7 +328,7 @@ def _machine_events(world: World, memory: Memory) -> tuple[Memory, list[dict[str
     struck = None if sample.oom_kills is None or memory.oom_kills is None else sample.oom_kills - memory.oom_kills
     if struck is not None and struck > 0:
         events.append({"event": "out_of_memory", "kills": struck})
-    uuids = [str(gpu["uuid"]) for gpu in sample.gpus or () if gpu.get("uuid")]
+    uuids = [gpu.uuid for gpu in sample.gpus or () if gpu.uuid]
     memory = replace(
         memory,
         no_gpu_said=memory.no_gpu_said or sample.gpus == (),

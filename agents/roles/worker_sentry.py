@@ -15,9 +15,10 @@ from agents.rules import pace as pacing
 from agents.rules.blame import Blame
 from agents.rules.hang import Tried
 from agents.rules.pace import Pace
-from config.record import asdict, dataclass, field, replace
+from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
 from state.records.jobs import BY_OPERATOR, SCREENS, JobState, Status
+from state.records.reports import SentryReport
 from state.records.request import KINDS
 from state.records.workers import Launch, Result
 
@@ -73,21 +74,19 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     )
 
 
-def _report(
-    world: World, memory: Memory, running: list[Worker], launches: list[Action], reason: str
-) -> dict[str, object]:
+def _report(world: World, memory: Memory, running: list[Worker], launches: list[Action], reason: str) -> SentryReport:
     survivors = dict.fromkeys(memory.tried.given_up.values(), _SURVIVED)
     blamed = {lane: _blame_of(lane) for lane in memory.blame.lanes}
-    return {
-        "lanes": [lane.lane_id for lane in world.lanes],
-        "workers": {w.launch.worker_id: w.launch.job.job_id for w in running},
-        "launched": [action.target for action in launches],
-        "waits": reason,
-        "quarantined_lanes": blamed | survivors,
-        "survivors": sorted(memory.tried.given_up),
-        "storm": memory.blame.words(),
-        "slow_prescreens": {job: asdict(one) for job, one in memory.pace.slow.items()},
-    }
+    return SentryReport(
+        lanes=tuple(lane.lane_id for lane in world.lanes),
+        workers={w.launch.worker_id: w.launch.job.job_id for w in running},
+        launched=tuple(action.target for action in launches),
+        waits=reason,
+        quarantined_lanes=blamed | survivors,
+        survivors=tuple(sorted(memory.tried.given_up)),
+        storm=memory.blame.words(),
+        slow_prescreens=dict(memory.pace.slow),
+    )
 
 
 # the dead -------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from typing import Any
 
 from agents.model.knowledge import Knowledge
 from agents.model.world import World
+from state.records.agent_states import Counts
+from state.records.report_parts import OpenIncident
 
 _UPDATED = re.compile(r"^- Updated UTC: .*$", re.MULTILINE)
 _NUMBER = re.compile(r"`(\d+(?:\.\d+)?)`%")
@@ -21,23 +23,22 @@ _MANY = 12  # lines of one list: what is beyond them is counted
 
 def notes(world: World, here: Knowledge) -> str:
     """The AUTO-WORKFLOW-NOTES block: how things stand and what comes next, on one page."""
-    continuity = world.reports.get("session_state_manager", {})
-    audit = world.reports.get("process_auditor", {})
-    incidents = continuity.get("incidents") or []
-    actions = sorted({kind for tally in here.deeds.values() for kind, row in tally.items() if row.get("done")})
+    continuity = world.reports.session_state_manager
+    audit = world.reports.process_auditor
+    actions = sorted({kind for tally in here.deeds.values() for kind, row in tally.items() if row.done})
     head = [
         "## Auto Workflow Notes (Maintained By Swarm)",
         f"- Updated UTC: `{here.as_of or world.now}`",
-        f"- Run ID: `{continuity.get('run_id') or world.run_id or 'none'}`",
-        f"- Stage: `{continuity.get('stage') or 'unknown'}`",
-        f"- Hardware snapshot: CPU {_pct(world.control.get('cpu_pct'))}, GPU {_gpu(world)}",
+        f"- Run ID: `{continuity.run_id or world.run_id or 'none'}`",
+        f"- Stage: `{continuity.stage or 'unknown'}`",
+        f"- Hardware snapshot: CPU {_pct(world.control.cpu_pct)}, GPU {_gpu(world)}",
         f"- Active actions: `{', '.join([*_plans(world, here), *actions]) or 'none'}`",
-        f"- Process scores: adherence `{_score(audit, 'adherence')}`, efficacy `{_score(audit, 'efficacy')}`",
+        f"- Process scores: adherence `{_score(audit.adherence)}`, efficacy `{_score(audit.efficacy)}`",
         "- Agents: `agents/AGENT_REGISTRY.md`",
         f"- Failure memory: `{len(here.failures)}` kinds of failure; knowledge base: `{len(here.findings)}` findings",
     ]
-    wrong = [f"- {_plain(one.get('what'))}" for one in incidents]
-    wrong += [f"- Process check missing: {name}." for name in audit.get("failing") or ()]
+    wrong = [f"- {_plain(one.what)}" for one in continuity.incidents]
+    wrong += [f"- Process check missing: {name}." for name in audit.failing]
     return "\n".join(
         [
             *head,
@@ -46,20 +47,19 @@ def notes(world: World, here: Knowledge) -> str:
             *(_list(wrong)),
             "",
             "### Immediate Remediations",
-            *_remedies(world, incidents),
+            *_remedies(world, continuity.incidents),
         ]
     )
 
 
-def _remedies(world: World, incidents: list[dict[str, Any]]) -> list[str]:
-    audit = world.reports.get("process_auditor", {})
-    ways = [_plain(one.get("remedy")) for one in incidents]
-    ways += [_plain(row.get("way_out")) for row in audit.get("checks") or () if row.get("holds") is False]
-    advice = world.reports.get("main_orchestrator", {}).get("next_step") or {}
-    if advice.get("what") and advice.get("id") != _IDLE:
-        ways.append(_plain(advice["what"]))
-    steps = world.reports.get("session_state_manager", {}).get("next_steps") or []
-    last = f"- Session manager next step: {_plain(steps[0].get('id')) if steps else 'unknown'}"
+def _remedies(world: World, incidents: tuple[OpenIncident, ...]) -> list[str]:
+    ways = [_plain(one.remedy) for one in incidents]
+    ways += [_plain(row.way_out) for row in world.reports.process_auditor.checks if row.holds is False]
+    advice = world.reports.main_orchestrator.next_step
+    if advice is not None and advice.what and advice.id != _IDLE:
+        ways.append(_plain(advice.what))
+    steps = world.reports.session_state_manager.next_steps
+    last = f"- Session manager next step: {_plain(steps[0].id) if steps else 'unknown'}"
     return [*_list([f"- {way}" for way in dict.fromkeys(ways)]), last]
 
 
@@ -80,15 +80,14 @@ def _bare(text: str) -> str:
 def story(world: World, here: Knowledge) -> str:
     """The WORKFLOW-OUTCOMES block: what was expected of every kind of action, what came of it, what is expected now."""
     rows = [
-        f"| `{agent}` | `{kind}` | {row['done']} | {row['failed']} | {row['held']} | {row['unmet']} | {_last(row)} |"
+        f"| `{agent}` | `{kind}` | {row.done} | {row.failed} | {row.held} | {row.unmet} | {_last(row)} |"
         for agent, tally in sorted(here.deeds.items())
         for kind, row in sorted(tally.items())
         if kind not in _HEARTBEATS
     ]
-    expected = world.reports.get("session_state_manager", {}).get("expected_outcomes") or []
     now = [
-        f"- {_plain(one.get('target'))}: {_plain(one.get('expected'))} ({_HELD.get(one.get('holds'), 'unknown')})"
-        for one in expected
+        f"- {_plain(one.target)}: {_plain(one.expected)} ({_HELD.get(one.holds, 'unknown')})"
+        for one in world.reports.session_state_manager.expected_outcomes
     ]
     return "\n".join(
         [
@@ -108,17 +107,17 @@ def story(world: World, here: Knowledge) -> str:
     )
 
 
-def _last(row: dict[str, Any]) -> str:
-    verified = _HELD.get(row.get("holds"))
-    return f"{_plain(row.get('expected'))}{f' ({verified})' if verified else ''}"
+def _last(row: Counts) -> str:
+    verified = _HELD.get(row.holds)
+    return f"{_plain(row.expected)}{f' ({verified})' if verified else ''}"
 
 
 def _plans(world: World, here: Knowledge) -> list[str]:
     """What shapes the swarm's actions now, under the names that operators search the notes for."""
-    efficacy = world.reports.get("process_auditor", {}).get("efficacy")
-    unwritten = any(row.get("holds") is False for row in here.deeds.get("curator", {}).values())
+    efficacy = world.reports.process_auditor.efficacy
+    unwritten = any(row.holds is False for row in here.deeds.get("curator", {}).values())
     signals = {
-        "skip_gpu_actions_no_gpu_detected": world.control.get("gpu_plan") == "cpu_only",
+        "skip_gpu_actions_no_gpu_detected": world.control.gpu_plan == "cpu_only",
         "knowledge_plane_not_ready": here.is_damaged or unwritten,
         "process_efficacy_low": efficacy is not None and efficacy < _LOW_EFFICACY,
     }
@@ -126,17 +125,16 @@ def _plans(world: World, here: Knowledge) -> list[str]:
 
 
 def _gpu(world: World) -> str:
-    if world.control.get("gpus") == []:
+    if world.control.gpus == ():
         return "`none`"
-    return _pct(world.control.get("gpu_pct"))
+    return _pct(world.control.gpu_pct)
 
 
-def _pct(value: Any) -> str:
+def _pct(value: float | None) -> str:
     return "`unknown`" if value is None else f"`{value:.1f}`%"
 
 
-def _score(audit: dict[str, Any], name: str) -> str:
-    value = audit.get(name)
+def _score(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.1f}"
 
 

@@ -1,11 +1,11 @@
 """When two signals contradict each other: who is believed, and why. A table of rules; each is tried on every world."""
 
 from collections.abc import Callable
-from typing import Any
 
 from agents.model.world import World
 from config.record import dataclass
 from config.swarm import SwarmSettings
+from state.records.report_parts import Settled
 
 Evidence = str | None  # what was seen; None: the two do not contradict each other, or one of them is unknown
 
@@ -21,17 +21,10 @@ class Rule:
     seen: Callable[[World, SwarmSettings], Evidence]
 
 
-def arbitrate(world: World, limits: SwarmSettings) -> list[dict[str, Any]]:
+def arbitrate(world: World, limits: SwarmSettings) -> tuple[Settled, ...]:
     """Every contradiction there is, settled."""
-    answers = []
-    for rule in RULES:
-        evidence = rule.seen(world, limits)
-        if evidence is not None:
-            signals = list(rule.signals)
-            answers.append(
-                {"rule": rule.rule, "signals": signals, "believed": rule.believed, "why": rule.why, "seen": evidence}
-            )
-    return answers
+    tried = ((rule, rule.seen(world, limits)) for rule in RULES)
+    return tuple(Settled(r.rule, r.signals, r.believed, r.why, seen) for r, seen in tried if seen is not None)
 
 
 def _tombstone(world: World, limits: SwarmSettings) -> Evidence:
@@ -40,7 +33,7 @@ def _tombstone(world: World, limits: SwarmSettings) -> Evidence:
 
 
 def _low_cpu(world: World, limits: SwarmSettings) -> Evidence:
-    cpu_pct = world.control.get("cpu_pct")
+    cpu_pct = world.control.cpu_pct
     if cpu_pct is None or cpu_pct >= limits.cpu_target_pct - limits.dead_band_pct or not world.workers:
         return None
     if len(world.workers) < len(world.lanes):
@@ -55,7 +48,7 @@ def _silent(world: World, limits: SwarmSettings) -> Evidence:
 
 
 def _dead_sessions(world: World, limits: SwarmSettings) -> Evidence:
-    there = world.control.get("sessions")
+    there = world.control.sessions
     if there is None:
         return None
     strange = [v for v in world.agents if v.session not in there and v.loop_life == "running"]
@@ -67,17 +60,17 @@ def _dead_sessions(world: World, limits: SwarmSettings) -> Evidence:
 
 
 def _no_queue(world: World, limits: SwarmSettings) -> Evidence:
-    queue = world.reports.get("util_controller", {}).get("queue")
+    queue = world.reports.util_controller.queue
     waiting = sum(state.may_start(world.now_s) for state in world.jobs)
-    if not isinstance(queue, int) or queue or not waiting or world.stopped or world.run_finished:
+    if queue is None or queue or not waiting or world.stopped or world.run_finished:
         return None
     return f"util_controller sees no queue, {waiting} jobs may start"
 
 
 def _complete(world: World, limits: SwarmSettings) -> Evidence:
-    said = world.reports.get("auto_scheduler", {})
+    said = world.reports.auto_scheduler
     open_jobs = sum(not state.is_over for state in world.jobs)
-    if said.get("stage") != "complete" or said.get("run_id") != world.run_id or world.run_finished or not open_jobs:
+    if said.stage != "complete" or said.run_id != world.run_id or world.run_finished or not open_jobs:
         return None
     return f"auto_scheduler says complete, {open_jobs} jobs are open"
 
@@ -99,8 +92,8 @@ def _running_without_worker(world: World, limits: SwarmSettings) -> Evidence:
 
 
 def _other_count(world: World, limits: SwarmSettings) -> Evidence:
-    said = world.control.get("workers")
-    if not isinstance(said, int) or said == len(world.workers):
+    said = world.control.workers
+    if said is None or said == len(world.workers):
         return None
     return f"the watchdog counted {said} workers, there are {len(world.workers)} records"
 

@@ -31,7 +31,7 @@ def carried(world: World) -> dict[str, list[int]]:
 
 def _idle_lanes(world: World) -> int:
     """Lanes that may be filled, less those at work or about to be; a prescreen on two cores holds two."""
-    may: int = world.reports.get("util_controller", {}).get("fill_lanes", 0)
+    may = world.reports.util_controller.fill_lanes
     held = sum(_lanes_of(worker, world) for worker in world.workers if not worker.launch.gpu)
     waiting = sum(state.status == "pending" for state in (*world.jobs, *world.fills))
     return max(0, min(may, len(world.lanes)) - held - waiting)

@@ -73,7 +73,7 @@ def is_suspect(worker: Worker, world: World, limits: SwarmSettings, has_excuse: 
 
     `has_excuse`: its job is large, or its machine slow.
     """
-    if world.control.get("host_starved") or world.control.get("grace"):
+    if world.control.host_starved or world.control.grace:
         return ""  # everything is late at once: that is the host's doing
     if worker.silent_s > limits.silent_after_s:
         return f"no progress for {worker.silent_s:.0f} s"

@@ -10,6 +10,7 @@ from agents.rules import queue as rules
 from agents.rules import room
 from config.swarm import SwarmSettings
 from state.records.jobs import PHASES, JobState
+from state.records.report_parts import Gpu
 
 NO_GPU = "no GPU here: the plan is CPU only"
 
@@ -88,23 +89,20 @@ def _no_room(world: World, limits: SwarmSettings) -> str:
 
 
 def _out_of_service(lane: Lane, world: World) -> str:
-    """Lanes that the sentry no longer uses: a list of names, or names with reasons."""
-    out = world.reports.get("worker_sentry", {}).get("quarantined_lanes") or ()
-    if lane.lane_id not in out:
+    """Whether the sentry no longer uses the lane, and its reason."""
+    why = world.reports.worker_sentry.quarantined_lanes.get(lane.lane_id)
+    if why is None:
         return ""
-    why = out[lane.lane_id] if isinstance(out, dict) else ""
     return "the lane is quarantined" + (f": {why}" if why else "")
 
 
 def _not_wanted(world: World) -> str:
     """The controller may want fewer lanes than there are."""
-    report = world.reports.get("util_controller", {})
-    wanted = report.get("lanes")
-    wanted = wanted.get("cpu") if isinstance(wanted, dict) else wanted
-    if not isinstance(wanted, int) or len({w.launch.lane for w in world.workers}) < wanted:
+    report = world.reports.util_controller
+    if report.lanes is None or len({w.launch.lane for w in world.workers}) < report.lanes:
         return ""
-    why = report.get("reason")
-    return f"util_controller wants {wanted} of {len(world.lanes)} lanes busy" + (f": {why}" if why else "")
+    why = f": {report.reason}" if report.reason else ""
+    return f"util_controller wants {report.lanes} of {len(world.lanes)} lanes busy{why}"
 
 
 def _next_job(world: World) -> str:
@@ -122,8 +120,8 @@ def _next_job(world: World) -> str:
 
 def _held_back(world: World) -> str:
     """Why the sentry starts none of what is ready, in its own words; that lanes were busy then is no reason now."""
-    waits = str(world.reports.get("worker_sentry", {}).get("waits") or "")
-    return "; ".join(part for part in waits.split("; ") if not part.endswith(" for a lane"))
+    waits = world.reports.worker_sentry.waits.split("; ")
+    return "; ".join(part for part in waits if not part.endswith(" for a lane"))
 
 
 def _backoff(state: JobState, world: World) -> str:
@@ -199,9 +197,9 @@ def places(world: World) -> dict[str, int]:
 
 def gpus(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
     """Every GPU as the watchdog saw it last; no answer is unknown, never idle."""
-    if "gpus" not in world.control:
+    found = world.control.gpus
+    if found is None and not world.control.gpu_plan:
         return (Device("gpu", "gpu", "unknown", "the watchdog has not looked yet"),)
-    found = world.control["gpus"]
     if found is None:
         return (Device("gpu", "gpu", "unknown", "the driver gives no answer; no job is started on it"),)
     if not found:
@@ -209,8 +207,8 @@ def gpus(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
     return tuple(_gpu(gpu, world, limits) for gpu in found)
 
 
-def _gpu(gpu: dict[str, Any], world: World, limits: SwarmSettings) -> Device:
-    name, busy = gpu_lane_id(gpu), gpu.get("utilisation_pct")
+def _gpu(gpu: Gpu, world: World, limits: SwarmSettings) -> Device:
+    name, busy = gpu_lane_id(gpu), gpu.utilisation_pct
     mine = next((w for w in world.workers if w.launch.lane == name), None)
     if mine is not None:
         job = mine.launch.job.job_id
@@ -224,9 +222,9 @@ def _gpu(gpu: dict[str, Any], world: World, limits: SwarmSettings) -> Device:
     return Device(name, "gpu", "idle", (_nothing_may_run(world) or _unasked(gpu, world)) + others, None, busy)
 
 
-def _unasked(gpu: dict[str, Any], world: World) -> str:
+def _unasked(gpu: Gpu, world: World) -> str:
     wanted = None if world.order is None else world.order.gpu
-    if wanted is None or wanted == gpu.get("index"):
+    if wanted is None or wanted == gpu.index:
         return "no lane uses it"
     return "this run uses no GPU (--gpu -1)" if wanted < 0 else f"this run uses GPU {wanted} alone (--gpu {wanted})"
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from agents.model.world import Worker, World
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
+from state.records.report_parts import Slow
 from state.records.screening import Screening
 
 _KEPT, _KINDS = 15, 40  # speeds of a kind, kinds
@@ -31,20 +32,6 @@ _STATED_FAMILIES = ("mtf_ema", "donchian")  # of any other nothing is known befo
 
 
 _LEFT_ALONE = ("unclear", "machine_busy", "slow_everywhere")  # causes without evidence against the worker
-
-
-@dataclass(frozen=True)
-class Slow:
-    """A prescreen job that takes too long with this worker. `cause` is a word, `what` and `remedy` are for people;
-    `replace`: a new worker is the remedy. `ended`: the job is complete, and was slow to its end."""
-
-    worker_id: str
-    cause: str
-    what: str
-    remedy: str
-    kind: str
-    replace: bool = False
-    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -229,9 +216,9 @@ def _of_machine(worker: Worker, said: Screening, world: World) -> list[tuple[str
     """Causes that a new worker would not change: the first counts."""
     found, control = [], world.control
     alone = "it goes on; no worker is ended for it"
-    throttled, cores = control.get("throttled_pct"), control.get("cores")
+    throttled, cores = control.throttled_pct, control.cores
     at_work = sum(one.launch.cores for one in world.workers if one.life == "running" and not one.launch.gpu)
-    if control.get("host_starved") or control.get("grace"):
+    if control.host_starved or control.grace:
         found.append(("host_starved", "everything on this machine is late", alone))
     if throttled is not None and throttled > _THROTTLED_PCT:
         why = f"the container's CPU quota held it back in {throttled:.0f} % of its periods"
@@ -280,8 +267,8 @@ def _of_worker(
 
 def _of_starved(words: str, world: World, is_only_one: bool) -> tuple[str, str]:
     """One that gets little of its cores: because of itself, or of a machine that has no more."""
-    used = world.control.get("cpu_pct")
-    if isinstance(used, int | float) and used < _IDLE_PCT:
+    used = world.control.cpu_pct
+    if used is not None and used < _IDLE_PCT:
         return "held_back", f"{words} while the machine has cores to spare"
     if is_only_one:
         return "held_back", f"{words}, and others of its kind run at full speed"

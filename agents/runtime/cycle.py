@@ -23,7 +23,10 @@ from state.files.layout import Roots
 from state.files.tree import record_of, tree_of
 from state.host import code, identity, root
 from state.host.clock import Clock, SystemClock, stamp
-from state.records import healing, reports
+from state.host.identity import Identity
+from state.records import agent_states, healing
+from state.records.agent_states import AgentState, Deed, Read, Verified
+from state.records.report_parts import on_record
 
 SCHEMA = 1
 _JOURNALS_BYTES = 45_000_000  # all cycle journals and those before them, however much is decided in a day
@@ -100,7 +103,7 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
     strange = {action.kind for action in decision.actions if type(action) not in agent.owns}
     if strange:
         raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
-    cycle: int = state.get("cycle", 0) + 1
+    cycle = state.cycle + 1
     if dry_run:
         return Done(name, cycle, decision.reason, tuple(action.on_record() for action in decision.actions))
     _journal(roots, name, cycle, state, world, memory, limits, decision, agent.routine)
@@ -111,10 +114,10 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
     outcomes = tuple(_act(roots, limits, clock, world, action, by or name) for action in decision.actions)
     if outcomes:
         _record(roots, name, cycle, clock, state, decision, outcomes, verified)
-    return Done(name, cycle, decision.reason, outcomes)
+    return Done(name, cycle, decision.reason, tuple(map(on_record, outcomes)))
 
 
-def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action: Action, by: str) -> dict[str, Any]:
+def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action: Action, by: str) -> Deed:
     """One failed action must not keep the others from being done."""
     from agents.machine.acts import Acts  # 10 ms of a cold cycle: only those pay who act
 
@@ -129,20 +132,19 @@ def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action
 
         print(redacted(traceback.format_exc()), file=sys.stderr)
         outcome = redacted(f"failed: {type(error).__name__}: {error}")
-    said = {"kind": action.kind, "target": action.target, "expected": action.expected, "outcome": outcome}
-    return {**said, "at": world.now}
+    return Deed(action.kind, action.target, action.expected, outcome, world.now)
 
 
-def _verified(state: Mapping[str, Any], agent: Agent[Any], world: World) -> list[dict[str, Any]]:
+def _verified(state: AgentState, agent: Agent[Any], world: World) -> tuple[Verified, ...]:
     """What the last cycle did, and whether this one finds what was expected of it."""
-    return [{**one, "holds": verify.holds(one, agent.owns, world)} for one in state.get("actions_last_cycle", [])]
+    return tuple(Verified(**vars(one), holds=verify.holds(one, agent.owns, world)) for one in state.actions_last_cycle)
 
 
-def _read(roots: Roots, name: str) -> reports.Read:
+def _read(roots: Roots, name: str) -> Read:
     """What fits of its state file, and what does not: that is made anew."""
-    read = reports.read(roots, name)
-    if read.state.get("schema", 0) > SCHEMA:
-        raise NewerSchema(f"{roots.agent_state(name)} has schema {read.state['schema']}; this version knows {SCHEMA}")
+    read = agent_states.read(roots, name)
+    if read.state.schema > SCHEMA:
+        raise NewerSchema(f"{roots.agent_state(name)} has schema {read.state.schema}; this version knows {SCHEMA}")
     return read
 
 
@@ -156,9 +158,9 @@ def _keep_beside(roots: Roots, limits: SwarmSettings, clock: Clock, name: str, w
         healing.record(roots, clock, events, limits.record_mb * 1_000_000)
 
 
-def _memory(agent: Agent[Any], state: Mapping[str, Any]) -> Any:
+def _memory(agent: Agent[Any], state: AgentState) -> Any:
     try:
-        return record_of(agent.memory, state.get("memory"))
+        return record_of(agent.memory, state.memory)
     except ValueError:
         return agent.memory()
 
@@ -168,59 +170,62 @@ def _record(
     name: str,
     cycle: int,
     clock: Clock,
-    state: Mapping[str, Any],
+    state: AgentState,
     decision: Decision[Any],
-    outcomes: tuple[dict[str, Any], ...],
-    verified: list[dict[str, Any]],
+    outcomes: tuple[Deed, ...],
+    verified: tuple[Verified, ...],
 ) -> None:
-    snapshot.write_json(roots.agent_state(name), _tree(name, cycle, clock, state, decision, outcomes, verified))
+    after = _after(name, cycle, clock, state, decision, outcomes, verified)
+    snapshot.write_json(roots.agent_state(name), on_record(after))
 
 
-def _tree(
+def _after(
     name: str,
     cycle: int,
     clock: Clock,
-    state: Mapping[str, Any],
+    state: AgentState,
     decision: Decision[Any],
-    outcomes: tuple[dict[str, Any], ...],
-    verified: list[dict[str, Any]],
-) -> dict[str, Any]:
+    outcomes: tuple[Deed, ...],
+    verified: tuple[Verified, ...],
+) -> AgentState:
     """What the state file says after this cycle."""
-    return {
-        "schema": SCHEMA,
-        "agent": name,
-        "writer": tree_of(identity.mine()),
-        "boot_id": identity.boot_id(),
-        **_epoch(state),
-        "cycle": cycle,
-        "at": stamp(clock.now()),
-        "at_s": clock.monotonic_s(),
-        "reason": decision.reason,
-        "actions_last_cycle": list(outcomes),
-        "verified_last_cycle": verified,
-        "actions_before": state.get("actions_last_cycle") or state.get("actions_before", []),
-        "tally": tally.after(state.get("tally"), outcomes, verified),
-        "report": decision.report,
-        "memory": tree_of(decision.memory),
-    }
+    epoch, loop = _epoch(state)
+    return AgentState(
+        schema=SCHEMA,
+        agent=name,
+        writer=identity.mine(),
+        boot_id=identity.boot_id(),
+        epoch=epoch,
+        loop=loop,
+        cycle=cycle,
+        at=stamp(clock.now()),
+        at_s=clock.monotonic_s(),
+        reason=decision.reason,
+        actions_last_cycle=outcomes,
+        verified_last_cycle=verified,
+        actions_before=state.actions_last_cycle or state.actions_before,
+        tally=tally.after(state.tally, outcomes, verified),
+        report=decision.report,
+        memory=tree_of(decision.memory),
+    )
 
 
-def _epoch(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Which writer in a row this is: a loop that was respawned, or a cycle by hand, counts one more than the last one.
+def _epoch(state: AgentState) -> tuple[int, Identity | None]:
+    """Which writer in a row this is, and its loop. A loop that was respawned, or a cycle by hand, counts one more than
+    the last one.
 
-    It never falls, so who has read a higher one holds an outdated record in hands.
+    The number never falls, so who has read a higher one holds an outdated record in hands.
     """
     parent = identity.of(os.getppid())
-    loop = state.get("loop") if parent is None else tree_of(parent)
-    before = state.get("epoch", 0)
-    return {"epoch": before if before and loop == state.get("loop") else before + 1, "loop": loop}
+    loop = state.loop if parent is None else parent
+    return state.epoch if state.epoch and loop == state.loop else state.epoch + 1, loop
 
 
 def _journal(
     roots: Roots,
     name: str,
     cycle: int,
-    state: Mapping[str, Any],
+    state: AgentState,
     world: World,
     memory: Any,
     limits: SwarmSettings,
@@ -231,7 +236,7 @@ def _journal(
     journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
     short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
     acts = any(type(action) not in routine for action in decision.actions)
-    if not acts and _kind(decision.reason) == _kind(str(state.get("reason", ""))):
+    if not acts and _kind(decision.reason) == _kind(state.reason):
         journal.append(short)
         return
     full = {
@@ -255,5 +260,5 @@ def _decision_tree(decision: Decision[Any]) -> dict[str, Any]:
         "memory": tree_of(decision.memory),
         "reason": decision.reason,
         "actions": [action.on_record() for action in decision.actions],
-        "report": decision.report,
+        "report": on_record(decision.report),
     }

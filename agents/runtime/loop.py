@@ -33,7 +33,9 @@ from state.host.clock import SystemClock
 from state.host.presence import Place
 from state.host.secrets import redacted
 from state.records import healing
-from state.records.reports import loop as loop_of
+from state.records.agent_states import loop as loop_of
+from state.records.agent_states import of_tree
+from state.records.reports import KINDS
 from state.records.spare import Spare
 
 _SHORTEST_S = 0.2  # between two cycles, however often somebody nudges
@@ -123,6 +125,8 @@ def preload(agent: Row) -> None:
     hands = ("agents.machine.acts", "subprocess", "ctypes")
     for module in (*hands, *(["psutil"] if "sample" in agent.load().sees else [])):
         import_module(module)
+    for name in KINDS:
+        of_tree(name, {})  # how each report is read is worked out once, here
     gc.collect()
     gc.freeze()  # what is here stays: the collector of a child never touches, and so copies, these pages
 

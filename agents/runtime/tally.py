@@ -1,34 +1,30 @@
 """How often each kind of action was done, and how often the next cycle found what was expected of it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-_VERIFIED: dict[Any, str] = {True: "held", False: "unmet"}
-_COUNTS = ("done", "failed", "held", "unmet", "unknown")
+from config.record import replace
+from state.records.agent_states import Counts, Deed, Verified
+
+_NONE = Counts(done=0, failed=0, held=0, unmet=0, unknown=0, expected="")
 
 
-def after(before: Any, outcomes: Iterable[Mapping[str, Any]], verified: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The tally `before` (kind → counts, last expectation) with one more cycle in it; unreadable ones begin anew.
+def after(before: Mapping[str, Counts], outcomes: Iterable[Deed], verified: Iterable[Verified]) -> dict[str, Counts]:
+    """The tally `before`, by kind of action, with one more cycle in it.
 
     `verified` speaks of the actions of the cycle before, `outcomes` of those of this one.
     """
-    tally = {kind: dict(row) for kind, row in before.items()} if _is_tally(before) else {}
+    tally = dict(before)
     for one in verified:
-        row = tally.setdefault(one["kind"], _row())
-        row[_VERIFIED.get(one.get("holds"), "unknown")] += 1
-        row["holds"] = one.get("holds")
-    for one in outcomes:
-        row = tally.setdefault(one["kind"], _row())
-        row["failed" if str(one["outcome"]).startswith("failed: ") else "done"] += 1
-        row |= {"expected": one["expected"], "holds": None}
+        tally[one.kind] = _looked_at(tally.get(one.kind, _NONE), one.holds)
+    for deed in outcomes:
+        row = tally.get(deed.kind, _NONE)
+        counted = replace(row, failed=row.failed + 1) if deed.has_failed else replace(row, done=row.done + 1)
+        tally[deed.kind] = replace(counted, expected=deed.expected, holds=None)
     return tally
 
 
-def _row() -> dict[str, Any]:
-    return dict.fromkeys(_COUNTS, 0) | {"expected": "", "holds": None}
-
-
-def _is_tally(tree: Any) -> bool:
-    return isinstance(tree, Mapping) and all(
-        isinstance(row, Mapping) and all(isinstance(row.get(name), int) for name in _COUNTS) for row in tree.values()
-    )
+def _looked_at(row: Counts, holds: bool | None) -> Counts:
+    if holds is None:
+        return replace(row, unknown=row.unknown + 1, holds=None)
+    counted = replace(row, held=row.held + 1) if holds else replace(row, unmet=row.unmet + 1)
+    return replace(counted, holds=holds)

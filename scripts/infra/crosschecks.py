@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # numba and pyarrow: --help answers before any of them is loa
     from collections.abc import Sequence
 
     from WORKFLOW.crosscheck.agreement import Agreement, Fills
-    from WORKFLOW.crosscheck.question import Question
+    from WORKFLOW.crosscheck.question import ToolQuestion
     from WORKFLOW.crosscheck.recipes import Recipe
     from WORKFLOW.data.bars import Bars
     from WORKFLOW.report.console import Screen
@@ -183,10 +183,10 @@ def _evaluator(bars: Bars) -> Evaluator:
     return Evaluator(Market.of(bars), MTF_EMA, load().costs)
 
 
-def _ours(evaluator: Evaluator, recipe: Recipe, combo: dict[str, int | float | str]) -> tuple[Question, Fills]:
+def _ours(evaluator: Evaluator, recipe: Recipe, combo: dict[str, int | float | str]) -> tuple[ToolQuestion, Fills]:
     """What to ask, and our own trades: native under our rules, else the reference under the recipe's switches."""
     from WORKFLOW.crosscheck.agreement import fills_of
-    from WORKFLOW.crosscheck.question import Question
+    from WORKFLOW.crosscheck.question import ToolQuestion
     from WORKFLOW.engines import reference
 
     if recipe.switches is None:
@@ -197,7 +197,7 @@ def _ours(evaluator: Evaluator, recipe: Recipe, combo: dict[str, int | float | s
         rules = replace(evaluator.rules(plain, "sl_first"), slippage=0.0)
         market = replace(evaluator.market, has_tick=False)  # a tool's own user has no levels on ticks
         ledger = reference.simulate(market, evaluator.signal(combo), rules, evaluator.whole, recipe.switches)
-    question = Question.of(recipe.name, rules, market.has_tick, evaluator.signal(combo), evaluator.whole)
+    question = ToolQuestion.of(recipe.name, rules, market.has_tick, evaluator.signal(combo), evaluator.whole)
     return question, fills_of(ledger, rules.fee_rate)
 
 

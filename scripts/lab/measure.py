@@ -26,7 +26,7 @@ from WORKFLOW.report import records
 from WORKFLOW.search import prescreen, space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos
-from WORKFLOW.signals.family import Columns, DeviceFamily, Family, Signals
+from WORKFLOW.signals.family import BoundFamily, Columns, DeviceFamily, Family
 
 # The most combos a slow engine gets: a few seconds of work. Rates need no more.
 _MOST = {"bar-loop": 4_000, "reference": 8, "vectorbt": 16}
@@ -129,8 +129,8 @@ def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
     draw = _TimedDraw(mode, combos, np.random.SeedSequence(plan.seed), clock)
     settings = replace(plan.settings, combos=combos)
     with clock.phase("all"):
-        progress = prescreen.run(screened, draw, settings, plan.threads, prescreen.Progress(), lambda *_: None)
-        found = prescreen.found(progress, draw)
+        progress = prescreen.run(screened, draw, settings, plan.threads, prescreen.PrescreenProgress(), lambda *_: None)
+        found = prescreen.result(progress, draw)
     with clock.phase("writing"), tempfile.TemporaryDirectory() as folder:
         window = {"bars": len(bars)}
         snapshot.write_json(Path(folder) / "phase0.json", records.phase0({}, found, settings, window))
@@ -227,7 +227,7 @@ class _Timed:
 
 @dataclass(frozen=True)
 class _TimedSignals:
-    signals: Signals
+    signals: BoundFamily
     clock: Clock
     share: float
 

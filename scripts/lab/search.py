@@ -110,20 +110,20 @@ def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
     """Take part in the study in `folder`, from the moment at which standard input ends."""
     from WORKFLOW.search.space import Parameters
     from WORKFLOW.search.storage import JournalStore
-    from WORKFLOW.search.study import Hopeless, Plan, Result, SharedStudy
+    from WORKFLOW.search.study import Hopeless, SharedStudy, StudyPlan, TrialResult
 
-    def objective(parameters: Parameters, _: Hopeless) -> Result:
+    def objective(parameters: Parameters, _: Hopeless) -> TrialResult:
         time.sleep(wait_s)
         value = -abs(float(parameters["fast_period"]) - 20) - 10 * float(parameters["stop_loss"])
-        return Result(value, 0.0, {"sharpe_ratio": value})
+        return TrialResult(value, 0.0, {"sharpe_ratio": value})
 
-    plan = Plan(load({}).mode("aggressive"), trials, batch, 7, ())
+    plan = StudyPlan(load({}).mode("aggressive"), trials, batch, 7, ())
     study = SharedStudy(JournalStore(folder / "study.jsonl"), folder / "claims", plan)
     warm = folder / f"warm-{os.getpid()}"  # what a process imports at its first trials belongs to its start
     warm.mkdir()
-    first = Plan(plan.mode, 2 * batch, batch, 8, ())
+    first = StudyPlan(plan.mode, 2 * batch, batch, 8, ())
     SharedStudy(JournalStore(warm / "study.jsonl"), warm / "claims", first).work(
-        lambda _p, _h: Result(0.0, 0.0, {}), lambda _: None, lambda: True
+        lambda _p, _h: TrialResult(0.0, 0.0, {}), lambda _: None, lambda: True
     )
     print("ready", flush=True)
     sys.stdin.read()

@@ -1,23 +1,17 @@
 """`checksums`: compare every artifact with the SHA-256 in its run_manifest.json, and its claims with its figures."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from config import plain
 from config.errors import Refused, visible
 from hooks import recounted
-from state.files import sealed, snapshot
-from state.files.layout import (
-    ALL_TRIALS,
-    BESTS,
-    MANIFEST,
-    PHASE0,
-    Roots,
-)
+from state.files import snapshot
+from state.files.layout import MANIFEST, PHASE0, Roots
 from state.files.publication import Half, Publication, strangers
 from state.host import command
+from state.records import results
+from state.records.results import PublishedTree
 
 _EPILOG = """\
 example:
@@ -37,7 +31,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     asked = parser.parse_args(argv)
-    answer = check(Roots.from_environment().results / "Backtests" / "optimizations")
+    answer = check(Roots.from_environment().optimizations)
     if asked.json:
         print(json.dumps(answer, indent=2))
     else:
@@ -53,18 +47,9 @@ def main(argv: list[str]) -> int:
 
 def check(folder: Path) -> dict[str, Any]:
     """Every result tree under `folder`, with what is wrong in it."""
-    found = sorted(path for path in folder.glob("*/*") if _is_a_result(path)) if folder.is_dir() else []
-    trees = _counted([_tree(path, folder) for path in found], folder)
+    trees = _counted([_tree(path, folder) for path in results.published(folder)], folder)
     wrong = sum(len(tree["wrong"]) for tree in trees)
     return {"trees": trees, "files": sum(tree["files"] for tree in trees), "wrong": wrong}
-
-
-def _is_a_result(tree: Path) -> bool:
-    """What was published, whole or by half; a prescreen alone is of a run under way."""
-    if tree.name.startswith(".") or tree.parent.name.startswith("."):
-        return False
-    parts = (MANIFEST, ALL_TRIALS, *BESTS)
-    return any((tree / part).exists() for part in parts) or Publication(tree).half() is not None
 
 
 def _counted(trees: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
@@ -81,15 +66,14 @@ def _tree(tree: Path, folder: Path) -> dict[str, Any]:
     said: dict[str, Any] = {"tree": str(tree.relative_to(folder)), "files": 0, "wrong": [], "others": []}
     if (half := Publication(tree).half()) is not None:
         return said | {"files": half.files, "wrong": [_said_of(half, tree)]}
-    record = snapshot.read_json(tree / MANIFEST)
-    sums = record.get("files") if isinstance(record, dict) else None
-    if not isinstance(sums, dict) or not sums:
+    of = results.seen(tree)
+    if of is None or not of.sums:
         missing = "" if (tree / MANIFEST).exists() else ", since there is none: run this symbol and mode again"
         return said | {"wrong": [f"{MANIFEST} names no files{missing}"]}
-    if sealed.manifest_is_whole(record) is False:
-        return said | {"files": len(sums), "wrong": [f"{MANIFEST} is not what was published"]}
-    found = (_wrong(tree / path, path, wanted) for path, wanted in sums.items())
-    return said | {"files": len(sums), "wrong": [text for text in found if text], "others": list(strangers(tree))}
+    if of.is_whole is False:
+        return said | {"files": len(of.sums), "wrong": [f"{MANIFEST} is not what was published"]}
+    wrong = (_wrong(of, name) for name in of.sums)
+    return said | {"files": len(of.sums), "wrong": [text for text in wrong if text], "others": list(strangers(tree))}
 
 
 def _said_of(half: Half, tree: Path) -> str:
@@ -100,13 +84,12 @@ def _said_of(half: Half, tree: Path) -> str:
     return f"{told}, and files of it are lost; run {tree.parent.name} {tree.name} again"
 
 
-def _wrong(path: Path, name: str, wanted: Any) -> str:
+def _wrong(tree: PublishedTree, name: str) -> str:
     try:
-        with plain.opened(path) as file:
-            is_same = hashlib.file_digest(file, "sha256").hexdigest() == wanted
+        is_the_one = tree.holds(name)
     except OSError as error:
         return f"{name}: {error.strerror}"
-    if is_same or (name == PHASE0 and _is_of_a_later_round(path)):
+    if is_the_one or (name == PHASE0 and _is_of_a_later_round(tree.folder / name)):
         return ""
     return f"{name} is not what the manifest says"
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from agents.registry import AGENTS
 from state.files.journal import Journal
-from state.files.layout import CHECKOUT, MANIFEST, Roots
+from state.files.layout import CHECKOUT, Roots
+from state.records import results
 
 _DEADLINE_S = 300.0  # for one command: a replay of 4 MB of cycles takes seconds
 _TAIL_LINES = 32  # an audit of which every check fails, with its ways out: what is wrong stands first there
@@ -68,7 +69,7 @@ def commands(roots: Roots, has_outcome: bool) -> list[tuple[str, list[str]]]:
         ("continuity", [*query, *state_file]),
         ("process audit", ["scripts/process_auditor.py"]),
     ]
-    if has_outcome or any((roots.results / "Backtests" / "optimizations").glob(f"*/*/{MANIFEST}")):
+    if has_outcome or results.folders(roots.optimizations):
         asked.append(("checksums of all artifacts", ["scripts/backtest-optimize", "checksums"]))
     for row in AGENTS:
         journal = _recorded(roots.cycles(row.name))

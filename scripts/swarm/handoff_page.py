@@ -143,7 +143,7 @@ def _next(facts: Facts) -> list[str]:
     if facts.world is None:
         return [f"- `{facts.order.run_id}` is not the run under way; the same `--parallel` command goes on with it."]
     steps = continuity.next_steps(facts.world, continuity.incidents(facts.world, facts.limits))
-    lines = [f"- `{one['id']}`: {one['what']} ({one['why']})" for one in steps]
+    lines = [f"- `{one.id}`: {one.what} ({one.why})" for one in steps]
     return lines + [f"- {one['symbol']} {one['mode']}: {one['next']}" for one in facts.outcomes if one.get("next")]
 
 
@@ -151,7 +151,7 @@ def _places(facts: Facts) -> list[str]:
     roots, run = facts.roots, facts.roots.swarm_run(facts.order.run_id)
     folder = roots.knowledge(facts.limits.knowledge_folder)
     places = (
-        ("results", roots.results / "Backtests" / "optimizations"),
+        ("results", roots.optimizations),
         ("the run's records", run.path),
         ("state of every agent", roots.state),
         ("what each agent saw and decided", roots.state / "cycles"),

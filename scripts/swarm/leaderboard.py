@@ -2,61 +2,17 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from config.errors import Refused
+from config.record import asdict
 from scripts.swarm import cli
 from scripts.swarm.fit import middle
-from state.files import snapshot
-from state.files.layout import BESTS, MANIFEST, Roots
+from state.files.layout import Roots
+from state.records.strategies import SORTS, STANDINGS, ChosenStrategy, collected, ranked
 
 TOP = 10
-STANDINGS = ("promoted", "candidate", "not tradeable")
 _NAME_COLUMNS = 34  # all of it fits into 80
-_BOTH = ("in_sample", "out_of_sample")
-
-# What to sort by → which way is better, the window and the metric.
-_SORTS = {
-    "out_of_sample": (-1, "out_of_sample", "sharpe_ratio"),
-    "in_sample": (-1, "in_sample", "sharpe_ratio"),
-    "return": (-1, "out_of_sample", "total_return"),
-    "drawdown": (1, "out_of_sample", "max_drawdown_pct"),
-    "wins": (-1, "out_of_sample", "win_rate"),
-    "trades": (-1, "out_of_sample", "total_trades"),
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One strategy; `found`: how many runs and rounds chose it. `artifacts`: None where a later run's lie there."""
-
-    symbol: str
-    mode: str
-    strategies: tuple[str, ...]
-    run_id: str
-    round: int
-    synthetic: bool
-    standing: str
-    verdict: str
-    promotion: str | None
-    parameters: dict[str, Any]
-    in_sample: dict[str, Any]
-    out_of_sample: dict[str, Any]
-    artifacts: str | None
-    found: int = 1
-
-    @property
-    def name(self) -> str:
-        """`SOL/aggressive/best_sharpe`, the path below the results."""
-        return "/".join((self.symbol, self.mode, self.strategies[0]))
-
-    @property
-    def identity(self) -> str:
-        """The same for the same strategy on the same bars."""
-        return json.dumps([self.symbol, self.mode, self.parameters, self.in_sample, self.out_of_sample], sort_keys=True)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mode", metavar="A,B", help="only these")
     group.add_argument("--candidates", action="store_true", help="only those that passed all checks of their run")
     group.add_argument("--real", action="store_true", help="only those found on real bars")
-    group.add_argument("--sort", choices=_SORTS, help="within a standing (default: out_of_sample, the Sharpe ratio)")
+    group.add_argument("--sort", choices=SORTS, help="within a standing (default: out_of_sample, the Sharpe ratio)")
     group.add_argument("--top", type=int, metavar="N", help=f"how many rows to show (default: {TOP}; 0: all)")
 
 
@@ -79,11 +35,11 @@ def is_asked(asked: argparse.Namespace) -> bool:
 def show(roots: Roots, asked: argparse.Namespace) -> int:
     """The table or the JSON object; 1 when no row is left."""
     rows = collected(roots)
-    chosen = _sorted(_filtered(rows, asked), asked.sort or "out_of_sample")
+    chosen = ranked(_filtered(rows, asked), asked.sort or "out_of_sample")
     top = TOP if asked.top is None else asked.top
     shown = chosen[: top or None]
     if asked.json:
-        answer = {"results": str(_folder(roots)), "strategies": len(rows), "matching": len(chosen)}
+        answer = {"results": str(roots.optimizations), "strategies": len(rows), "matching": len(chosen)}
         print(json.dumps({**answer, "rows": [asdict(row) for row in shown]}, indent=2))
     elif not chosen:
         way_out = "leave out one of the filters" if rows else cli.FIRST_RUN
@@ -93,125 +49,10 @@ def show(roots: Roots, asked: argparse.Namespace) -> int:
     return 0 if shown else 1
 
 
-# collecting -----------------------------------------------------------------------------------------------------------
-
-
-def collected(roots: Roots) -> list[Row]:
-    """Every strategy on file, newest first: of the runs' own records, and of result trees whose run is forgotten."""
-    trees = {path: snapshot.read_json(path) for path in sorted(_folder(roots).glob(f"*/*/{MANIFEST}"))}
-    owners = {_key(manifest, manifest.get("execution", {})): path.parent for path, manifest in _records(trees)}
-    rows: list[Row] = []
-    known = set()
-    for outcome in _outcomes(roots):
-        key = _key(outcome, outcome)
-        known.add(key)
-        rows += _rows(outcome, outcome.get("bests"), owners.get(key))
-    for path, manifest in _records(trees):
-        execution = manifest.get("execution", {})
-        if _key(manifest, execution) not in known:
-            bests = {best: _best(path.parent / best, best, manifest.get("promotion")) for best in BESTS}
-            rows += _rows({**manifest, **execution}, bests, path.parent)
-    rows.sort(key=lambda row: (row.run_id, row.round), reverse=True)
-    return _once(rows)
-
-
-def _records(trees: dict[Path, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path, record in trees.items():
-        if isinstance(record, dict) and _is_labelled(record, record.get("execution")):
-            yield path, record
-
-
-def _is_labelled(labels: dict[str, Any], run: Any) -> bool:
-    """Whether a record says whose it is, as ours do: one that was edited or cut must not hide all others."""
-    if not isinstance(run, dict) or not isinstance(run.get("round"), int):
-        return False
-    return all(isinstance(word, str) for word in (labels.get("symbol"), labels.get("mode"), run.get("run_id")))
-
-
-def _outcomes(roots: Roots) -> Iterator[dict[str, Any]]:
-    """What each unit of each round of each run came to."""
-    for folder in roots.runs():
-        for path in (folder.outcome, *sorted(folder.path.glob("round-*/*/*/outcome.json"))):
-            record = snapshot.read_json(path)
-            if isinstance(record, dict) and _is_labelled(record, record):
-                yield record
-
-
-def _key(labels: dict[str, Any], run: dict[str, Any]) -> tuple[Any, ...]:
-    return labels.get("symbol"), labels.get("mode"), run.get("run_id"), run.get("round")
-
-
-def _rows(labels: dict[str, Any], bests: Any, tree: Path | None) -> list[Row]:
-    """A row a strategy; bests that are one strategy share theirs. What is no record of ours is passed over."""
-    found = []
-    for best, record in bests.items() if isinstance(bests, dict) else ():
-        try:
-            found.append(_row(labels, best, record, tree))
-        except (KeyError, TypeError):
-            continue
-    return _once(found)
-
-
-def _row(labels: dict[str, Any], best: str, record: dict[str, Any], tree: Path | None) -> Row:
-    standing = STANDINGS[0 if record["promoted"] else 1 if record["candidate"] else 2]
-    for window in _BOTH:
-        for metric in ("sharpe_ratio", "total_return", "max_drawdown_pct", "win_rate", "total_trades", "days"):
-            if not isinstance(record[window][metric], int | float | None):
-                raise TypeError(f"{metric} is {record[window][metric]!r}")
-    if not isinstance(record["verdict"], str):
-        raise TypeError(f"the verdict is {record['verdict']!r}")
-    return Row(
-        symbol=labels["symbol"],
-        mode=labels["mode"],
-        strategies=(best,),
-        run_id=labels["run_id"],
-        round=labels["round"],
-        synthetic=bool(labels["synthetic"]),
-        standing=standing,
-        verdict=record["verdict"],
-        promotion=record.get("promotion"),
-        parameters=record["parameters"],
-        in_sample=record["in_sample"],
-        out_of_sample=record["out_of_sample"],
-        artifacts=None if tree is None else str(tree / best),
-    )
-
-
-def _best(folder: Path, best: str, promotions: Any) -> dict[str, Any] | None:
-    """One best of a result tree as outcomes have it; None where it is not whole."""
-    names = ("config.json", "metrics.json", "validation.json")
-    config, metrics, validation = (snapshot.read_json(folder / name) or {} for name in names)
-    try:
-        return {
-            **{name: metrics[name] for name in _BOTH},
-            "parameters": config["parameters"],
-            "verdict": metrics["verdict"],
-            "candidate": validation["candidate"],
-            "promoted": promotions[best]["promoted"],
-            "promotion": promotions[best]["reason"],
-        }
-    except (KeyError, TypeError):
-        return None
-
-
-def _once(rows: Iterable[Row]) -> list[Row]:
-    """Each strategy once, where it was found first in `rows`, with how often; whose files are there wins."""
-    seen: dict[str, Row] = {}
-    for row in rows:
-        known = seen.get(row.identity)
-        if known is None:
-            seen[row.identity] = row
-            continue
-        same_run = (known.run_id, known.round) == (row.run_id, row.round)
-        strategies = tuple(dict.fromkeys((*known.strategies, *row.strategies))) if same_run else known.strategies
-        seen[row.identity] = replace(known, strategies=strategies, found=known.found + (0 if same_run else row.found))
-    return list(seen.values())
-
-
 # choosing and showing -------------------------------------------------------------------------------------------------
 
 
-def _filtered(rows: list[Row], asked: argparse.Namespace) -> list[Row]:
+def _filtered(rows: list[ChosenStrategy], asked: argparse.Namespace) -> list[ChosenStrategy]:
     symbols, modes = (set((text or "").split(",")) - {""} for text in (asked.symbol, asked.mode))
     return [
         row
@@ -223,18 +64,7 @@ def _filtered(rows: list[Row], asked: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _sorted(rows: list[Row], by: str) -> list[Row]:
-    """By standing, then by the measure, undefined last."""
-    sign, window, metric = _SORTS[by]
-
-    def key(row: Row) -> tuple[int, bool, float]:
-        measure = getattr(row, window)[metric]
-        return STANDINGS.index(row.standing), measure is None, 0.0 if measure is None else sign * measure
-
-    return sorted(rows, key=key)
-
-
-def _print(roots: Roots, shown: list[Row], chosen: list[Row]) -> None:
+def _print(roots: Roots, shown: list[ChosenStrategy], chosen: list[ChosenStrategy]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -261,10 +91,10 @@ def _print(roots: Roots, shown: list[Row], chosen: list[Row]) -> None:
     if len(chosen) > len(shown):
         print(f"{len(shown)} of {len(chosen)} strategies; --top 0 shows all, --help how to choose")
     _print_luck(chosen, console.print)
-    print(f"results  {_folder(roots)}")
+    print(f"results  {roots.optimizations}")
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: ChosenStrategy) -> list[str]:
     ends = (row.in_sample, row.out_of_sample)
     sharpe = " → ".join(_cell(one["sharpe_ratio"], "{:.2f}") for one in ends)
     out = row.out_of_sample
@@ -272,7 +102,7 @@ def _cells(row: Row) -> list[str]:
     return [sharpe, *(_cell(out[key], form) for key, form in formats)]
 
 
-def _print_luck(rows: list[Row], say: Callable[..., None]) -> None:
+def _print_luck(rows: list[ChosenStrategy], say: Callable[..., None]) -> None:
     """Who picks the best of many out-of-sample values picks luck as well: how much of it."""
     from WORKFLOW.validity.chance import expected_max_sharpe
 
@@ -287,9 +117,5 @@ def _cell(value: float | int | None, form: str) -> str:
     return "–" if value is None else form.format(value)
 
 
-def _style(row: Row) -> str:
+def _style(row: ChosenStrategy) -> str:
     return {"promoted": "bold green", "candidate": "green"}.get(row.standing, "red")
-
-
-def _folder(roots: Roots) -> Path:
-    return roots.results / "Backtests" / "optimizations"

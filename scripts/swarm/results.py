@@ -9,7 +9,7 @@ from scripts.swarm import cli, leaderboard
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.host import command
-from state.records import orders
+from state.records import orders, strategies
 from state.records.orders import SwarmOrder
 
 
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
         raise lack
     roots = Roots.from_environment()
     order = orders.current(roots) if asked.run is None else orders.read(roots.swarm_run(asked.run).order)
-    only_single = order is None and asked.run is None and bool(leaderboard.collected(roots))
+    only_single = order is None and asked.run is None and bool(strategies.collected(roots))
     if leaderboard.is_asked(asked) or only_single:
         return leaderboard.show(roots, asked)
     if order is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from agents.machine.observe import limits_of, observe
 from agents.machine.sessions import Tmux
-from agents.model.world import AgentView, World
+from agents.model.world import AgentView, Control, World
 from agents.roles import session_state_manager as continuity
 from agents.rules import idle, progress
 from config.errors import visible
@@ -14,8 +14,9 @@ from config.swarm import SwarmSettings
 from scripts.swarm import cli, health, pace, units
 from state.files.layout import Roots
 from state.host import command
-from state.records import orders, reports
+from state.records import agent_states, orders
 from state.records.jobs import PHASES, STATUSES
+from state.records.report_parts import on_record
 from state.records.timeline import Timeline
 
 _BY_STOP = "stopped by the operator"
@@ -68,7 +69,7 @@ def build(roots: Roots) -> dict[str, Any]:
     found = [] if never else found
     line = pace.timeline(roots, world)
     fresh = {view.agent for view in world.agents if not view.is_wanting(limits)}
-    control = world.control if "watchdog" in fresh and not world.stopped else {}
+    control = world.control if "watchdog" in fresh and not world.stopped else Control()
     is_judged = "orchestration_consensus" in fresh and not (world.stopped or world.run_finished)
     return {
         "at": world.now,
@@ -86,8 +87,8 @@ def build(roots: Roots) -> dict[str, Any]:
         "jobs": {status: sum(state.status == status for state in world.jobs) for status in STATUSES},
         "operations": units.operations(world, limits),
         "utilisation": {
-            "cpu_pct": control.get("cpu_pct"),
-            "gpu_pct": control.get("gpu_pct"),
+            "cpu_pct": control.cpu_pct,
+            "gpu_pct": control.gpu_pct,
             "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
         },
         "devices": [device.as_json() for device in idle.devices(world, limits)],
@@ -95,7 +96,7 @@ def build(roots: Roots) -> dict[str, Any]:
         "scores": _scores(world) if is_judged else {},
         "expectations": _expectations(world) if is_judged else None,
         "incidents": [one.as_json() for one in found],
-        "next_steps": continuity.next_steps(world, found),
+        "next_steps": [on_record(one) for one in continuity.next_steps(world, found)],
         "next": _next(world),
         "lanes": len(world.lanes),
         "attach": _attach(roots, limits),
@@ -128,7 +129,7 @@ def why(roots: Roots, world: World, limits: SwarmSettings) -> str:
     if world.run_finished and (over := orders.finished(roots.swarm_run(world.run_id)).why):
         return f"auto_scheduler: the run is complete: {over}"
     agent = "auto_scheduler" if world.run_finished else "worker_sentry"
-    reason = reports.read(roots, agent).state.get("reason")
+    reason = agent_states.read(roots, agent).state.reason
     view = next((one for one in world.agents if one.agent == agent), None)
     late = view is not None and view.is_wanting(limits) and view.age_s is not None
     ago = f", {view.age_s:.0f} s ago" if view is not None and late else ""
@@ -154,14 +155,14 @@ def _next(world: World) -> str:
 
 
 def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> dict[str, Any]:
-    state = reports.read(roots, view.agent).state
+    state = agent_states.read(roots, view.agent).state
     return {
         "name": view.agent,
         "session": view.session,
-        "last_cycle_at": state.get("at"),
+        "last_cycle_at": state.at or None,
         "age_s": view.age_s,
         "fresh": view.age_s is not None and not view.is_wanting(limits),
-        "reason": state.get("reason", ""),
+        "reason": state.reason,
     }
 
 
@@ -184,29 +185,27 @@ def _disk(world: World, limits: SwarmSettings) -> dict[str, Any]:
     return {
         "free_bytes": world.disk_free_bytes,
         "wanted_bytes": limits.min_free_mb * 1_000_000,
-        "bytes_per_day": world.control.get("disk_bytes_per_day"),
-        "full_in_days": world.control.get("disk_full_in_days"),
+        "bytes_per_day": world.control.disk_bytes_per_day,
+        "full_in_days": world.control.disk_full_in_days,
     }
 
 
 def _scores(world: World) -> dict[str, float]:
-    """How orchestration_consensus rates the run: every number it reports, or those under `scores`."""
-    report = world.reports.get("orchestration_consensus", {})
-    return {
-        name: value for name, value in report.items() if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    """How orchestration_consensus rates the run: those of its scores that are known."""
+    told = world.reports.orchestration_consensus
+    scores = {"deviation": told.deviation, "performance": told.performance, "efficiency": told.efficiency}
+    return {name: score for name, score in scores.items() if score is not None}
 
 
 def _expectations(world: World) -> dict[str, Any] | None:
     """How much is expected to be so, what of it is not, and how much of the work only repeats what deaths had cost."""
-    told = world.reports.get("orchestration_consensus", {}).get("signals") or {}
-    if "expectations" not in told:
+    told = world.reports.orchestration_consensus.signals
+    if told.expectations is None:
         return None
-    useful = told.get("useful_pct")
     return {
-        "of": told["expectations"],
-        "broken": list(told.get("broken", ())),
-        "repeated_pct": None if useful is None else 100.0 - useful,
+        "of": told.expectations,
+        "broken": list(told.broken),
+        "repeated_pct": None if told.useful_pct is None else 100.0 - told.useful_pct,
     }
 
 

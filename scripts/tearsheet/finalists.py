@@ -4,6 +4,7 @@ from pathlib import Path
 
 from config.errors import Refused
 from state.files.layout import BESTS, TEARSHEET, Roots
+from state.records import results
 from WORKFLOW.report.tearsheet.document import KIND, Document
 from WORKFLOW.report.tearsheet.parts import record_of
 
@@ -40,10 +41,7 @@ def _pages(name: str, roots: Roots) -> list[Path]:
 
 
 def _every(roots: Roots) -> list[Path]:
-    pages = (roots.results / "Backtests" / "optimizations").glob(f"*/*/*/{TEARSHEET}")
-    bests = {best: at for at, best in enumerate(BESTS)}
-    ours = [page for page in pages if page.parent.name in bests]
-    return sorted(ours, key=lambda page: (page.parent.parent, bests[page.parent.name]))
+    return results.of_bests(roots.optimizations, TEARSHEET)
 
 
 def _fits(asked: list[str], page: Path) -> bool:

@@ -32,7 +32,7 @@ CATALOG: tuple[Owned, ...] = (
         "the pipeline (resume), `stop`",
         "until the results are there",
     ),
-    Owned("STATE_ROOT/runs/<RUN_ID>/outcome.json", "the pipeline", "`results --all`", "for ever"),
+    Owned("STATE_ROOT/runs/<RUN_ID>/outcome.json", "the pipeline", "`results --all`, `frames.results`", "for ever"),
     Owned(
         "STATE_ROOT/runs/<RUN_ID>/study.jsonl",
         "search processes, under its lock",

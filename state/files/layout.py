@@ -21,6 +21,7 @@ SEARCH = "search.json"
 PARETO = "pareto_front.json"  # and its picture: only where a search has several objectives
 PARETO_SVG = "pareto_front.svg"
 MANIFEST = "run_manifest.json"
+OPTIMIZATIONS = Path("Backtests") / "optimizations"  # under RESULTS_ROOT
 TEARSHEET = "tearsheet.html"
 WINDOWS = "windows.json"  # of each best: what its windows traded
 BESTS = ("best_sharpe", "best_returns", "lowest_drawdown", "best_winrate")
@@ -45,9 +46,14 @@ class Roots:
             logs=_folder(environment, "LOGS_ROOT", results / "logs"),
         )
 
+    @property
+    def optimizations(self) -> Path:
+        """The folder of all result trees; `state/records/results.py` reads them."""
+        return self.results / OPTIMIZATIONS
+
     def artifacts(self, symbol: str, mode: str) -> Path:
         """`Backtests/optimizations/{SYMBOL}/{mode}`: what users read."""
-        return self.results / "Backtests" / "optimizations" / symbol / mode
+        return self.optimizations / symbol / mode
 
     def demo_data(self) -> Path:
         """The generated bars, kept between runs."""

@@ -2,7 +2,7 @@
 
 Whatever lies on disk is read here into its type, or named as what does not fit: nobody else looks into a tree that
 somebody else may have written. `record_of` takes a record whole or not at all; `fitting` keeps of an open record, one
-that newer writers may add to, what fits, and says what does not.
+that newer writers may add to, what fits, and says what does not; `fitted` makes the record of what fits.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,16 +50,36 @@ def fitting(kind: Any, tree: Any, where: str = "") -> tuple[dict[str, Any], tupl
     `where`: what the fields are part of, for the words.
     """
     if not isinstance(tree, Mapping):
-        return {}, (f"{where or 'the record'} is {_shown(tree)} and no object",)
-    kept, wrong = dict(tree), []
+        return {}, (_no_object(tree, where),)
+    known, wrong = _sorted_out(kind, tree, where)
+    return {name: value for name, value in tree.items() if name in known or name not in _readers(kind)}, wrong
+
+
+def fitted(kind: type[T], tree: Any, where: str = "") -> tuple[T, tuple[str, ...]]:
+    """The record of `kind` with those fields of `tree` that fit; and what is wrong with the others.
+
+    The others have their default, as those have that `tree` does not hold, so `kind` needs one for every field.
+    """
+    if not isinstance(tree, Mapping):
+        return kind(), (_no_object(tree, where),)
+    known, wrong = _sorted_out(kind, tree, where)
+    return kind(**known), wrong
+
+
+def _sorted_out(kind: Any, tree: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The values of those fields that fit, and what is wrong with the others."""
+    known, wrong = dict[str, Any](), list[str]()
     for name, read in _readers(kind).items():
         if name in tree:
             try:
-                read(tree[name])
+                known[name] = read(tree[name])
             except (TypeError, KeyError, AttributeError, ValueError) as error:
-                del kept[name]
                 wrong.append(f"{where}{'.' if where else ''}{name}: {error}")
-    return kept, tuple(wrong)
+    return known, tuple(wrong)
+
+
+def _no_object(tree: Any, where: str) -> str:
+    return f"{where or 'the record'} is {_shown(tree)} and no object"
 
 
 def _shown(value: Any) -> str:
@@ -85,8 +105,16 @@ Reader = Callable[[Any], Any]  # a tree in, its value out; TypeError, ValueError
 @cache
 def _readers(kind: Any) -> dict[str, Reader]:
     """How each field of a record is read."""
-    hints = get_type_hints(kind)
+    hints: dict[str, Any] = {one.name: one.type for one in fields(kind)}
+    if any(map(_is_to_be_looked_up, hints.values())):
+        hints = get_type_hints(kind)  # half of the time that all this takes, so only for who needs it
     return {one.name: _reader(hints[one.name]) for one in fields(kind)}
+
+
+def _is_to_be_looked_up(hint: Any) -> bool:
+    """Whether a type is given by its name, or one in it is."""
+    inner = () if get_origin(hint) is Literal else get_args(hint)
+    return isinstance(hint, str) or any(map(_is_to_be_looked_up, inner))
 
 
 @cache

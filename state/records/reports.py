@@ -1,355 +1,279 @@
-"""What an agent's state file holds, as types: the one place where it is read, by its agent and by everybody else.
+"""What each agent says to all others: its report, a record that it builds and everybody else reads by attribute.
 
-A field that does not have its type is left out and named. The others go on without it, as they do when it was never
-written; its agent keeps the damaged file beside a new one in its next cycle.
+Every field has a default that means "not known". So a report stands as well for an agent that has not reported yet, and
+for one whose field is damaged on file. The names of fields stay: state files and recorded decisions hold them.
 """
 
-import os
-from typing import Any
-
-from config.record import dataclass, field
-from state.files import snapshot
-from state.files.layout import Roots
-from state.files.tree import fitting, record_of
-from state.host.identity import Identity
-
-
-@dataclass(frozen=True)
-class Deed:
-    """One action that was carried out, with its outcome; `holds` once the next cycle has looked."""
-
-    kind: str
-    target: str
-    expected: str
-    outcome: str
-    at: str = ""
-    holds: bool | None = None
+from config.record import dataclass, field, fields
+from state.records.report_parts import (
+    Advice,
+    BestSoFar,
+    Checked,
+    Finding,
+    Forecast,
+    Gpu,
+    OpenIncident,
+    Outcome,
+    Settled,
+    Signals,
+    Slow,
+    Step,
+    Targets,
+    UnitSummary,
+    WorkerLine,
+)
 
 
 @dataclass(frozen=True)
-class Counts:
-    """One row of an agent's tally."""
-
-    done: int
-    failed: int
-    held: int
-    unmet: int
-    unknown: int
-    expected: str
-    holds: bool | None = None
-
-
-@dataclass(frozen=True)
-class _State:
-    """The fields of every agent's state file; `report` and `memory` have types of their own."""
-
-    schema: int
-    agent: str
-    writer: Identity
-    boot_id: str
-    epoch: int
-    loop: Identity | None
-    cycle: int
-    at: str
-    at_s: float
-    reason: str
-    actions_last_cycle: tuple[Deed, ...]
-    verified_last_cycle: tuple[Deed, ...]
-    actions_before: tuple[Deed, ...]
-    tally: dict[str, Counts]
-    report: dict[str, Any]
-    memory: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """What others read of a device."""
-
-    index: int = 0
-    uuid: str | None = None
-    slice: int | None = None
-    name: str = ""
-    utilisation_pct: float | None = None
-    uncorrected_errors: float | None = None
-    memory_used_mb: float | None = None
-    memory_total_mb: float | None = None
-    pids: tuple[int, ...] = ()
-    foreign_pids: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """An incident or a finding, as reports list them."""
-
-    id: str
-    what: str
-    remedy: str
-    actionable: bool = False
-    since: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A next step."""
-
-    id: str
-    what: str
-    why: str
-    actionable: bool = False
-
-
-@dataclass(frozen=True)
-class Advice:
-    """The orchestrator's next step."""
-
-    id: str
-    what: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is expected of a worker or of a deed."""
-
-    target: str
-    expected: str
-    observed: str
-    holds: bool | None = None
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A contradiction that was settled."""
-
-    rule: str
-    signals: tuple[str, ...]
-    believed: str
-    why: str
-    seen: str
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of an audit."""
-
-    name: str
-    of: str
-    holds: bool | None
-    evidence: str
-    way_out: str = ""
-
-
-@dataclass(frozen=True)
-class Slow:
-    """A slow prescreen, with its cause."""
-
-    what: str
-    cause: str
-    remedy: str
-    replace: bool
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What the scores come from, as far as somebody reads it."""
-
-    expectations: int = 0
-    broken: tuple[str, ...] = ()
-    useful_pct: float | None = None
-
-
-@dataclass(frozen=True)
-class _Watchdog:
-    boot_id: str
-    cores: int | None
-    cpu_pct: float | None
-    gpu_pct: float | None
-    cpu_pressure_pct: float | None
-    throttled_pct: float | None
-    gpus: tuple[Gpu, ...] | None
-    gpu_reason: str
-    gpu_plan: str
-    gpu_fallbacks: tuple[str, ...]
-    memory_used_bytes: int | None
-    memory_total_bytes: int | None
-    oom_kills: int | None
-    pids_used: int | None
-    pids_limit: int | None
-    nproc_limit: int | None
-    nofile_limit: int | None
-    disk_free_bytes: int | None
-    disk_bytes_per_day: float | None
-    disk_full_in_days: float | None
-    workers: int
-    queue: int
-    sessions: tuple[str, ...] | None
-    monitors: tuple[str, ...]
-    records_looked_s: float | None
-    host_starved: bool
-    grace: bool
-    findings: tuple[Wrong, ...]
-
-
-@dataclass(frozen=True)
-class _Sentry:
-    lanes: tuple[str, ...]
-    workers: dict[str, str]
-    launched: tuple[str, ...]
-    waits: str
-    quarantined_lanes: dict[str, str]
-    survivors: tuple[str, ...]
-    storm: str
-    slow_prescreens: dict[str, Slow]
-
-
-@dataclass(frozen=True)
-class _Guard:
-    answered_at: str | None
-    sessions: dict[str, bool] | None
-    stale: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Scheduler:
-    run_id: str
-    round: int
-    rounds: int
-    stage: str
-
-
-@dataclass(frozen=True)
-class _Controller:
-    lanes: int
-    cap: int
-    queue: int
-    fill_lanes: int
-    gpu_lanes: int
-    gpu_reason: str
-    reason: str
-    cpu_pct: float | None
-    credit_pct: float
-    targets: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Manager:
-    run_id: str | None
-    stage: str
-    units: dict[str, int]
-    round: int
-    next_steps: tuple[Step, ...]
-    expected_outcomes: tuple[Outcome, ...]
-    incidents: tuple[Wrong, ...]
-
-
-@dataclass(frozen=True)
-class _Consensus:
-    run_id: str | None
-    deviation: float | None
-    performance: float | None
-    efficiency: float | None
-    signals: Signals
-    arbitrated: tuple[Settled, ...]
-
-
-@dataclass(frozen=True)
-class _Orchestrator:
-    run_id: str | None
-    next_step: Advice
-    because: tuple[str, ...]
-    asked: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Auditor:
-    run_id: str | None
-    adherence: float | None
-    efficacy: float | None
-    checks: tuple[Check, ...]
-    failing: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Budget:
-    run_id: str | None
-    day: str
-    working: bool
-    spent_hours: float
-    left_hours: float | None
-    spent_dollars: float
-    left_dollars: float
-    over_budget: bool
-    over: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Others:
-    """Reports that no agent decides on."""
-
-    run_id: str | None
-
-
-_REPORTS: dict[str, type[Any]] = {
-    "watchdog": _Watchdog,
-    "worker_sentry": _Sentry,
-    "operation_hang_guard": _Guard,
-    "auto_scheduler": _Scheduler,
-    "util_controller": _Controller,
-    "session_state_manager": _Manager,
-    "orchestration_consensus": _Consensus,
-    "main_orchestrator": _Orchestrator,
-    "process_auditor": _Auditor,
-    "budget_guard": _Budget,
-}
-
-
-@dataclass(frozen=True)
-class Read:
-    """A state file as it was read: what fits, and what is wrong with the rest."""
-
-    state: dict[str, Any] = field(default_factory=dict)
-    wrong: tuple[str, ...] = ()
+class Report:
+    """What an agent says to all others. One that has nothing to say gives this one, which is empty."""
 
     @property
-    def report(self) -> dict[str, Any]:
-        """What the agent says to others."""
-        report: dict[str, Any] = self.state.get("report", {})
-        return report
+    def optional(self) -> tuple[str, ...]:
+        """Fields that are left out of the state file while they have their default; the others are always there."""
+        return ()
 
 
 @dataclass(frozen=True)
-class Loop:
-    """Which process runs an agent's cycles, since when; why it goes on with older code, and why it ended."""
+class WatchdogReport(Report):
+    """The machine as it was seen last. `gpus` None: nobody knows; empty: there is none."""
 
-    identity: Identity | None = None
-    began_s: float | None = None
-    code_problem: str = ""
-    ended: str = ""
+    boot_id: str = ""
+    cores: int | None = None
+    throttled_pct: float | None = None
+    cpu_pressure_pct: float | None = None
+    gpu_pct: float | None = None
+    gpus: tuple[Gpu, ...] | None = None
+    gpu_reason: str = ""
+    gpu_plan: str = ""  # cpu_only or cpu_and_gpu; "" before the watchdog has looked
+    gpu_fallbacks: tuple[str, ...] = ()  # jobs that only a GPU may do, seen on a CPU's lane
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    oom_kills: int | None = None
+    pids_used: int | None = None
+    pids_limit: int | None = None
+    nproc_limit: int | None = None
+    nofile_limit: int | None = None
+    disk_free_bytes: int | None = None
+    disk_free_files: int | None = None
+    disk_bytes_per_day: float | None = None
+    disk_full_in_days: float | None = None
+    workers: int | None = None
+    queue: int | None = None
+    sessions: tuple[str, ...] | None = None
+    targets: Targets | None = None
+    records_looked_s: float | None = None  # when expired records were last looked for, monotonic
+    counted_s: float | None = None  # the wall time that records age by: agents/rules/aging.py
+    cpu_pct: float | None = None
+    host_starved: bool = False
+    grace: bool = False  # nobody is judged by silence in this cycle
+    findings: tuple[Finding, ...] = ()
 
 
-def loop(roots: Roots, agent: str) -> tuple[Loop, tuple[str, ...]]:
-    """The record of an agent's loop, and what is wrong with it; an empty one when there is none."""
-    path = roots.loop(agent)
-    tree = snapshot.read_json(path)
-    if tree is None:
-        return Loop(), ("it holds no JSON",) if os.path.lexists(path) else ()
-    kept, wrong = fitting(Loop, tree)
-    return record_of(Loop, kept), wrong
+@dataclass(frozen=True)
+class SentryReport(Report):
+    """Workers and lanes. `survivors`: workers that outlive KILL; `storm`: why deaths are the environment's fault."""
+
+    lanes: tuple[str, ...] = ()
+    workers: dict[str, str] = field(default_factory=dict)  # worker → its job
+    launched: tuple[str, ...] = ()
+    waits: str = ""
+    quarantined_lanes: dict[str, str] = field(default_factory=dict)  # lane → why it takes no work
+    survivors: tuple[str, ...] = ()
+    storm: str = ""
+    slow_prescreens: dict[str, Slow] = field(default_factory=dict)  # by job
 
 
-def read(roots: Roots, agent: str) -> Read:
-    """The state file of an agent; empty when there is none."""
-    path = roots.agent_state(agent)
-    tree = snapshot.read_json(path)
-    if tree is None:
-        return Read(wrong=("it holds no JSON",) if os.path.lexists(path) else ())
-    return of_tree(agent, tree)
+@dataclass(frozen=True)
+class GuardReport(Report):
+    """When tmux last answered, the sessions it named then and whether each was alive, and those found stale."""
+
+    answered_at: str | None = None
+    sessions: dict[str, bool] | None = None
+    stale: tuple[str, ...] = ()
 
 
-def of_tree(agent: str, tree: Any) -> Read:
-    """The same, of a tree that was read already."""
-    state, wrong = fitting(_State, tree)
-    if "report" in state:
-        state["report"], more = fitting(_REPORTS.get(agent, _Others), state["report"], "report")
-        wrong += more
-    return Read(state, wrong)
+@dataclass(frozen=True)
+class SchedulerReport(Report):
+    """Where the run stands by its jobs; only `stage` while there is no run."""
+
+    run_id: str | None = None
+    round: int | None = None
+    rounds: int | None = None
+    stage: str | None = None
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """What is said of a run."""
+        return "run_id", "round", "rounds"
+
+
+@dataclass(frozen=True)
+class ControllerReport(Report):
+    """How many lanes there are to be, and why. `fill_lanes`: those that may do work that nothing waits for."""
+
+    lanes: int | None = None
+    cap: int | None = None
+    queue: int | None = None
+    fill_lanes: int = 0
+    gpu_lanes: int | None = None
+    gpu_reason: str = ""
+    reason: str = ""
+    cpu_pct: float | None = None
+    credit_pct: float | None = None
+    targets: Targets | None = None
+
+
+@dataclass(frozen=True)
+class ManagerReport(Report):
+    """The one true story. `next_steps` None: the manager has not reported yet."""
+
+    run_id: str | None = None
+    stage: str | None = None
+    units: dict[str, int] = field(default_factory=dict)  # what symbols and modes do → how many do it
+    round: int | None = None
+    next_steps: tuple[Step, ...] | None = None
+    expected_outcomes: tuple[Outcome, ...] = ()
+    incidents: tuple[OpenIncident, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConsensusReport(Report):
+    """Three scores from 0 to 100, None while nothing can be said; see agents/roles/orchestration_consensus.py."""
+
+    run_id: str | None = None
+    deviation: float | None = None
+    performance: float | None = None
+    efficiency: float | None = None
+    signals: Signals = field(default_factory=Signals)
+    arbitrated: tuple[Settled, ...] = ()
+
+
+@dataclass(frozen=True)
+class OrchestratorReport(Report):
+    """The next step, what speaks for it, and the targets of wishes that are open."""
+
+    run_id: str | None = None
+    next_step: Advice | None = None
+    because: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditorReport(Report):
+    """Two scores from 0 to 100, None while no check can be judged, and what each check found."""
+
+    run_id: str | None = None
+    adherence: float | None = None
+    efficacy: float | None = None
+    checks: tuple[Checked, ...] = ()
+    failing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BudgetReport(Report):
+    """What work has cost. `over_budget` None: not reported yet; `left_hours` None: hours are not limited."""
+
+    run_id: str | None = None
+    day: str = ""
+    working: bool | None = None
+    spent_hours: float = 0.0
+    left_hours: float | None = None
+    spent_dollars: float | None = None
+    left_dollars: float | None = None
+    forecast: Forecast | None = None
+    over_budget: bool | None = None
+    over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CuratorReport(Report):
+    """How much the documents held, and how many events were new."""
+
+    failures: int | None = None
+    findings: int | None = None
+    new_events: int | None = None
+
+
+@dataclass(frozen=True)
+class QuantReport(Report):
+    """What was found so far; nothing but that no symbol and mode has a result while there is no run."""
+
+    run_id: str | None = None
+    synthetic: bool | None = None
+    units: tuple[UnitSummary, ...] | None = None
+    best_so_far: BestSoFar | None = None
+    candidates: int | None = None
+    tries: int | None = None
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """What is said of a run, while there is none."""
+        return () if self.run_id else ("synthetic", "best_so_far", "candidates", "tries")
+
+
+@dataclass(frozen=True)
+class HypothesesReport(Report):
+    """How many hypotheses of this run are in the ledger, and of how many of them the outcome is open."""
+
+    run_id: str | None = None
+    stated: int | None = None
+    open: int | None = None
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """What is known once the ledger was read."""
+        return "stated", "open"
+
+
+@dataclass(frozen=True)
+class LogReport(Report):
+    """The line of the session log; what nobody has said is null in it."""
+
+    schema: int | None = None
+    at: str = ""
+    at_s: float | None = None
+    boot_id: str = ""
+    run_id: str | None = None
+    round: int | None = None
+    stage: str | None = None
+    stopped: bool = False
+    finished: bool = False
+    jobs: dict[str, int] = field(default_factory=dict)
+    workers: tuple[WorkerLine, ...] = ()
+    stale_agents: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+    next_step: str | None = None
+    deaths: int = 0
+    cpu_pct: float | None = None
+    gpu_pct: float | None = None
+    disk_free_bytes: int | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The last report of every agent, under its name."""
+
+    watchdog: WatchdogReport = field(default_factory=WatchdogReport)
+    worker_sentry: SentryReport = field(default_factory=SentryReport)
+    operation_hang_guard: GuardReport = field(default_factory=GuardReport)
+    auto_scheduler: SchedulerReport = field(default_factory=SchedulerReport)
+    util_controller: ControllerReport = field(default_factory=ControllerReport)
+    session_state_manager: ManagerReport = field(default_factory=ManagerReport)
+    orchestration_consensus: ConsensusReport = field(default_factory=ConsensusReport)
+    main_orchestrator: OrchestratorReport = field(default_factory=OrchestratorReport)
+    session_log: LogReport = field(default_factory=LogReport)
+    process_auditor: AuditorReport = field(default_factory=AuditorReport)
+    curator: CuratorReport = field(default_factory=CuratorReport)
+    budget_guard: BudgetReport = field(default_factory=BudgetReport)
+    quant_analyst: QuantReport = field(default_factory=QuantReport)
+    hypothesis_runner: HypothesesReport = field(default_factory=HypothesesReport)
+
+    def run_ids(self) -> tuple[str, ...]:
+        """The runs that the reports speak of."""
+        every = (getattr(getattr(self, one.name), "run_id", None) for one in fields(self))
+        return tuple(one for one in every if one)
+
+
+KINDS: dict[str, type[Report]] = {one.name: one.type for one in fields(Reports)}  # type: ignore[misc]

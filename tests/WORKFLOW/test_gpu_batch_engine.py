@@ -18,7 +18,7 @@ from state.files.layout import CHECKOUT
 from tests.WORKFLOW.test_mtf_resampler import T0, TIMEFRAMES, Columns, walk
 from WORKFLOW.gpu_batch_engine import precompute_mtf_data
 from WORKFLOW.mtf_resampler import align_to_base_tf, resample_ohlc
-from WORKFLOW.search.prescreen import Found, Ranked
+from WORKFLOW.search.prescreen import Prescreened, Ranked
 
 NAMES = ("close", "open_", "high", "low")
 
@@ -152,10 +152,10 @@ def test_what_a_prescreen_found_iterates_as_records() -> None:
         Ranked(7, {"stop_loss": 0.01, "direction": "long"}, {"sharpe_ratio": 2.0, "total_trades": 40}),
         Ranked(3, {"stop_loss": 0.02, "direction": "both"}, {"sharpe_ratio": 1.0, "total_trades": 12}),
     ]
-    results = Found(tried=9, eligible=2, most_trades=40, best=kept)
+    results = Prescreened(tried=9, eligible=2, most_trades=40, best=kept)
     assert [r["combo"] for r in results if r.get("total_trades", 0) >= 30] == [7]
     assert results[-1] == {"combo": 3, "stop_loss": 0.02, "direction": "both", "sharpe_ratio": 1.0, "total_trades": 12}
-    assert (len(results), len(Found(9, 0, 0, []))) == (2, 0)
+    assert (len(results), len(Prescreened(9, 0, 0, []))) == (2, 0)
 
 
 @pytest.mark.parametrize("form", ["from {0} import {1}", "import {0}; {1} = {0}.{1}"])

@@ -24,7 +24,7 @@ from WORKFLOW import validation
 from WORKFLOW.command_line import order_from, reading_words
 from WORKFLOW.command_line import parser as single
 from WORKFLOW.data.generate import demo_rows
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 
 ZONE = "Europe/Berlin"
 
@@ -57,7 +57,7 @@ def test_the_swarms_record_carries_it_to_every_worker(bars: Path, tmp_path: Path
     assert (on_file.timezone, on_file.date_format) == (ZONE, "dmy")
     job = SimpleNamespace(symbol="SYNTHETIC", mode="aggressive", round=0)
     launch: Any = SimpleNamespace(job=job, gpu="", cores=1, ooms=0)
-    worker = Worker(launch, Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")}), on_file, None)  # type: ignore[arg-type]
+    worker = LaneContext(launch, Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")}), on_file, None)  # type: ignore[arg-type]
     assert worker.order.reading == Reading("dmy", ZONE)
 
 

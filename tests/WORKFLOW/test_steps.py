@@ -18,12 +18,12 @@ from tests.WORKFLOW import pipeline
 from tests.WORKFLOW.pipeline import SMALL, artifacts, kill_at, run
 from WORKFLOW.command_line import order_from, parser
 from WORKFLOW.data.generate import write_demo
-from WORKFLOW.pipeline import evidence, phases
-from WORKFLOW.pipeline.phases import Validated
-from WORKFLOW.pipeline.run import Job, begin
+from WORKFLOW.pipeline import outcome, phases, selection
+from WORKFLOW.pipeline.judge import Validated
+from WORKFLOW.pipeline.run import PipelineRun, begin
 from WORKFLOW.report.console import Screen
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.steps.keep import KeptSteps, Step
+from WORKFLOW.steps.keep import KeptSteps, PlannedStep
 
 # With paths of cross-validation: four folds are days enough.
 FOLDS = {"BACKTEST_OPTIMIZE__CROSS_VALIDATION__FOLDS": "4", "BACKTEST_OPTIMIZE__CROSS_VALIDATION__TEST_FOLDS": "2"}
@@ -36,11 +36,11 @@ WITHIN = (
     ("WORKFLOW.validity.walk_forward:_screen", 1),
     ("WORKFLOW.validity.walk_forward:_stitched_of", 1),
     ("WORKFLOW.validity.cross_validation:_paths", 1),
-    ("WORKFLOW.pipeline.evidence:surroundings", 2),
-    ("WORKFLOW.validity.judge:_traded", 1),
+    ("WORKFLOW.pipeline.judge:surroundings", 2),
+    ("WORKFLOW.validity.finalist:_traded", 1),
     ("WORKFLOW.validity.look_ahead:_Trial.at", 12),
     ("WORKFLOW.validity.walk_forward:fixed", 1),
-    ("WORKFLOW.validity.judge:_monte_carlo", 2),
+    ("WORKFLOW.validity.finalist:_monte_carlo", 2),
 )
 ENGINE = ("screen", "screen_with_returns", "ledger", "reference_ledger", "signal", "warm_up_bars", "best")
 
@@ -62,8 +62,8 @@ def test_killed_within_each_step_it_does_nothing_twice_and_ends_with_the_same_by
     before: dict[str, tuple[int, int]] = {}
     for where, passes in (
         *WITHIN,
-        ("WORKFLOW.pipeline.phases:promotions", 1),
-        ("WORKFLOW.pipeline.phases:rendered", 1),
+        ("WORKFLOW.pipeline.judge:promotions", 1),
+        ("WORKFLOW.pipeline.outcome:rendered", 1),
     ):
         kill_at(tmp_path / "killed", where, passes, *command, **FOLDS)
         now = kept_in(tmp_path / "killed")
@@ -91,11 +91,11 @@ def test_killed_within_each_step_it_does_nothing_twice_and_ends_with_the_same_by
 class Bench:
     """A run that was killed as it came to validation, and what its earlier phases found."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: PipelineRun) -> None:
         self.job = job
         self.found = phases.prescreen(job)
         self.trials = phases.search(job, self.found)
-        self.plan: list[Step] = []
+        self.plan: list[PlannedStep] = []
         self.heard: list[tuple[int, int, str]] = []
         job.screen.on_progress = lambda done, total, note: self.heard.append((done, total, note))
 
@@ -103,8 +103,8 @@ class Bench:
         """As a process that has just begun."""
         self.job.__dict__.pop("steps", None)
         self.heard.clear()
-        chosen = phases.finalists(self.job, self.trials)
-        self.plan = evidence.plan(self.job, list({one.number: one for one in chosen.values()}.values()))
+        chosen = selection.finalists(self.job, self.trials)
+        self.plan = phases.plan_of_validation(self.job, chosen)
         return phases.validate(self.job, self.found, self.trials, chosen)
 
     def path(self, step: str) -> Path:
@@ -113,7 +113,7 @@ class Bench:
 
     def bytes_of(self, validated: Validated) -> dict[str, bytes]:
         """The result tree, without what is of this process alone."""
-        return phases.rendered(self.job, self.found, self.trials, validated)[0]
+        return outcome.rendered(self.job, self.found, self.trials, validated)[0]
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def test_other_code_does_every_step_anew(
     assert bench.bytes_of(validated) == whole
 
 
-def _order_in(bench: Bench) -> Callable[[Step], int]:
+def _order_in(bench: Bench) -> Callable[[PlannedStep], int]:
     done = {name: at for at, name in enumerate(bench.job.steps.done_now)}
     return lambda step: done[step.name]
 
@@ -289,7 +289,7 @@ def steps_in(folder: Path, said: list[str] | None = None) -> KeptSteps:
 
 def test_a_step_that_is_not_planned_cannot_be_done(tmp_path: Path) -> None:
     steps = steps_in(tmp_path)
-    with steps.under_way([Step("one")], lambda *_: None):
+    with steps.under_way([PlannedStep("one")], lambda *_: None):
         with pytest.raises(AssertionError, match="'two' is not in the plan"):
             steps.do("two", lambda: 2)
         steps.do("one", lambda: 1)
@@ -299,7 +299,7 @@ def test_a_phase_that_leaves_a_step_out_does_not_end(tmp_path: Path) -> None:
     steps = steps_in(tmp_path)
     with (
         pytest.raises(AssertionError, match=r"planned and not done: \['two'\]"),
-        steps.under_way([Step("one"), Step("two")], lambda *_: None),
+        steps.under_way([PlannedStep("one"), PlannedStep("two")], lambda *_: None),
     ):
         steps.do("one", lambda: 1)
 
@@ -307,7 +307,7 @@ def test_a_phase_that_leaves_a_step_out_does_not_end(tmp_path: Path) -> None:
 def test_other_inputs_are_another_step(tmp_path: Path) -> None:
     for inputs, done in (({"a": 1}, ["one"]), ({"a": 1}, []), ({"a": 2}, ["one"])):
         steps = steps_in(tmp_path)
-        with steps.under_way([Step("one", inputs)], lambda *_: None):
+        with steps.under_way([PlannedStep("one", inputs)], lambda *_: None):
             steps.do("one", lambda: 1)
         assert steps.done_now == done
 
@@ -318,7 +318,7 @@ def test_of_several_only_those_that_are_missing_are_done(tmp_path: Path) -> None
         steps = steps_in(tmp_path)
         if missing is not None:
             steps.checkpoint.path(missing).unlink()
-        with steps.under_way([Step(name) for name in names], lambda *_: None):
+        with steps.under_way([PlannedStep(name) for name in names], lambda *_: None):
             assert steps.each(names[:3], float, 2) == [0.0, 1.0, 2.0]
             assert steps.together(names[3:5], lambda numbers, _: [(n, None) for n in numbers]) == [(0, None), (1, None)]
             assert steps.aside("more", [1], lambda: asked.append("more") or 7) == 7
@@ -329,11 +329,11 @@ def test_of_several_only_those_that_are_missing_are_done(tmp_path: Path) -> None
 
 def test_what_another_plan_left_is_dropped(tmp_path: Path) -> None:
     other = KeptSteps(Checkpoint(tmp_path, "other"), [].append)
-    with other.under_way([Step("old")], lambda *_: None):
+    with other.under_way([PlannedStep("old")], lambda *_: None):
         other.do("old", lambda: 1)
     (tmp_path / ".x.step.12345678.tmp").write_bytes(b"half")
     steps = steps_in(tmp_path)
-    with steps.under_way([Step("new")], lambda *_: None):
+    with steps.under_way([PlannedStep("new")], lambda *_: None):
         steps.do("new", lambda: 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.step", "plan.json"]
     assert codec.decode((tmp_path / "plan.json").read_bytes())["steps"] == ["new"]

@@ -22,14 +22,16 @@ from typing import Any
 
 from agents import registry
 from agents.model.decision import Decision
-from agents.model.world import AgentView, SessionView, Worker, World
+from agents.model.world import AgentView, Control, SessionView, Worker, World
 from config.swarm import SwarmSettings
 from state.files.tree import record_of, tree_of
 from state.host.identity import boot_id
 from state.records.jobs import Job, JobState
+from state.records.report_parts import on_record
+from state.records.reports import Reports
 from state.records.screening import Screening
 from state.records.workers import Exit, Launch, Result
-from tests.agents.worlds import LIMITS, world
+from tests.agents.worlds import LIMITS, sketch, world
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 
@@ -80,11 +82,11 @@ def world_of(words: Mapping[str, Any], limits: SwarmSettings) -> World:
     Short forms: `jobs` are `{"id": "r0.SOL.aggressive.prescreen.0", "status": …}` (`shards` defaults to 1), `workers`
     `{"job": id, "epoch": 1, "lane": "cpu0", "life": "running", "done": …, "exit": {…}, "result": {…},
     "screening": {…}}`, `agents` the ones that differ, by name, `{"watchdog": {"age_s": 500}}`, `sessions` those that
-    are missing, `{"missing": […]}`,
-    or null. Everything else is written as the record is.
+    are missing, `{"missing": […]}`, or null, `control` and `reports` what matters of what is said. Everything else is
+    written as the record is.
     """
     tree = tree_of(world())
-    tree |= {key: value for key, value in words.items() if key not in ("jobs", "workers", "agents", "sessions")}
+    tree |= {key: value for key, value in words.items() if key not in _SHORT}
     here = record_of(World, tree)
     sessions = None
     if words.get("sessions", {}) is not None:
@@ -97,8 +99,12 @@ def world_of(words: Mapping[str, Any], limits: SwarmSettings) -> World:
         workers=tuple(_worker(one) for one in words.get("workers", ())),
         agents=tuple(_agents(words.get("agents", {}), limits)),
         sessions=sessions,
-        control={"monitors": monitors, **here.control},
+        control=sketch(Control, {"monitors": monitors, **words.get("control", {})}),
+        reports=sketch(Reports, words.get("reports", {})),
     )
+
+
+_SHORT = ("jobs", "workers", "agents", "sessions", "control", "reports")
 
 
 def is_in(expected: Any, found: Any) -> bool:
@@ -114,6 +120,11 @@ def is_in(expected: Any, found: Any) -> bool:
 def actions_of(decision: Decision[Any]) -> list[dict[str, Any]]:
     """Its actions as a scenario writes them."""
     return [action.on_record() for action in decision.actions]
+
+
+def report_of(decision: Decision[Any]) -> dict[str, Any]:
+    """Its report as a state file, and so a scenario, holds it."""
+    return on_record(decision.report)
 
 
 def _job(job_id: str, shards: int = 1, hand: bool = False) -> Job:

@@ -29,6 +29,7 @@ from state.files import codec
 from state.files.layout import Roots
 from state.files.tree import record_of, tree_of
 from state.records import request
+from state.records.agent_states import Counts, Deed, Verified
 from state.records.jobs import STATUSES
 from tests.agents.worlds import LIMITS, ORDER, agent, job, state, worker, world
 from tests.state.test_records import Clock
@@ -90,7 +91,7 @@ def test_the_same_story_is_decided_the_same_and_scores_stay_in_bounds(name: str,
         other = one.decide(record_of(World, recorded["world"]), record_of(one.memory, recorded["memory"]), LIMITS)
         assert codec.encode(asdict(decision)) == codec.encode(asdict(other))
         for score in ("deviation", "performance", "efficiency", "adherence", "efficacy"):
-            value = decision.report.get(score)
+            value = getattr(decision.report, score, None)
             assert value is None or 0 <= value <= 100
         assert {type(action) for action in decision.actions} <= set(one.owns)
         memory, again = decision.memory, other.memory
@@ -106,11 +107,11 @@ def test_a_stop_is_never_contradicted(here: World) -> None:
 def test_what_is_unknown_gives_no_score() -> None:
     blind = world(agents=(), control={})
     consensus = orchestration_consensus.decide(blind, orchestration_consensus.Memory(), LIMITS).report
-    audit = process_auditor.decide(replace(blind, reports={}), process_auditor.Memory(), LIMITS).report
+    audit = process_auditor.decide(blind, process_auditor.Memory(), LIMITS).report
     quant = quant_analyst.decide(blind, quant_analyst.Memory(), LIMITS).report
-    assert [consensus[name] for name in ("deviation", "performance", "efficiency")] == [None, None, None]
-    assert audit["efficacy"] is None
-    assert [quant[name] for name in ("best_so_far", "candidates", "tries", "synthetic")] == [None, None, None, None]
+    assert (consensus.deviation, consensus.performance, consensus.efficiency) == (None, None, None)
+    assert audit.efficacy is None
+    assert (quant.best_so_far, quant.candidates, quant.tries, quant.synthetic) == (None, None, None, None)
 
 
 def test_memory_stays_small_over_a_week() -> None:
@@ -136,7 +137,7 @@ def test_without_advisers_nothing_else_changes() -> None:
     assert {row.name for row in registry.at_work(none)} == {row.name for row in registry.AGENTS} - set(ADVISERS)
     assert set(ADVISERS) >= {"curator", "process_auditor", "main_orchestrator", "orchestration_consensus"}
     said = {"main_orchestrator": {"run_id": "bt-1", "next_step": {"id": "x", "what": "y", "why": "z"}}}
-    ids = [[step["id"] for step in manager.next_steps(world(reports=reports), [])] for reports in (said, {})]
+    ids = [[step.id for step in manager.next_steps(world(reports=reports), [])] for reports in (said, {})]
     assert ids == [["x", manager._IDLE], [manager._IDLE]]
 
 
@@ -164,13 +165,12 @@ def test_a_signature_forgets_numbers_and_places(one: str, other: str, same: bool
 
 
 def test_a_tally_counts_what_was_done_and_what_held() -> None:
-    done = [{"kind": "end_job", "target": "a", "expected": "it is over", "outcome": "done"}]
-    first = tally.after(None, done, [])
-    second = tally.after(first, [{**done[0], "outcome": "failed: OSError: x"}], [{**done[0], "holds": True}])
-    third = tally.after(second, [], [{**done[0], "holds": False}])
-    row = third["end_job"]
-    assert [row[name] for name in ("done", "failed", "held", "unmet", "unknown")] == [1, 1, 1, 1, 0]
-    assert tally.after({"end_job": "garbage"}, done, []) == first
+    done = Deed("end_job", "a", "it is over", "done")
+    first = tally.after({}, [done], [])
+    second = tally.after(first, [replace(done, outcome="failed: OSError: x")], [Verified(**vars(done), holds=True)])
+    third = tally.after(second, [], [Verified(**vars(done), holds=False)])
+    assert third == {"end_job": Counts(1, 1, 1, 1, 0, "it is over", False)}
+    assert tally.after({}, [], [Verified(**vars(done), holds=None)])["end_job"].unknown == 1
 
 
 def test_every_action_of_an_adviser_is_carried_out_by_somebody() -> None:

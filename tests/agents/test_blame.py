@@ -70,7 +70,7 @@ def test_a_broken_environment_costs_few_launches_and_quarantines_nobody() -> Non
         now_s += 15.0
     assert all(one.status == "pending" for one in states.values()), "a job was blamed for its environment"
     assert 3 <= launches <= 25
-    assert decide(world(now_s=now_s, jobs=tuple(states.values())), memory, LIMITS).report["storm"]
+    assert decide(world(now_s=now_s, jobs=tuple(states.values())), memory, LIMITS).report.storm
 
 
 def looks(*cpu_s: float | None, silent_s: float = 61.0, apart_s: float = 15.0) -> list[str]:

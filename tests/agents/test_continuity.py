@@ -12,6 +12,7 @@ from agents.roles import operation_hang_guard as guard
 from agents.roles import session_log, watchdog
 from agents.roles import session_state_manager as manager
 from agents.rules import chronicle
+from state.records.agent_states import Counts
 from state.records.request import Request
 from tests.agents.worlds import LIMITS, ORDER, agent, job, running, session, state, worker, world
 
@@ -88,8 +89,8 @@ def test_a_healthy_run_has_no_incident_and_nothing_to_do_by_hand() -> None:
     w = world(agents=ALL, jobs=(running(),), workers=(worker(),))
     assert ids(w) == []
     steps = manager.next_steps(w, [])
-    assert [step["id"] for step in steps] == ["maintain_polling_and_keep_workers_saturated"]
-    assert not steps[0]["actionable"]
+    assert [step.id for step in steps] == ["maintain_polling_and_keep_workers_saturated"]
+    assert not steps[0].actionable
     assert manager.stage(w) == "1 prescreening, 1 waiting for preflight"
 
 
@@ -112,8 +113,8 @@ def test_the_stage_is_what_every_symbol_and_mode_does_and_not_the_one_furthest_b
     said = "2 validating, 1 searching, 1 waiting to prescreen, 1 complete, 1 failed"
     assert manager.stage(w) == said
     report = manager.decide(w, manager.Memory(), LIMITS).report
-    assert report["stage"] == said
-    assert report["units"] == {
+    assert report.stage == said
+    assert report.units == {
         "validating": 2,
         "searching": 1,
         "waiting to prescreen": 1,
@@ -163,9 +164,9 @@ def test_a_dead_swarm_is_one_incident_and_its_remedy_can_be_typed() -> None:
 def test_jobs_that_wait_while_nothing_runs_become_an_incident_after_three_cycles() -> None:
     w = world(agents=ALL, jobs=(state(),))
     first = manager.decide(w, manager.Memory(), LIMITS)
-    assert first.report["incidents"] == []
+    assert first.report.incidents == ()
     later = manager.decide(replace(w, now_s=w.now_s + 60), first.memory, LIMITS)
-    assert [one["id"] for one in later.report["incidents"]] == ["no_workers"]
+    assert [one.id for one in later.report.incidents] == ["no_workers"]
     working = manager.decide(replace(w, workers=(worker(),), now_s=w.now_s + 61), later.memory, LIMITS)
     assert working.memory.idle_since_s is None
 
@@ -195,7 +196,7 @@ def test_the_guard_itself_is_respawned_by_the_manager_alone() -> None:
 def test_a_stopped_swarm_has_one_next_step_and_no_incidents() -> None:
     w = world(stopped=True, agents=but("watchdog", age_s=500.0), disk_free_bytes=1)
     assert ids(w) == []
-    assert [step["what"] for step in manager.next_steps(w, [])] == ["scripts/backtest-optimize start"]
+    assert [step.what for step in manager.next_steps(w, [])] == ["scripts/backtest-optimize start"]
 
 
 # watchdog and session_log ---------------------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ def test_utilisation_is_of_the_cores_we_may_use_over_the_last_minute() -> None:
         w = world(now_s=10_000.0 + 15 * step, sample=sample(100.0 + 15.0 * step), sessions=())
         decision = watchdog.decide(w, memory, LIMITS)
         memory = decision.memory
-        reports.append(decision.report["cpu_pct"])
+        reports.append(decision.report.cpu_pct)
     assert reports[0] is None, "one reading says nothing"
     assert reports[1:] == [50.0] * 7
     assert len(memory.readings) <= 6
@@ -220,7 +221,7 @@ def test_utilisation_is_of_the_cores_we_may_use_over_the_last_minute() -> None:
 
 def test_what_cannot_be_read_is_unknown_and_not_zero() -> None:
     decision = watchdog.decide(world(sample=sample(None, gpus=None), sessions=None), watchdog.Memory(), LIMITS)
-    assert (decision.report["cpu_pct"], decision.report["gpu_pct"], decision.report["sessions"]) == (None, None, None)
+    assert (decision.report.cpu_pct, decision.report.gpu_pct, decision.report.sessions) == (None, None, None)
 
 
 def test_no_gpu_is_said_once_and_is_no_incident() -> None:
@@ -249,7 +250,7 @@ def test_the_log_writes_while_something_moves_and_rests_when_nothing_does() -> N
 
 def test_after_the_stop_of_a_complete_run_its_results_are_next_and_of_an_open_one_the_start() -> None:
     def steps(**values: Any) -> list[str]:
-        return [step["id"] for step in manager.next_steps(world(stopped=True, **values), [])]
+        return [step.id for step in manager.next_steps(world(stopped=True, **values), [])]
 
     assert steps(run_finished=True) == ["read_results"]
     assert steps(run_finished=False) == ["start_again"]
@@ -273,6 +274,6 @@ def test_the_notes_name_what_shapes_the_actions_by_the_operators_tokens(
 
 
 def test_a_document_that_could_not_be_written_is_a_knowledge_plane_that_is_not_ready() -> None:
-    row = {"done": 1, "failed": 0, "held": 0, "unmet": 1, "unknown": 0, "expected": "", "holds": False}
+    row = Counts(done=1, failed=0, held=0, unmet=1, unknown=0, expected="", holds=False)
     text = chronicle.notes(world(), Knowledge(deeds={"curator": {"write_notes": row}}))
     assert "knowledge_plane_not_ready" in text

@@ -207,7 +207,7 @@ def test_notes_keep_their_moment_until_something_changes(roots: Roots) -> None:
 _KILLED = """
 import os, signal, sys
 from agents.runtime import cycle
-from state import snapshot
+from state.files import snapshot
 from state.files.layout import Roots
 
 left, real = int(sys.argv[1]), snapshot._write_bytes

@@ -32,7 +32,7 @@ from state.records import lease, orders
 from state.records.workers import Result
 from tests.agents import worlds
 from tests.agents.yard import WAIT, Yard, wait_for_end, wait_for_stop, yard
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 from WORKFLOW.pipeline.lane.worker import SUPERSEDED
 
 C = 15.0  # seconds: a cycle of the sentry
@@ -160,7 +160,7 @@ def test_a_worker_that_is_replaced_in_mid_work_leaves_at_its_next_step(here: Yar
     job = here.enqueued("search")
     launch, _, pulse = here.worker(job)
     order = orders.must(here.roots.swarm_run("bt-1").order)
-    one = Worker(launch, here.roots, order, pulse)
+    one = LaneContext(launch, here.roots, order, pulse)
     path = here.roots.swarm_run("bt-1").round(0).lease(job.job_id)
     lease.take(path, 1, launch.worker_id)
     here.clock.ahead_s += 2

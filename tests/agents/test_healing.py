@@ -196,7 +196,7 @@ def test_who_respawns_whom_is_true_whoever_else_is_missing(missing: tuple[str, .
     found = {one.incident_id: one for one in manager.incidents(world(agents=dead(*missing)), LIMITS)}
     assert set(found) == {f"agent_stale:{name}" for name in missing}
     assert words in found[f"agent_stale:{who}"].remedy
-    steps = {step["id"]: step["what"] for step in manager.next_steps(world(), list(found.values()))}
+    steps = {step.id: step.what for step in manager.next_steps(world(), list(found.values()))}
     assert words in steps[f"agent_stale:{who}"]
 
 

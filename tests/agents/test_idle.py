@@ -8,6 +8,7 @@ import pytest
 from agents.model.world import Lane
 from agents.rules import idle
 from agents.rules.idle import Device
+from state.records.reports import Reports, SentryReport
 from tests.agents.worlds import LIMITS, agent, job, running, state, worker, world
 
 SENTRY = agent("worker_sentry", "bt-worker-sentry")
@@ -135,7 +136,7 @@ BUSY_GPU = {"index": 0, "utilisation_pct": 80.0}
     ("control", "state_", "reason"),
     [
         ({}, "unknown", "the watchdog has not looked yet"),
-        ({"gpus": None}, "unknown", "the driver gives no answer; no job is started on it"),
+        ({"gpus": None, "gpu_plan": "cpu_only"}, "unknown", "the driver gives no answer; no job is started on it"),
         ({"gpus": []}, "idle", "no GPU here: the plan is CPU only"),
         ({"gpus": [BUSY_GPU]}, "idle", "no lane uses it; 80 % are somebody else's"),
         ({"gpus": [{"index": 0, "utilisation_pct": None}]}, "idle", "no lane uses it"),
@@ -166,7 +167,8 @@ def test_a_queued_job_says_how_many_come_first_later_phases_before_earlier() -> 
     assert idle.why_waits(jobs[3], busy, LIMITS) == "all 2 lanes are busy, it is the next"
     free = world(jobs=jobs, workers=two[:1], agents=(SENTRY,))
     assert idle.why_waits(jobs[3], free, LIMITS) == "the sentry starts it in its next cycle"
-    held = replace(free, reports={"worker_sentry": {"waits": "2 jobs wait for a lane; 3 jobs wait for one of 2 GPUs"}})
+    waits = "2 jobs wait for a lane; 3 jobs wait for one of 2 GPUs"
+    held = replace(free, reports=Reports(worker_sentry=SentryReport(waits=waits)))
     assert idle.why_waits(jobs[3], held, LIMITS) == "3 jobs wait for one of 2 GPUs"
 
 

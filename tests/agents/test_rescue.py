@@ -1,5 +1,6 @@
 """Whoever dies, as long as one loop lives everybody comes back; and what the rescue never does."""
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 from random import Random
 
@@ -104,7 +105,7 @@ def test_on_a_starved_machine_no_guard_that_lives_is_ended() -> None:
     swarm.now_s += 500.0
     here = swarm.world()
     starved = world(
-        agents=here.agents, sessions=here.sessions, now_s=here.now_s, control={**here.control, "host_starved": True}
+        agents=here.agents, sessions=here.sessions, now_s=here.now_s, control=replace(here.control, host_starved=True)
     )
     memory = rescue.Memory(starved.boot_id, silent_since_s=here.now_s - 60.0)
     (action,) = rescue.decide(starved, memory, LIMITS).actions

@@ -7,7 +7,9 @@ import pytest
 
 from agents import registry
 from state.files import codec
-from state.files.tree import record_of, tree_of
+from state.files.tree import fitted, record_of, tree_of
+from state.records.report_parts import on_record
+from state.records.reports import KINDS, Report
 from tests.agents import scenarios
 from tests.agents.scenarios import Scenario
 
@@ -22,7 +24,7 @@ def test_it_decides_as_the_situation_asks(scenario: Scenario) -> None:
         where = f"{scenario.tree['situation']} (step {number})\n{told}"
         assert scenarios.is_in(expected["actions"], scenarios.actions_of(decision)), where
         assert expected.get("reason", "") in decision.reason, where
-        assert scenarios.is_in(expected.get("report", {}), decision.report), where
+        assert scenarios.is_in(expected.get("report", {}), scenarios.report_of(decision)), where
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=[f"{one.agent}-{one.path.stem}" for one in ALL])
@@ -38,6 +40,14 @@ def test_a_world_that_went_through_a_file_is_decided_the_same(scenario: Scenario
         )
         assert codec.encode(asdict(first)) == codec.encode(asdict(again))
         memory = first.memory
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=[f"{one.agent}-{one.path.stem}" for one in ALL])
+def test_what_is_reported_is_of_the_agents_type_and_is_read_as_it_was_said(scenario: Scenario) -> None:
+    for _, decision, _ in scenario.decisions():
+        assert type(decision.report) in (KINDS.get(scenario.agent), Report)
+        said = codec.decode(codec.encode(on_record(decision.report)))
+        assert fitted(type(decision.report), said) == (decision.report, ())
 
 
 @pytest.mark.parametrize("name", [row.name for row in registry.AGENTS])

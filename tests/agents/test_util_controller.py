@@ -33,7 +33,7 @@ def test_one_change_a_window_and_never_over_the_cap(loads: list[float | None], c
     for number, cpu_pct in enumerate(loads):
         workers = data.draw(st.integers(0, lanes))
         decision = decide(at(number * CADENCE_S, lanes, cap, cpu_pct, workers), memory, LIMITS)
-        wanted = decision.report["lanes"]
+        wanted = decision.report.lanes
         assert isinstance(wanted, int)
         if wanted != lanes:
             changes.append(number * CADENCE_S)
@@ -50,7 +50,7 @@ def test_a_machine_that_waits_for_its_disk_is_at_target_within_five_windows() ->
     for number in range(30):
         cpu_pct = min(100.0, 30.0 * lanes)
         decision = decide(at(number * CADENCE_S, lanes, 8, cpu_pct, lanes), memory, LIMITS)
-        memory, lanes = decision.memory, int(str(decision.report["lanes"]))
+        memory, lanes = decision.memory, decision.report.lanes
         history.append(lanes)
     assert history[15] == 3
     assert history[-1] == 3
@@ -60,21 +60,21 @@ def test_an_oscillating_load_moves_the_lanes_no_oftener_than_a_window() -> None:
     memory, lanes, changes = Memory(), 4, 0
     for number in range(100):
         decision = decide(at(number * CADENCE_S, lanes, 6, 20.0 if number % 2 else 100.0, lanes), memory, LIMITS)
-        changes += decision.report["lanes"] != lanes
-        memory, lanes = decision.memory, int(str(decision.report["lanes"]))
+        changes += decision.report.lanes != lanes
+        memory, lanes = decision.memory, decision.report.lanes
     assert changes <= 100 * CADENCE_S / LIMITS.window_s
     assert lanes <= 6
 
 
 def test_another_boot_starts_from_what_is_there() -> None:
     old = Memory(boot_id="another", lanes=7, changed_at_s=1e9)
-    assert decide(at(0, 2, 8, 90.0, 2), old, LIMITS).report["lanes"] == 2
+    assert decide(at(0, 2, 8, 90.0, 2), old, LIMITS).report.lanes == 2
 
 
 def test_memory_that_ran_out_keeps_its_lesson_through_a_restart_of_the_controller() -> None:
     first = decide(at(0, 3, 8, 90.0, 3), Memory(), LIMITS)
     struck = replace(at(100, 3, 8, 90.0, 3), jobs=(replace(QUEUE[0], ooms=1), *QUEUE[1:]))
     second = decide(struck, first.memory, LIMITS)
-    assert (second.report["lanes"], second.report["cap"]) == (2, 2)
+    assert (second.report.lanes, second.report.cap) == (2, 2)
     third = decide(replace(struck, now_s=struck.now_s + 500), second.memory, LIMITS)
-    assert (third.report["lanes"], third.report["cap"]) == (2, 2)
+    assert (third.report.lanes, third.report.cap) == (2, 2)

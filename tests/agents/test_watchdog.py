@@ -20,7 +20,7 @@ def cpu_pct(window_s: float, idle_s: float, busy_s: float) -> tuple[object, int]
         used_s += CADENCE_S if second > idle_s else 0.0
         sample = Sample(1, used_s, 8 * 10**9, 10**9, 10**12, ())
         decision = decide(world(now_s=10_000.0 + second, sample=sample), memory, limits)
-        memory, report = decision.memory, decision.report["cpu_pct"]
+        memory, report = decision.memory, decision.report.cpu_pct
     return report, len(memory.readings)
 
 

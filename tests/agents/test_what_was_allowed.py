@@ -14,7 +14,7 @@ from state.records import orders
 from tests.agents.yard import Yard, yard
 from WORKFLOW.command_line import reading_of
 from WORKFLOW.data.generate import write_demo
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_worker_does_as_its_order_says(here: Yard, allowed: bool) -> None:
     child.kill()
     order = orders.must(here.roots.swarm_run("bt-1").order)
     order = replace(order, settings=tree_of(load({})), allow_wicks=allowed)
-    assert Worker(launch, here.roots, order, pulse).order.allow_wicks is allowed
+    assert LaneContext(launch, here.roots, order, pulse).order.allow_wicks is allowed
 
 
 def test_an_order_of_an_earlier_version_allows_nothing(here: Yard) -> None:

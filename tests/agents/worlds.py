@@ -1,10 +1,12 @@
 """Small worlds to decide on."""
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass, replace
+from typing import Any, get_args, get_origin
 
 from agents.model.world import (
     AgentView,
+    Control,
     Lane,
     SessionView,
     Worker,
@@ -12,9 +14,11 @@ from agents.model.world import (
 )
 from config.settings import load
 from config.swarm import SwarmSettings
+from state.files.tree import record_of
 from state.host.identity import boot_id
 from state.records.jobs import Job, JobState
 from state.records.orders import SwarmOrder
+from state.records.reports import Reports
 from state.records.workers import Exit, Launch, Result
 
 LIMITS: SwarmSettings = load({}).swarm
@@ -80,6 +84,7 @@ def agent(name: str, session: str, **values: Any) -> AgentView:
 
 
 def world(**values: Any) -> World:
+    """A run of SOL and BTC with two free lanes; `control` and `reports` may be given as they stand in a file."""
     filled = {
         "now": "2026-01-01T01:00:00.000Z",
         "now_s": 10_000.0,
@@ -90,7 +95,35 @@ def world(**values: Any) -> World:
         "round": 0,
         "disk_free_bytes": 10**12,
     }
-    return World(**(filled | values))
+    said = {name: sketch(kind, values[name]) for name, kind in _SAID.items() if name in values}
+    return World(**(filled | values | said))
+
+
+_SAID: dict[str, type[Any]] = {"control": Control, "reports": Reports}
+
+
+def sketch(kind: Any, tree: Any) -> Any:
+    """The record of `kind` in a tree that names only what matters; required fields that it leaves out are blank."""
+    return record_of(kind, _whole(kind, tree)) if isinstance(tree, Mapping) else tree
+
+
+def _whole(hint: Any, tree: Any) -> Any:
+    if isinstance(tree, Mapping) and is_dataclass(hint):
+        blanks = {one.name: _BLANK[one.type] for one in fields(hint) if one.type in _BLANK and _is_required(one)}
+        return blanks | {one.name: _whole(one.type, tree[one.name]) for one in fields(hint) if one.name in tree}
+    inner = next((one for one in get_args(hint) if one not in (str, Ellipsis, type(None))), None)
+    if isinstance(tree, list | tuple):
+        return [_whole(inner, one) for one in tree]
+    if isinstance(tree, Mapping) and get_origin(hint) is dict:
+        return {key: _whole(inner, one) for key, one in tree.items()}
+    return _whole(inner, tree) if inner is not None and isinstance(tree, Mapping) else tree
+
+
+_BLANK: dict[Any, Any] = {str: "", bool: False, tuple[str, ...]: ()}
+
+
+def _is_required(one: Any) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
 
 
 def died(one: Worker, code: int | None = None, signal: int | None = None, oom: bool = False) -> Worker:

@@ -8,7 +8,7 @@ from config.errors import Refused
 from tests.engines.builders import play, rows_of, tape
 from WORKFLOW.crosscheck import recipes
 from WORKFLOW.crosscheck.agreement import Fills, compare, fills_of
-from WORKFLOW.crosscheck.question import Question, ask
+from WORKFLOW.crosscheck.question import ToolQuestion, ask
 from WORKFLOW.engines.market import Window
 from WORKFLOW.engines.rules import Rules
 
@@ -123,9 +123,9 @@ ASKED = {name: RECIPES[name.partition(",")[0]] for name in CASES}
 VECTORBT = [name for name, recipe in ASKED.items() if recipe.tool == "vectorbt"]
 
 
-def question(name: str) -> Question:
+def question(name: str) -> ToolQuestion:
     window, rules, _ = CASES[name]
-    return Question.of(ASKED[name].name, rules, ASKED[name].switches is None, SIGNAL, window)
+    return ToolQuestion.of(ASKED[name].name, rules, ASKED[name].switches is None, SIGNAL, window)
 
 
 @pytest.fixture(scope="module")

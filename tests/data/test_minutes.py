@@ -9,7 +9,7 @@ from tests.data.minutes import aggregated, bars_from, minute_walk, raw_of, write
 from tests.engines.builders import T0
 from WORKFLOW.data.find import find, find_minutes
 from WORKFLOW.data.minutes import MINUTE_MS, fitted
-from WORKFLOW.validation import Outcome, check_all
+from WORKFLOW.validation import PreflightResult, check_all
 
 DAYS_91 = 91 * 288
 
@@ -90,7 +90,7 @@ def test_a_bar_may_be_a_tick_away_and_no_more(column: int, minute: int, ticks: f
     assert fitted(raw_of(minutes), bars).fits.tolist() == [bar != 7 or fits for bar in range(40)]
 
 
-def checked(folder: Path) -> Outcome:
+def checked(folder: Path) -> PreflightResult:
     return check_all(load({}), folder, "SOL")
 
 

@@ -147,7 +147,7 @@ def test_only_numbers_get_into_its_code(value: Any) -> None:
 
 def test_a_file_that_is_gone_is_refused_with_a_way_out(roots: Roots, tmp_path: Path) -> None:
     (published(roots) / "best_sharpe" / "metrics.json").unlink()
-    with pytest.raises(Refused, match=r"cannot read .*metrics\.json: No such file"):
+    with pytest.raises(Refused, match=r"metrics\.json is not the file that run_manifest\.json names: No such file"):
         main(["--format", "freqtrade", "--to", str(tmp_path / "u")])
 
 
@@ -156,7 +156,7 @@ def test_what_was_changed_since_is_not_exported(roots: Roots) -> None:
     config = json.loads((folder / "best_sharpe" / "config.json").read_text())
     config["parameters"]["stop_loss"] = 0.5
     (folder / "best_sharpe" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(Refused, match=r"config\.json is not what its manifest says"):
+    with pytest.raises(Refused, match=r"config\.json is not the file that run_manifest\.json names"):
         find(roots, "SOL/aggressive")
 
 

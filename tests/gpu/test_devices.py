@@ -124,7 +124,7 @@ def test_several_batches_at_once_are_for_families_with_kernels(family: str, toge
     """The planes of others are made and held by the host: 50 KB a signal over two years, 13 GB for sixteen batches."""
     market = Market.of(bars_of(quiet_walk(np.random.default_rng(1), 50), 0.01))
     evaluator = Evaluator(market, FAMILIES[family], load({}).costs, "gpu")
-    evaluator.__dict__["choice"] = choice.Choice("gpu", "", H200)
+    evaluator.__dict__["choice"] = choice.EngineChoice("gpu", "", H200)
     assert evaluator.batches_together(16_384) == together
 
 

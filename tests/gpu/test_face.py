@@ -176,11 +176,14 @@ o, h, l, c = walk(2_500, 3)
 mode = settings.mode("aggressive")
 native = Evaluator(Market.of(face._bars(c, o, h, l, T0)), space.family_of(mode), settings.costs, "native")
 combos = space.Draw(mode, 6, np.random.SeedSequence(1))
-expected = prescreen.found(
+expected = prescreen.result(
     prescreen.run(native, combos, settings.prescreen, 1, prescreen.Progress(), lambda *_: None), combos
 )
 assert found == expected
 assert found.most_trades > 0
+# the same bars as a DataFrame
+from tests.WORKFLOW.test_pandas_columns import bars
+assert face.gpu_prescreen(bars((o, h, l, c), T0), mode="aggressive", n_combos=6, seed=1, say=lines.append) == found
 # as deployed scripts go through it
 valid = [r for r in found if r.get("total_trades", 0) >= 1]
 assert [r["sharpe_ratio"] for r in valid] == [one.metrics["sharpe_ratio"] for one in found.best]

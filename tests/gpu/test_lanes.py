@@ -12,7 +12,7 @@ import pytest
 
 from agents.machine import launcher
 from agents.machine.observe import gpu_lanes
-from agents.model.world import Lane
+from agents.model.world import Control, Lane
 from agents.roles import watchdog
 from agents.roles.worker_sentry import Memory, decide
 from agents.rules import fill, idle
@@ -22,18 +22,16 @@ from state.files.layout import CHECKOUT, Roots
 from state.files.tree import tree_of
 from state.host import identity
 from state.records import orders
+from state.records.report_parts import Gpu, on_record
 from state.records.workers import GPU_LOST, Exit, Launch
 from tests.agents.worlds import LIMITS, ORDER, died, job, running, state, worker, world
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 
-CARDS = [
-    {"index": 0, "uuid": "GPU-aaa", "name": "NVIDIA H200", "utilisation_pct": 93.0, "uncorrected_errors": 0.0},
-    {"index": 1, "uuid": "GPU-bbb", "name": "NVIDIA H200", "utilisation_pct": 0.0, "uncorrected_errors": None},
-]
-SLICES = [
-    {"index": 0, "uuid": "MIG-1", "slice": 0, "mig": True, "utilisation_pct": None},
-    {"index": 0, "uuid": "MIG-2", "slice": 1, "mig": True, "utilisation_pct": None},
-]
+CARDS = (
+    Gpu(0, "GPU-aaa", "NVIDIA H200", 93.0, uncorrected_errors=0.0),
+    Gpu(1, "GPU-bbb", "NVIDIA H200", 0.0, uncorrected_errors=None),
+)
+SLICES = (Gpu(0, "MIG-1", slice=0, mig=True), Gpu(0, "MIG-2", slice=1, mig=True))
 LANES = (Lane("gpu0", 1, "GPU-aaa"), Lane("gpu1", 1, "GPU-bbb"))
 
 
@@ -52,10 +50,10 @@ def launched(**values: Any) -> dict[str, tuple[str, str]]:
         (CARDS, "-1", []),
         (CARDS, "", []),
         (SLICES, None, ["gpu0.0 MIG-1", "gpu0.1 MIG-2"]),
-        ([{**CARDS[0], "uncorrected_errors": 3.0}, CARDS[1]], None, ["gpu1 GPU-bbb"]),
-        ([], None, []),
+        ((replace(CARDS[0], uncorrected_errors=3.0), CARDS[1]), None, ["gpu1 GPU-bbb"]),
+        ((), None, []),
         (None, None, []),
-        ([{"index": 0}], None, []),
+        ((Gpu(0),), None, []),
     ],
 )
 def test_every_device_that_can_be_trusted_and_is_not_hidden_is_a_lane(
@@ -70,7 +68,7 @@ def test_every_device_that_can_be_trusted_and_is_not_hidden_is_a_lane(
 def test_an_order_may_name_its_only_gpu_or_none(number: int | None, found: list[str]) -> None:
     order = replace(ORDER, gpu=number)
     assert [lane.lane_id for lane in gpu_lanes(CARDS, order, None)] == found
-    devices = idle.gpus(world(order=order, control={"gpus": CARDS}), LIMITS)
+    devices = idle.gpus(world(order=order, control=Control(gpus=CARDS)), LIMITS)
     unused = [one for one in devices if one.name not in found]
     words = {1: "this run uses GPU 1 alone (--gpu 1)", 7: "this run uses GPU 7 alone (--gpu 7)", -1: "(--gpu -1)"}
     assert all(words[number or 0] in one.why for one in unused)
@@ -96,9 +94,9 @@ def test_the_watchdog_names_work_of_a_gpu_that_runs_on_a_cpu() -> None:
         order = replace(ORDER, engine=engine)
         return watchdog.decide(world(workers=strays, order=order), watchdog.Memory(), LIMITS).report
 
-    assert report("gpu")["gpu_fallbacks"] == ["r0.SOL.aggressive.prescreen.1"]
-    assert report("auto")["gpu_fallbacks"] == []
-    verdicts = {one.gate: one for one in hardware_capacity_watchdog.judge(report("gpu"))}
+    assert report("gpu").gpu_fallbacks == ("r0.SOL.aggressive.prescreen.1",)
+    assert report("auto").gpu_fallbacks == ()
+    verdicts = {one.gate: one for one in hardware_capacity_watchdog.judge(on_record(report("gpu")))}
     stray = verdicts["hardware_capacity:no_silent_fallback"]
     assert not stray.passed
     assert "r0.SOL.aggressive.prescreen.1" in stray.reason
@@ -173,7 +171,7 @@ def test_gpu_workers_hold_no_core_lanes() -> None:
 
 def test_throughput_stands_beside_what_the_driver_calls_utilisation() -> None:
     one = worker(job("prescreen"), lane="gpu0", rate_per_s=1_234_567.0)
-    (busy, free) = idle.gpus(world(workers=(one,), gpu_lanes=LANES, control={"gpus": CARDS}), LIMITS)
+    (busy, free) = idle.gpus(world(workers=(one,), gpu_lanes=LANES, control=Control(gpus=CARDS)), LIMITS)
     assert (busy.name, busy.busy_pct, busy.why) == (
         "gpu0",
         93.0,
@@ -237,7 +235,7 @@ def test_a_prescreen_is_cut_up_only_where_memory_ran_out_before(ooms: int, held:
     order = replace(ORDER, settings={**ORDER.settings, "prescreen": {"combos": 100_000, "batch_combos": 16_384}})
     launch: Launch = replace(worker(job("prescreen")).launch, gpu="GPU-aaa", ooms=ooms)
     nobody: Any = None
-    assert Worker(launch, roots, order, nobody).held == held
+    assert LaneContext(launch, roots, order, nobody).held == held
 
 
 def test_records_of_before_have_no_gpu() -> None:

@@ -13,7 +13,7 @@ from config import settings as operator
 from state.files import sealed
 from WORKFLOW.recount import checks as recounting
 from WORKFLOW.recount import figures
-from WORKFLOW.recount.files import WINDOW_NAMES, Run, read
+from WORKFLOW.recount.files import WINDOW_NAMES, Simulation, read, tree_of
 from WORKFLOW.validity.chance import expected_max_sharpe
 from WORKFLOW.validity.promote import ledger_check
 
@@ -25,7 +25,7 @@ PARAMETERS = {"fast_period": 5}
 HISTORY = ("ledger_whole", "deflated_sharpe_of_all_tries", "holdout_after_all_looks", "vectorbt_agrees")
 
 
-def trade(first_day: int, days: int, mean: float, spread: float, seed: int, capital: float = CAPITAL) -> Run:
+def trade(first_day: int, days: int, mean: float, spread: float, seed: int, capital: float = CAPITAL) -> Simulation:
     """One trade on every other day, flat at its end; `mean` and `spread` of a trade's net profit, as fractions."""
     net = np.random.default_rng(seed).normal(mean, spread, days // 2)
     pnl, equity = np.empty(len(net)), capital
@@ -34,10 +34,10 @@ def trade(first_day: int, days: int, mean: float, spread: float, seed: int, capi
         equity += pnl[number]
     opens = FIRST_S + DAY_S * (first_day + np.arange(days, dtype=np.int64))
     marks = capital + np.repeat(np.cumsum(pnl), 2)
-    return Run(opens + DAY_S - 300, marks, opens[::2] + 36_000, opens[::2] + 72_000, pnl, net)
+    return Simulation(opens + DAY_S - 300, marks, opens[::2] + 36_000, opens[::2] + 72_000, pnl, net)
 
 
-def joined(runs: Sequence[Run]) -> Run:
+def joined(runs: Sequence[Simulation]) -> Simulation:
     """The same trades in one continuous run."""
     net = np.concatenate([run.net for run in runs])
     pnl, equity = np.empty(len(net)), CAPITAL
@@ -45,10 +45,10 @@ def joined(runs: Sequence[Run]) -> Run:
         pnl[number] = equity * one
         equity += pnl[number]
     parts = {name: np.concatenate([getattr(run, name) for run in runs]) for name in ("days", "entry", "exit")}
-    return Run(marks=CAPITAL + np.repeat(np.cumsum(pnl), 2), pnl=pnl, net=net, **parts)
+    return Simulation(marks=CAPITAL + np.repeat(np.cumsum(pnl), 2), pnl=pnl, net=net, **parts)
 
 
-def metrics_of(run: Run) -> dict[str, Any]:
+def metrics_of(run: Simulation) -> dict[str, Any]:
     """All metrics, those that only bars can tell among them."""
     draft: dict[str, Any] = {"max_drawdown_pct": 0.0}
     draft["max_drawdown_pct"] = figures.again(run, draft, len(run.marks) * BARS_A_DAY, CAPITAL)[
@@ -87,8 +87,7 @@ def publish(folder: Path, best: str = "best_sharpe", mean: float = 0.006, out: f
 def judge_again(folder: Path, best: str = "best_sharpe") -> None:
     """What a liar does who has our code: every check as the figures on file have it, and every sum."""
     reseal(folder)
-    manifest = json.loads((folder / "run_manifest.json").read_text())
-    found = recounting.checks(read(folder, manifest, best))
+    found = recounting.checks(read(tree_of(folder), best))
     edit(folder / best / "validation.json", lambda v: v | {"checks": found[:-4], "candidate": _all(found[:-4])})
     edit(
         folder / "run_manifest.json",
@@ -193,7 +192,7 @@ def _manifest(best: str) -> dict[str, Any]:
     }
 
 
-def _window(run: Run) -> dict[str, Any]:
+def _window(run: Simulation) -> dict[str, Any]:
     trades = {"side": ["long"] * len(run.pnl), "entry_time": _times(run.entry), "exit_time": _times(run.exit)}
     trades |= {"pnl": run.pnl.tolist(), "net_pnl_pct": run.net.tolist()}
     return {"time": _times(run.days), "equity": run.marks.tolist(), "trades": trades}
@@ -203,12 +202,12 @@ def _times(seconds: Any) -> list[str]:
     return [f"{np.datetime64(int(one), 's')}Z" for one in seconds]
 
 
-def _equity(run: Run) -> str:
+def _equity(run: Simulation) -> str:
     names = [name for name in WINDOW_NAMES for _ in range(DAYS[name])]
     rows = zip(_times(run.days), run.marks.tolist(), names, strict=True)
     return "time,equity,window\n" + "".join(f"{time},{mark},{name}\n" for time, mark, name in rows)
 
 
-def _trades(run: Run) -> str:
+def _trades(run: Simulation) -> str:
     rows = zip(_times(run.entry), _times(run.exit), run.pnl.tolist(), run.net.tolist(), strict=True)
     return "entry_time,exit_time,pnl,net_pnl_pct\n" + "".join(f"{a},{b},{p},{n}\n" for a, b, p, n in rows)

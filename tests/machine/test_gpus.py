@@ -99,12 +99,12 @@ def test_the_answer_is_there_one_cycle_later(machine: Machine) -> None:
     machine.wait_for_child()
     cards = machine.look()
     assert cards.gpus is not None
-    assert [(c["uuid"], c["utilisation_pct"], c["uncorrected_errors"]) for c in cards.gpus] == [
+    assert [(c.uuid, c.utilisation_pct, c.uncorrected_errors) for c in cards.gpus] == [
         ("GPU-a", 73.0, 0.0),
         ("GPU-b", None, None),
     ]
-    assert [c["memory_total_mb"] for c in cards.gpus] == [143771.0] * 2
-    assert cards.gpus[0]["foreign_pids"] == sorted([1, os.getpid()]), "neither of them is the swarm's"
+    assert [c.memory_total_mb for c in cards.gpus] == [143771.0] * 2
+    assert cards.gpus[0].foreign_pids == (1, os.getpid()), "neither of them is the swarm's"
     assert machine.question().state == "asked", "the next question is under way already"
 
 

@@ -102,11 +102,11 @@ def late(name: str, **values: object) -> AgentView:
 @pytest.mark.parametrize("life", ["dead", "stopped", "unknown"])
 def test_only_living_loops_tell_of_a_starved_host(life: str) -> None:
     starved = world(agents=(late("a"), late("b")))
-    assert watchdog.decide(starved, watchdog.Memory(), LIMITS).report["host_starved"]
+    assert watchdog.decide(starved, watchdog.Memory(), LIMITS).report.host_starved
     faulty = world(agents=(late("a", loop_life=life), late("b", loop_life=life)))
-    assert not watchdog.decide(faulty, watchdog.Memory(), LIMITS).report["host_starved"]
+    assert not watchdog.decide(faulty, watchdog.Memory(), LIMITS).report.host_starved
     alone = world(agents=(late("a"), late("b", loop_life=life)))
-    assert not watchdog.decide(alone, watchdog.Memory(), LIMITS).report["host_starved"]
+    assert not watchdog.decide(alone, watchdog.Memory(), LIMITS).report.host_starved
 
 
 @pytest.mark.parametrize(

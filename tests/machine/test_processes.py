@@ -27,7 +27,7 @@ from agents.machine import processes
 from agents.machine.acts import Acts
 from agents.actions.workers import KillWorker, RetireWorker
 from config import settings
-from state import codec, identity, snapshot
+from state.files import codec, snapshot; from state.host import identity
 from state.records.jobs import Job
 from state.files.layout import Roots
 from state.files.tree import record_of, tree_of
@@ -195,7 +195,7 @@ def leave():
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            os.execve(sys.executable, [sys.executable, "-c", "import signal; signal.pause()"], {})
+            os.execve(sys.executable, [sys.executable, "-c", "print(1, flush=True); import signal; signal.pause()"], {})
         os._exit(0)
     os.wait()
 leave(); leave()
@@ -215,7 +215,8 @@ def test_whoever_a_worker_leaves_behind_ends_with_it_whatever_its_environment_sa
     process = subprocess.Popen(command, env=environment_of(tmp_path, nonce), stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
-        process.stdout.readline()
+        for _ in range(3):  # the worker, and both grandchildren once they have the environment that names nobody
+            process.stdout.readline()
         if worker == "waits":
             assert processes.kill_tree(tree, identity.of(process.pid)) == 1
         # The end of the pipe, which the grandchildren hold: nobody is left.

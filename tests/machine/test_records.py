@@ -33,6 +33,7 @@ from state.files.journal import Journal
 from state.files.layout import Roots
 from state.files.tree import tree_of
 from state.records import orders, runs
+from state.records.agent_states import Deed
 from state.records.jobs import Job, JobJournal
 from state.records.runs import Run
 from state.records.workers import Launch
@@ -300,7 +301,7 @@ def test_a_log_that_is_short_is_left_alone_and_only_written_ones_are_looked_at(r
     assert Acts(roots, LIMITS, Clock(), "", 0).do(action) == "2 logs rotated"
     assert (mine.stat().st_size, short.stat().st_size) == (0, 900_000)
     after = observe(roots, LIMITS, ("records",), Clock())
-    assert verify.holds({"kind": "rotate_logs", "target": ""}, (RotateLogs,), after) is True
+    assert verify.holds(Deed("rotate_logs", "", "", ""), (RotateLogs,), after) is True
 
 
 # journals -------------------------------------------------------------------------------------------------------------
@@ -324,7 +325,7 @@ def test_a_job_journal_that_grew_is_compacted_by_the_watchdog(roots: Roots) -> N
     assert journal.path.stat().st_size < 100_000
     assert jobs.states() == states
     world = observe(roots, LIMITS, ("records",))
-    assert verify.holds({"kind": "compact_jobs", "target": ""}, (CompactJobs,), world) is True
+    assert verify.holds(Deed("compact_jobs", "", "", ""), (CompactJobs,), world) is True
     assert cycle.run_cycle("watchdog", roots).actions == (), "the second time there is nothing to do"
 
 
@@ -370,7 +371,7 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
         acts.do(replace(action, left=("another",)))
     roots.launch("w").unlink()
     before = observe(roots, LIMITS, {"code"})
-    assert verify.holds({"kind": "restart_units", "target": "new"}, (RestartUnits,), before) is None, (
+    assert verify.holds(Deed("restart_units", "new", "", ""), (RestartUnits,), before) is None, (
         "nobody wrote down the code"
     )
     for left in ((), ("w",)):  # cut short and decided on again, when somebody had survived KILL
@@ -384,8 +385,8 @@ def test_a_unit_begins_again_with_new_code_and_the_other_stays(roots: Roots) -> 
             (theirs.job_id, "completed"),
         ]
         assert (world.round_code, world.code != "") == ("new", True)
-        assert verify.holds({"kind": "restart_units", "target": "new"}, (RestartUnits,), world) is True
-        assert verify.holds({"kind": "restart_units", "target": "newer"}, (RestartUnits,), world) is False
+        assert verify.holds(Deed("restart_units", "new", "", ""), (RestartUnits,), world) is True
+        assert verify.holds(Deed("restart_units", "newer", "", ""), (RestartUnits,), world) is False
         assert not folder.unit(*UNITS[0]).outcome.exists()
     assert not folder.result(ours[0].job_id).exists()
     assert folder.result(theirs.job_id).exists()

@@ -163,7 +163,8 @@ def test_a_launch_record_that_names_paths_elsewhere_is_none_of_ours(here: Yard, 
 
 def test_a_process_of_another_pid_namespace_is_nobody_here(here: Yard) -> None:
     """Its number there is somebody else's here, or nobody's."""
-    code = "import json; from state import identity, tree; print(json.dumps(tree.tree_of(identity.mine())))"
+    code = "import json; from state.files.tree import tree_of; from state.host import identity; "
+    code += "print(json.dumps(tree_of(identity.mine())))"
     words = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2])
     if done.returncode != 0:

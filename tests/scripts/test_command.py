@@ -61,8 +61,9 @@ def test_the_help_names_every_command() -> None:
     assert all(re.search(rf"^  {name} ", MODULE.HELP, re.M) for name in PUBLIC)
 
 
-def test_what_the_readme_types_exists() -> None:
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/commands.md"])
+def test_what_the_pages_type_exists(page: str) -> None:
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
     words = set(re.findall(r"scripts/backtest-optimize (--?[a-z]+|[a-z]+)", text))
     assert words <= {*MODULE.COMMANDS, "--parallel", "--single", "--help"}
     scripts = set(re.findall(r"(?:scripts|WORKFLOW)/[a-z_/]+\.(?:sh|py)", text))

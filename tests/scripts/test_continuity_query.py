@@ -28,6 +28,7 @@ from state.records.jobs import (
     compacted,
     fold,
 )
+from state.records.report_parts import on_record
 from tests.agents.worlds import LIMITS, ORDER, world
 
 SCRIPT = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
@@ -67,7 +68,7 @@ class Place:
             "at_s": time.monotonic() - age_s,
             "boot_id": boot_id(),
             "cycle": 9,
-            "report": manager.decide(seen, manager.Memory(), LIMITS).report,
+            "report": on_record(manager.decide(seen, manager.Memory(), LIMITS).report),
         }
         snapshot.write_json(self.roots.agent_state("session_state_manager"), record | values)
         snapshot.write_json(self.roots.loop("session_state_manager"), {"identity": tree_of(mine()), "began_s": 1.0})

@@ -26,7 +26,7 @@ from state.records.runs import Run
 from tests.search.test_study import objective
 from WORKFLOW.search.copies import copied
 from WORKFLOW.search.job import SearchFolder, SearchJob
-from WORKFLOW.search.study import Plan
+from WORKFLOW.search.study import StudyPlan
 
 TRIALS = 6
 
@@ -34,7 +34,7 @@ TRIALS = 6
 def search(folder: RunFolder, trials: int = TRIALS, storage: str = "journal") -> SearchFolder:
     """A search of so many trials on file, as search processes leave it."""
     settings = load()
-    plan = Plan(settings.mode("aggressive"), trials, 3, 7, ())
+    plan = StudyPlan(settings.mode("aggressive"), trials, 3, 7, ())
     one = SearchFolder(folder)
     one.write(SearchJob(settings.costs, 30, "native", plan, storage=storage))
     study = one.study()

@@ -15,7 +15,7 @@ from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.job import SearchJob
 from WORKFLOW.search.objective import UNDEFINED_SHARPE, folds_of, stable
-from WORKFLOW.search.study import Plan
+from WORKFLOW.search.study import StudyPlan
 
 SETTINGS = settings.load({})
 MODE = SETTINGS.mode("aggressive")
@@ -28,7 +28,7 @@ def evaluator() -> Evaluator:
 
 
 def job(**changes: object) -> SearchJob:
-    plan = Plan(MODE, 10, 4, 1, ())
+    plan = StudyPlan(MODE, 10, 4, 1, ())
     return replace(SearchJob(SETTINGS.costs, 3, "native", plan, folds=4, instability_penalty=0.5), **changes)
 
 
@@ -94,7 +94,7 @@ def test_a_hopeless_trial_ends_with_what_is_known_of_it(evaluator: Evaluator) ->
 
 
 def test_further_objectives_are_metrics_of_the_whole(evaluator: Evaluator) -> None:
-    plan = Plan(MODE, 10, 4, 1, (), objectives=("sharpe_ratio", "max_drawdown_pct"))
+    plan = StudyPlan(MODE, 10, 4, 1, (), objectives=("sharpe_ratio", "max_drawdown_pct"))
     parameters = space.draw(MODE, 1, np.random.SeedSequence(5)).row(0)
     result = job(plan=plan).evaluate(evaluator, parameters, lambda steps: False)
     assert result.others == (result.metrics["max_drawdown_pct"],)

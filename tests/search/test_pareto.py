@@ -17,7 +17,7 @@ from WORKFLOW.data.generate import write_demo
 from WORKFLOW.report.front import svg
 from WORKFLOW.search.objective import UNDEFINED_SHARPE
 from WORKFLOW.search.pareto import front, values
-from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.search.study import Trial, TrialResult
 
 BOTH = ("sharpe_ratio", "max_drawdown_pct")
 few = st.integers(-3, 3).map(float)
@@ -25,7 +25,7 @@ BOTH_IN_ENVIRONMENT = {"BACKTEST_OPTIMIZE__SEARCH__OBJECTIVES": '["sharpe_ratio"
 
 
 def trial(number: int, value: float, other: float, violation: float = 0.0) -> Trial:
-    return Trial(number, 0, "sampler", {}, Result(value, violation, {}, others=(other,)))
+    return Trial(number, 0, "sampler", {}, TrialResult(value, violation, {}, others=(other,)))
 
 
 def beats(one: Trial, other: Trial) -> bool:

@@ -13,7 +13,7 @@ from WORKFLOW.engines.best import Best, passed
 from WORKFLOW.engines.market import Window
 from WORKFLOW.engines.metrics import SCREEN, SHARPE, TOTAL_TRADES
 from WORKFLOW.search import prescreen, space
-from WORKFLOW.search.prescreen import Progress
+from WORKFLOW.search.prescreen import PrescreenProgress
 from WORKFLOW.search.space import Combos
 
 N = 100
@@ -41,10 +41,13 @@ class Made:
 
 
 def run(
-    settings: PrescreenSettings, batches: range | None = None, progress: Progress | None = None, together: int = 1
-) -> Progress:
+    settings: PrescreenSettings,
+    batches: range | None = None,
+    progress: PrescreenProgress | None = None,
+    together: int = 1,
+) -> PrescreenProgress:
     evaluator: Any = Made(together=together)
-    return prescreen.run(evaluator, COMBOS, settings, 1, progress or Progress(), lambda *_: None, batches)
+    return prescreen.run(evaluator, COMBOS, settings, 1, progress or PrescreenProgress(), lambda *_: None, batches)
 
 
 @given(of=st.integers(1, 9), batch=st.integers(1, 40), keep=st.integers(1, 60))
@@ -61,7 +64,7 @@ def test_a_shard_goes_on_from_its_checkpoint(stop_after: int) -> None:
     settings = PrescreenSettings(N, 20, 30, 8)
     batches = prescreen.shard(N, settings, 1, 2)
     half = run(settings, batches[:stop_after])
-    again = Progress.of_json(half.as_json())
+    again = PrescreenProgress.of_json(half.as_json())
     assert run(settings, batches, again) == run(settings, batches)
 
 
@@ -69,7 +72,7 @@ def test_a_shard_goes_on_from_its_checkpoint(stop_after: int) -> None:
 def test_batches_done_at_once_come_to_the_same_after_a_first_one_alone(together: int) -> None:
     settings, heard = PrescreenSettings(N, 20, 30, 8), []
     evaluator: Any = Made(together=together)
-    found = prescreen.run(evaluator, COMBOS, settings, 1, Progress(), lambda batch, *_: heard.append(batch))
+    found = prescreen.run(evaluator, COMBOS, settings, 1, PrescreenProgress(), lambda batch, *_: heard.append(batch))
     assert found == run(settings)
     assert heard[0] == 1
     assert heard == [*range(1, 13, together), 13]
@@ -116,13 +119,15 @@ def test_what_is_found_depends_on_no_batch_size(batches: tuple[int, int], block:
         drawn = space.Draw(COMBOS.mode, N, np.random.SeedSequence(3))
         evaluator: Any = Made()
         found = [
-            prescreen.run(evaluator, drawn, PrescreenSettings(N, 20, 30, size), 1, Progress(), lambda *_: None)
+            prescreen.run(evaluator, drawn, PrescreenSettings(N, 20, 30, size), 1, PrescreenProgress(), lambda *_: None)
             for size in batches
         ]
         held = PrescreenSettings(N, 20, 30, batches[0])
-        assert prescreen.run(evaluator, drawn, held, 1, Progress(), lambda *_: None, held=batches[1]) == found[0]
+        assert (
+            prescreen.run(evaluator, drawn, held, 1, PrescreenProgress(), lambda *_: None, held=batches[1]) == found[0]
+        )
         assert found[0] == found[1]
-        assert len(prescreen.found(found[0], drawn).best) == len(found[0].combos) == 20
+        assert len(prescreen.result(found[0], drawn).best) == len(found[0].combos) == 20
 
 
 def test_keys_order_combos_by_their_columns_even_where_no_integer_holds_their_product() -> None:

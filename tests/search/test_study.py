@@ -16,8 +16,8 @@ from config.errors import Refused
 from config.settings import load
 from state.files.layout import CHECKOUT
 from WORKFLOW.search import study as study_module
-from WORKFLOW.search.storage import JournalStore, Store, open_storage
-from WORKFLOW.search.study import Hopeless, Plan, Result, SharedStudy, Trial
+from WORKFLOW.search.storage import JournalStore, StudyStore, open_storage
+from WORKFLOW.search.study import Hopeless, SharedStudy, StudyPlan, Trial, TrialResult
 
 TRIALS, BATCH = 22, 8
 
@@ -74,12 +74,12 @@ study.work(objective, lambda done: None, lambda: True)
 """
 
 
-def objective(parameters: dict, is_hopeless: Hopeless) -> Result:
+def objective(parameters: dict, is_hopeless: Hopeless) -> TrialResult:
     value = -abs(parameters["fast_period"] - 20) - 10 * parameters["stop_loss"]
-    return Result(value, float(parameters["slow_period"] - 150), {"sharpe_ratio": value})
+    return TrialResult(value, float(parameters["slow_period"] - 150), {"sharpe_ratio": value})
 
 
-def open_study(folder: Path, trials: int = TRIALS, store: Store | None = None, **changes: Any) -> SharedStudy:
+def open_study(folder: Path, trials: int = TRIALS, store: StudyStore | None = None, **changes: Any) -> SharedStudy:
     mode = load({}).modes["aggressive"]
     seeds = tuple(
         {
@@ -95,7 +95,7 @@ def open_study(folder: Path, trials: int = TRIALS, store: Store | None = None, *
         }
         for i in range(5)
     )
-    plan = Plan(mode, trials, BATCH, 7, seeds, **changes)
+    plan = StudyPlan(mode, trials, BATCH, 7, seeds, **changes)
     return SharedStudy(store or JournalStore(folder / "study.jsonl"), folder / "claims", plan)
 
 

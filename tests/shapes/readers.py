@@ -23,8 +23,9 @@ from scripts.swarm.views import VIEWS
 from state.files import codec
 from state.files.layout import CHECKOUT, Roots
 from state.host.clock import SystemClock
+from state.records.report_parts import Gpu, on_record
 
-GPU = {"index": 0, "uuid": "GPU-1", "utilisation_pct": 1.0}
+GPU = Gpu(0, "GPU-1", utilisation_pct=1.0)
 SAMPLE = Sample(2, 1.0, 100, 10, 10**12, (GPU,))
 SEES = frozenset({"records", "knowledge", "audit", "outcomes", "hypotheses", "keeper", "hooks", "healings", "code"}) | {
     "write_events", "write_incidents", "write_line"
@@ -46,7 +47,7 @@ def agents(roots: Roots) -> None:
         verified = cycle._verified(state, agent, world)
         decision = agent.decide(world, cycle._memory(agent, state), limits)
         assert {type(action) for action in decision.actions} <= set(agent.owns)
-        codec.encode(cycle._tree(row.name, 1, SystemClock(), state, decision, (), verified))
+        codec.encode(on_record(cycle._after(row.name, 1, SystemClock(), state, decision, (), verified)))
         codec.encode_line(cycle._decision_tree(decision))
     for row in AGENTS:
         observe.is_silent(roots, row, limits)

@@ -14,11 +14,13 @@ from config.record import replace
 from state.files import snapshot
 from state.files.journal import Journal
 from state.files.layout import Roots
-from state.files.tree import tree_of
+from state.files.tree import record_of, tree_of
 from state.host import identity
 from state.host.clock import stamp
 from state.records import healing, request
+from state.records.agent_states import Deed
 from state.records.jobs import Job
+from state.records.report_parts import Gpu
 from state.records.screening import Screening
 from state.records.server import Server
 from state.records.workers import Exit, Result
@@ -29,9 +31,10 @@ GPU = {
     "uuid": "GPU-1",
     "name": "card",
     "utilisation_pct": 40.0,
-    "memory_used_bytes": 1,
-    "memory_total_bytes": 2,
+    "memory_used_mb": 1,
+    "memory_total_mb": 2,
     "uncorrected_errors": 0,
+    "mig": False,
     "pids": [1],
     "foreign_pids": [],
 }
@@ -76,6 +79,8 @@ REPORTS: dict[str, dict[str, Any]] = {  # what a calm root would leave out
         "waits": "2 jobs wait for a lane",
         "slow_prescreens": {
             "r0.SOL.aggressive.prescreen.0": {
+                "worker_id": "r0.SOL.aggressive.prescreen.0.e1",
+                "kind": "cpu 1m",
                 "what": "it is slow",
                 "cause": "oversubscribed",
                 "remedy": "fewer lanes",
@@ -163,7 +168,7 @@ def _surroundings(place: Yard) -> None:
     snapshot.write_json(roots.keeper, tree_of(kept))
     snapshot.write_json(roots.launch_holder, tree_of(me))
     snapshot.write_json(roots.notified, {str(roots.settings): {"fault": "it failed", "fix": "x", "changed_ns": 1}})
-    question = Question("n" * 32, now_s, me, "answered", Cards((GPU,), ""))
+    question = Question("n" * 32, now_s, me, "answered", Cards((record_of(Gpu, GPU),), ""))
     snapshot.write_json(roots.gpu_question, tree_of(question))
     snapshot.write_json(roots.gpu_answer, {"question": "n" * 32, "gpus": [GPU]})
     for kind in ("cancel_job", "ensure_sessions", "add_findings"):
@@ -194,11 +199,8 @@ def _cycled(name: str, place: Yard) -> None:
     state = cycle._read(roots, name).state
     world = cycle.observe(roots, limits, sees, clock)
     decision = agent.decide(world, cycle._memory(agent, state), limits)
-    said = (
-        {"kind": a.kind, "target": a.target, "expected": a.expected, "outcome": "done", "at": world.now}
-        for a in decision.actions
-    )
-    number = (state.get("cycle") or 0) + 1
+    said = (Deed(a.kind, a.target, a.expected, "done", world.now) for a in decision.actions)
+    number = state.cycle + 1
     cycle._journal(roots, name, number, state, world, cycle._memory(agent, state), limits, decision, agent.routine)
     cycle._record(
         roots, name, number, clock, state, replace(decision), tuple(said), cycle._verified(state, agent, world)

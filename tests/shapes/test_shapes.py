@@ -9,7 +9,7 @@ import pytest
 from agents.registry import AGENTS
 from scripts.swarm import health
 from state.files import snapshot
-from state.records import reports
+from state.records import agent_states
 from tests.agents import scenarios
 from tests.agents.yard import Yard
 from tests.shapes import fuzz
@@ -108,8 +108,8 @@ def test_what_agents_report_has_the_types_that_others_read_it_by() -> None:
         if scenario.agent not in {row.name for row in AGENTS}:
             continue
         for _, decision, _ in scenario.decisions():
-            tree = fuzz.codec.decode(fuzz.codec.encode({"report": decision.report}))
-            assert reports.of_tree(scenario.agent, tree).wrong == (), scenario.path.name
+            tree = fuzz.codec.decode(fuzz.codec.encode({"report": scenarios.report_of(decision)}))
+            assert agent_states.of_tree(scenario.agent, tree).wrong == (), scenario.path.name
             told.add(scenario.agent)
     assert len(told) > 8
 

@@ -66,8 +66,8 @@ def test_the_guide_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     evaluator = Evaluator(MARKET, family, chosen.costs)
 
     fewer = replace(chosen.prescreen, batch_combos=64, min_trades=5)
-    progress = prescreen.run(evaluator, combos, fewer, 2, prescreen.Progress(), lambda *_: None)
-    found = prescreen.found(progress, combos)
+    progress = prescreen.run(evaluator, combos, fewer, 2, prescreen.PrescreenProgress(), lambda *_: None)
+    found = prescreen.result(progress, combos)
     assert (found.tried, found.eligible > 20) == (200, True)
 
     best = found.best[0]

@@ -18,7 +18,7 @@ from state.host import process
 # What a process says of itself and of a child of its own, before or after `begin`.
 ASKS = """
 import json, signal, subprocess, sys
-from state import process
+from state.host import process
 {begin}
 says = ("import json, signal, sys; print(json.dumps([*(signal.getsignal(s) == signal.SIG_IGN for s in "
         "(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)), sorted(signal.pthread_sigmask(0, ())), "

@@ -244,6 +244,31 @@ def test_what_is_no_such_record_is_a_value_error(bad: object) -> None:
         tree.record_of(Outer, bad)
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Its own types are given by their names, as a record must that stands before what it holds."""
+
+    length: int = 0
+    last: "Inner | None" = None
+    links: "tuple[Chain, ...]" = ()
+    others: tuple["Inner", ...] = ()
+
+
+def test_types_that_are_given_by_their_names_are_read_as_well() -> None:
+    one = Chain(2, Inner("a", 1.5), (Chain(1),), (Inner("b"),))
+    assert tree.record_of(Chain, tree.tree_of(one)) == one
+    for bad in ({"last": {"kind": "c"}}, {"links": [{"length": "x"}]}, {"others": [{"kind": "c"}]}):
+        with pytest.raises(ValueError):
+            tree.record_of(Chain, bad)
+
+
+def test_what_fits_of_a_record_is_one_and_the_rest_is_named() -> None:
+    found, wrong = tree.fitted(Chain, {"length": "x", "last": {"kind": "b"}, "links": [{"length": 1}, 7]}, "chain")
+    assert found == Chain(last=Inner("b"))
+    assert wrong == ("chain.length: 'x' is no int", "chain.links: 7 is no Chain")
+    assert tree.fitted(Chain, [1]) == (Chain(), ("the record is [1] and no object",))
+
+
 # wake -----------------------------------------------------------------------------------------------------------------
 
 
@@ -291,7 +316,7 @@ def test_a_word_of_the_wrong_kind_is_no_more_than_a_damaged_line() -> None:
 _BLIND = """
 import os, resource, sys
 from pathlib import Path
-from state import identity
+from state.host import identity
 from state.host.identity import Tree
 me, tree = identity.mine(), Tree.of(Path(sys.argv[1]), "0" * 32)
 lowest = os.dup(0)

@@ -50,7 +50,7 @@ def test_nan_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from state import snapshot
+from state.files import snapshot
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     snapshot.write_bytes(Path(sys.argv[1]), b"x" * int(sys.argv[2]))
@@ -72,7 +72,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_debris(tmp_path: Path, siz
 WRITER = """
 import sys
 from pathlib import Path
-from state import snapshot
+from state.files import snapshot
 for n in range(200):
     snapshot.write_json(Path(sys.argv[1]), [n] * 2000)
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.machine import launcher
+from agents.machine import observe
 from agents.machine.sessions import NoAnswer, Tmux
 from state.files import snapshot
 from state.host import identity
@@ -68,7 +68,7 @@ def test_the_server_that_answers_is_known_as_ours_in_every_locale(
     assert (done.returncode, "another socket" in done.stdout + done.stderr) == (0, False)
     assert foreign.server() == before
     monkeypatch.setenv("LC_ALL", foreign.environment["LC_ALL"])
-    views = launcher.look(foreign.roots, foreign.limits)
+    views = observe.sessions_of(foreign.roots, foreign.limits)
     assert views is not None
     assert {view.name for view in views if view.alive} == set(SESSIONS)
     assert {view.state_root for view in views} == {str(foreign.roots.state)}
@@ -82,7 +82,7 @@ def test_what_nobody_understands_is_unknown_and_not_a_traceback(
     fake.write_text("#!/bin/sh\necho a_line_of_another_version\n", encoding="utf-8")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{foreign.environment['PATH']}")
-    assert launcher.look(foreign.roots, foreign.limits) is None
+    assert observe.sessions_of(foreign.roots, foreign.limits) is None
     with pytest.raises(NoAnswer, match="'a_line_of_another_version' where a session was expected"):
         Tmux.of(foreign.roots, 2.0).sessions()
     assert snapshot.read_json(foreign.roots.swarm)["process"] is not None

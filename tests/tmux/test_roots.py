@@ -39,7 +39,10 @@ def inside(swarm: Swarm, *words: str) -> "subprocess.CompletedProcess[str]":
 def copied(swarm: Swarm, name: str) -> Iterator[tuple[str, Roots]]:
     """`cp -a` of everything, as it is in this moment; ended and removed afterwards."""
     target = swarm.roots.results.with_name(name)
-    subprocess.run(["cp", "-a", str(swarm.roots.results), str(target)], check=True)
+    command = ["cp", "-a", str(swarm.roots.results), str(target)]
+    done = subprocess.run(command, env={"LC_ALL": "C"}, stderr=subprocess.PIPE, text=True, check=False)
+    # A file that is being written is renamed while cp lists its folder.
+    assert all(line.endswith("No such file or directory") for line in done.stderr.splitlines()), done.stderr
     roots = Roots.from_environment({"RESULTS_ROOT": str(target)})
     try:
         yield str(target), roots

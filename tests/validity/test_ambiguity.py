@@ -14,7 +14,8 @@ from tests.data.minutes import aggregated, bars_from, minute_walk, raw_of
 from tests.engines.builders import planes_of
 from tests.properties.worlds import random_costs, random_market, random_rules, random_signal, random_window
 from tests.validity.test_verdict import GOOD, values
-from WORKFLOW.data.minutes import Minutes, fitted
+from WORKFLOW.data.bars import Minutes
+from WORKFLOW.data.minutes import fitted
 from WORKFLOW.engines import bar_loop, metrics, reference
 from WORKFLOW.engines.ledger import Closed, Ledger
 from WORKFLOW.engines.market import Market

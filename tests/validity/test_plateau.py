@@ -14,12 +14,12 @@ from tests.engines.builders import bars_of
 from tests.properties.worlds import quiet_walk
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import MAX_DRAWDOWN_DAILY, SCREEN, SHARPE
-from WORKFLOW.pipeline import phases
+from WORKFLOW.pipeline import selection
 from WORKFLOW.report.heat_maps import svg
 from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
-from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import plateau
 
@@ -253,7 +253,7 @@ def test_the_maps_hold_what_the_engine_finds() -> None:
 def trial(number: int, sharpe: float | None, stop: float, feasible: bool = True, **metrics: float) -> Trial:
     values = {"sharpe_ratio": sharpe, "total_return": 0.5, "max_drawdown_pct": 0.2, "win_rate": 0.4} | metrics
     violation = 0.0 if feasible else 5.0
-    return Trial(number, 0, "sampler", {**CENTRE, "stop_loss": stop}, Result(sharpe or 0.0, violation, values))
+    return Trial(number, 0, "sampler", {**CENTRE, "stop_loss": stop}, TrialResult(sharpe or 0.0, violation, values))
 
 
 def chosen(
@@ -264,7 +264,7 @@ def chosen(
 ) -> dict[str, int]:
     settings = SimpleNamespace(plateau=replace(SETTINGS, candidates=candidates))
     job = SimpleNamespace(settings=settings, in_sample=Landscape(sharpe, drawdown), mode=MODE, cores=1, steps=Steps())
-    return {best: trial.number for best, trial in phases.finalists(job, trials).items()}
+    return {best: trial.number for best, trial in selection.finalists(job, trials).items()}
 
 
 def test_the_broadest_plateau_among_the_best_becomes_the_finalist() -> None:
@@ -305,7 +305,7 @@ def test_one_trial_or_none_that_is_feasible() -> None:
 
 def test_equal_parameters_are_one_candidate() -> None:
     trials = [trial(0, 3.0, 0.01), trial(1, 3.0, 0.01), trial(2, 3.0, 0.01), trial(3, 2.0, 0.04)]
-    assert [t.number for t in phases.leaders(trials, "best_sharpe", 2)] == [0, 3]
+    assert [t.number for t in selection.leaders(trials, "best_sharpe", 2)] == [0, 3]
 
 
 # the picture ----------------------------------------------------------------------------------------------------------

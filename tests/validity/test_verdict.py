@@ -5,7 +5,7 @@ import pytest
 
 from config.settings import load
 from WORKFLOW.validity import verdict
-from WORKFLOW.validity.verdict import Evidence
+from WORKFLOW.validity.verdict import FinalistEvidence
 
 SETTINGS = load({})
 
@@ -19,7 +19,7 @@ def values(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-GOOD = Evidence(
+GOOD = FinalistEvidence(
     in_sample=values(sharpe_ratio=5.0, days=600),
     out_of_sample=values(),
     walk_forward_sharpe=0.9,
@@ -39,7 +39,7 @@ GOOD = Evidence(
 )
 
 
-def said(evidence: Evidence) -> str:
+def said(evidence: FinalistEvidence) -> str:
     return verdict.line(evidence, verdict.checks(evidence, SETTINGS))
 
 

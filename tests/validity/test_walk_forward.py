@@ -14,7 +14,7 @@ from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import walk_forward
-from WORKFLOW.validity.walk_forward import Step, steps
+from WORKFLOW.validity.walk_forward import WalkWindow, steps
 
 WALK = WalkForwardSettings(windows=4, train_to_test=2, combos=60)
 
@@ -39,8 +39,8 @@ def test_windows_by_hand() -> None:
     day = 288
     whole = Window(0, 8 * day)  # 2 train + 4 test windows of one day, and 2 days left over at the start
     rolling = steps(whole, WALK, "rolling")
-    assert rolling[0] == Step(Window(2 * day, 4 * day), Window(4 * day, 5 * day))
-    assert rolling[3] == Step(Window(5 * day, 7 * day), Window(7 * day, 8 * day))
+    assert rolling[0] == WalkWindow(Window(2 * day, 4 * day), Window(4 * day, 5 * day))
+    assert rolling[3] == WalkWindow(Window(5 * day, 7 * day), Window(7 * day, 8 * day))
     anchored = steps(whole, WALK, "anchored")
     assert [step.train for step in anchored] == [Window(0, n * day) for n in (4, 5, 6, 7)]
     assert [step.test for step in anchored] == [step.test for step in rolling]

@@ -108,7 +108,7 @@ def test_extreme_bars_are_found_whether_volume_is_known_or_not() -> None:
     assert np.flatnonzero(wicks.extreme_bars(bars_of(ohlc, 0.01))).tolist() == [500]
 
 
-def evidence(**changes: object) -> verdict.Evidence:
+def evidence(**changes: object) -> verdict.FinalistEvidence:
     inside = {"sharpe_ratio": 9.0, "days": 700, "total_trades": 99, "max_drawdown_pct": 0.1}
     good: dict[str, object] = {
         "in_sample": inside,
@@ -128,10 +128,10 @@ def evidence(**changes: object) -> verdict.Evidence:
         "placebo": 0.001,
         "buy_and_hold_sharpe": 0.1,
     }
-    return verdict.Evidence(**{**good, **changes})  # type: ignore[arg-type]
+    return verdict.FinalistEvidence(**{**good, **changes})  # type: ignore[arg-type]
 
 
-def line(found: verdict.Evidence) -> str:
+def line(found: verdict.FinalistEvidence) -> str:
     return verdict.line(found, verdict.checks(found, load({})))
 
 

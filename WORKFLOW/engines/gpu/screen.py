@@ -83,7 +83,7 @@ class _Part(NamedTuple):
     marks: Any  # (days, combos)
 
 
-class Screen:
+class Screener:
     """One market on one device. Not thread-safe: a device does one thing at a time."""
 
     def __init__(self, device: Device, market: Market) -> None:

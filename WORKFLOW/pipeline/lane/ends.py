@@ -29,16 +29,16 @@ def result_of(error: Exception, launch: Launch) -> Result | None:
     """What a worker leaves that ends with `error`; None where its death has to speak for itself."""
     job_id, epoch = launch.job.job_id, launch.epoch
     if isinstance(error, Transient):
-        return Result(job_id, epoch, "waiting", _said(error), patience_s=error.patience_s)
+        return Result(job_id, epoch, "waiting", _message(error), patience_s=error.patience_s)
     if isinstance(error, OSError) and error.errno in _PASSING:
         where = f"{error.filename}: " if error.filename else ""
         return Result(job_id, epoch, "waiting", redacted(f"{where}{error.strerror}"))
     if isinstance(error, Recomputable):
         return Result(job_id, epoch, "again", redacted(error.reason))
     if isinstance(error, Refused):
-        return Result(job_id, epoch, "failed", _said(error), gates=verdicts_of(error))
+        return Result(job_id, epoch, "failed", _message(error), gates=verdicts_of(error))
     return None
 
 
-def _said(refusal: Refused) -> str:
+def _message(refusal: Refused) -> str:
     return redacted(f"{refusal.reason} → {refusal.way_out}")

@@ -32,7 +32,7 @@ class Outdated(Exception):
 
 
 @dataclass
-class Worker:
+class LaneContext:
     """A launch, where it reads and writes, and how it says how far it is."""
 
     launch: Launch
@@ -146,7 +146,7 @@ class Worker:
         manifest: Any = snapshot.read_json(before.manifest)
         outcome: Any = snapshot.read_json(before.outcome)
         try:
-            bests = [one["parameters"] for one in outcome["bests"].values()]
+            bests = [best["parameters"] for best in outcome["bests"].values()]
             tries = int(manifest["tries"]["total"]) if sealed.manifest_is_whole(manifest) else None
         except (AttributeError, LookupError, TypeError, ValueError):
             tries = None
@@ -155,7 +155,7 @@ class Worker:
                 f"{before.carried} is not what was written", "start a run anew: stop, then --parallel with --fresh"
             )
         self.say(f"{before.carried} is not what was written: it is made again from the results of its round")
-        made = {"tries": tries, "seeds": list({str(one): one for one in bests}.values())}
+        made = {"tries": tries, "seeds": list({str(parameters): parameters for parameters in bests}.values())}
         sealed.write_json(before.carried, made)
         return made
 

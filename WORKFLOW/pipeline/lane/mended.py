@@ -17,42 +17,42 @@ from state.files import sealed, snapshot
 from state.files.layout import ALL_TRIALS, MANIFEST
 from state.files.tree import record_of, tree_of
 from state.records.orders import SwarmOrder
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext, Outdated
 
 _DATA_S = (
     600.0  # so long it is waited for data files that were accepted and are now others: somebody may be writing them
 )
 
 
-def order_of(worker: Worker) -> SwarmOrder:
+def order_of(lane: LaneContext) -> SwarmOrder:
     """The order as this unit began with it: pre-flight keeps a copy, so that no edit of `order.json` changes costs or
     settings between two phases, or two rounds. Which GPU is used decides no result and may change."""
-    now = worker.swarm_order
-    for folder in (worker.folder, worker.round_before()):
+    now = lane.swarm_order
+    for folder in (lane.folder, lane.round_before()):
         record = sealed.read_json(folder.preflight) if folder is not None else None
         if record is None or "order" not in record:
             continue
         begun = replace(record_of(SwarmOrder, record["order"]), gpu=now.gpu)
         if begun != now:
-            worker.say("order.json is not what this symbol and mode began with: they go on with what they began with")
+            lane.say("order.json is not what this symbol and mode began with: they go on with what they began with")
         return begun
     return now
 
 
-def in_sample(worker: Worker) -> Any:
+def in_sample(lane: LaneContext) -> Any:
     """The in-sample bars on file; from the data once more where they are not what pre-flight wrote."""
     from WORKFLOW.search.job import SearchFolder
 
     try:
-        return SearchFolder(worker.folder).in_sample
+        return SearchFolder(lane.folder).in_sample
     except Recomputable as damage:
-        worker.say(f"{damage.reason}: they are made again from the data")
-        bars, _ = checked_bars(worker)
-        SearchFolder(worker.folder).write_bars(bars.before(_split(worker, bars)))
-        return SearchFolder(worker.folder).in_sample
+        lane.say(f"{damage.reason}: they are made again from the data")
+        bars, _ = checked_bars(lane)
+        SearchFolder(lane.folder).write_bars(bars.before(_split(lane, bars)))
+        return SearchFolder(lane.folder).in_sample
 
 
-def checked_bars(worker: Worker, screen: Any = None) -> tuple[Any, Any]:
+def checked_bars(lane: LaneContext, screen: Any = None) -> tuple[Any, Any]:
     """The bars and their report, if they are those that pre-flight accepted.
 
     Raises:
@@ -62,20 +62,20 @@ def checked_bars(worker: Worker, screen: Any = None) -> tuple[Any, Any]:
     from WORKFLOW.report.console import Screen
 
     if screen is None:
-        with Screen(worker.log, quiet=True) as own:
-            return checked_bars(worker, own)
+        with Screen(lane.log, quiet=True) as own:
+            return checked_bars(lane, own)
     try:
-        bars, report = phases.preflight(worker.order, worker.roots, screen)
+        bars, report = phases.preflight(lane.order, lane.roots, screen)
     except Transient:
         raise
     except Refused as refusal:
         raise Transient(
             f"bars that were accepted are refused now: {refusal.reason}", refusal.way_out, _DATA_S
         ) from None
-    known = sealed.read_json(worker.folder.preflight)
+    known = sealed.read_json(lane.folder.preflight)
     if known is None:
-        worker.say(f"{worker.folder.preflight} is not what was written: it is made again")
-        snapshot_of(worker, bars)
+        lane.say(f"{lane.folder.preflight} is not what was written: it is made again")
+        snapshot_of(lane, bars)
     elif not sums_of(bars).items() <= known.items():
         raise Transient(
             f"the bars of {bars.symbol} have changed since this run checked them",
@@ -90,94 +90,101 @@ def sums_of(bars: Any) -> dict[str, str | None]:
     return {"sha256": bars.sha256, "minutes": None if bars.minutes is None else bars.minutes.sha256}
 
 
-def snapshot_of(worker: Worker, bars: Any) -> None:
+def snapshot_of(lane: LaneContext, bars: Any) -> None:
     """Put on file which bars were accepted, and what was ordered."""
-    record = {**sums_of(bars), "synthetic": bars.synthetic, "order": tree_of(worker.swarm_order)}
-    sealed.write_json(worker.folder.preflight, record)
+    record = {**sums_of(bars), "synthetic": bars.synthetic, "order": tree_of(lane.swarm_order)}
+    sealed.write_json(lane.folder.preflight, record)
 
 
-def must_be_of(worker: Worker, bars: Any) -> None:
+def must_be_of(lane: LaneContext, bars: Any) -> None:
     """Hold the in-sample bars on file against `bars`, which they are the first part of; where they are not, everything
     that was computed on them is done again."""
     from WORKFLOW.search.job import SearchFolder
 
-    true, folder = bars.before(_split(worker, bars)), SearchFolder(worker.folder)
-    if in_sample(worker).sha256 == true.sha256:
+    true, folder = bars.before(_split(lane, bars)), SearchFolder(lane.folder)
+    if in_sample(lane).sha256 == true.sha256:
         return
-    worker.say(f"{worker.folder.bars} are not the bars of the data: prescreen and search are done again")
+    lane.say(f"{lane.folder.bars} are not the bars of the data: prescreen and search are done again")
     folder.write_bars(true)
-    for path in (worker.folder.prescreen, *worker.folder.path.glob("prescreen-*.json")):
+    for path in (lane.folder.prescreen, *lane.folder.path.glob("prescreen-*.json")):
         path.unlink(missing_ok=True)
-    SearchFolder(worker.folder).discard_study("it was made on other bars", worker.say)
+    SearchFolder(lane.folder).discard_study("it was made on other bars", lane.say)
 
 
-def shard(worker: Worker, number: int, of: int, evaluate: Callable[[], Any]) -> Any:
+def prescreened(lane: LaneContext, evaluate: Callable[[], Any], shards: int | None = None) -> Any:
+    """What the prescreen of this unit found, for every job that builds on it.
+
+    `shards`: put so many shards together and leave the whole on file; None: read the whole, or put those together that
+    are on file where it is not what the merge wrote. What is missing of a shard is tried here by what `evaluate` gives.
+
+    Raises:
+        Outdated: the shards do not hold every combo.
+    """
+    from WORKFLOW.pipeline import handover
+    from WORKFLOW.search import prescreen
+
+    combos, path = lane.order.settings.prescreen.combos, lane.folder.prescreen
+    progress = prescreen.PrescreenProgress() if shards else handover.read_progress(path, lane.say)
+    if progress.tried != combos:
+        of = shards or max(1, len(list(lane.folder.path.glob("prescreen-*.json"))))
+        parts = [_shard(lane, number, of, evaluate) for number in range(of)]
+        progress = prescreen.merged(parts, lane.order.settings.prescreen)
+        if progress.tried != combos:
+            raise Outdated(f"the shards hold {progress.tried:,} of {combos:,} combos")
+        sealed.write_json(path, progress.as_json())
+    return handover.prescreened_of(lane.order, progress)
+
+
+def _shard(lane: LaneContext, number: int, of: int, evaluate: Callable[[], Any]) -> Any:
     """What one shard of the prescreen came to; what is missing of it is done here."""
-    from WORKFLOW.pipeline.handover import read_progress, seed_of
-    from WORKFLOW.search import prescreen, space
+    from WORKFLOW.pipeline.handover import draw_of, read_progress
+    from WORKFLOW.search import prescreen
 
-    order, settings, path = worker.order, worker.order.settings.prescreen, worker.folder.shard(number)
-    combos = space.Draw(order.settings.mode(order.mode), settings.combos, seed_of(order.settings, "prescreen"))
+    combos, settings, path = draw_of(lane.order), lane.order.settings.prescreen, lane.folder.shard(number)
     batches = prescreen.shard(len(combos), settings, number, of)
-    progress = read_progress(path, worker.say)
+    progress = read_progress(path, lane.say)
     if progress.tried == min(batches.stop * settings.batch_combos, len(combos)) - batches.start * settings.batch_combos:
         return progress
-    worker.say(f"{path} holds {progress.tried:,} combos, which are not all of its shard: the others are tried here")
+    lane.say(f"{path} holds {progress.tried:,} combos, which are not all of its shard: the others are tried here")
 
     def on_batch(done: int, of: int, now: Any) -> None:
-        worker.progress(done, of, "prescreen")
+        lane.progress(done, of, "prescreen")
         sealed.write_json(path, now.as_json())
 
-    return prescreen.run(evaluate(), combos, settings, worker.threads, progress, on_batch, batches, worker.held)
+    return prescreen.run(evaluate(), combos, settings, lane.threads, progress, on_batch, batches, lane.held)
 
 
-def prescreened(worker: Worker, evaluate: Callable[[], Any]) -> Any:
-    """What the prescreen found; done again where its checkpoint is not what the merge wrote."""
-    from WORKFLOW.pipeline.handover import read_progress, seed_of
-    from WORKFLOW.search import prescreen, space
-
-    order, settings = worker.order, worker.order.settings
-    combos = space.Draw(settings.mode(order.mode), settings.prescreen.combos, seed_of(settings, "prescreen"))
-    progress = read_progress(worker.folder.prescreen, worker.say)
-    if progress.tried != len(combos):
-        of = max(1, len(list(worker.folder.path.glob("prescreen-*.json"))))
-        parts = [shard(worker, number, of, evaluate) for number in range(of)]
-        progress = prescreen.merged(parts, settings.prescreen)
-        sealed.write_json(worker.folder.prescreen, progress.as_json())
-    return prescreen.found(progress, combos)
-
-
-def job_of(worker: Worker, found: Any) -> Any:
+def job_of(lane: LaneContext, prescreened: Any) -> Any:
     """The search's folder, its job held against what the order and the prescreen come to; written again if another."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.search.job import SearchFolder
 
-    plan = handover.plan_of(worker.order, found, worker.carried()["seeds"], worker.seed_files())
-    wanted = handover.search_job(worker.order, plan)
+    plan = handover.plan_of(lane.order, prescreened, lane.carried()["seeds"], lane.seed_files())
+    wanted = handover.search_job(lane.order, plan)
     try:
-        on_file = SearchFolder(worker.folder).job
+        on_file = SearchFolder(lane.folder).job
     except (Refused, AttributeError, LookupError, TypeError, ValueError):
         on_file = None
     if on_file is None or replace(on_file, engine=wanted.engine) != wanted:
-        worker.say(f"{worker.folder.search} is not what the order and the prescreen come to: it is written again")
-        SearchFolder(worker.folder).write(wanted)
-    return SearchFolder(worker.folder)
+        lane.say(f"{lane.folder.search} is not what the order and the prescreen come to: it is written again")
+        SearchFolder(lane.folder).write(wanted)
+    return SearchFolder(lane.folder)
 
 
-def searched(worker: Worker, folder: Any) -> list[Any]:
+def searched(lane: LaneContext, folder: Any) -> list[Any]:
     """All trials of the study; those that are not on file are done here."""
-    with closing(folder.study(worker.say)) as study:
+    with closing(folder.study(lane.say)) as study:
         plan, done = folder.job.plan, study.standing().done
         if done < plan.trials:
-            worker.say(f"the study holds {done:,} of {plan.trials:,} trials: the others are done here")
+            lane.say(f"the study holds {done:,} of {plan.trials:,} trials: the others are done here")
             evaluate = partial(folder.job.evaluate, folder.evaluator())
-            study.work(evaluate, lambda now: worker.progress(now.done, plan.trials, "search"), lambda: True)
+            study.work(evaluate, lambda now: lane.progress(now.done, plan.trials, "search"), lambda: True)
         return list(study.finished())
 
 
-def staged(worker: Worker) -> tuple[dict[str, bytes], dict[str, Any]] | None:
+def staged(lane: LaneContext) -> tuple[dict[str, bytes], dict[str, Any]] | None:
     """Every artifact that validation staged, and the manifest; None where one is not what it wrote."""
-    folder = worker.folder.staged
+    folder = lane.folder.staged
     manifest = sealed.read_json(folder / MANIFEST)
     sums = (manifest or {}).pop("files", {})
     files = {name: _read(folder / name) for name in sums}
@@ -185,12 +192,12 @@ def staged(worker: Worker) -> tuple[dict[str, bytes], dict[str, Any]] | None:
     return (files, manifest) if manifest is not None and is_whole and ALL_TRIALS in files else None
 
 
-def stage(worker: Worker, files: dict[str, bytes], manifest: dict[str, Any]) -> None:
+def stage(lane: LaneContext, files: dict[str, bytes], manifest: dict[str, Any]) -> None:
     """Put them where the report finds them, with their sums."""
     for name, data in files.items():
-        snapshot.write_bytes(worker.folder.staged / name, data)
+        snapshot.write_bytes(lane.folder.staged / name, data)
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    sealed.write_json(worker.folder.staged / MANIFEST, {**manifest, "files": sums})
+    sealed.write_json(lane.folder.staged / MANIFEST, {**manifest, "files": sums})
 
 
 def _read(path: Path) -> bytes:
@@ -200,7 +207,7 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _split(worker: Worker, bars: Any) -> int:
+def _split(lane: LaneContext, bars: Any) -> int:
     from WORKFLOW.pipeline.run import split_of
 
-    return split_of(bars, worker.order.settings.split.holdout_fraction)
+    return split_of(bars, lane.order.settings.split.holdout_fraction)

@@ -22,7 +22,8 @@ def write(folder: RunFolder, number: int, refined: "Refined") -> None:
 def added(folder: RunFolder, numbers: Sequence[int], carried: dict[str, Any]) -> dict[str, Any]:
     """`carried` with the tries of these refinements and the best few of all of them; one that is gone is left out."""
     records = [record for n in numbers if isinstance(record := snapshot.read_json(folder.refined(n)), dict)]
-    best = sorted((one for record in records for one in record["best"]), key=lambda one: -one["sharpe_ratio"])[:KEEP]
-    seeds = [*carried["seeds"], *(one["parameters"] for one in best)]
+    every = [seed for record in records for seed in record["best"]]
+    best = sorted(every, key=lambda seed: -seed["sharpe_ratio"])[:KEEP]
+    seeds = [*carried["seeds"], *(seed["parameters"] for seed in best)]
     tries = carried["tries"] + sum(record["tried"] for record in records)
     return {"tries": tries, "seeds": list({str(seed): seed for seed in seeds}.values())}

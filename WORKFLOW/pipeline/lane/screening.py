@@ -6,44 +6,44 @@ from typing import TYPE_CHECKING, Any
 from config.record import replace
 from state.files import codec, digest
 from state.records.screening import Screening, speed
-from WORKFLOW.pipeline.lane.given import Worker
+from WORKFLOW.pipeline.lane.given import LaneContext
 from WORKFLOW.report.manifest import cpu_model
 
 if TYPE_CHECKING:
     from WORKFLOW.search.evaluate import Evaluator
 
 
-class Pace:
+class PaceReport:
     """The pace of one worker's prescreen, in its heartbeat."""
 
-    def __init__(self, worker: Worker, evaluator: "Evaluator", done: int) -> None:
+    def __init__(self, lane: LaneContext, evaluator: "Evaluator", done: int) -> None:
         """Computing begins now; `done` combos are an earlier worker's."""
-        mode = worker.order.settings.mode(worker.order.mode)
+        mode = lane.order.settings.mode(lane.order.mode)
         device, engine = evaluator.choice.device, evaluator.engine_name
         space = digest.short(codec.encode_line(asdict(mode)))
-        self._worker, self._clock = worker, worker.pulse.clock
-        self._said = Screening(
+        self._worker, self._clock = lane, lane.pulse.clock
+        self._screening = Screening(
             kind=f"{cpu_model() if device is None else device.name} · {engine} · {mode.family} · {space}",
             engine=engine,
             family=mode.family,
             bars=len(evaluator.market),
-            threads=worker.threads if device is None else 1,
+            threads=lane.threads if device is None else 1,
             began_at_s=self._clock.monotonic_s(),
             began_done=done,
             first_done=done,
         )
-        worker.pulse.screens(self._said)
+        lane.pulse.screens(self._screening)
 
     def at(self, done: int) -> None:
         """Report a batch that is complete."""
-        if self._said.first_s is None:
-            first_s = round(self._clock.monotonic_s() - self._said.began_at_s, 3)
-            self._said = replace(self._said, first_s=first_s, first_done=done)
-            self._worker.pulse.screens(self._said)
+        if self._screening.first_s is None:
+            first_s = round(self._clock.monotonic_s() - self._screening.began_at_s, 3)
+            self._screening = replace(self._screening, first_s=first_s, first_done=done)
+            self._worker.pulse.screens(self._screening)
 
     def came_to(self, done: int) -> dict[str, Any]:
         """For the job's result: its kind, seconds, work, and speed a thread."""
-        seconds = self._clock.monotonic_s() - self._said.began_at_s
-        work = (done - self._said.began_done) * self._said.bars
-        rate = speed(self._said, done, seconds)
-        return {"kind": self._said.kind, "seconds": round(seconds, 3), "bar_combos": work, "speed": rate}
+        seconds = self._clock.monotonic_s() - self._screening.began_at_s
+        work = (done - self._screening.began_done) * self._screening.bars
+        rate = speed(self._screening, done, seconds)
+        return {"kind": self._screening.kind, "seconds": round(seconds, 3), "bar_combos": work, "speed": rate}

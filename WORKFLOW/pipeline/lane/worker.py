@@ -26,7 +26,7 @@ from WORKFLOW.engines.choice import choose
 from WORKFLOW.engines.gpu.presence import GpuLost
 from WORKFLOW.pipeline.lane import ends, mended
 from WORKFLOW.pipeline.lane.deeds import DEEDS
-from WORKFLOW.pipeline.lane.given import Outdated, Worker
+from WORKFLOW.pipeline.lane.given import LaneContext, Outdated
 
 DONE, FAILED, TRY_AGAIN, SUPERSEDED, WAITING = 0, 1, 3, 4, 6  # exit codes
 _CODES = {"completed": DONE, "failed": FAILED, "waiting": WAITING, "again": TRY_AGAIN}
@@ -36,21 +36,21 @@ def main(argv: list[str]) -> int:
     """Do the job of the launch record `argv[0]`."""
     private.close()
     began_s = time.monotonic()
-    worker = _worker(Path(argv[0]))
-    job, clock = worker.launch.job, SystemClock()
+    lane = _worker(Path(argv[0]))
+    job, clock = lane.launch.job, SystemClock()
     try:
         room.check()
-        lease.take(worker.round_folder.lease(job.job_id), worker.launch.epoch, worker.launch.worker_id)
-        worker.pulse.write()
-        worker.swarm_order = mended.order_of(worker)
-        gate.beat = worker.beat
-        if worker.launch.gpu:
-            _open(worker)
-        metrics = dict(DEEDS[job.phase](worker))
+        lease.take(lane.round_folder.lease(job.job_id), lane.launch.epoch, lane.launch.worker_id)
+        lane.pulse.write()
+        lane.swarm_order = mended.order_of(lane)
+        gate.beat = lane.beat
+        if lane.launch.gpu:
+            _open(lane)
+        metrics = dict(DEEDS[job.phase](lane))
         gates = tuple(metrics.pop("gates", ()))
-        worker.still_mine()
+        lane.still_mine()
         duration_s = round(time.monotonic() - began_s, 3)
-        result = Result(job.job_id, worker.launch.epoch, "completed", "", metrics, gates, duration_s)
+        result = Result(job.job_id, lane.launch.epoch, "completed", "", metrics, gates, duration_s)
     except lease.Superseded as newer:
         print(f"{stamp(clock.now())} leaving: {newer}", flush=True)
         return SUPERSEDED
@@ -61,26 +61,26 @@ def main(argv: list[str]) -> int:
         print(redacted(f"{stamp(clock.now())} leaving: {room.ran_out(error)}"), flush=True)
         return TRY_AGAIN
     except (Refused, OSError, Outdated) as error:
-        ended = ends.result_of(error, worker.launch)
+        ended = ends.result_of(error, lane.launch)
         if ended is None:
             print(redacted(traceback.format_exc()), flush=True)
             return TRY_AGAIN
         print(redacted(f"{stamp(clock.now())} {ended.status}: {error}"), flush=True)
         result = ended
-    snapshot.write_json(worker.round_folder.result(job.job_id), tree_of(result))
+    snapshot.write_json(lane.round_folder.result(job.job_id), tree_of(result))
     return _CODES[result.status]
 
 
-def _open(worker: Worker) -> None:
+def _open(lane: LaneContext) -> None:
     """Open the device before anything is done; the one this worker sees is the one it was bound to."""
     try:
         taken = choose("gpu")
     except Refused as refusal:
-        raise GpuLost(f"{worker.launch.lane} ({worker.launch.gpu}): {refusal.reason}", refusal.way_out) from refusal
+        raise GpuLost(f"{lane.launch.lane} ({lane.launch.gpu}): {refusal.reason}", refusal.way_out) from refusal
     print(f"{stamp(SystemClock().now())} engine {taken}", flush=True)
 
 
-def _worker(path: Path) -> Worker:
+def _worker(path: Path) -> LaneContext:
     launch = record_of(Launch, snapshot.read_json(path))
     roots, clock = Roots.from_environment(), SystemClock()
     with contextlib.suppress(OSError):  # a full disk; held until this process ends
@@ -100,7 +100,7 @@ def _worker(path: Path) -> Worker:
         at=stamp(clock.now()),
     )
     order = orders.must(roots.swarm_run(launch.run_id).order)
-    return Worker(launch, roots, order, Pulse(roots.heartbeat(launch.worker_id), clock, first))
+    return LaneContext(launch, roots, order, Pulse(roots.heartbeat(launch.worker_id), clock, first))
 
 
 if __name__ == "__main__":

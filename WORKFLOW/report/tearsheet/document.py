@@ -16,7 +16,7 @@ from WORKFLOW.report.tearsheet.curves import Daily, moment, short
 from WORKFLOW.validity.benchmark import holding
 
 if TYPE_CHECKING:
-    from WORKFLOW.validity.judge import Judged
+    from WORKFLOW.validity.finalist import Judged
 
 KIND = "backtest-optimize tearsheet 1"
 CANDIDATE, REJECTED, UNJUDGED = "candidate", "rejected", "unjudged"

@@ -11,7 +11,7 @@ from WORKFLOW.data.bars import Floats
 from WORKFLOW.report.tearsheet.curves import moment
 from WORKFLOW.report.tearsheet.sources import amounts, moments, recognise
 from WORKFLOW.report.tearsheet.sources.curve import Curve
-from WORKFLOW.report.tearsheet.sources.ledger import Capital, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Capital, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import listed
 from WORKFLOW.report.tearsheet.trading import Trades
 
@@ -28,7 +28,7 @@ _COINS = ("BTC", "XBT", "ETH", "BNB", "₿")  # whose 10,000 nobody has
 
 
 @dataclass(frozen=True)
-class Found:
+class TradesFile:
     """Trades sorted by exit, or a curve, one of the two; the capital they began with; what had to be assumed."""
 
     trades: Trades | None
@@ -52,7 +52,7 @@ def read(
     unit: str | None = None,
     hints: Hints | None = None,
     assumed: float = ASSUMED_CAPITAL,
-) -> Found:
+) -> TradesFile:
     """The closed trades of a file, or its daily returns or equity.
 
     `capital` is what a person said; None takes what the file says, and `assumed` where it says nothing. `wants`: `PNL`
@@ -91,7 +91,7 @@ def read(
         reasons=reasons,
     )
     times = dict.fromkeys((*exits.notes, *(entries.notes if entries else ())))
-    return Found(
+    return TradesFile(
         trades,
         None,
         money.capital,
@@ -99,19 +99,21 @@ def read(
     )
 
 
-def _curve(path: Path, found: Curve, capital: Capital | None, assumed: float, wants: str) -> Found:
+def _curve(path: Path, found: Curve, capital: Capital | None, assumed: float, wants: str) -> TradesFile:
     if wants != EITHER:
         raise Refused(
             f"{path} is a curve of {found.kind}, and no list of trades", "scripts/generate-tearsheet draws it"
         )
     if found.kind == "equity":
-        return Found(None, found, float(found.values[0]), (f"equity begins with {found.values[0]:,.6g}", *found.notes))
+        return TradesFile(
+            None, found, float(found.values[0]), (f"equity begins with {found.values[0]:,.6g}", *found.notes)
+        )
     amount = capital.amount if capital else assumed
     note = () if capital or found.kind == "returns" else (_assumption(amount),)
-    return Found(None, found, amount, (*note, *found.notes))
+    return TradesFile(None, found, amount, (*note, *found.notes))
 
 
-def _closed(ledger: Ledger) -> tuple[Ledger, tuple[str, ...]]:
+def _closed(ledger: TradeTable) -> tuple[TradeTable, tuple[str, ...]]:
     """Without the trades that are still open: no exit time, or said so."""
     closed = np.array([bool(word) and word not in ("0", "-") for word in ledger.words("exit_time")])
     if "status" in ledger:
@@ -129,7 +131,7 @@ def _closed(ledger: Ledger) -> tuple[Ledger, tuple[str, ...]]:
 # times and sides ------------------------------------------------------------------------------------------------------
 
 
-def _times(ledger: Ledger, hints: Hints) -> tuple[moments.Read, moments.Read | None]:
+def _times(ledger: TradeTable, hints: Hints) -> tuple[moments.MomentColumn, moments.MomentColumn | None]:
     exits = moments.of(ledger, "exit_time", hints)
     entries = moments.of(ledger, "entry_time", hints) if "entry_time" in ledger else None
     if entries is not None:
@@ -137,7 +139,7 @@ def _times(ledger: Ledger, hints: Hints) -> tuple[moments.Read, moments.Read | N
     return exits, entries
 
 
-def _same_zone(ledger: Ledger, exits: moments.Read, entries: moments.Read) -> None:
+def _same_zone(ledger: TradeTable, exits: moments.MomentColumn, entries: moments.MomentColumn) -> None:
     """Entries without a zone beside exits with one are hours apart from where they belong; numbers have none to say."""
     if exits.is_bare == entries.is_bare or any(_is_epoch(ledger, field) for field in ("exit_time", "entry_time")):
         return
@@ -149,11 +151,11 @@ def _same_zone(ledger: Ledger, exits: moments.Read, entries: moments.Read) -> No
     )
 
 
-def _is_epoch(ledger: Ledger, field: str) -> bool:
+def _is_epoch(ledger: TradeTable, field: str) -> bool:
     return str(ledger.text(field)[0].as_py()).replace(".", "", 1).isdecimal()
 
 
-def _in_order(ledger: Ledger, entry_ms: NDArray[np.int64] | None, exit_ms: NDArray[np.int64]) -> None:
+def _in_order(ledger: TradeTable, entry_ms: NDArray[np.int64] | None, exit_ms: NDArray[np.int64]) -> None:
     if entry_ms is None or (entry_ms <= exit_ms).all():
         return
     row = int(np.argmax(entry_ms > exit_ms))
@@ -163,7 +165,7 @@ def _in_order(ledger: Ledger, entry_ms: NDArray[np.int64] | None, exit_ms: NDArr
     )
 
 
-def _sides(ledger: Ledger) -> NDArray[np.int8] | None:
+def _sides(ledger: TradeTable) -> NDArray[np.int8] | None:
     if "side" not in ledger:
         return None
     words = [word.lower() for word in ledger.words("side")]
@@ -173,7 +175,7 @@ def _sides(ledger: Ledger) -> NDArray[np.int8] | None:
     return np.array([1 if word in _LONG else -1 for word in words], dtype=np.int8)
 
 
-def _excursion(ledger: Ledger, numbers: dict[str, amounts.Read], name: str) -> Floats | None:
+def _excursion(ledger: TradeTable, numbers: dict[str, amounts.AmountColumn], name: str) -> Floats | None:
     """A fraction of the entry price: against it 0 or less, in favour 0 or more, whichever sign the source writes."""
     if name not in numbers:
         return None
@@ -187,8 +189,8 @@ def _excursion(ledger: Ledger, numbers: dict[str, amounts.Read], name: str) -> F
 
 
 def _money(
-    ledger: Ledger,
-    numbers: dict[str, amounts.Read],
+    ledger: TradeTable,
+    numbers: dict[str, amounts.AmountColumn],
     order: NDArray[np.int64],
     capital: float | None,
     wants: str,
@@ -208,17 +210,17 @@ def _money(
     return _of_pct(ledger, numbers, order, capital or _own(ledger, assumed), unit, side)
 
 
-def _with_pct(ledger: Ledger) -> Ledger:
+def _with_pct(ledger: TradeTable) -> TradeTable:
     """The column of results is one of percent."""
     columns = {**ledger.columns, "pct": ledger.columns["pnl"]}
     return replace(ledger, columns=columns)
 
 
-def _own(ledger: Ledger, assumed: float) -> float:
+def _own(ledger: TradeTable, assumed: float) -> float:
     return ledger.capital.amount if ledger.capital else assumed
 
 
-def _has_what_is_wanted(ledger: Ledger, wants: str, has_pnl: bool, has_pct: bool) -> None:
+def _has_what_is_wanted(ledger: TradeTable, wants: str, has_pnl: bool, has_pct: bool) -> None:
     names = listed(ledger.names or [column.name for column in ledger.columns.values()])
     if wants == PNL and not has_pnl:
         raise Refused(
@@ -240,8 +242,8 @@ def _has_what_is_wanted(ledger: Ledger, wants: str, has_pnl: bool, has_pct: bool
 
 
 def _of_pnl(
-    ledger: Ledger,
-    numbers: dict[str, amounts.Read],
+    ledger: TradeTable,
+    numbers: dict[str, amounts.AmountColumn],
     order: NDArray[np.int64],
     said: float | None,
     assumed: float,
@@ -260,7 +262,7 @@ def _of_pnl(
 
 
 def _capital(
-    ledger: Ledger, largest: float, currency: str, said: float | None, assumed: float
+    ledger: TradeTable, largest: float, currency: str, said: float | None, assumed: float
 ) -> tuple[float, tuple[str, ...]]:
     """What was said, else what the file says, else what is assumed, where that can be.
 
@@ -288,8 +290,8 @@ def _assumption(capital: float) -> str:
 
 
 def _of_pct(
-    ledger: Ledger,
-    numbers: dict[str, amounts.Read],
+    ledger: TradeTable,
+    numbers: dict[str, amounts.AmountColumn],
     order: NDArray[np.int64],
     capital: float,
     unit: str | None,
@@ -318,7 +320,7 @@ def _of_pct(
 
 
 def _unit_of(
-    ledger: Ledger, numbers: dict[str, amounts.Read], raw: Floats, side: NDArray[np.int8] | None
+    ledger: TradeTable, numbers: dict[str, amounts.AmountColumn], raw: Floats, side: NDArray[np.int8] | None
 ) -> tuple[str, str]:
     """By % signs, the source, the move of the prices, where the file has them; else as our own files have it."""
     if numbers["pct"].is_percent:
@@ -339,7 +341,7 @@ def _unit_of(
     return FRACTION, "--unit percent if they are percent"
 
 
-def _whole(ledger: Ledger, numbers: dict[str, amounts.Read], name: str) -> Floats:
+def _whole(ledger: TradeTable, numbers: dict[str, amounts.AmountColumn], name: str) -> Floats:
     """A column without a hole."""
     found = numbers[name].values
     if not np.isfinite(found).all():

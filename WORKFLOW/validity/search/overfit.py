@@ -107,10 +107,10 @@ def probability(sums: BlockSums, threads: int = 1, steps: Steps | None = None) -
         part = parts[number]
         return _below(masks, outcome, sums.sums[:, part], sums.squares[:, part], sums.days)
 
-    found = steps.each([_choices(number) for number in numbers], best, threads)
-    winner = np.argmax([scores for scores, _ in found], axis=0)  # of equal ones the first
-    inside = np.array([scores for scores, _ in found])[winner, np.arange(len(masks))]
-    chosen = np.array([at + part.start for (_, at), part in zip(found, parts, strict=True)])
+    choices = steps.each([_choices(number) for number in numbers], best, threads)
+    winner = np.argmax([scores for scores, _ in choices], axis=0)  # of equal ones the first
+    inside = np.array([scores for scores, _ in choices])[winner, np.arange(len(masks))]
+    chosen = np.array([at + part.start for (_, at), part in zip(choices, parts, strict=True)])
     chosen = chosen[winner, np.arange(len(masks))]
     known = np.isfinite(inside)  # a half in which nothing moved had nothing to choose
     if not known.any():

@@ -66,7 +66,7 @@ def placebo(
     real, *others = names(markets)
     observed = steps.do(real, lambda: _best(evaluator, combos, min_trades, threads))
     luck = [steps.do(name, partial(shuffled, number)) for number, name in enumerate(others)]
-    as_good = sum(one is not None and observed is not None and one >= observed for one in luck)
+    as_good = sum(best is not None and observed is not None and best >= observed for best in luck)
     p_value = None if observed is None else (1 + as_good) / (1 + markets)
     return Placebo(p_value, observed, tuple(luck), len(combos), block_bars)
 

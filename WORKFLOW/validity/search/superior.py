@@ -38,7 +38,7 @@ class Resampling:
     def of(cls, days: int, draws: int, block_days: float, random: np.random.Generator) -> "Resampling":
         """Draws of the stationary bootstrap."""
         block = int(min(block_days, days))
-        drawn = [np.bincount(one, minlength=days) for one in stationary(days, block, draws, random)]
+        drawn = [np.bincount(draw, minlength=days) for draw in stationary(days, block, draws, random)]
         return cls(np.array(drawn, dtype=np.float64), float(block))
 
     @property

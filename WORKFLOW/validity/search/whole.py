@@ -17,7 +17,7 @@ from WORKFLOW.engines.metrics import TOTAL_TRADES
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Draw
 from WORKFLOW.steps import exact
-from WORKFLOW.steps.keep import Step, Steps
+from WORKFLOW.steps.keep import PlannedStep, Steps
 from WORKFLOW.validity.search import deflated, overfit
 from WORKFLOW.validity.search import placebo as shuffling
 from WORKFLOW.validity.search.overfit import BlockSums, Overfit
@@ -27,7 +27,7 @@ from WORKFLOW.validity.search.superior import Maxima, Resampling, Superior
 CHUNK = 16_384  # combos at a time: 64 MB of daily returns over two years
 _DIGITS = 12  # of what is written: matrix products may differ in the last bits with the number of threads
 
-Seed = Callable[[str], np.random.SeedSequence]
+SeedOf = Callable[[str], np.random.SeedSequence]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Chunk:
 
 
 def of_draw(
-    evaluator: Evaluator, bars: Bars, draw: Draw, settings: Settings, threads: int, seed: Seed, steps: Steps
+    evaluator: Evaluator, bars: Bars, draw: Draw, settings: Settings, threads: int, seed: SeedOf, steps: Steps
 ) -> SearchTrial:
     """The search of `draw` on trial; `evaluator` stands on `bars`, the in-sample ones.
 
@@ -92,7 +92,7 @@ def of_draw(
         superior.take(chunk.maxima)
         sums.append(chunk.sums)
     every = BlockSums.joined(sums)
-    found = overfit.probability(every, threads, steps)
+    overfitted = overfit.probability(every, threads, steps)
     steps.rest("overfitting")  # there are fewer parts where not every combo is eligible
     shuffled = placebo(
         evaluator,
@@ -109,7 +109,7 @@ def of_draw(
         tried=len(draw),
         eligible=every.sums.shape[1],
         days=days,
-        overfit=found,
+        overfit=overfitted,
         tests=superior.as_json(),
         luck=(superior.p_values("sharpe") or {}).get("consistent"),
         expected_maximum=superior.expected_maximum(),
@@ -117,10 +117,10 @@ def of_draw(
     )
 
 
-def plan(combos: int, settings: Settings) -> list[Step]:
+def plan(combos: int, settings: Settings) -> list[PlannedStep]:
     """The steps of `of_draw` for so many combos."""
     names = [*_chunks(combos), *overfit.steps(combos), *shuffling.names(settings.validity.placebo_markets)]
-    return [Step(name) for name in names]
+    return [PlannedStep(name) for name in names]
 
 
 def _chunks(combos: int) -> list[str]:

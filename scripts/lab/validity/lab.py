@@ -21,14 +21,14 @@ from state.records.tries import TriesLedger
 from WORKFLOW.command_line import Order
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines import metrics
-from WORKFLOW.pipeline import phases
-from WORKFLOW.pipeline.run import Job
+from WORKFLOW.pipeline import phases, selection
+from WORKFLOW.pipeline.run import PipelineRun
 from WORKFLOW.report.console import Screen
 from WORKFLOW.report.tree import ResultTree
 from WORKFLOW.search import prescreen, refine, space
-from WORKFLOW.search.prescreen import Found
+from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.space import Parameters
-from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.validity.benchmark import buy_and_hold
 from WORKFLOW.validity.promote import NOT_ASKED, holdout_luck
 
@@ -55,7 +55,7 @@ def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = Fa
     with tempfile.TemporaryDirectory(prefix="bt-validity-") as folder:
         job = _job(bars, mode, settings, Path(folder))
         found, trials = _search(job)
-        chosen = phases.finalists(job, trials)
+        chosen = selection.finalists(job, trials)
         looks = len({trial.number for trial in chosen.values()})
         hopes = {trial.number: _holdout(job, trial, looks) for trial in chosen.values()}
         if not chosen:
@@ -67,8 +67,8 @@ def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = Fa
         return _judged(job, found, trials, chosen)
 
 
-def _judged(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Trial]) -> Outcome:
-    validated = phases.validate(job, found, trials, chosen)
+def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Outcome:
+    validated = phases.validate(run, found, trials, chosen)
     failures = {
         best: [
             check["name"]
@@ -87,39 +87,39 @@ def _judged(job: Job, found: Found, trials: list[Trial], chosen: dict[str, Trial
     )
 
 
-def _search(job: Job) -> tuple[Found, list[Trial]]:
-    settings = job.settings.prescreen
-    draw = space.Draw(job.mode, settings.combos, job.seed("prescreen"))
-    progress = prescreen.run(job.in_sample, draw, settings, job.cores, prescreen.Progress(), lambda *_: None)
-    found = prescreen.found(progress, draw)
+def _search(run: PipelineRun) -> tuple[Prescreened, list[Trial]]:
+    settings = run.settings.prescreen
+    draw = space.Draw(run.mode, settings.combos, run.seed("prescreen"))
+    progress = prescreen.run(run.in_sample, draw, settings, run.cores, prescreen.PrescreenProgress(), lambda *_: None)
+    found = prescreen.result(progress, draw)
     centres = [one.parameters for one in found.best[:_CENTRES]]
     best: list[Parameters] = [one.parameters for one in found.best[:_TRIALS]]
     if centres:
-        near = refine.around(job.mode, centres, max(settings.combos // 4, 200), job.seed("refine"))
-        refined = refine.screen(job.in_sample, near, job.cores, settings.min_trades, _TRIALS, len(near), lambda _: None)
+        near = refine.around(run.mode, centres, max(settings.combos // 4, 200), run.seed("refine"))
+        refined = refine.screen(run.in_sample, near, run.cores, settings.min_trades, _TRIALS, len(near), lambda _: None)
         best = [*(parameters for _, parameters in refined.best), *best]
-        job.carried_tries = refined.tried
+        run.carried_tries = refined.tried
     distinct = list({str(one): one for one in best}.values())
-    return found, [_trial(job, number, parameters) for number, parameters in enumerate(distinct)]
+    return found, [_trial(run, number, parameters) for number, parameters in enumerate(distinct)]
 
 
-def _trial(job: Job, number: int, parameters: Parameters) -> Trial:
-    values = job.in_sample.metrics(parameters, job.in_sample.whole)
-    violation = float(job.settings.prescreen.min_trades - values["total_trades"])
-    return Trial(number, 0, "phase0", parameters, Result(values["sharpe_ratio"] or 0.0, violation, values))
+def _trial(run: PipelineRun, number: int, parameters: Parameters) -> Trial:
+    values = run.in_sample.metrics(parameters, run.in_sample.whole)
+    violation = float(run.settings.prescreen.min_trades - values["total_trades"])
+    return Trial(number, 0, "phase0", parameters, TrialResult(values["sharpe_ratio"] or 0.0, violation, values))
 
 
-def _holdout(job: Job, trial: Trial, looks: int) -> tuple[float | None, tuple[str, ...]]:
+def _holdout(run: PipelineRun, trial: Trial, looks: int) -> tuple[float | None, tuple[str, ...]]:
     """Its out-of-sample Sharpe ratio, and which checks of the holdout it does not pass."""
-    window, everything, floor = job.windows["out_of_sample"], job.everything, job.settings.verdict
+    window, everything, floor = run.windows["out_of_sample"], run.everything, run.settings.verdict
     ledger = everything.ledger(trial.parameters, window)
-    capital = job.settings.costs.capital
+    capital = run.settings.costs.capital
     values = metrics.full(ledger, everything.market, window, capital)
     marks = metrics.daily_marks(ledger.equity, everything.market, window)
     luck = holdout_luck(metrics.daily_returns(marks, capital))
-    sharpe, holding = values["sharpe_ratio"], buy_and_hold(everything.market, window, job.settings.costs)
+    sharpe, holding = values["sharpe_ratio"], buy_and_hold(everything.market, window, run.settings.costs)
     passed: dict[str, Callable[[], bool]] = {
-        "out_of_sample_trades": lambda: values["total_trades"] >= max(30, job.settings.prescreen.min_trades),
+        "out_of_sample_trades": lambda: values["total_trades"] >= max(30, run.settings.prescreen.min_trades),
         "out_of_sample_sharpe": lambda: sharpe is not None and sharpe >= floor.min_out_of_sample_sharpe,
         "holdout_after_all_looks": lambda: luck is not None and luck * looks <= floor.max_holdout_luck,
         "beats_buy_and_hold": lambda: sharpe is not None and sharpe >= (holding["sharpe_ratio"] or 0.0),
@@ -127,7 +127,7 @@ def _holdout(job: Job, trial: Trial, looks: int) -> tuple[float | None, tuple[st
     return sharpe, tuple(name for name, is_passed in passed.items() if not is_passed())
 
 
-def _job(bars: Bars, mode: str, settings: Settings, folder: Path) -> Job:
+def _job(bars: Bars, mode: str, settings: Settings, folder: Path) -> PipelineRun:
     roots = Roots.from_environment({**os.environ, "RESULTS_ROOT": str(folder)})
     clock, nobody = SystemClock(), np.random.default_rng().integers(2**32)
     order = Order(
@@ -140,14 +140,14 @@ def _job(bars: Bars, mode: str, settings: Settings, folder: Path) -> Job:
         as_json=False,
         settings=settings,
     )
-    run = Run(f"bt-{nobody}", "", bars.symbol, mode, stamp(clock.now()))
+    record = Run(f"bt-{nobody}", "", bars.symbol, mode, stamp(clock.now()))
     report: Any = None  # of pre-flight: these bars were made
-    return Job(
+    return PipelineRun(
         order=order,
         bars=bars,
         report=report,
-        run=run,
-        folder=roots.run(run.run_id),
+        record=record,
+        folder=roots.run(record.run_id),
         tree=ResultTree(roots.artifacts(bars.symbol, mode)),
         screen=Screen(quiet=True),
         clock=clock,

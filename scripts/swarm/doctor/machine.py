@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from config.swarm import SwarmSettings
 from scripts.infra import environment, requirements
@@ -90,17 +89,16 @@ def memory(patient: Patient) -> Iterator[Finding]:
 
 def disk(patient: Patient) -> Iterator[Finding]:
     """Free bytes and inodes, whether one can write, and when it is full."""
-    from state.files import snapshot
+    from state.records import agent_states
 
     for name, folder in (("RESULTS_ROOT", patient.roots.results), ("STATE_ROOT", patient.roots.state)):
         yield from _folder(name, folder, patient.limits)
     if patient.roots.logs.exists():
         yield from _folder("LOGS_ROOT", patient.roots.logs, patient.limits)
-    record = snapshot.read_json(patient.roots.agent_state("watchdog"))
-    report: dict[str, Any] = record.get("report", {}) if isinstance(record, dict) else {}
-    days = report.get("disk_full_in_days")
-    if isinstance(days, int | float) and days < 14:
-        cause = f"it grows by {report.get('disk_bytes_per_day', 0) / 1e9:.1f} GB a day"
+    report = agent_states.reported(patient.roots, "watchdog").watchdog
+    days = report.disk_full_in_days
+    if days is not None and days < 14:
+        cause = f"it grows by {(report.disk_bytes_per_day or 0) / 1e9:.1f} GB a day"
         fix = "make room, or keep less: swarm.keep_runs, swarm.keep_rounds, swarm.keep_log_days"
         yield Finding(ERROR if days < 1 else WARNING, f"the disk is full in {days:.1f} days", cause, fix)
 

@@ -119,13 +119,13 @@ def _contents(patient: Patient) -> Iterator[Finding]:
     from agents.runtime.cycle import SCHEMA
     from state.files import snapshot
     from state.files.journal import Journal
-    from state.records import orders, reports
+    from state.records import agent_states, orders
 
     roots = patient.roots
     for row in at_work(patient.limits):
         path = roots.agent_state(row.name)
         record = snapshot.read_json(path)
-        wrong = reports.read(roots, row.name).wrong
+        wrong = agent_states.read(roots, row.name).wrong
         if isinstance(record, dict) and wrong:
             fix = f"nothing: {row.name} keeps it beside a new one"
             yield Finding(WARNING, f"{path.name} is damaged", wrong[0], fix)

@@ -17,7 +17,7 @@ from scripts.swarm.explain import evidence
 from scripts.swarm.explain.evidence import Evidence, Names
 from scripts.swarm.show import span
 from state.files.layout import Roots
-from state.records import healing, orders, reports
+from state.records import agent_states, healing, orders
 
 _LOOKED_AT = 400  # cycles: two hours of the quickest agent
 _TOLD = 15  # of them, those that decided the same in a row counted as one
@@ -142,21 +142,20 @@ def _wordless(record: dict[str, Any]) -> str:
 def _of_state(roots: Roots, row: Row) -> Iterator[Evidence]:
     """Its state file, and what came of the actions of the cycle that wrote it."""
     path = roots.agent_state(row.name)
-    state = reports.read(roots, row.name).state
-    if not state:
+    read = agent_states.read(roots, row.name)
+    if not read.is_there:
         what = "its state file is there but holds no state" if path.exists() else "it has no state file"
         yield Evidence("", row.name, what, "", path.name)
         return
-    at, writers = state.get("at", ""), state.get("epoch", 0)
-    many = f", by its process number {writers}" if writers > 1 else ""
-    yield Evidence(at, row.name, f"writes {path.name}, cycle {state.get('cycle')}{many}", "", path.name)
-    for action in evidence.rows(state, "actions_last_cycle"):
-        what = f"did: {action['kind']} {action.get('target')}"
-        yield Evidence(at, row.name, what, str(action.get("outcome", "")), path.name)
+    state = read.state
+    many = f", by its process number {state.epoch}" if state.epoch > 1 else ""
+    yield Evidence(state.at, row.name, f"writes {path.name}, cycle {state.cycle}{many}", "", path.name)
+    for deed in state.actions_last_cycle:
+        yield Evidence(state.at, row.name, f"did: {deed.kind} {deed.target}", deed.outcome, path.name)
 
 
 def _of_loop(roots: Roots, row: Row, world: World) -> Iterator[Evidence]:
-    view, process = _view(row, world), reports.loop(roots, row.name)[0].identity
+    view, process = _view(row, world), agent_states.loop(roots, row.name)[0].identity
     if view is not None and view.loop_age_s is not None and process is not None:
         what = f"its loop begins, pid {process.pid}; it is {view.loop_life} now"
         yield Evidence(evidence.around(world.now, -view.loop_age_s), row.name, what, "", f"loops/{row.name}.json")

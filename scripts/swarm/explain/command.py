@@ -114,7 +114,7 @@ def _agent(roots: Roots, kind: str, typed: str, world: World, limits: SwarmSetti
 
 def _gpu(roots: Roots, number: int, world: World, limits: SwarmSettings) -> tuple[list[Evidence], str]:
     there = [one.name for one in idle.gpus(world, limits)]
-    is_none = world.control.get("gpus") == []  # of a machine without any, the first one stands for all of them
+    is_none = world.control.gpus == ()  # of a machine without any, the first one stands for all of them
     if number < 0 or (f"gpu{number}" not in there and ("gpu" not in there or (is_none and number > 0))):
         raise Refused(f"there is no GPU {number} here", f"GPUs: {'none' if is_none else ', '.join(there)}")
     chain = evidence.in_order(evidence.of_gpu(roots, number, subject.events(roots)))

@@ -12,8 +12,9 @@ from scripts.swarm.records import decisions_with, records_with
 from state.files import snapshot
 from state.files.layout import Roots
 from state.host.clock import stamp
-from state.records import reports
+from state.records import agent_states
 from state.records.jobs import DEATHS
+from state.records.report_parts import on_record
 
 _FOUND = {"True": "it is so", "False": "it is not so: it goes one step further"}
 _BECAUSE = {  # what these kinds are decided on, always
@@ -161,22 +162,16 @@ def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
     """What came of the last actions, and whether the next cycle found what was expected of them."""
     for row in AGENTS:
         path = roots.agent_state(row.name)
-        state = reports.read(roots, row.name).state
-        at, source = state.get("at", ""), _below(path, roots)
-        for action in rows(state, "actions_last_cycle"):
-            if names.are_in(str(action.get("target"))):
-                yield Evidence(at, row.name, f"did: {action['kind']}", str(action.get("outcome", "")), source)
-        for action in rows(state, "verified_last_cycle"):
-            if names.are_in(str(action.get("target"))):
-                found = _FOUND.get(str(action.get("holds")), "this cannot be seen from here")
-                expected = f"looks whether {action['kind']} had its effect: {action.get('expected')}"
-                yield Evidence(at, row.name, expected, found, source)
-
-
-def rows(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """The actions that a state file lists under a key."""
-    found: list[dict[str, Any]] = state.get(key, [])
-    return found
+        state = agent_states.read(roots, row.name).state
+        source = _below(path, roots)
+        for deed in state.actions_last_cycle:
+            if names.are_in(deed.target):
+                yield Evidence(state.at, row.name, f"did: {deed.kind}", deed.outcome, source)
+        for one in state.verified_last_cycle:
+            if names.are_in(one.target):
+                found = _FOUND.get(str(one.holds), "this cannot be seen from here")
+                expected = f"looks whether {one.kind} had its effect: {one.expected}"
+                yield Evidence(state.at, row.name, expected, found, source)
 
 
 # events ---------------------------------------------------------------------------------------------------------------
@@ -264,13 +259,13 @@ def of_gpu(roots: Roots, number: int, history: Iterable[Mapping[str, Any]]) -> I
             if Names((lane, "gpu", "GPU")).are_in(str(record.get("reason", ""))):
                 what = f"decides in cycle {record.get('cycle')}"
                 yield Evidence(str(record.get("at", "")), agent, what, str(record["reason"]), _below(path, roots))
-    read = reports.read(roots, "watchdog")
-    if state := read.state:
-        seen = read.report.get("gpus")
-        mine = [gpu for gpu in seen if gpu.get("index") == number] if isinstance(seen, list) else None
-        what = "the driver gave no answer" if seen is None else f"sees {mine[0]}" if mine else "sees no such GPU"
+    read = agent_states.read(roots, "watchdog")
+    if read.is_there:
+        report = agent_states.reports({"watchdog": read}).watchdog
+        mine = [on_record(gpu) for gpu in report.gpus or () if gpu.index == number]
+        what = "the driver gave no answer" if report.gpus is None else f"sees {mine[0]}" if mine else "sees no such GPU"
         source = _below(roots.agent_state("watchdog"), roots)
-        yield Evidence(state.get("at", ""), "watchdog", what, f"plan: {read.report.get('gpu_plan')}", source)
+        yield Evidence(read.state.at, "watchdog", what, f"plan: {report.gpu_plan}", source)
 
 
 def _below(path: Path, roots: Roots) -> str:

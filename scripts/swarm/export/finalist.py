@@ -1,14 +1,12 @@
 """One finalist of a result tree, read only when the tree is whole."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config import plain
 from config.errors import Refused
-from state.files import snapshot
 from state.files.layout import BESTS, MANIFEST, Roots
+from state.records import results
 
 Record = dict[str, Any]
 
@@ -39,28 +37,27 @@ def find(roots: Roots, wish: str | None) -> Finalist:
     Raises:
         Refused: there is none, or several; its files are not those of its manifest.
     """
-    results = roots.results / "Backtests" / "optimizations"
-    trees = {"/".join(path.parts[-3:-1]): path.parent for path in sorted(results.glob(f"*/*/{MANIFEST}"))}
+    trees = {"/".join(folder.parts[-2:]): folder for folder in results.folders(roots.optimizations)}
     known = ", ".join(trees) or "none"
     if not trees:
         raise Refused(
-            f"there is no result under {results}",
+            f"there is no result under {roots.optimizations}",
             "scripts/backtest-optimize --single --demo makes one from generated bars; --help says how to use your own",
         )
     if wish is None and len(trees) > 1:
         raise Refused("there are several results, and none was named", f"type one of {known}")
     symbol, mode, best = [*(wish or next(iter(trees))).strip("/").split("/"), "best_sharpe", "best_sharpe"][:3]
-    tree = trees.get(f"{symbol}/{mode}")
-    if tree is None:
+    folder = trees.get(f"{symbol}/{mode}")
+    if folder is None:
         raise Refused(f"there is no result {symbol}/{mode}", f"results on file: {known}")
-    if best not in BESTS or not (tree / best / "config.json").is_file():
-        have = ", ".join(name for name in BESTS if (tree / name / "config.json").is_file()) or "none"
+    if best not in BESTS or not (folder / best / "config.json").is_file():
+        have = ", ".join(name for name in BESTS if (folder / name / "config.json").is_file()) or "none"
         raise Refused(f"{symbol}/{mode} has no strategy {best!r}", f"it has {have}")
-    manifest = snapshot.read_json(tree / MANIFEST)
-    if not isinstance(manifest, dict) or not _is_manifest(manifest):
-        raise Refused(f"{tree / MANIFEST} is no manifest", "scripts/backtest-optimize checksums says what is wrong")
-    config, metrics = (_whole(tree, f"{best}/{name}", manifest) for name in ("config.json", "metrics.json"))
-    return Finalist(tree / best, config, metrics, manifest)
+    tree = results.seen(folder)
+    if tree is None or not _is_manifest(tree.manifest):
+        raise Refused(f"{folder / MANIFEST} is no manifest", "scripts/backtest-optimize checksums says what is wrong")
+    config, metrics = (tree.record(f"{best}/{name}") for name in ("config.json", "metrics.json"))
+    return Finalist(folder / best, config, metrics, tree.manifest)
 
 
 def _is_manifest(manifest: Record) -> bool:
@@ -71,20 +68,3 @@ def _is_manifest(manifest: Record) -> bool:
         return is_numbered and isinstance(manifest["files"], dict) and all(isinstance(word, str) for word in words)
     except (KeyError, TypeError):
         return False
-
-
-def _whole(tree: Path, name: str, manifest: Record) -> Record:
-    try:
-        data = plain.read_bytes(tree / name)
-    except OSError as error:
-        raise Refused(
-            f"cannot read {tree / name}: {error.strerror}", "scripts/backtest-optimize checksums says what else"
-        ) from error
-    if hashlib.sha256(data).hexdigest() != manifest["files"].get(name):
-        raise Refused(
-            f"{tree / name} is not what its manifest says", "scripts/backtest-optimize checksums says what else"
-        )
-    record = snapshot.read_json(tree / name)
-    if not isinstance(record, dict):
-        raise Refused(f"{tree / name} holds no record", "scripts/backtest-optimize checksums says what else")
-    return record

@@ -16,7 +16,7 @@ from WORKFLOW.engines.gpu import device as devices
 from WORKFLOW.engines.gpu.device import Device
 from WORKFLOW.engines.gpu.planes import DevicePlanes
 from WORKFLOW.engines.gpu.presence import GpuLost
-from WORKFLOW.engines.gpu.screen import Screen, Work
+from WORKFLOW.engines.gpu.screen import Screener, Work
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import SHARPE, TOTAL_TRADES, daily_marks, daily_returns
 from WORKFLOW.engines.reference import Signal
@@ -40,7 +40,7 @@ def test_the_best_are_among_what_comes_back(device: Device, keep: int) -> None:
     market, work = many(9)
     window = Window(0, 500)
     table = cpu.screen(market, work.signals, work.executions, work.costs, [window], 1, work.signal_of)[0]
-    found = Screen(device, market).best(work, window, 5, keep)
+    found = Screener(device, market).best(work, window, 5, keep)
     good = np.flatnonzero((table[:, TOTAL_TRADES] >= 5) & np.isfinite(table[:, SHARPE]))
     assert (found.tried, found.eligible) == (9, len(good))
     assert found.most_trades == table[:, TOTAL_TRADES].max()
@@ -60,7 +60,7 @@ def test_a_short_position_near_ruin_comes_back_from_the_bar_loop(device: Device,
     monkeypatch.setattr(bar_loop, "screen", lambda *a: asked.append(len(a[2].table)) or plain(*a))
     table = agree(device, market, work, [Window(0, 450)])
     assert asked == [1, 1]
-    found = Screen(device, market).best(work, Window(0, 450), 1, 3)
+    found = Screener(device, market).best(work, Window(0, 450), 1, 3)
     assert sorted(found.combos.tolist()) == [0, 1, 2]
     np.testing.assert_array_equal(found.table[np.argsort(found.combos)], table[0])
 
@@ -68,7 +68,7 @@ def test_a_short_position_near_ruin_comes_back_from_the_bar_loop(device: Device,
 def test_daily_returns_of_all_combos(device: Device) -> None:
     market, work = many(5)
     window = Window(100, 490)
-    found = Screen(device, market).daily_returns(work, window, np.float64)
+    found = Screener(device, market).daily_returns(work, window, np.float64)
     for i in range(5):
         one = Rules(*[getattr(work.costs, n) for n in Rules.__dataclass_fields__])
         table = work.executions.table[i]
@@ -108,11 +108,11 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(
         return plain(chunk)
 
     scarce, window = replace(work, on_device=sent), Window(0, 500)
-    found = Screen(mine, market).best(scarce, window, 1, 500)
+    found = Screener(mine, market).best(scarce, window, 1, 500)
     assert tried == [64, 5, 2, 2, 2, 2, 2]
     assert found.tried == 10
     tried.clear()
-    again = Screen(mine, market).best(scarce, window, 1, 500)
+    again = Screener(mine, market).best(scarce, window, 1, 500)
     assert tried == [2] * 5
     assert set(again.combos.tolist()) == set(found.combos.tolist())
 
@@ -125,7 +125,7 @@ def test_no_room_for_the_smallest_batch_is_final(device: Device) -> None:
 
     mine = replace(device, most_combos=64)
     with pytest.raises(GpuLost, match="no room for 3 combos"):
-        Screen(mine, market).best(replace(work, on_device=full), Window(0, 500), 1, 5)
+        Screener(mine, market).best(replace(work, on_device=full), Window(0, 500), 1, 5)
 
 
 def test_no_room_for_the_market_itself_is_final_too(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +154,6 @@ def test_a_lost_device_is_final_and_an_error_of_our_own_is_not_renamed(device: D
     lost = OutOfMemory()
     lost.code = 719
     with pytest.raises(GpuLost, match=r"a kernel failed \(CUDA error 719\)"):
-        Screen(device, market).best(fails_with(lost), Window(0, 500), 1, 5)
+        Screener(device, market).best(fails_with(lost), Window(0, 500), 1, 5)
     with pytest.raises(ZeroDivisionError):
-        Screen(device, market).best(fails_with(ZeroDivisionError()), Window(0, 500), 1, 5)
+        Screener(device, market).best(fails_with(ZeroDivisionError()), Window(0, 500), 1, 5)

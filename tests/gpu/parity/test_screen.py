@@ -16,7 +16,7 @@ from WORKFLOW.data.bars import BAR_MS
 from WORKFLOW.engines import cpu, reference
 from WORKFLOW.engines.gpu.device import Device
 from WORKFLOW.engines.gpu.planes import DevicePlanes, uploaded
-from WORKFLOW.engines.gpu.screen import Screen, Work
+from WORKFLOW.engines.gpu.screen import Screener, Work
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import TOTAL_TRADES
 from WORKFLOW.engines.planes import Planes
@@ -43,7 +43,7 @@ def work_of(market: Market, planes: Planes, executions: Executions, costs: Rules
 def agree(device: Device, market: Market, work: Work, windows: Sequence[Window]) -> np.ndarray:
     """The screen of both engines, equal in every bit."""
     expected = cpu.screen(market, work.signals, work.executions, work.costs, windows, 1, work.signal_of)
-    found = Screen(device, market).table(work, windows)
+    found = Screener(device, market).table(work, windows)
     np.testing.assert_array_equal(found, expected)
     return expected
 
@@ -71,7 +71,7 @@ def test_the_reference_itself(device: Device) -> None:
     signals = [random_signal(random, 200) for _ in range(3)]
     rules = [random_rules(random, costs) for _ in range(3)]
     window = Window(20, 190)
-    found = Screen(device, market).table(work_of(market, planes_of(*signals), executions_of(rules), costs), [window])
+    found = Screener(device, market).table(work_of(market, planes_of(*signals), executions_of(rules), costs), [window])
     expected = [
         screened(reference.simulate(market, signal, rule, window), market, window, costs.capital)
         for signal, rule in zip(signals, rules, strict=True)

@@ -61,13 +61,13 @@ Kumulativer G&V %
 RENAMED = TODAY.replace("Date/Time", "exit_time").replace("Net P&L USDT", "pnl", 1)
 
 
-def found(tmp_path: Path, text: str | bytes, name: str = "list.csv", **more: Any) -> trades_file.Found:
+def found(tmp_path: Path, text: str | bytes, name: str = "list.csv", **more: Any) -> trades_file.TradesFile:
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return trades_file.read(path, more.pop("capital", None), **more)
 
 
-def trades(one: trades_file.Found) -> Trades:
+def trades(one: trades_file.TradesFile) -> Trades:
     assert one.trades is not None
     return one.trades
 

@@ -12,7 +12,7 @@ from WORKFLOW.report.tearsheet.trades_file import PCT, PERCENT, PNL
 CAPITAL = 10_000.0
 
 
-def read(tmp_path: Path, header: str, rows: list[str], *more: str) -> trades_file.Found:
+def read(tmp_path: Path, header: str, rows: list[str], *more: str) -> trades_file.TradesFile:
     return trades_file.read(write(tmp_path / "trades.csv", header, rows), CAPITAL, *more)
 
 

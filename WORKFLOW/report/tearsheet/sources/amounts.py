@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from config.errors import Refused
 from WORKFLOW.data.bars import Floats
-from WORKFLOW.report.tearsheet.sources.ledger import NUMBERS, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import NUMBERS, TradeTable
 
 POINT, COMMA = "point", "comma"
 _MARK = {POINT: ".", COMMA: ","}
@@ -25,7 +25,7 @@ _NOTHING = {"", "-", "n/a", "na", "nan", "null", "none"}
 
 
 @dataclass(frozen=True)
-class Read:
+class AmountColumn:
     """Values (n,) as float64, NaN where there is none; whether their % signs make them percent; their currency."""
 
     values: Floats
@@ -33,7 +33,7 @@ class Read:
     currency: str = ""
 
 
-def of(ledger: Ledger, decimal: str | None) -> dict[str, Read]:
+def of(ledger: TradeTable, decimal: str | None) -> dict[str, AmountColumn]:
     """Every field of numbers; all of them together decide the decimal mark, unless a person named it.
 
     Raises:
@@ -42,12 +42,12 @@ def of(ledger: Ledger, decimal: str | None) -> dict[str, Read]:
     fields = [name for name in NUMBERS if name in ledger]
     simple = {name: _simple(ledger, name) for name in fields}
     if decimal is None and all(values is not None for values in simple.values()):
-        return {name: Read(values) for name, values in simple.items() if values is not None}
+        return {name: AmountColumn(values) for name, values in simple.items() if values is not None}
     mark = _MARK[decimal] if decimal else _decided(ledger, fields)
     return {name: _read(ledger, name, mark) for name in fields}
 
 
-def _simple(ledger: Ledger, name: str) -> Floats | None:
+def _simple(ledger: TradeTable, name: str) -> Floats | None:
     """By Arrow, where nothing but plain numbers stands there."""
     try:
         plain = ledger.text(name).cast(pa.float64())
@@ -61,7 +61,7 @@ def _split(text: str) -> re.Match[str] | None:
     return _AMOUNT.match(_SPACES.sub("", text.translate(_MINUS)))
 
 
-def _decided(ledger: Ledger, fields: Sequence[str]) -> str:
+def _decided(ledger: TradeTable, fields: Sequence[str]) -> str:
     seen: dict[str, str] = {}  # mark → the value that shows it
     open_comma = ""
     for name in fields:
@@ -85,7 +85,7 @@ def _decided(ledger: Ledger, fields: Sequence[str]) -> str:
     return next(iter(seen), ".")
 
 
-def name_of(ledger: Ledger, name: str) -> str:
+def name_of(ledger: TradeTable, name: str) -> str:
     """The name that the file has for a field."""
     return ledger.name(name)
 
@@ -105,7 +105,7 @@ def _shows(digits: str) -> str | None:
     return None if grouped else marks[0]
 
 
-def _read(ledger: Ledger, name: str, mark: str) -> Read:
+def _read(ledger: TradeTable, name: str, mark: str) -> AmountColumn:
     values: list[float] = []
     signs: list[bool] = []
     currencies: dict[str, str] = {}
@@ -138,7 +138,7 @@ def _read(ledger: Ledger, name: str, mark: str) -> Read:
             f"some values of {name_of(ledger, name)} in {ledger.path} have a % and some have none",
             "write it behind all of them, or behind none and type --unit percent",
         )
-    return Read(np.array(values, dtype=np.float64), any(signs), next(iter(currencies), ""))
+    return AmountColumn(np.array(values, dtype=np.float64), any(signs), next(iter(currencies), ""))
 
 
 def _number(found: re.Match[str], mark: str) -> float | None:

@@ -3,14 +3,14 @@
 import re
 
 from WORKFLOW.report.tearsheet.sources import ledger
-from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, as_text
 
 _TIME = re.compile(r"^(trade|filled/settlement|close)_time")
 _LONG = ("close long", "sell")  # what closes a long position is a sale
 
 
-def read(sheet: Sheet, hints: Hints) -> Ledger | None:
+def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
     """The trades; None where it is another kind of list."""
     plain = sheet.plain
     time = next((at for at, name in enumerate(plain) if _TIME.match(name)), None)
@@ -24,4 +24,6 @@ def read(sheet: Sheet, hints: Hints) -> Ledger | None:
     way = plain.index("closing_direction")
     sides = ["long" if word.lower() in _LONG else "short" for word in sheet.words(way)]
     columns = {**found.columns, "side": Column(sheet.names[way], as_text(sides))}
-    return Ledger(sheet.path, columns, found.rows, notes=("Bybit's closed P&L, fees taken off by Bybit", *found.notes))
+    return TradeTable(
+        sheet.path, columns, found.rows, notes=("Bybit's closed P&L, fees taken off by Bybit", *found.notes)
+    )

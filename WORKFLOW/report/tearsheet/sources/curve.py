@@ -9,7 +9,7 @@ from config.errors import Refused
 from WORKFLOW.data.bars import DAY_MS, Floats
 from WORKFLOW.report.tearsheet.sources import amounts, moments
 from WORKFLOW.report.tearsheet.sources.generic import ALIASES
-from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Indices, Sheet, plain_name
 
 _TIME = ("date", "datetime", "time", "timestamp", "day", "index", "unnamed:_0", "")
@@ -64,7 +64,7 @@ def read(sheet: Sheet, hints: Hints, unit: str | None) -> Curve | None:
         "exit_time": Column(sheet.names[time], sheet.columns[time]),
         "pnl": Column(sheet.names[at], sheet.columns[at]),
     }
-    table = Ledger(sheet.path, columns, sheet.rows)
+    table = TradeTable(sheet.path, columns, sheet.rows)
     when, found = moments.of(table, "exit_time", hints), amounts.of(table, hints.decimal)["pnl"]
     values, notes = _known(table, found.values, kind), [*sheet.notes, *when.notes]
     if kind == RETURNS:
@@ -78,7 +78,7 @@ def read(sheet: Sheet, hints: Hints, unit: str | None) -> Curve | None:
     return Curve(kind, ms, values[order], tuple(notes))
 
 
-def _known(table: Ledger, values: Floats, kind: str) -> Floats:
+def _known(table: TradeTable, values: Floats, kind: str) -> Floats:
     """The first return of a day's change has nothing before it, and is often empty."""
     if kind == RETURNS and len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([[0.0], values[1:]])
@@ -96,7 +96,7 @@ def _known(table: Ledger, values: Floats, kind: str) -> Floats:
     return values
 
 
-def _fractions(table: Ledger, values: Floats, is_percent: bool, unit: str | None) -> tuple[Floats, str]:
+def _fractions(table: TradeTable, values: Floats, is_percent: bool, unit: str | None) -> tuple[Floats, str]:
     name = table.name("pnl")
     if unit is None and not is_percent and "%" not in name and float(np.median(np.abs(values))) > _TOO_LARGE:
         raise Refused(
@@ -112,7 +112,7 @@ def _fractions(table: Ledger, values: Floats, is_percent: bool, unit: str | None
     )
 
 
-def _one_each(table: Ledger, ms: Indices, order: Indices) -> None:
+def _one_each(table: TradeTable, ms: Indices, order: Indices) -> None:
     again = np.flatnonzero(np.diff(ms) == 0)
     if len(again):
         at = int(order[again[0] + 1])

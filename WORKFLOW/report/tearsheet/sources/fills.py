@@ -9,7 +9,7 @@ import numpy as np
 
 from config.errors import Refused
 from WORKFLOW.report.tearsheet.sources import amounts, generic, ledger, moments
-from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, as_text, plain_name, shown
 
 _TIME = (
@@ -76,7 +76,7 @@ def is_header(fields: Sequence[str]) -> bool:
     return all(plain & set(aliases) for aliases in wanted) and not plain & closed
 
 
-def read(sheet: Sheet, hints: Hints) -> Ledger | None:
+def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
     """Closed trades; None where it is another kind of list.
 
     Raises:
@@ -139,7 +139,7 @@ def _fills(sheet: Sheet, at: dict[str, int | None], hints: Hints) -> tuple[list[
         columns["cost_1"] = Column(sheet.names[at["fee"]], as_text(fees))
     if at["coin"] is not None:
         coins = [word.upper() for word in sheet.words(at["coin"])]
-    table = Ledger(sheet.path, columns, sheet.rows)
+    table = TradeTable(sheet.path, columns, sheet.rows)
     when, read_ = moments.of(table, "exit_time", hints), amounts.of(table, hints.decimal)
     symbols = sheet.words(at["symbol"]) if at["symbol"] is not None else [""] * len(sheet)
     sides = [word.lower() for word in sheet.words(_there(at["side"]))]
@@ -170,7 +170,7 @@ def _with_units(sheet: Sheet, at: int | None) -> tuple[list[str], list[str]]:
     )
 
 
-def _in_quote(table: Ledger, row: int, symbol: str, coin: str, fee: float, price: float) -> float:
+def _in_quote(table: TradeTable, row: int, symbol: str, coin: str, fee: float, price: float) -> float:
     """A fee in the coin that is traded is worth its price; in any other but the quote's nobody here knows its worth."""
     pair = re.sub(r"[^A-Z0-9]", "", symbol.upper())
     if not fee or not coin or not pair or pair.endswith(coin):
@@ -222,7 +222,7 @@ def _paired(sheet: Sheet, fills: list[_Fill], is_spot: bool) -> tuple[list[tuple
     return trades, sum(len(book) for book in books.values())
 
 
-def _ledger(sheet: Sheet, trades: list[tuple[_Fill, int, int, float, float]], notes: tuple[str, ...]) -> Ledger:
+def _ledger(sheet: Sheet, trades: list[tuple[_Fill, int, int, float, float]], notes: tuple[str, ...]) -> TradeTable:
     columns = {
         "exit_time": Column("time of the closing fill", ledger.moments_as_text([fill.ms for fill, *_ in trades])),
         "entry_time": Column("time of the first fill", ledger.moments_as_text([entry for _, entry, *_ in trades])),
@@ -232,4 +232,4 @@ def _ledger(sheet: Sheet, trades: list[tuple[_Fill, int, int, float, float]], no
         "exit_price": Column("closing price", ledger.numbers_as_text([fill.price for fill, *_ in trades])),
     }
     rows = np.array([fill.row for fill, *_ in trades], dtype=np.int64)
-    return Ledger(sheet.path, columns, rows, notes=notes)
+    return TradeTable(sheet.path, columns, rows, notes=notes)

@@ -6,7 +6,7 @@ from typing import Any
 
 from config.errors import Refused
 from WORKFLOW.report.tearsheet.sources.generic import read as by_names
-from WORKFLOW.report.tearsheet.sources.ledger import Capital, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Capital, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, shown
 
 _READ = (
@@ -34,7 +34,7 @@ def strategies(found: Any) -> Mapping[str, Any]:
     return {str(name): one for name, one in inside.items() if isinstance(one, Mapping) and "trades" in one}
 
 
-def of_json(path: str, found: Any, hints: Hints) -> Ledger | None:
+def of_json(path: str, found: Any, hints: Hints) -> TradeTable | None:
     """The trades; None where it is another kind of JSON.
 
     Raises:
@@ -51,7 +51,7 @@ def of_json(path: str, found: Any, hints: Hints) -> Ledger | None:
     return by_names(_sheet(path, rows), hints)
 
 
-def _of_result(path: str, known: Mapping[str, Any], hints: Hints) -> Ledger:
+def _of_result(path: str, known: Mapping[str, Any], hints: Hints) -> TradeTable:
     called = hints.called if hints.called in known else next(iter(known)) if len(known) == 1 else None
     if called is None:
         names = ", ".join(map(shown, known))
@@ -70,7 +70,7 @@ def _of_result(path: str, known: Mapping[str, Any], hints: Hints) -> Ledger:
     if isinstance(start, int | float) and start > 0:
         capital = Capital(float(start), f"{currency} as its starting_balance says".strip())
     note = f"freqtrade's result of {called}"
-    return Ledger(
+    return TradeTable(
         path, found.columns, found.rows, found.costs, False, found.excursions_in_percent, capital, (note, *found.notes)
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from config.errors import Refused
 from WORKFLOW.report.tearsheet.sources import ledger
-from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, as_text, listed, plain_name
 
 # In the order of preference; names are compared in lower case with _ for spaces, dots and hyphens.
@@ -72,7 +72,7 @@ def is_header(fields: Sequence[str]) -> bool:
     )
 
 
-def read(sheet: Sheet, hints: Hints) -> Ledger:
+def read(sheet: Sheet, hints: Hints) -> TradeTable:
     """Whatever has a column for the time of the exit.
 
     Raises:
@@ -94,7 +94,7 @@ def read(sheet: Sheet, hints: Hints) -> Ledger:
     notes = (*paired, *found.notes, *_ignored(sheet, position))
     in_percent = any("%" in found.name(name) for name in ("mae", "mfe") if name in found)
     percent = "%" in found.name("pct") or None if "pct" in found else None
-    return Ledger(
+    return TradeTable(
         sheet.path,
         columns,
         sheet.rows,

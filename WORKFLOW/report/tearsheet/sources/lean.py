@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from WORKFLOW.report.tearsheet.sources import ledger
-from WORKFLOW.report.tearsheet.sources.ledger import AGAINST, Capital, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import AGAINST, Capital, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet
 
 _NAMES = ("Entry Time", "Exit Time", "Direction", "Entry Price", "Exit Price", "P&L", "Fees")
@@ -13,7 +13,7 @@ _SIDES = {"0": "long", "1": "short"}
 _FIELDS = ("entry_time", "exit_time", "side", "entry_price", "exit_price", "pnl", "cost_1")
 
 
-def read(sheet: Sheet, hints: Hints) -> Ledger | None:
+def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
     """The trades; None where it is another kind of list."""
     plain = sheet.plain
     if not {"entry_time", "exit_time", "p&l", "fees", "direction"} <= set(plain):
@@ -23,10 +23,10 @@ def read(sheet: Sheet, hints: Hints) -> Ledger | None:
     note = (
         f"QuantConnect: the result of a trade is {sheet.names[position['pnl']]} less {sheet.names[position['cost_1']]}"
     )
-    return Ledger(sheet.path, found.columns, found.rows, {"cost_1": AGAINST}, notes=(note, *found.notes))
+    return TradeTable(sheet.path, found.columns, found.rows, {"cost_1": AGAINST}, notes=(note, *found.notes))
 
 
-def of_json(path: str, found: Any, hints: Hints) -> Ledger | None:
+def of_json(path: str, found: Any, hints: Hints) -> TradeTable | None:
     """The closed trades of a result; None where it is another kind of JSON."""
     performance = _get(found, "totalperformance") or found
     rows = _get(performance, "closedtrades")
@@ -43,7 +43,7 @@ def of_json(path: str, found: Any, hints: Hints) -> Ledger | None:
     if made is None or not amount > 0:
         return made
     capital = Capital(amount, "as its startEquity says")
-    return Ledger(made.path, made.columns, made.rows, made.costs, capital=capital, notes=made.notes)
+    return TradeTable(made.path, made.columns, made.rows, made.costs, capital=capital, notes=made.notes)
 
 
 def _get(found: Any, key: str) -> Any:

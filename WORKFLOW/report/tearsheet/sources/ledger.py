@@ -47,7 +47,7 @@ class Hints:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class TradeTable:
     """Trades (n,) of one file as text; `rows` names the row of each in messages."""
 
     path: str
@@ -90,7 +90,7 @@ class Ledger:
         return replace(self, columns=columns, rows=self.rows[chosen])
 
 
-def of_sheet(sheet: Sheet, position: Mapping[str, int], unused: bool = True) -> Ledger:
+def of_sheet(sheet: Sheet, position: Mapping[str, int], unused: bool = True) -> TradeTable:
     """The fields by their columns; `unused`: say which columns nobody reads."""
     columns = {name: Column(sheet.names[at], sheet.columns[at]) for name, at in position.items()}
     left = [name for at, name in enumerate(sheet.names) if name and name != "-" and at not in set(position.values())]
@@ -99,7 +99,7 @@ def of_sheet(sheet: Sheet, position: Mapping[str, int], unused: bool = True) -> 
     if again:
         many = "1 row repeats" if again == 1 else f"{again:,} rows repeat"
         notes = (f"{many} an earlier one in every column: each counts as a trade", *notes)
-    return Ledger(sheet.path, columns, sheet.rows, notes=(*sheet.notes, *notes), names=sheet.names)
+    return TradeTable(sheet.path, columns, sheet.rows, notes=(*sheet.notes, *notes), names=sheet.names)
 
 
 def numbers_as_text(values: list[float]) -> Text:

@@ -8,7 +8,7 @@ import numpy as np
 
 from config.errors import Refused
 from WORKFLOW.report.tearsheet.sources import amounts, ledger, moments
-from WORKFLOW.report.tearsheet.sources.ledger import AS_WRITTEN, Capital, Column, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import AS_WRITTEN, Capital, Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, as_text, plain_name, shown
 
 _COSTS = ("commission", "swap", "fee", "taxes", "commissions")
@@ -32,7 +32,7 @@ def _is_deals(plain: Sequence[str]) -> bool:
     return "deal" in plain and "direction" in plain and "time" in plain
 
 
-def read(sheet: Sheet, hints: Hints) -> Ledger | None:
+def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
     """The trades; None where it is another kind of list.
 
     Raises:
@@ -49,7 +49,7 @@ def read(sheet: Sheet, hints: Hints) -> Ledger | None:
 # positions ------------------------------------------------------------------------------------------------------------
 
 
-def _of_positions(sheet: Sheet, plain: list[str], hints: Hints) -> Ledger:
+def _of_positions(sheet: Sheet, plain: list[str], hints: Hints) -> TradeTable:
     times = [at for at, name in enumerate(plain) if name == "time"] or [
         plain.index("open_time"),
         plain.index("close_time"),
@@ -71,7 +71,7 @@ def _of_positions(sheet: Sheet, plain: list[str], hints: Hints) -> Ledger:
     if others:
         notes.append(f"{others:,} rows are neither buy nor sell (deposits, orders that were cancelled): left out")
     costs = {f"cost_{n + 1}": AS_WRITTEN for n in range(len(_costs(plain)))}
-    return Ledger(
+    return TradeTable(
         sheet.path, found.columns, found.rows, costs, capital=_deposit(sheet, kinds, hints), notes=tuple(notes)
     )
 
@@ -103,7 +103,7 @@ def _last_first(row: Sheet) -> list[str]:
 
 def _amount(row: Sheet, word: str, hints: Hints) -> float:
     try:
-        table = Ledger(row.path, {"pnl": Column("profit", as_text([word]))}, row.rows)
+        table = TradeTable(row.path, {"pnl": Column("profit", as_text([word]))}, row.rows)
         return float(np.nan_to_num(amounts.of(table, hints.decimal or "point")["pnl"].values[0]))
     except Refused:
         return 0.0
@@ -133,7 +133,7 @@ class _Trade:
     pnl: float
 
 
-def _of_deals(sheet: Sheet, hints: Hints) -> Ledger:
+def _of_deals(sheet: Sheet, hints: Hints) -> TradeTable:
     plain = list(sheet.plain)
     kinds = [word.lower() for word in sheet.words(plain.index("type"))]
     capital = _deposit(sheet, kinds, hints)
@@ -154,9 +154,9 @@ def _of_deals(sheet: Sheet, hints: Hints) -> Ledger:
     return _ledger(sheet, trades, capital, (*notes, *moments.of(_times(dealt, plain), "exit_time", hints).notes))
 
 
-def _times(dealt: Sheet, plain: list[str]) -> Ledger:
+def _times(dealt: Sheet, plain: list[str]) -> TradeTable:
     at = plain.index("time")
-    return Ledger(dealt.path, {"exit_time": Column(dealt.names[at], dealt.columns[at])}, dealt.rows)
+    return TradeTable(dealt.path, {"exit_time": Column(dealt.names[at], dealt.columns[at])}, dealt.rows)
 
 
 def _paired(sheet: Sheet, plain: list[str], hints: Hints) -> tuple[list[_Trade], int]:
@@ -211,7 +211,7 @@ def _take(book: deque[_Open], volume: float) -> tuple[int, float, float] | None:
     return None if entry_ms is None else (entry_ms, worth / volume, cost)
 
 
-def _ledger(sheet: Sheet, trades: list[_Trade], capital: Capital | None, notes: tuple[str, ...]) -> Ledger:
+def _ledger(sheet: Sheet, trades: list[_Trade], capital: Capital | None, notes: tuple[str, ...]) -> TradeTable:
     columns = {
         "exit_time": Column("Time", ledger.moments_as_text([one.exit_ms for one in trades])),
         "entry_time": Column("Time", ledger.moments_as_text([one.entry_ms for one in trades])),
@@ -221,4 +221,4 @@ def _ledger(sheet: Sheet, trades: list[_Trade], capital: Capital | None, notes: 
         "exit_price": Column("Price", ledger.numbers_as_text([one.exit_price for one in trades])),
     }
     rows = np.array([one.row for one in trades], dtype=np.int64)
-    return Ledger(sheet.path, columns, rows, capital=capital, notes=notes)
+    return TradeTable(sheet.path, columns, rows, capital=capital, notes=notes)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from config.errors import Refused
 from WORKFLOW.data import columns
 from WORKFLOW.data.bars import DAY_MS
-from WORKFLOW.report.tearsheet.sources.ledger import Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Hints, TradeTable
 
 Moments = NDArray[np.int64]
 
@@ -36,7 +36,7 @@ DAY_FIRST, MONTH_FIRST = "day", "month"
 
 
 @dataclass(frozen=True)
-class Read:
+class MomentColumn:
     """Epoch milliseconds (n,), and what had to be assumed; `is_bare`: no zone stood there."""
 
     ms: Moments
@@ -60,7 +60,7 @@ class _Parts:
         return self.mark in "./-"
 
 
-def of(ledger: Ledger, field: str, hints: Hints) -> Read:
+def of(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn:
     """A field of moments.
 
     Raises:
@@ -71,7 +71,7 @@ def of(ledger: Ledger, field: str, hints: Hints) -> Read:
     return _by_arrow(ledger, field, hints) or _by_number(ledger, field, hints) or _by_parts(ledger, field, hints)
 
 
-def _by_arrow(ledger: Ledger, field: str, hints: Hints) -> Read | None:
+def _by_arrow(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn | None:
     text = ledger.text(field)
     for kind, bare in ((pa.timestamp("us"), True), (pa.timestamp("us", "UTC"), False)):
         try:
@@ -81,11 +81,11 @@ def _by_arrow(ledger: Ledger, field: str, hints: Hints) -> Read | None:
         if found.null_count:
             return None
         ms = np.array(found.cast(pa.int64()).to_numpy() // 1_000, dtype=np.int64)
-        return _placed(ms, hints) if bare else Read(ms)
+        return _placed(ms, hints) if bare else MomentColumn(ms)
     return None
 
 
-def _by_number(ledger: Ledger, field: str, hints: Hints) -> Read | None:
+def _by_number(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn | None:
     """Epoch numbers, days as spreadsheets count them, days such as 20240301."""
     text = ledger.text(field)
     try:
@@ -95,17 +95,19 @@ def _by_number(ledger: Ledger, field: str, hints: Hints) -> Read | None:
     if ((values > _EXCEL_DAYS[0]) & (values < _EXCEL_DAYS[1])).all():
         ms = np.rint((values + _EXCEL_EPOCH_DAYS) * DAY_MS / 1_000).astype(np.int64) * 1_000
         placed = _placed(ms, hints)
-        return Read(placed.ms, (f"{ledger.name(field)} holds days as spreadsheets count them", *placed.notes), True)
+        return MomentColumn(
+            placed.ms, (f"{ledger.name(field)} holds days as spreadsheets count them", *placed.notes), True
+        )
     if all(re.fullmatch(r"(19|20)\d{6}", word) for word in ledger.words(field)):
         return _said(ledger, field, Hints(date_format="%Y%m%d", timezone=hints.timezone))
     try:
-        return Read(columns.moments(ledger.columns[field].text, ledger.path)[0])
+        return MomentColumn(columns.moments(ledger.columns[field].text, ledger.path)[0])
     except Refused as refusal:
         reason = refusal.reason.replace("time is", f"{ledger.name(field)} is", 1)
         raise Refused(reason, HELP) from refusal
 
 
-def _by_parts(ledger: Ledger, field: str, hints: Hints) -> Read:
+def _by_parts(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn:
     words = ledger.words(field)
     parts = [_parts(word) for word in words]
     bad = next((at for at, part in enumerate(parts) if part is None), None)
@@ -117,9 +119,9 @@ def _by_parts(ledger: Ledger, field: str, hints: Hints) -> Read:
     ms = np.array([_ms(ledger, field, at, part, order) for at, part in enumerate(whole)], dtype=np.int64)
     notes = (note,) if note else ()
     if whole[0].zone:
-        return Read(ms, notes)
+        return MomentColumn(ms, notes)
     placed = _placed(ms, hints)
-    return Read(placed.ms, (*notes, *placed.notes), True)
+    return MomentColumn(placed.ms, (*notes, *placed.notes), True)
 
 
 def _parts(word: str) -> _Parts | None:
@@ -160,7 +162,7 @@ def _offset_ms(zone: str | None) -> int:
     return (1 if zone[0] == "+" else -1) * (int(digits[:2]) * 60 + int(digits[2:])) * 60_000
 
 
-def _order(ledger: Ledger, field: str, parts: list[_Parts]) -> tuple[str, str]:
+def _order(ledger: TradeTable, field: str, parts: list[_Parts]) -> tuple[str, str]:
     """Whether the day or the month comes first: by a number above 12 in any time column; dots are day first."""
     if not parts:
         return DAY_FIRST, ""
@@ -186,7 +188,7 @@ def _order(ledger: Ledger, field: str, parts: list[_Parts]) -> tuple[str, str]:
     return order, f"dates are read with the {order} first, {why}"
 
 
-def _all_parts(ledger: Ledger) -> list[_Parts | None]:
+def _all_parts(ledger: TradeTable) -> list[_Parts | None]:
     return [_parts(word) for name in ("exit_time", "entry_time") if name in ledger for word in ledger.words(name)]
 
 
@@ -203,7 +205,7 @@ def _clock_format(word: str) -> str:
     return f" {'%I' if half else '%H'}:%M{seconds}{' %p' if half else ''}"
 
 
-def _ms(ledger: Ledger, field: str, at: int, part: _Parts, order: str) -> int:
+def _ms(ledger: TradeTable, field: str, at: int, part: _Parts, order: str) -> int:
     month, day = part.first, part.second
     if part.is_open and order == DAY_FIRST:
         month, day = day, month
@@ -216,7 +218,7 @@ def _ms(ledger: Ledger, field: str, at: int, part: _Parts, order: str) -> int:
     return days * DAY_MS + part.clock_ms
 
 
-def _one_zone(ledger: Ledger, field: str, words: list[str], zoned: list[bool]) -> None:
+def _one_zone(ledger: TradeTable, field: str, words: list[str], zoned: list[bool]) -> None:
     """Some times with a zone and some without cannot be told from a mistake."""
     if all(zoned) or not any(zoned):
         return
@@ -228,7 +230,7 @@ def _one_zone(ledger: Ledger, field: str, words: list[str], zoned: list[bool]) -
     )
 
 
-def _said(ledger: Ledger, field: str, hints: Hints) -> Read:
+def _said(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn:
     """In the layout that was typed."""
     assert hints.date_format is not None
     words, found = ledger.words(field), []
@@ -244,15 +246,15 @@ def _said(ledger: Ledger, field: str, hints: Hints) -> Read:
     bare = found[0].tzinfo is None
     stamps = [one.replace(tzinfo=one.tzinfo or datetime.UTC).timestamp() for one in found]
     ms = np.rint(np.array(stamps) * 1_000).astype(np.int64)
-    return _placed(ms, hints) if bare else Read(ms)
+    return _placed(ms, hints) if bare else MomentColumn(ms)
 
 
-def _placed(ms: Moments, hints: Hints) -> Read:
+def _placed(ms: Moments, hints: Hints) -> MomentColumn:
     """Moments without a zone, as if UTC: of the zone that was said, or UTC."""
     if hints.timezone is None:
-        return Read(ms, ("times without a zone are taken as UTC",), True)
+        return MomentColumn(ms, ("times without a zone are taken as UTC",), True)
     to_utc = _converter(hints.timezone)
-    return Read(
+    return MomentColumn(
         np.array([to_utc(int(one)) for one in ms], dtype=np.int64),
         (f"times without a zone are those of {hints.timezone}, as you said",),
         True,

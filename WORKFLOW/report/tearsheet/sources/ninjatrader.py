@@ -3,7 +3,7 @@
 import numpy as np
 
 from WORKFLOW.report.tearsheet.sources import amounts, ledger
-from WORKFLOW.report.tearsheet.sources.ledger import AGAINST, Column, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import AGAINST, Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet
 
 _NAMES = {
@@ -20,7 +20,7 @@ _TOTAL = "cum_net_profit"
 _CENT = 0.011  # to which amounts are shown
 
 
-def read(sheet: Sheet, hints: Hints) -> Ledger | None:
+def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
     """The trades; None where it is another kind of list."""
     plain = sheet.plain
     if not {"market_pos", "entry_time", "exit_time", "profit"} <= set(plain):
@@ -29,10 +29,10 @@ def read(sheet: Sheet, hints: Hints) -> Ledger | None:
     position |= {f"cost_{n + 1}": plain.index(name) for n, name in enumerate(_FEES) if name in plain}
     found = ledger.of_sheet(sheet, position, unused=False)
     costs, note = _costs(sheet, found, hints)
-    return Ledger(sheet.path, found.columns, found.rows, costs, notes=(note, *found.notes))
+    return TradeTable(sheet.path, found.columns, found.rows, costs, notes=(note, *found.notes))
 
 
-def _costs(sheet: Sheet, found: Ledger, hints: Hints) -> tuple[dict[str, int], str]:
+def _costs(sheet: Sheet, found: TradeTable, hints: Hints) -> tuple[dict[str, int], str]:
     """Nothing where the cumulative column adds up without them; else all of them."""
     fields = [name for name in found.columns if name.startswith("cost")]
     profit = found.name("pnl")
@@ -44,12 +44,12 @@ def _costs(sheet: Sheet, found: Ledger, hints: Hints) -> tuple[dict[str, int], s
     return dict.fromkeys(fields, AGAINST), f"NinjaTrader: the result of a trade is {profit} less {named}"
 
 
-def _adds_up(sheet: Sheet, found: Ledger, hints: Hints) -> bool:
+def _adds_up(sheet: Sheet, found: TradeTable, hints: Hints) -> bool:
     """Whether the cumulative column moves by the profit alone, in whichever direction the list is written."""
     if _TOTAL not in sheet.plain:
         return False
     at = sheet.plain.index(_TOTAL)
-    table = Ledger(
+    table = TradeTable(
         sheet.path, {"pnl": found.columns["pnl"], "pct": Column(sheet.names[at], sheet.columns[at])}, sheet.rows
     )
     read_ = amounts.of(table, hints.decimal)

@@ -18,16 +18,16 @@ from WORKFLOW.report.tearsheet.sources import (
     tradingview,
 )
 from WORKFLOW.report.tearsheet.sources.curve import Curve
-from WORKFLOW.report.tearsheet.sources.ledger import Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, of_csv, of_rows, shown
 
-SOURCES: tuple[Callable[[Sheet, Hints], Ledger | None], ...] = (
+SOURCES: tuple[Callable[[Sheet, Hints], TradeTable | None], ...] = (
     *(tradingview.read, bybit.read, metatrader.read, lean.read, ninjatrader.read, fills.read),
 )
 _HEADERS = (*(tradingview.is_header, metatrader.is_header, fills.is_header, generic.is_header, curve.is_header),)
 
 
-def read(path: Path, hints: Hints, unit: str | None) -> Ledger | Curve:
+def read(path: Path, hints: Hints, unit: str | None) -> TradeTable | Curve:
     """The trades of a file, or what an account was worth.
 
     Raises:
@@ -43,7 +43,7 @@ def read(path: Path, hints: Hints, unit: str | None) -> Ledger | Curve:
     return _of_text(path, data, hints, unit)
 
 
-def _of_text(path: Path, data: bytes, hints: Hints, unit: str | None) -> Ledger | Curve:
+def _of_text(path: Path, data: bytes, hints: Hints, unit: str | None) -> TradeTable | Curve:
     text, notes = files.text_of(path, data)
     start = text.lstrip()[:1]
     if start in ("{", "["):
@@ -59,7 +59,7 @@ def is_header(fields: Sequence[str]) -> bool:
     return any(is_one(fields) for is_one in _HEADERS)
 
 
-def of_sheet(sheet: Sheet, hints: Hints, unit: str | None) -> Ledger | Curve:
+def of_sheet(sheet: Sheet, hints: Hints, unit: str | None) -> TradeTable | Curve:
     """The trades or the curve, by the first source that recognises the sheet."""
     if freqtrade.is_market(sheet.names):
         raise Refused(
@@ -73,7 +73,7 @@ def of_sheet(sheet: Sheet, hints: Hints, unit: str | None) -> Ledger | Curve:
     return curve.read(sheet, hints, unit) or generic.read(sheet, hints)
 
 
-def _of_json(path: Path, found: Any, hints: Hints, unit: str | None) -> Ledger | Curve:
+def _of_json(path: Path, found: Any, hints: Hints, unit: str | None) -> TradeTable | Curve:
     known = freqtrade.of_json(str(path), found, hints) or lean.of_json(str(path), found, hints)
     if known is not None:
         return known
@@ -86,7 +86,7 @@ def _of_json(path: Path, found: Any, hints: Hints, unit: str | None) -> Ledger |
     return of_sheet(sheet, hints, unit)
 
 
-def _of_zip(path: Path, data: bytes, hints: Hints, unit: str | None) -> Ledger | Curve:
+def _of_zip(path: Path, data: bytes, hints: Hints, unit: str | None) -> TradeTable | Curve:
     inside = files.members(path, data)
     results = {name: files.json_of(path, files.text_of(path, one)[0]) for name, one in inside.items() if _may_be(name)}
     known = [found for found in results.values() if freqtrade.strategies(found)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from config.errors import Refused
 from WORKFLOW.report.tearsheet.sources.amounts import of as amounts_of
-from WORKFLOW.report.tearsheet.sources.ledger import Capital, Column, Hints, Ledger
+from WORKFLOW.report.tearsheet.sources.ledger import Capital, Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, as_text, listed, plain_name, shown
 
 _ENTRY = re.compile(r"\b(entry|einstieg|entrada|entrée|entrata)\b", re.I)
@@ -33,7 +33,7 @@ def is_header(fields: Sequence[str]) -> bool:
     return all(any(form.match(name) for name in plain) for form in (_NUMBER, _KIND, _TIME))
 
 
-def read(sheet: Sheet, hints: Hints) -> Ledger | None:
+def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
     """The trades; None where it is another kind of list.
 
     Raises:
@@ -89,7 +89,7 @@ def _ledger(
     entries: dict[str, int],
     words: list[str],
     time: int,
-) -> Ledger:
+) -> TradeTable:
     """Closed trades and, without an exit, those that are open."""
     pairs = [*closed.values(), *((entry, entry) for trade, entry in entries.items() if trade not in closed)]
     ins, outs = sheet.taken([entry for entry, _ in pairs]), sheet.taken([exit_ for _, exit_ in pairs])
@@ -120,7 +120,7 @@ def _ledger(
         if at is not None:
             columns[field] = Column(sheet.names[at], rows.columns[at])
     note = f"TradingView's list of trades: {len(sheet):,} rows are {len(pairs):,} trades, each an entry and an exit"
-    return Ledger(
+    return TradeTable(
         sheet.path,
         columns,
         outs.rows,
@@ -144,7 +144,7 @@ def _capital(outs: Sheet, hints: Hints) -> Capital | None:
         "pct": Column(outs.names[share], outs.columns[share]),
     }
     try:
-        read_ = amounts_of(Ledger(outs.path, columns, outs.rows), hints.decimal)
+        read_ = amounts_of(TradeTable(outs.path, columns, outs.rows), hints.decimal)
     except Refused:
         return None
     low, high = 0.0, float("inf")

@@ -12,9 +12,9 @@ from tests.validity import planted
 from tests.validity.planted import Planted
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
-from WORKFLOW.search.study import Result, Trial
+from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.validity import regimes
-from WORKFLOW.validity.judge import Case, Judged, judge
+from WORKFLOW.validity.finalist import Case, Finalist, Judged, judge
 from WORKFLOW.validity.plateau import Plateau
 from WORKFLOW.validity.search.placebo import Placebo
 from WORKFLOW.validity.search.whole import SearchTrial
@@ -57,9 +57,10 @@ def judged(family: Planted, number: int = 3) -> Judged:
             placebo=Placebo(0.025, 3.0, (1.0,) * 39, 10, 72),
         ),
         seed=lambda purpose, *more: np.random.SeedSequence([7, len(purpose), *more]),
-        plateaus={number: Plateau(dict(PARAMETERS), 1.0, {"neighbours": 0, "share_of_half": 0.9}, {}, (), ())},
     )
-    return judge(case, Trial(number, 0, "sampler", dict(PARAMETERS), Result(1.0, 0.0, {})))
+    plateau = Plateau(dict(PARAMETERS), 1.0, {"neighbours": 0, "share_of_half": 0.9}, {}, (), ())
+    trial = Trial(number, 0, "sampler", dict(PARAMETERS), TrialResult(1.0, 0.0, {}))
+    return judge(case, Finalist(trial, plateau))
 
 
 @pytest.fixture(scope="module")

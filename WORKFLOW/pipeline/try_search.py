@@ -1,0 +1,17 @@
+"""The first part of validation: the whole search on trial. Could chance, or a shuffled market, do as well?"""
+
+from WORKFLOW.pipeline.run import PipelineRun
+from WORKFLOW.steps.keep import PlannedStep
+from WORKFLOW.validity.search import whole
+from WORKFLOW.validity.search.whole import SearchTrial
+
+
+def plan(run: PipelineRun) -> list[PlannedStep]:
+    """The steps of `try_search`."""
+    return whole.plan(run.settings.prescreen.combos, run.settings)
+
+
+def try_search(run: PipelineRun) -> SearchTrial:
+    """Everything that the prescreen tried, looked at together, in-sample."""
+    before = run.bars.before(run.split)
+    return whole.of_draw(run.in_sample, before, run.draw, run.settings, run.cores, run.seed, run.steps)
