@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,70 @@ from typing import Any
 from config.errors import Misused, Refused
 from config.reading import AS_IT_IS, DATE_FORMAT_HELP, TIMEZONE_HELP, Reading
 from config.settings import Settings, load, with_values
+from state.host import command
 
 DEMO_SYMBOL = "SYNTHETIC"
 ENGINES = ("auto", "native", "gpu", "reference", "vectorbt")
 ENGINE_ALIASES = {"raw_kernel": "gpu"}  # the name under which deployed launch scripts ask for the GPU's kernels
-ENGINE_HELP = (
+DATA_VARIABLE = "BACKTEST_OPTIMIZE_DATA"
+
+_SWITCH: Mapping[str, Any] = {"action": "store_true"}
+_NUMBER: Mapping[str, Any] = {"type": int, "metavar": "N"}
+_ENGINE_HELP = (
     "auto takes the GPU where one can be used, else native, and says why; gpu (or its older name raw_kernel): one or "
     "none, never the CPU instead; reference is readable and slow; vectorbt: native does the work, vectorbt repeats "
     "every finalist"
 )
-DATA_VARIABLE = "BACKTEST_OPTIMIZE_DATA"
-SEED_DIRS_HELP = (
+_BARS_HELP = (
+    f"5-minute bars, a folder or a file: CSV, text, Parquet, Feather or JSON, packed too (default: ${DATA_VARIABLE})"
+)
+_SEED_DIRS_HELP = (
     "also try first what other prescreens of the symbol and mode found: results roots, lane roots or result folders "
     "with a phase0_top500.json; merged by score, and their tries are counted with this run's"
 )
-ALLOW_WICKS_HELP = "trade on highs and lows that no neighbouring bar reaches; the results say how much depends on them"
-REGIME_HELP = "also show each finalist by market regime: trend × volatility, as known before each day"
+_WICKS_HELP = "trade on highs and lows that no neighbouring bar reaches; the results say how much depends on them"
+
+
+def engine_named(name: str) -> str:
+    """The engine of that name; an alias stands for what it has been called since."""
+    return ENGINE_ALIASES.get(name, name)
+
+
+# What the commands that run something share, each flag once: `add_flags` gives them to a parser.
+FLAGS: Mapping[str, Mapping[str, Any]] = {
+    "--symbol": {"metavar": "S", "help": "as results are to name it; in a folder the data file's name starts with it"},
+    "--symbols": {"metavar": "A,B", "help": "as results are to name them; data files' names start with them"},
+    "--data-path": {"type": Path, "metavar": "D", "help": _BARS_HELP},
+    "--demo": {**_SWITCH, "help": "generate synthetic bars and use them; nothing found is promotable"},
+    "--date-format": {"metavar": "F", "help": DATE_FORMAT_HELP},
+    "--timezone": {"metavar": "Z", "help": TIMEZONE_HELP},
+    "--repair": {**_SWITCH, "help": "drop rows that repeat an earlier row in every value, and say so"},
+    "--allow-wicks": {**_SWITCH, "help": _WICKS_HELP},
+    "--mode": {"metavar": "M", "help": "a parameter space of the settings (default: the first of run.modes)"},
+    "--modes": {"metavar": "A,B", "help": "parameter spaces of the settings (default: run.modes)"},
+    "--rounds": _NUMBER,
+    "--prescreen": {**_NUMBER, "help": "combos to try in phase 0 (default: prescreen.combos)"},
+    "--trials": {**_NUMBER, "help": "Optuna trials (default: search.trials)"},
+    "--paths": {**_NUMBER, "help": "Monte Carlo paths (default: monte_carlo.paths)"},
+    "--seed": {"type": int, "metavar": "S", "help": "of every random draw (default: run.seed)"},
+    "--engine": {"type": engine_named, "choices": ENGINES, "default": "auto", "help": _ENGINE_HELP},
+    "--gpu": {**_NUMBER, "help": "number of the GPU (default: the first); -1: none is touched"},
+    "--phase0-seed-dirs": {"type": Path, "nargs": "+", "default": (), "metavar": "DIR", "help": _SEED_DIRS_HELP},
+    "--by-regime": {
+        **_SWITCH,
+        "help": "also show each finalist by market regime: trend × volatility, as known before each day",
+    },
+    "--json": {**_SWITCH, "help": "print the result as one JSON object"},
+}
+READING = ("--date-format", "--timezone")  # how times of a data file are to be read, wherever one is named
+SIZES = ("--prescreen", "--trials", "--paths")
+
+
+def add_flags(parser: argparse.ArgumentParser, *names: str, **instead: Any) -> None:
+    """Add flags that commands share; `instead`: what is otherwise with this command, as `add_argument` takes it."""
+    for name in names:
+        parser.add_argument(name, **{**FLAGS[name], **instead})
+
 
 _EXAMPLES = """\
 examples:
@@ -59,45 +107,19 @@ class Order:
     reading: Reading = AS_IT_IS  # of times that the data file leaves open
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(program: str) -> command.Parser:
     """The flags of one symbol's pipeline."""
-    p = argparse.ArgumentParser(
-        allow_abbrev=False,
+    p = command.Parser(
         prog=program,
         description="One symbol, the whole pipeline: pre-flight, prescreen, Bayesian search, validation, artifacts.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--symbol", help="as results are to name it; in a folder the data file's name starts with it")
-    p.add_argument(
-        "--data-path",
-        type=Path,
-        metavar="D",
-        help="5-minute bars, a folder or a file: CSV, text, Parquet, Feather or JSON, packed too "
-        f"(default: ${DATA_VARIABLE})",
-    )
-    p.add_argument(
-        "--demo", action="store_true", help="generate synthetic bars and use them; nothing found is promotable"
-    )
-    p.add_argument("--mode", help="a parameter space of the settings (default: the first of run.modes)")
-    p.add_argument("--prescreen", type=int, metavar="N", help="combos to try in phase 0 (default: prescreen.combos)")
-    p.add_argument("--trials", type=int, metavar="N", help="Optuna trials (default: search.trials)")
-    p.add_argument("--paths", type=int, metavar="N", help="Monte Carlo paths (default: monte_carlo.paths)")
-    p.add_argument("--seed", type=int, metavar="S", help="of every random draw (default: run.seed)")
-    p.add_argument(
-        "--processes", type=int, metavar="N", help="search processes; 0 = one per core; results do not depend on it"
-    )
-    p.add_argument("--engine", type=engine_named, choices=ENGINES, default="auto", help=ENGINE_HELP)
-    p.add_argument("--gpu", type=int, metavar="N", help="number of the GPU (default: the first); -1: none is touched")
-    p.add_argument("--phase0-seed-dirs", type=Path, nargs="+", default=(), metavar="DIR", help=SEED_DIRS_HELP)
-    p.add_argument(
-        "--repair", action="store_true", help="drop rows that repeat an earlier row in every value, and say so"
-    )
-    p.add_argument("--allow-wicks", action="store_true", help=ALLOW_WICKS_HELP)
-    add_reading(p)
+    add_flags(p, "--symbol", "--data-path", "--demo", "--mode", *SIZES, "--seed")
+    processes = "search processes; 0 = one per core; results do not depend on it"
+    p.add_argument("--processes", type=int, metavar="N", help=processes)
+    add_flags(p, "--engine", "--gpu", "--phase0-seed-dirs", "--repair", "--allow-wicks", *READING)
     p.add_argument("--fresh", action="store_true", help="start anew even when an unfinished run could go on")
-    p.add_argument("--by-regime", action="store_true", help=REGIME_HELP)
-    p.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_flags(p, "--by-regime", "--json")
     return p
 
 
@@ -147,11 +169,6 @@ def order_from(asked: argparse.Namespace) -> Order:
     )
 
 
-def engine_named(name: str) -> str:
-    """The engine of that name; an alias stands for what it has been called since."""
-    return ENGINE_ALIASES.get(name, name)
-
-
 def data_path_of(asked: argparse.Namespace) -> Path | None:
     """The folder or file that `--data-path` names, else the one in `BACKTEST_OPTIMIZE_DATA`; None without either."""
     if asked.data_path is not None:
@@ -166,20 +183,13 @@ def seed_dirs_of(asked: argparse.Namespace) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(word).expanduser().absolute() for word in words))
 
 
-def add_reading(p: argparse.ArgumentParser) -> None:
-    """The flags that say how times of a data file are to be read, wherever one is named."""
-    p.add_argument("--date-format", metavar="F", help=DATE_FORMAT_HELP)
-    p.add_argument("--timezone", metavar="Z", help=TIMEZONE_HELP)
+def reading_of(asked: argparse.Namespace) -> Reading:
+    """What these flags say.
 
-
-def reading_of(asked: argparse.Namespace, usage: Callable[[str], Any] | None = None) -> Reading:
-    """What these flags say; `usage` ends the command where one of them is nonsense, else it is refused."""
-    try:
-        return Reading(asked.date_format, asked.timezone)
-    except Misused as misuse:
-        if usage is not None:
-            usage(f"{misuse.reason}: {misuse.way_out}")
-        raise
+    Raises:
+        Misused: one of them is nonsense.
+    """
+    return Reading(asked.date_format, asked.timezone)
 
 
 def reading_words(reading: Reading) -> tuple[str, ...]:

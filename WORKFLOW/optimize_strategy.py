@@ -10,22 +10,20 @@ if __name__ == "__main__" and not __package__:
     except ModuleNotFoundError:
         raise SystemExit(f"error: {__file__} needs its checkout: copy the whole checkout, then run it there") from None
 
+import argparse
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from config.errors import Misused, Refused
+from config.errors import Refused
 from state.files import private
 from state.files.layout import Roots
 from state.files.tighten import prepare
+from state.host import command
 from WORKFLOW import room
 from WORKFLOW.command_line import Order, order_from, parser
-
-_INTERRUPTED = 130  # what shells report for Ctrl-C
-_USAGE = 2  # as argparse says it
 
 
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
@@ -53,30 +51,21 @@ def optimise(order: Order, screen: Any) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:
     """The command; see `--help` for flags and exit codes."""
-    try:
-        asked = parser(program).parse_args(argv)
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
+    stopped = ("stopped", "the same command continues where it stopped")
+    return command.run(lambda: parser(program), _run, argv, stopped, _unwritten)
+
+
+def _unwritten(error: OSError) -> Refused:
+    return Refused(
+        f"cannot write {error.filename or 'to disk'}: {error.strerror}",
+        "make room or name another RESULTS_ROOT; the same command continues where it stopped",
+    )
+
+
+def _run(asked: argparse.Namespace) -> int:
     private.close()
-    try:
-        room.check()
-        return _run(order_from(asked))
-    except Refused as refusal:
-        code = _USAGE if isinstance(refusal, Misused) else 1
-        return _failed(refusal.reason, refusal.way_out, as_json=asked.json, code=code)
-    except KeyboardInterrupt:
-        return _failed("stopped", "the same command continues where it stopped", as_json=asked.json, code=_INTERRUPTED)
-    except BrokenPipeError:  # whoever read us has seen enough; the results are in their place
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        reason = f"cannot write {error.filename or 'to disk'}: {error.strerror}"
-        return _failed(
-            reason, "make room or name another RESULTS_ROOT; the same command continues where it stopped", asked.json
-        )
-
-
-def _run(order: Order) -> int:
+    room.check()
+    order = order_from(asked)
     from rich.console import Console
 
     from WORKFLOW.report.console import Screen
@@ -87,7 +76,7 @@ def _run(order: Order) -> int:
         screen.say(f"backtest-optimize · {order.symbol} {order.mode} · {what}")
         try:
             outcome = optimise(order, screen)
-        except (Refused, KeyboardInterrupt):
+        except Refused:
             raise
         except Exception as error:
             if (full := room.ran_out(error)) is not None:
@@ -100,13 +89,6 @@ def _run(order: Order) -> int:
     else:
         show(outcome, Console(), order.by_regime)
     return 0
-
-
-def _failed(reason: str, way_out: str, as_json: bool, code: int = 1) -> int:
-    if as_json:
-        print(json.dumps({"error": reason, "way_out": way_out}, indent=2))
-    print(f"{'' if code == _INTERRUPTED else 'error: '}{Refused(reason, way_out)}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

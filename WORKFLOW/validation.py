@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.errors import Refused, Transient
+from config.errors import Misused, Refused, Transient
 from config.reading import AS_IT_IS, Reading
+from state.host import command
 from state.host.clock import SystemClock
-from WORKFLOW.command_line import ALLOW_WICKS_HELP, DATA_VARIABLE, add_reading, data_path_of, reading_of
+from WORKFLOW.command_line import DATA_VARIABLE, READING, add_flags, data_path_of, reading_of
 
 if TYPE_CHECKING:  # heavy at run time: --help answers before any of them is loaded
     from config.settings import Settings
@@ -109,40 +110,35 @@ def check_installation(settings: "Settings") -> tuple[InstallationCheck, ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command: 0 passed, 1 refused with reasons, 2 wrong usage."""
-    parser = _parser()
-    try:
-        asked = parser.parse_args(argv)
-        if asked.symbol is not None:
-            asked.data_path = data_path_of(asked)
-        if (asked.data_path is None) != (asked.symbol is None):
-            parser.error(f"--data-path (or {DATA_VARIABLE}) and --symbol belong together")
-        asked.reading = reading_of(asked, parser.error)
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
+    return command.run(_parser, _checked, argv)
+
+
+def _checked(asked: argparse.Namespace) -> int:
+    if asked.symbol is not None:
+        asked.data_path = data_path_of(asked)
+    if (asked.data_path is None) != (asked.symbol is None):
+        raise Misused(f"--data-path (or {DATA_VARIABLE}) and --symbol belong together", "name both, or neither")
+    asked.reading = reading_of(asked)
     try:
         outcome = _run(asked)
-    except Refused as refusal:
+    except Refused as refusal:  # the answer is the list of reasons, and this is one of them
         outcome = _refused(refusal)
     _show(outcome, as_json=asked.json)
     return 0 if outcome.passed else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> command.Parser:
+    parser = command.Parser(
         prog="validation.py",
         description="Checks the installation and, given data, whether its bars may be used.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        is_older=True,
     )
     parser.add_argument("--check-all", action="store_true", required=True, help="run every check")
-    parser.add_argument(
-        "--data-path", type=Path, metavar="D", help="folder or file: CSV, Parquet, Feather, JSON, text, also compressed"
-    )
-    parser.add_argument("--symbol", metavar="S", help="the start of the file's name, for example SOL")
-    parser.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
-    parser.add_argument("--allow-wicks", action="store_true", help=ALLOW_WICKS_HELP)
-    add_reading(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    add_flags(parser, "--data-path")
+    add_flags(parser, "--symbol", help="the start of the file's name, for example SOL")
+    add_flags(parser, "--repair", "--allow-wicks", *READING)
+    add_flags(parser, "--json", help="print one JSON document instead of text")
     return parser
 
 

@@ -5,11 +5,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from state.host import process
+from state.host import ending, process
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import NoReturn
 
 _EPILOG = """\
 examples:
@@ -23,32 +22,18 @@ exit codes: 0 done (also when another cycle is under way), 1 failed, or a replay
 
 def main(argv: list[str]) -> int:
     """The command."""
-    from config.errors import Refused
-
-    try:
-        # The plain call, one cycle, is what the budget of 60 ms is for: argparse alone would take 8 of them.
-        return _cycle(argv[0]) if len(argv) == 1 and argv[0][0] != "-" else _asked(argv)
-    except (Refused, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    # The plain call, one cycle, is what the budget of 60 ms is for: argparse alone would take 8 of them.
+    is_plain = len(argv) == 1 and argv[0][0] != "-"
+    return ending.ended(lambda: _cycle(argv[0]) if is_plain else _asked(argv), "--json" in argv)
 
 
 def _asked(argv: list[str]) -> int:
-    import argparse
     from pathlib import Path
 
     from agents.registry import AGENTS
+    from state.host import command
 
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> "NoReturn":
-            self.exit(2, f"error: {message}\n  → {self.prog} --help\n")
-
-    parser = Parser(
-        prog="python3 -m agents",
-        description=__doc__,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.Parser(prog="python3 -m agents", description=__doc__, epilog=_EPILOG, allow_abbrev=True)
     parser.add_argument("name", choices=[row.name for row in AGENTS], metavar="NAME")
     parser.add_argument("--dry-run", action="store_true", help="decide, and change nothing")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="decide again on the worlds of a cycle journal")
@@ -63,6 +48,7 @@ def _asked(argv: list[str]) -> int:
 def _cycle(name: str, dry_run: bool = False, as_json: bool = False) -> int:
     from agents.registry import AGENTS
     from agents.runtime import cycle
+    from config.errors import Refused
     from state.files.layout import Roots
 
     if name not in {row.name for row in AGENTS}:
@@ -72,9 +58,8 @@ def _cycle(name: str, dry_run: bool = False, as_json: bool = False) -> int:
     except cycle.Held as held:
         print(held, file=sys.stderr)
         return 0
-    except cycle.NewerSchema as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except cycle.NewerSchema as newer:
+        raise Refused(str(newer), "run the newer checkout, which wrote it; this one changes nothing there") from newer
     if as_json:
         import json
 

@@ -18,6 +18,7 @@ from config.record import asdict
 from hooks.verdict import Verdict
 from state.files import snapshot
 from state.files.layout import Roots
+from state.host import command
 
 GATE = "hardware_capacity"
 _EPILOG = """\
@@ -35,16 +36,17 @@ def judge(report: Mapping[str, Any]) -> list[Verdict]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return command.run(_parser, _judged, argv)
+
+
+def _parser() -> command.Parser:
+    parser = command.Parser(description=__doc__, epilog=_EPILOG, is_older=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    asked = parser.parse_args(argv)
-    try:
-        verdicts = _verdicts(Roots.from_environment())
-    except Refused as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 1
+    return parser
+
+
+def _judged(asked: argparse.Namespace) -> int:
+    verdicts = _verdicts(Roots.from_environment())
     passed = all(one.passed for one in verdicts)
     if asked.json:
         shown = [{key: value for key, value in asdict(one).items() if value != ""} for one in verdicts]

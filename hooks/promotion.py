@@ -9,7 +9,6 @@ if __name__ == "__main__" and not __package__:
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from hooks import recounted
 from hooks.recounted import Replay
 from hooks.verdict import Verdict
 from state.files.layout import MANIFEST
+from state.host import command, ending
 from state.records import results
 from state.records.results import AGAIN, PublishedTree
 
@@ -86,25 +86,26 @@ def judge(checks: Sequence[Mapping[str, Any]]) -> Verdict:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return command.run(_parser, _judged, argv)
+
+
+def _parser() -> command.Parser:
+    parser = command.Parser(description=__doc__, epilog=_EPILOG, is_older=True)
     parser.add_argument("results", type=Path, metavar="FOLDER", help="the results of a symbol and mode")
     parser.add_argument(
         "--data-path", type=Path, metavar="D", help="where the bars lie now, to trade what passes once more on them"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    asked = parser.parse_args(argv)
-    try:
-        tree = results.read(asked.results)
-        _must_be_whole(tree)
-        found = recounted.counted(asked.results)
-        recounted.must_agree(asked.results, found)
-        passed = [best for best, one in found.items() if judge(one["checks"]).passed]
-        replays = recounted.replayed(asked.results, asked.data_path, passed)
-    except Refused as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 1
+    return parser
+
+
+def _judged(asked: argparse.Namespace) -> int:
+    tree = results.read(asked.results)
+    _must_be_whole(tree)
+    found = recounted.counted(asked.results)
+    recounted.must_agree(asked.results, found)
+    passed = [best for best, one in found.items() if judge(one["checks"]).passed]
+    replays = recounted.replayed(asked.results, asked.data_path, passed)
     verdicts = {best: _believed(judge(one["checks"]), one["unknown"], replays.get(best)) for best, one in found.items()}
     if asked.json:
         answer = {
@@ -119,10 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         pages = [_page(best, found[best]["checks"], verdict, replays.get(best)) for best, verdict in verdicts.items()]
         said = "\n\n".join([*pages, *_changed(tree.manifest.get("config"))])
-    try:
-        print(said, flush=True)
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    ending.tell(said)
     return 0 if any(one.passed for one in verdicts.values()) else 1
 
 

@@ -12,6 +12,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from state.host import command
+
 if TYPE_CHECKING:
     from state.records.reports import AuditorReport
 
@@ -26,27 +28,21 @@ _WORDS = {True: "ok     ", False: "FAILED ", None: "unknown"}
 
 def main(argv: "list[str] | None" = None) -> int:
     """The command."""
-    from scripts.swarm import cli
+    return command.run(_parser, _audited, argv)
 
-    parser = cli.Parser(
-        prog="process_auditor.py",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+
+def _parser() -> command.Parser:
+    parser = command.Parser(prog="process_auditor.py", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "--json", action="store_true", help="one JSON object: scores, and every check with its evidence"
     )
-    asked = parser.parse_args(argv)
-    from config.errors import Refused
+    return parser
 
-    try:
-        report = audit()
-    except (Refused, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+
+def _audited(asked: argparse.Namespace) -> int:
     from state.records.report_parts import on_record
 
+    report = audit()
     print(json.dumps(on_record(report), indent=2) if asked.json else "\n".join(lines_of(report)))
     return 1 if report.failing else 0
 

@@ -131,6 +131,7 @@ def test_what_an_old_python_reads_first_is_in_its_grammar() -> None:
     ]  # read by BARE
     files += [
         CHECKOUT / "config" / "errors.py",
+        *(CHECKOUT / "state" / "host" / f"{name}.py" for name in ("command", "ending", "process")),
         *(CHECKOUT / package / "__init__.py" for package in ("config", "scripts")),
     ]
     for path in files:

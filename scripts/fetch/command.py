@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import Refused
 from scripts.infra import environment
+from state.host import command, ending
 
 if TYPE_CHECKING:  # numpy and pyarrow: --help answers before any of them is loaded
     from scripts.fetch.exchange import Exchange, Market
@@ -76,34 +76,20 @@ class Done:
 
 def main(arguments: Sequence[str]) -> int:
     """The command."""
-    try:
-        asked = _parser().parse_args(arguments)
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    try:
-        return _run(asked)
-    except Refused as refused:
-        reason, way_out = refused.reason, refused.way_out
-    except OSError as error:
-        reason = f"{error.filename or 'a file'}: {error.strerror}"
-        way_out = "free some space or mend its permissions, then type the command again: it goes on from there"
-    except KeyboardInterrupt:
-        print("\nstopped; what was fetched is on file, and the same command goes on from there", file=sys.stderr)
-        return 130
-    if asked.json:
-        print(json.dumps({"error": reason, "way_out": way_out}, indent=2))
-    print(f"error: {reason}\n  → {way_out}", file=sys.stderr)
-    return 1
+    stopped = ("stopped; what was fetched is on file, and the same command goes on from there", "")
+    return command.run(_parser, _run, arguments, stopped, _mishap)
 
 
-def _parser() -> argparse.ArgumentParser:
-    from scripts.swarm.cli import Parser
+def _mishap(error: OSError) -> Refused:
+    way_out = "free some space or mend its permissions, then type the command again: it goes on from there"
+    return Refused(ending.mishap(error).reason, way_out)
 
-    p = Parser(
+
+def _parser() -> command.Parser:
+    p = command.Parser(
         prog="scripts/fetch-data",
         description="Download bars from an exchange into files that the product reads as they are.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = ("--symbols", "--symbol")
     p.add_argument(*names, required=True, type=_names, metavar="A,B", help="SOL, SOL/USDC, or the exchange's SOLUSDT")

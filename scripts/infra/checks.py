@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.infra import environment
+from state.host import command
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
@@ -57,23 +58,20 @@ FIXES = (
 
 def main(arguments: Sequence[str]) -> int:
     """Run the chosen steps, all of them even if one fails; 1 if any did."""
-    chosen = _parser().parse_args(arguments)
+    return command.run(_parser, _checked, arguments)
+
+
+def _checked(chosen: argparse.Namespace) -> int:
     for extra in ("dev", "dashboard"):  # what a test types must not be installed in the middle of the others
         environment.require(CHECKOUT, extra)
     todo = [step for step in steps() if chosen.only in (None, step.name)]
-    try:
-        failed = [step.name for step in [*(FIXES if chosen.fix else ()), *todo] if not _passes(step, chosen.more)]
-    except KeyboardInterrupt:  # whatever ran has heard of it, too
-        print("\nstopped", file=sys.stderr)
-        return 130
+    failed = [step.name for step in [*(FIXES if chosen.fix else ()), *todo] if not _passes(step, chosen.more)]
     print(f"FAILED: {', '.join(failed)}" if failed else "all well", flush=True)
     return 1 if failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> command.Parser:
+    parser = command.Parser(prog="scripts/check", description=__doc__, epilog=EPILOG, is_older=True)
     names = [step.name for step in steps()]
     parser.add_argument(
         "--fix",
@@ -87,9 +85,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _passes(step: Step, more: Sequence[str]) -> bool:
     began = time.monotonic()
-    command = [sys.executable, *step.arguments, *(more if step.name == "tests" else ())]
+    words = [sys.executable, *step.arguments, *(more if step.name == "tests" else ())]
     done = subprocess.run(
-        command,
+        words,
         cwd=CHECKOUT,
         stdout=None if step.is_loud else subprocess.PIPE,
         stderr=None if step.is_loud else subprocess.STDOUT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import Refused
 from scripts.infra import environment
+from state.host import command
 
 if TYPE_CHECKING:  # numba and pyarrow: --help answers before any of them is loaded
     from collections.abc import Sequence
@@ -33,8 +33,15 @@ ENGINES = ("vectorbt", "backtesting", "all")
 # Quick and slow signals, tight and wide exits. Trailing stop, time exit and direction count where our own rules are
 # traded (`as_traded`); the tools' own recipes trade both directions without them.
 _COLUMNS = (
-    *("fast_timeframe", "fast_period", "slow_timeframe", "slow_period"),
-    *("stop_loss", "take_profit", "trailing_stop", "max_bars", "direction"),
+    "fast_timeframe",
+    "fast_period",
+    "slow_timeframe",
+    "slow_period",
+    "stop_loss",
+    "take_profit",
+    "trailing_stop",
+    "max_bars",
+    "direction",
 )
 _ROWS: tuple[tuple[int | float | str, ...], ...] = (
     (15, 12, 60, 40, 0.02, 0.05, 0.0, 0, "both"),
@@ -74,47 +81,27 @@ class Row:
 
 def main(arguments: Sequence[str], recipes: Sequence[Recipe] | None = None) -> int:
     """The command; `recipes` stand in for all that are known."""
-    try:
-        asked = _parser().parse_args(arguments)
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    try:
-        return _run(asked, recipes)
-    except Refused as refused:
-        if asked.json:
-            print(json.dumps({"error": refused.reason, "way_out": refused.way_out}, indent=2))
-        print(f"error: {refused}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    return command.run(_parser, lambda asked: _run(asked, recipes), arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    from WORKFLOW.command_line import add_reading
+def _parser() -> command.Parser:
+    from WORKFLOW.command_line import READING, add_flags
 
-    p = argparse.ArgumentParser(
-        prog="scripts/crosscheck",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    p = command.Parser(prog="scripts/crosscheck", description=__doc__, epilog=EPILOG, is_older=True)
+    add_flags(p, "--data-path", *READING)
+    add_flags(p, "--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")
+    add_flags(p, "--demo", help="generated bars instead of real ones")
+    add_flags(p, "--repair", "--allow-wicks")
+    p.add_argument(
+        "--days",
+        type=command.whole(1, _MOST_DAYS),
+        default=DEFAULT_DAYS,
+        metavar="N",
+        help="the first N days (default: 730)",
     )
-    p.add_argument("--data-path", type=Path, metavar="D", help="folder or file with 5-minute bars")
-    add_reading(p)
-    p.add_argument("--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")
-    p.add_argument("--demo", action="store_true", help="generated bars instead of real ones")
-    p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
-    p.add_argument("--allow-wicks", action="store_true", help="take highs and lows that no neighbouring bar reaches")
-    p.add_argument("--days", type=_days, default=DEFAULT_DAYS, metavar="N", help="the first N days (default: 730)")
     p.add_argument("--engine", choices=ENGINES, default="all", help="which tool to ask (default: all)")
-    p.add_argument("--json", action="store_true", help="print one JSON object")
+    add_flags(p, "--json", help="print one JSON object")
     return p
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_DAYS:,}")
-    return int(text)
 
 
 def _run(asked: argparse.Namespace, recipes: Sequence[Recipe] | None) -> int:
@@ -152,36 +139,17 @@ def _pythons(recipes: Sequence[Recipe]) -> dict[str, Path]:
 
 
 def _markets(asked: argparse.Namespace) -> list[Bars]:
-    """The bars of every symbol, past the same checks that a run makes."""
+    """The first days of every symbol's bars."""
     from config.settings import load
-    from state.files.layout import Roots
-    from WORKFLOW.command_line import DATA_VARIABLE, DEMO_SYMBOL, data_path_of, reading_of
+    from scripts.infra.bars import named
     from WORKFLOW.data.bars import BARS_PER_DAY
-    from WORKFLOW.data.generate import write_demo
-    from WORKFLOW.validation import check_all
 
     symbols = [symbol for words in asked.symbol or () for symbol in words.split(",") if symbol]
-    if asked.demo and (symbols or asked.data_path):
-        raise Refused("--demo generates its own bars", "leave out --symbol and --data-path")
-    path = write_demo(Roots.from_environment().demo_data()) if asked.demo else data_path_of(asked)
-    if path is None or not (asked.demo or symbols):
-        raise Refused(
-            "no bars to work on",
-            f"name them with --symbol and --data-path (or {DATA_VARIABLE}), or type --demo",
-        )
     found = []
-    for symbol in symbols or [DEMO_SYMBOL]:
-        outcome = check_all(load(), path, symbol, asked.repair, asked.allow_wicks, reading_of(asked))
-        if outcome.bars is None or outcome.reasons:
-            raise Refused(
-                "; ".join(reason.text for reason in outcome.reasons),
-                "; ".join(r.way_out for r in outcome.reasons if r.way_out),
-            )
-        if asked.days != DEFAULT_DAYS and asked.days > outcome.bars.days:
-            raise Refused(
-                f"{symbol} has {outcome.bars.days:.1f} days, not {asked.days}", f"--days {int(outcome.bars.days)}"
-            )
-        found.append(outcome.bars.before(min(asked.days * BARS_PER_DAY, len(outcome.bars))))
+    for bars in named(asked, symbols, load()):
+        if asked.days != DEFAULT_DAYS and asked.days > bars.days:
+            raise Refused(f"{bars.symbol} has {bars.days:.1f} days, not {asked.days}", f"--days {int(bars.days)}")
+        found.append(bars.before(min(asked.days * BARS_PER_DAY, len(bars))))
     return found
 
 

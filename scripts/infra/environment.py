@@ -45,8 +45,17 @@ NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/
 # and make and change none. What starts work makes it.
 ONLY_ANSWER = frozenset(
     (
-        *("doctor", "health", "status", "ensure", "stop", "cancel"),
-        *("attach", "explain", "results", "handoff", "checksums"),
+        "doctor",
+        "health",
+        "status",
+        "ensure",
+        "stop",
+        "cancel",
+        "attach",
+        "explain",
+        "results",
+        "handoff",
+        "checksums",
     )
 )
 

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Continuity: stage, next steps, expected outcomes, incidents. `--query` needs only Python's standard library."""
 
-import argparse
 import json
 import os
 import sys
 
 TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost as much as all the rest
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
+
+    from state.host.command import Parser
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 EPILOG = """\
@@ -28,46 +30,59 @@ OLD = 1
 _WAY_OUT = "start the swarm (bash scripts/start_swarm_watchdogs.sh), or name its --state-file"
 
 
-class Parser(argparse.ArgumentParser):
-    """Errors begin with `error:`, as those of every other command; scripts.swarm is not to be had here."""
-
-    def error(self, message: str) -> "NoReturn":
-        """Say it and leave."""
-        self.exit(2, f"error: {message}\n  → {self.prog} --help\n")
-
-
 def main(argv: "Sequence[str] | None" = None) -> int:
     """The command."""
-    parser = Parser(description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    from_here()
+    from state.host import command
+
+    return command.run(_parser, _answer, argv)
+
+
+def _parser() -> "Parser":
+    from state.host.command import Parser
+
+    parser = Parser(description=__doc__, epilog=EPILOG, allow_abbrev=True)
     parser.add_argument("--query", action="store_true", help="answer from the records; runs nothing")
     parser.add_argument("--state-file", metavar="F", help="default: the one under STATE_ROOT")
     schema = "docs/reference/schemas/continuity.schema.json"
     parser.add_argument("--json", action="store_true", help=f"one JSON object; its schema: {schema}")
-    asked = parser.parse_args(argv)
+    return parser
+
+
+def _answer(asked: "argparse.Namespace") -> int:
     if not asked.query:
         os.chdir(CHECKOUT)
         command = [os.path.join(CHECKOUT, "scripts", "backtest-optimize"), "cycle", "session_state_manager"]
         os.execv(command[0], command)
     path = asked.state_file or default_file()
-    try:
-        answer = continuity().read(path)
-    except FileNotFoundError:
-        return failed(*nothing_there(path), asked.json)
-    except OSError as error:
-        return failed(f"{path}: {error.strerror}", _WAY_OUT, asked.json)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        return failed(f"{path} is not a continuity state: {error}", _WAY_OUT, asked.json)
+    answer = read(path)
     print(json.dumps(answer, indent=2) if asked.json else in_words(answer))
     return OLD if answer["stale"] else 0
 
 
-def continuity() -> "Any":
-    """The reader; a Python that was started by this file's path knows nothing of the checkout."""
+def from_here() -> None:
+    """A Python that was started by this file's path knows nothing of the checkout."""
     if CHECKOUT not in sys.path:
         sys.path.insert(1, CHECKOUT)
-    from scripts.infra import continuity as reader
 
-    return reader
+
+def read(path: str) -> "Mapping[str, Any]":
+    """The answer.
+
+    Raises:
+        Refused: there is no such file, or it is none of the manager's.
+    """
+    from config.errors import Refused
+    from scripts.infra import continuity
+
+    try:
+        return continuity.read(path)
+    except FileNotFoundError:
+        raise Refused(*nothing_there(path)) from None
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", _WAY_OUT) from error
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise Refused(f"{path} is not a continuity state: {error}", _WAY_OUT) from error
 
 
 def nothing_there(path: str) -> "tuple[str, str]":
@@ -76,22 +91,6 @@ def nothing_there(path: str) -> "tuple[str, str]":
         ensure = "ask again in a moment; if that says the same: bash scripts/ensure_swarm_watchdogs.sh"
         return f"{path} is not there: session_state_manager has not cycled yet", ensure
     return f"{path}: No such file or directory", _WAY_OUT
-
-
-def visible(text: str) -> str:
-    """Without what a terminal would obey: names of files come from anywhere."""
-    continuity()  # the checkout is on the path from here on
-    from config import errors
-
-    return errors.visible(text)
-
-
-def failed(why: str, way_out: str, as_json: bool) -> int:
-    """Say why, and the way out."""
-    if as_json:
-        print(json.dumps({"error": why, "way_out": way_out}, indent=2))
-    print(visible(f"error: {why}\n  → {way_out}"), file=sys.stderr)
-    return OLD
 
 
 def default_file() -> str:
@@ -103,6 +102,8 @@ def default_file() -> str:
 
 def in_words(answer: "Mapping[str, Any]") -> str:
     """The answer for people."""
+    from config.errors import visible
+
     lines = ["{} · {} · {}".format(answer["run_id"] or "no run", answer["stage"], answer["as_of"])]
     lines += ["  ! {}".format(one["what"]) for one in answer["incidents"]]
     wrong = {one["what"] for one in answer["incidents"]}

@@ -1,15 +1,23 @@
 """The bars of a benchmark: real ones where there are any, else the generated demo, labelled."""
 
+import argparse
 from pathlib import Path
 
 from config.errors import Refused
 from config.reading import AS_IT_IS, Reading
 from config.settings import load
 from state.files.layout import Roots
+from WORKFLOW.command_line import reading_of
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.data.report import UnfitBars
 from WORKFLOW.validation import check_all
+
+
+def asked_for(asked: argparse.Namespace, days: int) -> Bars:
+    """The first `days` of the bars that a bench's flags name."""
+    words = asked.data_path, asked.symbol, days, asked.demo, asked.repair, asked.allow_wicks
+    return first_days(*words, reading_of(asked))
 
 
 def first_days(

@@ -1,4 +1,4 @@
-"""What the control plane costs on this machine, beside the limits it has: `scripts/bench --control-plane`."""
+"""What the control plane costs on this machine, beside the limits it has: `scripts/bench control-plane`."""
 
 import argparse
 import json
@@ -12,11 +12,12 @@ from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from agents.registry import AGENTS
-from config.errors import Refused
-from scripts.lab import costs
+from scripts.lab import costs, flags
 from scripts.lab.machine import processor
 from scripts.lab.private_swarm import PrivateSwarm, private_swarm
+from state.host import command
 from state.host.cores import usable_cores
+from WORKFLOW.command_line import add_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 ABOUT = "What agents, sessions and questions cost on this machine: a private swarm is started, measured and ended."
 EPILOG = """\
 examples:
-  scripts/bench --control-plane
-  scripts/bench --control-plane --minutes 10 --work --json
+  scripts/bench control-plane
+  scripts/bench control-plane --minutes 10 --work --json
 
 cold cycle: `python -m agents NAME` in a new interpreter. forked cycle: what a loop does every cadence. whole swarm:
 CPU time of all loops, monitors and tmux, with all they start, over --minutes; workers are not counted. Limits are for
@@ -60,13 +61,12 @@ Say = Callable[[str], None]
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; 1 when something is over its limit."""
-    asked = _parser().parse_args(arguments)
-    try:
-        with _progress() as say, private_swarm() as swarm:
-            found = _measured(swarm, asked.minutes, asked.work, say)
-    except Refused as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 1
+    return command.run(_parser, _run, arguments, stopped=("stopped; the private swarm is ended", ""))
+
+
+def _run(asked: argparse.Namespace) -> int:
+    with _progress() as say, private_swarm() as swarm:
+        found = _measured(swarm, asked.minutes, asked.work, say)
     if asked.json:
         rows = [{**asdict(one), "verdict": one.verdict or None} for one in found]
         print(json.dumps({"machine": _machine(), "findings": rows}, indent=2))
@@ -197,16 +197,11 @@ def _said_once() -> Say:
     return say
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench --control-plane",
-        description=ABOUT,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> command.Parser:
+    parser = flags.parser("control-plane", ABOUT, EPILOG)
     parser.add_argument("--minutes", type=_minutes, default=2.0, metavar="N", help="of the whole swarm (default 2)")
     parser.add_argument("--work", action="store_true", help="also while a run on generated bars is under way")
-    parser.add_argument("--json", action="store_true", help="one object on standard output")
+    add_flags(parser, "--json", help="one object on standard output")
     return parser
 
 

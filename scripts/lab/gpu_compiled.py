@@ -21,7 +21,6 @@ from WORKFLOW.engines.gpu import events, execute, measure
 from WORKFLOW.engines.gpu.toolkit import SIMULATED, cuda
 from WORKFLOW.signals import mtf_ema_gpu as ema
 
-CAPABILITIES = ((8, 0), (9, 0), (12, 0))
 _SASS_BYTES = 16  # of one instruction, from compute capability 7.0 on
 
 

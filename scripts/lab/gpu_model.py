@@ -103,7 +103,7 @@ def work_of(bars: Any, mode: Any, costs: Any, combos: int, seed: int) -> Work:
     drawn = space.draw(mode, min(combos, space.BLOCK), np.random.SeedSequence(seed))
     signals = len(np.unique(drawn.keys(family.parameters)))
     events, trades, looks, places = [], [], [], []
-    for i in range(_SAMPLE):
+    for i in range(min(_SAMPLE, len(drawn))):
         row = drawn.row(i)
         signal = evaluator.signal(row)
         turns = signal.side[1:] != signal.side[:-1]

@@ -1,4 +1,4 @@
-"""`scripts/bench --search`: trials a second of one study with 1, 2 and 4 processes."""
+"""`scripts/bench search`: trials a second of one study with 1, 2 and 4 processes."""
 
 import argparse
 import json
@@ -13,12 +13,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from config.settings import load
+from scripts.lab import flags
 from state.files.layout import CHECKOUT
+from state.host import command
+from WORKFLOW.command_line import add_flags
 
+ABOUT = "How many trials a second one study makes with 1, 2 and 4 processes."
 EPILOG = """\
 examples:
-  scripts/bench --search
-  scripts/bench --search --trials 600 --processes 1,2,4 --waits 0,0.1 --json
+  scripts/bench search
+  scripts/bench search --trials 600 --processes 1,2,4 --waits 0,0.1 --json
 
 The objective is either free (0) or waits; all else is what a search does: claims, asks, the journal. Rounds take turns
 (1, 2, 4, 1, 2, 4 ...), so that a noisy machine is noisy for all; medians, and ratios to one process in the same run.
@@ -50,7 +54,10 @@ class Row:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
-    asked = _parser().parse_args(arguments)
+    return command.run(_parser, _run, arguments)
+
+
+def _run(asked: argparse.Namespace) -> int:
     rows = [row for wait_s in asked.waits for row in _measured(asked, wait_s)]
     if asked.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -75,9 +82,9 @@ def _measured(asked: argparse.Namespace, wait_s: float) -> list[Row]:
 
 def _rate(processes: int, trials: int, batch: int, wait_s: float) -> float:
     with tempfile.TemporaryDirectory(prefix="bench-search-") as folder:
-        command = [sys.executable, "-c", _WORKER, folder, str(trials), str(batch), str(wait_s)]
+        words = [sys.executable, "-c", _WORKER, folder, str(trials), str(batch), str(wait_s)]
         workers = [
-            subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             for _ in range(processes)
         ]
         for worker in workers:
@@ -124,21 +131,16 @@ def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
     print("done", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench --search",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> command.Parser:
+    parser = flags.parser("search", ABOUT, EPILOG)
     add = parser.add_argument
     settings = load({}).search
-    add("--trials", type=int, default=settings.trials, help="of one study; a quarter where the objective waits")
+    add_flags(parser, "--trials", default=settings.trials, help="of one study; a quarter where the objective waits")
     add("--batch", type=int, default=settings.batch_trials, help="trials of a sealed batch (default: the setting)")
     add("--processes", type=_integers, default=[1, 2, 4], metavar="N[,N]", help="default 1,2,4")
     add("--waits", type=_floats, default=[0.0, 0.1], metavar="S[,S]", help="seconds a trial waits (default 0,0.1)")
     add("--repeat", type=int, default=3, help="rounds; the median counts (default 3)")
-    add("--json", action="store_true", help="a list of objects on standard output")
+    add_flags(parser, "--json", help="a list of objects on standard output")
     return parser
 
 

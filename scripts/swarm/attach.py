@@ -10,6 +10,7 @@ from agents.registry import MONITORS, SESSIONS
 from config.errors import Refused
 from scripts.swarm import cli
 from state.files.layout import Roots
+from state.host import command
 from state.host.environment import allowed
 
 DEFAULT = "bt-worker-progress"
@@ -30,8 +31,8 @@ def main(argv: list[str]) -> int:
     roots = Roots.from_environment()
     client = Tmux.of(roots, limits_of(roots).tmux_timeout_s)
     # Read-only: a key pressed at night in a pane must not end the loop in it.
-    command = ["tmux", "-L", client.server.label, "attach-session", "-r", "-t", f"={asked.session}"]
-    typed = f"TMUX_TMPDIR={shlex.quote(client.server.folder)} {shlex.join(command)}"
+    client_words = ["tmux", "-L", client.server.label, "attach-session", "-r", "-t", f"={asked.session}"]
+    typed = f"TMUX_TMPDIR={shlex.quote(client.server.folder)} {shlex.join(client_words)}"
     there = _there(client)
     if asked.session not in there:
         known = ", ".join(there) or "none; scripts/backtest-optimize status says why"
@@ -43,12 +44,12 @@ def main(argv: list[str]) -> int:
     environment = allowed() | {"TMUX_TMPDIR": client.server.folder, "TERM": os.environ.get("TERM", "screen")}
     if not sys.stdout.isatty():
         raise Refused("attaching needs a terminal", f"type in one: {typed}")
-    return os.execvpe("tmux", command, environment)
+    return os.execvpe("tmux", client_words, environment)
 
 
-def parser() -> cli.Parser:
+def parser() -> command.Parser:
     """Its flags."""
-    made = cli.parser(
+    made = command.parser(
         "backtest-optimize attach",
         "Attach to a session, read-only; Ctrl-B d leaves it running. Without a terminal a monitor prints lines until"
         " `stop`.",

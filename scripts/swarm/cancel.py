@@ -9,7 +9,7 @@ from config.errors import Refused
 from scripts.swarm import cli
 from state.files import snapshot
 from state.files.layout import Roots
-from state.host import wake
+from state.host import command, wake
 from state.host.clock import SystemClock
 from state.records import request
 from state.records.jobs import JobState
@@ -20,7 +20,7 @@ _HEARD = "waiting for the sentry's next cycle …"
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.parser(
+    parser = command.parser(
         "backtest-optimize cancel",
         "Cancel one job; its symbol and mode end with it, the others go on.",
         "scripts/backtest-optimize cancel r0.SOL.aggressive.search.0     (ids: status --json, attach)",

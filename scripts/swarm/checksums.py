@@ -1,16 +1,15 @@
 """`checksums`: compare every artifact with the SHA-256 in its run_manifest.json, and its claims with its figures."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 from config.errors import Refused, visible
 from hooks import recounted
-from scripts.swarm import cli
 from state.files import snapshot
 from state.files.layout import MANIFEST, PHASE0, Roots
 from state.files.publication import Half, Publication, strangers
+from state.host import command
 from state.records import results
 from state.records.results import PublishedTree
 
@@ -24,12 +23,11 @@ exit codes: 0 every file is what its manifest says, 1 one is not, or there is no
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.Parser(
+    parser = command.Parser(
         prog="backtest-optimize checksums",
         description="Compare every artifact with the SHA-256 in its run_manifest.json, the manifest with its own, and "
         "every metric, check and promotion with what the equity and trades beside it come to.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     asked = parser.parse_args(argv)

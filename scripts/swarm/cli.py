@@ -1,43 +1,16 @@
-"""What all commands of the swarm share: how they explain themselves, and how they say what went wrong."""
+"""What all commands of the swarm share: who types them, where the swarm lives, and what they print."""
 
-import argparse
 import getpass
 import json
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
-from config.errors import visible
 from state.files.layout import Roots
 from state.host import root
 
-USAGE = 2
 FIRST_RUN = "scripts/backtest-optimize --parallel starts the first one"
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors begin with `error:`, as everywhere else, and end with exit code 2; flags are typed in full."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        """Say it and leave."""
-        print(f"error: {visible(message)}\n  → {self.prog} --help", file=sys.stderr)
-        raise SystemExit(USAGE)
-
-
-def parser(program: str, does: str, example: str, codes: str, json_help: str) -> Parser:
-    """A command's flags: every one has `--json`, an example and its exit codes."""
-    made = Parser(
-        prog=program,
-        description=does,
-        epilog=f"example:\n  {example}\n\nexit codes: {codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--json", action="store_true", help=json_help)
-    return made
 
 
 def user() -> str:

@@ -1,6 +1,5 @@
 """`dashboard`: look at a search in optuna-dashboard, always on a copy, from this machine alone."""
 
-import argparse
 import signal
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from config.errors import Refused
 from scripts.infra import environment
 from scripts.swarm import cli
 from state.files.layout import CHECKOUT, Roots, RunFolder
+from state.host import command
 from state.host.clock import SystemClock, stamp
 from state.records import runs
 
@@ -37,11 +37,10 @@ exit codes: 0 ended by Ctrl-C, 1 refused, 2 usage
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.Parser(
+    parser = command.Parser(
         prog="backtest-optimize dashboard",
         description="Look at a search's trials in optuna-dashboard: history, importances, slices.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("search", nargs="?", metavar="RUN|SYMBOL/MODE", help="which search (default: the newest)")
     parser.add_argument("--port", type=int, default=PORT, metavar="P", help=f"default: {PORT}; 0: any that is free")

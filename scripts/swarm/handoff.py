@@ -1,6 +1,5 @@
 """`handoff`: hand a run over in one file, with evidence that this very command has gathered."""
 
-import argparse
 import contextlib
 import json
 import os
@@ -17,12 +16,12 @@ from config.errors import Refused
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, evidence
 from scripts.swarm.handoff_page import Facts, page
-from scripts.swarm.parallel import outcomes_of
+from scripts.swarm.results import outcomes_of
 from state.files import snapshot
 from state.files.journal import Journal
 from state.files.knowledge import KnowledgeFolder
 from state.files.layout import Roots
-from state.host import wake
+from state.host import command, wake
 from state.host.clock import SystemClock
 from state.records import orders, request
 from state.records.jobs import fold
@@ -46,11 +45,10 @@ exit codes: 0 written, and all evidence holds; 1 refused, or written and some ev
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.Parser(
+    parser = command.Parser(
         prog="backtest-optimize handoff",
         description="Hand a run over: what it did, what it found, what went wrong, what is next, verified now.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--run", metavar="RUN", help="a run id (default: the current one, or the last)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -9,7 +9,7 @@ from config.errors import visible
 from scripts.infra import environment
 from scripts.swarm import cli
 from state.files.layout import CHECKOUT, Roots
-from state.host import identity
+from state.host import command, identity
 
 HEALTHY, DEGRADED, DEAD = 0, 1, 2
 _SHORT = 100  # characters of a reason; status has the whole
@@ -17,7 +17,7 @@ _SHORT = 100  # characters of a reason; status has the whole
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.parser(
+    parser = command.parser(
         "backtest-optimize health",
         "Is the swarm alive? One line, and an exit code for monitors.",
         'scripts/backtest-optimize health || mail -s "swarm" me@example.org',

@@ -23,7 +23,7 @@ from state.files import private, snapshot
 from state.files.layout import Roots
 from state.files.tighten import prepare
 from state.files.tree import tree_of
-from state.host import identity, root
+from state.host import command, identity, root
 from state.host.clock import SystemClock, stamp
 from state.host.environment import of_swarm
 from state.host.identity import Identity
@@ -96,12 +96,11 @@ def main(argv: list[str]) -> int:
     return 0 if shown.stopped else code
 
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(
+def _parser() -> command.Parser:
+    parser = command.Parser(
         prog="install_keeper.sh",
         description="Bring the swarm back by itself after a reboot or the death of tmux. Installing twice is harmless.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     deed = parser.add_mutually_exclusive_group()
     deed.add_argument("--uninstall", action="store_true", help="remove everything this script has put anywhere")

@@ -15,11 +15,11 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 
-from config.errors import Refused, visible
-from scripts.swarm import cli
+from config.errors import visible
 from scripts.swarm.fit import Block, fitted, wrapped
 from scripts.swarm.views import VIEWS, View
 from state.files.layout import Roots
+from state.host import command, ending
 
 _LOOK_S = 2.0  # between two pages while somebody looks
 _UNSEEN_S = 30.0  # while nobody does
@@ -33,7 +33,7 @@ _SOCKETS = Path("/proc/net/unix")  # one row a socket: the server's own, and one
 
 def main(argv: list[str]) -> int:
     """Draw until Ctrl-C, or once."""
-    flags = cli.Parser(prog="python -m scripts.swarm", description=__doc__)
+    flags = command.Parser(prog="python -m scripts.swarm", description=__doc__)
     flags.add_argument("view", choices=list(VIEWS))
     flags.add_argument("--once", action="store_true", help="print the page once, whole, and leave")
     asked = flags.parse_args(argv)
@@ -143,10 +143,10 @@ def _clients(socket: str) -> int | None:
 def _is_attached(socket: str) -> bool:
     """Whether a client looks at the session of this pane, as tmux says; true when it says nothing."""
     pane = os.environ.get("TMUX_PANE", "")
-    command = ["tmux", "-S", socket, "display-message", "-p", "-t", pane, "#{session_attached}"]
+    words = ["tmux", "-S", socket, "display-message", "-p", "-t", pane, "#{session_attached}"]
     try:
         done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=_TMUX_S, check=False
+            words, capture_output=True, encoding="utf-8", errors="replace", timeout=_TMUX_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return True
@@ -155,10 +155,4 @@ def _is_attached(socket: str) -> bool:
 
 def run() -> int:
     """`python -m scripts.swarm`."""
-    try:
-        return main(sys.argv[1:])
-    except KeyboardInterrupt:
-        return 130
-    except Refused as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 1
+    return ending.ended(lambda: main(sys.argv[1:]))

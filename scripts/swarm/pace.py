@@ -5,14 +5,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from agents.model.world import World
-from agents.rules import holdouts
-from scripts.swarm import remaining
-from scripts.swarm.remaining import Band, Evidence
-from scripts.swarm.timeline import Cost, Timeline, Unit
+from agents.rules import progress, remaining
+from agents.rules.remaining import Band, Evidence
 from state.files.journal import Journal
 from state.files.layout import Roots
 from state.records import orders
 from state.records.orders import SwarmOrder
+from state.records.timeline import Cost, Timeline
 
 _ROUNDS = 3  # the last of a run that are looked at
 _RUNS = 3  # earlier ones with the same settings,
@@ -31,27 +30,10 @@ def left(roots: Roots, world: World, here: Timeline) -> Band | None:
     order = world.order
     if order is None or world.run_finished or world.stopped or not world.jobs:
         return None
-    dead, at_work, spent = world.dead_units, {state.job.unit for state in world.jobs}, holdouts.known(world)
-    going = [
-        unit
-        for unit in order.units
-        if unit not in dead
-        and " ".join(unit) not in world.dropped
-        and (unit in at_work or not (spent.get(" ".join(unit)) or {}).get("used_up"))  # else this round is without it
-    ]
     after = max(0, order.rounds - 1 - world.round)
-    known = Evidence(here.costs(world.now), tuple(_before(roots, order, world.round)), _done(world), here.bars)
-    return remaining.left(going, after, known)
-
-
-def _done(world: World) -> dict[tuple[Unit, str], float]:
-    """How far each phase of each symbol and mode is by the counters of its workers; a completed job counts whole."""
-    shares: dict[tuple[Unit, str], list[float]] = {}
-    for state in world.jobs:
-        counted = [one.done / one.total for one in world.workers_of(state.job.job_id) if one.total]
-        share = 1.0 if state.status == "completed" else max(counted, default=0.0)
-        shares.setdefault((state.job.unit, state.job.phase), []).append(share)
-    return {key: sum(some) / len(some) for key, some in shares.items()}
+    before = tuple(_before(roots, order, world.round))
+    known = Evidence(here.costs(world.now), before, progress.done_of(world), here.bars)
+    return remaining.left(remaining.going(world, order), after, known)
 
 
 def _before(roots: Roots, order: SwarmOrder, number: int) -> Iterator[Cost]:

@@ -6,22 +6,20 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agents.machine import launcher
 from config import settings
-from config.errors import Refused, visible
+from config.errors import Misused, Refused, visible
 from config.reading import AS_IT_IS, Reading
 from config.record import replace
 from config.settings import Settings
-from scripts.swarm import cli, keeper, leaderboard, sessions, tmux
+from scripts.swarm import cli, keeper, results, sessions, tmux
 from scripts.swarm.follow import Ended, follow
-from state.files import snapshot
 from state.files.layout import Roots
 from state.files.tighten import prepare
-from state.host import wake
+from state.host import command, wake
 from state.host.clock import SystemClock, stamp
-from state.records import orders, runs, strategies
+from state.records import orders, runs
 from state.records.orders import SwarmOrder
 
 _WAIT_S = 60.0  # for another start to end
@@ -63,67 +61,47 @@ class Wish:
 
 def main(argv: list[str]) -> int:
     """The command."""
-    from WORKFLOW.command_line import gpu_of, reading_of
-
-    flags = parser()
-    asked = flags.parse_args(argv)
-    if asked.rounds is not None and asked.rounds < 0:
-        flags.error(f"--rounds is {asked.rounds}: 0 means until stop or until no holdout is left, N means N rounds")
-    if asked.demo and asked.data_path is not None:
-        flags.error("--demo generates its own bars, and --data-path names others: leave one of them out")
-    try:
-        gpu_of(asked)
-        asked.reading = reading_of(asked)
-    except Refused as refusal:
-        flags.error(f"{refusal.reason}: {refusal.way_out}")
+    asked = parser().parse_args(argv)
+    asked.reading = _checked(asked)
     return _run(asked)
 
 
-def parser() -> cli.Parser:
-    """Its flags."""
-    from WORKFLOW.command_line import (
-        ALLOW_WICKS_HELP,
-        DATA_VARIABLE,
-        ENGINE_HELP,
-        ENGINES,
-        SEED_DIRS_HELP,
-        add_reading,
-        engine_named,
-    )
+def _checked(asked: argparse.Namespace) -> Reading:
+    """How times are to be read; refuses words that contradict each other."""
+    from WORKFLOW.command_line import gpu_of, reading_of
 
-    p = cli.Parser(
+    if asked.rounds is not None and asked.rounds < 0:
+        raise Misused(f"--rounds is {asked.rounds}", "0 means until stop or until no holdout is left, N means N rounds")
+    if asked.demo and asked.data_path is not None:
+        raise Misused("--demo generates its own bars, and --data-path names others", "leave one of them out")
+    gpu_of(asked)
+    return reading_of(asked)
+
+
+def parser() -> command.Parser:
+    """Its flags."""
+    from WORKFLOW.command_line import DATA_VARIABLE, READING, SIZES, add_flags
+
+    p = command.Parser(
         prog="backtest-optimize --parallel",
         description="Start the swarm and let every core search: all symbols × modes × lanes.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--symbols", metavar="A,B", help="as results are to name them; data files' names start with them")
-    p.add_argument("--modes", metavar="A,B", help="parameter spaces of the settings (default: run.modes)")
-    p.add_argument("--rounds", type=int, metavar="N", help=_ROUNDS_HELP)
-    p.add_argument(
-        "--data-path",
-        type=Path,
-        metavar="D",
-        help=f"folder or file with 5-minute bars (default: ${DATA_VARIABLE} with --symbols, else demo bars)",
-    )
-    p.add_argument("--demo", action="store_true", help="generated bars, labelled synthetic; the default without data")
-    p.add_argument("--prescreen", type=int, metavar="N", help="combos to try in phase 0")
-    p.add_argument("--trials", type=int, metavar="N", help="Optuna trials")
-    p.add_argument("--paths", type=int, metavar="N", help="Monte Carlo paths")
-    p.add_argument(
-        "--seed", type=int, metavar="S", help="of every random draw in round 1; one more in each that follows"
-    )
-    p.add_argument("--engine", type=engine_named, choices=ENGINES, default="auto", help=ENGINE_HELP)
-    p.add_argument("--gpu", type=int, metavar="N", help="number of the only GPU to use (default: all); -1: none")
-    p.add_argument("--phase0-seed-dirs", type=Path, nargs="+", default=(), metavar="DIR", help=SEED_DIRS_HELP)
-    p.add_argument("--repair", action="store_true", help="drop rows that repeat an earlier row in every value")
-    p.add_argument("--allow-wicks", action="store_true", help=ALLOW_WICKS_HELP)
-    add_reading(p)
+    add_flags(p, "--symbols", "--modes")
+    add_flags(p, "--rounds", help=_ROUNDS_HELP)
+    where = f"folder or file with 5-minute bars (default: ${DATA_VARIABLE} with --symbols, else demo bars)"
+    add_flags(p, "--data-path", help=where)
+    add_flags(p, "--demo", help="generated bars, labelled synthetic; the default without data")
+    add_flags(p, *SIZES)
+    add_flags(p, "--seed", help="of every random draw in round 1; one more in each that follows")
+    add_flags(p, "--engine")
+    add_flags(p, "--gpu", help="number of the only GPU to use (default: all); -1: none")
+    add_flags(p, "--phase0-seed-dirs", "--repair", "--allow-wicks", *READING)
     how = p.add_mutually_exclusive_group()
     how.add_argument("--wait", action="store_true", help="return when the run is complete, without a terminal too")
     how.add_argument("--detach", action="store_true", help="launch and return, on a terminal too")
     keeper.add_flag(p)
-    p.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    add_flags(p, "--json", help="print one JSON object at the end")
     return p
 
 
@@ -169,14 +147,14 @@ def _launched(roots: Roots, order: SwarmOrder, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run_id": order.run_id, "state_root": str(roots.state), "complete": False}, indent=2))
         return
-    for what, command in (("see", "status"), ("watch", "attach"), ("read", "results"), ("end", "stop")):
-        print(f"  {what:<6} scripts/backtest-optimize {command}")
+    for what, name in (("see", "status"), ("watch", "attach"), ("read", "results"), ("end", "stop")):
+        print(f"  {what:<6} scripts/backtest-optimize {name}")
 
 
 def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int:
     from scripts.swarm.status import failures
 
-    outcomes = outcomes_of(roots, order)
+    outcomes = results.outcomes_of(roots, order)
     failed = failures(roots)
     if as_json:
         print(
@@ -191,83 +169,12 @@ def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int
             )
         )
     else:
-        show_all(outcomes, failed, order.rounds)
+        results.show_all(outcomes, failed, order.rounds)
         if ended is Ended.COMPLETE:
             print("\nthe swarm stays up, idle, for the next run; to end it:\n  scripts/backtest-optimize stop")
     if ended is Ended.STOPPED:
         print("the operator stopped the swarm; the same command continues where it stopped", file=sys.stderr)
     return 0 if ended is Ended.COMPLETE and not failed else 1
-
-
-def results(argv: list[str]) -> int:
-    """`results`: the tables of the run under way, or of the last one; or one table of all runs."""
-    parser_ = cli.parser(
-        "backtest-optimize results",
-        "What the run under way has found so far, or what the last one found; with --all, all runs in one table.",
-        "scripts/backtest-optimize results\n  scripts/backtest-optimize results --all --real --sort drawdown",
-        "0 shown, 1 there is nothing (yet), nothing matches, or every symbol and mode failed, 2 usage",
-        "print one JSON object",
-    )
-    parser_.add_argument("run", nargs="?", metavar="RUN", help="a run id (default: the current one)")
-    parser_.add_argument("--by-regime", action="store_true", help="also show each finalist by market regime")
-    leaderboard.add_flags(parser_)
-    asked = parser_.parse_args(argv)
-    if asked.run is not None and leaderboard.is_asked(asked):
-        parser_.error(f"{asked.run} is one run, and the flags are of all: leave one of them out")
-    if asked.top is not None and asked.top < 0:
-        parser_.error(f"--top is {asked.top}: 0 shows all")
-    roots = Roots.from_environment()
-    order = orders.current(roots) if asked.run is None else orders.read(roots.swarm_run(asked.run).order)
-    only_single = order is None and asked.run is None and bool(strategies.collected(roots))
-    if leaderboard.is_asked(asked) or only_single:
-        return leaderboard.show(roots, asked)
-    if order is None:
-        known = cli.on_file("runs on file", (one.run_id for one in orders.every(roots)[:10]))
-        raise Refused(f"there is no run {asked.run}" if asked.run else "there is no run yet", known)
-    failed = orders.finished(roots.swarm_run(order.run_id)).failed
-    found = outcomes_of(roots, order)
-    if not found and not failed:
-        raise Refused(f"{order.run_id} has no result yet", "see how far it is: scripts/backtest-optimize status")
-    if asked.json:
-        answer = {"run_id": order.run_id, "complete": not _is_open(roots, order), "failed": failed, "outcomes": found}
-        print(json.dumps(answer, indent=2))
-    else:
-        show_all(found, failed, order.rounds, asked.by_regime)
-    return 0 if found else 1
-
-
-def show_all(outcomes: list[dict[str, Any]], failed: dict[str, str], rounds: int, by_regime: bool = False) -> None:
-    """A table and its verdicts a unit, then in one line what it all came to. `rounds` that were ordered: 0 is any."""
-    from rich.console import Console
-
-    from WORKFLOW.report.tables import show
-
-    for outcome in outcomes:
-        if rounds != 1:
-            of = f" of {rounds}" if rounds else ""
-            print(f"\n{outcome['symbol']} {outcome['mode']} · its newest result is of round {outcome['round'] + 1}{of}")
-        show(outcome, Console(), by_regime)
-    print()
-    for unit, why in failed.items():
-        print(f"{unit}: {why}")
-    if not outcomes:
-        print("there is no result: every symbol and mode failed; fix what is said above and type the command again")
-        return
-    bests = [best for outcome in outcomes for best in outcome["bests"].values()]
-    held = sum(best["verdict"].startswith("candidate") for best in bests)
-    print(f"{held} of {len(bests)} strategies hold up; each unit is held against luck in its own tries")
-
-
-def outcomes_of(roots: Roots, order: SwarmOrder) -> list[dict[str, Any]]:
-    """What each unit came to, of its last round that has an outcome."""
-    found = []
-    for unit in order.units:
-        for folder in reversed(roots.swarm_run(order.run_id).rounds()):
-            outcome = snapshot.read_json(folder.unit(*unit).outcome)
-            if isinstance(outcome, dict):
-                found.append(outcome)
-                break
-    return found
 
 
 # what was typed -------------------------------------------------------------------------------------------------------
@@ -320,7 +227,7 @@ def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
     if any(getattr(asked, name) is not None for name in asks) or any(flags):
         return None
     order = orders.current(roots)
-    if order is None or not _is_open(roots, order):
+    if order is None or not orders.is_open(roots, order):
         return None
     resolved = settings.of_tree({**order.settings, "swarm": settings.tree_of(settings.load())["swarm"]})
     path = None if order.data_path is None else Path(order.data_path)
@@ -369,13 +276,13 @@ def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
     """The order on file that is not finished and asks for the same, or a new one. Call it under the launch lock."""
     key = _key(wish)
     current = orders.current(roots)
-    if current is not None and _is_open(roots, current) and current.key != key and not roots.tombstone.exists():
+    if current is not None and orders.is_open(roots, current) and current.key != key and not roots.tombstone.exists():
         what = f"{','.join(current.symbols)} × {','.join(current.modes)}"
         raise Refused(
             f"another run is under way: {current.run_id}, {what}",
             "scripts/backtest-optimize stop ends it (it can go on later); or name another RESULTS_ROOT",
         )
-    found = next((o for o in orders.every(roots) if o.key == key and _is_open(roots, o)), None)
+    found = next((o for o in orders.every(roots) if o.key == key and orders.is_open(roots, o)), None)
     order = found or _new(roots, wish, key)
     if order.gpu != wish.gpu:  # decides no result, so the run goes on, with what was typed last
         order = replace(order, gpu=wish.gpu)
@@ -407,10 +314,6 @@ def _new(roots: Roots, wish: Wish, key: str) -> SwarmOrder:
     )
     orders.write(roots.swarm_run(run_id).order, order)
     return order
-
-
-def _is_open(roots: Roots, order: SwarmOrder) -> bool:
-    return not roots.swarm_run(order.run_id).finished.exists()
 
 
 def _key(wish: Wish) -> str:

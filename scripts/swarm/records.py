@@ -8,7 +8,7 @@ from typing import Any
 from config import plain
 from state.files import codec
 
-_TAIL_BYTES = 65_536
+_TAIL_BYTES = 4_096
 _WORLD, _DECISION = b',"world":', b',"decision":'
 
 
@@ -51,16 +51,6 @@ def decisions_with(path: Path, words: Iterable[str]) -> Iterator[dict[str, Any]]
                 yield record
 
 
-def last_with(path: Path, words: Iterable[str]) -> dict[str, Any] | None:
-    """The newest record that holds all of the words."""
-    needles = [word.encode() for word in words]
-    for one in reversed(rotated(path)):
-        for line in reversed(_whole_lines(one)):
-            if all(needle in line for needle in needles) and isinstance(record := _decoded(line), dict):
-                return record
-    return None
-
-
 def last_records(path: Path, number: int) -> list[dict[str, Any]]:
     """The newest so many records, oldest first, each without the world it was decided on: one of those is too long."""
     found: list[dict[str, Any]] = []
@@ -78,7 +68,7 @@ def last_line(path: Path) -> str:
     """The last line that says something, a way out with what it leads out of; nothing when it cannot be read."""
     try:
         with plain.opened(path) as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES // 16))
+            file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
             said = file.read().decode(errors="replace").replace("\r", "\n").split("\n")
     except OSError:
         return ""
@@ -115,15 +105,6 @@ def _last_lines(path: Path, number: int) -> list[bytes]:
                 end = start - 1
             return lines[::-1]
     except (OSError, ValueError):  # gone in this moment, or empty
-        return []
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
-            return file.read().rpartition(b"\n")[0].split(b"\n")
-    except OSError:
         return []
 
 

@@ -13,7 +13,7 @@ from scripts.swarm import cli, keeper, tmux
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.files.tighten import prepare
-from state.host import root
+from state.host import command, root
 from state.host.clock import SystemClock
 from state.records import healing, orders
 
@@ -22,7 +22,7 @@ _WAIT_S = 60.0  # for another start to end
 
 def start(argv: list[str]) -> int:
     """Clear the tombstone and start all loops (`scripts/start_swarm_watchdogs.sh`)."""
-    parser = cli.parser(
+    parser = command.parser(
         "backtest-optimize start",
         "Start all loops and monitors (scripts/start_swarm_watchdogs.sh); clears an earlier stop. What was under way "
         "goes on.",
@@ -74,7 +74,7 @@ def restore(roots: Roots, by: str) -> None:
 
 def ensure(argv: list[str]) -> int:
     """See that all loops run (`scripts/ensure_swarm_watchdogs.sh`); silent when they do. It installs nothing."""
-    parser = cli.parser(
+    parser = command.parser(
         "ensure_swarm_watchdogs.sh",
         "Start what is missing and respawn what hangs; silent when all is well; does nothing after a stop.",
         "bash ~/backtest-optimize/scripts/ensure_swarm_watchdogs.sh     (in ~/.bashrc)",

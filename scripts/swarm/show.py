@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from scripts.swarm import remaining
+from agents.rules import remaining
 from scripts.swarm.fit import Block, bar, count, fitted, middle, speed, wrapped
 
 __all__ = ["count", "line", "page", "span"]

@@ -8,21 +8,23 @@ from agents.machine.observe import limits_of, observe
 from agents.machine.sessions import Tmux
 from agents.model.world import AgentView, Control, World
 from agents.roles import session_state_manager as continuity
+from agents.rules import idle, progress
 from config.errors import visible
 from config.swarm import SwarmSettings
-from scripts.swarm import cli, health, idle, pace, units
-from scripts.swarm.timeline import Timeline
+from scripts.swarm import cli, health, pace, units
 from state.files.layout import Roots
+from state.host import command
 from state.records import agent_states, orders
 from state.records.jobs import PHASES, STATUSES
 from state.records.report_parts import on_record
+from state.records.timeline import Timeline
 
 _BY_STOP = "stopped by the operator"
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.parser(
+    parser = command.parser(
         "backtest-optimize status",
         "What runs, why, how far it is, what every device does or waits for, and what is wrong, if anything.",
         "scripts/backtest-optimize status --json",
@@ -114,7 +116,7 @@ def stage_since(roots: Roots, world: World, line: Timeline) -> str | None:
         return None
     if here == "complete":
         return orders.finished(roots.swarm_run(world.run_id)).finished_at or None
-    moments = [units.since(unit, world, line) for unit in world.order.units]
+    moments = [progress.since(unit, world, line) for unit in world.order.units]
     return max((one for one in moments if one is not None), default=None)
 
 

@@ -21,7 +21,7 @@ from scripts.swarm.fit import count
 from state.files import checkpoint, ours, snapshot
 from state.files.layout import Roots
 from state.files.tighten import prepare
-from state.host import identity, root, wake
+from state.host import command, identity, root, wake
 from state.host.clock import SystemClock, stamp
 from state.host.identity import Identity
 from state.records import orders
@@ -34,7 +34,7 @@ _PATIENCE_S = 30.0  # beyond the grace that workers get
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.parser(
+    parser = command.parser(
         "backtest-optimize stop",
         "End all workers, sessions and the keeper process. Nothing comes back by itself, not even after a reboot (a "
         "keeper of systemd or cron stays and does nothing); --parallel and start continue where it stopped.",

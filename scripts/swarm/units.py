@@ -3,18 +3,12 @@
 from typing import Any
 
 from agents.model.world import Worker, World
-from agents.rules import holdouts
+from agents.rules import holdouts, idle, progress
 from config.swarm import SwarmSettings
-from scripts.swarm import idle
 from scripts.swarm.fit import speed
-from scripts.swarm.timeline import Timeline
-from state.records.jobs import PHASES, JobState
+from state.records.jobs import JobState
+from state.records.timeline import Timeline
 
-# Seconds on two cores over two years of bars, measured; only their proportions count. Validation: 39 shuffled markets,
-# walk-forward, proofs; then one more pass over all combos.
-_SECONDS = {"preflight": 4.0, "prescreen": 0.0, "merge": 1.0, "search": 0.0, "validate": 60.0, "report": 1.0}
-_SECONDS_A_COMBO = {"prescreen": 1.2e-4, "validate": 1.2e-4}
-_SECONDS_A_TRIAL = {"search": 0.02}
 _SPENT = "its holdout is used up"
 
 
@@ -53,21 +47,12 @@ def _operation(state: JobState, world: World, limits: SwarmSettings, ready: dict
     return {**state.as_operation(done, total), "waits_for": waits}
 
 
-def since(name: tuple[str, str], world: World, line: Timeline) -> str | None:
-    """When the phase that a symbol and mode is in began, or since when it waits or is over; None: not on file."""
-    states = [state for state in world.jobs if state.job.unit == name and not state.job.hand]
-    newest = max((state.job.phase for state in states), key=PHASES.index, default=None)
-    is_at_work = any(state.status == "running" for state in states if state.job.phase == newest)
-    return line.since(name, newest if is_at_work else None)
-
-
 def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
     """A symbol and mode: its newest phase and since when, how far it is in all, and what is worth knowing."""
     states = [state for state in world.jobs if state.job.unit == name]
     bad = next((s for s in states if s.is_over and s.status != "completed"), None)
-    reported = any(s.job.phase == "report" and s.status == "completed" for s in states)
-    phases = [s.job.phase for s in states]
-    phase = max(phases, key=PHASES.index) if phases else "waiting"
+    reported = progress.is_reported(states)
+    phase = progress.phase(states) or "waiting"
     mine = [w for w in world.workers if w.launch.job.unit == name and w.launch.job.phase == phase]
     dropped = world.dropped.get(" ".join(name))
     if dropped is not None:
@@ -86,8 +71,8 @@ def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
         "symbol": name[0],
         "mode": name[1],
         "phase": "complete" if reported else bad.status if bad is not None else phase_word,
-        "since": since(name, world, line),
-        "percent": 100.0 if reported else round(percent(states, world), 1),
+        "since": progress.since(name, world, line),
+        "percent": round(progress.percent(states, world), 1),
         "workers": sum(w.launch.job.unit == name for w in world.workers),
         "rate_per_s": round(sum(w.rate_per_s or 0.0 for w in mine), 1) or None,
         "note": bad.error_message
@@ -105,36 +90,3 @@ def _note(phase: str, states: list[JobState], mine: list[Worker], world: World) 
         return f"{done:,}/{world.order.settings['prescreen']['combos']:,}" + (f" · {speed(rate)}" if rate else "")
     waits = (state.error_message for state in states if state.status == "pending" and state.waits)
     return next((w.note for w in mine if w.note and w.note != "starting"), "") or next(waits, "")
-
-
-def percent(states: list[JobState], world: World) -> float:
-    """How much of a unit's work is done."""
-    if any(s.job.phase == "report" and s.status == "completed" for s in states):
-        return 100.0
-    return sum(_share(phase, states, world) for phase in PHASES)
-
-
-def _share(phase: str, states: list[JobState], world: World) -> float:
-    """How much of a unit's work this phase has contributed, in percent of the whole."""
-    mine = [state for state in states if state.job.phase == phase]
-    if not mine:
-        return 0.0
-    done = 0.0
-    for state in mine:
-        if state.status == "completed":
-            done += 1
-        else:
-            done += max((w.done / w.total for w in world.workers_of(state.job.job_id) if w.total), default=0.0)
-    weights = _weights(world)
-    return 100.0 * weights[phase] / sum(weights.values()) * done / len(mine)
-
-
-def _weights(world: World) -> dict[str, float]:
-    """What each phase of a unit is worth in one bar over all of them."""
-    asked = world.order.settings if world.order is not None else {}
-    combos = asked.get("prescreen", {}).get("combos", 0)
-    trials = asked.get("search", {}).get("trials", 0)
-    return {
-        phase: fixed + _SECONDS_A_COMBO.get(phase, 0.0) * combos + _SECONDS_A_TRIAL.get(phase, 0.0) * trials
-        for phase, fixed in _SECONDS.items()
-    }

@@ -1,21 +1,32 @@
 """The command line of all three tearsheet commands; they differ in which column of a trades file they take."""
 
 import argparse
-import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from config.errors import Refused
 from scripts.swarm import cli
+from state.host import command
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from WORKFLOW.report.tearsheet.document import Document
 
 FORMATS = ("html", "json", "png")
-_OF_TRADES = (*("capital", "split", "tries", "unit", "columns", "decimal", "date_format", "timezone", "paths", "seed"),)
+_OF_TRADES = (
+    "capital",
+    "split",
+    "tries",
+    "unit",
+    "columns",
+    "decimal",
+    "date_format",
+    "timezone",
+    "paths",
+    "seed",
+)
 
 _EPILOG = """\
 examples:
@@ -48,44 +59,28 @@ class Sheet:
 
 def main(arguments: list[str], program: str, wants: str) -> int:
     """The command; `wants` is pnl, pct or either."""
-    try:
-        asked = parser(program, wants).parse_args(arguments)
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    from config.errors import Refused
+    stopped = ("stopped: files that are there are whole", "")
+    return command.run(
+        lambda: parser(program, wants), lambda asked: _drawn(asked, wants), arguments, stopped, _unwritten
+    )
 
-    try:
-        answer = run(asked, wants)
-    except (Refused, OSError) as error:
-        reason, way_out = _words(error)
-        if asked.json:
-            cli.say({"error": reason, "way_out": way_out})
-        print(f"error: {reason}" + (f"\n  → {way_out}" if way_out else ""), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: files that are there are whole", file=sys.stderr)
-        return 130
+
+def _drawn(asked: argparse.Namespace, wants: str) -> int:
+    answer = run(asked, wants)
     if asked.json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        cli.say(answer)
     else:
         _tell(answer)
     return 0
 
 
-def _words(error: Exception) -> tuple[str, str]:
-    from config.errors import Refused
-
-    if isinstance(error, Refused):
-        return error.reason, error.way_out
-    assert isinstance(error, OSError)
-    return f"cannot write {error.filename}: {error.strerror}", "name a folder you may write to with --output"
+def _unwritten(error: OSError) -> Refused:
+    return Refused(f"cannot write {error.filename}: {error.strerror}", "name a folder you may write to with --output")
 
 
-def parser(program: str, wants: str) -> argparse.ArgumentParser:
+def parser(program: str, wants: str) -> command.Parser:
     """The flags."""
-    p = cli.Parser(
-        prog=program, description=_DOES[wants], epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command.Parser(prog=program, description=_DOES[wants], epilog=_EPILOG)
     p.add_argument(
         "strategies",
         nargs="+",

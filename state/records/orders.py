@@ -144,6 +144,11 @@ def finished(folder: SwarmRunFolder) -> Finished:
     return record_of(Finished, kept)
 
 
+def is_open(roots: Roots, order: SwarmOrder) -> bool:
+    """Whether something of an order is not done yet."""
+    return not roots.swarm_run(order.run_id).finished.exists()
+
+
 @dataclass(frozen=True)
 class Stopped:
     """The tombstone: since when and by whom."""

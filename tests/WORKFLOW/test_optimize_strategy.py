@@ -18,7 +18,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from scripts.swarm import parallel
+from scripts.swarm import results
 from scripts.tearsheet import command
 from state.files import made, ours
 from state.files.layout import BESTS, CHECKOUT, Roots
@@ -97,7 +97,7 @@ def test_its_strategies_stand_in_the_table_of_all_runs(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RESULTS_ROOT", str(undisturbed))
-    assert parallel.results(["--all", "--top", "0", "--json"]) == 0
+    assert results.main(["--all", "--top", "0", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     jsonschema.validate(answer, json.loads((SCHEMAS / "leaderboard.schema.json").read_text(encoding="utf-8")))
     assert sorted(best for row in answer["rows"] for best in row["strategies"]) == sorted(BESTS)

@@ -1,6 +1,6 @@
 """Every pair of faults within a second of each other, on the real agents over a simulated kernel.
 
-`scripts/bench --faults --pairs` does the same to a real swarm, for hours. Here a second of the swarm takes a
+`scripts/bench faults --pairs` does the same to a real swarm, for hours. Here a second of the swarm takes a
 millisecond: agents, rescue, keeper, `start`, `stop` and `ensure` are the product's own, on real files.
 """
 

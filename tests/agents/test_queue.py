@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agents.model.world import Lane, World
 from agents.roles import worker_sentry
 from agents.roles.worker_sentry import Memory
-from scripts.swarm import idle
+from agents.rules import idle
 from state.records.jobs import PHASES
 from tests.agents.worlds import LIMITS, job, state, world
 

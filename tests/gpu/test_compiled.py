@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
-from scripts.lab import gpu_model
+from config.settings import load
+from scripts.lab import gpu_model, space
 from scripts.lab.gpu_model import Loop, Work
 from state.files.layout import CHECKOUT
+from WORKFLOW.data.bars import BARS_PER_DAY, Bars
+from WORKFLOW.data.generate import demo_rows
 
 # 64 KiB registers a multiprocessor: at 80 a thread, 24 warps of 64 hide each other's waiting.
 MOST_REGISTERS = 80
@@ -106,3 +109,11 @@ def test_the_model_is_called_a_model_and_grows_with_the_work() -> None:
     one, two = gpu_model.per_combo(kernels, small), gpu_model.per_combo(kernels, large)
     assert all(two[name][0] > one[name][0] and two[name][1] > one[name][1] for name in names)
     assert gpu_model.text(kernels, large, 250_000).startswith("MODEL, not measured")
+
+
+def test_fewer_combos_than_a_sample_are_counted_all() -> None:
+    """A sample of 512 was taken from however few there were."""
+    bars = Bars("SYNTHETIC", demo_rows(260)[-30 * BARS_PER_DAY :], 0.01, True, "made up")
+    work = gpu_model.work_of(bars, space.mode("benchmark", load({})), load({}).costs, 3, 7)
+    assert (work.days, work.bars) == (30, 30 * BARS_PER_DAY)
+    assert work.events > 0

@@ -15,9 +15,8 @@ from agents.machine.observe import gpu_lanes
 from agents.model.world import Control, Lane
 from agents.roles import watchdog
 from agents.roles.worker_sentry import Memory, decide
-from agents.rules import fill
+from agents.rules import fill, idle
 from hooks import hardware_capacity_watchdog
-from scripts.swarm import idle
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.files.tree import tree_of

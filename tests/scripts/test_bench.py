@@ -1,5 +1,6 @@
 """scripts/bench as it is typed: every engine exact, a wrong one found out, bad input answered."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.lab import command, measure, space, table
+from config.settings import load
+from scripts.lab import command, gpu, measure, space, table
 from state.files.layout import CHECKOUT
 from WORKFLOW.engines import cpu
 
@@ -92,9 +94,61 @@ def test_bad_input_is_named(typed: list[str], code: int, said: str) -> None:
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "name", "rest"),
+    [
+        ([], "prescreen", []),
+        (["--demo", "--combos", "5"], "prescreen", ["--demo", "--combos", "5"]),
+        (["prescreen", "--demo"], "prescreen", ["--demo"]),
+        (["search", "--trials", "5"], "search", ["--trials", "5"]),
+        (["--trials", "5", "--search"], "search", ["--trials", "5"]),
+        (["--control-plane", "--work"], "control-plane", ["--work"]),
+        (["--validity", "--help"], "validity", ["--help"]),
+        (["--faults", "--pairs", "3"], "faults", ["--pairs", "3"]),
+        (["gpu"], "gpu", []),
+        (["--gpu-model", "--json"], "prescreen", ["--gpu-model", "--json"]),
+        (["sreach"], "sreach", []),
+    ],
+)
+def test_a_bench_is_named_first_or_by_the_flag_that_it_was(typed: list[str], name: str, rest: list[str]) -> None:
+    assert command.named(typed) == (name, rest)
+
+
+def test_the_help_lists_every_bench_and_each_has_its_own_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    for name, (_, line) in command.BENCHES.items():
+        assert f"  {name:<14} {line}\n" in listed
+        assert command.main([name, "--help"]) == 0
+        own = capsys.readouterr().out
+        assert own.startswith(f"usage: scripts/bench {name} ")
+        assert f"examples:\n  scripts/bench {name}" in own
+        assert "exit codes: 0 " in own
+
+
+def test_an_unknown_bench_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["sreach"]) == 2
+    assert capsys.readouterr().err.startswith("error: unknown bench 'sreach'; known: prescreen, search, ")
+
+
+@pytest.mark.parametrize("typed", [["gpu"], ["--gpu-model", "--engine", "gpu", "--json", "--no-cold"]])
+def test_the_model_of_a_gpu_is_asked_for_by_name_or_by_its_old_flag(
+    typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def note(words: argparse.Namespace) -> int:
+        asked.append((words.days[0], words.combos[0], words.symbol, words.demo, words.seed))
+        return 0
+
+    monkeypatch.setattr(gpu, "run", note)
+    assert command.main([*typed, "--demo", "--days", "90", "--combos", "700"]) == 0
+    assert asked == [(90, 700, "SOL", True, 7)]
+
+
 def test_the_frozen_space_is_the_one_of_the_targets() -> None:
     """250,000 combos of it, and the same with trailing stops."""
-    frozen, trailing = (space.mode(name, command.load()) for name in ("benchmark", "benchmark-trailing"))
+    frozen, trailing = (space.mode(name, load()) for name in ("benchmark", "benchmark-trailing"))
     sizes = {name: getattr(dimension, "size", None) for name, dimension in frozen.space.items()}
     assert (sizes["fast_period"], sizes["slow_period"], sizes["stop_loss"], sizes["take_profit"]) == (48, 96, 451, 1401)
     assert {name for name in frozen.space if frozen.space[name] != trailing.space[name]} == {"trailing_stop"}

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from scripts.swarm import parallel
+from scripts.swarm import results
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 
@@ -66,7 +66,7 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
 @pytest.fixture
 def rows(roots: Roots, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[dict[str, Any]]]:
     def shown(*flags: str) -> list[dict[str, Any]]:
-        code = parallel.results(["--all", *flags, "--json"])
+        code = results.main(["--all", *flags, "--json"])
         answer = json.loads(capsys.readouterr().out)
         jsonschema.validate(answer, SCHEMA)
         assert code == (0 if answer["rows"] else 1)
@@ -163,7 +163,7 @@ def test_the_table_fits_80_columns_and_says_what_luck_gives(
     long_name = "A_VERY_LONG_SYMBOL_NAME_OF_40_CHARACTERS"
     bests = {"lowest_drawdown": best(1, -1.25), "best_sharpe": best(2, 1.5, "candidate")}
     snapshot.write_json(roots.run("bt-20260101_120000Z").outcome, outcome("bt-20260101_120000Z", bests, long_name))
-    assert parallel.results(["--all"]) == 0
+    assert results.main(["--all"]) == 0
     said = capsys.readouterr().out
     table = said.partition(f"{long_name}/")[0].splitlines()
     assert len(table) >= 5
@@ -176,14 +176,14 @@ def test_the_table_fits_80_columns_and_says_what_luck_gives(
 
 def test_after_runs_of_one_process_alone_results_shows_them(roots: Roots, capsys: pytest.CaptureFixture[str]) -> None:
     snapshot.write_json(roots.run("bt-1").outcome, outcome("bt-1", {"best_sharpe": best(1, 1.0)}))
-    assert parallel.results([]) == 0
+    assert results.main([]) == 0
     assert "SOL/aggressive/best_sharpe" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["bt-1", "--all"], ["--top", "-1"], ["--sort", "beauty"]])
 def test_words_that_contradict_each_other_are_usage(roots: Roots, words: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        parallel.results(words)
+        results.main(words)
     assert left.value.code == 2
 
 

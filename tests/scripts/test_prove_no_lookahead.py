@@ -1,21 +1,18 @@
 """The command: what it proves, what it finds, what it refuses."""
 
 import json
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jsonschema
 import pytest
 
+from scripts.infra import look_ahead
 from state.files.layout import CHECKOUT
 from tests.validity import planted
 from tests.validity.planted import Planted
 from WORKFLOW.signals import FAMILIES
 
-COMMAND = CHECKOUT / "scripts" / "prove-no-lookahead"
 SCHEMA = json.loads((CHECKOUT / "docs" / "reference" / "schemas" / "validation.schema.json").read_text())
 FEW = ["--demo", "--combos", "2", "--cuts", "3"]
 LEAKING = """
@@ -24,18 +21,6 @@ modes:
     family: planted
     space: {one: [1], direction: [both], stop_loss: [0.01], take_profit: [0.0], trailing_stop: [0.0], max_bars: [0]}
 """
-
-
-def loaded() -> ModuleType:
-    loader = SourceFileLoader("prove_no_lookahead_command", str(COMMAND))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-MODULE = loaded()
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +37,7 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = MODULE.main(list(words))
+    code = look_ahead.main(list(words))
     out, err = capsys.readouterr()
     return code, out, err
 

@@ -9,8 +9,7 @@ import pytest
 
 from agents.roles import auto_scheduler
 from agents.roles import session_state_manager as continuity
-from scripts.swarm import handoff, parallel, show, status
-from scripts.swarm.timeline import Timeline
+from scripts.swarm import handoff, results, show, status
 from state.files import snapshot
 from state.files.journal import Journal
 from state.files.layout import Roots
@@ -18,6 +17,7 @@ from state.files.tree import tree_of
 from state.host.clock import SystemClock
 from state.records import orders
 from state.records.jobs import JobState
+from state.records.timeline import Timeline
 from tests.agents.worlds import LIMITS, ORDER, job, running, state, world
 
 WHY = "20.0 days of bars are fewer than 90 → give at least 90 days"
@@ -45,12 +45,12 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
 def test_a_run_of_which_every_unit_failed_has_no_result_and_says_why(
     roots: Roots, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert parallel.results([]) == 1
+    assert results.main([]) == 1
     said = capsys.readouterr().out
     assert f"SOL aggressive: round 1, preflight failed: {WHY}" in said
     assert "every symbol and mode failed" in said
     assert "0 of 0" not in said
-    assert parallel.results(["--json"]) == 1
+    assert results.main(["--json"]) == 1
     assert set(json.loads(capsys.readouterr().out)["failed"]) == {"SOL aggressive", "BTC aggressive"}
 
 
@@ -59,7 +59,7 @@ def test_a_result_says_of_which_round_it_is_counted_from_one(roots: Roots, capsy
     outcome |= {"verdict": "nothing was found", "artifacts": "here", "next": "that"}
     unit = roots.swarm_run("bt-1").round(0).unit("SOL", "aggressive")
     snapshot.write_json(unit.outcome, outcome)
-    assert parallel.results([]) == 0
+    assert results.main([]) == 0
     assert "SOL aggressive · its newest result is of round 1 of 2" in capsys.readouterr().out
     facts = handoff._facts(roots, orders.every(roots)[0], world(), LIMITS, SystemClock().now())
     text = handoff.page(facts, None)

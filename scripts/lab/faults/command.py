@@ -1,4 +1,4 @@
-"""The command line of scripts/bench --faults: which bars, how long, what is broken how often."""
+"""The command line of scripts/bench faults: which bars, how long, what is broken how often."""
 
 import argparse
 import json
@@ -13,16 +13,18 @@ from types import FrameType
 from typing import Any
 
 from config.errors import Refused
-from WORKFLOW.command_line import add_reading, reading_of, reading_words
+from scripts.lab import flags
+from state.host import command
+from WORKFLOW.command_line import DATA_VARIABLE, READING, SIZES, add_flags, reading_of, reading_words
 
 ABOUT = "Prove healing by breaking: run a swarm of its own, break something every 75 seconds, time what follows."
 EPILOG = """\
 examples:
-  scripts/bench --faults --symbols SOL,BTC --modes aggressive,balanced --data-path ~/data
-  scripts/bench --faults --minutes 5 --every 30 --only worker-killed,agent-killed --verify
-  scripts/bench --faults --data-path ~/data --symbols SOL --keep /tmp/broken --json
-  scripts/bench --faults --pairs 300 --minutes 600 --cadence-scale 0.2 --verify
-  scripts/bench --faults --hostile --minutes 30 --cadence-scale 0.2 --prescreen 5000 --trials 8 --paths 20 --verify
+  scripts/bench faults --symbols SOL,BTC --modes aggressive,balanced --data-path ~/data
+  scripts/bench faults --minutes 5 --every 30 --only worker-killed,agent-killed --verify
+  scripts/bench faults --data-path ~/data --symbols SOL --keep /tmp/broken --json
+  scripts/bench faults --pairs 300 --minutes 600 --cadence-scale 0.2 --verify
+  scripts/bench faults --hostile --minutes 30 --cadence-scale 0.2 --prescreen 5000 --trials 8 --paths 20 --verify
 
 detected in: seconds until the first record (incident, event, job journal, decision) that shows it. healed in: seconds
 until all it took away is back: a worker that makes progress, agents that cycle, a tmux that answers. false kills:
@@ -46,16 +48,12 @@ exit codes: 0 all healed, no false kill, artifacts complete; 1 refused, or one o
 
 def main(arguments: Sequence[str]) -> int:
     """Break, watch, and print; 1 when something has not healed."""
-    asked = _parser().parse_args(arguments)
+    return command.run(_parser, _run, arguments, stopped=("ended before its time; its swarm is stopped", ""))
+
+
+def _run(asked: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _like_ctrl_c)
-    try:
-        outcome = _outcome(asked)
-    except Refused as refusal:
-        print(f"refused: {refusal.reason}\n  → {refusal.way_out}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nended before its time; its swarm is stopped", file=sys.stderr)
-        return 130
+    outcome = _outcome(asked)
     if asked.json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
@@ -148,38 +146,29 @@ def _sizes(asked: argparse.Namespace) -> list[str]:
     return [word for name, value in sizes.items() if value is not None for word in (name, str(value))]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench --faults",
-        description=ABOUT,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    data = os.environ.get("BACKTEST_OPTIMIZE_DATA")
+def _parser() -> command.Parser:
+    parser = flags.parser("faults", ABOUT, EPILOG)
     add = parser.add_argument
     add("--minutes", type=_positive, default=30.0, metavar="M", help="how long things are broken (default 30)")
     add("--every", type=_positive, metavar="S", help="seconds between two faults (default 75; pairs 2, attacks 10)")
     together = parser.add_mutually_exclusive_group()
     together.add_argument(
-        "--pairs", type=_count, metavar="N", help="break two things at once, N times (0: every pair once)"
+        "--pairs",
+        type=command.whole(0, 100_000),
+        metavar="N",
+        help="break two things at once, N times (0: every pair once)",
     )
     together.add_argument("--hostile", action="store_true", help="attack it, as whoever shares the machine may")
     add("--only", type=lambda text: text.split(","), metavar="NAME[,NAME]", help="these faults, in this turn")
-    add(
-        "--symbols",
-        default="SOL",
-        metavar="A,B",
-        help="bars of these symbols (default SOL; the demo's own without data)",
+    add_flags(
+        parser, "--symbols", default="SOL", help="as --parallel takes them (default SOL; the demo's without data)"
     )
-    add("--modes", metavar="A,B", help="as --parallel takes them")
-    add("--data-path", type=Path, default=data, help="folder or file (default $BACKTEST_OPTIMIZE_DATA, else demo bars)")
-    add_reading(parser)
-    add("--rounds", type=int, default=0, metavar="N", help="0: as many as fit (default)")
-    add("--prescreen", type=int, metavar="N", help="combos, as --parallel takes them")
-    add("--trials", type=int, metavar="N", help="trials, as --parallel takes them")
-    add("--paths", type=int, metavar="N", help="Monte Carlo paths, as --parallel takes them")
+    add_flags(parser, "--modes", *READING, *SIZES)
+    where = f"folder or file (default ${DATA_VARIABLE}, else demo bars)"
+    add_flags(parser, "--data-path", default=os.environ.get(DATA_VARIABLE), help=where)
+    add_flags(parser, "--rounds", default=0, help="0: as many as fit (default)")
     add("--cadence-scale", type=_positive, metavar="X", help="times the agents' cadences (default: the settings' own)")
-    add("--seed", type=int, default=7, help="of who is hit (default 7)")
+    add_flags(parser, "--seed", default=7, help="of who is hit (default 7)")
     add(
         "--keep",
         type=Path,
@@ -187,14 +176,8 @@ def _parser() -> argparse.ArgumentParser:
         help="an empty folder for its roots, which stays (default: a temporary one)",
     )
     add("--verify", action="store_true", help="compare the first round with --single, byte for byte")
-    add("--json", action="store_true", help="one object on standard output")
+    add_flags(parser, "--json", help="one object on standard output")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) > 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 100,000")
-    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -363,8 +363,24 @@ FAULTS: dict[str, Break] = {
 }
 # In turn; workers and single agents come round more often, because there are more of them.
 TURNS = (
-    *("worker-killed", "agent-killed", "worker-stopped", "server-killed", "agent-killed", "journal-torn"),
-    *("worker-killed", "agent-stopped", "agent-killed", "socket-deleted", "worker-and-wrapper-killed", "agent-killed"),
-    *("state-emptied", "server-stopped", "worker-killed", "agent-killed", "journal-garbage", "all-agents-killed"),
-    *("guards-killed", "agents-and-sessions"),
+    "worker-killed",
+    "agent-killed",
+    "worker-stopped",
+    "server-killed",
+    "agent-killed",
+    "journal-torn",
+    "worker-killed",
+    "agent-stopped",
+    "agent-killed",
+    "socket-deleted",
+    "worker-and-wrapper-killed",
+    "agent-killed",
+    "state-emptied",
+    "server-stopped",
+    "worker-killed",
+    "agent-killed",
+    "journal-garbage",
+    "all-agents-killed",
+    "guards-killed",
+    "agents-and-sessions",
 )

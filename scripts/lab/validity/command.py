@@ -1,31 +1,29 @@
-"""`scripts/bench --validity`: how often the gate promotes luck, and how often it finds what is there."""
+"""`scripts/bench validity`: how often the gate promotes luck, and how often it finds what is there."""
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from config.errors import Refused
 from config.settings import Settings, load, with_values
-from scripts.lab import bars as benchmark_bars
+from scripts.lab import bars, flags
 from scripts.lab.machine import processor
 from scripts.lab.validity import markets
+from state.host import command
 from state.host.cores import usable_cores
-from WORKFLOW.command_line import add_reading, reading_of
+from WORKFLOW.command_line import add_flags
 
 ABOUT = "How often the promotion gate promotes luck, and how often it finds a rule that is there."
 EPILOG = """\
 examples:
-  scripts/bench --validity --data-path ~/data                  100 markets without a rule, 25 at each strength
-  scripts/bench --validity --noise 100 --power ""              noise alone
-  scripts/bench --validity --noise 0 --power 4 --markets 50    how often a net Sharpe ratio of 4 is found
+  scripts/bench validity --data-path ~/data                  100 markets without a rule, 25 at each strength
+  scripts/bench validity --noise 100 --power ""              noise alone
+  scripts/bench validity --noise 0 --power 4 --markets 50    how often a net Sharpe ratio of 4 is found
 
 A noise market is made of the bars of --symbol: blocks of their own shapes, 6 hours on average and a day at most, in
 random order and without drift. A planted one drifts with the signal of one combo, drawn at random from the space, as
@@ -39,12 +37,11 @@ _MOST_PROMOTED, _LEAST_FOUND, _STRONG = 0.01, 0.8, 4.0
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
-    asked = _parser().parse_args(arguments)
-    try:
-        rows = _measured(asked)
-    except Refused as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 1
+    return command.run(_parser, _run, arguments)
+
+
+def _run(asked: argparse.Namespace) -> int:
+    rows = _measured(asked)
     print(json.dumps({"machine": _machine(asked), "levels": rows}, indent=2) if asked.json else _table(asked, rows))
     return 1 if any(_fails(row) for row in rows) else 0
 
@@ -53,9 +50,7 @@ def _measured(asked: argparse.Namespace) -> list[dict[str, Any]]:
     from scripts.lab.validity.lab import try_market
 
     settings = _settings(asked)
-    source = benchmark_bars.first_days(
-        asked.data_path, asked.symbol, asked.days, asked.demo, asked.repair, asked.allow_wicks, reading_of(asked)
-    )
+    source = bars.asked_for(asked, asked.days)
     block, mode = settings.validity.placebo_block_bars, settings.mode(asked.mode)
     levels = [(0.0, asked.noise), *((strength, asked.markets) for strength in asked.power)]
     rows = []
@@ -140,25 +135,14 @@ def _say(strength: float, done: int, of: int, outcomes: Sequence[Any]) -> None:
         print(f"… {what}: {done} of {of} markets, {promoted} promoted", end=end, file=sys.stderr, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench --validity",
-        description=ABOUT,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    data = os.environ.get("BACKTEST_OPTIMIZE_DATA")
-    add = parser.add_argument
-    add("--symbol", default="SOL", help="markets are made of its bars (default SOL)")
-    add("--data-path", type=Path, default=data, help="folder or file (default $BACKTEST_OPTIMIZE_DATA, else --demo)")
-    add_reading(parser)
-    add("--demo", action="store_true", help="of the generated demo bars")
-    add("--repair", action="store_true", help="drop rows that repeat an earlier one in every value")
-    add("--allow-wicks", action="store_true", help="take highs and lows that no neighbouring bar reaches")
-    add("--days", type=_count, default=730, metavar="N", help="of a market (default 730)")
-    add("--combos", type=_count, default=10_000, metavar="N", help="of each prescreen (default 10000)")
-    add("--mode", default="aggressive", help="parameter space (default aggressive)")
-    add("--noise", type=_count, default=100, metavar="N", help="markets without a rule (default 100)")
+def _parser() -> command.Parser:
+    parser = flags.parser("validity", ABOUT, EPILOG)
+    flags.add_bars(parser)
+    add, count = parser.add_argument, command.whole(0, 10_000_000)
+    add("--days", type=count, default=730, metavar="N", help="of a market (default 730)")
+    add("--combos", type=count, default=10_000, metavar="N", help="of each prescreen (default 10000)")
+    add_flags(parser, "--mode", default="aggressive", help="parameter space (default aggressive)")
+    add("--noise", type=count, default=100, metavar="N", help="markets without a rule (default 100)")
     add(
         "--power",
         type=_strengths,
@@ -166,17 +150,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S[,S]",
         help="of the rule (default 1,2,3,4)",
     )
-    add("--markets", type=_count, default=25, metavar="N", help="at each of them (default 25)")
+    add("--markets", type=count, default=25, metavar="N", help="at each of them (default 25)")
     add("--every-check", action="store_true", help="all checks on all markets, also after the holdout said no")
-    add("--seed", type=_count, default=7, metavar="N", help="of markets and searches (default 7)")
-    add("--json", action="store_true", help="one object on standard output")
+    add_flags(parser, "--seed", type=count, default=7, help="of markets and searches (default 7)")
+    add_flags(parser, "--json", help="one object on standard output")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) > 10_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number up to 10,000,000")
-    return int(text)
 
 
 def _strengths(text: str) -> list[float]:

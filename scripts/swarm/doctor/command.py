@@ -15,6 +15,7 @@ from scripts.swarm import cli
 from scripts.swarm.doctor import machine, records, software
 from scripts.swarm.doctor.finding import NOTE, OK, TO_FIX, UNKNOWN, WARNING, Check, Finding, Patient
 from state.files.layout import CHECKOUT, Roots
+from state.host import command
 
 CHECKS: tuple[Check, ...] = (
     Check("python", software.here),
@@ -38,7 +39,7 @@ _SIGNS = {OK: "ok     ", NOTE: "note   ", WARNING: "warning", UNKNOWN: "unknown"
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.parser(
+    parser = command.parser(
         "backtest-optimize doctor",
         "Look at everything the swarm stands on: virtual environment, tmux, limits, disk, GPU, locks, clock, state "
         "files, files of others, keeper, settings. Every finding has its cause and its fix; nothing is changed.",

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.model.world import World
+from agents.rules import idle
 from config.swarm import SwarmSettings
-from scripts.swarm import idle
 from scripts.swarm.explain.subject import Subject
 from scripts.swarm.fit import count
 

@@ -7,13 +7,15 @@ from typing import Any
 
 from agents.machine.observe import limits_of, observe
 from agents.model.world import World
+from agents.rules import idle
 from config.errors import Refused, visible
 from config.swarm import SwarmSettings
-from scripts.swarm import cli, idle
+from scripts.swarm import cli
 from scripts.swarm.explain import agents, answer, evidence, subject
 from scripts.swarm.explain.evidence import Evidence, Names
 from scripts.swarm.explain.subject import Subject
 from state.files.layout import Roots
+from state.host import command
 
 _BEFORE_S = 10.0  # seconds: a decision is older than the line in the journal that it leads to
 _AFTER_S = 60.0  # others write down what the journal holds in a later cycle
@@ -48,7 +50,7 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Its flags."""
-    made = cli.parser(
+    made = command.parser(
         "backtest-optimize explain",
         "Why a worker ended, why a job waits or where it stands, why a GPU idles, what an agent did last and why, "
         "whether a session lives: what the records say, in order of time (UTC), and the answer in one sentence. "

@@ -1,17 +1,16 @@
 """`export`: the flags, and what is said of the files."""
 
-import argparse
 import json
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.swarm import cli
 from scripts.swarm.export import freqtrade
 from scripts.swarm.export.finalist import find
 from state.files import private, snapshot
 from state.files.layout import Roots
+from state.host import command
 
 FORMATS = ("freqtrade",)
 _EPILOG = """\
@@ -30,11 +29,10 @@ exit codes: 0 written, 1 refused with a reason, 2 usage
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = cli.Parser(
+    parser = command.Parser(
         prog="backtest-optimize export",
         description="Write a finalist as a strategy of a live trading tool.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("finalist", nargs="?", metavar="SYMBOL/MODE[/STRATEGY]", help="default: best_sharpe")
     parser.add_argument("--format", required=True, choices=FORMATS, help="the tool that is to run it")

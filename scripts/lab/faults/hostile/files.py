@@ -19,13 +19,28 @@ from WORKFLOW.report.tree import writing
 
 _OLD_RUN = "bt-20260101_000000Z"
 _IN_LOGS = (
-    *("nginx.log", "trader/orders.log.gz", "my.logistic_model.pkl", "agents/notes.log", f"{_OLD_RUN}.log"),
-    *(f"{_OLD_RUN}/notes.log", ".watchdog.log.0123abcd.tmp", "\x1b]0;owned\x07\x1b[2Jnote.log"),
+    "nginx.log",
+    "trader/orders.log.gz",
+    "my.logistic_model.pkl",
+    "agents/notes.log",
+    f"{_OLD_RUN}.log",
+    f"{_OLD_RUN}/notes.log",
+    ".watchdog.log.0123abcd.tmp",
+    "\x1b]0;owned\x07\x1b[2Jnote.log",
 )
 _IN_STATE = (
-    *("draft.tmp", ".draft.0123abcd.tmp", "session_state_bt-thesis.docx", f"session_state_{_OLD_RUN}.jsonl.bak"),
-    *("heartbeats/notes.json", "exits/diary.json", "requests/done/list.txt", "loops/mine.tmp", "workers/notes.txt"),
-    *("runs/read me.txt", f"runs/{_OLD_RUN}/notes.md", f"runs/{_OLD_RUN}/.ipynb_checkpoints/order.json"),
+    "draft.tmp",
+    ".draft.0123abcd.tmp",
+    "session_state_bt-thesis.docx",
+    f"session_state_{_OLD_RUN}.jsonl.bak",
+    "heartbeats/notes.json",
+    "exits/diary.json",
+    "requests/done/list.txt",
+    "loops/mine.tmp",
+    "workers/notes.txt",
+    "runs/read me.txt",
+    f"runs/{_OLD_RUN}/notes.md",
+    f"runs/{_OLD_RUN}/.ipynb_checkpoints/order.json",
 )
 _OLD_S = 1_600_000_000  # the time of their last change: long ago
 _BOMB_PART = b"1700000000000,100.0,101.0,99.0,100.5,10.0\n" * 1_500_000  # 63 MB; packed, 200 kB
@@ -50,7 +65,10 @@ def others_files(swarm: Swarm, dice: Dice) -> Injury | None:
         return struck_s < swarm.cycled_at_s("watchdog") <= monotonic_s()
 
     return Injury(
-        *("others' files", f"{len(laid)} of them", ("expired",), healed),
+        "others' files",
+        f"{len(laid)} of them",
+        ("expired",),
+        healed,
         harm=lambda: [*harm, *unchanged()],
         laid=frozenset(laid),
     )
@@ -84,7 +102,10 @@ def notes_in_results(swarm: Swarm, dice: Dice) -> Injury | None:
     words = (f"{tree.parent.name}.{tree.name}.report",)
     harm = as_they_were(laid)
     return Injury(
-        *("notes in results", str(best.name), words, is_published_anew),
+        "notes in results",
+        str(best.name),
+        words,
+        is_published_anew,
         takes_a_phase=True,
         harm=harm,
         laid=frozenset(laid),

@@ -49,7 +49,10 @@ def lock_held(swarm: Swarm, dice: Dice) -> Injury | None:
 
     healed = unit_is_done(swarm, folder, unit)
     return Injury(
-        *("result held", " ".join(unit), ("it waits:",), healed),
+        "result held",
+        " ".join(unit),
+        ("it waits:",),
+        healed,
         undo=held.close,
         is_met=met,
         takes_a_phase=True,
@@ -83,7 +86,7 @@ def data_gone(swarm: Swarm, dice: Dice) -> Injury | None:
         return all(state.status != "pending" or not state.waits for state in swarm.jobs(folder.number).values())
 
     return Injury(
-        *("data gone", bars.name, ("it waits:",), healed), undo=undo, is_met=met, takes_a_phase=True, excuses=_WAITS
+        "data gone", bars.name, ("it waits:",), healed, undo=undo, is_met=met, takes_a_phase=True, excuses=_WAITS
     )
 
 
@@ -153,8 +156,18 @@ def forged_launch(swarm: Swarm, dice: Dice) -> Injury | None:
     worker_id = f"{launch.job.job_id}.e{launch.epoch}.{os.urandom(3).hex()}"
     forged = Launch(**{**vars(launch), "worker_id": worker_id, "wrapper": one})
     beat = Heartbeat(
-        *(worker_id, launch.job.job_id, launch.epoch, one, launch.job.phase, 5, 100, None, "", 1),
-        *(struck_s, ""),
+        worker_id=worker_id,
+        job_id=launch.job.job_id,
+        epoch=launch.epoch,
+        identity=one,
+        phase=launch.job.phase,
+        done=5,
+        total=100,
+        rate_per_s=None,
+        note="",
+        beats=1,
+        progressed_at_s=struck_s,
+        at="",
     )
     snapshot.write_json(swarm.roots.heartbeat(worker_id), tree_of(beat))
     snapshot.write_json(swarm.roots.launch(worker_id), tree_of(forged))
@@ -209,7 +222,10 @@ def stop_inside(swarm: Swarm, dice: Dice) -> Injury | None:
         harm.extend(wrong_with(swarm, "start", codes=(0,)))
 
     return Injury(
-        *("stop inside", "a pane", ("stop",), all_cycle_after(swarm, struck_s)),
+        "stop inside",
+        "a pane",
+        ("stop",),
+        all_cycle_after(swarm, struck_s),
         undo=start,
         ends_everything=True,
         is_met=lambda: _is_stopped(swarm),

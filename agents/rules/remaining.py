@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from scripts.swarm.timeline import Cost, Unit
+from agents.model.world import World
+from agents.rules import holdouts
 from state.records.jobs import PHASES
+from state.records.orders import SwarmOrder
+from state.records.timeline import Cost, Unit
 
 _EVEN = ("prescreen", "search")  # phases whose counters run evenly
 _SHORT = ("merge", "report")  # phases of a second, which need no evidence: a tenth of what is known of the others
@@ -68,11 +71,23 @@ class Evidence:
         return mine / cost.bars if mine and cost.bars else 1.0
 
 
+def going(world: World, order: SwarmOrder) -> list[Unit]:
+    """The symbols and modes of an order that this round still has work for."""
+    dead, at_work, spent = world.dead_units, {state.job.unit for state in world.jobs}, holdouts.known(world)
+    return [
+        unit
+        for unit in order.units
+        if unit not in dead
+        and " ".join(unit) not in world.dropped
+        and (unit in at_work or not (spent.get(" ".join(unit)) or {}).get("used_up"))  # else this round is without it
+    ]
+
+
 def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | None:
     """The time left for the symbols and modes under way, and for a number of whole rounds after this one."""
-    going = list(units)
+    open_units = list(units)
     total, longest_s = NOTHING, 0.0
-    for unit in going:
+    for unit in open_units:
         mine = _unit(unit, known, PHASES)
         if mine is None:
             return None
@@ -82,7 +97,7 @@ def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | No
         whole = _unit(("", ""), known, PHASES)
         if whole is None:
             return None
-        many = rounds_after * len(going)
+        many = rounds_after * len(open_units)
         total += Band(many * whole[0].low_s, many * whole[0].high_s)
     return Band(total.low_s, max(total.high_s, longest_s))
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from agents.model.world import World
-from scripts.swarm import pace, remaining
-from scripts.swarm.remaining import Band
-from scripts.swarm.timeline import Cost, Timeline
+from agents.rules import remaining
+from agents.rules.remaining import Band
+from scripts.swarm import pace
 from state.files.journal import Journal
 from state.files.layout import Roots
 from state.records import orders
 from state.records.jobs import PHASES, fold
+from state.records.timeline import Cost, Timeline
 from tests.agents.worlds import ORDER, worker, world
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.json"))

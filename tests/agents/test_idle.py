@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agents.model.world import Lane
-from scripts.swarm import idle
-from scripts.swarm.idle import Device
+from agents.rules import idle
+from agents.rules.idle import Device
 from state.records.reports import Reports, SentryReport
 from tests.agents.worlds import LIMITS, agent, job, running, state, worker, world
 
