@@ -70,7 +70,7 @@ class TmuxServer(libtmux.Server):
     # what is there ----------------------------------------------------------------------------------------------------
 
     def is_alive(self) -> bool:
-        """Whether there is a server. libtmux's own answer to silence is no; ours is `NoAnswer`."""
+        """Whether there is a server. libtmux's own method says no after any error, and so to silence as well."""
         return self.cmd("list-sessions").returncode == 0
 
     @property
@@ -80,7 +80,7 @@ class TmuxServer(libtmux.Server):
 
     @property
     def sessions(self) -> QueryList[Session]:
-        """All sessions; none when there is no server. libtmux's own answer to silence is none as well; ours is not."""
+        """All sessions; none when there is no server. libtmux's own list is empty after any error of tmux as well."""
         names = {row["session_id"]: row["session_name"] for row in self._tmux.rows(*_IDS)}
         return QueryList([Session(server=self, session_id=id_, session_name=name) for id_, name in names.items()])
 
