@@ -14,25 +14,25 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agents.machine import processes
 from agents.model.world import SessionView
 from config.errors import Refused
 from config.record import dataclass, replace
 from state.files import digest, snapshot
-from state.files.layout import CHECKOUT, DEFAULT, Roots
+from state.files.layout import DEFAULT, Roots
 from state.files.tree import tree_of
 from state.host import identity, root
 from state.host.environment import of_member
 from state.host.identity import Identity
 from state.host.root import MARK
-from state.host.secrets import redacted
 from state.records.server import Server, recorded
 
+if TYPE_CHECKING:
+    from agents.machine.tmux_server import TmuxServer
+
 _DEFAULT_LABEL = "bt"
-# Blanks between the fields, which no locale and no version of tmux puts something else for; a name may hold some.
-_FORMAT = "#{pane_dead} #{pane_pid} #{session_name}"
 # tmux starts no shell of ours, but asks for one when it splits a window by hand; and it wants to know a terminal.
 _TERMINAL = {"TERM": "screen", "SHELL": "/bin/sh"}
 _CONTROL = (sys.executable, "-I", "-S", "-c", "")  # 10 ms where there is a core for it
@@ -100,18 +100,39 @@ class Tmux:
         return done.returncode, done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
     def sessions(self) -> tuple[SessionView, ...]:
-        """All sessions; none when there is no server.
+        """All sessions, for those who look and change nothing; none when there is no server.
 
         Raises:
             NoAnswer: see `call`, or nobody understands it. OSError: tmux is not installed.
         """
-        code, said = self.call("list-panes", "-a", "-F", _FORMAT)
+        rows = self.rows()
+        folder = self._state_root() if rows else ""
+        return tuple(
+            SessionView(row["session_name"], row["pane_dead"] == "0" and _lives(int(row["pane_pid"])), folder)
+            for row in rows
+        )
+
+    def rows(self, *ids: str) -> list[dict[str, str]]:
+        """Of all panes: whether it is dead, its pid, these ids, its session's name; no rows when there is no server.
+
+        Raises:
+            NoAnswer: see `call`, or a line that nobody understands.
+        """
+        # Blanks between the fields: no locale and no version of tmux puts anything else in their place. A name, which
+        # may hold blanks, comes last.
+        formats = ("pane_dead", "pane_pid", *ids, "session_name")
+        code, said = self.call("list-panes", "-a", "-F", " ".join(f"#{{{name}}}" for name in formats))
         if code != 0:
             if any(words in said for words in _NO_SERVER):
-                return ()
+                return []
             raise NoAnswer(said)
-        folder = self._state_root()
-        return tuple(_session(line, folder) for line in said.splitlines())
+        return [_row(line, formats) for line in said.split("\n") if line]
+
+    def acting(self) -> "TmuxServer":
+        """The same server as libtmux's object, for those who change something: importing libtmux is dear."""
+        from agents.machine.tmux_server import TmuxServer
+
+        return TmuxServer(self)
 
     def start(self, session: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """A new session that runs `command`.
@@ -119,20 +140,14 @@ class Tmux:
         Raises:
             Refused: tmux says why not.
         """
-        pairs = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
-        size = ("-x", "120", "-y", "30")
-        code, said = self.call("new-session", "-d", "-s", session, *size, *pairs, "-c", _plain(str(CHECKOUT)), *command)
-        if code != 0 and "duplicate session" not in said:
-            raise Refused(
-                f"tmux cannot start {session}: {redacted(said)}", "look at it with: tmux -L " + self.server.label
-            )
+        self.acting().start(session, command, environment)
 
     def end(self, session: str) -> None:
         """End exactly this session."""
-        self.call("kill-session", "-t", f"={session}")
+        self.acting().end(session)
 
     def end_server(self) -> None:
-        """End the whole server and with it all panes."""
+        """End the whole server and with it all panes. `stop` does that, beside a broken environment too: no libtmux."""
         self.call("kill-server")
 
     def claim(
@@ -145,15 +160,9 @@ class Tmux:
         """Mark the server as this root's; put its process, its sessions, their patience and beginning on file."""
         with contextlib.suppress(OSError):  # gone in this moment: the next claim is of the one that is made then
             self.server.socket.chmod(0o600)  # tmux makes it 0660, and keeps what it finds
-        self.call("set-environment", "-g", "STATE_ROOT", str(self.roots.state))
-        self.call("set-environment", "-g", MARK, root.look(self.roots.state).id)
+        self.acting().claim({"STATE_ROOT": str(self.roots.state), MARK: root.look(self.roots.state).id})
         code, said = self.call("display-message", "-p", "#{pid}")
         process = identity.of(int(said)) if code == 0 and said.isdigit() else None
-        self.call("set-option", "-g", "status-left-length", "40")  # our names are longer than the default of 10
-        self.call(
-            "set-option", "-g", "status-right", "%H:%M"
-        )  # the default shows titles, which programs set as they like
-        self.call("set-option", "-g", "automatic-rename", "off")
         server = replace(
             self.server,
             process=process,
@@ -185,13 +194,13 @@ class Tmux:
         return folder, is_here and not ours.is_copy and known in ("", ours.id)
 
 
-def _session(line: str, root: str) -> SessionView:
-    """One line of `list-panes` in our format."""
-    dead, _, rest = line.partition(" ")
-    pid, _, name = rest.partition(" ")
-    if not (dead in ("0", "1") and pid.removeprefix("-").isdigit() and name):
+def _row(line: str, formats: Sequence[str]) -> dict[str, str]:
+    """One line of `list-panes`."""
+    row = dict(zip(formats, line.split(" ", len(formats) - 1), strict=False))
+    is_whole = len(row) == len(formats) and all(row.values())
+    if not (is_whole and row["pane_dead"] in ("0", "1") and row["pane_pid"].removeprefix("-").isdigit()):
         raise NoAnswer(f"tmux says {line!r} where a session was expected")
-    return SessionView(name, dead == "0" and _lives(int(pid)), root)
+    return row
 
 
 def repair(tmux: Tmux) -> str:
@@ -300,11 +309,6 @@ def check_folder(server: Server) -> None:
 def _literal(argument: str) -> str:
     """An argument as tmux reads it: one that ends in a semicolon would end the command there."""
     return f"{argument[:-1]}\\;" if argument.endswith(";") else argument
-
-
-def _plain(text: str) -> str:
-    """A text for an option that tmux expands: #(…) in a path would be run by a shell."""
-    return text.replace("#", "##")
 
 
 def _answer(tmux: Tmux) -> Answer:

@@ -41,8 +41,11 @@ from state.records.spare import Spare
 _SHORTEST_S = 0.2  # between two cycles, however often somebody nudges
 _LOAD_S = 30.0  # for Python to load the control plane on a loaded machine
 _TRY_AGAIN = 20  # looks until code that could not be loaded is tried again as it is
-# What one cycle of any agent runs, loaded as this module loads it.
-_LOAD = "import sys, config.settings; from agents.runtime import loop; loop.preload(loop.row(sys.argv[1]))"
+# What one cycle of any agent runs, loaded as this module loads it, and what a cycle that acts on tmux loads later.
+_LOAD = (
+    "import sys, config.settings, agents.machine.tmux_server\n"
+    "from agents.runtime import loop; loop.preload(loop.row(sys.argv[1]))"
+)
 _PR_SET_CHILD_SUBREAPER = 36
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT)
 

@@ -146,13 +146,11 @@ class Machine:
 
     def _answered(self, here: Tmux, name: str, said: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
         if name == "list-panes":
-            is_quick = said[-1].endswith("#{pane_dead}")
-            lines = (f"{n} 0" if is_quick else f"0 {p.pid} {n}" for n, p in here.panes.items())
-            return 0, "\n".join(lines)
+            return 0, "\n".join(_expanded(said[-1], session, pane) for session, pane in here.panes.items())
         if name == "new-session":
             return self._new_session(here, said, environment)
         if name == "kill-session":
-            session = said[-1].removeprefix("=")
+            session = said[-1].removeprefix("$")
             if session in here.panes:
                 self._close(here.panes[session])
         elif name == "kill-server":
@@ -297,3 +295,11 @@ class Machine:
                     again(60.0)
 
         self.kernel.after(0.3, claims)
+
+
+def _expanded(text: str, session: str, pane: Process) -> str:
+    """A format of tmux for a session of one pane; its name stands for every id."""
+    known = {"session_name": session, "session_id": f"${session}", "window_id": f"@{session}", "pane_id": f"%{session}"}
+    for name, value in {**known, "pane_pid": str(pane.pid), "pane_dead": "0"}.items():
+        text = text.replace(f"#{{{name}}}", value)
+    return text

@@ -13,7 +13,7 @@ from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 
 # Milliseconds of CPU each costs, measured on 2 cores of an EPYC: filelock 38, psutil 20, the settings of everything 10
-# (with yaml 35), traceback 15, argparse 8, tempfile 5, ctypes 5, uuid 5, shutil 4.
+# (with yaml 35), traceback 15, argparse 8, tempfile 5, ctypes 5, uuid 5, shutil 4; libtmux 50.
 DEAR = {
     "filelock",
     "config.settings",
@@ -25,6 +25,7 @@ DEAR = {
     "uuid",
     "shutil",
     "asyncio",
+    "libtmux",
 }
 LOOKING = {"psutil", "subprocess"}  # only for agents that look at the machine or at tmux
 
