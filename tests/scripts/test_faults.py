@@ -12,7 +12,15 @@ from scripts.lab.faults import artifacts, command, surroundings, table
 from scripts.lab.faults.campaign import Outcome, Row
 from scripts.lab.faults.injuries import FAULTS, TURNS, Dice
 from scripts.lab.faults.pairs import drawn
-from scripts.lab.faults.witness import replaced, say
+from scripts.lab.faults.private import Swarm
+from scripts.lab.faults.witness import Witness, replaced, say
+from state.files import snapshot
+from state.files.journal import Journal
+from state.files.layout import Roots
+from state.host.clock import SystemClock
+from state.records import orders
+from state.records.jobs import BY_OPERATOR, Job, JobJournal
+from tests.agents.worlds import LIMITS, ORDER
 
 ROW = Row(75.0, "worker killed", "w1", 0.4, "worker_sentry cycle 9: 0 workers run", 3.2, "the swarm", ())
 GOOD = Outcome((ROW,), (), (), 1, 120.0, ())
@@ -27,6 +35,24 @@ def test_who_died_or_was_launched_again_is_told_from_the_journal_alone() -> None
     done = {"event": "completed", "job_id": "b"}
     records = (started("a", "a1"), died, "garbage", started("a", "a2"), started("b", "b1"), done, started("a", "a3"))
     assert list(replaced(records)) == [("a1", "killed by signal 9"), ("a2", "its job was launched again")]
+
+
+def test_a_worker_that_came_and_went_while_all_of_it_was_stopped_is_no_false_kill(tmp_path: Path) -> None:
+    """Launched after `stop` was typed and ended by it; the next blow follows before the stop is over."""
+    roots = Roots.from_environment({"RESULTS_ROOT": str(tmp_path)})
+    orders.write(roots.swarm_run("bt-1").order, ORDER)
+    snapshot.write_json(roots.current_run, {"run_id": "bt-1"})
+    jobs = JobJournal(Journal(roots.swarm_run("bt-1").round(0).jobs), SystemClock())
+    jobs.enqueue([first := Job(0, "SOL", "aggressive", "merge"), then := Job(0, "BTC", "aggressive", "merge")])
+    witness = Witness(Swarm(roots, {}, LIMITS))
+    witness.expect_everybody()
+    jobs.started(first.job_id, 1, "w1", "cpu0")
+    jobs.died(first.job_id, BY_OPERATOR, 0, 0, 0.0)
+    assert witness.strays() == []
+    witness.expect_everybody(is_over=True)
+    jobs.started(then.job_id, 1, "w2", "cpu0")
+    jobs.died(then.job_id, "killed by signal 9", 1, 0, 0.0)
+    assert witness.strays() == ["w2: killed by signal 9"]
 
 
 def test_a_record_is_one_line() -> None:

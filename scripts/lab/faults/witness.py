@@ -57,7 +57,13 @@ class Witness:
         return found
 
     def strays(self) -> list[str]:
-        """Everybody so far who died, or was launched anew, without being meant: must stay empty."""
+        """Everybody so far who died, or was launched anew, without being meant: must stay empty.
+
+        While all of it is being ended nobody is judged: a worker may be launched and ended between two looks, and
+        whoever was there until the end is meant.
+        """
+        if self._all_may_end:
+            return list(self._strays.values())
         for folder in self.swarm.run.rounds():
             self._strays |= {
                 worker_id: f"{worker_id}: {why}"
