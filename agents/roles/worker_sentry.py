@@ -8,16 +8,17 @@ from agents.actions.records import AnswerRequest
 from agents.actions.workers import ContinueWorker, EndWorker, KillWorker, LaunchWorker, RetireWorker
 from agents.model.action import Action
 from agents.model.decision import Agent, Decision
-from agents.model.world import Lane, Worker, World
+from agents.model.world import Worker, World
 from agents.rules import blame as blaming
-from agents.rules import hang, queue, room
+from agents.rules import hang, launching
 from agents.rules import pace as pacing
 from agents.rules.blame import Blame
 from agents.rules.hang import Tried
+from agents.rules.launching import Hands
 from agents.rules.pace import Pace
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
-from state.records.jobs import BY_OPERATOR, SCREENS, JobState, Status
+from state.records.jobs import BY_OPERATOR, JobState, Status
 from state.records.reports import SentryReport
 from state.records.request import KINDS
 from state.records.workers import Launch, Result
@@ -76,7 +77,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 def _report(world: World, memory: Memory, running: list[Worker], launches: list[Action], reason: str) -> SentryReport:
     survivors = dict.fromkeys(memory.tried.given_up.values(), _SURVIVED)
-    blamed = {lane: _blame_of(lane) for lane in memory.blame.lanes}
+    blamed = {lane: launching.why_closed(lane) for lane in memory.blame.lanes}
     return SentryReport(
         lanes=tuple(lane.lane_id for lane in world.lanes),
         workers={w.launch.worker_id: w.launch.job.job_id for w in running},
@@ -285,7 +286,8 @@ def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[A
 
 def _give_way(world: World, memory: Memory, gone: set[str]) -> tuple[Memory, list[Action]]:
     """Work that only fills a lane ends as soon as a job of the pipeline waits for one."""
-    waiting = len(_ready(world, memory, set(), fills=False)) - len(_free(world.lanes, world, memory, gone, set()))
+    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone))
+    waiting = len(launching.ready(hands, set())) - len(launching.free(hands, world.lanes))
     actions: list[Action] = []
     for worker in world.workers:
         is_asked = worker.launch.worker_id in memory.tried.asked_to_end_s
@@ -322,107 +324,12 @@ def _answers(world: World, jobs: Jobs, touched: set[str]) -> list[Action]:
 def _launches(
     world: World, memory: Memory, gone: set[str], actions: list[Action], limits: SwarmSettings
 ) -> tuple[list[Action], str]:
-    if why := _nothing_starts(world, limits):
-        return [], why
-    touched = {action.target for action in actions}  # one remedy per target and cycle: its epoch must settle first
+    """Who starts now, and why others do not: one remedy per target and cycle, so that its epoch settles first."""
+    touched = {action.target for action in actions}
     again = {a.job_id for a in actions if isinstance(a, RecordDeath) and a.wait_s == 0}
-    free = _free(world.lanes, world, memory, gone, again)
-    ready, fills = (_ready(world, memory, touched, fills=fills) for fills in (False, True))
-    if memory.blame.is_environment:
-        return _canary(world, memory, free, [state for state in ready if not _must_have_gpu(state, world)])
-    gpu_pairs = _on_gpus(_free(world.gpu_lanes, world, memory, gone, again), ready, fills)
-    taken = {state.job.job_id for _, state in gpu_pairs}
-    ready, fills = ([s for s in some if s.job.job_id not in taken] for some in (ready, fills))
-    for_cpu = [state for state in ready if not _must_have_gpu(state, world)]
-    wanted = for_cpu
-    if len(for_cpu) < len(free):
-        wanted = [*for_cpu, *(state for state in fills if not _must_have_gpu(state, world))]
-    pairs = list(zip(free, wanted, strict=False))
-    waiting = len(for_cpu) - min(len(for_cpu), len(free))
-    spare = len(free) // len(pairs) if pairs else 1  # cores that would idle help those that start now
-    without = len(ready) - len(for_cpu)
-    reasons = [f"{waiting} jobs wait for a lane"] if waiting else []
-    reasons += [f"{without} jobs wait for {_wanted_gpu(world)}"] if without else []
-    on_gpu = [_launch(lane, state, lane.cores) for lane, state in gpu_pairs]
-    launched = [*on_gpu, *(_launch(lane, state, lane.cores * _share(state, spare)) for lane, state in pairs)]
-    return launched, "; ".join(reasons)
-
-
-def _on_gpus(free: list[Lane], ready: list[JobState], fills: list[JobState]) -> list[tuple[Lane, JobState]]:
-    """A prescreen for each device, else what fills it."""
-    return list(zip(free, (s for s in (*ready, *fills) if s.job.phase in SCREENS), strict=False))
-
-
-def _must_have_gpu(state: JobState, world: World) -> bool:
-    """`--engine gpu` is never answered by a CPU."""
-    return world.order is not None and world.order.engine == "gpu" and state.job.phase in SCREENS
-
-
-def _wanted_gpu(world: World) -> str:
-    if world.order is None or world.order.gpu is None:
-        return f"one of {len(world.gpu_lanes)} GPUs"
-    return f"GPU {world.order.gpu}" + ("" if world.gpu_lanes else ", which is not there")
-
-
-def _blame_of(lane: str) -> str:
-    return "its GPU could not be used" if lane.startswith("gpu") else "only jobs on this lane died"
-
-
-def _share(state: JobState, spare: int) -> int:
-    """How many lanes' cores a job can use: the other phases compute in one thread."""
-    return spare if state.job.phase in ("prescreen", "validate") else 1
-
-
-def _nothing_starts(world: World, limits: SwarmSettings) -> str:
-    """Why no worker may be started now, whatever waits; nothing when one may."""
-    if world.stopped:
-        return "the operator stopped the swarm"
-    if world.order is None:
-        return "there is no run"
-    if world.run_finished:
-        return "the run is complete"
-    if world.outdated:
-        return "the code has changed: what runs ends its job, then what is not reported begins again with the new code"
-    if shortage := room.shortage(world, limits):
-        return f"nothing is started: the disk is full ({shortage})"
-    return ""
-
-
-def _free(lanes: tuple[Lane, ...], world: World, memory: Memory, gone: set[str], again: set[str]) -> list[Lane]:
-    """Lanes nobody works on. That of a job which died through no fault of its own is kept for its next worker."""
-    taken = {
-        worker.launch.lane
-        for worker in world.workers
-        if worker.launch.worker_id not in gone or worker.launch.job.job_id in again
-    }
-    closed = taken | set(memory.blame.lanes) | set(memory.tried.given_up.values())
-    return [lane for lane in lanes if lane.lane_id not in closed]
-
-
-def _ready(world: World, memory: Memory, touched: set[str], *, fills: bool) -> list[JobState]:
-    """Jobs that may start now and that nobody touches, in the order of the queue."""
-    return [
-        state
-        for state in (queue.fills(world) if fills else queue.ready(world))
-        if state.job.job_id not in touched
-        and all(w.launch.worker_id in memory.tried.given_up for w in world.workers_of(state.job.job_id))
-    ]
-
-
-def _canary(world: World, memory: Memory, free: list[Lane], ready: list[JobState]) -> tuple[list[Action], str]:
-    """One worker at a time, and not before its wait is over."""
-    reason = f"{memory.blame.words()}: one at a time is tried"
-    if world.now_s < memory.blame.canary_at_s:
-        return [], f"{reason}, the next in {memory.blame.canary_at_s - world.now_s:.0f} s"
-    at_work = [one for one in world.workers if one.launch.worker_id not in memory.tried.given_up]
-    if at_work or not free or not ready:
-        return [], reason
-    return [_launch(free[0], min(ready, key=lambda state: state.deaths), free[0].cores)], reason
-
-
-def _launch(lane: Lane, state: JobState, cores: int) -> Action:
-    epoch = state.epoch + 1
-    return LaunchWorker(state.job.job_id, lane.lane_id, cores, epoch, lane.gpu)
+    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))
+    starts, why = launching.starts(hands, touched, limits)
+    return [LaunchWorker(s.job_id, s.lane.lane_id, s.cores, s.epoch, s.lane.gpu) for s in starts], why
 
 
 OWNS = (

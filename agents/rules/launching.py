@@ -1,0 +1,144 @@
+"""Which jobs start on which lanes now: the queue meets the lanes that are free, and none while something forbids it."""
+
+from collections.abc import Mapping
+
+from agents.model.world import Lane, World
+from agents.rules import queue, room
+from agents.rules.blame import Blame
+from config.record import dataclass, field
+from config.swarm import SwarmSettings
+from state.records.jobs import SCREENS, JobState
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What is known when lanes are given out."""
+
+    world: World
+    blame: Blame
+    given_up: Mapping[str, str]  # workers that survive KILL → their lanes
+    gone: frozenset[str]  # workers whose end is accounted for in this cycle
+    again: frozenset[str] = field(default_factory=frozenset)  # jobs that died through no fault of their own
+
+
+@dataclass(frozen=True)
+class Start:
+    """A job that starts on a lane, with so many cores."""
+
+    lane: Lane
+    state: JobState
+    cores: int
+
+    @property
+    def job_id(self) -> str:
+        """Of the job."""
+        return self.state.job.job_id
+
+    @property
+    def epoch(self) -> int:
+        """One more than the last worker of the job had."""
+        return self.state.epoch + 1
+
+
+def starts(hands: Hands, touched: set[str], limits: SwarmSettings) -> tuple[list[Start], str]:
+    """Who starts now, and why others do not. `touched`: jobs to which something else is done in this cycle."""
+    world = hands.world
+    if why := _nothing_starts(world, limits):
+        return [], why
+    free_lanes = free(hands, world.lanes)
+    wanted, fills = (ready(hands, touched, fills=fills) for fills in (False, True))
+    if hands.blame.is_environment:
+        return _canary(hands, free_lanes, [state for state in wanted if not _must_have_gpu(state, world)])
+    on_gpus = _on_gpus(free(hands, world.gpu_lanes), wanted, fills)
+    taken = {start.job_id for start in on_gpus}
+    wanted, fills = ([s for s in some if s.job.job_id not in taken] for some in (wanted, fills))
+    for_cpu = [state for state in wanted if not _must_have_gpu(state, world)]
+    more = [state for state in fills if not _must_have_gpu(state, world)] if len(for_cpu) < len(free_lanes) else []
+    on_cores = _on_cores(free_lanes, [*for_cpu, *more])
+    waiting, without = len(for_cpu) - min(len(for_cpu), len(free_lanes)), len(wanted) - len(for_cpu)
+    reasons = [f"{waiting} jobs wait for a lane"] if waiting else []
+    reasons += [f"{without} jobs wait for {_wanted_gpu(world)}"] if without else []
+    return [*on_gpus, *on_cores], "; ".join(reasons)
+
+
+def free(hands: Hands, lanes: tuple[Lane, ...]) -> list[Lane]:
+    """Lanes nobody works on. That of a job which died through no fault of its own is kept for its next worker."""
+    taken = {
+        worker.launch.lane
+        for worker in hands.world.workers
+        if worker.launch.worker_id not in hands.gone or worker.launch.job.job_id in hands.again
+    }
+    closed = taken | set(hands.blame.lanes) | set(hands.given_up.values())
+    return [lane for lane in lanes if lane.lane_id not in closed]
+
+
+def ready(hands: Hands, touched: set[str], *, fills: bool = False) -> list[JobState]:
+    """Jobs that may start now and that nobody touches, in the order of the queue."""
+    world = hands.world
+    return [
+        state
+        for state in (queue.fills(world) if fills else queue.ready(world))
+        if state.job.job_id not in touched
+        and all(w.launch.worker_id in hands.given_up for w in world.workers_of(state.job.job_id))
+    ]
+
+
+def why_closed(lane: str) -> str:
+    """Why a lane that is blamed takes no jobs."""
+    return "its GPU could not be used" if lane.startswith("gpu") else "only jobs on this lane died"
+
+
+def _nothing_starts(world: World, limits: SwarmSettings) -> str:
+    """Why no worker may be started now, whatever waits; nothing when one may."""
+    if world.stopped:
+        return "the operator stopped the swarm"
+    if world.order is None:
+        return "there is no run"
+    if world.run_finished:
+        return "the run is complete"
+    if world.outdated:
+        return "the code has changed: what runs ends its job, then what is not reported begins again with the new code"
+    if shortage := room.shortage(world, limits):
+        return f"nothing is started: the disk is full ({shortage})"
+    return ""
+
+
+def _canary(hands: Hands, free_lanes: list[Lane], wanted: list[JobState]) -> tuple[list[Start], str]:
+    """While the environment is to blame: one worker at a time, and not before its wait is over."""
+    world, blame = hands.world, hands.blame
+    reason = f"{blame.words()}: one at a time is tried"
+    if world.now_s < blame.canary_at_s:
+        return [], f"{reason}, the next in {blame.canary_at_s - world.now_s:.0f} s"
+    at_work = [one for one in world.workers if one.launch.worker_id not in hands.given_up]
+    if at_work or not free_lanes or not wanted:
+        return [], reason
+    return [Start(free_lanes[0], min(wanted, key=lambda state: state.deaths), free_lanes[0].cores)], reason
+
+
+def _on_gpus(free_lanes: list[Lane], wanted: list[JobState], fills: list[JobState]) -> list[Start]:
+    """A prescreen for each device, else what fills it."""
+    screens = (state for state in (*wanted, *fills) if state.job.phase in SCREENS)
+    return [Start(lane, state, lane.cores) for lane, state in zip(free_lanes, screens, strict=False)]
+
+
+def _on_cores(free_lanes: list[Lane], wanted: list[JobState]) -> list[Start]:
+    """A job for each lane; the cores of lanes that stay idle help the jobs that start now."""
+    pairs = list(zip(free_lanes, wanted, strict=False))
+    spare = len(free_lanes) // len(pairs) if pairs else 1
+    return [Start(lane, state, lane.cores * _share(state, spare)) for lane, state in pairs]
+
+
+def _share(state: JobState, spare: int) -> int:
+    """How many lanes' cores a job can use: the other phases compute in one thread."""
+    return spare if state.job.phase in ("prescreen", "validate") else 1
+
+
+def _must_have_gpu(state: JobState, world: World) -> bool:
+    """`--engine gpu` is never answered by a CPU."""
+    return world.order is not None and world.order.engine == "gpu" and state.job.phase in SCREENS
+
+
+def _wanted_gpu(world: World) -> str:
+    if world.order is None or world.order.gpu is None:
+        return f"one of {len(world.gpu_lanes)} GPUs"
+    return f"GPU {world.order.gpu}" + ("" if world.gpu_lanes else ", which is not there")
