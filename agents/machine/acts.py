@@ -1,7 +1,6 @@
 """Carry out what agents decided: one function a kind of action, each safe to repeat."""
 
 import signal
-from collections.abc import Sequence
 from functools import singledispatchmethod
 from typing import Any
 
@@ -46,31 +45,21 @@ from agents.actions.workers import (
     RetireWorker,
 )
 from agents.machine import documents, faults, keeper, launcher, library, observe, processes, records
+from agents.machine.hands import Hands
 from agents.model.action import Action
 from agents.registry import AGENTS
-from config.swarm import SwarmSettings
 from state.files import made, ours, snapshot
 from state.files.journal import Journal
-from state.files.knowledge import KnowledgeFolder
-from state.files.layout import Roots
 from state.files.tree import record_of, tree_of
-from state.host import code, identity, wake
-from state.host.clock import Clock, stamp
-from state.host.identity import Tree
+from state.host import code, identity
+from state.host.clock import stamp
 from state.records import healing, lease, request
-from state.records.jobs import BY_OPERATOR, Job, JobJournal, JobState
+from state.records.jobs import BY_OPERATOR, Job, JobState
 from state.records.workers import Launch, on_file
 
 
-class Acts:
-    """The hands of one cycle."""
-
-    def __init__(
-        self, roots: Roots, limits: SwarmSettings, clock: Clock, run_id: str, round_number: int, by: str = ""
-    ) -> None:
-        self._roots, self._limits, self._clock = roots, limits, clock
-        self._run_id, self._round = run_id, round_number
-        self._by = by  # the agent whose loop does it
+class Acts(Hands):
+    """What is done to each kind of action, by the hands of one cycle."""
 
     def do(self, action: Action) -> str:
         """Carry it out; what came of it, in words. Errors are the caller's to record."""
@@ -141,9 +130,8 @@ class Acts:
         """Its files go; the launch record last, so that a cycle that is cut short finds it again."""
         record = snapshot.read_json(self._roots.launch(action.worker_id))
         if isinstance(record, dict) and record.get("boot_id") == identity.boot_id():
-            processes.kill_tree(
-                self._tree(action.worker_id, str(record.get("nonce"))), None
-            )  # a wrapper that was stopped, a stray child
+            # A wrapper that was stopped, a stray child.
+            processes.kill_tree(self._tree(action.worker_id, str(record.get("nonce"))), None)
         for path in (self._roots.heartbeat(action.worker_id), self._roots.exit(action.worker_id)):
             path.unlink(missing_ok=True)
         self._roots.launch(action.worker_id).unlink(missing_ok=True)
@@ -235,7 +223,7 @@ class Acts:
         return self._ensure(list(action.respawn), None)
 
     @_do.register
-    def ensure_keeper(self, action: EnsureKeeper) -> str:
+    def ensure_keeper(self, action: EnsureKeeper) -> str:  # noqa: ARG002
         """Start the keeper process; one too many leaves by itself."""
         keeper.start(self._roots)
         why = "the keeper process was killed, crashed, or was stopped"
@@ -355,30 +343,6 @@ class Acts:
 
     # helpers ----------------------------------------------------------------------------------------------------------
 
-    def _tree(self, worker_id: str, nonce: str) -> Tree:
-        """The processes of a launch: its run is that of its record, whatever run is under way."""
-        record = snapshot.read_json(self._roots.launch(worker_id))
-        run_id = record.get("run_id") if isinstance(record, dict) else None
-        return Tree.of(self._roots.state, nonce, str(run_id), worker_id)
-
-    @property
-    def _knowledge(self) -> KnowledgeFolder:
-        return self._roots.knowledge(self._limits.knowledge_folder)
-
-    def _jobs(self, number: int | None = None) -> JobJournal:
-        return JobJournal(self._journal(number), self._clock)
-
-    def _journal(self, number: int | None = None) -> Journal:
-        folder = self._roots.swarm_run(self._run_id).round(self._round if number is None else number)
-        return Journal(folder.jobs)
-
-    @property
-    def _record_bytes(self) -> int:
-        return self._limits.record_mb * 1_000_000
-
-    def _nudge(self, agent: str) -> None:
-        wake.nudge(self._roots.pipe(agent))
-
     def _ensure(self, respawn: list[str], only: list[str] | None) -> str:
         """In this process where its own pane is not at stake, else from outside."""
         there = observe.sessions_of(self._roots, self._limits)
@@ -402,23 +366,12 @@ class Acts:
         """The session of the agent whose loop does it."""
         return next((row.session for row in AGENTS if row.name == self._by), "")
 
-    def _tell(self, records: list[dict[str, Any]]) -> None:
-        healing.record(self._roots, self._clock, records, self._record_bytes)
-
     def _respawned(self, state: JobState, worker_id: str) -> dict[str, Any]:
         """Of a job that goes on after a death: for how long nobody was at it."""
         died = [one for one in self._journal().read().records if _is_death_of(one, state.job.job_id)]
         for_s = healing.between_s(str(died[-1].get("at")), stamp(self._clock.now())) if died else None
         job_id, why = state.job.job_id, state.last_death
         return healing.remedy("worker_respawned", job_id, self._by, why, for_s, worker_id=worker_id)
-
-    def _append(self, journal: Journal, events: Sequence[dict[str, Any]]) -> None:
-        """Each once: what carries a mark may have been told by a writer whose memory was lost since."""
-        at = stamp(self._clock.now())
-        held = healing.marks(journal.path) if any("mark" in event for event in events) else frozenset()
-        new = [event for event in events if (event.get("mark"), event["event"]) not in held]
-        # A death has a moment of its own, before it was told.
-        journal.append(*({"at": at, **event, **({"told_at": at} if "at" in event else {})} for event in new))
 
 
 def _is_death_of(record: Any, job_id: str) -> bool:
