@@ -22,6 +22,46 @@ settings.register_profile("checkout", deadline=None, print_blob=True)
 settings.load_profile("checkout")
 
 
+# Files that take more than a quarter of a minute on two cores, the longest first; `scripts/check --fast` leaves them out.
+# All of tests/tmux is slow: real swarms, which mostly wait.
+SLOW = (
+    "tmux",
+    "WORKFLOW/test_optimize_strategy.py",
+    "scripts/test_environment.py",
+    "data/test_hostile.py",
+    "report/test_publishing.py",
+    "scripts/test_command.py",
+    "hooks/test_lying_results.py",
+    "scripts/test_bench.py",
+    "WORKFLOW/test_steps.py",
+    "WORKFLOW/test_frames.py",
+    "gpu/test_face.py",
+    "report/tearsheet/test_hostile_trades.py",
+    "hooks/test_promotion.py",
+    "machine/test_strangers.py",
+    "crosscheck",
+    "fetch/test_download.py",
+    "guides/test_first_hour.py",
+    "guides/test_your_own_bars.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files are marked and come first, so that at the end no process is left alone with one of them."""
+    here = Path(__file__).resolve().parent
+    order = {here / name: number for number, name in enumerate(SLOW)}
+
+    def rank(item: pytest.Item) -> int:
+        places = (item.path, *item.path.parents)
+        return min((order[place] for place in places if place in order), default=len(order))
+
+    for item in items:
+        if rank(item) < len(order):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     folder = Path(os.environ.get("BACKTEST_OPTIMIZE_DATA") or CHECKOUT.parent / "shared" / "data")

@@ -132,7 +132,7 @@ class Tmux:
         """The same server as libtmux's object, for those who change something: importing libtmux is dear."""
         from agents.machine.tmux_server import TmuxServer
 
-        return TmuxServer(self)
+        return TmuxServer(self, self.server.label)
 
     def start(self, session: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """A new session that runs `command`.

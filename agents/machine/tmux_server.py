@@ -7,7 +7,7 @@ question that libtmux would ask past `cmd` raises an error; and only those who a
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import libtmux
 from libtmux import Pane, Session
@@ -20,15 +20,22 @@ from config.errors import Refused
 from state.files.layout import CHECKOUT
 from state.host.secrets import redacted
 
-if TYPE_CHECKING:
-    from agents.machine.sessions import Tmux
-
 _IDS = ("pane_id", "window_id", "session_id")
 _OPTIONS = {
     "status-left-length": "40",  # our names are longer than the default of 10
     "status-right": "%H:%M",  # the default shows titles, which programs set as they like
     "automatic-rename": "off",
 }
+
+
+class Calls(Protocol):
+    """What this module needs of `sessions.Tmux`, which imports it: tmux by our deadline and environment."""
+
+    def call(self, *arguments: str) -> tuple[int, str]:
+        """One tmux command: exit code and what it said."""
+
+    def rows(self, *ids: str) -> list[dict[str, str]]:
+        """Of all panes: whether it is dead, its pid, these ids, its session's name."""
 
 
 class Answer(tmux_cmd):
@@ -45,8 +52,8 @@ class Answer(tmux_cmd):
 class TmuxServer(libtmux.Server):
     """libtmux's server, with our deadline and environment. Every method may raise `sessions.NoAnswer`."""
 
-    def __init__(self, tmux: "Tmux") -> None:
-        super().__init__(socket_name=tmux.server.label)
+    def __init__(self, tmux: Calls, label: str) -> None:
+        super().__init__(socket_name=label)
         self._tmux = tmux
 
     def cmd(self, cmd: str, *args: Any, target: str | int | None = None) -> tmux_cmd:

@@ -21,6 +21,7 @@ RENDER = "from scripts.infra.pages import main; main()"
 EPILOG = """\
 examples:
   scripts/check                  everything, as continuous integration does
+  scripts/check --fast           without the tests that take long: those of whole swarms and whole runs
   scripts/check --fix            lay out, repair and render what can be, then everything
   scripts/check --only tests -- -k journal
 
@@ -37,17 +38,23 @@ class Step:
     is_loud: bool = False
 
 
-def steps() -> tuple[Step, ...]:
-    """The steps in their order: the cheapest to fail comes first."""
+def steps(is_fast: bool = False) -> tuple[Step, ...]:
+    """The steps in their order: the cheapest to fail comes first. `is_fast`: without the tests marked `slow`."""
+    chosen = ("-m", "not slow") if is_fast else ()
     return (
         Step("format", ("-m", "ruff", "format", "--check", "--quiet", "--diff", ".")),
         Step("lint", ("-m", "ruff", "check", "--quiet", ".")),
         Step("types", ("-m", "mypy", "--no-error-summary")),
         Step("contracts", ("-c", LINT_IMPORTS, "--no-cache", "--no-logo")),
-        # One file stays in one process, so that what a file compiles with Numba is compiled once.
-        Step("tests", ("-m", "pytest", "-n", str(_workers()), "--dist", "loadfile", "-q"), is_loud=True),
+        # One file stays in one process, so that what a file compiles with Numba is compiled once. Files keep the order
+        # of tests/conftest.py: those that take long come first, so that no process is left with one of them at the end.
+        Step("tests", ("-m", "pytest", "-n", str(_workers()), *_ORDERED, *_SLOWEST, *chosen, "-q"), is_loud=True),
     )
 
+
+_WORKER_BYTES = 2_000_000_000  # compiling and running kernels takes up to 1 GB, a swarm's workers as much again
+_ORDERED = ("--dist", "loadfile", "--no-loadscope-reorder")
+_SLOWEST = ("--durations", "20", "--durations-min", "1")
 
 FIXES = (
     Step("lay out", ("-m", "ruff", "format", "--quiet", ".")),
@@ -64,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 def _checked(chosen: argparse.Namespace) -> int:
     for extra in ("dev", "dashboard"):  # what a test types must not be installed in the middle of the others
         environment.require(CHECKOUT, extra)
-    todo = [step for step in steps() if chosen.only in (None, step.name)]
+    todo = [step for step in steps(chosen.fast) if chosen.only in (None, step.name)]
     failed = [step.name for step in [*(FIXES if chosen.fix else ()), *todo] if not _passes(step, chosen.more)]
     print(f"FAILED: {', '.join(failed)}" if failed else "all well", flush=True)
     return 1 if failed else 0
@@ -78,6 +85,7 @@ def _parser() -> command.Parser:
         action="store_true",
         help="run ruff format and ruff check --fix first, and render the pages that are made from code",
     )
+    parser.add_argument("--fast", action="store_true", help="leave out the tests that are marked slow")
     parser.add_argument("--only", metavar="STEP", choices=names, help=f"one step: {', '.join(names)}")
     parser.add_argument("more", nargs="*", metavar="-- ARG", help="passed on to the tests")
     return parser
@@ -103,5 +111,7 @@ def _passes(step: Step, more: Sequence[str]) -> bool:
 
 
 def _workers() -> int:
-    # Compiling and running kernels takes 0.5 to 1 GB a process: more than eight help nobody.
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """Two for each core, since tests of whole swarms mostly wait; no more than memory holds, and no more than eight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(8, 2 * cores, memory // _WORKER_BYTES))

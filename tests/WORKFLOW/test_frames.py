@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from config.errors import Refused
-from scripts.swarm import parallel
+from scripts.swarm import results
 from state.files import snapshot
 from state.files.layout import BESTS, CHECKOUT, Roots
 from state.files.publication import Publication
@@ -385,7 +385,7 @@ def test_the_leaderboard_is_that_of_the_command(
     for name in ("STATE_ROOT", "LOGS_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RESULTS_ROOT", str(finished))
-    assert parallel.results(["--all", "--top", "0", "--json"]) == 0
+    assert results.main(["--all", "--top", "0", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     table = frames.results()
     assert table.index.tolist() == list(range(1, len(rows) + 1))

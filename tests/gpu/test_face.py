@@ -177,7 +177,7 @@ mode = settings.mode("aggressive")
 native = Evaluator(Market.of(face._bars(c, o, h, l, T0)), space.family_of(mode), settings.costs, "native")
 combos = space.Draw(mode, 6, np.random.SeedSequence(1))
 expected = prescreen.result(
-    prescreen.run(native, combos, settings.prescreen, 1, prescreen.Progress(), lambda *_: None), combos
+    prescreen.run(native, combos, settings.prescreen, 1, prescreen.PrescreenProgress(), lambda *_: None), combos
 )
 assert found == expected
 assert found.most_trades > 0

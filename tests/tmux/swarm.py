@@ -37,7 +37,7 @@ SETTINGS = {
 }
 SMALL = ("--prescreen", "2000", "--trials", "24", "--paths", "50")
 SESSIONS = registry.sessions(replace(settings.load({}).swarm, advisers=False))
-LONG = ("--prescreen", "80000", "--trials", "24", "--paths", "50")  # seconds of prescreen: time to be killed in
+LONG = ("--prescreen", "400000", "--trials", "24", "--paths", "50")  # seconds of prescreen: time to be killed in
 _DEADLINE_S = 400.0  # for anything to come true on a loaded machine; no test measures it
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import libtmux
@@ -17,7 +17,7 @@ import pytest
 from libtmux.exc import LibTmuxException
 
 from agents import registry
-from agents.machine import launcher, sessions
+from agents.machine import observe, sessions
 from agents.machine.sessions import NoAnswer, Tmux
 from agents.machine.tmux_server import Answer
 from config import settings
@@ -57,10 +57,15 @@ def roots(folder: Path) -> Roots:
 
 
 @pytest.fixture
-def tmux(roots: Roots, folder: Path, server: libtmux.Server) -> Tmux:
-    """Our way to the server of libtmux's fixture, which ends it after the test."""
-    assert server.socket_name is not None
-    return Tmux(roots, Server(server.socket_name, str(folder)), LIMITS.tmux_timeout_s)
+def tmux(roots: Roots, folder: Path, server: libtmux.Server) -> Iterator[Tmux]:
+    """Our way to the server of libtmux's fixture. All that bears its label is ended, a server without a socket, too."""
+    label = server.socket_name
+    assert label is not None
+    yield Tmux(roots, Server(label, str(folder)), LIMITS.tmux_timeout_s)
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if label in command.read_bytes().decode(errors="replace").split("\0"):
+                os.kill(int(command.parent.name), signal.SIGKILL)
 
 
 def begin(tmux: Tmux, *names: str, command: Sequence[str] = ("cat",)) -> None:
@@ -162,7 +167,7 @@ def test_a_stopped_server_hangs_nobody_and_who_looks_or_ends_a_session_loses_not
             lambda: acting.has_session("bt-one"),
             lambda: hasty.end("bt-one"),  # it asks for the session's id first, so its end is never asked for
         )
-        assert launcher.look(tmux.roots, replace(LIMITS, tmux_timeout_s=SOON_S)) is None, "unknown, and not none"
+        assert observe.sessions_of(tmux.roots, replace(LIMITS, tmux_timeout_s=SOON_S)) is None, "unknown, and not none"
         assert not sessions.is_ours(hasty)
     assert [one.session_name for one in server.sessions] == ["bt-one", "bt-two"]
 
