@@ -22,8 +22,8 @@ settings.register_profile("checkout", deadline=None, print_blob=True)
 settings.load_profile("checkout")
 
 
-# Files that take more than a quarter of a minute on two cores, the longest first; `scripts/check --fast` leaves them out.
-# All of tests/tmux is slow: real swarms, which mostly wait.
+# Files that take more than a quarter of a minute on two cores, the longest first: `scripts/check --fast` leaves them
+# out. All of tests/tmux is slow: real swarms, which mostly wait.
 SLOW = (
     "tmux",
     "WORKFLOW/test_optimize_strategy.py",
