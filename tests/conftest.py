@@ -22,7 +22,7 @@ settings.register_profile("checkout", deadline=None, print_blob=True)
 settings.load_profile("checkout")
 
 
-# Files that take more than a quarter of a minute on two cores, the longest first: `scripts/check --fast` leaves them
+# Files that take more than a quarter of a minute on two cores: `scripts/check --fast` leaves them
 # out. All of tests/tmux is slow: real swarms, which mostly wait.
 SLOW = (
     "tmux",
@@ -46,20 +46,13 @@ SLOW = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files are marked and come first, so that at the end no process is left alone with one of them."""
+    """Mark what `SLOW` names."""
     here = Path(__file__).resolve().parent
-    order = {here / name: number for number, name in enumerate(SLOW)}
-
-    def rank(item: pytest.Item) -> int:
-        places = (item.path, *item.path.parents)
-        return min((order[place] for place in places if place in order), default=len(order))
-
+    slow = {here / name for name in SLOW}
     for item in items:
-        if rank(item) < len(order):
+        if not slow.isdisjoint((item.path, *item.path.parents)):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

@@ -46,14 +46,15 @@ def steps(is_fast: bool = False) -> tuple[Step, ...]:
         Step("lint", ("-m", "ruff", "check", "--quiet", ".")),
         Step("types", ("-m", "mypy", "--no-error-summary")),
         Step("contracts", ("-c", LINT_IMPORTS, "--no-cache", "--no-logo")),
-        # One file stays in one process, so that what a file compiles with Numba is compiled once. Files keep the order
-        # of tests/conftest.py: those that take long come first, so that no process is left with one of them at the end.
-        Step("tests", ("-m", "pytest", "-n", str(_workers()), *_ORDERED, *_SLOWEST, *chosen, "-q"), is_loud=True),
+        # One file stays in one process, so that what a file compiles with Numba is compiled once.
+        Step(
+            "tests",
+            ("-m", "pytest", "-n", str(_workers()), "--dist", "loadfile", *_SLOWEST, *chosen, "-q"),
+            is_loud=True,
+        ),
     )
 
 
-_WORKER_BYTES = 2_000_000_000  # compiling and running kernels takes up to 1 GB, a swarm's workers as much again
-_ORDERED = ("--dist", "loadfile", "--no-loadscope-reorder")
 _SLOWEST = ("--durations", "20", "--durations-min", "1")
 
 FIXES = (
@@ -111,7 +112,6 @@ def _passes(step: Step, more: Sequence[str]) -> bool:
 
 
 def _workers() -> int:
-    """Two for each core, since tests of whole swarms mostly wait; no more than memory holds, and no more than eight."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(8, 2 * cores, memory // _WORKER_BYTES))
+    # One for each core: workers of a swarm give way to whatever else wants the core, so with two for each they starve.
+    # Compiling and running kernels takes 0.5 to 1 GB a process: more than eight help nobody.
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
