@@ -72,6 +72,18 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def look(path: Path) -> tuple[Any | None, bool]:
+    """The value at `path`, and whether something is there that holds none.
+
+    What is made between the two looks is read again: the first record of a loop is no damage.
+    """
+    value = read_json(path)
+    if value is None and os.path.lexists(path):
+        value = read_json(path)
+        return value, value is None and os.path.lexists(path)
+    return value, False
+
+
 def set_aside(path: Path) -> Path:
     """Give a damaged file the name `<stem>.damaged-<N>`, N from 1, so that nothing of it is lost; where it is now."""
     aside = keep_beside(path)

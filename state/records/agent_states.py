@@ -4,7 +4,6 @@ A field that does not have its type is left out and named. The others go on with
 written; its agent keeps the damaged file beside a new one in its next cycle.
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -95,19 +94,17 @@ class Loop:
 
 def loop(roots: Roots, agent: str) -> tuple[Loop, tuple[str, ...]]:
     """The record of an agent's loop, and what is wrong with it; an empty one when there is none."""
-    path = roots.loop(agent)
-    tree = snapshot.read_json(path)
+    tree, is_damaged = snapshot.look(roots.loop(agent))
     if tree is None:
-        return Loop(), ("it holds no JSON",) if os.path.lexists(path) else ()
+        return Loop(), ("it holds no JSON",) if is_damaged else ()
     return fitted(Loop, tree)
 
 
 def read(roots: Roots, agent: str) -> Read:
     """The state file of an agent; empty when there is none."""
-    path = roots.agent_state(agent)
-    tree = snapshot.read_json(path)
+    tree, is_damaged = snapshot.look(roots.agent_state(agent))
     if tree is None:
-        return replace(of_tree(agent, {}), wrong=("it holds no JSON",) if os.path.lexists(path) else ())
+        return replace(of_tree(agent, {}), wrong=("it holds no JSON",) if is_damaged else ())
     return of_tree(agent, tree)
 
 

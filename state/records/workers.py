@@ -1,6 +1,5 @@
 """The three records of a worker's life: why it was started, how it ended, what its job came to."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,9 +84,9 @@ def _paths(roots: Roots) -> list[Path]:
 
 def _read(path: Path) -> "Launch | str | None":
     """The launch, or why it is none; None when it is gone by now."""
-    tree = snapshot.read_json(path)
+    tree, is_damaged = snapshot.look(path)
     if tree is None:
-        return "it holds no JSON" if os.path.lexists(path) else None
+        return "it holds no JSON" if is_damaged else None
     try:
         launch = record_of(Launch, tree)
     except ValueError as error:

@@ -89,3 +89,20 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
             assert len(set(value)) == 1
     assert writer.returncode == 0
     assert snapshot.read_json(path) == [199] * 2000
+
+
+def test_a_file_that_is_made_between_two_looks_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, looks = tmp_path / "state.json", []
+    really = os.path.lexists
+
+    def made_then_there(what: str | Path) -> bool:
+        looks.append(what)
+        if len(looks) == 1:  # the writer comes between the reader's two looks
+            snapshot.write_json(path, {"cycle": 1})
+        return really(what)
+
+    assert snapshot.look(path) == (None, False)
+    monkeypatch.setattr(snapshot.os.path, "lexists", made_then_there)
+    assert snapshot.look(path) == ({"cycle": 1}, False)
+    path.write_text("{")
+    assert snapshot.look(path) == (None, True)
