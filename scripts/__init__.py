@@ -1,1 +1,1 @@
-"""What a person types, or puts into shell start-up: thin, may import everything."""
+"""The commands that people type or call at shell start-up. They are thin and may import every other package."""

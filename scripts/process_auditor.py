@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Audit the swarm once: does it keep its own rules (adherence), and does that help (efficacy)? Changes nothing."""
+"""Audit the swarm once: does it keep its own rules (adherence), and does that help (efficacy)? It changes nothing."""
 
 if __name__ == "__main__" and not __package__:
     try:
@@ -21,13 +21,13 @@ EPILOG = """\
 example:
   scripts/process_auditor.py --json
 
-exit codes: 0 every check that can be judged now holds, 1 some do not, 2 usage
+exit codes: 0 every check that can be judged now holds, 1 at least one does not, 2 usage
 """
 _WORDS = {True: "ok     ", False: "FAILED ", None: "unknown"}
 
 
 def main(argv: "list[str] | None" = None) -> int:
-    """The command."""
+    """Audit once and print the report; 1 when a check does not hold."""
     return command.run(_parser, _audited, argv)
 
 
@@ -48,7 +48,7 @@ def _audited(asked: argparse.Namespace) -> int:
 
 
 def audit() -> "AuditorReport":
-    """The report that the agent would write now."""
+    """Return the report that the agent process_auditor would write now."""
     from agents.machine.observe import observe, resolved
     from agents.roles import process_auditor
     from state.files.layout import Roots
@@ -60,7 +60,7 @@ def audit() -> "AuditorReport":
 
 
 def lines_of(report: "AuditorReport") -> "list[str]":
-    """The report for people: scores, then what fails, then the rest."""
+    """Return the report as lines to read: the scores, then the checks that fail, then the others."""
     scores = {"adherence": report.adherence, "efficacy": report.efficacy}
     said = (f"{name} {'unknown' if score is None else score}" for name, score in scores.items())
     lines = [f"{report.run_id or 'no run'} · {' · '.join(said)}"]

@@ -1,1 +1,1 @@
-"""`scripts/fetch-data`: bars from an exchange into files that the product reads as they are."""
+"""`scripts/fetch-data`: download bars from an exchange into files that the product reads as they are."""

@@ -1,4 +1,4 @@
-"""`scripts/fetch-data`: the flags, what is shown, and what is said when something is in the way."""
+"""`scripts/fetch-data`: the flags, the progress, and the messages when something fails."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ examples:
   scripts/fetch-data --symbols SOL/USDT:USDT --timeframes 5m,1m --data-path ~/data   (a perpetual contract)
   scripts/fetch-data --symbols SOL --ccxt '{"hostname": "binance.us"}' --data-path ~/data
 
-The same command again fetches only what is new, continues where it was stopped, and never stores a bar twice. 1-minute
-bars beside the 5-minute ones tell which exit came first. Files are freqtrade's: SOL_USDT-5m.feather.
+Type the same command again to fetch only what is new or to continue after a stop; no bar is ever stored twice. With
+1-minute bars beside the 5-minute bars, a run knows which of two exits came first. The files have freqtrade's names and
+layout: SOL_USDT-5m.feather.
 
-Its first use makes an environment of its own for ccxt (state/.venv-fetch), which takes a network.
+The first use makes a separate virtual environment for ccxt (state/.venv-fetch), for which it needs a network.
 
-exit codes: 0 done, 1 refused or failed with a reason (what came before it is on file), 2 usage, 130 stopped by Ctrl-C
+exit codes: 0 done, 1 refused or failed with a reason (bars that arrived before are stored), 2 usage, 130 Ctrl-C
 """
 
 
 @dataclass(frozen=True)
 class Done:
-    """One file as it is now."""
+    """One file after its download."""
 
     wish: str
     market: Market
@@ -53,7 +54,7 @@ class Done:
     new: int
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the answer as JSON values."""
         from WORKFLOW.data.raw import utc
 
         candles = self.held.candles
@@ -75,7 +76,7 @@ class Done:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command."""
+    """Download all markets; return the exit code."""
     stopped = ("stopped; what was fetched is on file, and the same command goes on from there", "")
     return command.run(_parser, _run, arguments, stopped, _mishap)
 
@@ -93,14 +94,14 @@ def _parser() -> command.Parser:
     )
     names = ("--symbols", "--symbol")
     p.add_argument(*names, required=True, type=_names, metavar="A,B", help="SOL, SOL/USDC, or the exchange's SOLUSDT")
-    p.add_argument("--data-path", required=True, type=Path, metavar="D", help="folder for the files; made when missing")
-    p.add_argument("--exchange", default="binance", metavar="E", help="as ccxt calls it (default: binance)")
-    p.add_argument("--quote", default="USDT", metavar="Q", help="what a symbol without / is traded against (USDT)")
-    p.add_argument("--timeframes", type=_timeframes, default=("5m",), metavar="T", help="5m or 5m,1m (default: 5m)")
-    p.add_argument("--since", type=_moment, metavar="DATE", help="first bar, UTC (default: two years ago)")
-    p.add_argument("--until", type=_moment, metavar="DATE", help="end, UTC, itself left out (default: the last bar)")
+    p.add_argument("--data-path", required=True, type=Path, metavar="D", help="folder for the files; made if missing")
+    p.add_argument("--exchange", default="binance", metavar="E", help="name of the exchange in ccxt (default: binance)")
+    p.add_argument("--quote", default="USDT", metavar="Q", help="quote currency of symbols without / (default: USDT)")
+    p.add_argument("--timeframes", type=_timeframes, default=("5m",), metavar="T", help="5m, or 5m,1m (default: 5m)")
+    p.add_argument("--since", type=_moment, metavar="DATE", help="first bar (UTC; default: two years ago)")
+    p.add_argument("--until", type=_moment, metavar="DATE", help="end, excluded (UTC; default: the last bar)")
     p.add_argument("--refill", action="store_true", help="also ask again for bars that the exchange did not have")
-    p.add_argument("--ccxt", type=_options, default={}, metavar="JSON", help="options of ccxt's: hostname, proxies, …")
+    p.add_argument("--ccxt", type=_options, default={}, metavar="JSON", help="options of ccxt: hostname, proxies, …")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     return p
 
@@ -161,7 +162,7 @@ def _one(
 
 @contextmanager
 def _alone(store: Store) -> Iterator[None]:
-    """Two downloads into one file would each write what it knows of it."""
+    """Lock the file: two downloads into one file would overwrite each other's bars."""
     from state.files import flock, private
 
     path = store.path.with_name(f".{store.path.name}.lock")
@@ -181,7 +182,7 @@ def _count(spans: Sequence[Span], store: Store) -> int:
     return sum((span.end_ms - span.first_ms) // store.step_ms for span in spans)
 
 
-# what was typed -------------------------------------------------------------------------------------------------------
+# parsing of flags -----------------------------------------------------------------------------------------------------
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -196,7 +197,7 @@ def _timeframes(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in TIMEFRAMES:
             raise argparse.ArgumentTypeError(
-                f"{name!r} is of no use: all timeframes are made from 5m bars, and 1m bars tell what came first in them"
+                f"{name!r} is not used: all timeframes are made from 5m bars, and 1m bars tell what came first in them"
             )
     return names
 
@@ -226,7 +227,7 @@ def _options(text: str) -> dict[str, Any]:
     return options
 
 
-# what came of it ------------------------------------------------------------------------------------------------------
+# the result -----------------------------------------------------------------------------------------------------------
 
 
 def _show(done: Done) -> None:
@@ -244,7 +245,7 @@ def _show(done: Done) -> None:
 
 
 def _next(folder: Path, done: Sequence[Done]) -> str:
-    """What to type now: the check of the first market's bars."""
+    """Return what to type next: the check of the first market's bars."""
     from WORKFLOW.data.find import find
 
     one = done[0]
@@ -252,6 +253,6 @@ def _next(folder: Path, done: Sequence[Done]) -> str:
     where = one.store.path.parent if not one.market.is_spot else folder
     try:
         find(where, base)
-    except Refused:  # another market's name begins the same
+    except Refused:  # the name of another market begins with this symbol
         base = one.store.path.name.partition("-")[0]
     return shlex.join(["python", "WORKFLOW/validation.py", "--check-all", "--data-path", str(where), "--symbol", base])

@@ -1,4 +1,4 @@
-"""Ask an exchange for what is missing, page by page; what has come is never lost and never comes twice."""
+"""Ask an exchange for missing candles, page by page. Candles that have arrived are never lost or stored twice."""
 
 import time
 from collections.abc import Callable
@@ -7,29 +7,30 @@ from typing import Protocol
 from scripts.fetch.exchange import Market, Row
 from scripts.fetch.store import Candles, Held, Span, Store, candles_of
 
-PAGE = 1_000  # candles to ask for at a time; an exchange that gives fewer is asked more often
-SAVE_EVERY_S = 10.0  # what a machine that goes down loses at most; a save of two years takes 0.1 s, of minutes 0.4
+PAGE = 1_000  # candles to ask for in one request; an exchange that gives fewer is asked more often
+# Seconds of download that a crash loses at most; saving two years takes 0.1 s, of 1-minute bars 0.4 s.
+SAVE_EVERY_S = 10.0
 
-OnPage = Callable[[int], None]  # hears how many candles' time has been asked about
+OnPage = Callable[[int], None]  # called with the number of candles that have been asked for
 
 
 class Source(Protocol):
-    """Where candles come from."""
+    """A source of candles: an exchange, or a stand-in."""
 
     def now_ms(self) -> int:
-        """Its own clock."""
+        """Return the source's own clock, in epoch milliseconds."""
 
     def page(self, market: Market, timeframe: str, since_ms: int, limit: int) -> list[Row]:
-        """Candles from a moment on."""
+        """Return candles from a moment on."""
 
 
 def finished(source: Source, step_ms: int) -> int:
-    """When the newest candle that is finished ended."""
+    """Return the moment at which the newest finished candle ended."""
     return source.now_ms() // step_ms * step_ms
 
 
 def wanted(source: Source, step_ms: int, since_ms: int, until_ms: int | None) -> Span:
-    """From `since_ms` to the last candle that is finished: the one under way would be stored with a wrong close."""
+    """Return the span from `since_ms` to the last finished candle: an unfinished one would have a wrong close."""
     newest = finished(source, step_ms)
     end = newest if until_ms is None else min(until_ms, newest)
     return Span(-(-since_ms // step_ms) * step_ms, end // step_ms * step_ms)
@@ -44,7 +45,7 @@ def fetch(
     on_page: OnPage,
     clock: Callable[[], float] = time.monotonic,
 ) -> Held:
-    """Everything of `span` that `held` lacks, on file when this returns, and also when it does not.
+    """Fetch everything in `span` that `held` lacks, and save what has arrived, also when this raises.
 
     Raises:
         Refused: the exchange refuses or does not answer. OSError: the file cannot be written.
@@ -70,15 +71,15 @@ def fetch(
 
 
 def _saved(store: Store, held: Held) -> Held:
-    if len(held.candles):  # a file without a bar would help nobody
+    if len(held.candles):  # a file without any bar is of no use
         store.write(held)
     return held
 
 
 def _page(source: Source, market: Market, store: Store, asked: Span) -> tuple[Candles, int]:
-    """Candles of `asked` from its beginning on, and up to which moment the exchange has answered."""
+    """Return candles from the beginning of `asked` on, and the moment up to which the exchange has answered."""
     limit = min(PAGE, (asked.end_ms - asked.first_ms) // store.step_ms)
-    # Nothing at all is asked for twice: an exchange in trouble says it, and it would be a hole for ever.
+    # An empty answer is asked for once more: an exchange in trouble gives one, and the hole would stay for ever.
     for _ in range(2):
         candles = candles_of(source.page(market, store.timeframe, asked.first_ms, limit))
         candles = candles[candles["time_ms"] >= asked.first_ms]

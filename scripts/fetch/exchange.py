@@ -1,4 +1,4 @@
-"""An exchange as the rest of `scripts/fetch-data` sees it: ccxt in a process of its own, asked until it answers."""
+"""An exchange for the rest of `scripts/fetch-data`: ccxt in a process of its own, asked until it answers."""
 
 import json
 import subprocess
@@ -14,24 +14,24 @@ from state.host.secrets import redacted
 
 PROGRAM = Path(__file__).with_name("with_ccxt.py")
 RUN = "import runpy, sys; runpy.run_path(sys.argv[1])['main']()"
-TRIES = 6  # in a row without an answer; with the pauses between them about half a minute
+TRIES = 6  # requests in a row without an answer: about half a minute with the pauses between them
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
-LONGEST_WISH_S = 600.0  # an exchange that asks for a longer pause has banned this address for a while
+LONGEST_WISH_S = 600.0  # seconds: an exchange that asks for a longer pause has banned this address for a while
 
 Row = Sequence[float]
 
 
 @dataclass(frozen=True)
 class Market:
-    """What one wish of the user's means at the exchange: `SOL/USDT`, or `SOL/USDT:USDT` for a contract."""
+    """The market that a typed symbol means at the exchange: `SOL/USDT`, or `SOL/USDT:USDT` for a contract."""
 
     symbol: str
     is_spot: bool
 
 
 class Exchange:
-    """Asks ccxt one question after the other; ccxt itself keeps the exchange's rate limit."""
+    """Ask ccxt one question after the other; ccxt itself keeps the exchange's rate limit."""
 
     def __init__(
         self,
@@ -44,27 +44,28 @@ class Exchange:
         """`python` has ccxt; `on_wait` hears why there is a pause."""
         self._name, self._options, self._on_wait, self._pause = name, options, on_wait, pause
         command = [str(python), "-I", "-c", RUN, str(PROGRAM)]
-        # A group of its own: Ctrl-C is for us, who put on file what has come; it ends when nobody is left to ask.
+        # In a process group of its own, so that Ctrl-C reaches only us, and we save what has arrived. The child ends
+        # when its input closes.
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", process_group=0
         )
 
     def __enter__(self) -> Self:
-        """Ready to be asked."""
+        """Return the exchange; the child runs already."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nobody asks any more."""
+        """End the child."""
         self._child.kill()
         self._child.communicate()
 
     def markets(self, symbols: Sequence[str], quote: str, timeframes: Sequence[str]) -> dict[str, Market]:
-        """The market that each of `symbols` means.
+        """Return the market that each of `symbols` means.
 
         Raises:
-            Refused: an unknown exchange, a symbol or an interval that it does not have, nobody answers.
+            Refused: the exchange is unknown, lacks the symbol or the interval, or does not answer.
         """
         asked = {"symbols": list(symbols), "quote": quote, "timeframes": list(timeframes)}
         introduced = {"what": "markets", "exchange": self._name, "options": dict(self._options), **asked}
@@ -72,11 +73,11 @@ class Exchange:
         return {wish: Market(one["symbol"], one["spot"]) for wish, one in answer["markets"].items()}
 
     def now_ms(self) -> int:
-        """The exchange's own clock, epoch milliseconds UTC: whether a candle is finished is for it to say."""
+        """Return the exchange's clock in epoch milliseconds UTC, which decides whether a candle is finished."""
         return int(self._answer({"what": "now"})["now_ms"])
 
     def page(self, market: Market, timeframe: str, since_ms: int, limit: int) -> list[Row]:
-        """Candles (time in ms, open, high, low, close, volume) from `since_ms` on: as many as it likes to give."""
+        """Return candles (time in ms, open, high, low, close, volume) from `since_ms` on, as many as it gives."""
         asked = {"what": "page", "symbol": market.symbol, "timeframe": timeframe, "since": since_ms, "limit": limit}
         rows: list[Row] = self._answer(asked)["rows"]
         return rows
@@ -120,6 +121,6 @@ _CONNECT = (
 
 
 def _pause_s(answer: Mapping[str, Any], attempt: int) -> float:
-    """What the exchange asks for in Retry-After, else twice as long each time."""
+    """Return the pause that the exchange asks for in Retry-After, else one that doubles each time."""
     wish = str(answer.get("retry_after") or "")
     return float(wish) if wish.isdecimal() else min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)

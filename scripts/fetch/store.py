@@ -1,7 +1,7 @@
-"""The file of one market and interval: feather, named and laid out as freqtrade's, whole at every moment.
+"""The file of one market and interval: feather, with freqtrade's name and layout, whole at every moment.
 
-Its metadata say which spans of time the exchange was asked about, so that a bar that the exchange does not have is a
-hole that is known, and not one to ask for at every start.
+Its metadata say which spans of time the exchange was asked for. So a bar that the exchange does not have is a known
+hole, and is not asked for at every start.
 """
 
 import json
@@ -29,7 +29,7 @@ Candles = NDArray[np.void]
 
 @dataclass(frozen=True)
 class Span:
-    """Moments from `first_ms` on and before `end_ms`."""
+    """The moments from `first_ms` (included) to `end_ms` (excluded)."""
 
     first_ms: int
     end_ms: int
@@ -37,19 +37,19 @@ class Span:
 
 @dataclass(frozen=True)
 class Held:
-    """What is on file: `candles` with dtype `CANDLE`, strictly rising in time; `asked` spans, in order, apart."""
+    """The content of a file: `candles` of dtype `CANDLE`, strictly rising in time; `asked` spans, sorted, disjoint."""
 
     candles: Candles
     asked: tuple[Span, ...]
 
     def adding(self, candles: Sequence[Candles], asked: Span) -> "Held":
-        """With the answers to `asked`: of two candles of one moment the one on file stays."""
+        """Return this with the answers to `asked` added; of two candles with the same time, the stored one stays."""
         both = np.concatenate([self.candles, *candles])
         _, first = np.unique(both["time_ms"], return_index=True)
         return Held(both[first], merged((*self.asked, asked)))
 
     def missing(self, wanted: Span) -> list[Span]:
-        """The parts of `wanted` that nobody has asked about, in order."""
+        """Return the parts of `wanted` that were never asked for, in order."""
         found, at = [], wanted.first_ms
         for span in self.asked:
             if span.first_ms > at:
@@ -59,10 +59,10 @@ class Held:
         return [span for span in found if span.first_ms < span.end_ms]
 
     def as_of(self, finished_ms: int) -> "Held":
-        """Ready to be gone on with when the newest finished candle ended at `finished_ms`.
+        """Return this as it can be continued when the newest finished candle ended at `finished_ms`.
 
-        If more than that was asked for, a clock was ahead then: the last candle was under way and has a wrong close,
-        and what came later counts as asked for. Or it is behind now: so all other candles stay.
+        If later candles were asked for, either a clock was ahead then: the last candle was unfinished and has a wrong
+        close, so it is asked for again, like everything after it. Or a clock is behind now, so all other candles stay.
         """
         if not self.asked or self.asked[-1].end_ms <= finished_ms:
             return self
@@ -71,14 +71,14 @@ class Held:
         return Held(kept, tuple(span for span in spans if span.first_ms < span.end_ms))
 
     def forgetting_holes(self, step_ms: int) -> "Held":
-        """As if only what is there had been asked for, so that everything else is asked for again."""
+        """Return this as if only the stored candles had been asked for, so that all holes are asked for again."""
         times = self.candles["time_ms"]
         cuts = np.flatnonzero(np.diff(times) != step_ms) + 1
         runs = [run for run in np.split(times, cuts) if len(run)]
         return replace(self, asked=tuple(Span(int(run[0]), int(run[-1]) + step_ms) for run in runs))
 
     def holes(self, step_ms: int) -> tuple[int, int]:
-        """How many holes there are between the first and the last candle, and how many candles they lack."""
+        """Return the number of holes between the first and the last candle, and of candles missing in them."""
         gaps = np.diff(self.candles["time_ms"]) // step_ms - 1
         return int((gaps > 0).sum()), int(gaps[gaps > 0].sum())
 
@@ -88,7 +88,7 @@ NOTHING = Held(np.empty(0, dtype=CANDLE), ())
 
 @dataclass(frozen=True)
 class Store:
-    """One file, and what may stand in it."""
+    """One file, and the market and timeframe of the candles that it may hold."""
 
     path: Path
     exchange: str
@@ -97,7 +97,7 @@ class Store:
 
     @classmethod
     def of(cls, folder: Path, exchange: str, market: str, timeframe: str) -> "Store":
-        """`SOL_USDT-5m.feather`; a contract's candles lie in `futures`, as freqtrade has it."""
+        """Return the store of a market: `SOL_USDT-5m.feather`; a contract's lies in `futures`, as in freqtrade."""
         name = "".join("_" if letter in "/ .@$+:" else letter for letter in market)
         if ":" in market:
             return cls(folder / "futures" / f"{name}-{timeframe}-futures.feather", exchange, market, timeframe)
@@ -105,14 +105,14 @@ class Store:
 
     @property
     def step_ms(self) -> int:
-        """From one candle to the next."""
+        """Milliseconds from one candle to the next."""
         return STEPS_MS[self.timeframe]
 
     def held(self) -> Held:
-        """What is on file; nothing when there is no file.
+        """Return the content of the file; nothing when there is no file.
 
         Raises:
-            Refused: it is broken, another market's, or no candles of this interval in order of time.
+            Refused: the file is broken, is another market's, or holds no candles of this interval in order of time.
         """
         if not self.path.exists():
             return NOTHING
@@ -128,7 +128,7 @@ class Store:
         if wrong:
             raise Refused(f"{self.path} does not hold {self.timeframe} candles in order of time", _MOVE)
         ours = _label(self.path)
-        if ours is None:  # freqtrade's, or somebody's own: what lies between its ends was asked for
+        if ours is None:  # a file of freqtrade or of the user: everything between its ends counts as asked for
             return Held(candles, (Span(int(raw.time_ms[0]), int(raw.time_ms[-1]) + self.step_ms),))
         exchange, market, asked = ours
         if (exchange, market) != (self.exchange, self.market):
@@ -139,10 +139,10 @@ class Store:
         return Held(candles, asked)
 
     def write(self, held: Held) -> None:
-        """Put it on file, whole or not at all.
+        """Write the file, whole or not at all.
 
         Raises:
-            OSError: the disk is full, the folder is not writable; what was there stays.
+            OSError: the disk is full or the folder is not writable; the old file stays.
         """
         stamps = pa.array(held.candles["time_ms"]).cast(pa.timestamp("ms", "UTC"))
         columns = {"date": stamps} | {name: np.ascontiguousarray(held.candles[name]) for name in VALUES}
@@ -156,13 +156,13 @@ class Store:
 
 
 def candles_of(rows: Iterable[Sequence[float]]) -> Candles:
-    """Rows (time, open, high, low, close, volume) as they were sent, oldest first."""
+    """Return rows (time, open, high, low, close, volume) as candles, in the order in which they were sent."""
     made = np.array([(int(row[0]), *row[1:]) for row in rows], dtype=CANDLE)
     return made[np.argsort(made["time_ms"], kind="stable")]
 
 
 def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """In order, those that touch made one."""
+    """Return the spans sorted, with spans that touch merged."""
     out: list[Span] = []
     for span in sorted(spans, key=lambda one: one.first_ms):
         if out and span.first_ms <= out[-1].end_ms:
@@ -173,15 +173,15 @@ def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def between(candles: Candles) -> str:
-    """`2023-01-01 00:00 UTC to 2024-11-30 23:55 UTC`."""
+    """Return `2023-01-01 00:00 UTC to 2024-11-30 23:55 UTC` for the first and last candle."""
     return f"{utc(int(candles['time_ms'][0]))} to {utc(int(candles['time_ms'][-1]))}"
 
 
 def _label(path: Path) -> tuple[str, str, tuple[Span, ...]] | None:
-    """Exchange, market and what was asked for, as `write` has put it into the file; None in a file of others.
+    """Return exchange, market and asked spans as `write` stored them; None for a file of another program.
 
     Raises:
-        Refused: it says something else.
+        Refused: the label cannot be read.
     """
     metadata = pyarrow.feather.read_table(str(path), columns=[], memory_map=False).schema.metadata or {}
     text = metadata.get(_KEY)

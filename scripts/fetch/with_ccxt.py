@@ -1,7 +1,7 @@
-"""ccxt's side of `scripts/fetch-data`: a program for the environment that holds ccxt, importing nothing of ours.
+"""ccxt's side of `scripts/fetch-data`: a program for the environment that holds ccxt. It imports nothing of ours.
 
-One JSON object a line. Each is a question and gets one line back, an answer or an `error` that says whether to ask
-again; the first also says which exchange. It ends when nobody is left to ask.
+Each input line is a question, as one JSON object, and gets one line back: an answer, or an `error` that says whether
+to ask again. The first question also names the exchange. The program ends when its input ends.
 """
 
 import difflib
@@ -18,9 +18,9 @@ import ccxt
 Answer = dict[str, Any]
 
 AGAIN, SLOWER, FINAL = "again", "slower", "final"
-NUMBERS = 6  # of a candle: time, open, high, low, close, volume
+NUMBERS = 6  # numbers in a candle: time, open, high, low, close, volume
 TIMEOUT_MS = 30_000
-END_MS = 253_402_300_800_000  # of the year 9999: what is later is no moment in milliseconds
+END_MS = 253_402_300_800_000  # the end of the year 9999: a later number is no moment in milliseconds
 LONGEST_REASON = 300
 
 
@@ -39,10 +39,10 @@ def main() -> None:
 
 
 def opened(name: str, options: Mapping[str, Any]) -> Any:
-    """The exchange; `options` are ccxt's own, dictionaries in them add to its defaults.
+    """Return the exchange. `options` are ccxt's own; dictionaries in them add to ccxt's defaults.
 
     Raises:
-        LookupError: ccxt does not know it.
+        LookupError: ccxt does not know the exchange.
     """
     if name not in ccxt.exchanges:
         near = difflib.get_close_matches(name.lower(), ccxt.exchanges, 5, 0.5) or ["binance", "kraken", "okx"]
@@ -52,7 +52,7 @@ def opened(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def introduction(exchange: Any, asked: Mapping[str, Any]) -> Answer:
-    """Who we speak to, and which market each wish means."""
+    """Return the name of the exchange, and the market that each typed symbol means."""
     known = exchange.timeframes or {}
     lacking = [one for one in asked["timeframes"] if one not in known]
     if not exchange.has.get("fetchOHLCV") or lacking:
@@ -71,7 +71,7 @@ def introduction(exchange: Any, asked: Mapping[str, Any]) -> Answer:
 
 
 def market_of(exchange: Any, wish: str, quote: str) -> Any:
-    """`SOL/USDT`, `SOL` against the quote currency, or the exchange's own name `SOLUSDT`; None when there is none."""
+    """Return the market for `SOL/USDT`, `SOL` with the quote currency, or the exchange's `SOLUSDT`; None if absent."""
     upper = wish.upper()
     for name in (wish, upper, f"{upper}/{quote.upper()}"):
         if name in exchange.markets:
@@ -81,21 +81,21 @@ def market_of(exchange: Any, wish: str, quote: str) -> Any:
 
 
 def alike(exchange: Any, wish: str) -> list[str]:
-    """Up to five markets that may have been meant."""
+    """Return up to five markets that may have been meant."""
     base = wish.upper().partition("/")[0]
     same = sorted(name for name in exchange.markets if name.startswith(f"{base}/"))
     return (same or difflib.get_close_matches(f"{base}/USDT", exchange.markets, 5, 0.5))[:5]
 
 
 def answer(exchange: Any, asked: Mapping[str, Any]) -> Answer:
-    """`markets`: what each wish means; `now`: the exchange's clock; `page`: candles from `since` on."""
+    """Answer a question: `markets` (what each symbol means), `now` (the exchange's clock) or `page` (candles)."""
     if asked["what"] == "markets":
         return introduction(exchange, asked)
     if asked["what"] == "now":
         has_clock = exchange.has.get("fetchTime")
         return {"now_ms": int(exchange.fetch_time() if has_clock else exchange.milliseconds())}
     rows = exchange.fetch_ohlcv(asked["symbol"], asked["timeframe"], asked["since"], asked["limit"])
-    # Of a body that was cut off ccxt makes no candles, as if there were none.
+    # From a response that was cut off ccxt makes an empty list, as if there were no candles.
     step_ms = 1000 * exchange.parse_timeframe(asked["timeframe"])
     if exchange.last_json_response is None or not all(is_candle(row, step_ms) for row in rows):
         return {"error": AGAIN, "reason": f"{exchange.id} answered with something that is no list of candles"}
@@ -103,7 +103,7 @@ def answer(exchange: Any, asked: Mapping[str, Any]) -> Answer:
 
 
 def is_candle(row: Any, step_ms: int) -> bool:
-    """Six finite numbers, the first of them a moment at which a candle of this length begins."""
+    """Whether a row is six finite numbers, the first a moment at which a candle of this length begins."""
     if not isinstance(row, list) or len(row) < NUMBERS:
         return False
     is_number = all(isinstance(number, int | float) and math.isfinite(number) for number in row[:NUMBERS])
@@ -111,7 +111,7 @@ def is_candle(row: Any, step_ms: int) -> bool:
 
 
 def said(exchange: Any, deed: Callable[[], Answer]) -> Answer:
-    """What `deed` answers, or what went wrong and whether asking again may help."""
+    """Return what `deed` answers, or what went wrong and whether asking again may help."""
     try:
         return deed()
     except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
@@ -126,15 +126,15 @@ def said(exchange: Any, deed: Callable[[], Answer]) -> Answer:
 
 
 def words(error: Exception) -> str:
-    """An error on one line, with what it came from."""
+    """Return an error and its cause on one line."""
     cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
     return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON] + cause
 
 
 def say(answer: Answer) -> None:
-    """One line; the end where nobody is left to hear it."""
+    """Print one line; end the program when nobody reads it."""
     try:
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        os._exit(0)  # an ordinary end would try to write it once more, and say that it could not
+        os._exit(0)  # an ordinary exit would try to write the line once more, and complain

@@ -1,1 +1,1 @@
-"""The commands that keep an installation alive: environment, locks, checks."""
+"""The virtual environment, its locks, the checks, and commands that answer with the standard library alone."""

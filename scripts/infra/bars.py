@@ -1,4 +1,4 @@
-"""The bars that a command's flags name, past the same checks that a run makes, or the generated demo bars."""
+"""Load the bars that a command's flags name, with the checks that a run makes, or the generated demo bars."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ from WORKFLOW.validation import check_all
 
 
 def named(asked: argparse.Namespace, symbols: Sequence[str], settings: Settings) -> Iterator[Bars]:
-    """Those of each symbol.
+    """Return the bars of each symbol.
 
     Raises:
-        Refused: none are named, flags contradict each other, or the bars may not be used.
+        Refused: no bars are named, flags contradict each other, or the bars fail the checks.
     """
     if asked.demo and (asked.data_path or symbols):
         raise Refused("--demo generates its own bars", "leave out --data-path and --symbol, or --demo")

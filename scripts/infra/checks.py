@@ -1,4 +1,4 @@
-"""Run formatting, lint, types, layer contracts and tests one after the other, and say how each went."""
+"""Run format, lint, types, import contracts and tests one after the other, and say how each of them ended."""
 
 import argparse
 import os
@@ -21,17 +21,17 @@ RENDER = "from scripts.infra.pages import main; main()"
 EPILOG = """\
 examples:
   scripts/check                  everything, as continuous integration does
-  scripts/check --fast           without the tests that take long: those of whole swarms and whole runs
-  scripts/check --fix            lay out, repair and render what can be, then everything
+  scripts/check --fast           everything but the slow tests: those of whole swarms and whole runs
+  scripts/check --fix            first format, repair and render what can be, then check everything
   scripts/check --only tests -- -k journal
 
-exit codes: 0 all well, 1 some step failed, 2 usage, 130 stopped by Ctrl-C
+exit codes: 0 all well, 1 at least one step failed, 2 usage, 130 stopped by Ctrl-C
 """
 
 
 @dataclass(frozen=True)
 class Step:
-    """One tool, as arguments to Python; a loud one's output is shown as it comes, others' only when they fail."""
+    """One tool, as arguments to Python. The output of a loud tool is shown as it comes, of others on failure."""
 
     name: str
     arguments: tuple[str, ...]
@@ -39,14 +39,14 @@ class Step:
 
 
 def steps(is_fast: bool = False) -> tuple[Step, ...]:
-    """The steps in their order: the cheapest to fail comes first. `is_fast`: without the tests marked `slow`."""
+    """Return the steps in order: the step that fails most quickly comes first. `is_fast` leaves out slow tests."""
     chosen = ("-m", "not slow") if is_fast else ()
     return (
         Step("format", ("-m", "ruff", "format", "--check", "--quiet", "--diff", ".")),
         Step("lint", ("-m", "ruff", "check", "--quiet", ".")),
         Step("types", ("-m", "mypy", "--no-error-summary")),
         Step("contracts", ("-c", LINT_IMPORTS, "--no-cache", "--no-logo")),
-        # One file stays in one process, so that what a file compiles with Numba is compiled once.
+        # All tests of a file run in one process, so that what the file compiles with Numba is compiled once.
         Step(
             "tests",
             ("-m", "pytest", "-n", str(_workers()), "--dist", "loadfile", *_SLOWEST, *chosen, "-q"),
@@ -65,12 +65,12 @@ FIXES = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the chosen steps, all of them even if one fails; 1 if any did."""
+    """Run the chosen steps, all of them even if one fails; return 1 if any failed."""
     return command.run(_parser, _checked, arguments)
 
 
 def _checked(chosen: argparse.Namespace) -> int:
-    for extra in ("dev", "dashboard"):  # what a test types must not be installed in the middle of the others
+    for extra in ("dev", "dashboard"):  # a command that a test runs must not install packages while other tests run
         environment.require(CHECKOUT, extra)
     todo = [step for step in steps(chosen.fast) if chosen.only in (None, step.name)]
     failed = [step.name for step in [*(FIXES if chosen.fix else ()), *todo] if not _passes(step, chosen.more)]
@@ -86,9 +86,9 @@ def _parser() -> command.Parser:
         action="store_true",
         help="run ruff format and ruff check --fix first, and render the pages that are made from code",
     )
-    parser.add_argument("--fast", action="store_true", help="leave out the tests that are marked slow")
+    parser.add_argument("--fast", action="store_true", help="leave out the tests that are marked as slow")
     parser.add_argument("--only", metavar="STEP", choices=names, help=f"one step: {', '.join(names)}")
-    parser.add_argument("more", nargs="*", metavar="-- ARG", help="passed on to the tests")
+    parser.add_argument("more", nargs="*", metavar="-- ARG", help="arguments for pytest")
     return parser
 
 
@@ -112,6 +112,6 @@ def _passes(step: Step, more: Sequence[str]) -> bool:
 
 
 def _workers() -> int:
-    # One for each core: workers of a swarm give way to whatever else wants the core, so with two for each they starve.
-    # Compiling and running kernels takes 0.5 to 1 GB a process: more than eight help nobody.
+    # One process for each core: workers of a swarm yield to other processes, so with two for each core they starve.
+    # Compiling and running kernels takes 0.5 to 1 GB in each process, so more than eight processes do not help.
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

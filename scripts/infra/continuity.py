@@ -1,7 +1,8 @@
 """What `session_state_manager.py --query` answers: the stage of the run now, and the manager's last record.
 
-The manager's record is up to one cadence old while all is well, and any age when its writer is dead. So the
-stage is read from the job journal itself, and the rest carries its age. Milliseconds, with the standard library alone.
+The manager's record is up to one cadence old while all is well, and may have any age when the manager is dead. So the
+stage is read from the job journal itself, and the rest carries its age. The answer takes milliseconds, because only the
+standard library is used.
 """
 
 import json
@@ -11,28 +12,28 @@ import time
 from scripts.infra import plain_file
 from state.records import standing
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost as much as all the rest
+TYPE_CHECKING = False  # type checkers take this for true; importing `typing` would cost as much as all the rest
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
 AGENT = "session_state_manager"
 ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"
-_PATIENCE_S = 90.0  # where swarm.json names none: three cadences of the manager, and the time one cycle may take
+_PATIENCE_S = 90.0  # seconds, when swarm.json names none: three cadences of the manager plus the deadline of one cycle
 _IDLE = "maintain_polling_and_keep_workers_saturated"
-_LONGEST_LINE = 8 << 20  # as state/files/codec.py says
+_LONGEST_LINE = 8 << 20  # the same as in state/files/codec.py
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 def read(path: str) -> "dict[str, Any]":
-    """The answer of the state root that `path`, the manager's state file, lies in.
+    """Return the answer for the state root that holds `path`, the manager's state file.
 
     Raises:
-        OSError: there is no such file, and no tombstone that would say why. ValueError or a subclass: it is no state.
+        OSError: there is no such file, and no tombstone that would say why. ValueError: the file holds no state.
     """
     folder = os.path.dirname(os.path.abspath(path))
     tombstone = os.path.join(folder, "stopped.json")
-    stopped = _json(tombstone) or {} if os.path.lexists(tombstone) else None  # that it is there is all that counts
+    stopped = _json(tombstone) or {} if os.path.lexists(tombstone) else None  # its existence is all that counts
     state = _state(path, folder)
     now = _run(folder, state["report"].get("run_id"))
     answer = _answer(state, now)
@@ -43,7 +44,7 @@ def read(path: str) -> "dict[str, Any]":
 
 
 def _state(path: str, folder: str) -> "dict[str, Any]":
-    """The record; an empty one after a stop that came before the manager's first cycle."""
+    """Return the record; an empty one after a stop that came before the manager's first cycle."""
     if not os.path.exists(path) and os.path.exists(os.path.join(folder, "stopped.json")):
         return {"at": None, "cycle": 0, "report": {}}
     state = json.loads(plain_file.read(path))
@@ -55,7 +56,7 @@ def _state(path: str, folder: str) -> "dict[str, Any]":
 
 
 def _sound(report: "Mapping[str, Any]") -> "dict[str, Any]":
-    """What fits of a report: rows that lack a word, or have a number for one, are left out."""
+    """Return the valid part of a report: rows in which a word is missing or is no text are left out."""
     needed = {
         "next_steps": ("id", "what", "why"),
         "expected_outcomes": ("target", "expected", "observed"),
@@ -98,11 +99,11 @@ def _answer(state: "Mapping[str, Any]", now: "Mapping[str, Any]") -> "dict[str, 
     }
 
 
-# what is on file now --------------------------------------------------------------------------------------------------
+# the files at this moment ---------------------------------------------------------------------------------------------
 
 
 def _run(folder: str, recorded: "str | None") -> "dict[str, Any]":
-    """Where the run stands by its own files; nothing where they are not beside the state file (a copy of it)."""
+    """Return where the run stands by its own files; "" values when they do not lie beside the state file (a copy)."""
     pointer = _json(os.path.join(folder, "current_run.json")) or {}
     named = pointer.get("run_id")
     run_id = named if isinstance(named, str) and named and "/" not in named and "\0" not in named else recorded
@@ -137,7 +138,7 @@ def _names(order: "Mapping[str, Any]", key: str) -> "list[Any]":
 def _brought_up_to_date(
     answer: "Mapping[str, Any]", state: "Mapping[str, Any]", now: "Mapping[str, Any]"
 ) -> "dict[str, Any]":
-    """Next steps that no longer fit: of a run that has become complete, or of another than the one under way."""
+    """Replace next steps that no longer fit, because their run is complete or is no longer the current run."""
     if not now:
         return {}
     report, wrong = state["report"], {one.get("id") for one in answer["incidents"]}
@@ -156,7 +157,7 @@ def _brought_up_to_date(
 
 
 def _stopped(stopped: "Mapping[str, Any]", now: "Mapping[str, Any]") -> "dict[str, Any]":
-    """Nobody has cycled since, and nobody is to."""
+    """Return the answer after a stop, since which no agent has cycled."""
     why = "stopped at {} by {}".format(stopped.get("at"), stopped.get("by"))
     go_on = _step("start_again", "scripts/backtest-optimize start", why)
     step = _results(why) if now.get("stage") == "complete" else go_on
@@ -177,11 +178,11 @@ def _step(name: str, what: str, why: str, actionable: bool = False) -> "dict[str
     return {"id": name, "what": what, "why": why, "actionable": actionable}
 
 
-# how old the record is ------------------------------------------------------------------------------------------------
+# the age of the record ------------------------------------------------------------------------------------------------
 
 
 def _why_stale(state: "Mapping[str, Any]", folder: str, name: str) -> str:
-    """Why the record can no longer be relied on; "" while it can."""
+    """Say why the record can no longer be relied on; "" while it can."""
     age_s = _age_s(state)
     recorded = _mapping((_json(os.path.join(folder, "swarm.json")) or {}).get("fresh_for_s")).get(name)
     patience_s = float(recorded or 0) if _is_number(recorded) else _PATIENCE_S
@@ -197,7 +198,7 @@ def _why_stale(state: "Mapping[str, Any]", folder: str, name: str) -> str:
 
 
 def _stale(why: str, answer: "Mapping[str, Any]") -> "dict[str, Any]":
-    """What a record that is too old answers: first that it is; what only a living manager knows is left out."""
+    """Return the answer of a record that is too old: it says so, and leaves out what only a live manager knows."""
     name = f"agent_stale:{AGENT}"
     what = f"incidents and next steps may be out of date: {why}"
     one = {"id": name, "what": what, "remedy": f"type: {ENSURE}", "actionable": False}
@@ -211,7 +212,7 @@ def _stale(why: str, answer: "Mapping[str, Any]") -> "dict[str, Any]":
 
 
 def _age_s(state: "Mapping[str, Any]") -> "float | None":
-    """By the clock that nobody can set while the machine is up, else by the date."""
+    """Return the record's age by the monotonic clock, which nobody can set, else by the date."""
     at_s: Any = state.get("at_s")
     boot_id = _boot_id()
     if _is_number(at_s) and boot_id is not None and state["boot_id"] == boot_id:
@@ -221,7 +222,7 @@ def _age_s(state: "Mapping[str, Any]") -> "float | None":
     from datetime import datetime
 
     try:
-        then = datetime.fromisoformat(state["at"].replace("Z", "+00:00"))  # a Python of before 3.11 knows no Z
+        then = datetime.fromisoformat(state["at"].replace("Z", "+00:00"))  # Python before 3.11 does not accept Z
         return max(0.0, time.time() - then.timestamp())
     except (ValueError, OverflowError):
         return None
@@ -240,7 +241,7 @@ def _boot_id() -> "str | None":
 
 
 def _namespace() -> "int | None":
-    """Which PID namespace this is; None without /proc."""
+    """Return the id of this PID namespace; None without /proc."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -248,7 +249,7 @@ def _namespace() -> "int | None":
 
 
 def _life(path: str) -> str:
-    """Whether the process of that record runs: running, stopped, dead, or unknown."""
+    """Return whether the process of that record is running, stopped, dead or unknown."""
     one = _mapping((_json(path) or {}).get("identity"))
     is_ours = one.get("boot_id") == _boot_id() and _is_number(one.get("pid")) and _is_number(one.get("start_ticks"))
     if not is_ours or not os.path.isdir("/proc/self"):

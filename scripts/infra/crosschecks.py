@@ -1,4 +1,4 @@
-"""Trade the same signals here and in engines nobody here wrote, and compare trade by trade."""
+"""Trade the same signals with our engines and with vectorbt and backtesting.py, and compare trade by trade."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from config.errors import Refused
 from scripts.infra import environment
 from state.host import command
 
-if TYPE_CHECKING:  # numba and pyarrow: --help answers before any of them is loaded
+if TYPE_CHECKING:  # imported late, because --help must answer before numba and pyarrow are loaded
     from collections.abc import Sequence
 
     from WORKFLOW.crosscheck.agreement import Agreement, Fills
@@ -25,12 +25,12 @@ if TYPE_CHECKING:  # numba and pyarrow: --help answers before any of them is loa
     from WORKFLOW.search.evaluate import Evaluator
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-LEAST_TRADES = 500  # of one recipe over all symbols; fewer would not meet the rare bars where engines part
+LEAST_TRADES = 500  # trades of one recipe over all symbols; fewer would miss the rare bars on which engines differ
 _MOST_DAYS = 100_000
 DEFAULT_DAYS = 730
 ENGINES = ("vectorbt", "backtesting", "all")
 
-# Quick and slow signals, tight and wide exits. Trailing stop, time exit and direction count where our own rules are
+# Fast and slow signals, tight and wide exits. Trailing stop, time exit and direction apply where our own rules are
 # traded (`as_traded`); the tools' own recipes trade both directions without them.
 _COLUMNS = (
     "fast_timeframe",
@@ -57,16 +57,17 @@ examples:
   scripts/crosscheck --data-path ~/data/SOLUSDT_5m.csv.gz --symbol SOL --engine vectorbt --days 200 --json
   scripts/crosscheck --demo
 
-backtesting.py is AGPL and no part of the product: its first use makes an environment of its own for it
-(state/.venv-crosscheck), which takes a network. What each tool does differently: docs/reference/engine_differences.md
+backtesting.py is AGPL and no part of the product: its first use makes a separate virtual environment
+(state/.venv-crosscheck), for which it needs a network. docs/reference/engine_differences.md says what each tool does
+differently.
 
-exit codes: 0 all agree, 1 some trades differ or refused with a reason, 2 usage, 130 stopped by Ctrl-C
+exit codes: 0 all trades agree, 1 some differ, or refused with a reason, 2 usage, 130 stopped by Ctrl-C
 """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One recipe on one symbol, all combos together."""
+    """The result of one recipe on one symbol, all combos together."""
 
     recipe: Recipe
     version: str
@@ -75,12 +76,12 @@ class Row:
 
     @property
     def agreement(self) -> Agreement:
-        """Of all combos."""
+        """The agreement of all combos together."""
         return reduce(add, self.by_combo)
 
 
 def main(arguments: Sequence[str], recipes: Sequence[Recipe] | None = None) -> int:
-    """The command; `recipes` stand in for all that are known."""
+    """Run the command; tests pass `recipes` of their own."""
     return command.run(_parser, lambda asked: _run(asked, recipes), arguments)
 
 
@@ -89,8 +90,8 @@ def _parser() -> command.Parser:
 
     p = command.Parser(prog="scripts/crosscheck", description=__doc__, epilog=EPILOG, is_older=True)
     add_flags(p, "--data-path", *READING)
-    add_flags(p, "--symbol", action="append", metavar="A,B", help="one or more, also by repeating the option")
-    add_flags(p, "--demo", help="generated bars instead of real ones")
+    add_flags(p, "--symbol", action="append", metavar="A,B", help="one or more symbols; the option may be repeated")
+    add_flags(p, "--demo", help="use generated bars instead of real ones")
     add_flags(p, "--repair", "--allow-wicks")
     p.add_argument(
         "--days",
@@ -110,7 +111,7 @@ def _run(asked: argparse.Namespace, recipes: Sequence[Recipe] | None) -> int:
 
     markets = _markets(asked)
     chosen = [r for r in recipes or RECIPES if asked.engine in ("all", r.tool)]
-    pythons = _pythons(chosen)  # before anything is computed: without a network this says so at once
+    pythons = _pythons(chosen)  # before anything is computed, so that a missing network is reported at once
     rows: list[Row] = []
     with Screen() as screen:
         for bars in markets:
@@ -126,7 +127,7 @@ def _run(asked: argparse.Namespace, recipes: Sequence[Recipe] | None) -> int:
 
 
 def _pythons(recipes: Sequence[Recipe]) -> dict[str, Path]:
-    """The interpreter of each tool that does not live beside the product."""
+    """Return the interpreter of each tool that has an environment of its own."""
     if not any(recipe.tool == "backtesting" for recipe in recipes):
         return {}
     try:
@@ -139,7 +140,7 @@ def _pythons(recipes: Sequence[Recipe]) -> dict[str, Path]:
 
 
 def _markets(asked: argparse.Namespace) -> list[Bars]:
-    """The first days of every symbol's bars."""
+    """Return the first days of every symbol's bars."""
     from config.settings import load
     from scripts.infra.bars import named
     from WORKFLOW.data.bars import BARS_PER_DAY
@@ -154,7 +155,7 @@ def _markets(asked: argparse.Namespace) -> list[Bars]:
 
 
 def _compared(bars: Bars, tool: str, recipes: Sequence[Recipe], python: Path | None, screen: Screen) -> list[Row]:
-    """Every recipe of one tool over one market."""
+    """Compare every recipe of one tool on one market."""
     from WORKFLOW.crosscheck.agreement import compare
     from WORKFLOW.crosscheck.question import ask
 
@@ -184,7 +185,7 @@ def _evaluator(bars: Bars) -> Evaluator:
 
 
 def _ours(evaluator: Evaluator, recipe: Recipe, combo: dict[str, int | float | str]) -> tuple[ToolQuestion, Fills]:
-    """What to ask, and our own trades: native under our rules, else the reference under the recipe's switches."""
+    """Return the question and our own trades: of native for our rules, else of the reference with the switches."""
     from WORKFLOW.crosscheck.agreement import fills_of
     from WORKFLOW.crosscheck.question import ToolQuestion
     from WORKFLOW.engines import reference
@@ -195,13 +196,13 @@ def _ours(evaluator: Evaluator, recipe: Recipe, combo: dict[str, int | float | s
     else:
         plain = {**combo, "trailing_stop": 0.0, "max_bars": 0, "direction": "both"}
         rules = replace(evaluator.rules(plain, "sl_first"), slippage=0.0)
-        market = replace(evaluator.market, has_tick=False)  # a tool's own user has no levels on ticks
+        market = replace(evaluator.market, has_tick=False)  # users of the tool itself do not round levels to ticks
         ledger = reference.simulate(market, evaluator.signal(combo), rules, evaluator.whole, recipe.switches)
     question = ToolQuestion.of(recipe.name, rules, market.has_tick, evaluator.signal(combo), evaluator.whole)
     return question, fills_of(ledger, rules.fee_rate)
 
 
-# what came out --------------------------------------------------------------------------------------------------------
+# the result -----------------------------------------------------------------------------------------------------------
 
 
 def _totals(rows: Sequence[Row]) -> list[tuple[Recipe, Agreement]]:
@@ -212,13 +213,15 @@ def _totals(rows: Sequence[Row]) -> list[tuple[Recipe, Agreement]]:
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
-    """Why this is not an agreement; empty when it is one."""
+    """Return the reasons why this is no agreement; empty when it is one."""
     reasons = []
     for recipe, total in _totals(rows):
         if recipe.must_agree and not total.agree:
             reasons.append(f"{recipe.tool} {recipe.name}: {total.identical} of {total.trades_ours} trades identical")
         elif recipe.must_agree and total.trades_ours < LEAST_TRADES:
-            reasons.append(f"{recipe.tool} {recipe.name}: {total.trades_ours} trades are too few to tell, --days more")
+            reasons.append(
+                f"{recipe.tool} {recipe.name}: {total.trades_ours} trades are too few to tell; take more --days"
+            )
     return reasons
 
 

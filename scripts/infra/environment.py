@@ -1,13 +1,13 @@
-"""Find the virtual environment of this checkout, make it where it is missing, and go on inside it.
+"""Find the virtual environment of this checkout, make it if it is missing, and continue inside it.
 
-Every command people run by path comes here first (`_checkout.py`), with whatever Python they have: this file uses the
-standard library only and parses on Python 3.8, so that an old one gets a sentence and not a syntax error. When all is
-well it reads a stamp and the lock files and calls `execv`: milliseconds.
+Every command that people run by path comes here first (`_checkout.py`), with any Python. So this file uses the standard
+library only and parses on Python 3.8: an old Python gets a message and not a syntax error. When all is well, it reads
+a stamp and the lock files and calls `execv`, which takes milliseconds.
 
-Two files inside the environment say whose it is. The marker is written before anything else and means "made here, may
-be repaired here". The stamp is written last and holds the hashes of the lock files that were installed; without it, or
-with other hashes, there is work to do. An environment without the marker belongs to somebody else: nothing is ever
-installed into it.
+Two files inside the environment tell its owner and its state. The marker is written first and means "made here, may be
+repaired here". The stamp is written last and holds the hashes of the installed lock files; without it, or with other
+hashes, there is work to do. An environment without the marker belongs to somebody else: nothing is ever installed
+into it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
-# numba 0.68 has wheels for these and for no other; a tuple beside them, because the locks change with it.
+# numba 0.68 has wheels for these versions only. They stand here because they change together with the locks.
 SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
 SUPPORTED_WORDS = "Python 3.11 to 3.14"
 
@@ -34,15 +34,15 @@ VARIABLE = "VENV_PATH"
 MARKER = "made-by-backtest-optimize"
 STAMP = "backtest-optimize.json"
 LOG = "backtest-optimize-install.log"
-# Holds the pid that called execv: the same pid outside the environment means that entering it does not work.
+# The variable holds the pid that called execv: the same pid outside the environment means that entering it failed.
 GUARD = "BACKTEST_OPTIMIZE_ENTERED_BY"
 
-# Looking for files costs microseconds; asking libcuda would cost a driver start at every command.
+# Looking for these files costs microseconds; asking libcuda would start the driver at every command.
 NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
 
 
-# The commands of backtest-optimize that answer and end things: they do so beside a missing or broken environment, too,
-# and make and change none. What starts work makes it.
+# The commands of backtest-optimize that only ask or end something. They also work with a missing or broken environment,
+# and never make or change one; commands that start work do.
 ONLY_ANSWER = frozenset(
     (
         "doctor",
@@ -61,9 +61,9 @@ ONLY_ANSWER = frozenset(
 
 
 def enter(checkout: Path) -> None:
-    """Return inside the virtual environment, or go on as a process that is; if neither works, exit 1 with a reason.
+    """Return if this runs inside the virtual environment, else execute itself there; exit 1 with a reason on failure.
 
-    Ctrl-C ends whatever comes after this, and its text is UTF-8: see `state/host/process.py`.
+    After this, Ctrl-C ends the process and its text is UTF-8: see `state/host/process.py`.
     """
     process.begin()
     only_answers = Path(sys.argv[0]).name == "backtest-optimize" and not ONLY_ANSWER.isdisjoint(sys.argv[1:2])
@@ -71,17 +71,17 @@ def enter(checkout: Path) -> None:
 
 
 def require(checkout: Path, extra: str) -> None:
-    """See that `config/locks/<extra>.txt` is installed in the environment this process runs in; exits like `enter`."""
+    """Install `config/locks/<extra>.txt` into this process's environment if needed; exit like `enter`."""
     _or_exit(_require, checkout, extra)
 
 
 def beside(checkout: Path, name: str) -> Path:
-    """The Python of an environment of its own, `state/.venv-<name>`, that holds `config/locks/<name>.txt` and no more.
+    """Return the Python of a separate environment, `state/.venv-<name>`, that holds only `config/locks/<name>.txt`.
 
-    For what may not live beside the product's own packages. Made and brought up to date as the product's is.
+    It is for packages that must not be installed beside the product's own. It is made and updated like the product's.
 
     Raises:
-        Refused: it cannot be made (no network, no room, …).
+        Refused: the environment cannot be made (no network, no room, …).
     """
     venv = checkout / "state" / f".venv-{name}"
     _ensure(checkout, venv, {name: _digest(checkout, name)})
@@ -89,7 +89,7 @@ def beside(checkout: Path, name: str) -> Path:
 
 
 def chosen(checkout: Path, environment: Mapping[str, str] | None = None) -> Path:
-    """The folder of the virtual environment: `VENV_PATH` (it, or its `bin/activate`), else `state/.venv`."""
+    """Return the folder of the virtual environment: `VENV_PATH` (it, or its `bin/activate`), else `state/.venv`."""
     named = (os.environ if environment is None else environment).get(VARIABLE, "")
     if not named:
         return checkout / "state" / ".venv"
@@ -98,7 +98,7 @@ def chosen(checkout: Path, environment: Mapping[str, str] | None = None) -> Path
 
 
 def wanted_locks(checkout: Path, extras: Iterable[str] = ()) -> dict[str, str]:
-    """Lock name → hash of its file, for everything this machine needs."""
+    """Return lock name → hash of the lock file, for all locks that this machine needs."""
     names = ["core", *(["cuda"] if has_nvidia_driver() else []), *extras]
     return {name: _digest(checkout, name) for name in names}
 
@@ -110,7 +110,7 @@ def _digest(checkout: Path, name: str) -> str:
 
 
 def lock_file(checkout: Path, name: str) -> Path:
-    """The requirements file called `name`, with versions and hashes."""
+    """Return the path of the lock `name`, a requirements file with versions and hashes."""
     return checkout / "config" / "locks" / f"{name}.txt"
 
 
@@ -156,7 +156,7 @@ def _enter(checkout: Path) -> None:
 
 
 def _enter_if_ready(checkout: Path) -> None:
-    """Go on inside the environment where that works, else where we are, in any Python that the product knows."""
+    """Continue inside the environment if that works, else in the present Python if the product supports it."""
     venv = chosen(checkout)
     came_by_exec = os.environ.pop(GUARD, "") == str(os.getpid())
     if not (_is_inside(venv) or came_by_exec) and (_has(venv, wanted_locks(checkout)) or _runs(_python(venv))):
@@ -203,7 +203,7 @@ def _ensure(checkout: Path, venv: Path, wanted: Mapping[str, str]) -> None:
     _find_supported_python()
     with _locked(venv) as lock:
         stamp = _stamp(venv)
-        if _has(venv, wanted):  # whoever held the lock has done it
+        if _has(venv, wanted):  # the process that held the lock has done the work
             return
         if stamp is None or not _python(venv).exists() or stamp.get("base") != _base(venv):
             _make(checkout, venv, wanted, lock)
@@ -240,13 +240,13 @@ def _stamp(venv: Path) -> dict[str, Any] | None:
 
 
 def _base(venv: Path) -> str:
-    """The interpreter behind the environment's own: once the system moves it from 3.12 to 3.13, no package is found."""
+    """Return the system's Python behind the environment: once it has another version, no package is found."""
     return str(_python(venv).resolve())
 
 
 @contextmanager
 def _locked(venv: Path) -> Iterator[int]:
-    """Hold the lock beside the environment; says so when it has to wait for another start."""
+    """Hold the lock beside the environment; print a line before waiting for another start."""
     try:
         import fcntl
     except ImportError:
@@ -275,7 +275,7 @@ def _make(checkout: Path, venv: Path, wanted: Mapping[str, str], lock: int) -> N
     print(f"{reason}: making the virtual environment {venv} (once)", file=sys.stderr, flush=True)
     venv.mkdir(exist_ok=True)
     (venv / MARKER).touch()
-    # The marker stays in place: without it, another start would take the rest for somebody else's environment.
+    # The marker stays in place: without it, another start would take the remains for somebody else's environment.
     install.remove_all_but(venv / MARKER)
     install.make_venv(getattr(sys, "_base_executable", "") or sys.executable, venv, lock)
     _install(checkout, venv, wanted, {}, lock)
@@ -298,7 +298,7 @@ def _update(checkout: Path, venv: Path, wanted: Mapping[str, str], stamp: dict[s
 def _install(checkout: Path, venv: Path, missing: Mapping[str, str], have: Mapping[str, str], lock: int) -> None:
     from scripts.infra import install
 
-    # Every other lock holds the whole of core.
+    # Every other lock contains the whole core lock.
     names = [name for name in missing if name != "core"] or ["core"]
     install.install(_python(venv), [lock_file(checkout, name) for name in names], venv / LOG, lock)
     _write_stamp(venv, {**have, **missing})
@@ -307,7 +307,7 @@ def _install(checkout: Path, venv: Path, missing: Mapping[str, str], have: Mappi
 def _write_stamp(venv: Path, locks: Mapping[str, str]) -> None:
     from state.files import private, snapshot
 
-    with private.shared():  # the environment may serve other users too
+    with private.shared():  # the environment may serve other users, too
         snapshot.write_json(venv / STAMP, {"locks": dict(locks), "base": _base(venv)})
 
 
@@ -315,7 +315,7 @@ def _write_stamp(venv: Path, locks: Mapping[str, str]) -> None:
 
 
 def _find_supported_python() -> None:
-    """Return on a supported Python; on another, go on as one from PATH, or refuse."""
+    """Return if this Python is supported, else execute a supported one from PATH, or refuse."""
     import shutil
     import subprocess
 
@@ -323,7 +323,7 @@ def _find_supported_python() -> None:
         return
     for major, minor in reversed(SUPPORTED):
         found = shutil.which(f"python{major}.{minor}")
-        # A name on PATH may be a shim with nothing behind it.
+        # A name on PATH may be a shim without an interpreter behind it.
         if (
             found
             and subprocess.run([found, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode
@@ -342,7 +342,7 @@ def _find_supported_python() -> None:
 
 
 def _check_foreign(checkout: Path, venv: Path, lock: str) -> None:
-    """Refuse when the running interpreter, which is that environment's, lacks packages; warn of other versions."""
+    """Refuse when the foreign environment that runs this lacks packages; warn when versions differ."""
     if tuple(sys.version_info[:2]) not in SUPPORTED:
         here = ".".join(map(str, sys.version_info[:2]))
         raise Refused(f"{venv} has Python {here}; needed is {SUPPORTED_WORDS}", _other_folder(venv))
@@ -362,14 +362,14 @@ def _check_foreign(checkout: Path, venv: Path, lock: str) -> None:
 
 
 def missing(checkout: Path) -> Refused | None:
-    """What to say when this process could not go into the environment; None inside it. Nothing is made or changed."""
+    """Return what to say when this process is not inside the environment; None inside. Nothing is made or changed."""
     return None if _is_inside(chosen(checkout)) else lacking(checkout, "what makes it a virtual environment")
 
 
 def lacking(checkout: Path, module: str) -> Refused:
-    """What to say when the running interpreter has no `module`: its environment is missing, damaged, or not whole."""
+    """Return the refusal for an interpreter without `module`: its environment is missing, damaged or incomplete."""
     venv = chosen(checkout)
-    make = f"{shlex.quote(str(checkout / 'scripts' / 'check'))} --help"  # the shortest that goes through `enter`
+    make = f"{shlex.quote(str(checkout / 'scripts' / 'check'))} --help"  # the quickest command that calls `enter`
     if not venv.exists():
         return Refused(f"there is no virtual environment at {venv}", f"make it with: {make}")
     if _is_ours(venv):
@@ -381,7 +381,7 @@ def lacking(checkout: Path, module: str) -> Refused:
 
 
 def pip_line(checkout: Path, venv: Path, lock: str) -> str:
-    """The line that installs a lock into an environment, to be typed anywhere."""
+    """Return the command that installs a lock into an environment, to be typed in any folder."""
     pip, file = venv / "bin" / "pip", lock_file(checkout, lock)
     return shlex.join([str(pip), "install", "--require-hashes", "-r", str(file)])
 

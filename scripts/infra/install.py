@@ -1,4 +1,4 @@
-"""Make a virtual environment and install locked packages into it with pip, showing how far it is.
+"""Make a virtual environment and install locked packages into it with pip, with a progress display.
 
 The user's own pip configuration decides where packages come from; the hashes in the lock decide what they are.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PIP_FLAGS = (
     "--require-hashes",
-    "--only-binary=:all:",  # a build from source would run code that no hash covers, and take minutes
-    "--no-compile",  # all at once afterwards, on all cores: 19.6 s for core where pip takes 22.7 s (2 cores)
+    "--only-binary=:all:",  # a build from source would run code that no hash covers, and would take minutes
+    "--no-compile",  # compiled afterwards on all cores: 19.6 s for core, where pip takes 22.7 s (2 cores)
     "--no-input",
     "--no-color",
     "--disable-pip-version-check",
@@ -35,8 +35,8 @@ PIP_FLAGS = (
     "--progress-bar=off",
 )
 
-# What pip's output says → what it means and what to do; the first that is found counts. A missing network comes before
-# "no matching distribution", which pip adds to it.
+# Words in pip's output → their meaning and the way out; the first match counts. A missing network comes before
+# "no matching distribution", which pip prints as well.
 DIAGNOSES = (
     (
         r"No space left on device|Errno 28|Disk quota exceeded",
@@ -67,26 +67,26 @@ DIAGNOSES = (
     ),
 )
 
-# Startup hooks of packages, which every Python of the environment would run first: 33 ms of CPU, and agents are
-# Pythons that start all day. WORKFLOW/engines/gpu/toolkit.py calls the one it needs, where a GPU is asked for.
+# Startup hooks of packages, which every Python of the environment would run first. They cost 33 ms of CPU, and agents
+# are Pythons that start all day. WORKFLOW/engines/gpu/toolkit.py calls the hook that it needs when a GPU is used.
 STARTUP_HOOKS = ("_numba_cuda_redirector.pth", "_cuda_bindings_redirector.pth")
 
 ROOM_FOR_PIP_BYTES = 30_000_000
 TICK_S = 0.2
-SILENCE_S = 15.0  # without a terminal, a line at least this often
+SILENCE_S = 15.0  # seconds: without a terminal, a line is printed at least this often
 PACKAGES_PER_LINE = 5
 
 
 class Untouched(Refused):
-    """Nothing was changed: pip failed before it began to install."""
+    """pip failed before it began to install, so nothing was changed."""
 
 
 class UntouchedAndInterrupted(KeyboardInterrupt):
-    """The same, because somebody pressed Ctrl-C."""
+    """Somebody pressed Ctrl-C before pip began to install, so nothing was changed."""
 
 
 def remove_all_but(kept: Path) -> None:
-    """Empty the folder of `kept`, save for `kept` itself."""
+    """Empty the folder that holds `kept`, except for `kept` itself."""
     for path in kept.parent.iterdir():
         if path == kept:
             continue
@@ -99,10 +99,10 @@ def remove_all_but(kept: Path) -> None:
 def make_venv(base: str, venv: Path, lock: int) -> None:
     """Run `python -m venv`.
 
-    `lock` is a descriptor that the child holds open too, so that the lock lasts while a killed parent's child goes on.
+    `lock` is a descriptor that the child inherits, so that the lock lasts while the child of a killed parent runs.
 
     Raises:
-        Refused: this Python cannot make one.
+        Refused: this Python cannot make an environment.
     """
     version = "{}.{}".format(*sys.version_info[:2])
     way_out = (
@@ -122,7 +122,7 @@ def make_venv(base: str, venv: Path, lock: int) -> None:
     )
     if done.returncode:
         said = _last_lines(f"{done.stdout}\n{done.stderr}")
-        # venv swallows what ensurepip says; a disk without room for pip speaks for itself.
+        # venv hides the output of ensurepip; a full disk shows by the room that is left.
         said_or_full = "No space left on device" if shutil.disk_usage(venv).free < ROOM_FOR_PIP_BYTES else said
         reason, cure = _diagnosis(said_or_full) or ("python -m venv failed", way_out)
         raise Refused(f"cannot make {venv}: {reason}\n{said}", cure)
@@ -137,7 +137,7 @@ def install(python: Path, lock_files: list[Path], log: Path, lock: int) -> None:
     total = len({name for file in lock_files for name in requirements.applicable(file)})
     progress = Progress(total, _site_packages(python), sys.stderr)
     files = [word for file in lock_files for word in ("-r", str(file))]
-    # -I: a PYTHONPATH of the user's must not count as installed here.
+    # -I, because packages on the user's PYTHONPATH must not count as installed.
     command = [str(python), "-I", "-m", "pip", "install", *PIP_FLAGS, *files]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_pip_environment(), pass_fds=(lock,)
@@ -160,9 +160,9 @@ def install(python: Path, lock_files: list[Path], log: Path, lock: int) -> None:
 
 
 def _compile(python: Path, progress: Progress, lock: int) -> None:
-    """Write bytecode: without it every command compiles what it imports, for ever under PYTHONDONTWRITEBYTECODE."""
+    """Write bytecode, else every command compiles its imports, under PYTHONDONTWRITEBYTECODE for ever."""
     command = [str(python), "-I", "-m", "compileall", "-q", "-j", "0", str(_site_packages(python))]
-    # Its exit code says that some package ships a file that is no Python 3: nothing to do about.
+    # The exit code is ignored: it only says that some package ships a file that is not Python 3.
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(lock,)) as compiling:
         while True:
             progress.wait("preparing")
@@ -174,7 +174,7 @@ def _compile(python: Path, progress: Progress, lock: int) -> None:
 
 
 class Progress:
-    """How far pip is, from its own lines: a bar on a terminal, else a plain line every few packages."""
+    """The progress of pip, from its own output: a bar on a terminal, else a line every few packages."""
 
     def __init__(self, total: int, site_packages: Path, out: TextIO) -> None:
         self.total = total
@@ -191,11 +191,11 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the beginning."""
         return time.monotonic() - self._began
 
     def see(self, line: str) -> None:
-        """Take in one line of pip's; an empty one means that some time has passed."""
+        """Take one line of pip's output; an empty line means that some time has passed."""
         if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)", line):
             name = requirements.normalised(found[1])
             if name not in self._collected:
@@ -207,7 +207,7 @@ class Progress:
         self._show()
 
     def wait(self, words: str) -> None:
-        """Show that something without a count goes on: once, or on a terminal with its seconds."""
+        """Show that a step without a count goes on: once, or on a terminal with its seconds."""
         if self._is_terminal:
             self._out.write(f"\r  {words}  {self.seconds:.0f} s\x1b[K")
         elif words != self._waits_for:
@@ -216,7 +216,7 @@ class Progress:
         self._out.flush()
 
     def close(self, words: str) -> None:
-        """Take the bar away and leave `words` on a line of their own."""
+        """Remove the bar and leave `words` on a line of their own."""
         if self._is_terminal:
             self._out.write("\r\x1b[K")
         if words:
@@ -234,7 +234,7 @@ class Progress:
     def _show(self) -> None:
         phase, done, of, name = self._state()
         if self._is_terminal:
-            # Both halves take about as long.
+            # Both halves take about the same time.
             filled = round(10 * (done / max(of, 1) + (phase == "installing")))
             text = f"  [{'█' * filled}{'░' * (20 - filled)}] {phase} {done} of {of}  {name}  {self.seconds:.0f} s"
             self._out.write(f"\r{text[: shutil.get_terminal_size().columns - 1]}\x1b[K")
@@ -248,7 +248,7 @@ class Progress:
 
 
 def _lines(pip: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
-    """Every line as it comes, and an empty one whenever nothing came for a while; all of it goes to `log` as well."""
+    """Yield every line as it comes, and an empty line after a while without output; write all lines to `log`, too."""
     if pip.stdout is None:
         raise TypeError("pip's output is not a pipe")
     rest = b""
@@ -269,10 +269,10 @@ def _lines(pip: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
 
 
 def _pip_environment() -> dict[str, str]:
-    """The user's environment, without what would send packages anywhere but into the virtual environment."""
+    """Return the user's variables without those that would make pip install outside the virtual environment."""
     elsewhere = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "__PYVENV_LAUNCHER__")
     kept = {k: v for k, v in os.environ.items() if k not in elsewhere}
-    return process.in_english(kept) | {"PIP_USER": "0"}  # DIAGNOSES knows the system's reasons in English
+    return process.in_english(kept) | {"PIP_USER": "0"}  # DIAGNOSES holds the system's reasons in English
 
 
 def _site_packages(python: Path) -> Path:
@@ -280,7 +280,7 @@ def _site_packages(python: Path) -> Path:
 
 
 def failure(log: Path, code: int, kind: type[Refused]) -> Refused:
-    """What pip's log says, as a reason and a way out."""
+    """Return the refusal that fits pip's log: a reason and a way out."""
     text = log.read_text(encoding="utf-8", errors="replace")
     reason, way_out = _diagnosis(text) or (f"pip ended with {code}", "read the log; then start again")
     return kind(f"the packages could not be installed: {reason}\n{_last_lines(text)}\n  log: {log}", way_out)

@@ -1,4 +1,4 @@
-"""`scripts/prove-no-lookahead`: change the future and demand the same past to the bit, of any family on any bars."""
+"""`scripts/prove-no-lookahead`: change future bars and require that the past stays the same to the bit."""
 
 import argparse
 import json
@@ -14,34 +14,34 @@ examples:
   scripts/prove-no-lookahead --data-path data --symbol SOL --family donchian
   scripts/prove-no-lookahead --demo --mode aggressive --combos 4 --cuts 20 --json
 
-Without --family and --mode every family is tried, each in the first mode of the settings that uses it.
-exit codes: 0 proven, 1 a look ahead was found or the input was refused, 2 wrong usage, 130 stopped by Ctrl-C
+Without --family and --mode, every family is tried, each in the first mode of the settings that uses it.
+exit codes: 0 proven, 1 look-ahead was found or the input was refused, 2 usage, 130 stopped by Ctrl-C
 """
-COMBOS, CUTS = 8, 32  # about 20 s a family for 853 days of bars
+COMBOS, CUTS = 8, 32  # about 20 s for each family with 853 days of bars
 COMPARED = {"bits_compared": "bits", "trades_compared": "trades", "marks_compared": "equity marks"}
 
 
 def main(arguments: list[str]) -> int:
-    """The command; the last line says what came out."""
+    """Try the families; the last line says whether look-ahead was found."""
     return command.run(parser, proven, arguments, stopped=("stopped: nothing is proven", ""))
 
 
 def proven(asked: argparse.Namespace) -> int:
-    """0 when nothing looks ahead, and something was tried."""
+    """Return 0 when no family looks ahead and each traded, else 1."""
     proofs = run(asked)
-    holds = all(proof["proven"] and proof["trades_compared"] for proof in proofs)  # without a trade nothing was tried
+    holds = all(proof["proven"] and proof["trades_compared"] for proof in proofs)  # without a trade, nothing was tried
     if asked.json:
         print(json.dumps({"proven": holds, "proofs": proofs}, indent=2))
     return 0 if holds else 1
 
 
 def parser() -> command.Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     from WORKFLOW.command_line import READING, add_flags
 
     p = command.Parser(
         prog="prove-no-lookahead",
-        description="Replaces the bars after random and awkward points in time by other futures, and demands that no"
+        description="Replace the bars after random and awkward points in time with other futures, and check that no"
         " signal bit, trade, entry or equity mark before them changes.",
         epilog=EPILOG,
         is_older=True,
@@ -49,19 +49,19 @@ def parser() -> command.Parser:
     few = command.whole(1, 10_000)
     add_flags(p, *READING, "--data-path")
     add_flags(p, "--symbol", help="the start of the file's name, for example SOL")
-    add_flags(p, "--demo", help="generated bars instead")
+    add_flags(p, "--demo", help="use generated bars")
     add_flags(p, "--repair", "--allow-wicks")
-    p.add_argument("--family", metavar="F", help="a signal family: WORKFLOW/signals lists them")
+    p.add_argument("--family", metavar="F", help="a signal family (docs/reference/signal_families.md)")
     add_flags(p, "--mode", help="a parameter space of the settings, from which combos are drawn")
-    p.add_argument("--combos", type=few, default=COMBOS, metavar="N", help=f"how many (default {COMBOS})")
-    p.add_argument("--cuts", type=few, default=CUTS, metavar="N", help=f"points in time (default {CUTS})")
-    add_flags(p, "--seed", help="of combos, cuts and futures (default: run.seed)")
+    p.add_argument("--combos", type=few, default=COMBOS, metavar="N", help=f"combos to try (default {COMBOS})")
+    p.add_argument("--cuts", type=few, default=CUTS, metavar="N", help=f"points in time to try (default {CUTS})")
+    add_flags(p, "--seed", help="seed of combos, cuts and futures (default: run.seed)")
     add_flags(p, "--json", help="print the certificates as one JSON object")
     return p
 
 
 def run(asked: argparse.Namespace) -> list[dict[str, Any]]:
-    """One certificate a mode, as plain JSON; tells of each when it is there."""
+    """Return a certificate for each mode as JSON values; print each as soon as it is there."""
     from config.settings import load, with_values
     from scripts.infra.bars import named
     from WORKFLOW.engines.market import Market
@@ -89,7 +89,7 @@ def run(asked: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def chosen(settings: Any, family: str | None, name: str | None) -> list[Any]:
-    """The modes to draw from: the one named, or the first of the family, or of each family."""
+    """Return the modes to draw from: the named one, or the first of the family, or of each family."""
     from WORKFLOW.signals import FAMILIES
 
     if name is not None:
@@ -110,7 +110,7 @@ def chosen(settings: Any, family: str | None, name: str | None) -> list[Any]:
 
 
 def prove(settings: Any, mode: Any, market: Any, asked: argparse.Namespace, phase: Any) -> dict[str, Any]:
-    """The certificate of some combos of `mode`, with the parameters of the one that looked ahead."""
+    """Return the certificate of some combos of `mode`, with the parameters of a combo that looked ahead."""
     import numpy as np
 
     from WORKFLOW.engines.rules import EXECUTION, Rules
@@ -130,7 +130,7 @@ def prove(settings: Any, mode: Any, market: Any, asked: argparse.Namespace, phas
 
 
 def tell(screen: Any, proof: dict[str, Any], seconds: float) -> None:
-    """What came out, on standard output; on the screen where that is JSON's."""
+    """Print the result on standard output; on standard error when standard output is for JSON."""
     say = print if screen is None else screen.say
     if not proof["trades_compared"] and proof["proven"]:
         say(f"nothing tried: {proof['family']}, mode {proof['mode']}: no combo traded; shorter periods, or more bars")

@@ -1,4 +1,4 @@
-"""Render the pages that are made from code: agents, files, actions, and how many of them the guides speak of.
+"""Render the pages that are made from code: agents, files, actions, and the numbers of them in the guides.
 
 `scripts/check --fix` runs this; tests compare each page with what the code renders.
 """
@@ -12,7 +12,7 @@ from agents import expectations, registry
 from state.files import catalog
 from state.files.layout import CHECKOUT
 
-# Screens that the guides show, and what the registry says their numbers are.
+# Words on the screens that the guides show, with the numbers of the registry.
 _COUNTS: tuple[tuple[str, Callable[[], str]], ...] = (
     (r"\b\d+ sessions started\b", lambda: f"{len(registry.SESSIONS)} sessions started"),
     (r"\b\d+ of \d+ agents alive\b", lambda: f"{len(registry.AGENTS)} of {len(registry.AGENTS)} agents alive"),
@@ -20,7 +20,7 @@ _COUNTS: tuple[tuple[str, Callable[[], str]], ...] = (
 
 
 def counted(page: Path) -> str:
-    """A guide with the numbers of agents and sessions that there are."""
+    """Return a guide with the registry's numbers of agents and sessions."""
     text = (CHECKOUT / page).read_text(encoding="utf-8")
     for pattern, number in _COUNTS:
         text = re.sub(pattern, number(), text)
@@ -39,7 +39,7 @@ PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
 
 
 def main() -> None:
-    """Write every page whose text is no longer what the code says."""
+    """Write every page whose text differs from what the code renders."""
     for page, text in PAGES:
         rendered, path = text(), CHECKOUT / page
         if path.read_text(encoding="utf-8") != rendered:

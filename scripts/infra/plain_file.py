@@ -1,4 +1,4 @@
-"""Read a record that may be anything: a plain file alone, as far as a record may go, in microseconds."""
+"""Read a record safely and in microseconds: only a plain file is read, and no more of it than a record may hold."""
 
 import os
 import stat
@@ -6,16 +6,16 @@ import stat
 _MOST_BYTES = 64 << 20
 _PIECE = 1 << 20
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost as much as all the rest
+TYPE_CHECKING = False  # type checkers take this for true; importing `typing` would cost as much as all the rest
 if TYPE_CHECKING:
     from typing import BinaryIO
 
 
 def read(path: str, most: int = _MOST_BYTES) -> bytes:
-    """The content of a plain file. A pipe is never waited for.
+    """Return the content of a plain file; a pipe is refused, not waited for.
 
     Raises:
-        OSError: it is no plain file, longer than `most`, not there, or not readable.
+        OSError: the file is no plain file, is longer than `most`, does not exist, or is not readable.
     """
     with _opened(path) as file:
         if os.fstat(file.fileno()).st_size > most:
@@ -24,10 +24,10 @@ def read(path: str, most: int = _MOST_BYTES) -> bytes:
 
 
 def lines(path: str, longest: int) -> "list[bytes]":
-    """The whole lines of a plain file, without those that are longer than `longest`, which take no memory either.
+    """Yield the whole lines of a plain file, without lines longer than `longest`, which are never held in memory.
 
     Raises:
-        OSError: it is no plain file, not there, or not readable.
+        OSError: the file is no plain file, does not exist, or is not readable.
     """
     with _opened(path) as file:
         if os.fstat(file.fileno()).st_size <= _MOST_BYTES:

@@ -1,4 +1,4 @@
-"""Is all of the swarm there and breathing? Milliseconds, with the standard library alone, for shell start-up."""
+"""Say in milliseconds whether all of the swarm is alive, with the standard library alone, for shell start-up."""
 
 import json
 import os
@@ -11,7 +11,7 @@ _TMUX_TIMEOUT_S = 2.0
 
 
 def all_well(state_root: str) -> bool:
-    """Whether every session on record is alive and every agent has cycled within its patience. No answer is a no."""
+    """Whether every session on record is alive and every agent has cycled in time; False when that is unknown."""
     try:
         swarm = json.loads(plain_file.read(os.path.join(state_root, "swarm.json")))
         expected = swarm["fresh_for_s"]
@@ -27,7 +27,7 @@ def all_well(state_root: str) -> bool:
 
 
 def _is_here(state_root: str) -> bool:
-    """Whether its records are of this folder and not of one it was copied from, and of this PID namespace."""
+    """Whether the records belong to this folder, not to one it was copied from, and to this PID namespace."""
     with open(os.path.join(state_root, "root.json"), encoding="utf-8") as file:
         root = json.load(file)
     found = os.stat(state_root)
@@ -36,7 +36,7 @@ def _is_here(state_root: str) -> bool:
 
 
 def _runs(pid: int) -> bool:
-    """Whether the tmux server is in a state in which asking it makes sense: a stopped one would hang us."""
+    """Whether the tmux server runs and can be asked; asking a stopped server would hang us."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] not in "TtZ"
@@ -52,6 +52,6 @@ def _all_there(label: str, folder: str, sessions: "list[str]") -> bool:
 
 
 def _fresh(state_root: str, file_name: str, fresh_for_s: float) -> bool:
-    """By the file's time: a clock that was set makes it look stale, and the long look then tells."""
+    """Whether the file is recent by its time. After a clock change it may look stale; `ensure` then looks closely."""
     age_s = time.time() - os.stat(os.path.join(state_root, file_name)).st_mtime
     return -fresh_for_s < age_s < fresh_for_s

@@ -1,6 +1,6 @@
-"""Read the lock files and what is installed, with the standard library and in a millisecond or two.
+"""Read the lock files and the installed packages, with the standard library, in a millisecond or two.
 
-`importlib.metadata` takes 30 ms to answer the same, and `packaging` may be one of the things that are missing.
+`importlib.metadata` takes 30 ms for the same, and `packaging` may be among the missing packages.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _TOKEN = re.compile(r"\s*(?:(?P<word>[a-z_]+)|(?P<operator>[=!<>]=|[<>])|'(?P<te
 
 
 def normalised(name: str) -> str:
-    """`Foo_Bar.baz` and `foo-bar-baz` are one package."""
+    """Return the normal form of a package name: `Foo_Bar.baz` and `foo-bar-baz` are the same package."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def applicable(lock_file: Path) -> dict[str, str]:
-    """Name → version of every pinned package that the running Python and platform need."""
+    """Return name → version of every pinned package that the running Python and platform need."""
     pins = (_PINNED.match(line) for line in lock_file.read_text(encoding="utf-8").splitlines())
     return {normalised(p["name"]): p["version"] for p in pins if p and (not p["marker"] or applies(p["marker"]))}
 
 
 def installed(folders: Iterable[str | Path]) -> dict[str, str]:
-    """Name → version of the distributions in `folders`; of two with one name the first counts, as in an import."""
+    """Return name → version of the distributions in `folders`; of two with one name the first counts, as in imports."""
     found: dict[str, str] = {}
     for folder in folders:
         try:
-            names = sorted(os.listdir(folder or "."))  # a Path for each of 500 names costs more than all else
+            names = sorted(os.listdir(folder or "."))  # a Path for each of 500 names would cost more than all the rest
         except OSError:
             continue
         for match in filter(None, map(_INSTALLED.match, names)):
@@ -44,7 +44,7 @@ def installed(folders: Iterable[str | Path]) -> dict[str, str]:
 
 
 def applies(marker: str) -> bool:
-    """Evaluate an environment marker of the kind that stands in the locks; an unknown name counts as true."""
+    """Evaluate an environment marker of the kind that the locks use; an unknown name counts as true."""
     return _any([m for m in _TOKEN.finditer(marker.strip()) if m.group()])
 
 

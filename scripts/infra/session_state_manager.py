@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Continuity: stage, next steps, expected outcomes, incidents. `--query` needs only Python's standard library."""
+"""Show continuity: stage, next steps, expected outcomes, incidents. `--query` needs only the standard library."""
 
 import json
 import os
 import sys
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost as much as all the rest
+TYPE_CHECKING = False  # type checkers take this for true; importing `typing` would cost as much as all the rest
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ example:
 
 Stage and units are read from the job journal at this moment. Next steps, incidents and expected outcomes are what the
 agent session_state_manager wrote in its last cycle; the answer says how long ago that was.
-Without --query it runs one cycle of the agent, as: python3 -m agents session_state_manager
+Without --query, the command runs one cycle of the agent, like: python3 -m agents session_state_manager
 
-exit codes: 0 answered (also when stopped on purpose), 1 nothing is on file yet, or its writer is dead or late and the
-answer says so, 2 usage
+exit codes: 0 answered (also after a stop), 1 there is no record yet, or its writer is dead or late and the answer says
+so, 2 usage
 """
 OLD = 1
 _WAY_OUT = "start the swarm (bash scripts/start_swarm_watchdogs.sh), or name its --state-file"
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """The command."""
+    """Answer the query, or run one cycle of the agent."""
     from_here()
     from state.host import command
 
@@ -42,8 +42,8 @@ def _parser() -> "Parser":
     from state.host.command import Parser
 
     parser = Parser(description=__doc__, epilog=EPILOG, allow_abbrev=True)
-    parser.add_argument("--query", action="store_true", help="answer from the records; runs nothing")
-    parser.add_argument("--state-file", metavar="F", help="default: the one under STATE_ROOT")
+    parser.add_argument("--query", action="store_true", help="answer from the records; run nothing")
+    parser.add_argument("--state-file", metavar="F", help="the manager's state file (default: under STATE_ROOT)")
     schema = "docs/reference/schemas/continuity.schema.json"
     parser.add_argument("--json", action="store_true", help=f"one JSON object; its schema: {schema}")
     return parser
@@ -61,16 +61,16 @@ def _answer(asked: "argparse.Namespace") -> int:
 
 
 def from_here() -> None:
-    """A Python that was started by this file's path knows nothing of the checkout."""
+    """Put the checkout on `sys.path`: Python was started with the path of this file and does not know it."""
     if CHECKOUT not in sys.path:
         sys.path.insert(1, CHECKOUT)
 
 
 def read(path: str) -> "Mapping[str, Any]":
-    """The answer.
+    """Return the answer.
 
     Raises:
-        Refused: there is no such file, or it is none of the manager's.
+        Refused: there is no such file, or it is not the manager's.
     """
     from config.errors import Refused
     from scripts.infra import continuity
@@ -86,7 +86,7 @@ def read(path: str) -> "Mapping[str, Any]":
 
 
 def nothing_there(path: str) -> "tuple[str, str]":
-    """Why there is no such file, and the way out: of a swarm that was started it comes, or its manager is dead."""
+    """Return why there is no such file, and the way out: in a started swarm it comes soon, or the manager is dead."""
     if os.path.exists(os.path.join(os.path.dirname(path), "swarm.json")):
         ensure = "ask again in a moment; if that says the same: bash scripts/ensure_swarm_watchdogs.sh"
         return f"{path} is not there: session_state_manager has not cycled yet", ensure
@@ -94,14 +94,14 @@ def nothing_there(path: str) -> "tuple[str, str]":
 
 
 def default_file() -> str:
-    """The state file that the environment's roots name."""
+    """Return the state file in the root that the environment names."""
     results = os.environ.get("RESULTS_ROOT") or os.path.join(CHECKOUT, "state", "run")
     state = os.environ.get("STATE_ROOT") or os.path.join(results, "state")
     return os.path.join(os.path.expanduser(state), "session_state_manager_state.json")
 
 
 def in_words(answer: "Mapping[str, Any]") -> str:
-    """The answer for people."""
+    """Return the answer as lines to read."""
     from config.errors import visible
 
     lines = ["{} · {} · {}".format(answer["run_id"] or "no run", answer["stage"], answer["as_of"])]

@@ -1,1 +1,1 @@
-"""The keeper: brings the swarm back after the death of tmux, of all loops, or of the machine."""
+"""The keeper: it restarts the swarm after the death of tmux, of all loops, or of the machine."""

@@ -1,6 +1,6 @@
-"""Look after one swarm: `python -S -E scripts/keeper STATE_ROOT [--once]`; what systemd, cron or a process runs.
+"""Look after one swarm: systemd, cron or a keeper process runs `python -S -E scripts/keeper STATE_ROOT [--once]`.
 
-The standard library alone: it starts in milliseconds and needs no virtual environment to say that there is none.
+It uses the standard library alone, so it starts in milliseconds and can say that the virtual environment is missing.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""What a keeper does: nothing while all is well or after a stop, else `ensure`, in an environment that is on file.
+"""What a keeper does: nothing while all is well or after a stop, else `ensure`, with variables from its record.
 
-All it knows stands in STATE_ROOT/keeper.json; when that is gone, or names another process, it ends.
+All it knows stands in STATE_ROOT/keeper.json. When that file is gone or names another process, the keeper ends.
 """
 
 import fcntl
@@ -18,20 +18,21 @@ from state.files.layout import CHECKOUT, Roots
 from state.host import identity, presence
 
 _ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
-_ENSURE_S = 300.0  # starting a dozen Pythons on a loaded machine; what hangs longer is ended and tried again
+# Seconds to start a dozen Pythons on a loaded machine; an ensure that hangs longer is ended and tried again.
+_ENSURE_S = 300.0
 _LOG_BYTES = 1_000_000
-_LONGEST_S = 1e6  # between two looks: a record that names more was damaged
-_SHORTEST_S = 5.0  # between two looks: a tmux that dies again and again is no reason to start it without a pause
+_LONGEST_S = 1e6  # seconds between two looks: a record that names more is damaged
+_SHORTEST_S = 5.0  # seconds between two looks: even a tmux that dies again and again is not restarted without a pause
 
 
 def main(argv: list[str]) -> int:
-    """Look once, or for ever; `--later`: the first time when somebody could have died."""
+    """Look once, or for ever; with `--later`, first wait until it is time to look."""
     os.umask(0o077)
     state = Path(argv[0])
     if "--once" in argv:
         return _look(state, _record(state))
     if _claimed(state) is None:
-        return 0  # another keeper looks after this swarm
+        return 0  # another keeper already looks after this swarm
     looks = "--later" not in argv
     last: dict[str, Any] | None = None
     while (record := _current(state, last)) is not None and record.get("identity") == asdict(identity.mine()):
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
 
 
 def _wait(state: Path, every_s: float) -> None:
-    """Until it is time to look again, or the tmux server dies."""
+    """Wait until it is time to look again, or the tmux server dies."""
     shortest_s = min(_SHORTEST_S, every_s)
     time.sleep(shortest_s)
     server = _server(state)
@@ -58,17 +59,18 @@ def _wait(state: Path, every_s: float) -> None:
 
 
 def _server(state: Path) -> "int | None":
-    """A descriptor that is readable once the tmux server on record is dead; None when there is none, or it is dead."""
+    """Return a descriptor that becomes readable when the recorded tmux server dies; None without a live server."""
     try:
         process = (snapshot.read_json(state / "swarm.json") or {})["process"]
         descriptor = os.pidfd_open(int(process["pid"]))
     except (OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
     try:
-        one = identity.of(int(process["pid"]))  # asked after it was opened: it cannot become somebody else's
-    except OSError:  # no descriptor left to look with: the time that is waited anyway says enough
+        # Checked after the descriptor was opened, so the pid cannot pass to another process meanwhile.
+        one = identity.of(int(process["pid"]))
+    except OSError:  # no descriptor is left: the next look then comes at its usual time
         one = None
-    if one is not None and asdict(one).items() >= process.items():  # one of the version before names no namespace
+    if one is not None and asdict(one).items() >= process.items():  # a record of the version before names no namespace
         return descriptor
     os.close(descriptor)
     return None
@@ -86,7 +88,7 @@ def _record(state: Path) -> "dict[str, Any] | None":
 
 
 def _current(state: Path, last: "dict[str, Any] | None") -> "dict[str, Any] | None":
-    """The record as it is; where it was damaged, as it was at the last look: that is written back. Gone is gone."""
+    """Return the record; a damaged one is replaced by that of the last look. A record that is gone stays gone."""
     record, path = _record(state), state / "keeper.json"
     if record is not None or last is None or not os.path.lexists(path):
         return record
@@ -101,7 +103,7 @@ def _current(state: Path, last: "dict[str, Any] | None") -> "dict[str, Any] | No
 
 
 def _claimed(state: Path) -> "int | None":
-    """The held lock, which lives as long as we do; our identity is on file then."""
+    """Take the lock for as long as this process lives, and record our identity; None when there is nothing to keep."""
     record = _record(state)
     if record is None:
         return None
@@ -139,7 +141,7 @@ def _look(state: Path, record: "dict[str, Any] | None") -> int:
 
 
 def _log(roots: Roots, said: str) -> None:
-    from state.files import made  # a keeper that has nothing to say does without
+    from state.files import made  # a keeper that writes nothing needs no log
 
     path = roots.keeper_log
     try:

@@ -1,1 +1,1 @@
-"""scripts/bench: measurements of the work plane, as ratios in one run."""
+"""scripts/bench: measurements of this machine and of both planes, and campaigns of faults."""

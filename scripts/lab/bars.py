@@ -1,4 +1,4 @@
-"""The bars of a benchmark: real ones where there are any, else the generated demo, labelled."""
+"""The bars of a benchmark: real bars if there are any, else the generated demo bars, labelled so."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ from WORKFLOW.validation import check_all
 
 
 def asked_for(asked: argparse.Namespace, days: int) -> Bars:
-    """The first `days` of the bars that a bench's flags name."""
+    """Return the first `days` of the bars that a bench's flags name."""
     words = asked.data_path, asked.symbol, days, asked.demo, asked.repair, asked.allow_wicks
     return first_days(*words, reading_of(asked))
 
@@ -29,10 +29,10 @@ def first_days(
     allow_wicks: bool = False,
     reading: Reading = AS_IT_IS,
 ) -> Bars:
-    """The first `days` of checked bars.
+    """Return the first `days` of the bars, after all checks.
 
     Raises:
-        Refused: bars that pre-flight refuses, or fewer days than asked for.
+        Refused: pre-flight refuses the bars, or there are fewer days than asked for.
     """
     if demo or data_path is None:
         data_path, symbol = write_demo(Roots.from_environment().demo_data()), "SYNTHETIC"

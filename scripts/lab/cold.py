@@ -1,4 +1,4 @@
-"""A new process until its first batch: with kernels on disk, and compiling them."""
+"""The time from the start of a process to its first batch, with kernels on disk and with kernels to compile."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from state.files.layout import CHECKOUT
 def starts(
     data_path: Path | None, symbol: str, days: int, demo: bool, plan: Plan, engine: str, reading: Reading
 ) -> list[Row]:
-    """Seconds from starting Python to the first batch of the benchmark space, its bars read and checked."""
+    """Return the seconds from starting Python to the first batch of the benchmark space, with bars read and checked."""
     rows = []
     with tempfile.TemporaryDirectory() as empty:
         for start, changes in (("compiling", {"NUMBA_CACHE_DIR": empty}), ("cold", {})):
@@ -52,7 +52,7 @@ def starts(
 
 
 def first_batch(order: str) -> None:
-    """What the new process does; its row goes to standard output."""
+    """Run the first batch in the new process and print its row."""
     from config.settings import load
     from scripts.lab import bars, measure, space
 
@@ -60,7 +60,7 @@ def first_batch(order: str) -> None:
     settings = load()
     began = time.perf_counter()
     where = Path(data_path) if data_path else None
-    market = bars.first_days(  # as accepted before
+    market = bars.first_days(  # the bars were accepted before
         where, symbol, days, demo, repair=True, allow_wicks=True, reading=Reading(**said)
     )
     read = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""The command line of scripts/bench: which bench is meant; each is a module with flags of its own."""
+"""The command line of scripts/bench: find the named bench, which is a module with its own flags."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -6,40 +6,43 @@ from importlib import import_module
 from config.errors import Misused
 from state.host import ending
 
-# Name → its module, imported when it is named, and its line in the help.
+# Name of the bench → its module, which is imported when it is named, and its line in the help.
 BENCHES = {
-    "prescreen": ("scripts.lab.prescreen", "how fast a prescreen is, beside the engines people would use otherwise"),
-    "search": ("scripts.lab.search", "trials a second of one study, with 1, 2 and 4 processes"),
-    "control-plane": ("scripts.lab.control_plane", "what agents, sessions and questions cost"),
-    "validity": ("scripts.lab.validity.command", "how often the promotion gate takes luck for skill"),
-    "faults": ("scripts.lab.faults.command", "break a private swarm, and time how it heals"),
-    "gpu": ("scripts.lab.gpu", "without a GPU: what the compiled kernels should take on one, a model"),
+    "prescreen": (
+        "scripts.lab.prescreen",
+        "measure how fast a prescreen is, beside the engines that people would use otherwise",
+    ),
+    "search": ("scripts.lab.search", "measure trials per second of one study, with 1, 2 and 4 processes"),
+    "control-plane": ("scripts.lab.control_plane", "measure what agents, sessions and questions cost"),
+    "validity": ("scripts.lab.validity.command", "measure how often the promotion gate takes luck for skill"),
+    "faults": ("scripts.lab.faults.command", "break a private swarm and measure how it heals"),
+    "gpu": ("scripts.lab.gpu", "predict without a GPU, by a model, how long the compiled kernels take on one"),
 }
 USUAL = "prescreen"
-# Each bench was once a flag, which may stand anywhere. (`--gpu-model` is one of prescreen's own.)
+# Each bench was once a flag, which may stand anywhere. (`--gpu-model` is a flag of prescreen.)
 FLAGS = {f"--{name}": name for name in ("control-plane", "search", "validity", "faults")}
 
 _LINES = "\n".join(f"  {name:<14} {line}" for name, (_, line) in BENCHES.items())
 HELP = f"""\
 usage: scripts/bench [{" | ".join(BENCHES)}] [options]
 
-Measure this machine; without a name: {USUAL}.
+Measure this machine. Without a name, the bench is {USUAL}.
 
 {_LINES}
 
-Each has a --help of its own (scripts/bench search --help) and takes --json, but for gpu.
+Each bench has its own --help (scripts/bench search --help). All of them but gpu take --json.
 
 examples:
   scripts/bench prescreen --data-path ~/data --symbol SOL
   scripts/bench search --trials 600 --processes 1,2,4
   scripts/bench faults --minutes 5 --every 30 --only worker-killed,agent-killed --verify
 
-exit codes: 0 done, 1 refused, or what was measured is not as it must be, 2 usage, 130 stopped by Ctrl-C
+exit codes: 0 done, 1 refused, or a figure misses its limit, 2 usage, 130 stopped by Ctrl-C
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the bench that is named."""
+    """Run the named bench."""
     return ending.ended(lambda: _run(arguments), "--json" in arguments)
 
 
@@ -54,7 +57,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def named(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The bench, known or not, and the words that are for it."""
+    """Return the name of the bench, known or not, and the remaining words."""
     if arguments and not arguments[0].startswith("-"):
         return arguments[0], list(arguments[1:])
     for flag, name in FLAGS.items():

@@ -1,4 +1,4 @@
-"""What the control plane costs on this machine, beside the limits it has: `scripts/bench control-plane`."""
+"""`scripts/bench control-plane`: what the control plane costs on this machine, compared with its limits."""
 
 import argparse
 import json
@@ -22,17 +22,18 @@ from WORKFLOW.command_line import add_flags
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABOUT = "What agents, sessions and questions cost on this machine: a private swarm is started, measured and ended."
+ABOUT = "Measure what agents, sessions and questions cost on this machine: start, measure and end a private swarm."
 EPILOG = """\
 examples:
   scripts/bench control-plane
   scripts/bench control-plane --minutes 10 --work --json
 
-cold cycle: `python -m agents NAME` in a new interpreter. forked cycle: what a loop does every cadence. whole swarm:
-CPU time of all loops, monitors and tmux, with all they start, over --minutes; workers are not counted. Limits are for
-medians (the average of all agents for cycles). The line of a bare Python is the yardstick of a noisy machine.
+The rows: a cold cycle is `python -m agents NAME` in a new interpreter; a forked cycle is what a loop does every
+cadence; the whole swarm is the CPU time of all loops, monitors and tmux, with all that they start, over --minutes,
+without workers. Limits apply to medians (for cycles: to the average of all agents). The row of a bare Python shows how
+noisy the machine is.
 
-exit codes: 0 everything within its limit, 1 something is not, or refused, 2 usage
+exit codes: 0 everything is within its limit, 1 something is not, or refused, 2 usage
 """
 _COLD_RUNS = 5
 _ENSURE_RUNS = 20
@@ -43,7 +44,7 @@ COLD_LIMIT_MS, SWARM_LIMIT_PCT, ENSURE_LIMIT_MS, QUERY_LIMIT_MS = 60.0, 3.0, 100
 
 @dataclass(frozen=True)
 class Finding:
-    """One measured cost; `limit` is None where there is none."""
+    """One measured cost; `limit` is None for a cost without a limit."""
 
     what: str
     measured: float
@@ -52,7 +53,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """What the last column says."""
+        """The text in the last column."""
         return "" if self.limit is None else "ok" if self.measured <= self.limit else "over"
 
 
@@ -60,7 +61,7 @@ Say = Callable[[str], None]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print; 1 when something is over its limit."""
+    """Measure and print; return 1 when something is over its limit."""
     return command.run(_parser, _run, arguments, stopped=("stopped; the private swarm is ended", ""))
 
 
@@ -174,7 +175,7 @@ def _machine() -> str:
 
 @contextmanager
 def _progress() -> "Iterator[Say]":
-    """A line that says what is being measured; without a terminal one line a stage."""
+    """Show what is being measured: in one line on a terminal, else with a line for each stage."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -199,8 +200,10 @@ def _said_once() -> Say:
 
 def _parser() -> command.Parser:
     parser = flags.parser("control-plane", ABOUT, EPILOG)
-    parser.add_argument("--minutes", type=_minutes, default=2.0, metavar="N", help="of the whole swarm (default 2)")
-    parser.add_argument("--work", action="store_true", help="also while a run on generated bars is under way")
+    parser.add_argument(
+        "--minutes", type=_minutes, default=2.0, metavar="N", help="time for the whole swarm (default 2)"
+    )
+    parser.add_argument("--work", action="store_true", help="measure also during a run on generated bars")
     add_flags(parser, "--json", help="one object on standard output")
     return parser
 

@@ -1,4 +1,4 @@
-"""How the costs of the control plane are taken: CPU time of ended processes, wall time of what somebody waits for."""
+"""How the costs of the control plane are measured: CPU time of processes, wall time where a person waits."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from config.errors import Refused
 from scripts.lab.private_swarm import PrivateSwarm
 from state.files.layout import CHECKOUT
 
-_HELD = "is under way"  # the loop's own cycle was at it: nothing was measured
+_HELD = "is under way"  # the loop's own cycle held the lock, so nothing was measured
 _FORKED_RUNS = 20
 _ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
 _QUERY = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
@@ -22,12 +22,12 @@ _COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
 
 
 def bare_python_ms(runs: int, swarm: PrivateSwarm) -> list[float]:
-    """CPU milliseconds of a Python that does nothing."""
+    """Return the CPU milliseconds of a Python that does nothing."""
     return [_cpu_ms([sys.executable, "-c", "pass"], swarm)[0] for _ in range(runs)]
 
 
 def cold_cycles_ms(agent: str, runs: int, swarm: PrivateSwarm) -> list[float]:
-    """CPU milliseconds of one-shot agents, each in a new interpreter; what they compile is compiled before."""
+    """Return the CPU milliseconds of agents that run once, each in a new interpreter; bytecode is compiled before."""
     _cpu_ms([sys.executable, "-m", "agents", agent], swarm)
     took: list[float] = []
     while len(took) < runs:
@@ -38,7 +38,7 @@ def cold_cycles_ms(agent: str, runs: int, swarm: PrivateSwarm) -> list[float]:
 
 
 def forked_cycles_ms(agent: str, swarm: PrivateSwarm) -> list[float]:
-    """CPU milliseconds of cycles as a loop forks them, what its parent does for them included."""
+    """Return the CPU milliseconds of cycles that are forked as a loop forks them, including the parent's share."""
     program = f"from scripts.lab.costs import fork_cycles; fork_cycles({agent!r})"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -54,7 +54,7 @@ def forked_cycles_ms(agent: str, swarm: PrivateSwarm) -> list[float]:
 
 
 def fork_cycles(agent: str) -> None:
-    """What that new process does: it is a loop without its waiting."""
+    """Run cycles in the new process like a loop, but without waiting."""
     from agents.machine.observe import limits_of
     from agents.registry import row
     from agents.runtime import loop
@@ -70,12 +70,12 @@ def fork_cycles(agent: str) -> None:
 
 
 def ensure_ms(runs: int, swarm: PrivateSwarm) -> list[float]:
-    """Wall milliseconds of `ensure_swarm_watchdogs.sh`."""
+    """Return the wall milliseconds of `ensure_swarm_watchdogs.sh`."""
     return [_wall_ms(["bash", str(_ENSURE)], swarm) for _ in range(runs)]
 
 
 def questions_ms(runs: int, swarm: PrivateSwarm) -> tuple[list[float], list[float]]:
-    """Wall milliseconds of `--query --json` and of `status --json`."""
+    """Return the wall milliseconds of `--query --json` and of `status --json`."""
     state = str(swarm.roots.agent_state("session_state_manager"))
     query = [sys.executable, str(_QUERY), "--query", "--json", "--state-file", state]
     status = [sys.executable, str(_COMMAND), "status", "--json"]
@@ -83,7 +83,7 @@ def questions_ms(runs: int, swarm: PrivateSwarm) -> tuple[list[float], list[floa
 
 
 def write_events(path: Path, number: int) -> None:
-    """So many events, half of them in the journal that has moved aside."""
+    """Write that many events, half of them into the rotated journal."""
     for target in (path.with_name(f"{path.name}.1"), path):
         with target.open("a", encoding="utf-8") as file:
             for n in range(number // 2):
@@ -92,7 +92,7 @@ def write_events(path: Path, number: int) -> None:
 
 
 def private_mb(pid: int) -> float:
-    """Megabytes that a process shares with nobody; 0 when it is gone."""
+    """Return the private memory of a process in megabytes; 0 when the process is gone."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -101,7 +101,7 @@ def private_mb(pid: int) -> float:
 
 
 def _cpu_ms(command: Sequence[str], swarm: PrivateSwarm) -> tuple[float, str]:
-    """CPU of one process and of all it waited for, and its complaints."""
+    """Return the CPU milliseconds of a process and the children it waited for, and its standard error."""
     with subprocess.Popen(
         command,
         cwd=CHECKOUT,

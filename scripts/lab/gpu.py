@@ -1,4 +1,4 @@
-"""`scripts/bench gpu`: floors and a prediction for a GPU that is not here, from the compiled kernels."""
+"""`scripts/bench gpu`: lower bounds and a prediction for a GPU that this machine lacks, from the compiled kernels."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ examples:
   scripts/bench gpu
   scripts/bench gpu --data-path ~/data --symbol SOL --days 365 --combos 1000000
 
-The kernels are compiled for compute capability 9.0, every instruction of their loops is counted, and how often the
-loops run is counted on the bars. A MODEL of an H200: docs/reference/benchmarks.md says what it leaves out.
+The bench compiles the kernels for compute capability 9.0 and counts every instruction of their loops; it counts on the
+bars how often the loops run. The result is a MODEL of an H200; docs/reference/benchmarks.md says what it leaves out.
 
 exit codes: 0 done, 1 refused, 2 usage
 """
-ABOUT = "What the GPU engine should take on a device that is not here: a model, from its compiled kernels."
+ABOUT = "Predict how long the GPU engine takes on a device that this machine lacks, by a model of its compiled kernels."
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(asked: argparse.Namespace) -> int:
-    """For the first of the days and combos that are asked for."""
+    """Print the model for the first of the days and combos that are asked for."""
     from scripts.lab import bars, gpu_model, space
     from scripts.lab.gpu_compiled import compiled
 
@@ -46,6 +46,6 @@ def _parser() -> command.Parser:
     one = command.whole(1, 10_000_000)
     add = parser.add_argument
     add("--days", type=lambda text: [one(text)], default=[730], metavar="N", help="the first N days (default 730)")
-    add("--combos", type=lambda text: [one(text)], default=[250_000], metavar="N", help="combos (default 250000)")
-    add_flags(parser, "--seed", default=7, help="of the combos (default 7)")
+    add("--combos", type=lambda text: [one(text)], default=[250_000], metavar="N", help="how many (default 250000)")
+    add_flags(parser, "--seed", default=7, help="seed of the combos (default 7)")
     return parser

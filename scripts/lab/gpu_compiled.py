@@ -1,6 +1,6 @@
-"""The kernels compiled on a machine without a GPU: PTX, and what ptxas makes of it for a compute capability.
+"""Compile the kernels on a machine without a GPU: PTX, and ptxas's machine code for a compute capability.
 
-One process compiles for one compute capability: device functions are compiled once in it.
+A process compiles for one compute capability only, because device functions are compiled once in each process.
 """
 
 import importlib
@@ -21,12 +21,12 @@ from WORKFLOW.engines.gpu import events, execute, measure
 from WORKFLOW.engines.gpu.toolkit import SIMULATED, cuda
 from WORKFLOW.signals import mtf_ema_gpu as ema
 
-_SASS_BYTES = 16  # of one instruction, from compute capability 7.0 on
+_SASS_BYTES = 16  # bytes of one instruction, from compute capability 7.0 on
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """One kernel for one compute capability. `instructions`: of its machine code, as it stands, not as it runs."""
+    """One kernel for one compute capability. `instructions` counts its machine code once, not as often as it runs."""
 
     name: str
     ptx: str
@@ -37,8 +37,9 @@ class Compiled:
 
     @property
     def fused(self) -> int:
-        """Fused multiply-adds of floats, and products that ptxas may fuse with the sum that takes them: each would
-        round once where the reference rounds twice.
+        """Fused multiply-adds of floats, and products that ptxas may fuse with a following sum.
+
+        Each of them would round once where the reference rounds twice.
         """
         products = set(re.findall(r"\bmul\.f64\s+(%\w+)", self.ptx))  # `mul.rn.f64` is never fused
         sums = re.findall(r"\b(?:add|sub)\.f64\s+%\w+, (%?[\w.]+), (%?[\w.]+);", self.ptx)
@@ -46,7 +47,7 @@ class Compiled:
 
 
 def signatures() -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
-    """Every kernel with the types it is launched with; prices as ticks (int32) and as float64."""
+    """Return every kernel with the types it is launched with; prices as ticks (int32) and as float64."""
     from numba import types
 
     i4, i8, u4, f8, flag = types.int32, types.int64, types.uint32, types.float64, types.boolean
@@ -70,14 +71,14 @@ def signatures() -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
 
 
 def compiled(capability: tuple[int, int]) -> Iterator[Compiled]:
-    """All kernels for one compute capability.
+    """Compile all kernels for one compute capability.
 
     Raises:
-        Refused: in the simulator, or without ptxas.
+        Refused: this runs in the simulator, or ptxas is missing.
     """
     if SIMULATED:
         raise Refused("NUMBA_ENABLE_CUDASIM is set: the simulator compiles nothing", "unset it")
-    # Numba asks the current device what to compile device functions for; there is none.
+    # Numba asks the current device for its compute capability, but there is no device here.
     dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
     for name, kernel, types in signatures():
@@ -86,10 +87,10 @@ def compiled(capability: tuple[int, int]) -> Iterator[Compiled]:
 
 
 def ptxas() -> str:
-    """The assembler of numba-cuda's own wheels, else the one on PATH.
+    """Return the path of ptxas: from numba-cuda's own wheels, else from PATH.
 
     Raises:
-        Refused: there is none.
+        Refused: there is no ptxas.
     """
     package = find_spec("nvidia")
     for folder in (package.submodule_search_locations or []) if package else []:
@@ -120,7 +121,7 @@ def _assembled(name: str, ptx: str, capability: tuple[int, int]) -> Compiled:
 
 
 def _text_bytes(elf: bytes) -> int:
-    """Size of the sections of machine code in a 64-bit ELF file (man 5 elf)."""
+    """Return the bytes of the machine code sections in a 64-bit ELF file (man 5 elf)."""
 
     def field(at: int, size: int) -> int:
         return int.from_bytes(elf[at : at + size], "little")
@@ -137,7 +138,7 @@ def _text_bytes(elf: bytes) -> int:
 
 
 def table(capability: tuple[int, int]) -> str:
-    """What ptxas says of each kernel."""
+    """Return the table of what ptxas reports for each kernel."""
     lines = [f"{'kernel':18} registers  stack  spills  instructions  fused"]
     for one in compiled(capability):
         sizes = f"{one.stack_bytes:5}  {one.spill_bytes:6}  {one.instructions:12}  {one.fused:5}"

@@ -1,9 +1,9 @@
-"""What the GPU engine should take on a device that is not here: a MODEL, from the compiled kernels and from the work.
+"""Predict the time of the GPU engine on an absent device: a MODEL, from the compiled kernels and the work.
 
-Instructions: the PTX of each loop, counted whole (every branch of it, so at most), scaled to the machine code's size,
-times how often the loop runs for a combo of the frozen space; that is counted on the bars. Bytes: what each kernel has
-to move through device memory at least. Neither knows of latencies, caches or uneven warps: `SHARE_OF_PEAK` stands for
-all of that, and is an assumption until a device has been measured.
+Instructions: the PTX of each loop, with every branch (an upper bound), scaled to the size of the machine code, times
+the number of times that the loop runs for a combo of the frozen space, which is counted on the bars. Bytes: the least
+that each kernel moves through device memory. Neither figure includes latencies, caches or uneven warps.
+`SHARE_OF_PEAK` stands for all of those, and is an assumption until a device has been measured.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-# One H200 (SXM): vendor's data sheet; the clock is what such devices keep up under load.
+# One H200 (SXM), by the vendor's data sheet; the clock is the one that such devices hold under load.
 MULTIPROCESSORS, SCHEDULERS, CLOCK_HZ, BYTES_PER_S = 132, 4, 1.755e9, 4.8e12
 SHARE_OF_PEAK = 0.35
 _LANES = 32
@@ -24,7 +24,7 @@ _BRANCH = re.compile(r"\bbra(?:\.uni)?\s+(\$L\w+)")
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop of a kernel: its nesting, its PTX instructions without those of loops inside, how many are float64."""
+    """A loop of a kernel: its nesting, its PTX instructions without inner loops, and how many of them are float64."""
 
     depth: int
     instructions: int
@@ -33,19 +33,19 @@ class Loop:
 
 @dataclass(frozen=True)
 class Work:
-    """How much there is for one combo, on average."""
+    """The average work for one combo."""
 
     days: int
     bars: int
     events: float
     trades: float
-    far_looks: float  # at 32 blocks each, a trade
-    signals: float  # of its own: others share the rest
-    places: float  # of a signal's grid
+    far_looks: float  # searches of 32 blocks for each trade
+    signals: float  # of its own; combos share the others
+    places: float  # of the grid of a signal
 
 
 def loops(ptx: str) -> list[Loop]:
-    """The natural loops of a kernel, in the order of their headers."""
+    """Return the natural loops of a kernel, in the order of their headers."""
     blocks = _blocks(ptx)
     follows = _follows(blocks)
     bodies = _bodies(follows)
@@ -60,7 +60,7 @@ def loops(ptx: str) -> list[Loop]:
 
 
 def per_combo(kernels: Mapping[str, Any], work: Work) -> dict[str, tuple[float, float]]:
-    """Kernel → (warp instructions, bytes of device memory) of one combo."""
+    """Return kernel → (warp instructions, bytes of device memory) for one combo."""
     words = work.places / _LANES * work.signals
     rounds = {
         "signs": {0: words, 1: 0.0},
@@ -83,7 +83,7 @@ def per_combo(kernels: Mapping[str, Any], work: Work) -> dict[str, tuple[float, 
 
 def _run(kernel: Any, often: Mapping[int, float]) -> float:
     found = loops(kernel.ptx)
-    # Where nothing trails, the loops with floats inside a search never run.
+    # Without trailing stops, the loops with floats inside a search never run.
     alive = [loop for loop in found if not (kernel.name.startswith("search") and loop.depth and loop.floats)]
     listed = sum(len(lines) for _, lines in _blocks(kernel.ptx))
     runs: float = sum(loop.instructions * often.get(loop.depth, 0.0) for loop in alive)
@@ -91,7 +91,7 @@ def _run(kernel: Any, often: Mapping[int, float]) -> float:
 
 
 def work_of(bars: Any, mode: Any, costs: Any, combos: int, seed: int) -> Work:
-    """Counted on a sample of the combos by the CPU engine."""
+    """Count the work on a sample of the combos with the CPU engine."""
     from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY
     from WORKFLOW.engines.market import Market
     from WORKFLOW.mtf_resampler import MINUTE_MS
@@ -127,7 +127,7 @@ def work_of(bars: Any, mode: Any, costs: Any, combos: int, seed: int) -> Work:
 
 
 def text(kernels: Mapping[str, Any], work: Work, combos: int) -> str:
-    """The model as a table, called what it is."""
+    """Return the model as a table that is labelled as a model."""
     rate = MULTIPROCESSORS * SCHEDULERS * CLOCK_HZ
     parts = per_combo(kernels, work)
     lines = [

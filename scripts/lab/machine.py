@@ -1,11 +1,11 @@
-"""Which machine was measured."""
+"""Name the machine that was measured."""
 
 import platform
 from pathlib import Path
 
 
 def processor() -> str:
-    """The processor's name as it calls itself."""
+    """Return the processor's own name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

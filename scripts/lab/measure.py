@@ -1,4 +1,4 @@
-"""One prescreen after the other, timed from bars in memory to the ranked file, engines taking turns."""
+"""Time prescreens from bars in memory to the ranked file; the engines take turns."""
 
 import gc
 import statistics
@@ -28,15 +28,15 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos
 from WORKFLOW.signals.family import BoundFamily, Columns, DeviceFamily, Family
 
-# The most combos a slow engine gets: a few seconds of work. Rates need no more.
+# The most combos that a slow engine gets: a few seconds of work, which is enough for a rate.
 _MOST = {"bar-loop": 4_000, "reference": 8, "vectorbt": 16}
-_CHECKED, _CHECKED_BY_REFERENCE = 256, 4  # combos that must come out the same
+_CHECKED, _CHECKED_BY_REFERENCE = 256, 4  # combos whose results are compared
 _WARM_COMBOS = 256
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What all measurements of one command share."""
+    """The options that all measurements of one command share."""
 
     costs: Costs
     settings: PrescreenSettings
@@ -47,7 +47,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `exact` is None where nothing was compared."""
+    """One line of the table. `exact` is None when nothing was compared."""
 
     engine: str
     mode: str
@@ -60,29 +60,29 @@ class Row:
     trades_per_combo: float | None
     seconds: float
     exact: bool | None
-    times_bar_loop: float | None  # its rate against the plain bar loop's beside it
+    times_bar_loop: float | None  # its rate divided by that of the plain bar loop in the same run
     phase_seconds: dict[str, float]
 
     @property
     def bar_combos_per_s(self) -> float:
-        """The rate of the whole."""
+        """The rate of the whole prescreen."""
         return self.bars * self.combos / self.seconds
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the row as JSON values."""
         return {**asdict(self), "bar_combos_per_s": self.bar_combos_per_s}
 
 
 @dataclass
 class Clock:
-    """Seconds by phase. What threads do side by side counts by its share of the wall."""
+    """Seconds by phase. Phases that threads run side by side count by their share of the wall time."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def phase(self, name: str, share: float = 1.0) -> Iterator[None]:
-        """Time what happens inside."""
+        """Time the block as this phase."""
         began = time.perf_counter()
         yield
         with self._lock:
@@ -90,10 +90,10 @@ class Clock:
 
 
 def side_by_side(plan: Plan, bars: Bars, mode: Mode, combos: int, engines: Sequence[str]) -> list[Row]:
-    """The medians of `plan.repeat` runs of each engine."""
+    """Return the medians of `plan.repeat` runs of each engine."""
     runs: dict[str, list[Row]] = {engine: [] for engine in engines if _is_there(engine)}
     for engine in runs:
-        once(plan, bars, mode, min(_WARM_COMBOS, _MOST.get(engine, combos)), engine)  # compiles
+        once(plan, bars, mode, min(_WARM_COMBOS, _MOST.get(engine, combos)), engine)  # this run compiles the kernels
     for _ in range(plan.repeat):
         for engine, rows in runs.items():
             rows.append(once(plan, bars, mode, min(combos, _MOST.get(engine, combos)), engine))
@@ -103,8 +103,8 @@ def side_by_side(plan: Plan, bars: Bars, mode: Mode, combos: int, engines: Seque
 
 
 def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
-    """One whole prescreen."""
-    gc.collect()  # what the run before held counts for nobody
+    """Time one whole prescreen."""
+    gc.collect()  # free the memory of the run before, so that this run does not pay for it
     clock, trades = Clock(), []
     began = time.perf_counter()
     with clock.phase("market"):
@@ -116,7 +116,7 @@ def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
 
         def best(self, combos: Combos, min_trades: int, keep: int, threads: int) -> Best:
             with clock.phase("screen"):
-                if engine == "gpu":  # ranks where it is, and leaves the other rows there
+                if engine == "gpu":  # the GPU engine ranks on the device and leaves the other rows there
                     return evaluator.best(combos, min_trades, keep, threads)
                 table = evaluator.screen(combos, [evaluator.whole], threads)[0]
             trades.append(float(np.nansum(table[:, TOTAL_TRADES])))
@@ -153,7 +153,7 @@ def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
 
 
 def is_exact(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> bool:
-    """Whether a sample of its combos comes out as in the reference engine and, more of them, in the plain bar loop."""
+    """Whether a sample of the combos equals the reference engine, and a larger sample the plain bar loop."""
     drawn = space.draw(mode, min(combos, space.BLOCK), np.random.SeedSequence(plan.seed))
     chosen = np.random.default_rng(plan.seed).permutation(len(drawn))
     market, family = Market.of(bars), space.family_of(mode)
@@ -174,7 +174,7 @@ def is_exact(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> bo
 
 
 class _BarLoop(Evaluator):
-    """The same prescreen with every bar walked."""
+    """The same prescreen with an engine that walks every bar."""
 
     def screen(self, combos: Combos, windows: Sequence[Window], threads: int) -> Floats:
         self._signals.prepare(combos.columns)
@@ -206,7 +206,7 @@ def _is_there(engine: str) -> bool:
 
 @dataclass(frozen=True)
 class _Timed:
-    """A family whose signals are timed; everything else is the family's own."""
+    """A signal family whose signals are timed; everything else is passed on to the family."""
 
     family: Family
     clock: Clock
@@ -219,7 +219,7 @@ class _Timed:
         return _TimedSignals(self.family.on(market), self.clock, self.share)
 
     def on_device(self, market: Market) -> DeviceFamily:
-        """A device does signals and execution one after the other without waiting: they are not told apart."""
+        """Time signals and execution as one phase: a device runs both without waiting in between."""
         family: Any = self.family
         bound: DeviceFamily = family.on_device(market)
         return bound
@@ -251,7 +251,7 @@ class _TimedDraw(space.Draw):
 
 
 def _phases(seconds: dict[str, float]) -> dict[str, float]:
-    """The clock's readings as parts that lie side by side; together they are the whole run."""
+    """Return the clock's readings as parts that add up to the whole run."""
     get = seconds.get
     return {
         "market": get("market", 0.0),
@@ -264,6 +264,6 @@ def _phases(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def _median(rows: Sequence[Row], exact: bool) -> Row:
-    """The run whose time is the median, so that its phases add up."""
+    """Return the run whose time is the median, so that its phases add up."""
     middle = statistics.median_low([row.seconds for row in rows])
     return replace(next(row for row in rows if row.seconds == middle), exact=exact)

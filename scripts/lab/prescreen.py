@@ -1,4 +1,4 @@
-"""`scripts/bench prescreen`: what to measure, on which bars, how often."""
+"""`scripts/bench prescreen`: measure how fast a prescreen is, beside other engines."""
 
 import argparse
 import json
@@ -20,27 +20,28 @@ examples:
 
 scripts/bench without a name is scripts/bench prescreen.
 
-Work is counted in bar-combos per second (bc/s): base bars x combos / seconds of the whole prescreen: drawing the
-combos, signals, execution with stops and fees, Sharpe ratio, return, daily drawdown, win rate, trade count, ranking,
-writing the top 500. Medians of --repeat runs; the engines take turns, so that a noisy machine is noisy for all. Slow
-engines get a part of the combos, stated in their row. exact: the same numbers as the reference engine on a sample.
+Work is counted in bar-combos per second (bc/s): base bars x combos / seconds of the whole prescreen. That is: drawing
+the combos, signals, execution with stops and fees, Sharpe ratio, return, daily drawdown, win rate, trade count,
+ranking, and writing the top 500. The figures are medians of --repeat runs; the engines take turns, so that a noisy
+machine is noisy for all. Slow engines get only a part of the combos, which their row states. "exact" means: the same
+numbers as the reference engine on a sample.
 
 vectorbt is called as its users call it (signals moved to the next bar, stops on closes), so its rows are never exact;
-how to make it agree: docs/reference/engine_differences.md. Its column of trades is that of its own few combos.
+docs/reference/engine_differences.md says how to make it agree. Its trades are those of its own few combos.
 
-exit codes: 0 done, 1 refused or a row of this project that is not exact, 2 usage
+exit codes: 0 done, 1 refused, or a row of this project is not exact, 2 usage
 """
-ABOUT = "How fast a prescreen is on this machine, beside the engines people would use otherwise."
+ABOUT = "Measure how fast a prescreen is on this machine, beside the engines that people would use otherwise."
 ENGINES = ("native", "gpu", "bar-loop", "reference", "vectorbt")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print; 1 when an engine that must be exact is not."""
+    """Measure and print; return 1 when an engine that must be exact is not."""
     return command.run(parser, run, arguments)
 
 
 def run(asked: argparse.Namespace) -> int:
-    """What is asked for."""
+    """Measure what the flags ask for."""
     if asked.gpu_model:
         from scripts.lab import gpu
 
@@ -51,7 +52,8 @@ def run(asked: argparse.Namespace) -> int:
 
 
 def _measured(asked: argparse.Namespace) -> list[Any]:
-    from scripts.lab import bars, cold, measure, space  # numba and pyarrow: not before --help
+    # Imported late, because --help must answer before numba and pyarrow are loaded.
+    from scripts.lab import bars, cold, measure, space
 
     settings = load()
     modes = [space.mode(name, settings) for name in asked.mode]
@@ -71,7 +73,7 @@ def _measured(asked: argparse.Namespace) -> list[Any]:
 
 
 def _engines(asked: Sequence[str], mode: str) -> list[str]:
-    """The customer's question is asked in the frozen space: all engines there, elsewhere only this project's."""
+    """Return the engines for a mode: all of them in the frozen space, elsewhere only those of this project."""
     if "all" not in asked:
         return list(asked)
     from WORKFLOW.engines.gpu.presence import reason_against
@@ -81,7 +83,7 @@ def _engines(asked: Sequence[str], mode: str) -> list[str]:
 
 
 def parser() -> command.Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = flags.parser("prescreen", ABOUT, EPILOG)
     flags.add_bars(parser)
     add = parser.add_argument
@@ -91,9 +93,11 @@ def parser() -> command.Parser:
     add("--engine", type=_engine_names, default=["all"], metavar="NAME[,NAME]", help=f"all, or {', '.join(ENGINES)}")
     add("--threads", type=_number, default=usable_cores(), metavar="N", help="default: the cores this process may use")
     add("--repeat", type=_number, default=3, metavar="N", help="runs per engine; the median counts (default 3)")
-    add_flags(parser, "--seed", type=command.whole(0, 2**32 - 1), default=7, help="of the combos (default 7)")
-    add("--cold", action=argparse.BooleanOptionalAction, default=True, help="also the first batch of a new process")
-    add("--gpu-model", action="store_true", help=argparse.SUPPRESS)  # what `scripts/bench gpu` was called
+    add_flags(parser, "--seed", type=command.whole(0, 2**32 - 1), default=7, help="seed of the combos (default 7)")
+    add(
+        "--cold", action=argparse.BooleanOptionalAction, default=True, help="also time the first batch of a new process"
+    )
+    add("--gpu-model", action="store_true", help=argparse.SUPPRESS)  # the former name of `scripts/bench gpu`
     add_flags(parser, "--json", help="a list of objects on standard output")
     return parser
 

@@ -1,4 +1,4 @@
-"""A swarm of its own for a measurement: temporary roots and socket, default settings, nothing left at the end."""
+"""A private swarm for a measurement: temporary roots and socket, default settings, and nothing left at the end."""
 
 import os
 import signal
@@ -20,25 +20,26 @@ from state.host.environment import is_member
 from state.host.identity import Identity
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-_DEADLINE_S = 120.0  # for a swarm to come up on a loaded machine
+_DEADLINE_S = 120.0  # seconds for a swarm to come up on a loaded machine
 
 
 @dataclass(frozen=True)
 class PrivateSwarm:
-    """Its roots, and the environment in which commands mean it."""
+    """The roots of the swarm, and the environment in which commands act on it."""
 
     roots: Roots
     environment: dict[str, str]
 
     def type(self, *words: str) -> None:
-        """Run one of `scripts/backtest-optimize`'s commands to its end.
+        """Run a command of `scripts/backtest-optimize` to its end.
 
         Raises:
-            Refused: it failed; its own words.
+            Refused: the command failed; the reason holds its standard error.
         """
         typed = [sys.executable, str(CHECKOUT / "scripts" / "backtest-optimize"), *words]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        done = subprocess.run(typed, env=self.environment, encoding="utf-8", errors="replace", check=False, **quiet)  # type: ignore[call-overload]
+        # Type: ignore[call-overload].
+        done = subprocess.run(typed, env=self.environment, encoding="utf-8", errors="replace", check=False, **quiet)
         if done.returncode:
             raise Refused(
                 f"backtest-optimize {' '.join(words)} failed: {done.stderr.strip()}",
@@ -46,26 +47,26 @@ class PrivateSwarm:
             )
 
     def await_cycles(self) -> None:
-        """Return once every agent has a cycle behind it."""
+        """Return once every agent has finished a cycle."""
         _until(lambda: all(self.roots.agent_state(row.name).exists() for row in AGENTS), "a cycle of every agent")
 
     def await_worker(self) -> None:
-        """Return once a worker is at work."""
+        """Return once a worker runs."""
         _until(lambda: any((self.roots.state / "heartbeats").glob("*.json")), "a worker")
 
     def members(self) -> list[Identity]:
-        """Loops, monitors, the tmux server and the keeper; no workers, which carry nonces of their own."""
+        """Return the processes of loops, monitors, tmux server and keeper, without workers (they have other nonces)."""
         there = [one for one in identity.of_swarm(self.roots.state) if is_member(one.pid, self.roots)]
         return [*there, *keeper.processes_of(self.roots)]
 
     def cpu_s(self) -> dict[Identity, float]:
-        """CPU seconds of every member so far, with those of the children it has seen end."""
+        """Return the CPU seconds of every member so far, including its children that have ended."""
         return {one: spent for one in self.members() if (spent := _cpu_s(one.pid)) is not None}
 
 
 @contextmanager
 def private_swarm() -> Iterator[PrivateSwarm]:
-    """One with the default settings, whatever the environment says; not started yet."""
+    """Yield a swarm with the default settings, whatever the environment says; it is not started yet."""
     with TemporaryDirectory(prefix="bt-", dir="/tmp") as folder:  # short: a socket's path may have 107 characters
         sockets = Path(folder) / "t"
         sockets.mkdir(mode=0o700)
@@ -81,7 +82,7 @@ def private_swarm() -> Iterator[PrivateSwarm]:
 
 
 def _is_ours(name: str) -> bool:
-    """What would make it another swarm, or (no compiled files) a slower Python than the one in its sessions."""
+    """Whether a variable would make this another swarm, or its Python slower than that in its sessions."""
     others = ("STATE_ROOT", "LOGS_ROOT", "TMUX", "TMUX_PANE", "PYTHONDONTWRITEBYTECODE")
     return name in others or name.startswith("BACKTEST_OPTIMIZE")
 

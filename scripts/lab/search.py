@@ -1,4 +1,4 @@
-"""`scripts/bench search`: trials a second of one study with 1, 2 and 4 processes."""
+"""`scripts/bench search`: trials per second of one study with 1, 2 and 4 processes."""
 
 import argparse
 import json
@@ -18,16 +18,16 @@ from state.files.layout import CHECKOUT
 from state.host import command
 from WORKFLOW.command_line import add_flags
 
-ABOUT = "How many trials a second one study makes with 1, 2 and 4 processes."
+ABOUT = "Measure how many trials per second one study makes with 1, 2 and 4 processes."
 EPILOG = """\
 examples:
   scripts/bench search
   scripts/bench search --trials 600 --processes 1,2,4 --waits 0,0.1 --json
 
-The objective is either free (0) or waits; all else is what a search does: claims, asks, the journal. Rounds take turns
-(1, 2, 4, 1, 2, 4 ...), so that a noisy machine is noisy for all; medians, and ratios to one process in the same run.
-Seconds count from the moment at which all processes have started and imported what they need,
-to that at which the last one finds nothing left to do.
+The objective costs nothing (0) or waits; everything else is as in a search: claims, asks, the journal. The numbers of
+processes take turns (1, 2, 4, 1, 2, 4 ...), so that a noisy machine is noisy for all. The figures are medians, and
+ratios to one process in the same run. Seconds count from the moment at which all processes have started and imported
+what they need, to the moment at which the last process finds nothing left to do.
 
 exit codes: 0 done, 2 usage
 """
@@ -43,7 +43,7 @@ work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
 
 @dataclass(frozen=True)
 class Row:
-    """Trials a second (median of the rounds), and how many times those of one process."""
+    """Trials per second (median of the rounds), and the ratio to one process."""
 
     wait_s: float
     processes: int
@@ -89,14 +89,14 @@ def _rate(processes: int, trials: int, batch: int, wait_s: float) -> float:
         ]
         for worker in workers:
             assert worker.stdout is not None
-            worker.stdout.readline()  # it is ready
+            worker.stdout.readline()  # the process is ready
         began_s = time.monotonic()
         for worker in workers:
             assert worker.stdin is not None
             worker.stdin.close()
         for worker in workers:
             assert worker.stdout is not None
-            worker.stdout.readline()  # it is done; what its interpreter takes to end is not the search's
+            worker.stdout.readline()  # the process is done; the time that its interpreter takes to end does not count
         took_s = time.monotonic() - began_s
         for worker in workers:
             if worker.wait() != 0:
@@ -107,7 +107,7 @@ def _rate(processes: int, trials: int, batch: int, wait_s: float) -> float:
 
 
 def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
-    """Take part in the study in `folder`, from the moment at which standard input ends."""
+    """Take part in the study in `folder` once standard input ends."""
     from WORKFLOW.search.space import Parameters
     from WORKFLOW.search.storage import JournalStore
     from WORKFLOW.search.study import Hopeless, SharedStudy, StudyPlan, TrialResult
@@ -119,7 +119,7 @@ def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
 
     plan = StudyPlan(load({}).mode("aggressive"), trials, batch, 7, ())
     study = SharedStudy(JournalStore(folder / "study.jsonl"), folder / "claims", plan)
-    warm = folder / f"warm-{os.getpid()}"  # what a process imports at its first trials belongs to its start
+    warm = folder / f"warm-{os.getpid()}"  # the imports of the first trials belong to the start of a process
     warm.mkdir()
     first = StudyPlan(plan.mode, 2 * batch, batch, 8, ())
     SharedStudy(JournalStore(warm / "study.jsonl"), warm / "claims", first).work(
@@ -135,10 +135,10 @@ def _parser() -> command.Parser:
     parser = flags.parser("search", ABOUT, EPILOG)
     add = parser.add_argument
     settings = load({}).search
-    add_flags(parser, "--trials", default=settings.trials, help="of one study; a quarter where the objective waits")
-    add("--batch", type=int, default=settings.batch_trials, help="trials of a sealed batch (default: the setting)")
-    add("--processes", type=_integers, default=[1, 2, 4], metavar="N[,N]", help="default 1,2,4")
-    add("--waits", type=_floats, default=[0.0, 0.1], metavar="S[,S]", help="seconds a trial waits (default 0,0.1)")
+    add_flags(parser, "--trials", default=settings.trials, help="trials of one study; a quarter if the objective waits")
+    add("--batch", type=int, default=settings.batch_trials, help="trials in a sealed batch (default: the setting)")
+    add("--processes", type=_integers, default=[1, 2, 4], metavar="N[,N]", help="numbers of processes (default 1,2,4)")
+    add("--waits", type=_floats, default=[0.0, 0.1], metavar="S[,S]", help="seconds that a trial waits (default 0,0.1)")
     add("--repeat", type=int, default=3, help="rounds; the median counts (default 3)")
     add_flags(parser, "--json", help="a list of objects on standard output")
     return parser

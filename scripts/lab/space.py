@@ -1,4 +1,4 @@
-"""The frozen parameter space of the benchmarks: numbers of different days and machines stay comparable."""
+"""The frozen parameter space of the benchmarks, so that figures of different days and machines are comparable."""
 
 from config.errors import Refused
 from config.settings import Choice, Dimension, Mode, Range, Settings
@@ -17,7 +17,7 @@ _FROZEN: dict[str, Dimension] = {
 
 
 def mode(name: str, settings: Settings) -> Mode:
-    """The mode called `name`: one of the frozen ones, or one of the settings (refused when unknown)."""
+    """Return the mode called `name`: a frozen mode, or a mode of the settings. An unknown name is refused."""
     if name == "benchmark":
         return Mode(name, "mtf_ema", _FROZEN)
     if name == "benchmark-trailing":

@@ -1,4 +1,4 @@
-"""The table of scripts/bench as people read it."""
+"""The table of scripts/bench for people."""
 
 import platform
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _HEAD = ("engine", "start", "mode", "days", "combos", "trades", "seconds", "G bc
 
 
 def text(rows: Sequence[Row]) -> str:
-    """Machine, table, and where the time went."""
+    """Return machine, table, and the time of each phase as text."""
     lines = [machine(rows), "", *_columns([_HEAD, *map(_cells, rows)]), ""]
     lines += _ratios(rows)
     lines += [f"{row.engine}, {row.mode}, {row.days:g} days, {row.combos:,}: {_shares(row)}" for row in rows]
@@ -19,7 +19,7 @@ def text(rows: Sequence[Row]) -> str:
 
 
 def _ratios(rows: Sequence[Row]) -> list[str]:
-    """The GPU against the CPU engine beside it."""
+    """Return the ratios of the GPU to the CPU engine in the same run."""
     native = {(row.mode, row.days, row.combos): row for row in rows if row.engine == "native" and row.start == "warm"}
     pairs = [(row, native.get((row.mode, row.days, row.combos))) for row in rows if row.engine == "gpu"]
     return [
@@ -30,7 +30,7 @@ def _ratios(rows: Sequence[Row]) -> list[str]:
 
 
 def machine(rows: Sequence[Row]) -> str:
-    """What was measured, where and when."""
+    """Return the line that says what was measured, where and when."""
     import numba
 
     one = rows[0]

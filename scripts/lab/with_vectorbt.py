@@ -1,4 +1,4 @@
-"""The same prescreen with vectorbt, called as its users call it."""
+"""The prescreen with vectorbt, called as its users call it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,12 +16,13 @@ from WORKFLOW.search.space import Combos
 class Vectorbt(Evaluator):
     """`Portfolio.from_signals` on signals moved to the next bar, filled at its open, stops in the bar.
 
-    The popular recipe: its stops hang on the close of the fill bar, so its trades differ from the reference's. Recipes
-    that agree trade by trade stand in docs/reference/engine_differences.md; they need three rows a bar.
+    This is the popular recipe. Its stops are measured from the close of the fill bar, so its trades differ from the
+    reference's. docs/reference/engine_differences.md has recipes that agree trade by trade; they need three rows for
+    each bar.
     """
 
     def screen(self, combos: Combos, windows: Sequence[Window], threads: int) -> Floats:  # noqa: ARG002
-        """The `metrics.SCREEN` columns over all bars, float64 (1, k, 5); `windows` and `threads` are not vectorbt's."""
+        """Return the `metrics.SCREEN` columns over all bars, float64 (1, k, 5); `windows` and `threads` are ignored."""
         import pandas as pd
         import vectorbt as vbt
 

@@ -1,1 +1,1 @@
-"""What people type to start, watch and stop the swarm."""
+"""The commands that start, watch and stop the swarm."""

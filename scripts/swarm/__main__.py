@@ -1,4 +1,4 @@
-"""A monitor: `python -m scripts.swarm progress|cpu|gpu|logs [--once]`; what panes of bt-worker-… sessions run."""
+"""A monitor: `python -m scripts.swarm progress|cpu|gpu|logs [--once]`; the panes of the bt-worker-… sessions run it."""
 
 import sys
 

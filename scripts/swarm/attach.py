@@ -1,4 +1,4 @@
-"""`attach [SESSION]`: become tmux, attached to a session; without a terminal a monitor's page as plain lines."""
+"""`attach [SESSION]`: show a session of tmux; without a terminal, print a monitor's page as plain lines."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ DEFAULT = "bt-worker-progress"
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Attach to the session, or print its lines; return the exit code."""
     flags = parser()
     asked = flags.parse_args(argv)
     view = {one.session: one.view for one in MONITORS}.get(asked.session)
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
         return show([view, *(["--once"] if asked.once else [])])
     roots = Roots.from_environment()
     client = Tmux.of(roots, limits_of(roots).tmux_timeout_s)
-    # Read-only: a key pressed at night in a pane must not end the loop in it.
+    # Read-only, because a key that somebody presses by mistake must not end the loop in the pane.
     client_words = ["tmux", "-L", client.server.label, "attach-session", "-r", "-t", f"={asked.session}"]
     typed = f"TMUX_TMPDIR={shlex.quote(client.server.folder)} {shlex.join(client_words)}"
     there = _there(client)
@@ -40,7 +40,8 @@ def main(argv: list[str]) -> int:
     if asked.json:
         cli.say({"session": asked.session, "command": typed, "sessions": there})
         return 0
-    # Without TMUX: another server than ours, nesting is what is asked for. The rest of the shell is not its business.
+    # TMUX is left out: it names the user's own server, and attaching from inside that server is allowed. tmux gets
+    # no other variable of the shell that it does not need.
     environment = allowed() | {"TMUX_TMPDIR": client.server.folder, "TERM": os.environ.get("TERM", "screen")}
     if not sys.stdout.isatty():
         raise Refused("attaching needs a terminal", f"type in one: {typed}")
@@ -48,15 +49,15 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> command.Parser:
-    """Its flags."""
+    """Return the parser of the flags."""
     made = command.parser(
         "backtest-optimize attach",
-        "Attach to a session, read-only; Ctrl-B d leaves it running. Without a terminal a monitor prints lines until"
+        "Watch a session, read-only; Ctrl-B d leaves it running. Without a terminal, a monitor prints lines until"
         " `stop`.",
         "scripts/backtest-optimize attach bt-worker-cpu-mon\n  scripts/backtest-optimize attach --once | less\n\n"
         f"sessions: {', '.join(SESSIONS)}",
         "0 attached and left, 1 there is no such session, 2 usage",
-        "do not attach: say which sessions there are and the plain tmux command",
+        "do not attach; print the sessions that there are and the plain tmux command",
     )
     made.add_argument("session", nargs="?", default=DEFAULT, metavar="SESSION", help=f"default: {DEFAULT}")
     made.add_argument("--once", action="store_true", help="print a monitor's page once, without tmux")
@@ -64,7 +65,7 @@ def parser() -> command.Parser:
 
 
 def _there(client: Tmux) -> list[str]:
-    """The sessions that live. A server that gives no answer is not the same as none, and is said by the caller."""
+    """Return the sessions that live. A server that gives no answer is not the same as no server: the caller says so."""
     if not installed():
         raise Refused("tmux is not installed", "scripts/backtest-optimize doctor says how to get it")
     try:

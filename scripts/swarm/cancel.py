@@ -1,4 +1,4 @@
-"""`cancel JOB`: asks the sentry to cancel one job; it answers in its next cycle."""
+"""`cancel JOB`: ask worker_sentry to cancel one job. The sentry answers in its next cycle."""
 
 import sys
 import time
@@ -19,10 +19,10 @@ _HEARD = "waiting for the sentry's next cycle …"
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Ask for the cancellation, wait for the answer and print it."""
     parser = command.parser(
         "backtest-optimize cancel",
-        "Cancel one job; its symbol and mode end with it, the others go on.",
+        "Cancel one job. Its symbol and mode end with it; the others go on.",
         "scripts/backtest-optimize cancel r0.SOL.aggressive.search.0     (ids: status --json, attach)",
         "0 cancelled, 1 refused with a reason, 2 usage",
         "job, whether it was cancelled, and the sentry's reason",
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 
 
 def _check(state: JobState, world: World) -> None:
-    """Refuse at once what the sentry would refuse, or what would be carried out unexpectedly at the next start."""
+    """Refuse at once what the sentry would refuse, or what the next start would carry out unexpectedly."""
     job = state.job.job_id
     if state.is_over:
         raise Refused(

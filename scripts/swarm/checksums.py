@@ -17,16 +17,16 @@ _EPILOG = """\
 example:
   scripts/backtest-optimize checksums --json
 
-exit codes: 0 every file is what its manifest says, 1 one is not, or there is no result, 2 usage
+exit codes: 0 every file is what its manifest says, 1 at least one is not, or there is no result, 2 usage
 """
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Compare every result tree and print what is wrong; 1 when anything is."""
     parser = command.Parser(
         prog="backtest-optimize checksums",
-        description="Compare every artifact with the SHA-256 in its run_manifest.json, the manifest with its own, and "
-        "every metric, check and promotion with what the equity and trades beside it come to.",
+        description="Compare every artifact with its SHA-256 in run_manifest.json, the manifest with its own SHA-256, "
+        "and every metric, check and promotion with the equity and trades that lie beside it.",
         epilog=_EPILOG,
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """Every result tree under `folder`, with what is wrong in it."""
+    """Return every result tree under `folder`, with what is wrong in it."""
     trees = _counted([_tree(path, folder) for path in results.published(folder)], folder)
     wrong = sum(len(tree["wrong"]) for tree in trees)
     return {"trees": trees, "files": sum(tree["files"] for tree in trees), "wrong": wrong}

@@ -1,4 +1,4 @@
-"""What all commands of the swarm share: who types them, where the swarm lives, and what they print."""
+"""What all commands of the swarm share: the user who types them, the place of the swarm, and JSON output."""
 
 import getpass
 import json
@@ -14,7 +14,7 @@ FIRST_RUN = "scripts/backtest-optimize --parallel starts the first one"
 
 
 def user() -> str:
-    """Who types this, for the records."""
+    """Return the name of the user who types the command, for the records."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -22,13 +22,13 @@ def user() -> str:
 
 
 def on_file(what: str, names: Iterable[str], otherwise: str = FIRST_RUN) -> str:
-    """A way out: the names that could be typed instead, or, where there is none, the command that makes the first."""
+    """Return a way out: the names that could be typed instead, or, if there are none, the command that makes one."""
     listed = ", ".join(names)
     return f"{what}: {listed}" if listed else otherwise
 
 
 def settle(roots: Roots) -> None:
-    """Give the state root an id of its own, before anything of its swarm is started or ended; says when it is a copy.
+    """Give the state root its own id before any process is started or ended; say so when the root is a copy.
 
     Raises:
         Refused: its swarm lives in another PID namespace. OSError: it cannot be written down.
@@ -40,11 +40,11 @@ def settle(roots: Roots) -> None:
 
 
 def say_from_where(roots: Roots) -> None:
-    """Say it when the swarm lives where its processes cannot be seen from here."""
+    """Say so when the swarm runs in another PID namespace, where its processes cannot be seen from here."""
     if (why := root.from_outside(root.look(roots.state))) is not None:
         print(f"note: {why}", file=sys.stderr)
 
 
 def say(answer: dict[str, Any]) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object on standard output."""
     print(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`dashboard`: look at a search in optuna-dashboard, always on a copy, from this machine alone."""
+"""`dashboard`: show a search in optuna-dashboard, always on a copy, and to this machine only."""
 
 import signal
 import sys
@@ -26,24 +26,24 @@ examples:
   scripts/backtest-optimize dashboard SOL/aggressive       the newest of this symbol and mode
   scripts/backtest-optimize dashboard bt-20260131_120000Z --port 8081
 
-What you see is a copy as of its start: the search goes on untouched; type it again for a newer one. Trials at -1000
-never traded: drag over the others in the history to see them. Only this machine can open the page; from
-elsewhere: ssh -L 8080:127.0.0.1:8080 HOST. Ctrl-C ends it and removes the copy. The first use installs
-optuna-dashboard into the product's environment.
+The page shows a copy that is made when the command starts, so the search goes on untouched; type the command again for
+a newer copy. Trials with a value of -1000 never traded: in the history, drag over the others to see them. Only this
+machine can open the page; from another machine, first type ssh -L 8080:127.0.0.1:8080 HOST. Ctrl-C ends the dashboard
+and removes the copy. The first use installs optuna-dashboard into the virtual environment.
 
 exit codes: 0 ended by Ctrl-C, 1 refused, 2 usage
 """
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Copy the search, serve the copy, and remove it at Ctrl-C."""
     parser = command.Parser(
         prog="backtest-optimize dashboard",
-        description="Look at a search's trials in optuna-dashboard: history, importances, slices.",
+        description="Show the trials of a search in optuna-dashboard: history, importances, slices.",
         epilog=_EPILOG,
     )
     parser.add_argument("search", nargs="?", metavar="RUN|SYMBOL/MODE", help="which search (default: the newest)")
-    parser.add_argument("--port", type=int, default=PORT, metavar="P", help=f"default: {PORT}; 0: any that is free")
+    parser.add_argument("--port", type=int, default=PORT, metavar="P", help=f"default: {PORT}; 0: any free port")
     parser.add_argument("--json", action="store_true", help="print the address as one JSON object, then serve")
     asked = parser.parse_args(argv)
     if not 0 <= asked.port <= 65_535:
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 def chosen(roots: Roots, wish: str | None) -> RunFolder:
-    """The newest search that `wish` names.
+    """Return the newest search that `wish` names.
 
     Raises:
         Refused: there is none; the message names those that there are.
@@ -79,7 +79,7 @@ def chosen(roots: Roots, wish: str | None) -> RunFolder:
 
 
 def _searches(roots: Roots) -> Iterator[tuple[str, str, str, RunFolder]]:
-    """Run, symbol, mode and folder of every search on file, oldest first."""
+    """Return run, symbol, mode and folder of every search on file, oldest first."""
     for folder in roots.runs():
         if folder.search.is_file():
             run = runs.read(folder)
@@ -95,7 +95,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Nothing on the terminal for every picture."""
+        """Keep the terminal quiet: the server would print a line for each file of the page."""
 
 
 def _serve(folder: RunFolder, copy: Path, port: int, as_json: bool) -> None:
@@ -113,7 +113,7 @@ def _serve(folder: RunFolder, copy: Path, port: int, as_json: bool) -> None:
         server = make_server(HOST, port, only_here(wsgi(storage)), server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         raise Refused(
-            f"port {port} of {HOST} cannot be used: {error.strerror}", "--port 0 takes any free one"
+            f"port {port} of {HOST} cannot be used: {error.strerror}", "--port 0 takes any free port"
         ) from error
     signal.signal(signal.SIGTERM, _interrupt)  # so that the copy is removed
     with server:
@@ -133,9 +133,9 @@ def _announce(folder: RunFolder, url: str, trials: int, as_json: bool) -> None:
 
 
 def only_here(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """`app` for browsers that were pointed at this machine: a web page elsewhere can give its own name our address.
+    """Return `app` for requests that name this machine: a foreign web page can give its own host name our address.
 
-    And for its own pages: another's page can send a form to our address, and its browser says whose it is.
+    Requests that another site's page sends are refused, too: the browser names that site in `Origin`.
     """
 
     def guarded(request: dict[str, Any], respond: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Verification evidence: commands that are really run, each with what it answered."""
+"""Evidence for a handoff: commands that are really run, each with its answer."""
 
 import os
 import shlex
@@ -15,15 +15,15 @@ from state.files.journal import Journal
 from state.files.layout import CHECKOUT, Roots
 from state.records import results
 
-_DEADLINE_S = 300.0  # for one command: a replay of 4 MB of cycles takes seconds
-_TAIL_LINES = 32  # an audit of which every check fails, with its ways out: what is wrong stands first there
+_DEADLINE_S = 300.0  # seconds for one command: a replay of 4 MB of cycles takes some
+_TAIL_LINES = 32  # lines: enough for an audit whose every check fails, which names the failures first
 _WRONG = ("FAILED", "error:", "cycle ")  # how an audit, checksums, a refusal and a replay begin to say it
 _LONGEST = 300  # characters of one line of output
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One command that was run; `code` None: it could not be started, or did not end in time."""
+    """One command that was run. `code` is None when the command could not be started or did not end in time."""
 
     what: str
     command: str
@@ -33,23 +33,23 @@ class Evidence:
 
     @property
     def passed(self) -> bool:
-        """Whether it says that all is well."""
+        """Whether the command ended with exit code 0."""
         return self.code == 0
 
     @property
     def why(self) -> str:
-        """The line that says what is wrong: the first that says so itself, else the last; nothing when all is well."""
+        """The line that says what is wrong: the first with a failure word, else the last; "" when all is well."""
         if self.passed or not self.tail:
             return ""
         return next((line.strip() for line in self.tail if line.strip().startswith(_WRONG)), self.tail[-1])
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the evidence as JSON values."""
         return {**asdict(self), "tail": list(self.tail), "passed": self.passed}
 
 
 def collect(roots: Roots, has_outcome: bool, say: Callable[[str], None]) -> list[Evidence]:
-    """Run all of them, one after the other."""
+    """Run all commands, one after the other."""
     found = []
     for what, command in commands(roots, has_outcome):
         say(what)
@@ -58,9 +58,9 @@ def collect(roots: Roots, has_outcome: bool, say: Callable[[str], None]) -> list
 
 
 def commands(roots: Roots, has_outcome: bool) -> list[tuple[str, list[str]]]:
-    """What is asked: health, continuity, an audit, every artifact's checksum, every agent's decisions once more.
+    """Return the commands: health, continuity, an audit, all checksums, and a replay of every agent's decisions.
 
-    Before the first result nobody asks for checksums: there is nothing whose loss they could show.
+    Before the first result, checksums are left out: there is no artifact whose loss they could show.
     """
     query = ["python3", "scripts/infra/session_state_manager.py", "--query", "--json"]
     state_file = ["--state-file", str(roots.agent_state("session_state_manager"))]
@@ -80,7 +80,7 @@ def commands(roots: Roots, has_outcome: bool) -> list[tuple[str, list[str]]]:
 
 
 def run(what: str, command: list[str], roots: Roots) -> Evidence:
-    """Run it in the checkout, on these roots."""
+    """Run one command in the checkout, on these roots."""
     own = {"RESULTS_ROOT": str(roots.results), "STATE_ROOT": str(roots.state), "LOGS_ROOT": str(roots.logs)}
     began_s = time.monotonic()
     try:
@@ -103,7 +103,7 @@ def run(what: str, command: list[str], roots: Roots) -> Evidence:
 
 
 def _tail(said: str) -> tuple[str, ...]:
-    """The last lines; what was cut, before them or at the end of one, says so."""
+    """Return the last lines; an ellipsis marks what was cut, before them or at the end of one."""
     lines = [line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…" for line in said.strip().splitlines()]
     cut = len(lines) - _TAIL_LINES
     return tuple(lines) if cut <= 0 else (f"… {cut} earlier lines", *lines[cut:])
@@ -114,7 +114,7 @@ def _environment() -> dict[str, str]:
 
 
 def _recorded(path: Path) -> Path | None:
-    """The journal that holds whole decisions: after a rotation that is the one before, until somebody acts again."""
+    """Return the journal that holds whole decisions: after a rotation the older file, until the agent acts again."""
     for file in (path, path.with_name(f"{path.name}.1")):
         if any(isinstance(record, dict) and "world" in record for record in Journal(file).read().records):
             return file

@@ -1,4 +1,4 @@
-"""Make a page fit a terminal: blocks of lines, the least important of them cut first, and what was cut is counted."""
+"""Make a page fit a terminal: the least important blocks of lines are cut first, and the cut lines are counted."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _BAR = "━"
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that belong together. `rank` 0 is cut last; of one that is cut `least` lines stay and a count of `what`."""
+    """Lines that belong together. Rank 0 is cut last. Of a block that is cut, `least` lines and a count stay."""
 
     lines: "tuple[Text, ...]"
     rank: int = 0
@@ -25,7 +25,7 @@ class Block:
 
 
 def fitted(blocks: Sequence[Block], width: int | None, height: int | None) -> "Group":
-    """The blocks as one page; without a width and a height nothing is cut."""
+    """Return the blocks as one page; without a width and a height nothing is cut."""
     from rich.console import Group
 
     kept = [block for block in blocks if block.lines]
@@ -33,7 +33,7 @@ def fitted(blocks: Sequence[Block], width: int | None, height: int | None) -> "G
         for rank in sorted({block.rank for block in kept}, reverse=True):
             kept = _shortened(kept, rank, height)
     lines = [line.copy() for block in kept for line in block.lines][:height]
-    for line in lines:  # a name of a file, a word of a log: from anywhere
+    for line in lines:  # names of files and words of logs may come from anywhere
         if not line.plain.isprintable():
             line.plain = visible(line.plain)
     if width is not None:
@@ -44,7 +44,7 @@ def fitted(blocks: Sequence[Block], width: int | None, height: int | None) -> "G
 
 
 def wrapped(text: str, style: str, indent: str, width: int | None, most: int = 2) -> "tuple[Text, ...]":
-    """A sentence on so many lines; what does not fit ends in an ellipsis."""
+    """Wrap a sentence into at most `most` lines; an ellipsis marks what does not fit."""
     from rich.text import Text
 
     if width is None:
@@ -54,7 +54,7 @@ def wrapped(text: str, style: str, indent: str, width: int | None, most: int = 2
 
 
 def bar(percent: float, width: int, style: str = "cyan") -> "Text":
-    """A bar of so many columns, readable without colours."""
+    """Return a progress bar of that many columns, readable without colours."""
     from rich.text import Text
 
     full = max(0, min(width, round(width * percent / 100)))
@@ -62,7 +62,7 @@ def bar(percent: float, width: int, style: str = "cyan") -> "Text":
 
 
 def middle(text: str, width: int) -> str:
-    """A name cut in its middle: its beginning and its end tell it from others."""
+    """Cut a name in its middle, because its beginning and its end tell it from others."""
     if len(text) <= width:
         return text
     tail = max(1, (width - 1) * 2 // 3)
@@ -70,13 +70,13 @@ def middle(text: str, width: int) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """`1 worker`, `2 workers`."""
+    """Return `1 worker`, `2 workers` and so on."""
     plural = "es" if thing.endswith("s") else "s"
     return f"{number:,} {thing}{'' if number == 1 else plural}"
 
 
 def speed(rate_per_s: float | None) -> str:
-    """`3,634/s`, `4.2/s`, `12/min`, `1.5/h`: two digits of whatever is slow; nothing when nothing is known."""
+    """Return `3,634/s`, `4.2/s`, `12/min` or `1.5/h`: slow rates with two digits; "" when the rate is unknown."""
     for times, unit in ((1, "s"), (60, "min"), (3_600, "h")):
         rate = (rate_per_s or 0.0) * times
         if rate >= 0.5:
@@ -85,7 +85,7 @@ def speed(rate_per_s: float | None) -> str:
 
 
 def _shortened(blocks: list[Block], rank: int, height: int) -> list[Block]:
-    """The blocks of this rank, the last first, cut until the page fits or no more can go."""
+    """Cut the blocks of this rank, the last block first, until the page fits or nothing more can be cut."""
     kept = list(blocks)
     for number in reversed(range(len(kept))):
         over = sum(len(block.lines) for block in kept) - height

@@ -1,4 +1,4 @@
-"""Follow a run until it is complete: a live page on a terminal, a line now and then elsewhere."""
+"""Follow a run until it is complete: with a live page on a terminal, with a line now and then elsewhere."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ class Ended(Enum):
 
 
 def follow(roots: Roots, order: SwarmOrder) -> Ended:
-    """Until the run is complete or stopped, or Ctrl-C."""
+    """Show the run until it is complete or stopped, or until Ctrl-C."""
     console = Console(stderr=True)
     try:
         if not console.is_terminal:
@@ -52,9 +52,9 @@ def follow(roots: Roots, order: SwarmOrder) -> Ended:
 
 
 class Healer:
-    """Brings all agents back when none of them lives, as ensure does, and says so; after a stop it does nothing.
+    """Start all agents again when none of them lives, as `ensure` does, and say so; do nothing after a `stop`.
 
-    The first time at once, then after a wait that doubles for as long as it does not help.
+    It acts at once the first time, then after a wait that doubles as long as the agents do not come back.
     """
 
     def __init__(self, roots: Roots, say: Callable[[str], None]) -> None:
@@ -62,7 +62,7 @@ class Healer:
         self._times, self._next_s = 0, 0.0
 
     def look(self, now: dict[str, Any]) -> None:
-        """See whether anybody lives; `now` is what `status` says."""
+        """Start the agents when none is alive; `now` is the object of `status --json`."""
         if not any(one["id"] == "no_agents" for one in now["incidents"]):
             self._times = 0 if time.monotonic() > self._next_s else self._times
             return
@@ -87,7 +87,7 @@ def _clock() -> str:
 
 
 def _plainly(roots: Roots, order: SwarmOrder) -> Ended:
-    """Without a terminal: a line when a phase changes or something goes wrong, else every few seconds."""
+    """Print a line when a phase changes or something goes wrong, else every few seconds; for use without a terminal."""
     said_at, said = float("-inf"), ""
     healer = Healer(roots, lambda text: print(text, file=sys.stderr, flush=True))
     while True:

@@ -1,4 +1,4 @@
-"""`handoff`: hand a run over in one file, with evidence that this very command has gathered."""
+"""`handoff`: hand a run over in one file, with evidence that this command has gathered itself."""
 
 import contextlib
 import json
@@ -28,26 +28,26 @@ from state.records.jobs import fold
 from state.records.orders import SwarmOrder
 from state.records.request import Request
 
-_WAIT_S = 30.0  # for the curator: it is nudged, and its cycle takes a fraction of a second
+_WAIT_S = 30.0  # seconds for the curator to answer: it is nudged, and its cycle takes a fraction of a second
 _LOOK_S = 0.1
-_DAY_S = 86_400.0  # for a curator that is not there to come back
+_DAY_S = 86_400.0  # seconds for a missing curator to come back
 _EPILOG = """\
 examples:
   scripts/backtest-optimize handoff
   scripts/backtest-optimize handoff --run bt-20260131_120000Z --json
 
 Writes HANDOFF_SWARM_RUN_<date>_<time>Z.md into the knowledge folder (setting swarm.knowledge_folder, by default
-docs/reference under RESULTS_ROOT) and has its findings added to KNOWLEDGE_BASE_BACKTEST.md.
+docs/reference under RESULTS_ROOT). The agent curator then adds the findings to KNOWLEDGE_BASE_BACKTEST.md.
 
 exit codes: 0 written, and all evidence holds; 1 refused, or written and some evidence does not hold; 2 usage
 """
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Gather the evidence and write the page; 1 when some evidence does not hold."""
     parser = command.Parser(
         prog="backtest-optimize handoff",
-        description="Hand a run over: what it did, what it found, what went wrong, what is next, verified now.",
+        description="Write one file that says what a run did and found, what failed and what is next, with evidence.",
         epilog=_EPILOG,
     )
     parser.add_argument("--run", metavar="RUN", help="a run id (default: the current one, or the last)")
@@ -83,7 +83,7 @@ def _order(roots: Roots, run_id: str | None) -> SwarmOrder:
 
 
 def _facts(roots: Roots, order: SwarmOrder, world: World, limits: SwarmSettings, moment: datetime) -> Facts:
-    """Everything the page says besides its evidence, from the run's own records."""
+    """Return everything that the page says besides its evidence, from the records of the run."""
     folder = roots.swarm_run(order.run_id)
     finished = snapshot.read_json(folder.finished)
     records = [r for one in folder.rounds() for r in Journal(one.jobs).read().records if isinstance(r, dict)]
@@ -109,7 +109,7 @@ def _before(path: Path) -> Path:
 
 
 def _claim(folder: KnowledgeFolder, moment: datetime, text: str) -> Path:
-    """A file of this name that nobody else has; it says that nothing is verified yet until the evidence is in.
+    """Make a new file of this name. Until the evidence is in, the file says that nothing is verified yet.
 
     The audit that is part of the evidence asks for a fresh handoff, so the file must be there first.
     """
@@ -120,7 +120,7 @@ def _claim(folder: KnowledgeFolder, moment: datetime, text: str) -> Path:
         for number in range(1, 100):
             path = folder.handoff(moment, number)
             with contextlib.suppress(FileExistsError):
-                path.hardlink_to(draft)  # unlike a rename it fails when the name is taken
+                path.hardlink_to(draft)  # a link, unlike a rename, fails when the name is taken
                 return path
     finally:
         draft.unlink(missing_ok=True)
@@ -142,7 +142,7 @@ def _wish(roots: Roots, order: SwarmOrder, facts: Facts, found: list[evidence.Ev
 
 
 def _tell_curator(roots: Roots, limits: SwarmSettings, world: World, wish: Request) -> str:
-    """Its answer: from its own loop where that is alive, else from one cycle of it that is run here."""
+    """Return the curator's answer: from its own loop if that is alive, else from one cycle that is run here."""
     deadline = time.monotonic() + _WAIT_S
     view = next((one for one in world.agents if one.agent == "curator"), None)
     lives = view is not None and not world.stopped and not view.is_stale(limits)

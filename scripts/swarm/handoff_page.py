@@ -1,4 +1,4 @@
-"""The handoff as a page: everything whoever takes over must know, in the order in which they will ask."""
+"""The handoff as a page: what the person who takes over must know, in the order of their questions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _MANY = 30  # rows of one table; what is beyond them is counted
 
 @dataclass(frozen=True)
 class Facts:
-    """What the records of the run say. `world` only when it is the run under way, or the last one."""
+    """What the records of the run say. `world` is given only for the current run, or the last one."""
 
     order: SwarmOrder
     moment: datetime
@@ -37,7 +37,7 @@ class Facts:
 
 
 def page(facts: Facts, evidence: list[Evidence] | None) -> str:
-    """The whole file; `evidence` None: not gathered yet, and the page says so."""
+    """Return the whole file; when `evidence` is None, the page says that it was not gathered yet."""
     sections = (
         ("Results", _results(facts)),
         ("Incidents and their remedies", _incidents(facts)),
@@ -108,7 +108,7 @@ def _number(value: Any) -> str:
 
 
 def _incidents(facts: Facts) -> list[str]:
-    """Each incident once: how often it opened, whether it is still open, and who remedied it."""
+    """Return each incident once: how often it opened, whether it is still open, and what remedied it."""
     rows: dict[str, dict[str, Any]] = {}
     for event in facts.events:
         if event.get("event") == "incident_opened":

@@ -1,4 +1,4 @@
-"""`health`: one line and an exit code for monitors; reads files and /proc only, so that it cannot hang."""
+"""`health`: one line and an exit code for monitors. It reads files and /proc only, so that it cannot hang."""
 
 import os
 
@@ -16,10 +16,10 @@ _SHORT = 100  # characters of a reason; status has the whole
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Print the line and return the exit code."""
     parser = command.parser(
         "backtest-optimize health",
-        "Is the swarm alive? One line, and an exit code for monitors.",
+        "Say whether the swarm is alive, in one line and an exit code for monitors.",
         'scripts/backtest-optimize health || mail -s "swarm" me@example.org',
         "0 healthy or stopped on purpose, 1 degraded (it heals itself or says what it needs), 2 dead, or wrong usage",
         "code, word and reasons; its schema: docs/reference/schemas/health.schema.json",
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
 
 
 def _judged(roots: Roots) -> tuple[int, str, list[str]]:
-    """A monitor needs an answer whatever lies on disk: that nobody can judge is one."""
+    """Judge the swarm. A monitor needs an answer in any case, so records that cannot be judged are an answer, too."""
     try:
         return judge(roots)
     except Exception as error:
@@ -45,7 +45,7 @@ def _judged(roots: Roots) -> tuple[int, str, list[str]]:
 
 
 def _why_nothing(roots: Roots) -> list[str]:
-    """Processes of a swarm whose records are all gone are no swarm that was never started."""
+    """Return the reason for "never started", or, when processes still run, that their records are gone."""
     left = len([one for one in identity.of_swarm(roots.state) if one.pid != os.getpid()])
     if not left:
         return ["scripts/backtest-optimize --parallel starts it"]
@@ -54,7 +54,7 @@ def _why_nothing(roots: Roots) -> list[str]:
 
 
 def with_environment(code: int, word: str, reasons: list[str]) -> tuple[int, str, list[str]]:
-    """The same, with what is missing where this runs outside the virtual environment: nothing can be started then."""
+    """Add what is missing when this runs outside the virtual environment, where nothing can be started."""
     lack = environment.missing(CHECKOUT)
     if lack is None:
         return code, word, reasons
@@ -63,7 +63,7 @@ def with_environment(code: int, word: str, reasons: list[str]) -> tuple[int, str
 
 
 def judge(roots: Roots) -> tuple[int, str, list[str]]:
-    """Exit code, word, reasons."""
+    """Return the exit code, the word for it, and the reasons."""
     limits = limits_of(roots)
     world = observe(roots, limits, {"hooks", "faults"})
     if world.stopped:

@@ -1,4 +1,4 @@
-"""`install_keeper.sh`: install, show and remove what brings the swarm back by itself."""
+"""`install_keeper.sh`: install, show and remove the keeper, which brings the swarm back by itself."""
 
 import argparse
 import contextlib
@@ -40,20 +40,21 @@ examples:
   scripts/install_keeper.sh --uninstall          remove all that was installed; the swarm itself goes on
 
 Methods: a systemd user unit where `systemctl --user` works; else two marked lines in your crontab where a cron daemon
-runs; else a process that the agents in turn keep alive. It looks every swarm.keeper_s seconds (cron: every minute), the
-first two at once when tmux dies, and does nothing while all is well, or after `stop`.
+runs; else a process that the agents, in turn, keep alive. The keeper looks at the swarm every swarm.keeper_s seconds
+(with cron, every minute). With systemd or as a process it also looks at once when tmux dies. It does nothing while all
+is well, or after `stop`.
 
-Without this script every start brings a keeper process along, unless --no-keeper is typed, and `stop` ends it; nothing
-is put into a crontab or systemd that you did not ask for here. A process does not outlive a reboot: in a container,
-call this script, or ensure_swarm_watchdogs.sh, where the container starts.
+Without this script, every start of the swarm also starts a keeper process, unless you type --no-keeper; `stop` ends
+that process. Nothing is written to your crontab or to systemd unless you ask for it here. A process does not outlive a
+reboot: in a container, call this script, or ensure_swarm_watchdogs.sh, where the container starts.
 
-exit codes: 0 done, or it is installed and alive; 1 refused with a reason, or it is not; 2 usage
+exit codes: 0 done, or with --status: installed and alive; 1 refused with a reason, or not alive; 2 usage
 """
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What keeps a swarm that was just started; `method` None: nothing does."""
+    """The keeper of a swarm that was just started; `method` is None when there is none."""
 
     method: str | None
     words: str
@@ -61,7 +62,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Shown:
-    """What --status says."""
+    """What --status shows."""
 
     installed: bool
     method: str = ""
@@ -70,11 +71,11 @@ class Shown:
     entry: str = ""
     pid: int | None = None
     by_default: bool = False
-    stopped: bool = False  # the swarm is, and a keeper process with it
+    stopped: bool = False  # the swarm is stopped, and a keeper process with it
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Install, show or remove the keeper; return the exit code."""
     asked = _parser().parse_args(argv)
     roots = Roots.from_environment()
     if asked.status:
@@ -88,8 +89,8 @@ def main(argv: list[str]) -> int:
         return _say({"uninstalled": was}, "the keeper is gone" if was else "no keeper was installed", asked.json)
     launcher.check_installation()
     method = asked.method or _best()
-    _must_work(method)  # before anything that works is taken away
-    _uninstall(roots)  # another method, or other roots: never two of them
+    _must_work(method)  # checked before a keeper that works is removed
+    _uninstall(roots)  # a keeper of another method or of other roots goes first: there are never two
     _INSTALL[method](roots)
     shown = _shown(roots)
     code = _show(shown, asked.json)
@@ -99,19 +100,19 @@ def main(argv: list[str]) -> int:
 def _parser() -> command.Parser:
     parser = command.Parser(
         prog="install_keeper.sh",
-        description="Bring the swarm back by itself after a reboot or the death of tmux. Installing twice is harmless.",
+        description="Install a keeper, which restarts the swarm after a reboot or the death of tmux.",
         epilog=_EPILOG,
     )
     deed = parser.add_mutually_exclusive_group()
-    deed.add_argument("--uninstall", action="store_true", help="remove everything this script has put anywhere")
-    deed.add_argument("--status", action="store_true", help="say what is installed, and whether it is alive")
+    deed.add_argument("--uninstall", action="store_true", help="remove everything that this script has installed")
+    deed.add_argument("--status", action="store_true", help="say which keeper is installed and whether it is alive")
     parser.add_argument("--method", choices=("systemd", "cron", "process"), help="default: the first that works here")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
 def _must_work(method: Method) -> None:
-    """Refuse what cannot be installed here."""
+    """Refuse a method that cannot be installed here."""
     instead = "take another: --method process works everywhere; what was installed is as it was"
     if method == "systemd" and not (shutil.which("systemctl") and keepers.systemctl("show-environment")):
         raise Refused("systemd has no user manager here", instead)
@@ -126,7 +127,7 @@ def _best() -> Method:
 
 
 def _cron_runs() -> bool:
-    """Whether a cron daemon is there to read a crontab: in containers there often is none."""
+    """Whether a cron daemon runs that reads the crontab: in containers there often is none."""
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if folder.name.isdigit() and (folder / "comm").read_text(encoding="utf-8").strip() in _CRON_NAMES:
@@ -134,19 +135,19 @@ def _cron_runs() -> bool:
     return False
 
 
-# with a start, and with a stop ----------------------------------------------------------------------------------------
+# a keeper that starts and stops with the swarm ------------------------------------------------------------------------
 
 
 def add_flag(parser: argparse.ArgumentParser) -> None:
-    """`--no-keeper`, of every command that starts the swarm."""
-    words = "start no keeper, the small process that brings the swarm back when tmux or all agents die; stop ends it"
+    """Add `--no-keeper`, which every command that starts the swarm takes."""
+    words = "do not start the keeper, a small process that restarts the swarm when tmux or all agents die; stop ends it"
     parser.add_argument("--no-keeper", action="store_true", help=words)
 
 
 def by_default(roots: Roots, wanted: bool) -> Kept:
-    """See that a swarm that was started has a keeper: the one that was installed, else a process until `stop`.
+    """Make sure that a started swarm has a keeper: the installed one, else a process that runs until `stop`.
 
-    Call it under the launch lock. It touches neither crontab nor systemd: those are the operator's to ask for.
+    Call it under the launch lock. It touches neither crontab nor systemd, because only the operator may ask for those.
     """
     keeper = keepers.recorded(roots)
     if keeper is not None and not keeper.by_default:
@@ -164,12 +165,13 @@ def by_default(roots: Roots, wanted: bool) -> Kept:
 
 
 def end_with_the_swarm(roots: Roots) -> None:
-    """End the keeper process; what a start brought along goes for good, what was installed comes back with a start."""
+    """End the keeper process. One that came with a start is gone for good; an installed one returns with a start."""
     keeper = keepers.recorded(roots)
     _end_processes(roots)
     if keeper is None or keeper.method != "process":
         return
-    with contextlib.suppress(OSError):  # a full disk: the tombstone, or the sweep, keeps it from coming back
+    # The disk is full: the tombstone, or the sweep, keeps the keeper from coming back.
+    with contextlib.suppress(OSError):
         if keeper.by_default:
             roots.keeper.unlink(missing_ok=True)
             roots.keeper_lock.unlink(missing_ok=True)
@@ -183,7 +185,7 @@ def _is_up(roots: Roots) -> bool:
 
 
 def _come_up(roots: Roots, *more: str) -> bool:
-    """Start the process, and wait until it is on file; whether it is."""
+    """Start the process and wait until its record is on file; whether that came."""
     keepers.start(roots, *more)
     deadline = time.monotonic() + keepers.COMES_UP_S
     while (keeper := keepers.recorded(roots)) is None or keeper.identity is None or not _is_up(roots):
@@ -198,7 +200,8 @@ def _come_up(roots: Roots, *more: str) -> bool:
 
 def _install_process(roots: Roots) -> None:
     _record(roots, "process")
-    if not roots.tombstone.exists() and not _come_up(roots):  # after a stop it comes up with the next start
+    # After a stop, the process starts with the next start of the swarm.
+    if not roots.tombstone.exists() and not _come_up(roots):
         raise Refused("the keeper process did not start", f"read {roots.keeper_log}")
 
 
@@ -224,7 +227,7 @@ def _install_systemd(roots: Roots) -> None:
 
 
 def _linger() -> bool:
-    """Ask systemd to run the user's units from boot on, without a login; whether that was not so before."""
+    """Ask systemd to run the user's units from boot on, without a login; True when that is new."""
     user = str(os.getuid())
     asked = keepers.run(["loginctl", "show-user", user, "--property=Linger"])
     if asked is None or b"Linger=yes" in asked.stdout:
@@ -244,7 +247,7 @@ def _record(
     by_default: bool = False,
     process: Identity | None = None,
 ) -> Keeper:
-    """Put on file what the keeper needs to know: it may start with nothing but PATH."""
+    """Write down what the keeper needs to know, because it may start with PATH as its only variable."""
     server = recorded(roots)
     folder = server.folder if server is not None else os.environ.get("TMUX_TMPDIR") or "/tmp"
     keeper = Keeper(
@@ -273,13 +276,13 @@ _INSTALL = {"process": _install_process, "cron": _install_cron, "systemd": _inst
 
 
 def _uninstall(roots: Roots) -> bool:
-    """Remove every trace of every method, whatever the record says; whether there was any."""
+    """Remove every trace of every method, whatever the record says; whether there was a trace."""
     keeper = keepers.recorded(roots)
-    roots.keeper.unlink(missing_ok=True)  # a process that looks now sees that it is not wanted any more
+    roots.keeper.unlink(missing_ok=True)  # a keeper process that looks now sees that it is not wanted any more
     found = [keeper is not None, _end_processes(roots), _remove_lines(roots), _remove_unit(roots)]
     if keeper is not None and keeper.lingers:
         keepers.run(["loginctl", "disable-linger", str(os.getuid())])
-    roots.keeper.unlink(missing_ok=True)  # one that had just begun may have put itself on file
+    roots.keeper.unlink(missing_ok=True)  # a keeper process that had just begun may have written its record
     roots.keeper_lock.unlink(missing_ok=True)
     return any(found)
 

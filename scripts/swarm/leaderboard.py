@@ -12,23 +12,23 @@ from state.files.layout import Roots
 from state.records.strategies import SORTS, STANDINGS, ChosenStrategy, collected, ranked
 
 TOP = 10
-_NAME_COLUMNS = 34  # all of it fits into 80
+_NAME_COLUMNS = 34  # so that the whole table fits into 80 columns
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """What the leaderboard takes."""
+    """Add the flags of `--all`."""
     group = parser.add_argument_group("all runs")
     group.add_argument("--all", action="store_true", help="one table of every strategy that any run has chosen")
-    group.add_argument("--symbol", metavar="A,B", help="only these")
-    group.add_argument("--mode", metavar="A,B", help="only these")
-    group.add_argument("--candidates", action="store_true", help="only those that passed all checks of their run")
-    group.add_argument("--real", action="store_true", help="only those found on real bars")
-    group.add_argument("--sort", choices=SORTS, help="within a standing (default: out_of_sample, the Sharpe ratio)")
+    group.add_argument("--symbol", metavar="A,B", help="only these symbols")
+    group.add_argument("--mode", metavar="A,B", help="only these modes")
+    group.add_argument("--candidates", action="store_true", help="only strategies that passed all checks of their run")
+    group.add_argument("--real", action="store_true", help="only strategies that were found on real bars")
+    group.add_argument("--sort", choices=SORTS, help="order within a standing (default: out_of_sample, a Sharpe ratio)")
     group.add_argument("--top", type=int, metavar="N", help=f"how many rows to show (default: {TOP}; 0: all)")
 
 
 def is_asked(asked: argparse.Namespace) -> bool:
-    """Whether any of its flags was given."""
+    """Whether any flag of the leaderboard was given."""
     return any((asked.all, asked.symbol, asked.mode, asked.candidates, asked.real, asked.sort, asked.top is not None))
 
 
@@ -103,7 +103,7 @@ def _cells(row: ChosenStrategy) -> list[str]:
 
 
 def _print_luck(rows: list[ChosenStrategy], say: Callable[..., None]) -> None:
-    """Who picks the best of many out-of-sample values picks luck as well: how much of it."""
+    """Print how much of the best out-of-sample value is luck: whoever picks the best of many picks luck as well."""
     from WORKFLOW.validity.chance import expected_max_sharpe
 
     days = [row.out_of_sample["days"] for row in rows if row.out_of_sample.get("days")]

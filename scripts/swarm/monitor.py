@@ -1,7 +1,7 @@
 """The monitors people attach to: `python -m scripts.swarm VIEW [--once]`, drawn with rich, read-only, and cheap.
 
-On a terminal a page that fits it; without one plain lines. Nobody looks most of the time: then it is drawn twice a
-minute, and an attached client or another size has it drawn at once.
+On a terminal a monitor draws a page that fits it; elsewhere it prints lines. Most of the time nobody looks, and the
+page is drawn twice a minute. When a client attaches or the size changes, it is drawn at once.
 """
 
 import os
@@ -21,18 +21,18 @@ from scripts.swarm.views import VIEWS, View
 from state.files.layout import Roots
 from state.host import command, ending
 
-_LOOK_S = 2.0  # between two pages while somebody looks
-_UNSEEN_S = 30.0  # while nobody does
-_POLL_S = 1.0  # between two looks at who is attached: one small file
-_PLAIN_S = 5.0  # between two lines without a terminal
-_SETTLE_S = 0.5  # between the two readings that a rate takes
-_ASK_AGAIN_S = 10.0  # a client may switch from one session to another
-_TMUX_S = 2.0  # for tmux to answer
-_SOCKETS = Path("/proc/net/unix")  # one row a socket: the server's own, and one for every client
+_LOOK_S = 2.0  # seconds between two pages while a client is attached
+_UNSEEN_S = 30.0  # the same while no client is
+_POLL_S = 1.0  # seconds between two looks for attached clients, which read one small file
+_PLAIN_S = 5.0  # seconds between two lines without a terminal
+_SETTLE_S = 0.5  # seconds between the two readings that a rate needs
+_ASK_AGAIN_S = 10.0  # seconds: a client may switch from one session to another
+_TMUX_S = 2.0  # seconds for tmux to answer
+_SOCKETS = Path("/proc/net/unix")  # one row for each socket: the server's own and one for every client
 
 
 def main(argv: list[str]) -> int:
-    """Draw until Ctrl-C, or once."""
+    """Draw the page until Ctrl-C, or once."""
     flags = command.Parser(prog="python -m scripts.swarm", description=__doc__)
     flags.add_argument("view", choices=list(VIEWS))
     flags.add_argument("--once", action="store_true", help="print the page once, whole, and leave")
@@ -52,7 +52,7 @@ def _once(view: View, roots: Roots) -> int:
 
 
 def _lines(view: View, roots: Roots) -> int:
-    """A line every few seconds, for as long as the swarm is not stopped."""
+    """Print a line every few seconds until the swarm is stopped."""
     while True:
         print(visible(f"{time.strftime('%H:%M:%S')} {_safely(lambda: _line(view, roots))}"), flush=True)
         if roots.tombstone.exists():
@@ -66,7 +66,7 @@ def _line(view: View, roots: Roots) -> str:
 
 
 def _live(view: View, roots: Roots) -> int:
-    # Blocked, a change of size waits for sigtimedwait below, which then returns at once.
+    # While the signal is blocked, a change of size waits for sigtimedwait below, which then returns at once.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
     console, drawn, audience = Console(), "", Audience(_is_attached)
     with Live(console=console, screen=True, auto_refresh=False) as live:
@@ -74,14 +74,14 @@ def _live(view: View, roots: Roots) -> int:
             size = console.size
             page = draw(view, roots, size.width, size.height)
             now = f"{size} {page.renderables}"
-            if now != drawn:  # a page that says the same is not sent again
+            if now != drawn:  # an unchanged page is not sent again
                 live.update(page, refresh=True)
                 drawn = now
             _until_next(audience)
 
 
 def draw(view: View, roots: Roots, width: int, height: int) -> Group:
-    """One page; a bad moment is shown, not died of."""
+    """Draw one page. An error is shown on the page and does not end the monitor."""
     try:
         view.look(roots)
         return view.page(width, height)
@@ -100,7 +100,7 @@ def _safely(say: Callable[[], str]) -> str:
 
 
 def _until_next(audience: "Audience") -> None:
-    """Wait: shortly while somebody looks, long while nobody does, not at all when the size changes."""
+    """Wait a short time while a client is attached, a long time while none is, and not at all when the size changes."""
     began = now_s = time.monotonic()
     was_there = audience.is_there(now_s)
     while now_s - began < (_LOOK_S if was_there else _UNSEEN_S):
@@ -112,8 +112,10 @@ def _until_next(audience: "Audience") -> None:
 
 
 class Audience:
-    """Whether somebody looks at this session. Clients of the whole server are counted every second, which costs one
-    small file; tmux is asked whose they are only when there are any.
+    """Whether a client is attached to this session.
+
+    Every second the clients of the whole server are counted, which reads one small file. tmux is asked for their
+    sessions only when there are clients.
     """
 
     def __init__(self, ask: Callable[[str], bool]) -> None:
@@ -121,7 +123,7 @@ class Audience:
         self._clients, self._asked_at_s, self._said = 0, float("-inf"), False
 
     def is_there(self, now_s: float) -> bool:
-        """True where it cannot be known."""
+        """Whether a client is attached; True when that is unknown."""
         socket = os.environ.get("TMUX", "").partition(",")[0]
         clients = _clients(socket) if socket else None
         if clients is None:
@@ -141,7 +143,7 @@ def _clients(socket: str) -> int | None:
 
 
 def _is_attached(socket: str) -> bool:
-    """Whether a client looks at the session of this pane, as tmux says; true when it says nothing."""
+    """Ask tmux whether a client is attached to this pane's session; True when tmux does not answer."""
     pane = os.environ.get("TMUX_PANE", "")
     words = ["tmux", "-S", socket, "display-message", "-p", "-t", pane, "#{session_attached}"]
     try:
@@ -154,5 +156,5 @@ def _is_attached(socket: str) -> bool:
 
 
 def run() -> int:
-    """`python -m scripts.swarm`."""
+    """Run `python -m scripts.swarm`."""
     return ending.ended(lambda: main(sys.argv[1:]))

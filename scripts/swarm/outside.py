@@ -1,8 +1,8 @@
-"""Move a command that was typed inside the swarm out of it: whatever runs in there ends with it.
+"""Move a command that was typed inside the swarm out of it, because whatever runs inside ends with the swarm.
 
-A pane, a hook, a worker's child: `stop` typed there would be among those that it ends. The tmux server starts it
-instead, as nobody's child and with no mark of the swarm; where that gives no answer it leaves by itself, as far as a
-process can: the parent of a hook or of a worker ends whoever is below it.
+`stop` typed in a pane, a hook or a worker's child would end itself. So the tmux server starts the command, without a
+parent in the swarm and without a mark of it. When the server gives no answer, the command leaves by itself as far as a
+process can: the parent of a hook or of a worker ends every process below it.
 """
 
 import os
@@ -21,7 +21,7 @@ from state.host.environment import of_swarm
 from state.host.identity import NONCE
 
 _TIMEOUT_S = 5.0
-# A session of its own and a parent that is gone: nobody's death is its own. LOG PYTHON WORD…
+# It has its own session and its parent is gone, so it dies with no other process. Arguments: LOG PYTHON WORD…
 _LEAVE = """
 import os, sys
 if os.fork(): os._exit(0)
@@ -34,14 +34,14 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def is_inside(roots: Roots) -> bool:
-    """Whether this process, or one that it was started by, belongs to the swarm of this root."""
+    """Whether this process or one of its ancestors belongs to the swarm of this root."""
     return any(identity.is_in(pid, roots.state) for pid in (os.getpid(), *_ancestors()))
 
 
 def run(roots: Roots, words: Sequence[str]) -> Path:
-    """Have `backtest-optimize WORD…` run outside; the log that it writes to."""
+    """Run `backtest-optimize WORD…` outside the swarm; return the log that it writes to."""
     log = roots.stop_log
-    made.log(roots, log).close()  # on record as ours; the other process appends to it
+    made.log(roots, log).close()  # on record as a log of ours; the other process appends to it
     command = [sys.executable, "-S", "-c", _LEAVE, str(log), sys.executable]
     command += [str(CHECKOUT / "scripts" / "backtest-optimize"), *words]
     plain = of_swarm(roots) | {"VENV_PATH": sys.prefix}
@@ -52,7 +52,7 @@ def run(roots: Roots, words: Sequence[str]) -> Path:
 
 
 def _by_tmux(roots: Roots, command: Sequence[str], environment: dict[str, str]) -> bool:
-    """Whether the server took it; without libtmux, beside a broken environment, nobody asks it."""
+    """Whether the tmux server started it; False without libtmux, as in a broken environment."""
     words = shlex.join(["env", "-i", *(f"{name}={value}" for name, value in environment.items()), *command])
     try:
         return Tmux.of(roots, _TIMEOUT_S).acting().run_outside(words)
@@ -61,7 +61,7 @@ def _by_tmux(roots: Roots, command: Sequence[str], environment: dict[str, str]) 
 
 
 def _ancestors() -> Iterator[int]:
-    """Who started this process, and who started that one, up to the first of all."""
+    """Return the parent of this process, its parent, and so on up to the first process."""
     pid = os.getppid()
     while pid > 1:
         yield pid

@@ -1,4 +1,4 @@
-"""How long phases took, in this run and before, and the band that follows for the time left."""
+"""How long phases took, in this run and in earlier runs, and the range of the time left that follows."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,20 +13,20 @@ from state.records import orders
 from state.records.orders import SwarmOrder
 from state.records.timeline import Cost, Timeline
 
-_ROUNDS = 3  # the last of a run that are looked at
-_RUNS = 3  # earlier ones with the same settings,
-_LOOKED_AT = 10  # looked for among so many
+_ROUNDS = 3  # rounds at the end of a run that are looked at
+_RUNS = 3  # earlier runs with the same settings,
+_LOOKED_AT = 10  # looked for among this many
 
 
 def timeline(roots: Roots, world: World) -> Timeline:
-    """The round under way; an empty one before the first."""
+    """Return the timeline of the current round; an empty one before the first round."""
     if world.order is None or world.round < 0:
         return Timeline(())
     return _timeline(roots.swarm_run(world.run_id).round(world.round).jobs)
 
 
 def left(roots: Roots, world: World, here: Timeline) -> Band | None:
-    """How long the run still takes, or its round where rounds go on until stop; None: nothing on file can tell."""
+    """Return how long the run, or its round when rounds are endless, still takes; None when no record can tell."""
     order = world.order
     if order is None or world.run_finished or world.stopped or not world.jobs:
         return None
@@ -37,7 +37,7 @@ def left(roots: Roots, world: World, here: Timeline) -> Band | None:
 
 
 def _before(roots: Roots, order: SwarmOrder, number: int) -> Iterator[Cost]:
-    """Of earlier rounds of this run, and of the last runs with the same settings on the same bars."""
+    """Return the costs in earlier rounds of this run and in the last runs with the same settings and bars."""
     folder = roots.swarm_run(order.run_id)
     for earlier in range(max(0, number - _ROUNDS), number):
         yield from _costs(folder.round(earlier).jobs)
@@ -50,13 +50,13 @@ def _before(roots: Roots, order: SwarmOrder, number: int) -> Iterator[Cost]:
 
 
 def _is_alike(one: SwarmOrder, other: SwarmOrder) -> bool:
-    """Whether phases of the one say what those of the other cost: seed and modes do not matter."""
+    """Whether phases cost the same in both runs; seed and modes do not matter."""
     same_settings = all(one.settings.get(key) == value for key, value in other.settings.items() if key != "run")
     return same_settings and (one.data_path, one.engine, one.gpu) == (other.data_path, other.engine, other.gpu)
 
 
 def _costs(path: Path) -> tuple[Cost, ...]:
-    """Of a round that is over; its journal no longer changes, so a page that is drawn every second reads it once."""
+    """Return the costs in a finished round. Its journal no longer changes, so it is read only once."""
     try:
         stat = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""`--parallel`: starts the control plane, then the work: every symbol × mode × lane. It only asks; agents act."""
+"""`--parallel`: start the control plane and order the work: every symbol × mode × lane. The agents then do the work."""
 
 import argparse
 import json
@@ -22,29 +22,29 @@ from state.host.clock import SystemClock, stamp
 from state.records import orders, runs
 from state.records.orders import SwarmOrder
 
-_WAIT_S = 60.0  # for another start to end
-_ROUNDS_HELP = "0: until stop, or until no holdout is left to judge by (default: 0 with data, 1 on demo bars)"
+_WAIT_S = 60.0  # seconds to wait for another start to end
+_ROUNDS_HELP = "rounds; 0: until stop, or until no holdout is left to judge by (default: 0 with data, 1 on demo bars)"
 _EPILOG = """\
 examples:
   scripts/backtest-optimize --parallel                                        one round on generated demo bars
   scripts/backtest-optimize --parallel --symbols SOL,BTC --modes aggressive,balanced --data-path ~/data
   scripts/backtest-optimize --parallel --symbols SOL --data-path ~/data --rounds 1 --wait --json
 
-On a terminal it follows the progress; Ctrl-C leaves the swarm running. Without one it launches and returns (--wait
-waits). While it follows, it brings the agents back itself when all of them die. A small process, the keeper, does the
-same from the start until `stop`; --no-keeper leaves it out. The same command goes on with a run that was stopped.
-Results are those of --single, byte for byte.
-Rounds without a number end when another look at the holdout could promote nothing (run.stop_when_holdout_spent;
-docs/reference/validity.md): status and results say so, and which bars help. The same command then goes on with them.
-A lane is one core, for one worker at a time (settings swarm.lanes, swarm.lane_cores).
+On a terminal, the command follows the progress, and Ctrl-C leaves the swarm running. Without a terminal, it starts the
+swarm and returns, unless --wait is given. While it follows, it restarts the agents when all of them die. A small
+process, the keeper, does the same from the start until `stop`; --no-keeper leaves it out. To continue a run that was
+stopped, type the same command again. The results are byte for byte those of --single.
+Without --rounds N, rounds end when another look at the holdout could promote nothing (run.stop_when_holdout_spent;
+docs/reference/validity.md). status and results then say so, and say which bars help; with those bars, the same command
+goes on. A lane is one core, for one worker at a time (settings swarm.lanes, swarm.lane_cores).
 
-exit codes: 0 launched, or with --wait all of it complete; 1 refused, or something failed; 2 usage; 130 Ctrl-C
+exit codes: 0 launched, or with --wait the run is complete; 1 refused, or something failed; 2 usage; 130 Ctrl-C
 """
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What was typed, checked."""
+    """The flags that were typed, after all checks."""
 
     symbols: tuple[str, ...]
     modes: tuple[str, ...]
@@ -60,14 +60,14 @@ class Wish:
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Start or continue a run, then follow it, wait for it, or return."""
     asked = parser().parse_args(argv)
     asked.reading = _checked(asked)
     return _run(asked)
 
 
 def _checked(asked: argparse.Namespace) -> Reading:
-    """How times are to be read; refuses words that contradict each other."""
+    """Return how times are to be read; refuse flags that contradict each other."""
     from WORKFLOW.command_line import gpu_of, reading_of
 
     if asked.rounds is not None and asked.rounds < 0:
@@ -79,7 +79,7 @@ def _checked(asked: argparse.Namespace) -> Reading:
 
 
 def parser() -> command.Parser:
-    """Its flags."""
+    """Return the parser of the flags."""
     from WORKFLOW.command_line import DATA_VARIABLE, READING, SIZES, add_flags
 
     p = command.Parser(
@@ -91,15 +91,15 @@ def parser() -> command.Parser:
     add_flags(p, "--rounds", help=_ROUNDS_HELP)
     where = f"folder or file with 5-minute bars (default: ${DATA_VARIABLE} with --symbols, else demo bars)"
     add_flags(p, "--data-path", help=where)
-    add_flags(p, "--demo", help="generated bars, labelled synthetic; the default without data")
+    add_flags(p, "--demo", help="use generated bars, labelled synthetic; the default without data")
     add_flags(p, *SIZES)
-    add_flags(p, "--seed", help="of every random draw in round 1; one more in each that follows")
+    add_flags(p, "--seed", help="seed of every random draw in round 1; each later round adds 1")
     add_flags(p, "--engine")
     add_flags(p, "--gpu", help="number of the only GPU to use (default: all); -1: none")
     add_flags(p, "--phase0-seed-dirs", "--repair", "--allow-wicks", *READING)
     how = p.add_mutually_exclusive_group()
-    how.add_argument("--wait", action="store_true", help="return when the run is complete, without a terminal too")
-    how.add_argument("--detach", action="store_true", help="launch and return, on a terminal too")
+    how.add_argument("--wait", action="store_true", help="return when the run is complete, also without a terminal")
+    how.add_argument("--detach", action="store_true", help="start the swarm and return, also on a terminal")
     keeper.add_flag(p)
     add_flags(p, "--json", help="print one JSON object at the end")
     return p
@@ -186,7 +186,7 @@ def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
     from WORKFLOW.engines.gpu.presence import reason_against
     from WORKFLOW.search import needs
 
-    room.check()  # workers inherit it from here
+    room.check()  # workers inherit this from here
 
     if (open_run := _unfinished(asked, roots)) is not None:
         return open_run
@@ -199,7 +199,7 @@ def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
     if asked.engine == "gpu" and (against := reason_against()) is not None:
         raise against
     symbols = _names(asked.symbols)
-    # The variable alone starts no work on real bars: without a word about symbols this command is the demo.
+    # The variable alone starts no work on real bars: without --symbols this command runs the demo.
     named = bool(symbols) and symbols != (DEMO_SYMBOL,)
     data_path = data_path_of(asked) if named and not asked.demo else asked.data_path
     if data_path is None:
@@ -220,7 +220,7 @@ def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
 
 
 def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
-    """Typed without saying what to do, the command goes on with what is not done yet."""
+    """Return the unfinished order: typed without flags that say what to do, the command goes on with it."""
     bars = ("symbols", "data_path", "date_format", "timezone")
     asks = (*bars, "modes", "rounds", "prescreen", "trials", "paths", "seed", "gpu")
     flags = (asked.demo, asked.repair, asked.allow_wicks, bool(asked.phase0_seed_dirs), asked.engine != "auto")
@@ -238,7 +238,7 @@ def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    """A comma-separated list, each name once, in order."""
+    """Split a comma-separated list; each name once, in order."""
     return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
@@ -261,7 +261,7 @@ def _check_data(path: Path, symbols: tuple[str, ...]) -> None:
 
 
 def _check_seeds(folders: tuple[Path, ...], symbols: tuple[str, ...], modes: tuple[str, ...], to: Settings) -> None:
-    """Refuse folders without a prescreen of any unit; that some units have none is usual."""
+    """Refuse folders that hold no prescreen of any unit; that some units have none is normal."""
     from WORKFLOW.search import seed_folders
 
     units = [(symbol, mode) for symbol in symbols for mode in modes]
@@ -273,7 +273,7 @@ def _check_seeds(folders: tuple[Path, ...], symbols: tuple[str, ...], modes: tup
 
 
 def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
-    """The order on file that is not finished and asks for the same, or a new one. Call it under the launch lock."""
+    """Return the unfinished order on file if it asks for the same, else a new one. Call it under the launch lock."""
     key = _key(wish)
     current = orders.current(roots)
     if current is not None and orders.is_open(roots, current) and current.key != key and not roots.tombstone.exists():
@@ -284,7 +284,7 @@ def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
         )
     found = next((o for o in orders.every(roots) if o.key == key and orders.is_open(roots, o)), None)
     order = found or _new(roots, wish, key)
-    if order.gpu != wish.gpu:  # decides no result, so the run goes on, with what was typed last
+    if order.gpu != wish.gpu:  # this decides no result, so the run goes on with what was typed last
         order = replace(order, gpu=wish.gpu)
         orders.write(roots.swarm_run(order.run_id).order, order)
     orders.point(roots, order)
@@ -317,7 +317,7 @@ def _new(roots: Roots, wish: Wish, key: str) -> SwarmOrder:
 
 
 def _key(wish: Wish) -> str:
-    """All that decides the results; how the swarm goes about it does not."""
+    """Return all values of the order that decide the results; how the swarm does the work does not decide them."""
     from WORKFLOW import SOURCE_HASH
 
     tree = settings.tree_of(wish.settings)

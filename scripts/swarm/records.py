@@ -1,4 +1,4 @@
-"""Read what the swarm wrote down, quickly however much there is: only lines that name what is asked for are decoded."""
+"""Read large records of the swarm quickly: only lines that hold a wanted name are decoded."""
 
 import mmap
 from collections.abc import Iterable, Iterator
@@ -13,23 +13,23 @@ _WORLD, _DECISION = b',"world":', b',"decision":'
 
 
 def rotated(path: Path) -> tuple[Path, ...]:
-    """The file that moved aside, if there is one, and the file itself: older lines first."""
+    """Return the rotated file, if there is one, and the file itself: older lines first."""
     return tuple(one for one in (path.with_name(f"{path.name}.1"), path) if one.is_file())
 
 
 def lines_with(path: Path, words: Iterable[str]) -> Iterator[bytes]:
-    """Every whole line of the file, and of the one that moved aside, that holds one of the words."""
+    """Yield every whole line of the rotated file and the file that holds one of the words."""
     needles = [word.encode() for word in words]
     for one in rotated(path):
         try:
             with one.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 yield from _found(data, needles)
-        except (OSError, ValueError):  # gone in this moment, or empty: an empty file cannot be mapped
+        except (OSError, ValueError):  # the file is gone at this moment, or empty: an empty file cannot be mapped
             continue
 
 
 def records_with(path: Path, words: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The records in those lines; a line that is none is passed over, as the reader of a damaged file must."""
+    """Yield the records in those lines. Lines that are no records are skipped, because a file may be damaged."""
     for line in lines_with(path, words):
         record = _decoded(line)
         if isinstance(record, dict):
@@ -37,7 +37,7 @@ def records_with(path: Path, words: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def decisions_with(path: Path, words: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Cycle records whose reason or decision names one of the words, without the world they were decided on.
+    """Yield cycle records whose reason or decision holds one of the words, without the world of that cycle.
 
     A world names every job there is and is most of a line's bytes, so it is cut out before anything is decoded.
     """
@@ -52,7 +52,7 @@ def decisions_with(path: Path, words: Iterable[str]) -> Iterator[dict[str, Any]]
 
 
 def last_records(path: Path, number: int) -> list[dict[str, Any]]:
-    """The newest so many records, oldest first, each without the world it was decided on: one of those is too long."""
+    """Return the newest records, oldest first, each without its world, which is long."""
     found: list[dict[str, Any]] = []
     for one in reversed(rotated(path)):
         lines = reversed(_last_lines(one, number - len(found)))
@@ -61,11 +61,11 @@ def last_records(path: Path, number: int) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-_WAY_OUT = "→ "  # how the second line of a refusal begins
+_WAY_OUT = "→ "  # the beginning of a refusal's second line
 
 
 def last_line(path: Path) -> str:
-    """The last line that says something, a way out with what it leads out of; nothing when it cannot be read."""
+    """Return the last line with text, and for a way out also the line before it; "" when the file cannot be read."""
     try:
         with plain.opened(path) as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
@@ -77,12 +77,12 @@ def last_line(path: Path) -> str:
 
 
 def _found(data: mmap.mmap, needles: list[bytes]) -> Iterator[bytes]:
-    """Line after line, jumping from one occurrence to the next."""
+    """Yield the lines that hold one of the words, jumping from one occurrence to the next."""
     nexts = {needle: data.find(needle) for needle in needles}
     while places := [at for at in nexts.values() if at >= 0]:
         start = data.rfind(b"\n", 0, min(places)) + 1
         end = data.find(b"\n", min(places))
-        if end < 0:  # an unterminated last line is not a record yet
+        if end < 0:  # a last line without its end is not a record yet
             return
         yield data[start:end]
         nexts = {n: (data.find(n, end) if 0 <= at < end else at) for n, at in nexts.items()}
@@ -94,7 +94,7 @@ def _without_world(line: bytes) -> bytes:
 
 
 def _last_lines(path: Path, number: int) -> list[bytes]:
-    """The last so many whole lines, however long they are."""
+    """Return the last whole lines, however long they are."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             end = data.rfind(b"\n")
@@ -104,7 +104,7 @@ def _last_lines(path: Path, number: int) -> list[bytes]:
                 lines.append(data[start:end])
                 end = start - 1
             return lines[::-1]
-    except (OSError, ValueError):  # gone in this moment, or empty
+    except (OSError, ValueError):  # the file is gone at this moment, or empty
         return []
 
 

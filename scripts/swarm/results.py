@@ -1,4 +1,4 @@
-"""`results`: the tables of the run under way, or of the last one; or one table of all runs."""
+"""`results`: the tables of the current run or of the last one, or one table of all runs."""
 
 import json
 from typing import Any
@@ -14,12 +14,12 @@ from state.records.orders import SwarmOrder
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Print the tables; 1 when there is no result to print."""
     parser = command.parser(
         "backtest-optimize results",
-        "What the run under way has found so far, or what the last one found; with --all, all runs in one table.",
+        "Show what the current run has found so far, or what the last run found; with --all, all runs in one table.",
         "scripts/backtest-optimize results\n  scripts/backtest-optimize results --all --real --sort drawdown",
-        "0 shown, 1 there is nothing (yet), nothing matches, or every symbol and mode failed, 2 usage",
+        "0 shown, 1 there is no result (yet), none matches, or every symbol and mode failed, 2 usage",
         "print one JSON object",
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run id (default: the current one)")
@@ -27,10 +27,10 @@ def main(argv: list[str]) -> int:
     leaderboard.add_flags(parser)
     asked = parser.parse_args(argv)
     if asked.run is not None and leaderboard.is_asked(asked):
-        parser.error(f"{asked.run} is one run, and the flags are of all: leave one of them out")
+        parser.error(f"{asked.run} names one run, and the other flags are for all runs: leave out either")
     if asked.top is not None and asked.top < 0:
         parser.error(f"--top is {asked.top}: 0 shows all")
-    if (lack := environment.missing(CHECKOUT)) is not None:  # what lays tables out is in there
+    if (lack := environment.missing(CHECKOUT)) is not None:  # the library that lays out tables is in the environment
         raise lack
     roots = Roots.from_environment()
     order = orders.current(roots) if asked.run is None else orders.read(roots.swarm_run(asked.run).order)
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
 
 
 def show_all(outcomes: list[dict[str, Any]], failed: dict[str, str], rounds: int, by_regime: bool = False) -> None:
-    """A table and its verdicts a unit, then in one line what it all came to. `rounds` that were ordered: 0 is any."""
+    """Print a table and its verdicts for each unit, then a summary line. `rounds` were ordered; 0: no fixed number."""
     from rich.console import Console
 
     from WORKFLOW.report.tables import show
@@ -76,7 +76,7 @@ def show_all(outcomes: list[dict[str, Any]], failed: dict[str, str], rounds: int
 
 
 def outcomes_of(roots: Roots, order: SwarmOrder) -> list[dict[str, Any]]:
-    """What each unit came to, of its last round that has an outcome."""
+    """Return the outcome of each unit (symbol and mode), from its last round that has an outcome."""
     found = []
     for unit in order.units:
         for folder in reversed(roots.swarm_run(order.run_id).rounds()):

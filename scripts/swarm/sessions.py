@@ -17,17 +17,17 @@ from state.host import command, root
 from state.host.clock import SystemClock
 from state.records import healing, orders
 
-_WAIT_S = 60.0  # for another start to end
+_WAIT_S = 60.0  # seconds to wait for another start to end
 
 
 def start(argv: list[str]) -> int:
-    """Clear the tombstone and start all loops (`scripts/start_swarm_watchdogs.sh`)."""
+    """Remove the tombstone and start all loops (`scripts/start_swarm_watchdogs.sh`)."""
     parser = command.parser(
         "backtest-optimize start",
-        "Start all loops and monitors (scripts/start_swarm_watchdogs.sh); clears an earlier stop. What was under way "
-        "goes on.",
+        "Start all loops and monitors (scripts/start_swarm_watchdogs.sh). This clears an earlier stop, and a run that "
+        "was under way goes on.",
         "bash scripts/start_swarm_watchdogs.sh",
-        "0 they run, 1 they cannot, 2 usage",
+        "0 all of them run, 1 some cannot run, 2 usage",
         "which sessions were started, what was repaired, which run goes on",
     )
     keeper.add_flag(parser)
@@ -55,14 +55,14 @@ def start(argv: list[str]) -> int:
 
 
 def begin(roots: Roots, resolved_now: settings.Settings) -> None:
-    """What a start by the operator's own hand does first: settings on file, tombstone gone."""
+    """Do what comes first when the operator starts the swarm: write the settings, remove the tombstone."""
     _write_settings(roots, resolved_now)
     restore(roots, f"start, typed by {cli.user()}")
     roots.tombstone.unlink(missing_ok=True)
 
 
 def restore(roots: Roots, by: str) -> None:
-    """Put back the order of the run under way, or what points to it, where one of the two was lost; and say so."""
+    """Restore the order of the current run, or the record that points to it, when one of them was lost; and say so."""
     if (done := orders.restored(roots)) is not None:
         record, whence = done
         most = limits_of(roots).record_mb * 1_000_000
@@ -73,10 +73,11 @@ def restore(roots: Roots, by: str) -> None:
 
 
 def ensure(argv: list[str]) -> int:
-    """See that all loops run (`scripts/ensure_swarm_watchdogs.sh`); silent when they do. It installs nothing."""
+    """Make sure that all loops run (`scripts/ensure_swarm_watchdogs.sh`); silent when they do. It installs nothing."""
     parser = command.parser(
         "ensure_swarm_watchdogs.sh",
-        "Start what is missing and respawn what hangs; silent when all is well; does nothing after a stop.",
+        "Start the sessions that are missing and restart those that hang. It prints nothing when all is well, and does "
+        "nothing after a stop.",
         "bash ~/backtest-optimize/scripts/ensure_swarm_watchdogs.sh     (in ~/.bashrc)",
         "0 all is well now, or stopped on purpose, 1 something is missing, 2 usage",
         "what was started and repaired, and whether the swarm is stopped on purpose",
@@ -108,7 +109,7 @@ def ensure(argv: list[str]) -> int:
 
 
 def heal(roots: Roots, by: str) -> launcher.Ensured | None:
-    """Start what is missing and respawn what hangs; None when somebody else is at it.
+    """Start what is missing and respawn what hangs; None when another process is doing so.
 
     Raises:
         Refused: tmux is missing, gives no answer, or cannot start a session.
@@ -121,7 +122,7 @@ def heal(roots: Roots, by: str) -> launcher.Ensured | None:
             restore(roots, by)
             limits = limits_of(roots)
             agents = observe(roots, limits).agents
-            # Whose state cannot be read is left to those who look again: hang guard, state manager, rescue.
+            # An agent whose state cannot be read is left to those that look again: hang guard, state manager, rescue.
             known = (view for view in agents if view.loop_life != "unknown" and not view.is_unreadable)
             stale = [view.session for view in known if view.is_stale(limits)]
             return launcher.ensure_sessions(roots, limits, by, stale)
@@ -132,7 +133,7 @@ def heal(roots: Roots, by: str) -> launcher.Ensured | None:
 
 
 def _write_settings(roots: Roots, resolved_now: settings.Settings) -> None:
-    """Put them on file; what was there and is none stays, beside it."""
+    """Write the settings to their file; a file there that holds no settings is kept beside it."""
     if roots.settings.exists() and not _is_whole(roots):
         aside = snapshot.set_aside(roots.settings)
         said = f"{roots.settings} held no settings: it is {aside.name} now, and those of the checkout are in its place"

@@ -1,4 +1,4 @@
-"""The status object as something to look at: one page for the terminal, the monitors and whoever follows a run."""
+"""Show the status object: one page for `status`, the monitors and a run that is followed, and one line for logs."""
 
 from datetime import datetime
 from typing import Any
@@ -12,16 +12,16 @@ from scripts.swarm.fit import Block, bar, count, fitted, middle, speed, wrapped
 __all__ = ["count", "line", "page", "span"]
 
 _STYLES = {"complete": "bold green", "failed": "bold red", "quarantined": "bold red", "cancelled": "yellow"}
-_SILENT_SHARE = 0.5  # of the patience with a worker: from there on silence is worth a word
-_USUAL_PCT = 95.0  # of the usual speed: from there on nobody needs to be told
-_NAMED = 2  # of the expectations that do not hold
-_WIDE = 100  # columns from which on moments have their seconds
-_FULL_SOON_DAYS = 30.0  # a forecast beyond is not worth a place on the page
+_SILENT_SHARE = 0.5  # share of the patience with a worker: a longer silence is mentioned
+_USUAL_PCT = 95.0  # percent of the usual speed: a faster job needs no mention
+_NAMED = 2  # expectations that do not hold and are named
+_WIDE = 100  # columns: narrower pages leave out seconds
+_FULL_SOON_DAYS = 30.0  # days: a later forecast is not shown
 _NEXT = ("start_again", "start_a_run", "bring_new_bars", "read_results")
 
 
 def page(now: dict[str, Any], width: int | None = None, height: int | None = None) -> Group:
-    """What matters most on top; with a width and a height it is made to fit: lists are cut and say so."""
+    """Return the page, the most important things on top; to fit a width and height, lists are cut and counted."""
     columns = 80 if width is None else width
     blocks = [
         Block(_header(now, width)),
@@ -36,7 +36,7 @@ def page(now: dict[str, Any], width: int | None = None, height: int | None = Non
 
 
 def line(now: dict[str, Any]) -> str:
-    """The same in one line, for logs and pipes."""
+    """Return the same in one line, for logs and pipes."""
     units = ", ".join(f"{u['symbol']} {u['mode']} {u['phase']} {u['percent']:.0f} %" for u in now["units"])
     wrong = "".join(f" · ! {one['what']}" for one in now["incidents"])
     healed = f" · healed: {_healed(now['healed'])}" if now["healed"]["deaths"] else ""
@@ -46,7 +46,7 @@ def line(now: dict[str, Any]) -> str:
 
 
 def span(seconds: float) -> str:
-    """`1:23`, `2:03:04`, `3 d 04:05`."""
+    """Return a time span as `1:23`, `2:03:04` or `3 d 04:05`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 48:
@@ -78,13 +78,14 @@ def _numbers(now: dict[str, Any]) -> list[str]:
 
 
 def _judged(now: dict[str, Any]) -> list[str]:
-    """What orchestration_consensus found: what is not as it is expected to be, by name, and what that costs."""
+    """Return what orchestration_consensus found: the expectations that do not hold, by name, and what that costs."""
     expected, speed_pct = now["expectations"], now["scores"].get("performance")
     if expected is None:
         return []
     broken, repeated_pct = expected["broken"], expected["repeated_pct"] or 0.0
     more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
-    calm = not now["incidents"] and all(agent["fresh"] for agent in now["agents"])  # it looked some time ago
+    # Orchestration_consensus looked some time ago.
+    calm = not now["incidents"] and all(agent["fresh"] for agent in now["agents"])
     said = ["all is as expected"] if calm and not broken else []
     said += [f"expectations that do not hold: {', '.join(broken[:_NAMED])}{more}"] if broken else []
     if speed_pct is not None and speed_pct < _USUAL_PCT:
@@ -115,7 +116,7 @@ def _round(now: dict[str, Any]) -> str:
 
 
 def _since(now: dict[str, Any]) -> str:
-    """When this stage began: time of day, and the day if another; of several each line has its own."""
+    """Return when this stage began: time of day, and the day if it is another; each of several units has its own."""
     if now["stage_since"] is None or (len(now["units"]) > 1 and now["elapsed_s"] is not None):
         return ""
     return f" since {_moment(now['stage_since'], now['at'])}"
@@ -129,7 +130,7 @@ def _moment(then: str, now: str, seconds: bool = True) -> str:
 
 
 def _clock(now: dict[str, Any]) -> str:
-    """How long the run has gone on, since when, and how long it still takes, where something on file can tell."""
+    """Return how long the run has gone on, since when, and how long it still takes, if a record can tell."""
     began = f"{_round(now)}running for {span(now['elapsed_s'])}, since {_moment(now['began_at'], now['at'])}"
     return began + (f" · {_left(now)}" if now["eta_s"] is not None else "")
 
@@ -161,7 +162,7 @@ def _units(now: dict[str, Any], columns: int) -> tuple[Text, ...]:
 
 
 def _unit_since(unit: dict[str, Any], now: dict[str, Any], is_short: bool) -> str:
-    """Of one alone it stands in the title."""
+    """Return since when the unit is in its phase; for a single unit the title says so."""
     return "" if unit["since"] is None else f" since {_moment(unit['since'], now['at'], not is_short)}"
 
 
@@ -192,7 +193,7 @@ def _worker(worker: dict[str, Any], lanes: int, widest: int) -> Text:
 
 
 def _idle(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
-    """Devices that do nothing, those with the same reason on one line; no GPU is no news, and after a stop none is."""
+    """Return the idle devices, one line for each reason; without a missing GPU; after a stop there are none."""
     if now["stage"] in ("stopped", "idle"):
         return ()
     reasons: dict[str, list[str]] = {}
@@ -218,7 +219,7 @@ def _healed(healed: dict[str, Any]) -> str:
 
 
 def _next_lines(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
-    # Units of one market ask for the same bars: once is enough.
+    # Units of one market ask for the same bars, so each request is shown once.
     steps = dict.fromkeys(one["what"] for one in now["next_steps"] if one["id"].partition(":")[0] in _NEXT)
     lines = tuple(one for step in steps for one in wrapped(f"next: {step}", "dim", "  ", width, 1))
     return lines + (wrapped(f"next: {now['next']}", "dim", "  ", width) if now["next"] else ())

@@ -1,4 +1,4 @@
-"""`status`: what runs, why, how far it is and what is next, as a page or as one JSON object (`status.schema.json`)."""
+"""`status`: say what runs, why, how far it is and what is next, as a page or as JSON (`status.schema.json`)."""
 
 import shlex
 from datetime import datetime
@@ -23,10 +23,10 @@ _BY_STOP = "stopped by the operator"
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Print the page, or the JSON object."""
     parser = command.parser(
         "backtest-optimize status",
-        "What runs, why, how far it is, what every device does or waits for, and what is wrong, if anything.",
+        "Show what runs and why, how far it is, what every device does or waits for, and what is wrong, if anything.",
         "scripts/backtest-optimize status --json",
         "0 answered, 2 usage",
         "one object; its schema: docs/reference/schemas/status.schema.json",
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 
 def _in_short(roots: Roots, now: dict[str, Any]) -> int:
-    """Where the virtual environment is missing, and with it what lays a page out: the run, and what `health` says."""
+    """Print the run and what `health` says, where the virtual environment is missing and a page cannot be laid out."""
     _code, word, reasons = health.with_environment(*health.judge(roots))
     print(visible(f"{now['run_id'] or 'no run'} · {now['stage']}: {now['why']}"))
     print(visible(f"{word}{': ' if reasons else ''}{'; '.join(reasons)}"))
@@ -61,11 +61,11 @@ def _in_short(roots: Roots, now: dict[str, Any]) -> int:
 
 
 def build(roots: Roots) -> dict[str, Any]:
-    """The object, from files and /proc alone: it answers whatever state tmux and the agents are in."""
+    """Return the object, from files and /proc alone, so that it answers in any state of tmux and the agents."""
     limits = limits_of(roots)
     world = observe(roots, limits, {"hooks", "faults"})
     found = continuity.incidents(world, limits)
-    never = all(view.loop_life == "unknown" for view in world.agents)  # nobody ever started a swarm here
+    never = all(view.loop_life == "unknown" for view in world.agents)  # no swarm was ever started here
     found = [] if never else found
     line = pace.timeline(roots, world)
     fresh = {view.agent for view in world.agents if not view.is_wanting(limits)}
@@ -105,9 +105,9 @@ def build(roots: Roots) -> dict[str, Any]:
 
 
 def stage_since(roots: Roots, world: World, line: Timeline) -> str | None:
-    """Since when the run stands where it stands; None when nobody wrote that down.
+    """Return when the run entered its stage; None when no record says so.
 
-    Of a run under way: when a symbol and mode last began something else.
+    For a run under way, this is the moment at which a symbol and mode last entered another phase.
     """
     here = continuity.stage(world)
     if here == "stopped":
@@ -121,7 +121,7 @@ def stage_since(roots: Roots, world: World, line: Timeline) -> str | None:
 
 
 def why(roots: Roots, world: World, limits: SwarmSettings) -> str:
-    """Why what runs runs, and why nothing does where nothing does: in the words of who decided it."""
+    """Say why something runs or nothing does, in the words of the agent or person that decided it."""
     if world.stopped:
         return f"stopped by {orders.stopped(roots).by or 'the operator'}"
     if world.order is None:
@@ -137,13 +137,13 @@ def why(roots: Roots, world: World, limits: SwarmSettings) -> str:
 
 
 def failures(roots: Roots) -> dict[str, str]:
-    """Unit → why it failed, of the run that is complete; empty when all went well."""
+    """Return unit → the reason why it failed in the complete run; empty when no unit failed."""
     order = orders.current(roots)
     return {} if order is None else orders.finished(roots.swarm_run(order.run_id)).failed
 
 
 def _next(world: World) -> str:
-    """What the swarm itself does next, without anybody's doing."""
+    """Return what the swarm does next by itself."""
     open_phases = [state.job.phase for state in world.jobs if not state.is_over]
     if world.stopped or world.run_finished or world.order is None or not open_phases:
         return ""
@@ -167,7 +167,7 @@ def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> dict[str, An
 
 
 def _times(roots: Roots, world: World, line: Timeline) -> dict[str, Any]:
-    """How long the run has gone on, and about how long it still takes (its round, where rounds go on until stop)."""
+    """Return how long the run has gone on and about how long it, or its round when rounds are endless, still takes."""
     order = world.order
     if order is None or world.run_finished or world.stopped:
         return {"began_at": None, "elapsed_s": None, "eta_s": None}
@@ -181,7 +181,7 @@ def _times(roots: Roots, world: World, line: Timeline) -> dict[str, Any]:
 
 
 def _disk(world: World, limits: SwarmSettings) -> dict[str, Any]:
-    """What is free, and when it is gone if it goes on as it did (the watchdog's forecast)."""
+    """Return the free space, and when the disk is full by the watchdog's forecast."""
     return {
         "free_bytes": world.disk_free_bytes,
         "wanted_bytes": limits.min_free_mb * 1_000_000,
@@ -191,14 +191,14 @@ def _disk(world: World, limits: SwarmSettings) -> dict[str, Any]:
 
 
 def _scores(world: World) -> dict[str, float]:
-    """How orchestration_consensus rates the run: those of its scores that are known."""
+    """Return the known scores that orchestration_consensus gives the run."""
     told = world.reports.orchestration_consensus
     scores = {"deviation": told.deviation, "performance": told.performance, "efficiency": told.efficiency}
     return {name: score for name, score in scores.items() if score is not None}
 
 
 def _expectations(world: World) -> dict[str, Any] | None:
-    """How much is expected to be so, what of it is not, and how much of the work only repeats what deaths had cost."""
+    """Return how many expectations there are, which do not hold, and the share of work that repeats lost work."""
     told = world.reports.orchestration_consensus.signals
     if told.expectations is None:
         return None
@@ -210,7 +210,7 @@ def _expectations(world: World) -> dict[str, Any] | None:
 
 
 def _healed(world: World) -> dict[str, Any]:
-    # One that the operator's stop ended was not replaced by anybody.
+    # A worker that the operator's stop ended was not replaced.
     died = [o for o in world.last_deaths if o.get("event") == "died" and o.get("error_message") != _BY_STOP]
     one = died[-1] if died else {}
     last = ", ".join([one["job_id"], one.get("error_message", ""), f"{one.get('at', '')[11:19]} UTC"]) if died else ""

@@ -1,4 +1,4 @@
-"""`stop`: ends workers and sessions, and stays stopped, reboots included."""
+"""`stop`: end workers and sessions. The swarm stays stopped, also after a reboot."""
 
 import contextlib
 import os
@@ -27,17 +27,17 @@ from state.host.identity import Identity
 from state.records import orders
 
 _LOOK_S = 0.2
-_SERVER_S = 2.0  # for tmux to say goodbye to who is attached
+_SERVER_S = 2.0  # seconds for tmux to detach its clients
 _NO_CYCLE_S = 5.0  # beyond the grace, for a sentry that does not cycle at all
 _PATIENCE_S = 30.0  # beyond the grace that workers get
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """End the swarm and remember that it was stopped on purpose; 1 when something would not end."""
     parser = command.parser(
         "backtest-optimize stop",
         "End all workers, sessions and the keeper process. Nothing comes back by itself, not even after a reboot (a "
-        "keeper of systemd or cron stays and does nothing); --parallel and start continue where it stopped.",
+        "keeper of systemd or cron stays and does nothing). --parallel and start continue where the swarm stopped.",
         "scripts/backtest-optimize stop",
         "0 stopped (or, typed inside the swarm, handed to a process outside), 1 something would not end, 2 usage",
         "how many workers and stray processes were ended, whether it was stopped already, how many steps of each "
@@ -50,19 +50,21 @@ def main(argv: list[str]) -> int:
         return _from_inside(roots, argv)
     prepare(roots)
     limits = limits_of(roots)
-    # Under the launch lock: a start that is under way ends first, one that comes now waits until all of this is over.
+    # The launch lock makes a start that is under way end first, and makes a start that comes now wait for the end.
     with contextlib.ExitStack() as held:
-        # Without the environment there is nothing that locks, and nobody who could start.
+        # Without the virtual environment there is no lock, and no program could start the swarm.
         with contextlib.suppress(launcher.Busy, OSError, ModuleNotFoundError):
             held.enter_context(launcher.launch_lock(roots, _PATIENCE_S))
-        with contextlib.suppress(OSError):  # a full disk: who is of this root is found all the same
+        with contextlib.suppress(OSError):  # the disk is full: processes of this root are found all the same
             cli.settle(roots)
         was = roots.tombstone.exists()
         unwritten = None if was else _remember(roots)
-        keeper.end_with_the_swarm(roots)  # first: it would bring back what is ended next, if that cannot be remembered
+        # The keeper goes first: if the stop cannot be remembered, it would restart what is ended next.
+        keeper.end_with_the_swarm(roots)
         ended = _end_workers(roots, limits) if unwritten is None else 0
         _end_sessions(roots, limits)
-        keeper.end_with_the_swarm(roots)  # once more: an agent that looked a moment ago may have started it again
+        # Once more, because an agent that looked a moment ago may have started the keeper again.
+        keeper.end_with_the_swarm(roots)
         strays = _sweep(roots)
         left = [one.pid for one in identity.of_swarm(roots.state) if one.pid not in (os.getpid(), os.getppid())]
         unwritten = None if unwritten is None else _remember(roots)
@@ -88,7 +90,7 @@ def main(argv: list[str]) -> int:
 
 
 def _from_inside(roots: Roots, argv: list[str]) -> int:
-    """Typed in a pane, a hook or a worker's child: they end with the swarm, so another process does it."""
+    """Let another process stop the swarm: a pane, a hook or a worker's child would end with it."""
     log = outside.run(roots, ["stop", *argv])
     said = f"stop goes on outside: whatever runs in the swarm ends with it, this too; what it says stands in {log}"
     if "--json" in argv:
@@ -99,7 +101,7 @@ def _from_inside(roots: Roots, argv: list[str]) -> int:
 
 
 def _next(roots: Roots) -> str:
-    """What makes sense now: a run that is complete does not go on."""
+    """Return what to type next: a complete run does not go on."""
     order = orders.current(roots)
     if order is None:
         return "to start a run: scripts/backtest-optimize --parallel"
@@ -109,7 +111,7 @@ def _next(roots: Roots) -> str:
 
 
 def _remove_debris(roots: Roots) -> None:
-    """Remove what writers left that were killed between writing and renaming; nobody of ours writes any more."""
+    """Remove files of writers that were killed between writing and renaming; nothing of the swarm writes any more."""
     order = orders.current(roots)
     of_run = () if order is None else roots.swarm_run(order.run_id).path.rglob(".*.tmp")
     of_agents = (path for folder in ("*", "*/*") for path in roots.state.glob(f"{folder}.tmp"))
@@ -120,7 +122,7 @@ def _remove_debris(roots: Roots) -> None:
 
 
 def _kept(roots: Roots) -> list[dict[str, Any]]:
-    """Of each unit whose validation is under way in the run's last round: how many of its steps are on file."""
+    """Return how many steps are on file for each symbol and mode whose validation is under way in the last round."""
     order = orders.current(roots)
     if order is None:
         return []
@@ -130,7 +132,7 @@ def _kept(roots: Roots) -> list[dict[str, Any]]:
 
 
 def _remember(roots: Roots) -> OSError | None:
-    """Write the tombstone; a full disk must not keep anyone from stopping."""
+    """Write the tombstone. A full disk must not prevent a stop."""
     try:
         by = f"{cli.user()} (pid {os.getpid()})"
         snapshot.write_json(roots.tombstone, {"at": stamp(SystemClock().now()), "by": by})
@@ -140,12 +142,12 @@ def _remember(roots: Roots) -> OSError | None:
 
 
 def _sweep(roots: Roots) -> int:
-    """End what is left of the swarm, whether or not any record still names it; how many processes that were."""
+    """End what is left of the swarm, whether or not a record still names it; return the number of processes."""
     mine = {os.getpid(), os.getppid()}
     found = 0
     deadline = time.monotonic() + _SERVER_S
     while {one.pid for one in identity.of_swarm(roots.state)} - mine and time.monotonic() < deadline:
-        time.sleep(_LOOK_S / 4)  # loops hear their pane close
+        time.sleep(_LOOK_S / 4)  # loops end when their pane closes
     for number in (signal.SIGTERM, signal.SIGKILL):
         left = [one for one in identity.of_swarm(roots.state) if one.pid not in mine]
         found = max(found, len(left))
@@ -159,17 +161,17 @@ def _sweep(roots: Roots) -> int:
 
 
 def _end_workers(roots: Roots, limits: SwarmSettings) -> int:
-    """Ask the sentry; where it is dead, be it for these cycles. How many workers ended.
+    """Ask the sentry to end the workers; run its cycles here when it is dead. Return how many workers ended.
 
-    Asking twice is harmless. Whatever keeps the sentry from it, damaged records or a loop whose cycles fail: what is
-    left is swept.
+    Asking twice is harmless. When damaged records or failing cycles keep the sentry from it, `_sweep` ends what is
+    left.
     """
     before = ended = 0
     began_s, asked = time.monotonic(), None
     while True:
         try:
             world = observe(roots, limits)
-        except Exception:  # whatever is wrong with the records: stop ends what runs all the same
+        except Exception:  # whatever is wrong with the records, stop ends what runs
             return ended
         before = max(before, len(world.workers))
         ended = before - len(world.workers)
@@ -189,14 +191,14 @@ def _end_workers(roots: Roots, limits: SwarmSettings) -> int:
 
 
 def _await_end(process: Identity, goes_on: Callable[[identity.Life], bool]) -> None:
-    """Wait as long as it is so, two seconds at most."""
+    """Wait while the condition holds, at most two seconds."""
     deadline = time.monotonic() + _SERVER_S
     while goes_on(identity.life_of(process)) and time.monotonic() < deadline:
         time.sleep(_LOOK_S / 4)
 
 
 def _remove_socket(client: Tmux, process: Identity) -> None:
-    """The socket of our server, which tmux leaves when it ends; one that answers is another's, and stays."""
+    """Remove our server's socket, which tmux leaves when it ends. A socket that answers belongs to another server."""
     path = client.server.socket
     with contextlib.suppress(OSError):
         if identity.life_of(process) == "dead" and path.is_socket() and not _answers(path):
@@ -214,7 +216,7 @@ def _answers(path: Path) -> bool:
 
 
 def _end_sessions(roots: Roots, limits: SwarmSettings) -> None:
-    """The server that says itself, or whose process on record says, that it is ours; nobody else's."""
+    """End the server when it, or its process on record, says that it is ours; never another server."""
     if not installed():
         return
     client = Tmux.of(roots, limits.tmux_timeout_s)
@@ -225,7 +227,7 @@ def _end_sessions(roots: Roots, limits: SwarmSettings) -> None:
     if process is None:
         return
     _await_end(process, lambda life: life == "running")
-    # Only if it is still there: a stopped one hears nothing.
+    # Only if the server is still there; a stopped server does not react to TERM.
     if processes.send_in(roots.state, process, signal.SIGKILL):
         _await_end(process, lambda life: life != "dead")
     _remove_socket(client, process)

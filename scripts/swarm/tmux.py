@@ -1,4 +1,4 @@
-"""See that there is a tmux: installed through the system's package manager where that may be, else one clear line."""
+"""Make sure that tmux is installed: through the system's package manager if that is allowed, else refuse."""
 
 import os
 import shlex
@@ -23,10 +23,10 @@ _TIMEOUT_S = 300.0
 
 
 def require() -> None:
-    """Return once tmux is there.
+    """Return once tmux is installed.
 
     Raises:
-        Refused: it is not, and cannot be installed from here; says what to type.
+        Refused: tmux is missing and cannot be installed from here; the way out says what to type.
     """
     if shutil.which("tmux"):
         return
@@ -55,7 +55,7 @@ def require() -> None:
 
 
 def to_attach(roots: Roots, timeout_s: float, session: str) -> str:
-    """The plain tmux command that shows `session`, read-only, for the shell of the user.
+    """Return the plain tmux command that shows `session`, read-only, for the shell of the user.
 
     The swarm's server is its own (`-L`): a bare `tmux attach -t NAME` asks the user's default server, which does not
     know the session.
@@ -66,7 +66,7 @@ def to_attach(roots: Roots, timeout_s: float, session: str) -> str:
 
 
 def _right_to_install(manager: str) -> list[str] | None:
-    """The words before the command, or None when it would ask for a password."""
+    """Return the words that go before the command, such as sudo, or None when it would ask for a password."""
     if os.geteuid() == 0 or manager == "brew":
         return []
     if shutil.which("sudo") and _run(["sudo", "-n", "true"]).returncode == 0:

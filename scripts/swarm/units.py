@@ -1,4 +1,4 @@
-"""How far every symbol and mode, every job and every worker is, as `status --json` says it."""
+"""How far every symbol and mode, every job and every worker is, for `status --json`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _SPENT = "its holdout is used up"
 
 
 def worker(one: Worker, limits: SwarmSettings) -> dict[str, Any]:
-    """A worker, how far it is, and how long its silence is put up with."""
+    """Return a worker, how far it is, and how long it may be silent."""
     job = one.launch.job
     ended = one.exit is not None and one.exit.code == 0
     return {
@@ -35,7 +35,7 @@ def worker(one: Worker, limits: SwarmSettings) -> dict[str, Any]:
 
 
 def operations(world: World, limits: SwarmSettings) -> list[dict[str, Any]]:
-    """Every job of this round that is not completed, and what each pending one waits for."""
+    """Return every job of this round that is not completed, and what each pending job waits for."""
     ready = idle.places(world)
     return [_operation(state, world, limits, ready) for state in world.jobs if state.status != "completed"]
 
@@ -48,7 +48,7 @@ def _operation(state: JobState, world: World, limits: SwarmSettings, ready: dict
 
 
 def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
-    """A symbol and mode: its newest phase and since when, how far it is in all, and what is worth knowing."""
+    """Return a symbol and mode: its newest phase, since when, how far it is in all, and a note."""
     states = [state for state in world.jobs if state.job.unit == name]
     bad = next((s for s in states if s.is_over and s.status != "completed"), None)
     reported = progress.is_reported(states)
@@ -59,7 +59,7 @@ def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
         failed = {"phase": "failed", "since": None, "percent": 0.0, "workers": 0, "rate_per_s": None, "note": dropped}
         return {"symbol": name[0], "mode": name[1], **failed, "holdout": None}
     left = holdouts.known(world).get(" ".join(name))
-    if not states and left is not None and left.get("used_up"):  # this round, and any later one, goes without it
+    if not states and left is not None and left.get("used_up"):  # this round and all later rounds go on without it
         done = {"phase": "complete", "since": None, "percent": 100.0, "workers": 0, "rate_per_s": None, "note": _SPENT}
         return {"symbol": name[0], "mode": name[1], **done, "holdout": left}
     if phase != "waiting" and not mine and not world.stopped and any(not s.is_over for s in states):
@@ -83,7 +83,7 @@ def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
 
 
 def _note(phase: str, states: list[JobState], mine: list[Worker], world: World) -> str:
-    """What is worth knowing right now, over all workers of the unit."""
+    """Return the note about the unit at this moment, over all its workers."""
     if phase == "prescreen" and mine and world.order is not None:
         done = sum(s.metrics.get("tried", 0) for s in states if s.status == "completed") + sum(w.done for w in mine)
         rate = sum(w.rate_per_s or 0.0 for w in mine)

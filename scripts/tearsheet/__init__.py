@@ -1,1 +1,1 @@
-"""Tearsheets as people ask for them."""
+"""The commands that draw tearsheets."""

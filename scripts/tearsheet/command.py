@@ -1,4 +1,4 @@
-"""The command line of all three tearsheet commands; they differ in which column of a trades file they take."""
+"""The command line of all three tearsheet commands, which differ in the column of a trades file that they take."""
 
 import argparse
 import re
@@ -38,7 +38,7 @@ examples:
 exit codes: 0 written, 1 refused or failed with a reason, 2 usage, 130 stopped by Ctrl-C
 """
 _DOES = {
-    "either": "Draw tearsheets: of finalists of a run, of trades of your own (with a pnl or a pct column), of several"
+    "either": "Draw tearsheets of a run's finalists or of your own trades (with a pnl or a pct column), several"
     " strategies beside each other.",
     "pnl": "Draw tearsheets of trades that have a pnl column (currency, after costs).",
     "pct": "Draw tearsheets of trades whose pnl is derived from a pct column, with all equity in every trade.",
@@ -50,7 +50,7 @@ _NEED_TRADES = ("win_rate", "total_trades")
 
 @dataclass(frozen=True)
 class Sheet:
-    """One strategy: what its files are called, its document, and how it was read."""
+    """One strategy: the name of its files, its document, and notes on how it was read."""
 
     stem: str
     doc: "Document"
@@ -58,7 +58,7 @@ class Sheet:
 
 
 def main(arguments: list[str], program: str, wants: str) -> int:
-    """The command; `wants` is pnl, pct or either."""
+    """Draw the tearsheets; `wants` is pnl, pct or either."""
     stopped = ("stopped: files that are there are whole", "")
     return command.run(
         lambda: parser(program, wants), lambda asked: _drawn(asked, wants), arguments, stopped, _unwritten
@@ -79,7 +79,7 @@ def _unwritten(error: OSError) -> Refused:
 
 
 def parser(program: str, wants: str) -> command.Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     p = command.Parser(prog=program, description=_DOES[wants], epilog=_EPILOG)
     p.add_argument(
         "strategies",
@@ -106,7 +106,7 @@ def parser(program: str, wants: str) -> command.Parser:
     p.add_argument(
         "--split", type=_date, metavar="DATE", help="first day (UTC) that was not used to choose the strategy"
     )
-    p.add_argument("--tries", type=_count, metavar="N", help="how many strategies were tried to find this one")
+    p.add_argument("--tries", type=_count, metavar="N", help="number of strategies that were tried to find this one")
     p.add_argument(
         "--unit",
         choices=("fraction", "percent"),
@@ -133,16 +133,20 @@ def parser(program: str, wants: str) -> command.Parser:
         metavar="Z",
         help="zone of the times that carry none, such as Europe/Berlin (default: UTC)",
     )
-    p.add_argument("--output", type=Path, metavar="D", help="folder (default tearsheets under RESULTS_ROOT)")
-    p.add_argument("--formats", type=_formats, default=FORMATS, metavar="F", help="of html,json,png (default all)")
-    p.add_argument("--paths", type=_count, metavar="N", help="Monte Carlo histories of your trades (default 1,000)")
-    p.add_argument("--seed", type=_seed, metavar="S", help="of Monte Carlo (default run.seed)")
+    p.add_argument(
+        "--output", type=Path, metavar="D", help="folder for the files (default: tearsheets under RESULTS_ROOT)"
+    )
+    p.add_argument(
+        "--formats", type=_formats, default=FORMATS, metavar="F", help="some of html,json,png (default: all)"
+    )
+    p.add_argument("--paths", type=_count, metavar="N", help="Monte Carlo paths of your trades (default 1,000)")
+    p.add_argument("--seed", type=_seed, metavar="S", help="seed of the Monte Carlo paths (default: run.seed)")
     p.add_argument("--json", action="store_true", help="print what was written and the figures as one JSON object")
     return p
 
 
 def run(asked: argparse.Namespace, wants: str) -> dict[str, Any]:
-    """Write all files; what was written, as plain JSON."""
+    """Write all files; return what was written as JSON values."""
     from state.files.layout import Roots
     from WORKFLOW.report.console import Screen
     from WORKFLOW.report.tearsheet import comparison, page, picture
@@ -173,7 +177,7 @@ def run(asked: argparse.Namespace, wants: str) -> dict[str, Any]:
 
 
 def _check(asked: argparse.Namespace) -> None:
-    """Flags that contradict each other, before anything is read."""
+    """Refuse flags that contradict each other, before anything is read."""
     from config.errors import Refused
 
     if len(asked.trades) > len(asked.strategies):
@@ -191,10 +195,10 @@ def _check(asked: argparse.Namespace) -> None:
 
 
 def _assigned(asked: argparse.Namespace, roots: Any) -> dict[int, Path]:
-    """Which STRATEGY each file belongs to, in order: all of them, or those that name no finalist.
+    """Return the STRATEGY of each file, in order: all of them, or those that name no finalist.
 
     Raises:
-        Refused: there are more such files than names, or fewer.
+        Refused: the number of files differs from the number of names.
     """
     from config.errors import Refused
     from scripts.tearsheet import finalists
@@ -354,7 +358,7 @@ def _seed(text: str) -> int:
 
 
 def _date(text: str) -> int:
-    """Epoch milliseconds of a UTC day's beginning."""
+    """Return the epoch milliseconds at which a UTC day begins."""
     import datetime
 
     try:

@@ -1,4 +1,4 @@
-"""Finalists of runs by name: their tearsheets lie in the result folders."""
+"""Find finalists by name; their tearsheets lie in the result folders."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ _LISTED = 8
 
 
 def called(name: str, roots: Roots) -> list[Document]:
-    """All finalists that `name` fits: SYMBOL/MODE/BEST, parts of it, or a result folder.
+    """Return all finalists that `name` fits: SYMBOL/MODE/BEST, a part of it, or a result folder.
 
     Raises:
-        Refused: none does, or its page is of another version.
+        Refused: no finalist fits, or its page has another version.
     """
     pages = _pages(name, roots)
     if not pages and Path(name).expanduser().is_dir():
@@ -29,12 +29,12 @@ def called(name: str, roots: Roots) -> list[Document]:
 
 
 def is_known(name: str, roots: Roots) -> bool:
-    """Whether `called` would find something."""
+    """Whether `called` would find a finalist."""
     return bool(_pages(name, roots))
 
 
 def _pages(name: str, roots: Roots) -> list[Path]:
-    """Those in a folder of that name, else those whose SYMBOL/MODE/BEST it fits."""
+    """Return the pages in the folder of that name, else those whose SYMBOL/MODE/BEST fits."""
     folder = Path(name).expanduser()
     inside = [page for best in ("", *BESTS) if (page := folder / best / TEARSHEET).is_file()]
     return inside or [page for page in _every(roots) if _fits(name.split("/"), page)]
@@ -45,7 +45,7 @@ def _every(roots: Roots) -> list[Path]:
 
 
 def _fits(asked: list[str], page: Path) -> bool:
-    """Whether the parts that were typed are parts of SYMBOL/MODE/BEST, in that order."""
+    """Whether the typed parts are parts of SYMBOL/MODE/BEST, in that order."""
     left = iter(part.lower() for part in page.parts[-4:-1])
     return all(part.lower() in left for part in asked if part) and any(asked)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw the tearsheet of trades whose pnl is to be derived from a pct column, all equity in every trade."""
+"""Draw the tearsheet of trades whose pnl is derived from a pct column, with all equity in every trade."""
 
 if __name__ == "__main__" and not __package__:
     try:

@@ -83,7 +83,7 @@ def test_too_few_trades_are_no_proof() -> None:
         return crosschecks._reasons(rows)
 
     assert reasons(300, 200) == []
-    assert reasons(300, 199) == ["vectorbt next_open: 499 trades are too few to tell, --days more"]
+    assert reasons(300, 199) == ["vectorbt next_open: 499 trades are too few to tell; take more --days"]
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ def test_a_folder_in_which_nothing_can_be_written(patient: Patient, monkeypatch:
 
 def test_more_lanes_than_memory(patient: Patient) -> None:
     many = replace(patient, limits=replace(LIMITS, lanes=1000, lane_memory_mb=100_000))
-    assert "lanes would push each other out of memory" in only(machine.memory(many)).cause
+    assert "the lanes need more memory than there is" in only(machine.memory(many)).cause
 
 
 def test_too_few_descriptors(patient: Patient) -> None:

@@ -1,1 +1,1 @@
-"""scripts/bench faults: break a real swarm, one thing after the other, and time how it heals."""
+"""scripts/bench faults: break parts of a real swarm, one after the other, and measure how it heals."""

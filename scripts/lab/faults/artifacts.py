@@ -1,4 +1,4 @@
-"""Is the work whole? Every sum right, no file too many, and the first round the same as without any fault."""
+"""Check the artifacts: every hash is right, no file is left over, and round 0 is the same as without any fault."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from state.files.layout import MANIFEST, PHASE0, Roots
 from state.records import orders
 from WORKFLOW.command_line import reading_words
 
-# What differs between equal runs: who ran how long, the looks of all runs, sums (of these; files are compared).
+# Keys of the manifest that differ between equal runs: durations, looks of all runs, and hashes (files are compared).
 _OF_A_RUN = ("promotion", "execution", "files", sealed.SUM)
 
 
 def wrong(swarm: Swarm, but: Collection[Path] = ()) -> tuple[str, ...]:
-    """What is missing or not as its manifest says, of every symbol and mode; empty when all is whole.
+    """Return what is missing or not as its manifest says, for every symbol and mode; empty when all is whole.
 
-    Files in `but` are somebody else's and may lie there.
+    Files in `but` are somebody else's and are allowed.
     """
     order = orders.current(swarm.roots)
     if order is None:
@@ -31,7 +31,7 @@ def wrong(swarm: Swarm, but: Collection[Path] = ()) -> tuple[str, ...]:
 
 
 def wrong_in(folder: Path, but: Collection[Path] = ()) -> list[str]:
-    """The same of one tree."""
+    """Return the same for one result tree."""
     manifest = snapshot.read_json(folder / MANIFEST)
     if not isinstance(manifest, dict):
         return [f"{folder} has no whole {MANIFEST}"]
@@ -48,9 +48,9 @@ def wrong_in(folder: Path, but: Collection[Path] = ()) -> list[str]:
 
 
 def keep_first_round(swarm: Swarm) -> bool:
-    """Copy what round 0 has staged for publication; True once all of it is kept (later rounds drop it)."""
+    """Copy what round 0 has staged for publication; True once all is copied (later rounds remove it)."""
     order = orders.current(swarm.roots)
-    if order is None:  # an attack took it away for a moment
+    if order is None:  # an attack removed the file for a moment
         return False
     kept = 0
     for unit in order.units:
@@ -67,12 +67,12 @@ def _is_reported(swarm: Swarm, unit: tuple[str, str]) -> bool:
 
 
 def _kept(swarm: Swarm, unit: tuple[str, str]) -> Path:
-    """Beside its results, whose disk is filled and made read-only."""
+    """Return the folder of the copies. It is not on the results' disk, which is filled and made read-only."""
     return swarm.roots.results.parent / "round-0" / unit[0] / unit[1]
 
 
 def compare(swarm: Swarm, words: list[str]) -> tuple[int, tuple[str, ...]]:
-    """Files compared with those of `--single`, symbol by symbol and mode by mode, and those that differ."""
+    """Compare the copies with the files of `--single`, for each symbol and mode; return the number and differences."""
     order = orders.current(swarm.roots)
     assert order is not None, "a campaign has an order"
     compared, different = 0, []
@@ -90,7 +90,7 @@ def compare(swarm: Swarm, words: list[str]) -> tuple[int, tuple[str, ...]]:
 
 
 def _alone(swarm: Swarm, unit: tuple[str, str], words: list[str]) -> Path:
-    """The result tree of one process, which nobody disturbed."""
+    """Return the result tree of an undisturbed run in one process."""
     results = swarm.roots.results.parent / "alone"
     environment = {**swarm.environment, "RESULTS_ROOT": str(results)}
     order = orders.current(swarm.roots)
@@ -102,7 +102,7 @@ def _alone(swarm: Swarm, unit: tuple[str, str], words: list[str]) -> Path:
         unit[1],
         "--data-path",
         str(bars),
-    )  # the manifest names the same bars
+    )  # so that the manifest names the same bars
     if order is not None:
         unit_words += reading_words(Reading(order.date_format, order.timezone))
     command = (swarm.command, "--single", *unit_words, *words)
@@ -115,7 +115,7 @@ def _alone(swarm: Swarm, unit: tuple[str, str], words: list[str]) -> Path:
 
 
 def _files(folder: Path) -> dict[str, Any]:
-    """Every file's bytes; of the manifest what equal runs have in common (its sums are compared as files)."""
+    """Return every file's bytes, and of the manifest what equal runs have in common."""
     files: dict[str, Any] = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     manifest = json.loads(files.pop(MANIFEST))
     files[MANIFEST] = {key: value for key, value in manifest.items() if key not in _OF_A_RUN}

@@ -1,4 +1,4 @@
-"""Break something, wait until all of it is back, break the next thing; then see whether the work is whole."""
+"""Break something, wait until all of it is back, break the next thing; at the end check that the work is whole."""
 
 import subprocess
 import time
@@ -16,21 +16,21 @@ from state.files.layout import RoundFolder
 from state.host.clock import SystemClock, stamp
 from state.records import healing
 
-_LOOK_S = 0.2  # between two looks: the grain of every time in the table
-_ENSURE_S = 5.0  # between two calls of ensure for a fault that did not heal within its bound
-_ENSURE_END_S = 120.0  # for one such call to end on a loaded machine
-_BEGIN_S = 600.0  # for the first worker to make progress: pre-flight, and compiling on a machine's first run
-_ROUND_S = 3_600.0  # for the round under way to end once the last injury has healed
-_PHASE_S = 1_200.0  # for what shows only in the results of a symbol and mode, on a loaded machine
-_BOUND_CADENCES = 6  # of the slowest agent: a fault that takes longer has not healed
-_BOUND_S = 60.0  # beside those: processes that start on a loaded machine, and the deadline of one cycle
+_LOOK_S = 0.2  # seconds between two looks: the precision of every time in the table
+_ENSURE_S = 5.0  # seconds between two calls of ensure for a fault that did not heal within its bound
+_ENSURE_END_S = 120.0  # seconds for one such call to end on a loaded machine
+_BEGIN_S = 600.0  # seconds for the first worker to make progress: pre-flight, and compiling in a machine's first run
+_ROUND_S = 3_600.0  # seconds for the current round to end once the last injury has healed
+_PHASE_S = 1_200.0  # seconds for healing that shows only in the results of a symbol and mode, on a loaded machine
+_BOUND_CADENCES = 6  # cadences of the slowest agent: a fault that takes longer has not healed
+_BOUND_S = 60.0  # seconds on top: processes that start on a loaded machine, and the deadline of one cycle
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is broken, how often, for how long."""
+    """What is broken, how often, and for how long."""
 
     minutes: float
     every_s: float
@@ -40,7 +40,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """One fault. Seconds count from the blow; None: never. `seen_as`: the first record that shows it."""
+    """One fault. Seconds count from the blow; None means never. `seen_as` is the first record that shows the fault."""
 
     at_s: float
     fault: str
@@ -50,12 +50,12 @@ class Row:
     healed_s: float | None
     healed_by: str
     false_kills: tuple[str, ...]
-    harm: tuple[str, ...] = ()  # what an attack touched, lost or made somebody say falsely
+    harm: tuple[str, ...] = ()  # what an attack touched or lost, and false answers that it caused
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The whole campaign."""
+    """The outcome of the whole campaign."""
 
     rows: tuple[Row, ...]
     skipped: tuple[str, ...]
@@ -65,31 +65,31 @@ class Outcome:
     incomplete: tuple[str, ...]  # what is wrong with the artifacts
     compared: int = 0
     different: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()  # what did not hold besides: a stop that did not end everything, what an attack harmed
-    left_behind: tuple[str, ...] = ()  # after the last `stop`
+    broken: tuple[str, ...] = ()  # other guarantees that did not hold: a stop that left something, harm by an attack
+    left_behind: tuple[str, ...] = ()  # processes and files after the last `stop`
 
     @property
     def is_good(self) -> bool:
-        """Something was broken, all of it healed, nobody else died, and the work is whole."""
+        """Whether something was broken, all of it healed, no other process died, and the work is whole."""
         healed = bool(self.rows) and all(row.healed_s is not None for row in self.rows)
         bad = (self.false_kills, self.incomplete, self.different, self.broken, self.left_behind)
         return healed and not any(bad)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the outcome as JSON values."""
         return {**asdict(self), "good": self.is_good}
 
 
 @dataclass
 class Campaign:
-    """A swarm that works, and a plan."""
+    """A campaign: a working swarm, and the plan of its faults."""
 
-    faults: ClassVar[Mapping[str, Break]] = FAULTS  # that it knows, by name
-    wait_s: ClassVar[float] = 15.0  # for something to break: between two phases nobody is at work
+    faults: ClassVar[Mapping[str, Break]] = FAULTS  # the faults that this campaign knows, by name
+    wait_s: ClassVar[float] = 15.0  # seconds to wait for something to break: between two phases no worker runs
     swarm: Swarm
     plan: Plan
     say: Say
-    keeps: bool = False  # the first round's files, to be compared
+    keeps: bool = False  # whether the files of round 0 are kept for the comparison
     rows: list[Row] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -103,18 +103,18 @@ class Campaign:
         self.dice = Dice(self.plan.seed, self.swarm.agents())
 
     def run(self) -> Outcome:
-        """All of it, but the comparison with an undisturbed run."""
+        """Run the whole campaign, without the comparison with an undisturbed run."""
         return self.through(cycle(self.plan.turns))
 
     def through(self, turns: Iterable[str]) -> Outcome:
-        """Turn by turn until the time is over, or all have had theirs."""
+        """Take turn by turn until the time is over, or all turns are taken."""
         self.say("waiting for the first worker")
         self._until(self._is_at_work, _BEGIN_S)
         began_s = time.monotonic()
         end_s = began_s + self.plan.minutes * 60
         due_s = began_s
         for name in turns:
-            due_s = max(due_s + self.plan.every_s, time.monotonic())  # one that took longer moves all that follow
+            due_s = max(due_s + self.plan.every_s, time.monotonic())  # a fault that took longer delays all later faults
             if due_s > end_s or self._until(self._is_finished, due_s - time.monotonic()):
                 break
             self._one(name, began_s)
@@ -137,7 +137,7 @@ class Campaign:
 
         def strike() -> bool:
             self._struck_at = stamp(SystemClock().now())
-            self._said.clear()  # what was written before the blow does not show it
+            self._said.clear()  # records from before the blow do not show the fault
             injury = self.faults[name](self.swarm, self.dice)
             if injury is not None:
                 blows.append(injury)
@@ -155,7 +155,7 @@ class Campaign:
         self.say(told(self.rows[-1]))
 
     def _followed(self, injury: Injury, struck_s: float, began_s: float) -> Row:
-        """Look until it is healed; who has seen it first."""
+        """Look until the fault has healed, and note which record shows it first."""
         seen: list[tuple[float, str]] = []
 
         def is_over() -> bool:
@@ -167,7 +167,7 @@ class Campaign:
 
         is_healed = self._until(is_over, _PHASE_S if injury.takes_a_phase else self._bound_s())
         healed_s = round(time.monotonic() - struck_s, 1) if is_healed else None
-        if not is_healed:  # the next fault is to meet a whole swarm
+        if not is_healed:  # the next fault must hit a whole swarm
             self._call_ensure()
         self._rest()
         first = seen[0] if seen else None
@@ -183,7 +183,7 @@ class Campaign:
         )
 
     def _healers(self, since: str) -> str:
-        """Who brought something back since then, by the journal of healing; continuing by itself leaves no record."""
+        """Return what brought something back since then, by the journal of healing; self-healing leaves no record."""
         records = (one for one in healing.recent(self.swarm.roots) if one["event"] in healing.REMEDIES)
         return ", ".join(dict.fromkeys(str(one["by"]) for one in records if one["at"] >= since)) or "the swarm"
 
@@ -193,7 +193,7 @@ class Campaign:
         return _BOUND_CADENCES * slowest_s * limits.cadence_scale + _BOUND_S
 
     def _call_ensure(self) -> None:
-        """What a person would do: call ensure, one at a time; what it says is a record, too."""
+        """Call ensure, as a person would, one call at a time; its output counts as a record, too."""
         if self._ensure is not None and self._ensure.poll() is not None:
             text = self._ensure.communicate()[0]
             self._said += [f"ensure: {line}" for line in text.splitlines()]
@@ -202,7 +202,7 @@ class Campaign:
             self._ensured_at_s, self._ensure = time.monotonic(), self.swarm.ensure()
 
     def _rest(self) -> None:
-        """No call of ensure reaches into the next fault."""
+        """Wait for the last call of ensure, so that it does not reach into the next fault."""
         if self._ensure is not None:
             self._until(lambda: self._ensure is None or self._ensure.poll() is not None, _ENSURE_END_S)
             self._ensure = None
@@ -210,7 +210,7 @@ class Campaign:
     # waiting ----------------------------------------------------------------------------------------------------------
 
     def _until(self, is_true: Callable[[], bool], for_s: float) -> bool:
-        """Look until it is true or the time is over; never looks away from who dies meanwhile."""
+        """Look until the condition is true or the time is over, and watch meanwhile which processes die."""
         deadline_s = time.monotonic() + for_s
         while True:
             self._said += self.witness.records()
@@ -232,7 +232,7 @@ class Campaign:
     # the work ---------------------------------------------------------------------------------------------------------
 
     def _whole_round(self) -> tuple[int, tuple[str, ...]]:
-        """Rounds that ended, and what is wrong with their artifacts; looked at in the moment a round ends."""
+        """Return the number of rounds that ended, and what is wrong with their artifacts at that moment."""
         folder = self.swarm.round()
         if folder is None:
             return 0, ("no round has begun",)
@@ -252,7 +252,7 @@ class Campaign:
 
 
 def told(row: Row) -> str:
-    """A fault in one line, as it is said while the campaign runs."""
+    """Return a fault in one line, for printing while the campaign runs."""
     seen = "no record" if row.detected_s is None else f"seen after {row.detected_s:.1f} s ({row.seen_as[:90]})"
     healed = "NOT HEALED" if row.healed_s is None else f"healed after {row.healed_s:.1f} s"
     false = f", FALSE KILLS: {'; '.join(row.false_kills)}" if row.false_kills else ""

@@ -1,4 +1,4 @@
-"""The command line of scripts/bench faults: which bars, how long, what is broken how often."""
+"""The command line of scripts/bench faults: the bars, the duration, and the faults."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from scripts.lab import flags
 from state.host import command
 from WORKFLOW.command_line import DATA_VARIABLE, READING, SIZES, add_flags, reading_of, reading_words
 
-ABOUT = "Prove healing by breaking: run a swarm of its own, break something every 75 seconds, time what follows."
+ABOUT = "Prove healing by breaking: start a private swarm, break something every 75 seconds, and measure how it heals."
 EPILOG = """\
 examples:
   scripts/bench faults --symbols SOL,BTC --modes aggressive,balanced --data-path ~/data
@@ -26,28 +26,31 @@ examples:
   scripts/bench faults --pairs 300 --minutes 600 --cadence-scale 0.2 --verify
   scripts/bench faults --hostile --minutes 30 --cadence-scale 0.2 --prescreen 5000 --trials 8 --paths 20 --verify
 
-detected in: seconds until the first record (incident, event, job journal, decision) that shows it. healed in: seconds
-until all it took away is back: a worker that makes progress, agents that cycle, a tmux that answers. false kills:
-workers, loops and servers that died or were replaced without being meant, by the job journal's epochs and the loops'
-identities; must be 0. healed by: whoever says so in healing.jsonl; when tmux or all agents are killed nobody of the
-swarm is left but its keeper. Your own swarm is not touched: roots and socket are the campaign's, and gone afterwards.
+The columns: "detected in" is the seconds until the first record (incident, event, job journal, decision) that shows the
+fault. "healed in" is the seconds until everything that the fault took away is back: a worker that makes progress,
+agents that cycle, a tmux that answers. "false kills" are workers, loops and servers that died or were replaced although
+no fault was aimed at them, by the epochs in the job journal and the identities of the loops; there must be none.
+"healed by" is the program that says so in healing.jsonl; when tmux or all agents are killed, only the keeper is left to
+heal. Your own swarm is not touched: the campaign has its own roots and socket, and removes them at the end.
 
-With --pairs two things are broken within a second of each other, drawn by --seed from all pairs of faults, among
-them a full and a read-only disk (as root: on a disk in memory), stop, start, ensure and an upgrade of a copy of this
-checkout. healed in: seconds after the last of them is undone. left behind: what `stop` has not ended or removed.
+With --pairs, two things are broken within a second of each other. --seed draws them from all pairs of faults. Among the
+faults are a full disk and a read-only disk (as root: a disk in memory), stop, start, ensure, and an upgrade of a copy
+of this checkout. "healed in" then counts from the moment at which the last fault is undone. "left behind" is what
+`stop` did not end or remove.
 
-With --hostile it is attacked instead, as somebody may who shares its machine, its folders or its data: old files of
-others among its logs and state, records of a wrong shape or gone, pipes and bombs, results that lie, working files that
-are edited, a result that is held, bars that are away, copies and other names of its root, another PID namespace, forged
-launches, a stopped keeper, a missing environment, no inodes left, `stop` in a pane. HARM: what an attack touched, lost,
-or made a command say falsely. Your bars are only linked to. Some attacks take root, and are passed over without it.
+With --hostile, the swarm is attacked instead, as another user of the machine, its folders or its data could do: old
+files of others among its logs and state, records that are missing or have a wrong shape, pipes and bombs, forged
+results, edited working files, a locked result, missing bars, copies and other names of its root, another PID namespace,
+forged launches, a stopped keeper, a missing environment, no inodes left, `stop` in a pane. "HARM" is what an attack
+touched or lost, or a false answer that it caused. Your bars are only linked to. Some attacks need root and are skipped
+without it.
 
-exit codes: 0 all healed, no false kill, artifacts complete; 1 refused, or one of these is not so; 2 usage; 130 Ctrl-C
+exit codes: 0 all healed, no false kill, artifacts complete; 1 refused, or one of these fails; 2 usage; 130 Ctrl-C
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Break, watch, and print; 1 when something has not healed."""
+    """Run the campaign and print its table; return 1 when something has not healed."""
     return command.run(_parser, _run, arguments, stopped=("ended before its time; its swarm is stopped", ""))
 
 
@@ -64,7 +67,8 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _outcome(asked: argparse.Namespace) -> Any:
-    from scripts.lab.faults import artifacts  # psutil and the agents: not before --help
+    # Imported late, because --help must answer before psutil and the agents are loaded.
+    from scripts.lab.faults import artifacts
     from scripts.lab.faults.campaign import Campaign, Plan
     from scripts.lab.faults.hostile.campaign import HostileCampaign
     from scripts.lab.faults.pairs import PairCampaign
@@ -103,7 +107,7 @@ def _outcome(asked: argparse.Namespace) -> Any:
 
 
 def _lent(bars: Path, folder: Path) -> Path:
-    """A folder that leads to these bars and can be taken away, which somebody's real data never are."""
+    """Return a folder of links to the bars, which an attack may remove, unlike the real data."""
     folder.mkdir()
     for path in sorted(bars.iterdir()) if bars.is_dir() else [bars]:
         (folder / path.name).symlink_to(path.absolute())
@@ -111,7 +115,7 @@ def _lent(bars: Path, folder: Path) -> Path:
 
 
 def _singles(asked: argparse.Namespace) -> Sequence[str]:
-    """What comes one by one: faults, or attacks."""
+    """Return the faults, or the attacks, that come one by one."""
     from scripts.lab.faults.hostile.campaign import ATTACKS
     from scripts.lab.faults.injuries import FAULTS, TURNS
 
@@ -127,7 +131,7 @@ def _turns(only: Sequence[str] | None, known: Any, all_of_them: Sequence[str]) -
 
 
 def _pairs(asked: argparse.Namespace) -> Sequence[str]:
-    """The pairs to break; with --only those of these faults."""
+    """Return the pairs to break; with --only, pairs of those faults."""
     from scripts.lab.faults.pairs import drawn
     from scripts.lab.faults.surroundings import FAULTS
 
@@ -149,7 +153,7 @@ def _sizes(asked: argparse.Namespace) -> list[str]:
 def _parser() -> command.Parser:
     parser = flags.parser("faults", ABOUT, EPILOG)
     add = parser.add_argument
-    add("--minutes", type=_positive, default=30.0, metavar="M", help="how long things are broken (default 30)")
+    add("--minutes", type=_positive, default=30.0, metavar="M", help="duration of the campaign (default 30)")
     add("--every", type=_positive, metavar="S", help="seconds between two faults (default 75; pairs 2, attacks 10)")
     together = parser.add_mutually_exclusive_group()
     together.add_argument(
@@ -158,22 +162,27 @@ def _parser() -> command.Parser:
         metavar="N",
         help="break two things at once, N times (0: every pair once)",
     )
-    together.add_argument("--hostile", action="store_true", help="attack it, as whoever shares the machine may")
-    add("--only", type=lambda text: text.split(","), metavar="NAME[,NAME]", help="these faults, in this turn")
-    add_flags(
-        parser, "--symbols", default="SOL", help="as --parallel takes them (default SOL; the demo's without data)"
+    together.add_argument(
+        "--hostile", action="store_true", help="attack the swarm, as other users of the machine could"
     )
+    add("--only", type=lambda text: text.split(","), metavar="NAME[,NAME]", help="only these faults, in this order")
+    add_flags(parser, "--symbols", default="SOL", help="as for --parallel (default SOL; without data the demo's)")
     add_flags(parser, "--modes", *READING, *SIZES)
     where = f"folder or file (default ${DATA_VARIABLE}, else demo bars)"
     add_flags(parser, "--data-path", default=os.environ.get(DATA_VARIABLE), help=where)
-    add_flags(parser, "--rounds", default=0, help="0: as many as fit (default)")
-    add("--cadence-scale", type=_positive, metavar="X", help="times the agents' cadences (default: the settings' own)")
-    add_flags(parser, "--seed", default=7, help="of who is hit (default 7)")
+    add_flags(parser, "--rounds", default=0, help="rounds; 0: as many as fit (default)")
+    add(
+        "--cadence-scale",
+        type=_positive,
+        metavar="X",
+        help="factor of the agents' cadences (default: that of the settings)",
+    )
+    add_flags(parser, "--seed", default=7, help="seed of the victims (default 7)")
     add(
         "--keep",
         type=Path,
         metavar="FOLDER",
-        help="an empty folder for its roots, which stays (default: a temporary one)",
+        help="an empty folder for the roots, which is kept (default: a temporary folder)",
     )
     add("--verify", action="store_true", help="compare the first round with --single, byte for byte")
     add_flags(parser, "--json", help="one object on standard output")

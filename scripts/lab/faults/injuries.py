@@ -1,4 +1,4 @@
-"""What the campaign breaks, how each injury shows in the records, and when all that it took away is back."""
+"""What the campaign breaks, how each injury shows in the records, and when everything that it took away is back."""
 
 import os
 import signal
@@ -25,17 +25,17 @@ from state.records.server import recorded
 from state.records.workers import Launch
 
 R = TypeVar("R")
-_TMUX_S = 10.0  # for one call on a loaded machine
-_EMPTIED_UP_TO_S = 60.0  # cadence: the state file of an agent that looks more seldom is back later than people wait
+_TMUX_S = 10.0  # seconds for one call on a loaded machine
+_EMPTIED_UP_TO_S = 60.0  # seconds of cadence: slower agents are left out, because their state file comes back too late
 
 
 @dataclass(frozen=True)
 class Injury:
-    """One thing that was broken.
+    """One injury.
 
-    `casualties`: worker ids and processes that the fault itself ends; whoever else dies is a false kill. `words`: what
-    a record that has seen it says. `harm`: what it touched, lost or made somebody say falsely, in words; asked when it
-    is healed, and once more after the last `stop`.
+    `casualties` are the worker ids and processes that the fault itself ends; any other death is a false kill. `words`
+    are in the records that show the fault. `harm` returns in words what the fault touched or lost and which false
+    answers it caused; it is called when the fault has healed, and once more after the last `stop`.
     """
 
     fault: str
@@ -43,41 +43,41 @@ class Injury:
     words: tuple[str, ...]
     is_healed: Callable[[], bool]
     casualties: frozenset[str | Identity] = frozenset()
-    undo: Callable[[], None] | None = None  # ends what lasts until somebody ends it, such as a full disk
-    ends_everything: bool = False  # all of the swarm may end, whoever was started meanwhile included
+    undo: Callable[[], None] | None = None  # ends a lasting injury, such as a full disk
+    ends_everything: bool = False  # all of the swarm may end, including processes that were started meanwhile
     stops_writing: bool = False  # a worker that cannot save its work may leave, and says so in its log
     takes_a_phase: bool = False  # healing shows only when the next phase, or the next result, is done
-    is_met: Callable[[], bool] = lambda: True  # whether somebody has run into what lasts, so that it can be undone
+    is_met: Callable[[], bool] = lambda: True  # whether a process has met the lasting injury, so that it can be undone
     harm: Callable[[], Sequence[str]] = tuple
-    laid: frozenset[Path] = frozenset()  # files of somebody else, which stay
-    excuses: tuple[str, ...] = ()  # what the journal says of a worker that left because of it, and did not die
+    laid: frozenset[Path] = frozenset()  # files that play somebody else's, and must stay
+    excuses: tuple[str, ...] = ()  # words in the journal about a worker that left because of the injury and did not die
 
 
 class Dice:
-    """Who is hit, the same for the same seed and the same choice: workers at random, agents each in turn."""
+    """The choice of victims, equal for equal seeds and choices: random workers, and each agent in turn."""
 
     def __init__(self, seed: int, agents: Sequence[str]) -> None:
         self._random = Random(seed)
         self._agents: Iterator[str] = cycle(self._random.sample(agents, len(agents)))
 
     def one_of(self, there: Sequence[R]) -> R:
-        """Any of them."""
+        """Return a random element."""
         return self._random.choice(there)
 
     def some_of(self, there: Sequence[R]) -> list[R]:
-        """Each of them or not, as a coin falls."""
+        """Return a random subset."""
         return [one for one in there if self._random.random() < 0.5]
 
     def next_agent(self) -> str:
-        """The one whose turn it is."""
+        """Return the agent whose turn it is."""
         return next(self._agents)
 
 
-Break = Callable[[Swarm, Dice], Injury | None]  # None: right now there is nothing to break
+Break = Callable[[Swarm, Dice], Injury | None]  # None: at this moment there is nothing to break
 
 
 def monotonic_s() -> float:
-    """The clock of all records' `at_s`."""
+    """Return the monotonic time, the clock of `at_s` in all records."""
     return SystemClock().monotonic_s()
 
 
@@ -85,12 +85,12 @@ def monotonic_s() -> float:
 
 
 def worker_killed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 one worker, whatever it is at."""
+    """Kill -9 one worker, whatever its phase."""
     return _worker("worker killed", swarm, dice, lambda _, worker: processes.send(worker, signal.SIGKILL))
 
 
 def worker_and_wrapper_killed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 a worker and, first, the wrapper that would have said how it ended."""
+    """Kill -9 a worker and, before it, the wrapper that would have recorded how it ended."""
 
     def both(launch: Launch, worker: Identity) -> bool:
         assert launch.wrapper is not None, "only launches with a wrapper on file are chosen"
@@ -114,7 +114,7 @@ def _worker(fault: str, swarm: Swarm, dice: Dice, strike: Callable[[Launch, Iden
 
 
 def worker_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
-    """SIGSTOP one worker: it may be continued or replaced."""
+    """Stop one worker with SIGSTOP: it may be continued or replaced."""
     found = at_work(swarm, dice)
     beat = None if found is None else swarm.beat(found[0].worker_id)
     if found is None or beat is None or not processes.send(found[1], signal.SIGSTOP):
@@ -131,7 +131,7 @@ def worker_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def at_work(swarm: Swarm, dice: Dice) -> tuple[Launch, Identity] | None:
-    """A worker that has made progress, is not done yet, and whose wrapper is on file."""
+    """Return a worker that has made progress, is not done yet, and has a wrapper on file."""
     there = []
     for launch in swarm.launches():
         beat = swarm.beat(launch.worker_id)
@@ -141,7 +141,7 @@ def at_work(swarm: Swarm, dice: Dice) -> tuple[Launch, Identity] | None:
 
 
 def goes_on(swarm: Swarm, old: Launch) -> bool:
-    """Whether the job is done or a newer worker of it has made progress; or it waits, and its lane works on another."""
+    """Whether the job is done, a newer worker of it has made progress, or it waits while its lane does another job."""
     state = swarm.jobs(old.job.round).get(old.job.job_id)
     if state is not None and state.status == "completed":
         return True
@@ -159,7 +159,7 @@ def goes_on(swarm: Swarm, old: Launch) -> bool:
 
 
 def agent_killed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 the loop of one agent, over a campaign each in turn."""
+    """Kill -9 the loop of one agent; a campaign takes each agent in turn."""
     agent = dice.next_agent()
     loop = swarm.loop(agent)
     if loop is None or not processes.send(loop, signal.SIGKILL):
@@ -174,7 +174,7 @@ def agent_killed(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def agent_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
-    """SIGSTOP the loop of one agent; tmux itself continues what stops in its panes."""
+    """Stop the loop of one agent with SIGSTOP; tmux itself continues programs that stop in its panes."""
     agent = dice.next_agent()
     loop = swarm.loop(agent)
     if loop is None or not processes.send(loop, signal.SIGSTOP):
@@ -190,7 +190,7 @@ def agent_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def all_agents_killed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 every loop: nobody is left to heal anybody."""
+    """Kill -9 every loop, so that no agent is left to heal another."""
     there = ((agent, swarm.loop(agent)) for agent in swarm.agents())
     loops = {agent: loop for agent, loop in there if loop is not None and processes.send(loop, signal.SIGKILL)}
     if not loops:
@@ -201,12 +201,12 @@ def all_agents_killed(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def guards_killed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 the two loops that bring others back, together."""
+    """Kill -9 the two loops that bring others back, both at once."""
     return _some_killed("both guards killed", swarm, list(GUARDS), [])
 
 
 def agents_and_sessions(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 any set of loops and close any set of sessions; one loop is left."""
+    """Kill -9 a random set of loops and close a random set of sessions; one loop is left."""
     left = dice.one_of(swarm.agents())
     agents = [name for name in dice.some_of(swarm.agents()) if name != left]
     sessions = [name for name in dice.some_of(registry.sessions(swarm.limits)) if name != row(left).session]
@@ -214,7 +214,7 @@ def agents_and_sessions(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def _some_killed(fault: str, swarm: Swarm, agents: Sequence[str], closed: Sequence[str]) -> Injury | None:
-    """These loops killed, these sessions closed; the loops in them end with their pane."""
+    """Kill these loops and close these sessions, in which the loops end with their pane."""
     hit = {name for name in swarm.agents() if name in agents or row(name).session in closed}
     loops = {name: loop for name in sorted(hit) if (loop := swarm.loop(name)) is not None}
     if not loops and not closed:
@@ -232,7 +232,7 @@ def _some_killed(fault: str, swarm: Swarm, agents: Sequence[str], closed: Sequen
 
 
 def state_emptied(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Cut the state file of one agent to nothing."""
+    """Empty the state file of one agent."""
     agent = dice.one_of([name for name in swarm.agents() if row(name).cadence_s <= _EMPTIED_UP_TO_S])
     path = swarm.roots.agent_state(agent)
     if not path.exists():
@@ -244,7 +244,7 @@ def state_emptied(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def new_loops_cycle(swarm: Swarm, old: dict[str, Identity]) -> Callable[[], bool]:
-    """Whether each of these loops has a successor that has cycled since now, and every session is there."""
+    """Return the check that each of these loops has a successor that has cycled, and that every session is there."""
     struck_s = monotonic_s()
 
     def cycle() -> bool:
@@ -261,7 +261,7 @@ def new_loops_cycle(swarm: Swarm, old: dict[str, Identity]) -> Callable[[], bool
 
 
 def server_killed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 the tmux server, and with it every pane; workers are none of its business."""
+    """Kill -9 the tmux server, and with it every pane; workers do not depend on it."""
     server = swarm.server()
     loops = {agent: loop for agent in swarm.agents() if (loop := swarm.loop(agent)) is not None}
     if server is None or not processes.send(server, signal.SIGKILL):
@@ -276,7 +276,7 @@ def server_killed(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def server_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
-    """SIGSTOP the tmux server: every client hangs."""
+    """Stop the tmux server with SIGSTOP: every client hangs."""
     server = swarm.server()
     if server is None or not processes.send(server, signal.SIGSTOP):
         return None
@@ -284,7 +284,7 @@ def server_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def socket_deleted(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Remove the socket: the server lives on unseen."""
+    """Remove the socket: the server lives on and cannot be reached."""
     server = recorded(swarm.roots)
     if server is None or not server.socket.exists():
         return None
@@ -297,17 +297,17 @@ def socket_deleted(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def journal_torn(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Leave half a record at the end of the job journal, as a writer does that is killed in mid-append."""
+    """Leave half a record at the end of the job journal, like a writer that is killed while it appends."""
     return debris(swarm, "journal torn", b'{"at":"2026-01-01T00:00:00.000Z","event":"sta', ())
 
 
 def journal_garbage(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Leave a whole line in the job journal that is no record."""
+    """Append a whole line that is no record to the job journal."""
     return debris(swarm, "garbage in journal", b"\0\0\0no record\xff\n", ("bad_lines",))
 
 
 def debris(swarm: Swarm, fault: str, left: bytes, words: tuple[str, ...]) -> Injury | None:
-    """Healed: everything before it still counts, and what was appended after it does, too."""
+    """Return the injury. It has healed when all records before and after the debris count."""
     folder = swarm.round()
     if folder is None or not folder.jobs.exists():
         return None
@@ -331,13 +331,13 @@ def _completed(records: Sequence[object]) -> set[str]:
 
 
 def _is_over(swarm: Swarm, folder: RoundFolder) -> bool:
-    """Whether the round has nothing more to write: a later one has begun."""
+    """Whether a later round has begun, so that this round writes nothing more."""
     now = swarm.round()
     return now is not None and now.number > folder.number
 
 
 def _with_debris(journal: Journal, debris: bytes) -> tuple[object, ...]:
-    """The records before. Debris comes from who held the lock and died, so it is written under it."""
+    """Append the debris and return the records before it. It is written under the lock, like that of a dead writer."""
     with journal.locked():
         records = journal.read().records
         with journal.path.open("ab", buffering=0) as file:
@@ -361,7 +361,7 @@ FAULTS: dict[str, Break] = {
     "guards-killed": guards_killed,
     "agents-and-sessions": agents_and_sessions,
 }
-# In turn; workers and single agents come round more often, because there are more of them.
+# The order of the turns; workers and single agents come more often, because there are more of them.
 TURNS = (
     "worker-killed",
     "agent-killed",

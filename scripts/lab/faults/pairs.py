@@ -1,7 +1,7 @@
-"""Break two things within a second of each other, wait until all of it is back, break the next two.
+"""Break two things within a second of each other, wait until both are back, and break the next two.
 
-Faults that heal one by one may hide each other: the healer of the first is the victim of the second, or what the first
-left makes the second look like something else. Which pairs, in which order and how far apart is drawn from a seed.
+Faults that heal one by one may hide each other: the healer of the first may be the victim of the second, or the remains
+of the first make the second look like another fault. The seed draws the pairs, their order and their distance.
 """
 
 import time
@@ -15,16 +15,16 @@ from scripts.lab.faults.injuries import Injury
 from scripts.lab.faults.surroundings import FAULTS, PHASES, in_phase
 from state.host.clock import SystemClock, stamp
 
-_WITHIN_S = 1.0  # between the two blows, at most
-_HOLD_S = (1.0, 5.0)  # how long a full disk stays full, and how long after `stop` somebody types start
-_READY_S = 45.0  # to wait for what is to be broken, such as workers in two certain phases
-_STRIKE_S = 10.0  # to break it: between two phases nobody is at work
-_STOPPED_S = 120.0  # for `stop` to end everything on a loaded machine
-_TWICE_MEANS_NOTHING = ("disk-full", "read-only", "stop")  # what is full already cannot be filled once more
+_WITHIN_S = 1.0  # seconds between the two blows, at most
+_HOLD_S = (1.0, 5.0)  # seconds that a full disk stays full, or from `stop` to the next start
+_READY_S = 45.0  # seconds to wait for what is to be broken, such as workers in two certain phases
+_STRIKE_S = 10.0  # seconds to break it: between two phases no worker runs
+_STOPPED_S = 120.0  # seconds for `stop` to end everything on a loaded machine
+_TWICE_MEANS_NOTHING = ("disk-full", "read-only", "stop")  # a disk that is full already cannot be filled once more
 
 
 def drawn(seed: int, wanted: int | None, names: Sequence[str] = tuple(FAULTS)) -> list[tuple[str, str]]:
-    """`wanted` pairs of faults (None: all), each as (first, second), the same for the same seed.
+    """Return `wanted` pairs of faults (None: all), each as (first, second), equal for equal seeds.
 
     All distinct pairs come once before any comes again.
     """
@@ -41,24 +41,25 @@ def drawn(seed: int, wanted: int | None, names: Sequence[str] = tuple(FAULTS)) -
 
 
 class PairCampaign(Campaign):
-    """A swarm that works, and pairs of faults as its turns: `first+second`."""
+    """A campaign whose turns are pairs of faults, named `first+second`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._random = Random(self.plan.seed)
 
     def run(self) -> Outcome:
-        """All pairs, or as many as fit into the time."""
+        """Break all pairs, or as many as fit into the time."""
         return self.through(self.plan.turns)
 
     def _one(self, name: str, began_s: float) -> None:
-        first, second = sorted(name.split("+"), key=lambda one: one == "read-only")  # after it nothing can be broken
+        # On a read-only disk nothing else can be broken, so that fault comes last.
+        first, second = sorted(name.split("+"), key=lambda one: one == "read-only")
         if not self._until(lambda: self._is_there(first) and self._is_there(second), _READY_S):
             self.skipped.append(f"{name}: what it breaks was not there at the same time")
             self.say(self.skipped[-1])
             return
         self._struck_at = stamp(SystemClock().now())
-        self._said.clear()  # what was written before the blows does not show them
+        self._said.clear()  # records from before the blows do not show the faults
         blows = [
             blow for blow in (self._strike(first), self._strike(second, self._random.uniform(0, _WITHIN_S))) if blow
         ]
@@ -74,19 +75,19 @@ class PairCampaign(Campaign):
         self.say(told(self.rows[-1]))
 
     def _is_there(self, fault: str) -> bool:
-        """Whether a worker is in the phase that this fault is about; all else is there as long as the swarm is."""
+        """Whether a worker is in the phase that the fault needs; all other targets are there while the swarm is."""
         phase = fault.removeprefix("worker-killed-in-")
         return phase not in PHASES or bool(in_phase(self.swarm, phase))
 
     def _strike(self, name: str, after_s: float = 0.0) -> Injury | None:
-        """Break one thing, as soon as it is there to be broken."""
+        """Break one thing as soon as it is there."""
         self._until(lambda: False, after_s)
         blows: list[Injury] = []
 
         def strike() -> bool:
             try:
                 injury = FAULTS[name](self.swarm, self.dice)
-            except OSError:  # the disk is full already: what cannot be written cannot be damaged
+            except OSError:  # the disk is full already, and damage needs a write
                 return False
             if injury is not None:
                 blows.append(injury)
@@ -102,17 +103,17 @@ class PairCampaign(Campaign):
             self.witness.expect_everybody()
 
     def _followed_together(self, name: str, blows: Sequence[Injury], began_s: float) -> Row:
-        """Undo what lasts, then look until both are healed; seconds count from the last thing undone."""
+        """Undo lasting faults, then look until both have healed; seconds count from the last undoing."""
         struck_s = time.monotonic()
         self._until(lambda: False, self._random.uniform(*_HOLD_S))
-        last_first = blows[::-1]  # what is full may have become read-only since
-        for blow in sorted(last_first, key=lambda one: not one.stops_writing):  # a start needs a disk
+        last_first = blows[::-1]  # a full disk may have become read-only since
+        for blow in sorted(last_first, key=lambda one: not one.stops_writing):  # a start needs a writable disk
             if blow.undo is not None:
                 self._undo(blow, name)
         free_s = time.monotonic()
         is_healed = self._until(lambda: all(blow.is_healed() for blow in blows), self._bound_s())
         healed_s = round(time.monotonic() - free_s, 1) if is_healed else None
-        if not is_healed:  # the next pair is to meet a whole swarm
+        if not is_healed:  # the next pair must hit a whole swarm
             self._call_ensure()
         self._rest()
         seen = next((said for said in self._said for blow in blows if any(word in said for word in blow.words)), "")
@@ -133,11 +134,11 @@ class PairCampaign(Campaign):
             self._until_stopped(name)
             self.witness.expect_everybody(
                 is_over=True
-            )  # who was started in the moment of the stop was ended with all others
+            )  # a process that was started at the moment of the stop was ended with all others
         blow.undo()
 
     def _until_stopped(self, name: str) -> None:
-        """`stop` means stop, whatever else was broken; only a `start` beside it may bring something back."""
+        """Check that `stop` ended everything, whatever else was broken; only a `start` may bring something back."""
         if "start" in name.split("+"):
             return
         if not self._until(lambda: self.swarm.roots.tombstone.exists() and not self.swarm.members(), _STOPPED_S):

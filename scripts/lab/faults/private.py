@@ -1,4 +1,4 @@
-"""A swarm of the campaign's own: private roots, a private socket, the commands people type, and what the files say."""
+"""The campaign's private swarm: its own roots and socket, the commands that people type, and what its files say."""
 
 import contextlib
 import json
@@ -33,10 +33,10 @@ from state.records.server import recorded
 from state.records.workers import Launch
 
 _OURS = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", "TMUX", "TMUX_PANE")
-_COMMAND_S = 180.0  # for a command that starts or stops a swarm on a loaded machine
+_COMMAND_S = 180.0  # seconds for a command that starts or stops a swarm on a loaded machine
 _TMUX_S = 2.0
-_DISK_MB = 2_048  # of a disk that a campaign fills: it holds several rounds of results
-_INODES = 60_000  # files on it, likewise
+_DISK_MB = 2_048  # size of the disk that a campaign fills: it holds several rounds of results
+_INODES = 60_000  # files on that disk, likewise
 _LONGEST_FOLDER = 60  # characters: a socket's whole path may have 107
 
 R = TypeVar("R")
@@ -44,27 +44,27 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Swarm:
-    """One root and its commands; everything it knows of the swarm it reads from the files that all others read."""
+    """One root and its commands. All it knows about the swarm comes from the files that every program reads."""
 
     roots: Roots
     environment: Mapping[str, str]
     limits: SwarmSettings
     code: Path = CHECKOUT  # the checkout it runs from: this one, or a copy that may be upgraded under it
-    is_mounted: bool = False  # its roots are a small disk of their own, which can be filled
-    known: dict[str, str] = field(default_factory=dict, compare=False)  # what its records said last
+    is_mounted: bool = False  # whether the roots lie on a small disk of their own, which can be filled
+    known: dict[str, str] = field(default_factory=dict, compare=False)  # what the records said last
 
     @property
     def command(self) -> str:
-        """`scripts/backtest-optimize` of its checkout."""
+        """The path of `scripts/backtest-optimize` in the swarm's checkout."""
         return str(self.code / "scripts" / "backtest-optimize")
 
     # what people type -------------------------------------------------------------------------------------------------
 
     def start(self, arguments: Sequence[str]) -> None:
-        """`--parallel`, detached.
+        """Run `--parallel`, detached.
 
         Raises:
-            Refused: it says why not.
+            Refused: the command failed; the reason is its own.
         """
         done = self.typed(self.command, "--parallel", "--detach", *arguments)
         if done.returncode:
@@ -74,7 +74,7 @@ class Swarm:
             )
 
     def ensure(self) -> "subprocess.Popen[str]":
-        """`ensure_swarm_watchdogs.sh`, as a keeper calls it; nobody waits for it here."""
+        """Begin `ensure_swarm_watchdogs.sh`, as a keeper calls it, without waiting for its end."""
         return subprocess.Popen(
             [str(self.code / "scripts" / "ensure_swarm_watchdogs.sh")],
             env=dict(self.environment),
@@ -83,11 +83,11 @@ class Swarm:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # a Ctrl-C at the campaign ends the campaign, not a start in the middle
+            start_new_session=True,  # a Ctrl-C ends the campaign, and not a start that is under way
         )
 
     def begin(self, *words: str) -> "subprocess.Popen[str]":
-        """Begin a command of `scripts/backtest-optimize`; nobody waits for its end here."""
+        """Begin a command of `scripts/backtest-optimize` without waiting for its end."""
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
             [self.command, *words],
@@ -99,16 +99,16 @@ class Swarm:
         )
 
     def stop(self) -> None:
-        """`stop`, and then nothing that carries this root is left, whatever the faults did to the records."""
+        """Run `stop`, then end every process that carries this root, whatever the faults did to the records."""
         if (server := self.server()) is not None:
             processes.send(server, signal.SIGCONT)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # what is left is ended below
+        with contextlib.suppress(subprocess.TimeoutExpired):  # processes that are left are ended below
             self.typed(self.command, "stop", is_apart=True)
         for one in self.members():
             processes.send(one, signal.SIGKILL)
 
     def members(self) -> list[Identity]:
-        """Every process that carries this root, but this one."""
+        """Return every process that carries this root, except this one."""
         return [one for one in identity.of_swarm(self.roots.state) if one.pid != os.getpid()]
 
     def typed(
@@ -118,7 +118,7 @@ class Swarm:
         for_s: float | None = _COMMAND_S,
         is_apart: bool = False,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end, in this swarm's environment or another; a Ctrl-C does not reach one `is_apart`."""
+        """Run a command to its end, in this environment or another; Ctrl-C does not reach it if `is_apart`."""
         return subprocess.run(
             words,
             env=dict(self.environment if environment is None else environment),
@@ -131,58 +131,58 @@ class Swarm:
             check=False,
         )
 
-    # what is ----------------------------------------------------------------------------------------------------------
+    # the state of the swarm -------------------------------------------------------------------------------------------
 
     @property
     def run(self) -> SwarmRunFolder:
-        """The run under way."""
+        """The folder of the current run."""
         order = orders.current(self.roots)
         if order is not None:
             self.known["run_id"] = order.run_id
         elif "run_id" not in self.known:
             raise Refused(f"the run's order under {self.roots.state} is gone", "start the campaign again")
-        return self.roots.swarm_run(self.known["run_id"])  # an attack may have taken its records away for a moment
+        return self.roots.swarm_run(self.known["run_id"])  # an attack may have removed the run's records for a moment
 
     def round(self) -> RoundFolder | None:
-        """The round under way."""
+        """The folder of the current round."""
         rounds = self.run.rounds()
         return rounds[-1] if rounds else None
 
     def jobs(self, number: int) -> dict[str, JobState]:
-        """The jobs of a round."""
+        """Return the jobs of a round."""
         return fold(Journal(self.run.round(number).jobs).read().records)
 
     def launches(self) -> list[Launch]:
-        """The workers on file."""
+        """Return the launch records of all workers."""
         return [one for path in sorted(self.roots.workers.glob("*.json")) if (one := _read(Launch, path)) is not None]
 
     def beat(self, worker_id: str) -> Heartbeat | None:
-        """What a worker last said of itself."""
+        """Return the last heartbeat of a worker."""
         return _read(Heartbeat, self.roots.heartbeat(worker_id))
 
     def loop(self, agent: str) -> Identity | None:
-        """The process that runs an agent's cycles, dead or alive."""
+        """Return the process that runs an agent's cycles, dead or alive."""
         record = snapshot.read_json(self.roots.loop(agent))
         return _record(Identity, record.get("identity") if isinstance(record, dict) else None)
 
     def loop_began_s(self, agent: str) -> float:
-        """When the agent's loop began, monotonic, as it says itself; minus infinity when nobody knows."""
+        """Return the monotonic time at which the agent's loop began, from its record; minus infinity without one."""
         record = snapshot.read_json(self.roots.loop(agent))
         began_s = record.get("began_s") if isinstance(record, dict) else None
         return float(began_s) if isinstance(began_s, int | float) else float("-inf")
 
     def cycled_at_s(self, agent: str) -> float:
-        """When the agent last cycled, monotonic; minus infinity when nobody knows."""
+        """Return the monotonic time of the agent's last cycle; minus infinity without a record."""
         state = snapshot.read_json(self.roots.agent_state(agent))
         at_s = state.get("at_s") if isinstance(state, dict) else None
         return float(at_s) if isinstance(at_s, int | float) else float("-inf")
 
     def agents(self) -> list[str]:
-        """The agents that run under these settings."""
+        """Return the agents that run under these settings."""
         return [row.name for row in registry.at_work(self.limits)]
 
     def left_behind(self) -> tuple[str, ...]:
-        """What is there after `stop` and should not be: processes, a socket, sessions behind it, half-written files."""
+        """Return what `stop` should have removed: processes, a socket, sessions behind it, half-written files."""
         found = [f"process {one.pid}" for one in self.members()]
         server = recorded(self.roots)
         if server is not None and server.socket.exists():
@@ -193,12 +193,12 @@ class Swarm:
         return tuple(found)
 
     def server(self) -> Identity | None:
-        """The tmux server on file."""
+        """Return the recorded tmux server."""
         found = recorded(self.roots)
         return None if found is None else found.process
 
     def all_sessions_there(self) -> bool:
-        """Whether tmux answers and names every session; a server that is stopped is not asked: it would not answer."""
+        """Whether tmux answers and names every session. A stopped server is not asked, because it would not answer."""
         server = self.server()
         if server is None or identity.life_of(server) != "running":
             return False
@@ -222,10 +222,10 @@ def _record(kind: type[R], tree: Any) -> R | None:
 
 @contextmanager
 def private(keep: Path | None, more: Mapping[str, Any], apart: bool = False) -> Iterator[Swarm]:
-    """A swarm in `keep`, or in a folder that is gone afterwards; `more`: settings of the swarm that differ.
+    """Yield a swarm in `keep`, or in a temporary folder; `more` are settings of the swarm that differ.
 
-    `apart`: it runs from a copy of this checkout and, where this user may mount one, on a small disk of its own, so
-    that an upgrade and a full disk hit nobody else.
+    With `apart`, the swarm runs from a copy of this checkout and, if this user may mount one, on a small disk of its
+    own, so that an upgrade and a full disk hit no other program.
 
     Raises:
         Refused: `keep` is in use, or its name is too long for a socket.
@@ -235,13 +235,15 @@ def private(keep: Path | None, more: Mapping[str, Any], apart: bool = False) -> 
     (folder / "r").mkdir(mode=0o700)
     code = _copied(folder / "code") if apart else CHECKOUT
     mounted = apart and _mount(folder / "r")
-    logs = folder / "l" if mounted else folder / "r" / "logs"  # beside the disk that is filled: they say who felt it
+    # Not on the disk that is filled, because the logs say which process met a full disk.
+    logs = folder / "l" if mounted else folder / "r" / "logs"
     environment = {name: value for name, value in os.environ.items() if name not in _OURS}
     environment |= {"RESULTS_ROOT": str(folder / "r"), "LOGS_ROOT": str(logs)}
     environment |= {"TMUX_TMPDIR": str(folder / "t"), "VENV_PATH": sys.prefix}
     environment |= {f"{settings.VALUE_PREFIX}SWARM__{name.upper()}": json.dumps(value) for name, value in more.items()}
-    environment |= {f"{settings.VALUE_PREFIX}RUN__STOP_WHEN_HOLDOUT_SPENT": "false"}  # there is work until the end
-    if apart:  # the copy has the same sources, so what was compiled for this checkout serves it, too
+    # So that there is work until the end.
+    environment |= {f"{settings.VALUE_PREFIX}RUN__STOP_WHEN_HOLDOUT_SPENT": "false"}
+    if apart:  # the copy has the same sources, so it can use what was compiled for this checkout
         environment.setdefault("NUMBA_CACHE_DIR", str(CHECKOUT / "state" / ".cache" / "numba"))
     limits = settings.load(environment).swarm
     swarm = Swarm(Roots.from_environment(environment), environment, limits, code, mounted)
@@ -260,14 +262,14 @@ def private(keep: Path | None, more: Mapping[str, Any], apart: bool = False) -> 
 
 
 def _copied(target: Path) -> Path:
-    """A copy of this checkout's sources, without what it has made itself."""
+    """Copy this checkout's sources, without generated files."""
     keep_out = shutil.ignore_patterns(".git", ".venv*", ".cache", "run", "__pycache__")
     shutil.copytree(CHECKOUT, target, ignore=keep_out)
     return target
 
 
 def _mount(folder: Path) -> bool:
-    """Whether a small disk in memory could be mounted there: this takes root."""
+    """Mount a small disk in memory, which needs root; return whether it worked."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m,nr_inodes={_INODES},mode=700", "tmpfs", str(folder)]
     with contextlib.suppress(OSError):
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -276,7 +278,8 @@ def _mount(folder: Path) -> bool:
 
 def _folder(keep: Path | None) -> Path:
     if keep is None:
-        return Path(tempfile.mkdtemp(prefix="bt-faults-", dir="/tmp"))  # short: sockets lie in it
+        # A short name, because sockets lie in the folder.
+        return Path(tempfile.mkdtemp(prefix="bt-faults-", dir="/tmp"))
     folder = keep.absolute()
     if len(str(folder)) > _LONGEST_FOLDER:
         raise Refused(f"{folder} is too long a name for tmux sockets", f"name one of up to {_LONGEST_FOLDER} letters")

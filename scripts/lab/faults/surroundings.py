@@ -1,4 +1,4 @@
-"""Faults of what lies around the swarm: its disk, its records, the operator, an upgrade under way."""
+"""Faults around the swarm: its disk, its records, the operator, an upgrade."""
 
 import contextlib
 import os
@@ -28,10 +28,11 @@ from state.host.identity import Identity
 from state.records.workers import Launch
 
 _LONG_LINE_BYTES = 100 * 2**20
-_UPGRADED = Path("agents") / "rules" / "hang.py"  # loaded by agents alone: results and compiled kernels stay the same
+# Only agents load this module, so results and compiled kernels stay the same.
+_UPGRADED = Path("agents") / "rules" / "hang.py"
 _FILLER = "filler"
-_FILLS = 20  # tries to take what is left while others write, too
-_LEFT_BYTES = 65_536  # of a disk that counts as full: no snapshot fits, and the file system itself is content
+_FILLS = 20  # tries to take the remaining space while other processes write
+_LEFT_BYTES = 65_536  # bytes left on a disk that counts as full: too few for a snapshot, enough for the file system
 
 
 # agents ---------------------------------------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def _killed(agent: str) -> Break:
 
 
 def wrapper_killed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Kill -9 the wrapper of one worker; the worker itself works on, or is replaced."""
+    """Kill -9 the wrapper of one worker; the worker itself goes on or is replaced."""
     found = at_work(swarm, dice)
     if found is None or found[0].wrapper is None or not processes.send(found[0].wrapper, signal.SIGKILL):
         return None
@@ -83,7 +84,7 @@ def _worker_killed_in(phase: str) -> Break:
 
 
 def in_phase(swarm: Swarm, phase: str) -> list[tuple[Launch, Identity]]:
-    """Workers that live in that phase, from their first sign of life on."""
+    """Return the live workers of that phase, from their first heartbeat on."""
     beats = ((one, swarm.beat(one.worker_id)) for one in swarm.launches() if one.job.phase == phase and one.wrapper)
     return [(one, beat.identity) for one, beat in beats if beat and identity.life_of(beat.identity) != "dead"]
 
@@ -92,17 +93,17 @@ def in_phase(swarm: Swarm, phase: str) -> list[tuple[Launch, Identity]]:
 
 
 def journal_nul(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Leave a block of NUL bytes at the end of the job journal, as some file systems do after a power cut."""
+    """Append a block of NUL bytes to the job journal, as some file systems do after a power cut."""
     return debris(swarm, "NUL bytes in journal", b"\0" * 4_096 + b"\n", ("bad_lines",))
 
 
 def journal_long_line(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Leave one line of 100 MB in the job journal."""
+    """Append one line of 100 MB to the job journal."""
     return debris(swarm, "a line of 100 MB in journal", b"x" * _LONG_LINE_BYTES + b"\n", ("bad_lines",))
 
 
 def state_of_another_run(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Put the state of one agent in the place of another's, as somebody does who restores a backup by hand."""
+    """Put the state of one agent in the place of another's, like a person who restores a backup by hand."""
     agents = [name for name in swarm.agents() if row(name).cadence_s <= 30]
     target, source = (swarm.roots.agent_state(dice.one_of(agents)) for _ in range(2))
     if target == source or not source.exists() or not target.exists():
@@ -126,7 +127,7 @@ def state_of_another_run(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def disk_full(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Fill the disk of the roots to the last block; space comes back when the campaign removes the filler."""
+    """Fill the disk of the roots to the last block; the campaign later removes the filler."""
     if not swarm.is_mounted:
         return None
     filler = swarm.roots.results / _FILLER
@@ -141,21 +142,21 @@ def disk_full(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def _fill(filler: Path) -> None:
-    """Take all space but a little; others write meanwhile, so what is free is asked for until nothing much is."""
+    """Take nearly all space. Other processes write meanwhile, so the free space is read again until little is left."""
     with filler.open("wb") as file:
         for _ in range(_FILLS):
             free = shutil.disk_usage(filler.parent).free
             if free <= 2 * _LEFT_BYTES:
                 return
-            with contextlib.suppress(OSError):  # somebody else was faster
+            with contextlib.suppress(OSError):  # another process took the space first
                 os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free - _LEFT_BYTES)
 
 
 def read_only(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Make the disk of the roots read-only, as the kernel does after an error; writable again when undone.
+    """Make the disk of the roots read-only, as the kernel does after an error; `undo` makes it writable again.
 
-    A second, read-only view of it is laid over it: the kernel itself may make a disk read-only under files that are
-    open for writing, but lets nobody else do so.
+    A second, read-only mount is laid over the disk, because only the kernel itself can make a disk read-only under
+    files that are open for writing.
     """
     folder = str(swarm.roots.results)
     if not swarm.is_mounted or not _mounted("--bind", folder, folder):
@@ -183,7 +184,7 @@ def _uncovered(folder: str) -> None:
 
 
 def stopped(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Somebody types `stop`; when it is over, `start`."""
+    """Run `stop`, and `start` when it is over."""
     typed = swarm.begin("stop")
     struck_s = monotonic_s()
 
@@ -196,12 +197,12 @@ def stopped(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def started(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Somebody types `start` while all of it runs."""
+    """Run `start` while the whole swarm runs."""
     return _typed(swarm, "start", swarm.begin("start"))
 
 
 def ensured(swarm: Swarm, dice: Dice) -> Injury | None:
-    """A shell start-up calls ensure."""
+    """Call `ensure`, as a shell start-up does."""
     return _typed(swarm, "ensure", swarm.ensure())
 
 
@@ -213,7 +214,7 @@ def _typed(swarm: Swarm, fault: str, command: "subprocess.Popen[str]") -> Injury
 
 
 def upgraded(swarm: Swarm, dice: Dice) -> Injury | None:
-    """A new revision of the agents is checked out under the running swarm."""
+    """Check out a new revision of the agents under the running swarm."""
     path = swarm.code / _UPGRADED
     began = {agent: swarm.loop_began_s(agent) for agent in swarm.agents()}
     with path.open("a", encoding="utf-8") as file:
@@ -226,14 +227,14 @@ def upgraded(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def all_cycle_after(swarm: Swarm, struck_s: float) -> Callable[[], bool]:
-    """Whether every quick agent has cycled since then, and every session is there."""
+    """Return the check that every quick agent has cycled since then and every session is there."""
     quick = [name for name in swarm.agents() if row(name).cadence_s <= 30]
     return lambda: all(swarm.cycled_at_s(name) > struck_s for name in quick) and swarm.all_sessions_there()
 
 
 PHASES = ("prescreen", "merge", "search", "validate", "report")
-# Everything that may happen beside something else; a fault that needs a copy of the checkout or a small disk is here
-# and not among those that come one by one.
+# All faults that may come in pairs. A fault that needs a copy of the checkout or a small disk is here, and is not among
+# the faults that come one by one.
 FAULTS: Mapping[str, Break] = {
     **SINGLE,
     "guard-killed": _killed("operation_hang_guard"),

@@ -1,4 +1,4 @@
-"""The table of a campaign: drawn with rich on a terminal, plain columns without."""
+"""The table of a campaign: drawn with rich on a terminal, else plain columns."""
 
 import sys
 from statistics import median, quantiles
@@ -6,12 +6,12 @@ from statistics import median, quantiles
 from scripts.lab.faults.campaign import Outcome, Row
 
 _HEAD = ("at", "fault", "target", "detected in", "healed in", "false kills", "healed by", "first record that shows it")
-_MANY = 100  # faults, from which on a percentile says something
-_SHORTEST = 60  # characters of a record without a terminal: enough to know which one it is
+_MANY = 100  # faults from which on a percentile is meaningful
+_SHORTEST = 60  # characters of a record in plain columns: enough to recognise it
 
 
 def show(outcome: Outcome) -> None:
-    """Table and summary, to standard output."""
+    """Print table and summary."""
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -26,14 +26,14 @@ def show(outcome: Outcome) -> None:
 
 
 def plain(rows: tuple[Row, ...]) -> str:
-    """Columns without a terminal."""
+    """Return the rows as plain columns."""
     table = [_HEAD, *(cells(row, _SHORTEST) for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in table)
 
 
 def cells(row: Row, longest: int | None = None) -> tuple[str, ...]:
-    """One fault. Without a record there was nothing to notice, or it was over before anybody looked."""
+    """Return the cells of one fault. A fault without a record was over before any agent looked."""
     minutes, seconds = divmod(round(row.at_s), 60)
     return (
         f"{minutes}:{seconds:02}",
@@ -48,7 +48,7 @@ def cells(row: Row, longest: int | None = None) -> tuple[str, ...]:
 
 
 def summary(outcome: Outcome) -> str:
-    """What it all came to, and everything that is not as it should be."""
+    """Return the summary, and everything that is not as it should be."""
     healed = [row.healed_s for row in outcome.rows if row.healed_s is not None]
     slowest = f", half of them within {median(healed):.1f} s, the slowest in {max(healed):.1f} s" if healed else ""
     if len(healed) >= _MANY:

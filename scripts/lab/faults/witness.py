@@ -1,4 +1,4 @@
-"""Who saw it, and who died without being meant: read from the same records that operators read."""
+"""Find in the operators' records which record shows a fault, and which processes died by mistake."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -12,14 +12,14 @@ from state.files.journal import Journal
 from state.host import identity
 from state.host.identity import Identity
 
-_LOG_BYTES = 65_536  # of the end of a worker's log
-_FELT = (b"No space left on device", b"Read-only file system")  # what a worker says that could not save its work
-_CUT_SHORT = "its launch was cut short"  # what worker_sentry says of a job that runs on record and was never launched
+_LOG_BYTES = 65_536  # bytes at the end of a worker's log
+_FELT = (b"No space left on device", b"Read-only file system")  # words of a worker that could not save its work
+_CUT_SHORT = "its launch was cut short"  # words of worker_sentry about a job that runs on record but was never launched
 
 
 @dataclass
 class Witness:
-    """Follows every journal, every loop and the server, look by look."""
+    """Follow every journal, every loop and the tmux server, look by look."""
 
     swarm: Swarm
     _meant: set[str | Identity] = field(default_factory=set)
@@ -30,19 +30,19 @@ class Witness:
     _disk_was_hit: bool = False
     _all_may_end: bool = False
     _excuses: tuple[str, ...] = ()
-    _strays: dict[str, str] = field(default_factory=dict)  # who → what happened to it
+    _strays: dict[str, str] = field(default_factory=dict)  # process or worker → what happened to it
 
     def expect(self, injury: Injury) -> None:
-        """These may die."""
+        """Expect the death of these processes and workers."""
         self._meant |= injury.casualties
         self._disk_was_hit |= injury.stops_writing
         self._excuses += injury.excuses
         self._sentry_was_meant |= self._loops.get("worker_sentry") in injury.casualties
 
     def expect_everybody(self, is_over: bool = False) -> None:
-        """Everybody who is there, or ever was, may be gone: the operator ended all of it.
+        """Expect the death of everything that is or was there, because the operator ended the swarm.
 
-        Until it `is_over` whoever is started beside it is ended, too, and may come and go between two looks.
+        Until `is_over`, processes that are started meanwhile are ended, too, and may come and go between two looks.
         """
         self._all_may_end = not is_over
         launched = {str(r.get("worker_id")) for folder in self.swarm.run.rounds() for r in _records(folder.jobs)}
@@ -51,16 +51,16 @@ class Witness:
         self._meant |= {one for one in there if one is not None}
 
     def records(self) -> list[str]:
-        """What has been written since the last look, a line each."""
+        """Return the records since the last look, a line for each."""
         found = [said for path in self._journals() for record in self._new(path) if (said := say(path.name, record))]
         self._look_at_loops()
         return found
 
     def strays(self) -> list[str]:
-        """Everybody so far who died, or was launched anew, without being meant: must stay empty.
+        """Return all processes and workers so far that died or were relaunched by mistake; this must stay empty.
 
-        While all of it is being ended nobody is judged: a worker may be launched and ended between two looks, and
-        whoever was there until the end is meant.
+        While the whole swarm is being ended, nothing is judged: a worker may be launched and ended between two looks,
+        and everything that is there until the end is meant to end.
         """
         if self._all_may_end:
             return list(self._strays.values())
@@ -73,17 +73,17 @@ class Witness:
         return list(self._strays.values())
 
     def _is_excused(self, why: str) -> bool:
-        """Whether it left because of an attack, and did not die; or there was no process to die.
+        """Whether the worker left because of an attack and did not die, or there was no process that could die.
 
-        That is so where the sentry was killed between its journal and the launch.
+        The latter happens when the sentry is killed between its journal record and the launch.
         """
         return any(words in why for words in self._excuses) or (why == _CUT_SHORT and self._sentry_was_meant)
 
     def _felt_the_disk(self, worker_id: str) -> bool:
-        """Whether it left by itself, and said so in its log: its work could not be saved on the disk that was hit."""
+        """Whether the worker left by itself, as its log says, because it could not save its work on the broken disk."""
         if not self._disk_was_hit:
             return False
-        job_id = worker_id.rsplit(".", 2)[0]  # without epoch and nonce
+        job_id = worker_id.rsplit(".", 2)[0]  # the id without epoch and nonce
         try:
             with self.swarm.roots.worker_log(self.swarm.run.path.name, job_id).open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES))
@@ -101,7 +101,7 @@ class Witness:
 
     def _new(self, path: Path) -> tuple[Any, ...]:
         offset = self._offsets.get(path, 0)
-        if path.exists() and path.stat().st_size < offset:  # it was moved aside, or its torn tail was cut
+        if path.exists() and path.stat().st_size < offset:  # the file was rotated, or its torn tail was cut
             offset = 0 if path.suffix == ".jsonl" and path.name != "jobs.jsonl" else path.stat().st_size
         page = Journal(path).read(offset)
         self._offsets[path] = page.next_offset
@@ -128,7 +128,7 @@ def _records(path: Path) -> list[Mapping[str, Any]]:
 
 
 def replaced(records: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
-    """Every worker of a job journal that died or after which its job was launched again, and why."""
+    """Return every worker in a job journal that died or whose job was launched again, with the reason."""
     at_work: dict[str, str] = {}
     for record in records:
         if not isinstance(record, Mapping):
@@ -143,7 +143,7 @@ def replaced(records: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
 
 
 def say(file: str, record: Any) -> str:
-    """One record in one line; nothing for those that say nothing of what happens."""
+    """Return a record in one line; "" for records that do not say what happened."""
     if not isinstance(record, Mapping):
         return ""
     if "agent" in record:
@@ -154,7 +154,7 @@ def say(file: str, record: Any) -> str:
 
 
 def _actions(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What a cycle did; nothing where an attack gave it another shape."""
+    """Return the actions of a cycle; none when an attack gave the record another shape."""
     decision = record.get("decision")
     actions = decision.get("actions") if isinstance(decision, Mapping) else None
     return [one for one in actions if isinstance(one, Mapping)] if isinstance(actions, list) else []

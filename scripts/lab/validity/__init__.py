@@ -1,1 +1,1 @@
-"""Does the promotion gate tell skill from luck? Markets with nothing in them, and markets with a known rule in them."""
+"""Whether the promotion gate tells skill from luck, tried on markets without a rule and with a known rule."""

@@ -1,4 +1,4 @@
-"""`scripts/bench validity`: how often the gate promotes luck, and how often it finds what is there."""
+"""`scripts/bench validity`: how often the gate promotes luck, and how often it finds a rule that is there."""
 
 import argparse
 import json
@@ -18,17 +18,17 @@ from state.host import command
 from state.host.cores import usable_cores
 from WORKFLOW.command_line import add_flags
 
-ABOUT = "How often the promotion gate promotes luck, and how often it finds a rule that is there."
+ABOUT = "Measure how often the promotion gate promotes luck, and how often it finds a rule that is there."
 EPILOG = """\
 examples:
   scripts/bench validity --data-path ~/data                  100 markets without a rule, 25 at each strength
   scripts/bench validity --noise 100 --power ""              noise alone
   scripts/bench validity --noise 0 --power 4 --markets 50    how often a net Sharpe ratio of 4 is found
 
-A noise market is made of the bars of --symbol: blocks of their own shapes, 6 hours on average and a day at most, in
-random order and without drift. A planted one drifts with the signal of one combo, drawn at random from the space, as
-strongly as gives that combo the net Sharpe ratio asked for over all days. Each is searched and judged by the pipeline's
-own phases and settings, on --combos combos and a quarter more around the best.
+A noise market is made from the bars of --symbol: blocks of bars, 6 hours long on average and a day at most, in random
+order and without drift. A market with a planted rule drifts with the signal of one combo, which is drawn at random from
+the space, so strongly that this combo has the wanted net Sharpe ratio over all days. Each market is searched and judged
+by the pipeline's own phases and settings, on --combos combos and a quarter more around the best.
 
 exit codes: 0 done; 1 refused, or more than 1 in 100 noise markets promoted, or less than 80 % found at a Sharpe of 4
 """
@@ -36,7 +36,7 @@ _MOST_PROMOTED, _LEAST_FOUND, _STRONG = 0.01, 0.8, 4.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print."""
+    """Judge the markets and print the shares that were promoted; return the exit code."""
     return command.run(_parser, _run, arguments)
 
 
@@ -100,7 +100,7 @@ def _settings(asked: argparse.Namespace) -> Settings:
     return with_values(
         settings,
         prescreen={"combos": asked.combos},
-        monte_carlo={"paths": 10},  # no check looks at them
+        monte_carlo={"paths": 10},  # no check uses the paths
         run={"seed": asked.seed},
     )
 
@@ -139,8 +139,8 @@ def _parser() -> command.Parser:
     parser = flags.parser("validity", ABOUT, EPILOG)
     flags.add_bars(parser)
     add, count = parser.add_argument, command.whole(0, 10_000_000)
-    add("--days", type=count, default=730, metavar="N", help="of a market (default 730)")
-    add("--combos", type=count, default=10_000, metavar="N", help="of each prescreen (default 10000)")
+    add("--days", type=count, default=730, metavar="N", help="days of a market (default 730)")
+    add("--combos", type=count, default=10_000, metavar="N", help="combos of each prescreen (default 10000)")
     add_flags(parser, "--mode", default="aggressive", help="parameter space (default aggressive)")
     add("--noise", type=count, default=100, metavar="N", help="markets without a rule (default 100)")
     add(
@@ -148,11 +148,11 @@ def _parser() -> command.Parser:
         type=_strengths,
         default=[1.0, 2.0, 3.0, 4.0],
         metavar="S[,S]",
-        help="of the rule (default 1,2,3,4)",
+        help="net Sharpe ratios of the planted rules (default 1,2,3,4)",
     )
-    add("--markets", type=count, default=25, metavar="N", help="at each of them (default 25)")
-    add("--every-check", action="store_true", help="all checks on all markets, also after the holdout said no")
-    add_flags(parser, "--seed", type=count, default=7, help="of markets and searches (default 7)")
+    add("--markets", type=count, default=25, metavar="N", help="markets at each of these ratios (default 25)")
+    add("--every-check", action="store_true", help="make all checks on all markets, also when the holdout fails")
+    add_flags(parser, "--seed", type=count, default=7, help="seed of markets and searches (default 7)")
     add_flags(parser, "--json", help="one object on standard output")
     return parser
 

@@ -1,7 +1,7 @@
-"""One market through the pipeline's own phases: prescreen, more combos around the best, finalists, every check.
+"""Put a market through the pipeline's own phases: prescreen, more combos around the best, finalists, every check.
 
-The Bayesian search is replaced by a refinement around the prescreen's best, which tries ten times as many combos in a
-tenth of the time: as adaptive, and no kinder to luck. Everything from the choice of finalists on is the pipeline's.
+A refinement around the prescreen's best replaces the Bayesian search. It tries ten times as many combos in a tenth of
+the time, is as adaptive, and favours luck no more. From the choice of finalists on, everything is the pipeline's.
 """
 
 import os
@@ -32,13 +32,13 @@ from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.validity.benchmark import buy_and_hold
 from WORKFLOW.validity.promote import NOT_ASKED, holdout_luck
 
-_CENTRES = 20  # of the prescreen's best: around these more combos are tried
-_TRIALS = 60  # the best of both: what finalists are chosen from
+_CENTRES = 20  # best combos of the prescreen, around which more combos are tried
+_TRIALS = 60  # best combos of both, from which the finalists are chosen
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one market. `failed`: the checks that the most advanced finalist did not pass."""
+    """The outcome of one market. `failed` holds the checks that the most advanced finalist did not pass."""
 
     promoted: bool
     in_sample_sharpe: float | None
@@ -47,10 +47,10 @@ class Outcome:
 
 
 def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = False) -> Outcome:
-    """Search `bars` and judge what was found.
+    """Search `bars` and judge the finalists.
 
-    A finalist that fails in the holdout cannot be promoted whatever else it passes, so that is looked at first, and
-    unless `every_check` the costly checks are left out where no finalist passes.
+    A finalist that fails in the holdout cannot be promoted, so the holdout comes first. When no finalist passes there,
+    the costly checks are left out unless `every_check` is set.
     """
     with tempfile.TemporaryDirectory(prefix="bt-validity-") as folder:
         job = _job(bars, mode, settings, Path(folder))
@@ -110,7 +110,7 @@ def _trial(run: PipelineRun, number: int, parameters: Parameters) -> Trial:
 
 
 def _holdout(run: PipelineRun, trial: Trial, looks: int) -> tuple[float | None, tuple[str, ...]]:
-    """Its out-of-sample Sharpe ratio, and which checks of the holdout it does not pass."""
+    """Return the finalist's out-of-sample Sharpe ratio, and the holdout checks that it does not pass."""
     window, everything, floor = run.windows["out_of_sample"], run.everything, run.settings.verdict
     ledger = everything.ledger(trial.parameters, window)
     capital = run.settings.costs.capital
@@ -141,7 +141,7 @@ def _job(bars: Bars, mode: str, settings: Settings, folder: Path) -> PipelineRun
         settings=settings,
     )
     record = Run(f"bt-{nobody}", "", bars.symbol, mode, stamp(clock.now()))
-    report: Any = None  # of pre-flight: these bars were made
+    report: Any = None  # notes of pre-flight: none, because these bars were generated
     return PipelineRun(
         order=order,
         bars=bars,

@@ -1,4 +1,4 @@
-"""Markets for the gate: real bars shuffled until nothing is left in them, and the same with a rule put in."""
+"""Markets for the gate: real bars shuffled until no rule is left in them, and the same with a planted rule."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,15 +14,13 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Parameters
 
 _HALVINGS = 10
-_CLOSE, _DRAWS = 0.1, 20  # of the Sharpe ratio asked for; rules drawn until one comes so close
-_MOST_DRIFT = (
-    1.5e-4  # log return a bar in the direction of the rule, 4 % a day: a Sharpe ratio far beyond any asked for
-)
+_CLOSE, _DRAWS = 0.1, 20  # distance from the wanted Sharpe ratio; rules that are drawn until one comes that close
+_MOST_DRIFT = 1.5e-4  # log return of a bar in the direction of the rule, 4 % a day: far beyond any wanted Sharpe ratio
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A market with a rule in it: what the rule is, and the net Sharpe ratio it has over all bars."""
+    """A market with a planted rule: the rule, and its net Sharpe ratio over all bars."""
 
     bars: Bars
     rule: Parameters
@@ -30,19 +28,19 @@ class Planted:
 
 
 def noise(bars: Bars, block_bars: int, seed: np.random.SeedSequence) -> Bars:
-    """`bars` without drift and without any order longer than a block; called real, so that no check ends it early."""
+    """Return `bars` without drift or order longer than a block; labelled as real, so that no check ends early."""
     return replace(fair_market(bars, block_bars, np.random.default_rng(seed)), synthetic=False)
 
 
 def planted(
     bars: Bars, mode: Mode, costs: Costs, sharpe_ratio: float, block_bars: int, seed: np.random.SeedSequence
 ) -> Planted:
-    """Such a market in which one combo of `mode`, drawn at random, earns about `sharpe_ratio` a year, net.
+    """Return such a market in which one random combo of `mode` has about this net annual Sharpe ratio.
 
-    Where the combo is long on the market without a rule, every bar after it drifts upwards, where it is short
-    downwards, and the mean of that is taken out again. The drift is found by halving, until the combo has that Sharpe
-    ratio on the market with the drift. It has the widest stop and limit of the space, so that the signal and not they
-    decide. A combo that no drift brings there (its own signal is late on the other market) is drawn again.
+    While the combo is long on the market without a rule, every following bar drifts upwards, while it is short
+    downwards, and the mean of the drift is removed again. Bisection finds the drift at which the combo has that Sharpe
+    ratio on the market with the drift. The combo has the widest stop and limit of the space, so that the signal
+    decides. A combo that no drift brings there (its signal is late on the other market) is drawn again.
     """
     random = np.random.default_rng(seed)
     still = noise(bars, block_bars, seed.spawn(1)[0])
@@ -78,7 +76,7 @@ def _rule(mode: Mode, random: np.random.Generator) -> Parameters:
 
 
 def _with(still: Bars, rule: Parameters, drift: Floats, costs: Costs, mode: Mode) -> Planted:
-    """`still` with a drift (n,) in every bar, from its open to its close."""
+    """Return `still` with a drift (n,) in every bar, from its open to its close."""
     gap, high, low, move = shapes(still)
     higher, lower = high + np.maximum(drift, 0.0), low + np.minimum(drift, 0.0)
     bars = replace(priced(still, gap, higher, lower, move + drift), synthetic=False)

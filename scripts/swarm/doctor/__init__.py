@@ -1,1 +1,1 @@
-"""Find what is wrong with everything around the swarm: cause and fix. It runs beside a broken environment, too."""
+"""Find what is wrong around the swarm, with cause and fix. It also runs when the virtual environment is broken."""

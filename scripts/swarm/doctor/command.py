@@ -38,14 +38,14 @@ _SIGNS = {OK: "ok     ", NOTE: "note   ", WARNING: "warning", UNKNOWN: "unknown"
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Make every check and print what it found; 1 when something is to be fixed."""
     parser = command.parser(
         "backtest-optimize doctor",
-        "Look at everything the swarm stands on: virtual environment, tmux, limits, disk, GPU, locks, clock, state "
-        "files, files of others, keeper, settings. Every finding has its cause and its fix; nothing is changed.",
+        "Check everything that the swarm depends on: virtual environment, tmux, limits, disk, GPU, locks, clock, state "
+        "files, files of others, keeper, settings. Every finding names its cause and its fix; nothing is changed.",
         "scripts/backtest-optimize doctor",
-        "0 all is well, 1 something is to be fixed, 2 usage",
-        "healthy, and one object a finding; its schema: docs/reference/schemas/doctor.schema.json",
+        "0 all is well, 1 something must be fixed, 2 usage",
+        "`healthy`, and one object for each finding; its schema: docs/reference/schemas/doctor.schema.json",
     )
     asked = parser.parse_args(argv)
     found: list[tuple[Check, Finding]] = []
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
 
 
 def examine(checks: Iterable[Check], patient: Patient) -> Iterable[tuple[Check, list[Finding]]]:
-    """Every check with what it found, one after the other."""
+    """Make the checks one after the other, and yield each with its findings."""
     for check in checks:
         if sys.stderr.isatty():
             print(f"\r\033[Klooking at {check.name} …", end="", file=sys.stderr, flush=True)
@@ -74,20 +74,20 @@ def examine(checks: Iterable[Check], patient: Patient) -> Iterable[tuple[Check, 
 
 
 def _patient() -> Patient:
-    """Settings that cannot be read are a finding of their own; the other checks go on with the defaults."""
+    """Return what the checks look at. Unreadable settings are a finding of their own; the other checks use defaults."""
     from config import settings
 
     try:
         limits = settings.load().swarm
     except Refused:
         limits = settings.load({}).swarm
-    except ImportError:  # beside a broken environment there may be no YAML
+    except ImportError:  # a broken environment may lack the YAML library
         limits = settings.swarm_defaults()
     return Patient(CHECKOUT, Roots.from_environment(), limits)
 
 
 def _in_a_child(check: Check, patient: Patient) -> list[Finding]:
-    """A look at a dead disk or driver may never come back; its child is then left behind."""
+    """Make one check in a child: a look at a dead disk or driver may never return; the child is then left behind."""
     reads, writes = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -100,16 +100,16 @@ def _in_a_child(check: Check, patient: Patient) -> list[Finding]:
         os.close(reads)
         _end(pid)
     if answer is None:
-        cause = f"the look took longer than {check.deadline_s:g} s: a disk, a driver or a server that gives no answer"
+        cause = f"the check took longer than {check.deadline_s:g} s: a disk, a driver or a server gives no answer"
         return [Finding(UNKNOWN, "could not be looked at", cause, "look at dmesg; then type doctor again")]
     try:
         return [Finding(**row) for row in json.loads(answer)]
     except (ValueError, TypeError):
-        return [Finding(UNKNOWN, "could not be looked at", "the look was cut short", "type doctor again")]
+        return [Finding(UNKNOWN, "could not be looked at", "the check ended without an answer", "type doctor again")]
 
 
 def _child(check: Check, patient: Patient, writes: int) -> NoReturn:
-    """Look, answer, leave without any of the parent's clean-up."""
+    """Make the check, send the answer, and leave without any of the parent's clean-up."""
     try:
         try:
             found = list(check.look(patient))
@@ -129,7 +129,7 @@ def _child(check: Check, patient: Patient, writes: int) -> NoReturn:
 
 
 def _read(descriptor: int, deadline_s: float) -> bytes | None:
-    """All the child says until it closes its end; None at the deadline."""
+    """Return all that the child writes until it closes its end; None at the deadline."""
     until, data = time.monotonic() + deadline_s, b""
     while True:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, until - time.monotonic()))
@@ -141,7 +141,7 @@ def _read(descriptor: int, deadline_s: float) -> bytes | None:
 
 
 def _end(pid: int) -> None:
-    """KILL is not heard by a process that waits for a dead disk: it is not waited for."""
+    """Send KILL, and do not wait: a process that waits for a dead disk does not die of it."""
     os.kill(pid, signal.SIGKILL)
     until = time.monotonic() + 1.0
     while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""What a check answers, and what it may look at. Standard library only: a check imports what it needs when it runs."""
+"""The answer of a check, and what it may look at. Standard library only: a check imports what it needs when it runs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from config.swarm import SwarmSettings
 from state.files.layout import Roots
 
 OK, NOTE, WARNING, ERROR, UNKNOWN = "ok", "note", "warning", "error", "unknown"
-TO_FIX = (WARNING, ERROR, UNKNOWN)  # a check that could not be done is not well
+TO_FIX = (WARNING, ERROR, UNKNOWN)  # a check that could not be made counts as a fault
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look at, in a process of its own that is ended at its deadline."""
+    """One check. It runs in a process of its own, which is ended at its deadline."""
 
     name: str
     look: Callable[[Patient], Iterator[Finding]]
@@ -40,19 +40,19 @@ class Check:
 
 
 def ok(finding: str) -> Finding:
-    """All is well."""
+    """Return the finding that all is well, in these words."""
     return Finding(OK, finding)
 
 
 def existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """Return the path, or the nearest folder above it that exists."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
 
 
 def others_can_write(path: Path) -> bool:
-    """Whether somebody else than its owner may change it; false where it is not there."""
+    """Whether users other than the owner may change the file; False when it does not exist."""
     try:
         return bool(path.stat().st_mode & 0o022)
     except OSError:

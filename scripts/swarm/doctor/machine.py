@@ -1,4 +1,4 @@
-"""What the machine, or this container of it, allows: processes, files, CPU, memory, disk, GPUs, clocks."""
+"""What the machine or this container allows: processes, files, CPU, memory, disk, GPUs, clocks."""
 
 import os
 import resource
@@ -14,7 +14,7 @@ from scripts.infra import environment, requirements
 from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, existing, ok
 
 _CGROUP = Path("/sys/fs/cgroup")
-_FIRST_VERSION = {  # where cgroup v1 keeps what v2 calls so
+_FIRST_VERSION = {  # the names in cgroup v2 and the places of the same files in v1
     "pids.max": "pids/pids.max",
     "pids.current": "pids/pids.current",
     "memory.max": "memory/memory.limit_in_bytes",
@@ -22,15 +22,16 @@ _FIRST_VERSION = {  # where cgroup v1 keeps what v2 calls so
     "memory.stat": "memory/memory.stat",
     "cpu.stat": "cpu/cpu.stat",
 }
-_NO_LIMIT = 2**60  # bytes; v1 writes a number beyond it where v2 writes "max"
-_FILES = 256  # descriptors that an agent, a worker and Optuna's journal need together, with room
-_PROCESSES_PER_LANE = 40  # a worker, its wrapper, and the threads of numpy, numba and pyarrow
-_PROCESSES = 120  # agents, their cycles, monitors, tmux
-_SET_S = 5.0  # seconds between two clocks that an adjustment in small steps does not explain
+_NO_LIMIT = 2**60  # bytes; a larger number in cgroup v1 means what "max" means in v2
+_FILES = 256  # descriptors that an agent, a worker and Optuna's journal need together, with a reserve
+# Processes and threads of one lane: worker, wrapper, and the threads of numpy, numba and pyarrow.
+_PROCESSES_PER_LANE = 40
+_PROCESSES = 120  # processes of the agents, their cycles, the monitors and tmux
+_SET_S = 5.0  # seconds between two clocks: more than gradual adjustment explains
 
 
 def processes_and_files(patient: Patient) -> Iterator[Finding]:
-    """Descriptors of one process; processes of this user and of this container."""
+    """Check the descriptors of a process, and the processes of this user and of this container."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < _FILES:
         yield Finding(ERROR, f"a process may open {files} files", f"at least {_FILES} are wanted", "ulimit -n 4096")
@@ -50,7 +51,7 @@ def processes_and_files(patient: Patient) -> Iterator[Finding]:
 
 
 def cpu(patient: Patient) -> Iterator[Finding]:
-    """How many cores this container really has, and whether it is throttled."""
+    """Check how many cores this container really has, and whether it is throttled."""
     from state.host.cores import usable_cores
 
     cores, quota = usable_cores(), _quota()
@@ -68,7 +69,7 @@ def cpu(patient: Patient) -> Iterator[Finding]:
 
 
 def memory(patient: Patient) -> Iterator[Finding]:
-    """Enough for every lane's worker."""
+    """Check that the memory is enough for every lane's worker."""
     total = _number("memory.max") or _meminfo("MemTotal")
     if total is None:
         yield Finding(NOTE, "the memory of this machine cannot be read", "/proc/meminfo is not readable")
@@ -80,7 +81,7 @@ def memory(patient: Patient) -> Iterator[Finding]:
     lanes = _lanes(patient)
     said = f"{total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it free, for {lanes} lanes of {each / 1e6:.0f} MB"
     if total < lanes * each:
-        yield Finding(WARNING, said, "lanes would push each other out of memory", f"swarm.lanes: {int(total // each)}")
+        yield Finding(WARNING, said, "the lanes need more memory than there is", f"swarm.lanes: {int(total // each)}")
     elif available < 0.05 * total:
         yield Finding(WARNING, said, "less than a twentieth is free; the kernel may end workers", "end what takes it")
     else:
@@ -88,7 +89,7 @@ def memory(patient: Patient) -> Iterator[Finding]:
 
 
 def disk(patient: Patient) -> Iterator[Finding]:
-    """Free bytes and inodes, whether one can write, and when it is full."""
+    """Check free bytes and inodes, whether the roots are writable, and when the disk will be full."""
     from state.records import agent_states
 
     for name, folder in (("RESULTS_ROOT", patient.roots.results), ("STATE_ROOT", patient.roots.state)):
@@ -134,7 +135,7 @@ def _cannot_write(folder: Path) -> str | None:
 
 
 def gpu(patient: Patient) -> Iterator[Finding]:
-    """The driver, whether it answers in time, and whether what it takes to use it is installed."""
+    """Check whether the GPU driver answers in time, and whether the packages that use it are installed."""
     if not environment.has_nvidia_driver():
         yield ok("no GPU here: the plan is CPU only")
         return
@@ -169,7 +170,7 @@ def gpu(patient: Patient) -> Iterator[Finding]:
 
 
 def clock(patient: Patient) -> Iterator[Finding]:
-    """Wall clock against the monotonic one since the last records, and files from the future."""
+    """Compare the wall clock with the monotonic clock since the last records, and look for files from the future."""
     suspended_s = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     if suspended_s > 60:
         yield Finding(
@@ -191,7 +192,7 @@ def clock(patient: Patient) -> Iterator[Finding]:
 
 
 def _jump_s(path: Path) -> float | None:
-    """How far the wall clock moved since this record was written, by both of its times; None when it has none."""
+    """Return how far the wall clock moved since this record was written, by its two times; None when it lacks one."""
     from state.files import snapshot
     from state.host.identity import boot_id
 
@@ -232,7 +233,7 @@ def _text(name: str) -> str:
 
 
 def _quota() -> float | None:
-    """Cores of CPU time that this container gets."""
+    """Return the cores of CPU time that this container gets; None without a quota."""
     words = (_text("cpu.max") or f"{_text('cpu/cpu.cfs_quota_us')} {_text('cpu/cpu.cfs_period_us')}").split()
     if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit():  # "max", -1, or no container
         return None
@@ -240,7 +241,7 @@ def _quota() -> float | None:
 
 
 def _number(name: str) -> int | None:
-    """A limit or a use of this container; None without one."""
+    """Return a limit or a use of this container; None when there is none."""
     text = _text(name).strip()
     return int(text) if text.isdigit() and int(text) < _NO_LIMIT else None
 

@@ -1,4 +1,4 @@
-"""What the swarm keeps on file: locks and who holds them, state files, the keeper, settings and whose they are."""
+"""The records of the swarm: locks and their holders, state files, the keeper, settings and their owners."""
 
 import fcntl
 import os
@@ -12,13 +12,13 @@ from typing import Any
 from config import plain
 from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, ok, others_can_write
 
-_MOST_STRANGERS = 1_000  # LOGS_ROOT may be a folder of everybody's; more than these are not counted
-_HELD_LONG_S = 120.0  # no start and no cycle takes so long
+_MOST_STRANGERS = 1_000  # files; LOGS_ROOT may be a shared folder, so the count stops here
+_HELD_LONG_S = 120.0  # seconds: no start and no cycle takes that long
 _ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"
 
 
 def locks(patient: Patient) -> Iterator[Finding]:
-    """Who holds launch.lock and the agents' cycle locks, and whether that process is stopped."""
+    """Check who holds launch.lock and the agents' cycle locks, and whether that process is stopped."""
     roots = patient.roots
     files = [roots.launch_lock, *sorted(roots.cycle_lock("x").parent.glob("*.lock"))]
     held = 0
@@ -37,7 +37,7 @@ def locks(patient: Patient) -> Iterator[Finding]:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a shared lock on it is refused; it is given back at once."""
+    """Whether a shared lock on the file is refused; a lock that is granted is released at once."""
     try:
         with plain.opened(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -49,7 +49,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _holders(path: Path) -> Iterator[int]:
-    """Who has the file open: the one that holds it, and for moments those that ask for it."""
+    """Return the processes that have the file open: the holder, and briefly those that ask for the lock."""
     wanted = str(path.resolve())
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
@@ -57,7 +57,7 @@ def _holders(path: Path) -> Iterator[int]:
         try:
             if any(str(one.readlink()) == wanted for one in (folder / "fd").iterdir()):
                 yield int(folder.name)
-        except OSError:  # gone, or somebody else's
+        except OSError:  # the process has ended, or belongs to another user
             continue
 
 
@@ -85,7 +85,7 @@ def _process(pid: int) -> str | None:
 
 
 def state_files(patient: Patient) -> Iterator[Finding]:
-    """Readable, of a schema we know, ours alone; fresh where the swarm runs."""
+    """Check that state files are readable, of a known schema, ours alone, and fresh while the swarm runs."""
     roots = patient.roots
     if not roots.state.exists():
         yield ok("nothing was ever started here: there is no state yet")
@@ -149,7 +149,7 @@ def _contents(patient: Patient) -> Iterator[Finding]:
 
 
 def _lost(patient: Patient) -> Iterator[Finding]:
-    """What is damaged, or gone although other records name it."""
+    """Return records that are damaged, or gone although other records name them."""
     from agents.machine.observe import observe
 
     for one in observe(patient.roots, patient.limits, {"faults"}).faults:
@@ -170,7 +170,7 @@ def _stale(patient: Patient) -> Iterator[Finding]:
 
 
 def strangers(patient: Patient) -> Iterator[Finding]:
-    """What lies below STATE_ROOT and LOGS_ROOT and is not ours, so that nothing there removes, cuts or closes it."""
+    """Name the files below STATE_ROOT and LOGS_ROOT that are not ours and so are never removed, cut or closed."""
     from state.files import made, ours
 
     roots, found = patient.roots, 0
@@ -191,7 +191,7 @@ def strangers(patient: Patient) -> Iterator[Finding]:
 
 
 def keeper(patient: Patient) -> Iterator[Finding]:
-    """Who brings the swarm back after a reboot."""
+    """Check that a keeper brings the swarm back after a reboot."""
     from state.files import snapshot
 
     record = snapshot.read_json(patient.roots.state / "keeper.json")
@@ -210,7 +210,7 @@ def keeper(patient: Patient) -> Iterator[Finding]:
 
 
 def _is_dead(record: Any) -> bool:
-    """A keeper that is a process of its own has an identity; systemd and cron have none."""
+    """Whether the keeper has ended. Only a keeper process has an identity; systemd and cron have none."""
     from state.files.tree import record_of
     from state.host import identity
     from state.host.identity import Identity
@@ -222,14 +222,14 @@ def _is_dead(record: Any) -> bool:
 
 
 def surroundings(patient: Patient) -> Iterator[Finding]:
-    """Settings that can be read and that nobody else can change; loops that serve this state root and no other."""
+    """Check that settings are readable and safe from other users, and that the loops serve this state root."""
     from config import settings
 
     found = [*_writable(patient), *_elsewhere(patient)]
     yield from found
     if any(one.severity == ERROR for one in found):
-        return  # settings that others can change are refused
-    now = settings.load()  # refuses what is wrong, which is then the finding
+        return  # loading refuses settings that others can change
+    now = settings.load()  # loading refuses what is wrong; the refusal is the finding
     known = settings.tree_of(now)["swarm"]
     was = _started_with(patient)
     other = sorted(key for key in known if was is not None and key in was and was[key] != known[key])
@@ -262,7 +262,7 @@ def _writable(patient: Patient) -> Iterator[Finding]:
 
 
 def _elsewhere(patient: Patient) -> Iterator[Finding]:
-    """A loop whose environment names another state root was started from another place, or the variable changed."""
+    """Find loops whose environment names another state root: started elsewhere, or before the variable changed."""
     from agents.registry import at_work
     from state.files import snapshot
 
@@ -294,7 +294,7 @@ def _started_with(patient: Patient) -> dict[str, Any] | None:
 
 
 def swarm(patient: Patient) -> Iterator[Finding]:
-    """What health says."""
+    """Report what `health` says."""
     from scripts.swarm.health import HEALTHY, judge
 
     code, word, reasons = judge(patient.roots)

@@ -1,4 +1,4 @@
-"""The virtual environment and tmux."""
+"""Checks of the virtual environment and of tmux."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from pathlib import Path
 from scripts.infra import environment, requirements
 from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, ok
 
-_IMPORT_S = 120.0  # numba, optuna and pandas from a cold disk
+_IMPORT_S = 120.0  # seconds to import numba, optuna and pandas from a cold disk
 _ASK_S = 3.0
-_OLDEST_TMUX = (3, 2)  # the first that takes new-session -e
+_OLDEST_TMUX = (3, 2)  # the first version that has new-session -e
 _IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml"}
 _TRY = """
 import importlib, json, sys
@@ -27,7 +27,7 @@ print(json.dumps([list(sys.version_info[:3]), failed]))
 
 
 def venv(patient: Patient) -> Iterator[Finding]:
-    """It is there, its Python is one we know, every locked package is there in its version and can be imported."""
+    """Check the virtual environment: its Python, and that every locked package has its version and can be imported."""
     folder = environment.chosen(patient.checkout)
     python = folder / "bin" / "python"
     if not python.exists():
@@ -67,7 +67,7 @@ def venv(patient: Patient) -> Iterator[Finding]:
 
 
 def _direct(checkout: Path) -> list[str]:
-    """What the product itself imports."""
+    """Return the packages that the product itself imports."""
     import tomllib
 
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -95,7 +95,7 @@ def _remake(checkout: Path, folder: Path) -> str:
 
 
 def tmux(patient: Patient) -> Iterator[Finding]:
-    """It is installed, young enough, and our server answers with all sessions in it."""
+    """Check that tmux is installed and new enough, and that our server answers and has all sessions."""
     if shutil.which("tmux") is None:
         yield Finding(
             ERROR,
@@ -180,7 +180,7 @@ def _socket_folder(folder: Path) -> Iterator[Finding]:
 
 
 def here(patient: Patient) -> Iterator[Finding]:
-    """Which Python this is, and whether it is the environment's own."""
+    """Report which Python this is, and whether it is the environment's own."""
     folder = environment.chosen(patient.checkout)
     if Path(sys.prefix).resolve() != folder.resolve():
         said = f"this command runs with {sys.executable}, outside the environment"

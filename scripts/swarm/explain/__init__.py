@@ -1,1 +1,1 @@
-"""Why a worker ended, a job waits, a GPU idles: the chain of evidence, from the records alone."""
+"""Say why a worker ended, a job waits or a GPU is idle: the chain of evidence, from the records alone."""

@@ -1,4 +1,4 @@
-"""Why an agent did something or nothing, and whether its session and its loop live: from its records and those of
+"""Say why an agent acted or did not, and whether its session and its loop live: from its records and those of
 the agents that heal it. A monitor has no records of its own, so the answer is about its session alone.
 """
 
@@ -19,18 +19,18 @@ from scripts.swarm.show import span
 from state.files.layout import Roots
 from state.records import agent_states, healing, orders
 
-_LOOKED_AT = 400  # cycles: two hours of the quickest agent
-_TOLD = 15  # of them, those that decided the same in a row counted as one
+_LOOKED_AT = 400  # cycles, which are two hours of the quickest agent
+_TOLD = 15  # entries to show; cycles in a row that decided the same are one entry
 _NOTHING = "nothing"
 _HEALING = (*healing.FAILURES, *healing.REMEDIES)
 _ALL_BACK = "tmux_respawned"
-_BACK = frozenset(healing.REMEDIES) - {"workers_adopted"}  # that one is about its workers
+_BACK = frozenset(healing.REMEDIES) - {"workers_adopted"}  # this remedy is about its workers
 _BY_DECISION = ("ensure_sessions", "ensure_guard")
 
 
 @dataclass(frozen=True)
 class Named:
-    """What was meant: an agent with its session, or a monitor's session."""
+    """What the name means: an agent with its session, or a monitor's session."""
 
     session: str
     row: Row | None = None
@@ -38,7 +38,7 @@ class Named:
 
 
 def agent(name: str, limits: SwarmSettings) -> Named:
-    """The agent of that name, or the one whose session is called so.
+    """Return the agent of that name, or the agent whose session has that name.
 
     Raises:
         Refused: there is none; the way out names all agents, or the flag for what the name is.
@@ -56,7 +56,7 @@ def agent(name: str, limits: SwarmSettings) -> Named:
 
 
 def session(name: str, limits: SwarmSettings) -> Named:
-    """The session of that name; its agent's name does as well.
+    """Return the session of that name, or the session of the agent of that name.
 
     Raises:
         Refused: there is none; the way out names all sessions.
@@ -71,7 +71,7 @@ def session(name: str, limits: SwarmSettings) -> Named:
 
 
 def _same(typed: str, *names: str) -> bool:
-    """Whether a person who typed this meant one of them: bt- or not, hyphens or underscores."""
+    """Whether the typed name means one of the names, with or without bt-, with hyphens or underscores."""
     return _plain(typed) in {_plain(name) for name in names}
 
 
@@ -90,10 +90,10 @@ def _known(name: str, every: list[str], what: str) -> str:
 
 
 def chain(roots: Roots, named: Named, world: World) -> list[Evidence]:
-    """Its cycles, what became of its last actions, its loop, its session, and what others did about it."""
+    """Return the agent's cycles, the outcome of its last actions, its loop and session, and what others did to it."""
     names = Names((named.session,) if named.row is None else (named.session, named.row.name))
     found = [*_of_session(named, world), *_of_healing(roots, names), *_of_healers(roots, names, named)]
-    # What is of the journal of healing is told from there: the watchdog only repeats it.
+    # What the journal of healing says is read there: the watchdog only repeats it.
     found += [one for one in evidence.of_events(roots, names) if one.what.replace(" ", "_") not in _HEALING]
     found += evidence.of_requests(roots, names)
     if named.row is not None:
@@ -103,7 +103,7 @@ def chain(roots: Roots, named: Named, world: World) -> list[Evidence]:
 
 
 def _of_cycles(roots: Roots, row: Row) -> Iterator[Evidence]:
-    """Its last cycles: each that acted, and those in a row that decided the same as one."""
+    """Return the last cycles: each that acted, and cycles in a row that decided the same as one entry."""
     source = f"cycles/{roots.cycles(row.name).name}"
     routine = {one.kind for one in row.load().routine}
     idle = f"{_NOTHING} but its routine ({', '.join(sorted(routine))})" if routine else _NOTHING
@@ -126,7 +126,7 @@ def _of_cycles(roots: Roots, row: Row) -> Iterator[Evidence]:
 
 
 def _actions(record: dict[str, Any], routine: Collection[str] = ()) -> list[dict[str, Any]]:
-    """What it decided to do, without its routine: a short record of a cycle leaves that out, too."""
+    """Return what the cycle decided to do, without the agent's routine, which short records leave out, too."""
     return [one for one in evidence.actions(record) if one["kind"] not in routine]
 
 
@@ -135,12 +135,12 @@ def _like(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _wordless(record: dict[str, Any]) -> str:
-    """A reason without its numbers."""
+    """Return the reason without its numbers, for comparing two cycles."""
     return "".join(c for c in str(record.get("reason")) if not c.isdigit() and c != ".")
 
 
 def _of_state(roots: Roots, row: Row) -> Iterator[Evidence]:
-    """Its state file, and what came of the actions of the cycle that wrote it."""
+    """Return what the state file says, and the outcome of the actions of the cycle that wrote it."""
     path = roots.agent_state(row.name)
     read = agent_states.read(roots, row.name)
     if not read.is_there:
@@ -177,13 +177,14 @@ def _is_there(named: Named, world: World) -> str:
 
 
 def _of_healing(roots: Roots, names: Names) -> Iterator[Evidence]:
-    """Every time it was found dead, gone or hung, and who brought it back after how long; tmux's own deaths, too."""
+    """Return each time that it was found dead, gone or hung, with what restarted it and when; deaths of tmux, too."""
     fell = False
     for record in records.records_with(roots.healing, (*names.all, _ALL_BACK)):
         event, at = str(record.get("event")), str(record.get("at", ""))
         if event not in _HEALING or not (_is_about(record, names) or (fell and event == _ALL_BACK)):
             continue
-        fell = event in healing.FAILURES and record.get("id") == "tmux"  # what brings all back only counts them
+        # A restart of all sessions is recorded with their number only, so it counts when a death of tmux precedes it.
+        fell = event in healing.FAILURES and record.get("id") == "tmux"
         if event in healing.FAILURES:
             alive = f"the last sign of life was at {str(record['since'])[11:19]}" if record.get("since") else ""
             yield Evidence(at, "found", f"{event.replace('_', ' ')}: {record.get('what')}", alive, roots.healing.name)
@@ -201,7 +202,7 @@ def _is_about(record: dict[str, Any], names: Names) -> bool:
 
 
 def _of_healers(roots: Roots, names: Names, named: Named) -> Iterator[Evidence]:
-    """Other agents' decisions that name it: who found it missing or stale, and respawned it."""
+    """Return other agents' decisions that name it, such as the one that found it missing and respawned it."""
     for row in AGENTS:
         if row is named.row:
             continue
@@ -224,7 +225,7 @@ def _view(row: Row, world: World) -> AgentView | None:
 
 
 def answer(roots: Roots, named: Named, world: World, limits: SwarmSettings, told: Iterable[Evidence]) -> str:
-    """Whether it lives, what it did last and why, and how it was brought back last."""
+    """Return the answer: whether it lives, what it did last and why, and how it was brought back last."""
     there = _is_there(named, world)
     if world.stopped:
         who = orders.stopped(roots).by or "the operator"
@@ -245,7 +246,7 @@ def answer(roots: Roots, named: Named, world: World, limits: SwarmSettings, told
 
 
 def _brought_back(told: Iterable[Evidence]) -> list[str]:
-    """When others brought it back last, and why, where that is on file."""
+    """Say when other programs brought it back last, and why, if that is on file."""
     told = list(told)
     deeds = [one for one in told if one.what.replace(" ", "_") in _BACK]
     deeds = deeds or [one for one in told if one.what.startswith(_BY_DECISION)]
@@ -275,7 +276,7 @@ def _last_deed(row: Row, told: Iterable[Evidence]) -> str:
 
 
 def _remedy(named: Named, world: World, limits: SwarmSettings) -> str:
-    """As the incident about it says, or the guard's, whose sessions they are."""
+    """Return the remedy that the incident about it names, or else that of the guard, which owns all sessions."""
     found = continuity.incidents(world, limits)
     wanted = ("no_agents", "" if named.row is None else f"agent_stale:{named.row.name}")
     said = next((one.remedy for one in found if one.incident_id in wanted), "")

@@ -1,4 +1,4 @@
-"""The answer in one sentence, from a job's history and one look at the world. Pure, so that it can be tried out."""
+"""The answer in one sentence, from a job's history and one look at the world. The functions are pure, for tests."""
 
 import signal
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _OURS = "ended by us: "
 
 
 def of_job(subject: Subject, world: World, limits: SwarmSettings) -> str:
-    """Where the job stands and why, and what happened to its workers."""
+    """Say where the job stands and why, and what happened to its workers."""
     state, name = subject.state, subject.job_id
     ends = [record for record in subject.history if record["event"] == "died"]
     lost = "" if not ends else f"; {count(len(ends), 'worker')} of it died before, the last {_how(ends[-1])}"
@@ -30,7 +30,7 @@ def of_job(subject: Subject, world: World, limits: SwarmSettings) -> str:
 
 
 def of_worker(subject: Subject, world: World) -> str:
-    """How this worker ended, who did it and why, and what became of its job."""
+    """Say how this worker ended, what ended it and why, and what became of its job."""
     began, after = _began(subject)
     if not after:
         return f"{subject.worker_id} {_lives(subject.worker_id, world)} on {began['lane']}."
@@ -44,7 +44,7 @@ def of_worker(subject: Subject, world: World) -> str:
 
 
 def of_gpu(number: int, world: World, limits: SwarmSettings) -> str:
-    """What the GPU does, or why it does nothing."""
+    """Say what the GPU does, or why it does nothing."""
     devices = idle.gpus(world, limits)
     mine = next((one for one in devices if one.name in (f"gpu{number}", "gpu")), None)
     if mine is None:
@@ -53,13 +53,13 @@ def of_gpu(number: int, world: World, limits: SwarmSettings) -> str:
 
 
 def _began(subject: Subject) -> tuple[dict[str, Any], Sequence[dict[str, Any]]]:
-    """Its own start, and all that the journal holds of the job after it."""
+    """Return the record of the worker's start, and all later records of its job."""
     place = next(i for i, record in enumerate(subject.history) if record.get("worker_id") == subject.worker_id)
     return subject.history[place], subject.history[place + 1 :]
 
 
 def _how(end: dict[str, Any]) -> str:
-    """A death in words that fit behind "was"."""
+    """Return the death in words that fit behind "was"."""
     why, at = str(end.get("error_message", "")), _time(end)
     if why.startswith(_OURS):
         return f"ended by worker_sentry at {at} because {why.removeprefix(_OURS)}"
@@ -87,7 +87,7 @@ def _went_on(subject: Subject, after: Sequence[dict[str, Any]]) -> str:
 
 
 def _lives(worker_id: str, world: World) -> str:
-    """What a worker that no record says to be over does."""
+    """Say what a worker does whose end is not on record."""
     worker = next((one for one in world.workers if one.launch.worker_id == worker_id), None)
     if worker is None:
         return "counts as running and has no launch record: the sentry begins it again with its next cycle"

@@ -23,7 +23,7 @@ _SHOWN = 60  # lines; a job that died every five minutes for a week has thousand
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Print the chain of evidence and the answer."""
     asked = parser().parse_args(argv)
     roots = Roots.from_environment()
     limits = limits_of(roots)
@@ -49,12 +49,12 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its flags."""
+    """Return the parser of the flags."""
     made = command.parser(
         "backtest-optimize explain",
-        "Why a worker ended, why a job waits or where it stands, why a GPU idles, what an agent did last and why, "
-        "whether a session lives: what the records say, in order of time (UTC), and the answer in one sentence. "
-        "`status` shows the ids; a worker may be named by its pid.",
+        "Explain why a worker ended, why a job waits or where it stands, why a GPU is idle, what an agent did last and "
+        "why, or whether a session lives. The command prints what the records say, in order of time (UTC), and the "
+        "answer in one sentence. `status` shows the ids; a worker may be named by its pid.",
         "scripts/backtest-optimize explain --job r0.SOL.aggressive.search.0\n"
         "  scripts/backtest-optimize explain --worker r0.SOL.aggressive.prescreen.3.e1.1f2e3d\n"
         "  scripts/backtest-optimize explain --agent worker_sentry",
@@ -64,10 +64,10 @@ def parser() -> argparse.ArgumentParser:
     what = made.add_mutually_exclusive_group(required=True)
     what.add_argument("--worker", metavar="W", help="a worker's id, or its pid")
     what.add_argument("--gpu", metavar="N", type=int, help="a GPU's number, from 0")
-    what.add_argument("--job", metavar="J", help="a job's id, as cancel takes it")
-    what.add_argument("--agent", metavar="A", help="an agent's name, or its session's")
+    what.add_argument("--job", metavar="J", help="a job's id, the same that cancel takes")
+    what.add_argument("--agent", metavar="A", help="an agent's name, or the name of its session")
     what.add_argument(
-        "--session", metavar="S", help="a tmux session of the swarm, a monitor's too; bt- may be left out"
+        "--session", metavar="S", help="a tmux session of the swarm (agent or monitor); bt- may be left out"
     )
     made.add_argument(
         "--last", metavar="N", type=int, default=_SHOWN, help=f"lines to print (default {_SHOWN}; 0: all)"
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _chain(roots: Roots, about: Subject, world: World) -> list[Evidence]:
-    """Everything on file that names the job or the worker."""
+    """Return every record that names the job or the worker."""
     names = Names(about.names)
     workers = [about.worker_id] if about.worker_id else [name for name in about.names if name != about.job_id]
     source = str(about.folder.jobs.relative_to(roots.state))
@@ -88,7 +88,7 @@ def _chain(roots: Roots, about: Subject, world: World) -> list[Evidence]:
     latest = max((one.at for one in found), default="")
     if not about.worker_id:
         found += evidence.of_log(roots.worker_log(about.run_id, about.job_id), latest)
-    # Every run has jobs of the same names: what was written before this one began speaks of another.
+    # Jobs have the same names in every run: what was written before this run began is about another run's job.
     since = evidence.around(str(about.history[0].get("at", "")), -_BEFORE_S)
     is_now = about.run_id == world.run_id
     until = "9" if is_now else evidence.around(str(about.history[-1].get("at", "")), _AFTER_S)
@@ -96,7 +96,7 @@ def _chain(roots: Roots, about: Subject, world: World) -> list[Evidence]:
 
 
 def _own(about: Subject) -> Iterable[dict[str, Any]]:
-    """Of a job all of it; of a worker from its start to the start of the one that went on."""
+    """Return all evidence of a job; of a worker, the part from its start to the start of its successor."""
     if not about.worker_id:
         return about.history
     place = next(i for i, record in enumerate(about.history) if record.get("worker_id") == about.worker_id)
@@ -114,7 +114,7 @@ def _agent(roots: Roots, kind: str, typed: str, world: World, limits: SwarmSetti
 
 def _gpu(roots: Roots, number: int, world: World, limits: SwarmSettings) -> tuple[list[Evidence], str]:
     there = [one.name for one in idle.gpus(world, limits)]
-    is_none = world.control.gpus == ()  # of a machine without any, the first one stands for all of them
+    is_none = world.control.gpus == ()  # on a machine without GPUs, GPU 0 stands for all of them
     if number < 0 or (f"gpu{number}" not in there and ("gpu" not in there or (is_none and number > 0))):
         raise Refused(f"there is no GPU {number} here", f"GPUs: {'none' if is_none else ', '.join(there)}")
     chain = evidence.in_order(evidence.of_gpu(roots, number, subject.events(roots)))

@@ -1,4 +1,4 @@
-"""What the records say of a name: who wrote when what, and why, in order of time. Every store has one reader here."""
+"""What the records say about a name: what was written, by which program, when and why. Each store has one reader."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,18 +17,18 @@ from state.records.jobs import DEATHS
 from state.records.report_parts import on_record
 
 _FOUND = {"True": "it is so", "False": "it is not so: it goes one step further"}
-_BECAUSE = {  # what these kinds are decided on, always
+_BECAUSE = {  # the fixed reasons of these kinds of action
     "continue_worker": "it was stopped (state T)",
     "complete_job": "its result is on file",
     "retire_worker": "it has ended and is accounted for",
     "end_worker": "it is no longer wanted",
 }
-_NUMBERS = ("cycle", "at_s", "boot_id", "retry_at_s")  # of no use to who reads why
+_NUMBERS = ("cycle", "at_s", "boot_id", "retry_at_s")  # fields that explain nothing to a reader
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One line of the chain; `source` is the file it stands in, below its root."""
+    """One line of the chain; `source` is the record's file, relative to its root."""
 
     at: str
     who: str
@@ -39,12 +39,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Names:
-    """What a record must name to count: whole names, so that `…prescreen.4` is not `…prescreen.41`."""
+    """The names that a record must hold to count, as whole names: `…prescreen.4` is not `…prescreen.41`."""
 
     all: tuple[str, ...]
 
     def are_in(self, *texts: str) -> bool:
-        """Whether one of the texts holds one of the names."""
+        """Whether any of the texts holds any of the names."""
         return any(self._pattern.search(text) for text in texts)
 
     @property
@@ -53,16 +53,17 @@ class Names:
 
 
 def in_order(found: Iterable[Evidence], since: str = "", until: str = "9") -> list[Evidence]:
-    """By time, within it; what two stores say in the same words counts once."""
+    """Return the evidence sorted by time, within the limits; what two stores say in the same words counts once."""
     once: dict[tuple[str, str, str], Evidence] = {}
     for one in found:
         if since <= one.at <= until:
-            once.setdefault((one.at, one.what, one.why), one)  # the first store that says it is the one that did it
+            # The first store that says so belongs to the program that acted.
+            once.setdefault((one.at, one.what, one.why), one)
     return sorted(once.values(), key=lambda one: one.at)
 
 
 def around(moment: str, seconds: float) -> str:
-    """A moment so many seconds later, or earlier."""
+    """Return the moment that many seconds later, or earlier when negative."""
     try:
         return stamp(datetime.fromisoformat(moment) + timedelta(seconds=seconds))
     except (ValueError, OverflowError):
@@ -73,7 +74,7 @@ def around(moment: str, seconds: float) -> str:
 
 
 def of_journal(history: Iterable[Mapping[str, Any]], source: str) -> Iterator[Evidence]:
-    """What the job journal holds of one job."""
+    """Return what the job journal holds about one job."""
     for record in history:
         who = "auto_scheduler" if record.get("event") == "enqueued" else "worker_sentry"
         what, why = _job_event(record)
@@ -99,7 +100,7 @@ def _job_event(record: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _mapping(tree: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """What a record holds under a key, where it is an object."""
+    """Return what the record holds under a key if that is an object, else an empty one."""
     found = tree.get(key)
     return found if isinstance(found, dict) else {}
 
@@ -116,7 +117,7 @@ def _measured(value: Any) -> str:
 
 
 def of_cycles(roots: Roots, names: Names) -> Iterator[Evidence]:
-    """What every agent decided about it, with its reason, cycle by cycle; files that moved aside, too."""
+    """Return what every agent decided about the names, with its reason, cycle by cycle; rotated files, too."""
     for row in AGENTS:
         path = roots.cycles(row.name)
         for record in decisions_with(path, names.all):
@@ -128,7 +129,7 @@ def of_cycles(roots: Roots, names: Names) -> Iterator[Evidence]:
 
 
 def actions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a cycle decided to do, as far as its record says of what kind, on what and with what."""
+    """Return the actions of a cycle whose record names kind, target and arguments."""
     found = _mapping(record, "decision").get("actions")
     deeds = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     named = (one for one in deeds if isinstance(one.get("kind"), str) and isinstance(one.get("target"), str))
@@ -136,7 +137,7 @@ def actions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_about(action: Mapping[str, Any], names: Names) -> bool:
-    """By its target, or by an argument that is such a name: a document that tells of it is not about it."""
+    """Whether target or an argument is such a name; a document that mentions the name is not about it."""
     said = action.get("arguments", {})
     values = [one for value in said.values() for one in (value if isinstance(value, list) else [value])]
     return names.are_in(str(action.get("target", ""))) or any(
@@ -159,7 +160,7 @@ def _cores(said: Mapping[str, Any]) -> str:
 
 
 def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
-    """What came of the last actions, and whether the next cycle found what was expected of them."""
+    """Return the outcome of the last actions, and whether the next cycle found what was expected of them."""
     for row in AGENTS:
         path = roots.agent_state(row.name)
         state = agent_states.read(roots, row.name).state
@@ -178,7 +179,7 @@ def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
 
 
 def of_events(roots: Roots, names: Names) -> Iterator[Evidence]:
-    """Failures as the watchdog wrote them down, incidents as they opened and closed."""
+    """Return failures as the watchdog recorded them, and incidents as they opened and closed."""
     for path, who in ((roots.events, "watchdog"), (roots.session_events, "session_state_manager")):
         for record in records_with(path, names.all):
             texts = [str(record.get(key, "")) for key in ("id", "what", "job_id", "worker_id", "target", "session")]
@@ -188,7 +189,7 @@ def of_events(roots: Roots, names: Names) -> Iterator[Evidence]:
 
 def _event(record: Mapping[str, Any], who: str, source: str) -> Evidence:
     event = str(record.get("event", "event"))
-    if event in DEATHS:  # the journal says the same at the same time: written the same, it counts once
+    if event in DEATHS:  # the journal says this at the same time: in the same words, both count once
         what, why = _job_event({"deaths": 0, "last_done": 0, **record})
     elif event.startswith("incident_"):
         what, why = f"{event.replace('_', ' ')}: {record.get('id')}", str(record.get("what", ""))
@@ -200,7 +201,7 @@ def _event(record: Mapping[str, Any], who: str, source: str) -> Evidence:
 
 
 def of_requests(roots: Roots, names: Names) -> Iterator[Evidence]:
-    """Who wished what for it, and what the owner answered."""
+    """Return the requests about the names, with the agent that asked, and what the owner answered."""
     for folder in (roots.requests, roots.requests / "done", roots.requests / "refused"):
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
             record = snapshot.read_json(path)
@@ -217,7 +218,7 @@ def of_requests(roots: Roots, names: Names) -> Iterator[Evidence]:
 
 
 def of_worker(roots: Roots, worker_id: str) -> Iterator[Evidence]:
-    """Its launch record, its heartbeat and how its wrapper says it ended, while it is not accounted for."""
+    """Return its launch record, its heartbeat and the exit that its wrapper recorded, while these files exist."""
     launch, beat = (snapshot.read_json(path(worker_id)) for path in (roots.launch, roots.heartbeat))
     if isinstance(launch, dict):
         what = f"the launch record of {worker_id} is on file: {launch.get('lane')}, {_cores(launch)}"
@@ -235,7 +236,7 @@ def of_worker(roots: Roots, worker_id: str) -> Iterator[Evidence]:
 
 
 def of_log(path: Path, at: str) -> Iterator[Evidence]:
-    """The last line of the job's log, for who reads on there."""
+    """Return the last line of the job's log, and where that log is."""
     from scripts.swarm.records import last_line
 
     if said := last_line(path):
@@ -246,7 +247,7 @@ def of_log(path: Path, at: str) -> Iterator[Evidence]:
 
 
 def of_gpu(roots: Roots, number: int, history: Iterable[Mapping[str, Any]]) -> Iterator[Evidence]:
-    """What was written of GPUs: events, decisions that name one, workers started on this one, the last look."""
+    """Return what was recorded about GPUs: events, decisions, workers started on this GPU, the watchdog's last look."""
     lane = f"gpu{number}"
     for path, who in ((roots.events, "watchdog"), (roots.session_events, "session_state_manager")):
         yield from (_event(record, who, _below(path, roots)) for record in records_with(path, ("gpu", "GPU")))

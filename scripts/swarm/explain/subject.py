@@ -1,4 +1,4 @@
-"""Which job or worker is meant, and all the job journal holds of it; an unknown name is refused with its neighbours."""
+"""Find the job or worker that is meant, with its history in the job journal; an unknown name is refused."""
 
 import re
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _ROUND = re.compile(r"r(?P<round>\d+)\..+")
 
 @dataclass(frozen=True)
 class Subject:
-    """A job with its history; `worker_id` when one of its workers is meant."""
+    """A job with its history; `worker_id` is set when one of its workers is meant."""
 
     run_id: str
     folder: RoundFolder
@@ -35,7 +35,7 @@ class Subject:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The job and all of its workers, or the one worker that is meant."""
+        """The names of the job and of all its workers, or of the one worker that is meant."""
         if self.worker_id:
             return (self.worker_id,)
         workers = (str(r.get("worker_id")) for r in self.history if r.get("event") == "started")
@@ -43,7 +43,7 @@ class Subject:
 
 
 def job(roots: Roots, name: str) -> Subject:
-    """The job of that name, of the newest run that has it.
+    """Return the job of that name, from the newest run that has it.
 
     Raises:
         Refused: there is none; names those that read alike.
@@ -61,7 +61,7 @@ def job(roots: Roots, name: str) -> Subject:
 
 
 def worker(roots: Roots, name: str) -> Subject:
-    """The worker of that name, or the last one that had this pid.
+    """Return the worker of that name, or the last worker that had this pid.
 
     Raises:
         Refused: there is none; names those that read alike.
@@ -82,7 +82,7 @@ def worker(roots: Roots, name: str) -> Subject:
 
 
 def events(roots: Roots) -> tuple[dict[str, Any], ...]:
-    """The whole journal of the round under way."""
+    """Return all events in the journal of the current round."""
     order = orders.current(roots)
     folders = [] if order is None else roots.swarm_run(order.run_id).rounds()
     records = Journal(folders[-1].jobs).read().records if folders else ()
@@ -90,7 +90,7 @@ def events(roots: Roots) -> tuple[dict[str, Any], ...]:
 
 
 def _of_job(name: str, records: Iterable[Any]) -> Iterable[dict[str, Any]]:
-    """Its records up to its end; what a later word says of a job that is over changed nothing."""
+    """Return the job's records up to its end: a record after the end of a job changes nothing."""
     for record in records:
         if not isinstance(record, dict) or "event" not in record:
             continue
@@ -105,7 +105,7 @@ def _job_id(tree: dict[str, Any]) -> str:
 
 
 def _runs(roots: Roots) -> list[str]:
-    """The run under way first, then all others, the newest first."""
+    """Return the current run, then all others, the newest first."""
     current = orders.current(roots)
     every = [folder.path.name for folder in reversed(roots.runs())]
     return list(dict.fromkeys(([] if current is None else [current.run_id]) + every))
@@ -122,7 +122,7 @@ def _known_workers(roots: Roots) -> list[str]:
 
 
 def _alike(name: str, known: list[str]) -> str:
-    """Names that hold the typed word or read like it; the last ones when none does."""
+    """Return names that contain the typed word or resemble it; the last names when none does."""
     alike = [one for one in known if name in one][:5] or get_close_matches(name, known, n=5, cutoff=0.5)
     if alike:
         return f"did you mean: {', '.join(alike)}"
@@ -142,7 +142,7 @@ def _by_pid(roots: Roots, pid: str) -> str:
 
 
 def _by_pid_before(roots: Roots, pid: str) -> str:
-    """Whose it was, as worker_sentry saw it when it decided something; "" when no record says so."""
+    """Return the worker that had the pid when worker_sentry decided something; "" when no record says so."""
     found = ""
     for record in records_with(roots.cycles("worker_sentry"), (f'"pid":{pid}',)):
         world = record.get("world")

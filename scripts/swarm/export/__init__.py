@@ -1,1 +1,1 @@
-"""`export`: a finalist as a file that a live trading tool runs."""
+"""`export`: write a finalist as a file that a live trading tool runs."""

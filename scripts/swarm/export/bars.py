@@ -1,4 +1,4 @@
-"""The very bars of a finalist as files of freqtrade's, so that its backtest sees what the search saw."""
+"""Write the bars of a finalist's run as freqtrade's files, so that its backtest sees what the search saw."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +25,10 @@ HOUR = 60
 
 
 def bars_of(finalist: Finalist, repair: bool = True) -> "Bars":
-    """The bars that its run read, from where it read them.
+    """Return the bars that the finalist's run read, from the files it read.
 
     Raises:
-        Refused: they are gone, unfit, or not the same any more.
+        Refused: the files are gone or unfit, or no longer hold the same bars.
     """
     data = finalist.manifest["data"]
     path = Path(data["source"])
@@ -44,7 +44,7 @@ def bars_of(finalist: Finalist, repair: bool = True) -> "Bars":
 
 
 def write(bars: "Bars", finalist: Finalist, made: Export, user_folder: Path) -> list[Path]:
-    """5-minute candles and those of the strategy's timeframes; for a contract also a mark price and funding of zero."""
+    """Write candles of 5 minutes and of the strategy's timeframes; for a contract also mark prices and zero funding."""
     folder = user_folder / "data" / made.exchange
     name = "".join("_" if letter in "/ .@$+:" else letter for letter in made.pair)
     values = finalist.config["parameters"]
@@ -64,7 +64,7 @@ def write(bars: "Bars", finalist: Finalist, made: Export, user_folder: Path) -> 
 
 
 def candles(bars: "Bars", minutes: int) -> Columns:
-    """Whole candles of so many minutes, `date` in epoch milliseconds of the open."""
+    """Return the whole candles of that many minutes; `date` is the open in epoch milliseconds."""
     o, h, l, c, volume = (bars.column(name) for name in VALUES)
     first_ms = int(bars.rows["time_ms"][0])
     made = resample_ohlc(o, h, l, c, minutes, first_open_ms=first_ms)

@@ -1,4 +1,4 @@
-"""`export`: the flags, and what is said of the files."""
+"""`export`: the flags, and what is printed about the files."""
 
 import json
 import shlex
@@ -19,31 +19,31 @@ examples:
   scripts/backtest-optimize export --format freqtrade SOL/aggressive/best_returns --to ~/freqtrade/user_data
   scripts/backtest-optimize export --format freqtrade SOL/aggressive --data --to ~/try
 
-Writes strategies/NAME.py and config-NAME.json (a dry run) into a user folder of freqtrade's: the one that --to names,
-else freqtrade/user_data under RESULTS_ROOT. With --data also the very bars of the run, so that freqtrade backtesting
-sees what the search saw. What freqtrade fills otherwise: docs/guides/freqtrade.md.
+The command writes strategies/NAME.py and config-NAME.json (a dry run) into a user folder of freqtrade: the folder that
+--to names, else freqtrade/user_data under RESULTS_ROOT. With --data it also writes exactly the bars of the run, so that
+freqtrade backtesting sees what the search saw. docs/guides/freqtrade.md lists what freqtrade fills differently.
 
 exit codes: 0 written, 1 refused with a reason, 2 usage
 """
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Write the files and say where they are."""
     parser = command.Parser(
         prog="backtest-optimize export",
-        description="Write a finalist as a strategy of a live trading tool.",
+        description="Write a finalist as a strategy file of a live trading tool.",
         epilog=_EPILOG,
     )
-    parser.add_argument("finalist", nargs="?", metavar="SYMBOL/MODE[/STRATEGY]", help="default: best_sharpe")
-    parser.add_argument("--format", required=True, choices=FORMATS, help="the tool that is to run it")
+    parser.add_argument("finalist", nargs="?", metavar="SYMBOL/MODE[/STRATEGY]", help="finalist (default: best_sharpe)")
+    parser.add_argument("--format", required=True, choices=FORMATS, help="the tool that will run the strategy")
     parser.add_argument(
         "--to", type=Path, metavar="D", help="freqtrade's user folder (default: freqtrade/user_data under RESULTS_ROOT)"
     )
     parser.add_argument(
-        "--pair", metavar="P", help="default: the symbol against USDT; SOL/USDT:USDT where it goes short"
+        "--pair", metavar="P", help="default: the symbol against USDT; SOL/USDT:USDT when the strategy goes short"
     )
     parser.add_argument("--exchange", default="binance", metavar="E", help="default: binance")
-    parser.add_argument("--data", action="store_true", help="also the bars of the run as freqtrade's data")
+    parser.add_argument("--data", action="store_true", help="also write the bars of the run as freqtrade's data")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args(argv)
     roots = Roots.from_environment()

@@ -1,4 +1,4 @@
-"""One finalist of a result tree, read only when the tree is whole."""
+"""One finalist of a result tree. A tree that is not whole is refused."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Finalist:
-    """`config.json` and `metrics.json` of one best, and the manifest of its tree."""
+    """`config.json` and `metrics.json` of one best strategy, and the manifest of its tree."""
 
     folder: Path
     config: Record
@@ -32,7 +32,7 @@ class Finalist:
 
 
 def find(roots: Roots, wish: str | None) -> Finalist:
-    """The finalist that `SYMBOL/MODE[/STRATEGY]` names; without a wish the only tree's, and best_sharpe.
+    """Return the finalist that `SYMBOL/MODE[/STRATEGY]` names; by default best_sharpe of the only tree.
 
     Raises:
         Refused: there is none, or several; its files are not those of its manifest.
@@ -61,7 +61,7 @@ def find(roots: Roots, wish: str | None) -> Finalist:
 
 
 def _is_manifest(manifest: Record) -> bool:
-    """Whether it has what is read of it, here and by who exports."""
+    """Whether the manifest has the fields that exports read."""
     try:
         words = (manifest["execution"]["run_id"], manifest["data"]["sha256"], manifest["code"]["source_hash"])
         is_numbered = isinstance(manifest["execution"]["round"], int)

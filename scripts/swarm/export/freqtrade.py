@@ -1,6 +1,6 @@
-"""A finalist as freqtrade has it: a strategy file, a configuration, and on demand the very bars to test both on.
+"""A finalist for freqtrade: a strategy file, a configuration, and on demand the bars to test both on.
 
-freqtrade is GPL: nothing of it is imported here; what is written are files for an installation of the user's own.
+freqtrade is GPL, so nothing of it is imported here: the files are for an installation of the user's own.
 """
 
 import json
@@ -16,16 +16,16 @@ from scripts.swarm.export.finalist import Finalist
 
 TEMPLATE = Path(__file__).with_name("freqtrade_strategy.txt")
 FAMILY = "mtf_ema"
-# Exchanges have candles of these lengths; buckets of another length are made of the longest that divides it.
+# Minutes of the candles that exchanges have; other buckets are made of the longest candles that divide them.
 EXCHANGE_MINUTES = (5, 15, 30, 60, 120, 240, 360)
-MEMORY_PERIODS = 6  # an EMA's seed weighs e^-12 after them
+MEMORY_PERIODS = 6  # periods, after which the first close weighs e^-12 in an EMA
 _FOREIGN = "do not trust that result; make it anew"
-NO_STOP = 0.99  # freqtrade must have one
+NO_STOP = 0.99  # freqtrade requires a value
 
 
 @dataclass(frozen=True)
 class Export:
-    """Files by their path inside freqtrade's user folder, and what to call."""
+    """The files by their path inside freqtrade's user folder, and the name of the strategy class."""
 
     name: str
     pair: str
@@ -34,12 +34,12 @@ class Export:
 
     @property
     def is_contract(self) -> bool:
-        """Whether it trades futures: everything that goes short does."""
+        """Whether the strategy trades a contract: every strategy that goes short does."""
         return ":" in self.pair
 
 
 def export(finalist: Finalist, pair: str | None, exchange: str) -> Export:
-    """The strategy file and its configuration.
+    """Return the strategy file and its configuration.
 
     Raises:
         Refused: a signal family that has no template, a pair that cannot be what the strategy needs.
@@ -66,7 +66,7 @@ def class_name(finalist: Finalist) -> str:
 
 
 def pair_of(finalist: Finalist, typed: str | None) -> str:
-    """freqtrade's name of the market: as typed, else the symbol against USDT; a contract where it goes short."""
+    """Return freqtrade's name of the market: as typed, else the symbol against USDT, a contract if it goes short."""
     goes_short = finalist.config["parameters"]["direction"] != "long_only"
     symbol = re.sub(r"[-_]?USDT$", "", str(finalist.config["symbol"]).upper())
     pair = typed or (f"{symbol}/USDT:USDT" if goes_short else f"{symbol}/USDT")
@@ -81,7 +81,7 @@ def pair_of(finalist: Finalist, typed: str | None) -> str:
 
 
 def strategy(finalist: Finalist, name: str) -> str:
-    """The text of the strategy file."""
+    """Return the text of the strategy file."""
     values, manifest = finalist.config["parameters"], finalist.manifest
     numbers = {key: value for key, value in values.items() if key != "direction"}
     for key, value in numbers.items():
@@ -119,10 +119,10 @@ def strategy(finalist: Finalist, name: str) -> str:
 
 
 def _harmless(finalist: Finalist, **words: str) -> dict[str, str]:
-    """Words for the text of a Python file: none may end the text that it stands in.
+    """Return the words for a string in a Python file, which they must not end.
 
     Raises:
-        Refused: one could; results are passed on, and what comes with them would run on the reader's machine.
+        Refused: a word could end it. Results are passed on, so code in them would run on the reader's machine.
     """
     for key, word in words.items():
         if not str(word).isprintable() or '"' in str(word) or "\\" in str(word):
@@ -131,12 +131,12 @@ def _harmless(finalist: Finalist, **words: str) -> dict[str, str]:
 
 
 def candle_minutes(timeframe: int) -> int:
-    """The longest candles of exchanges that buckets of `timeframe` minutes are made of."""
+    """Return the longest candle length of exchanges, in minutes, that divides `timeframe`."""
     return max(minutes for minutes in EXCHANGE_MINUTES if timeframe % minutes == 0)
 
 
 def configuration(finalist: Finalist, name: str, pair: str, exchange: str) -> dict[str, Any]:
-    """freqtrade's configuration: a dry run with the costs of the search."""
+    """Return freqtrade's configuration: a dry run with the costs of the search."""
     costs = finalist.config["costs"]
     is_contract = ":" in pair
     pricing = {"price_side": "other", "use_order_book": True, "order_book_top": 1}

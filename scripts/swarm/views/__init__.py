@@ -1,4 +1,4 @@
-"""What the monitors show: one module each."""
+"""The views of the monitors, one module for each."""
 
 from collections.abc import Callable
 

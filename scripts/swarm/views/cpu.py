@@ -1,4 +1,4 @@
-"""bt-worker-cpu-mon: every core this container may use, and who uses it. Reads /proc, scans nothing."""
+"""bt-worker-cpu-mon: every core that this container may use, and the workers on it, read from /proc."""
 
 import os
 import time
@@ -18,16 +18,16 @@ from state.files.layout import Roots
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_CELL = 26  # columns that one core takes
+_CELL = 26  # columns for one core
 
 
 _ALIVE = ("running", "stopped")
-_SETTLE_S = 0.5  # between the two readings of the first look
+_SETTLE_S = 0.5  # seconds between the two readings of the first look
 
 
 @dataclass(frozen=True)
 class Process:
-    """A worker's process: CPU seconds it has had, memory in bytes, and when it began, in seconds since the boot."""
+    """A worker's process: CPU seconds so far, memory in bytes, and its start in seconds since the boot."""
 
     used_s: float
     memory_bytes: int
@@ -36,7 +36,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Reading:
-    """CPU seconds at a moment (in seconds since the boot): of every core (busy, all) and of every worker's process."""
+    """CPU seconds of every core (busy, all) and every worker's process, at a moment in seconds since the boot."""
 
     at_s: float
     cores: dict[str, tuple[float, float]]
@@ -44,13 +44,13 @@ class Reading:
 
 
 class Cpu:
-    """Every core this container may use, and who uses it."""
+    """The view of every core that this container may use, and of the workers on it."""
 
     def __init__(self) -> None:
         self._last: Reading | None = None
 
     def look(self, roots: Roots) -> None:
-        """See `View`; the first look takes two readings, as a share of time needs a time."""
+        """See `View`. The first look takes two readings, because a share of time needs two moments."""
         self._now = build(roots)
         workers = [one for one in self._now["workers"] if one["pid"] and one["state"] in _ALIVE]
         before = self._last or _read(workers, settle_s=_SETTLE_S)
@@ -104,20 +104,20 @@ def _processes(pids: Iterable[int]) -> Iterator[tuple[int, Process]]:
             after = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except OSError:
             continue
-        if after[0] not in "ZX":  # what has ended uses nothing, and its number is soon another's
+        if after[0] not in "ZX":  # a process that has ended uses nothing, and its pid is soon reused
             used_s, began_s = (int(after[11]) + int(after[12])) / _TICKS, int(after[19]) / _TICKS
             yield pid, Process(used_s, int(after[21]) * _PAGE_BYTES, began_s)
 
 
 def _share(now: Reading, before: Reading, core: str) -> float:
-    """Percent busy between the two readings; nothing of a core that has just been given to us."""
+    """Return percent busy between the two readings; without cores that only the second reading has."""
     busy, every = now.cores[core]
     was_busy, was_every = before.cores.get(core, (busy, every))
     return 100 * (busy - was_busy) / max(1.0, every - was_every)
 
 
 def _busiest(now: Reading, before: Reading, workers: list[dict[str, Any]]) -> Iterator[tuple[float, int, int, str]]:
-    """Percent of one core between the two readings; of a process that began in between, since it began."""
+    """Return percent of one core between the two readings, or since the start of a process that began in between."""
     jobs = {worker["pid"]: worker["job"] for worker in workers}
     for pid, one in now.workers.items():
         was = before.workers.get(pid)
@@ -144,6 +144,6 @@ def _process_line(row: tuple[float, int, int, str], columns: int) -> Text:
 
 
 def _nobody(now: dict[str, Any]) -> str:
-    """Nobody works, and why."""
+    """Say that no worker runs, and why."""
     why = next((device["why"] for device in now["devices"] if device["kind"] == "cpu"), now["why"])
     return f"no worker runs: {why}"

@@ -1,4 +1,4 @@
-"""bt-worker-gpu-mon: every GPU as the watchdog saw it last, what works on it, or why nothing does."""
+"""bt-worker-gpu-mon: every GPU as the watchdog saw it last, with its work or the reason why it is idle."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,10 +13,10 @@ from state.files.layout import Roots
 
 
 class Gpu:
-    """Every GPU as the watchdog saw it last, what works on it, or why nothing does."""
+    """The view of every GPU as the watchdog saw it last, with its work or the reason why it is idle."""
 
     def look(self, roots: Roots) -> None:
-        """See `View`; asks no driver, which may hang: the watchdog does, in a child."""
+        """See `View`. It does not ask the driver, which may hang: the watchdog does, in a child."""
         self._now = build(roots)
         self._watchdog = next((a for a in self._now["agents"] if a["name"] == "watchdog"), None)
 
@@ -59,7 +59,7 @@ def _busy(device: dict[str, Any]) -> str:
 
 
 def _speed(workers: list[dict[str, Any]]) -> str:
-    """How fast, by phase: utilisation alone says only that something ran."""
+    """Return the speed in each phase, because utilisation says only that something ran."""
     phases = dict.fromkeys(worker["phase"] for worker in workers)
     rates = {phase: sum(w["rate_per_s"] or 0.0 for w in workers if w["phase"] == phase) for phase in phases}
     return ", ".join(f"{phase} {speed(rate)}".rstrip() for phase, rate in rates.items())

@@ -15,14 +15,14 @@ from scripts.swarm.fit import Block, count, fitted, middle
 from state.files.layout import Roots
 from state.records import orders
 
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z\s+")  # the age stands beside it
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z\s+")  # the time stamp of a line, left out because the age is shown
 _RUN = re.compile(r"^bt-\d{4}(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)Z$")
-_MOST_LOGS = 500  # of the newest; a page shows a few dozen
+_MOST_LOGS = 500  # logs, the newest; a page shows a few dozen
 
 
 @dataclass(frozen=True)
 class Log:
-    """One file."""
+    """One log file."""
 
     name: str
     path: Path
@@ -31,7 +31,7 @@ class Log:
 
 
 class Logs:
-    """Every log with its size, its age and its last line; the newest first."""
+    """The view of every log with its size, age and last line, the newest first."""
 
     def look(self, roots: Roots) -> None:
         """See `View`."""
@@ -67,7 +67,7 @@ class Logs:
         return text.append(_cut(said, columns - widest - 20), style="dim")
 
     def _name(self, log: Log, widest: int) -> str:
-        """Its job; of another run behind the moment in which that began, which is never cut."""
+        """Return the log's job; for another run, behind the moment at which that run began, which is never cut."""
         name = log.name.removeprefix(self._here).removesuffix(".log")
         run, slash, job = name.partition("/")
         if slash and (began := _RUN.match(run)):
@@ -81,7 +81,7 @@ class Logs:
 
 
 def _logs(folder: Path) -> Iterator[Log]:
-    """A walk that costs one system call a file; those that go in this moment are passed over."""
+    """List the logs at the cost of one system call for each file; files that vanish meanwhile are skipped."""
     pending = [(str(folder), "")]
     while pending:
         path, prefix = pending.pop()
@@ -112,5 +112,5 @@ def _size(size_bytes: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without escape sequences and other bytes that would move the cursor of whoever looks."""
+    """Remove escape sequences and other bytes that would move the cursor of the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,4 +1,4 @@
-"""bt-worker-progress: what every worker does."""
+"""bt-worker-progress: the page of `status`, with every worker."""
 
 from rich.console import Group
 from rich.text import Text
@@ -10,7 +10,7 @@ from state.files.layout import Roots
 
 
 class Progress:
-    """What every worker does."""
+    """The view of the run and every worker."""
 
     def look(self, roots: Roots) -> None:
         """See `View`."""

@@ -1,4 +1,4 @@
-"""What every monitor is: it looks, and says what it saw as a page or as a line."""
+"""The interface of every monitor: look at the swarm, and show what was seen as a page or as a line."""
 
 from typing import Protocol
 
@@ -16,7 +16,7 @@ class View(Protocol):
         """Read what there is to see."""
 
     def page(self, width: int | None, height: int | None) -> Group:
-        """What was seen, as a page of at most that size."""
+        """Return what was seen as a page of at most that size."""
 
     def line(self) -> str:
-        """The same in one line."""
+        """Return the same in one line."""

@@ -1,1 +1,1 @@
-"""Attacks on a running swarm, by whoever shares its machine, its folders or its data: `--faults --hostile`."""
+"""Attacks on a running swarm by others who share its machine, folders or data: `scripts/bench faults --hostile`."""

@@ -1,4 +1,4 @@
-"""What the commands say in the middle of an attack: an answer, in time, and nothing false."""
+"""Check the answers of commands during an attack: they come in time and say nothing false."""
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from scripts.lab.faults.private import Swarm
 
-ANSWER_S = 120.0  # on a loaded machine; one that hangs gives none in an hour either
+ANSWER_S = 120.0  # seconds on a loaded machine; a command that hangs would not answer in an hour either
 _CODES = range(3)
-_SHOWN = 200  # characters of what was said
+_SHOWN = 200  # characters of the output that are kept
 
 
 def wrong_with(
@@ -19,7 +19,7 @@ def wrong_with(
     must_say: str = "",
     must_not_say: str = "Traceback",
 ) -> list[str]:
-    """What is wrong with the answer to `scripts/backtest-optimize` with these words; nothing where it is right."""
+    """Say what is wrong with the answer of `scripts/backtest-optimize` to these words; "" when nothing is."""
     return wrong_with_command([swarm.command, *words], swarm, environment, codes, must_say, must_not_say)
 
 
@@ -31,7 +31,7 @@ def wrong_with_command(
     must_say: str = "",
     must_not_say: str = "Traceback",
 ) -> list[str]:
-    """The same of any command."""
+    """Say the same about any command."""
     typed = " ".join([Path(command[0]).name, *command[1:]])
     try:
         done = swarm.typed(*command, environment=environment, for_s=ANSWER_S)
@@ -45,7 +45,7 @@ def wrong_with_command(
 
 
 def as_they_were(files: Mapping[Path, tuple[int, int, bytes]]) -> Callable[[], list[str]]:
-    """Which of these files are gone, or have another inode, mode or content than they had."""
+    """Return the files that are gone, or whose inode, mode or content has changed."""
 
     def harm() -> list[str]:
         return [f"{path} was {found}" for path, before in files.items() if (found := _change(path, before))]
@@ -54,7 +54,7 @@ def as_they_were(files: Mapping[Path, tuple[int, int, bytes]]) -> Callable[[], l
 
 
 def photograph(path: Path) -> tuple[int, int, bytes]:
-    """Inode, mode and content."""
+    """Return inode, mode and content of each file."""
     status = path.lstat()
     return status.st_ino, status.st_mode, path.read_bytes()
 

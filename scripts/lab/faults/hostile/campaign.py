@@ -1,4 +1,4 @@
-"""A swarm that works, and attacks as its turns: nothing foreign is touched, nothing lost, nothing false said."""
+"""A campaign of attacks on a working swarm: no foreign file is touched, no record lost, no false answer given."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from scripts.lab.faults.campaign import Campaign, Outcome, Row
 from scripts.lab.faults.hostile import files, neighbours, records
 from scripts.lab.faults.injuries import Break, Injury
 
-_MEET_S = 180.0  # for somebody to run into what lasts, such as a lock that is held
+_MEET_S = 180.0  # seconds until a process must have met a lasting attack, such as a held lock
 ATTACKS: Mapping[str, Break] = {
     "others-files": files.others_files,
     "wrong-shape": records.wrong_shape,
@@ -40,18 +40,18 @@ ATTACKS: Mapping[str, Break] = {
 
 @dataclass
 class HostileCampaign(Campaign):
-    """Each attack in turn, again and again."""
+    """A campaign that repeats all attacks in turn."""
 
     faults: ClassVar[Mapping[str, Break]] = ATTACKS
-    wait_s: ClassVar[float] = 60.0  # some need a worker in a certain phase
+    wait_s: ClassVar[float] = 60.0  # seconds: some attacks need a worker in a certain phase
     attacks: list[Injury] = field(default_factory=list)
 
     def run(self) -> Outcome:
-        """All of it, but what the attacks did that shows only after the last `stop`."""
+        """Run the attacks; harm that shows only after the last `stop` is judged by `judged`."""
         return self.through(cycle(self.plan.turns))
 
     def _followed(self, injury: Injury, struck_s: float, began_s: float) -> Row:
-        """Seconds count from the end of what lasts."""
+        """Follow one attack; seconds count from the end of a lasting one."""
         self.attacks.append(injury)
         if injury.ends_everything:
             self.witness.expect_everybody()
@@ -65,7 +65,7 @@ class HostileCampaign(Campaign):
         return Row(**{**asdict(row), "harm": tuple(injury.harm())})
 
     def judged(self, outcome: Outcome) -> Outcome:
-        """The outcome after the last `stop`: what every attack harmed; files of others are not left behind by us."""
+        """Return the outcome after the last `stop`: all harm; files of others do not count as left behind."""
         laid = frozenset(path for attack in self.attacks for path in attack.laid)
         harmed = tuple(f"{one.fault} ({one.target}): {text}" for one in self.attacks for text in one.harm())
         left = tuple(one for one in outcome.left_behind if one not in {str(path) for path in laid})

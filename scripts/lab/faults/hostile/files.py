@@ -1,4 +1,4 @@
-"""Attacks by files: somebody else's among ours, results that lie, working files that are edited, data that explode."""
+"""Attacks by files: foreign files among ours, forged results, edited working files, bars that unpack without end."""
 
 import gzip
 import hashlib
@@ -42,7 +42,7 @@ _IN_STATE = (
     f"runs/{_OLD_RUN}/notes.md",
     f"runs/{_OLD_RUN}/.ipynb_checkpoints/order.json",
 )
-_OLD_S = 1_600_000_000  # the time of their last change: long ago
+_OLD_S = 1_600_000_000  # the time of their last change, long ago
 _BOMB_PART = b"1700000000000,100.0,101.0,99.0,100.5,10.0\n" * 1_500_000  # 63 MB; packed, 200 kB
 _BOMB_PARTS = 60
 
@@ -50,7 +50,7 @@ _BOMB_PARTS = 60
 def others_files(swarm: Swarm, dice: Dice) -> Injury | None:
     """Lay old files of somebody else, with names like ours, among logs and state; then the watchdog forgets its hours.
 
-    Who forgot when it last looked for expired records looks at once.
+    A watchdog that forgot when it last looked for expired records looks at once.
     """
     roots, struck_s = swarm.roots, monotonic_s()
     wanted = [*(roots.logs / name for name in _IN_LOGS), *(roots.state / name for name in _IN_STATE)]
@@ -83,7 +83,7 @@ def _laid(path: Path) -> tuple[int, int, bytes]:
 
 
 def notes_in_results(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Leave an editor's folder and a note in a published best; the next results are whole, and both stay."""
+    """Leave an editor's folder and a note in the folder of a best; the next results are whole, and both stay."""
     published = _published(swarm)
     if not published:
         return None
@@ -113,7 +113,7 @@ def notes_in_results(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def lying_results(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Say `passed` of every check of a result that was not promoted, with sums that fit; it is put right afterwards."""
+    """Write `passed` for every check of a result that was not promoted, with fitting hashes; undo it afterwards."""
     published = [tree for tree in _published(swarm) if not _promoted(tree)]
     if not published:
         return None
@@ -121,7 +121,7 @@ def lying_results(swarm: Swarm, dice: Dice) -> Injury | None:
     try:
         with writing(swarm.roots, tree.parent.name, tree.name):
             harm = _lie(swarm, tree)
-    except Transient:  # a worker writes there
+    except Transient:  # a worker writes to this result
         return None
     healed = all_cycle_after(swarm, struck_s)
     return Injury(
@@ -167,12 +167,12 @@ def _promoted(tree: Path) -> bool:
 
 
 def _published(swarm: Swarm) -> list[Path]:
-    """Result trees that are whole, where nobody publishes the next one in this moment."""
+    """Return whole result trees of which no new version is being published."""
     return [path.parent for path in sorted(swarm.roots.results.glob(f"Backtests/optimizations/*/*/{MANIFEST}"))]
 
 
 def working_file_edited(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Cut, remove or edit what one phase left for the next, while a worker searches: validation has to notice."""
+    """Cut, remove or edit a file that one phase left for the next, while a worker searches; validation must notice."""
     searching = [one for one in swarm.launches() if one.job.phase == "search" and swarm.beat(one.worker_id)]
     folder = swarm.round()
     if not searching or folder is None:
@@ -198,7 +198,7 @@ def working_file_edited(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def unit_is_done(swarm: Swarm, folder: RoundFolder, unit: tuple[str, str]) -> Any:
-    """Whether this symbol and mode were reported in that round."""
+    """Whether the report of this symbol and mode is done in that round."""
 
     def is_done() -> bool:
         states = swarm.jobs(folder.number).values()
@@ -208,7 +208,7 @@ def unit_is_done(swarm: Swarm, folder: RoundFolder, unit: tuple[str, str]) -> An
 
 
 def bomb(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Bars of 12 MB that unpack to 4 GB, given to a run of their own: refused, with the setting that bounds them."""
+    """Start a run on 12 MB of bars that unpack to 4 GB: the refusal must name the setting that bounds them."""
     folder, struck_s = swarm.roots.results.parent / "bomb", monotonic_s()
     folder.mkdir(exist_ok=True)
     part = gzip.compress(b"timestamp,open,high,low,close,volume\n" + _BOMB_PART, compresslevel=1)

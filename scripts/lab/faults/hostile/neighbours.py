@@ -1,4 +1,4 @@
-"""Attacks by whoever is beside the swarm: copies and other names of its root, forged records, locks, a bare machine."""
+"""Attacks from beside the swarm: copies and other names of its root, forged records, locks, a missing environment."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ _WAITS = ("it waits:",)
 
 
 def lock_held(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Hold the result of a symbol and mode, as a `--single` does in its whole run, until a worker has met it."""
+    """Lock the result of a symbol and mode, as a running `--single` does, until a worker has met the lock."""
     there = [one for one in swarm.launches() if one.job.phase in ("search", "validate") and swarm.beat(one.worker_id)]
     folder = swarm.round()
     if not there or folder is None:
@@ -41,7 +41,7 @@ def lock_held(swarm: Swarm, dice: Dice) -> Injury | None:
     held = contextlib.ExitStack()
     try:
         held.enter_context(writing(swarm.roots, *unit))
-    except Transient:  # a worker writes there
+    except Transient:  # a worker writes to this result
         return None
 
     def met() -> bool:
@@ -61,12 +61,12 @@ def lock_held(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def data_gone(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Take the folder of bars away, as a file server does, until a worker has missed it."""
+    """Remove the folder of bars, as a failing file server does, until a worker has missed it."""
     order, folder = orders.current(swarm.roots), swarm.round()
     bars = None if order is None else swarm.roots.demo_data() if order.data_path is None else Path(order.data_path)
     if bars is None or folder is None or not bars.is_dir() or bars.is_symlink():
         return None
-    if swarm.roots.results.parent not in bars.parents:  # somebody's real data are never touched
+    if swarm.roots.results.parent not in bars.parents:  # real data are never touched
         return None
     away = bars.with_name(f"{bars.name}-away")
     bars.rename(away)
@@ -91,7 +91,7 @@ def data_gone(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def root_copied(swarm: Swarm, dice: Dice) -> Injury | None:
-    """`cp -a` of everything, and `stop`, `start` and `ensure` in the copy: it has a swarm of its own, or none."""
+    """Copy everything with `cp -a`, then run `stop`, `start` and `ensure` there: the copy has its own swarm or none."""
     struck_s, target = monotonic_s(), swarm.roots.results.parent / "copy"
     if target.exists():
         return None
@@ -113,7 +113,7 @@ def root_copied(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def two_spellings(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Reach the root by a link, and type `start`, `ensure` and `health` there: it is the same swarm."""
+    """Reach the root by a link and run `start`, `ensure` and `health` there: it is the same swarm."""
     struck_s, link = monotonic_s(), swarm.roots.results.parent / "link"
     if not link.is_symlink():
         link.symlink_to(swarm.roots.results)
@@ -126,8 +126,8 @@ def two_spellings(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def other_namespace(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Type `ensure`, `start` and `stop` in a PID namespace of its own, as in a container that shares the root."""
-    if swarm.typed(*_INSIDE, "true").returncode:  # this takes root
+    """Run `ensure`, `start` and `stop` in another PID namespace, as in a container that shares the root."""
+    if swarm.typed(*_INSIDE, "true").returncode:  # a new namespace needs root
         return None
     struck_s, server = monotonic_s(), swarm.server()
     said = "another PID namespace"
@@ -144,7 +144,7 @@ def _not_alone(swarm: Swarm, before: identity.Identity | None) -> list[str]:
 
 
 def forged_launch(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Say in a launch record and a heartbeat that an innocent process is a worker of ours, with a true nonce."""
+    """Forge a launch record and a heartbeat that call an innocent process a worker of ours, with a true nonce."""
     found = at_work(swarm, dice)
     if found is None:
         return None
@@ -184,7 +184,7 @@ def forged_launch(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def keeper_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
-    """SIGSTOP the keeper: it looks after nothing, and counts as alive."""
+    """Stop the keeper with SIGSTOP: it does nothing, and still counts as alive."""
     record = keeper.recorded(swarm.roots)
     if record is None or record.identity is None or not processes.send(record.identity, signal.SIGSTOP):
         return None
@@ -197,7 +197,7 @@ def keeper_stopped(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def no_environment(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Ask where the Python environment is gone: an answer, and nothing is installed."""
+    """Run commands without the virtual environment: they must answer and install nothing."""
     struck_s, gone = monotonic_s(), swarm.roots.results.parent / "no-environment"
     told: Mapping[str, str] = {**swarm.environment, "VENV_PATH": str(gone)}
     harm = [*wrong_with(swarm, "health", environment=told), *wrong_with(swarm, "status", environment=told)]
@@ -207,7 +207,7 @@ def no_environment(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def stop_inside(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Type `stop` in a pane of the swarm, which it ends itself; when all is over, `start`."""
+    """Run `stop` in a pane of the swarm, which `stop` itself ends; afterwards run `start`."""
     server, struck_s = recorded(swarm.roots), monotonic_s()
     if server is None:
         return None

@@ -1,4 +1,4 @@
-"""Attacks on the records below STATE_ROOT: values of a wrong shape, records that are gone, what is no file at all."""
+"""Attacks on the records below STATE_ROOT: values of a wrong shape, missing records, pipes instead of files."""
 
 import os
 import shutil
@@ -17,11 +17,11 @@ from state.host.identity import Identity
 
 _SHAPES: tuple[Any, ...] = ("x", ["x"], {"a": {"b": []}}, None, -1, 1e308, "1e999", True, [[["x"]]], 10**30)
 _LONG_LINE_BYTES = 150 * 2**20
-_QUICK_S = 30.0  # cadence of agents whose record is attacked: the others are back later than people wait
+_QUICK_S = 30.0  # seconds: slower agents are not attacked, because their records come back too late for the campaign
 
 
 def wrong_shape(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Give one value in one agent's state another shape, as an editor or another version does."""
+    """Give one value in an agent's state another shape, as an editor or another version could."""
     found = _quick(swarm, dice)
     record = None if found is None else snapshot.read_json(found[1])
     if found is None or not isinstance(record, dict) or not record:
@@ -35,7 +35,7 @@ def wrong_shape(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def wrong_line(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Leave a whole line in a journal whose every field has a shape that nobody expects."""
+    """Append a whole line to a journal in which every field has an unexpected shape."""
     journals = [swarm.roots.events, swarm.roots.healing, swarm.roots.session_events]
     path = dice.one_of([*journals, *(swarm.roots.cycles(agent) for agent in swarm.agents())])
     if not path.exists():
@@ -48,7 +48,7 @@ def wrong_line(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def long_line(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Leave one line of 150 MB in the journal of events; once is enough."""
+    """Append one line of 150 MB to the journal of events; once is enough."""
     path, struck_s = swarm.roots.events, monotonic_s()
     if not path.exists() or path.stat().st_size > _LONG_LINE_BYTES:
         return None
@@ -59,7 +59,7 @@ def long_line(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def pipe_for_state(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Put a pipe in the place of one agent's state: whoever opens it as a file waits for ever."""
+    """Put a pipe in the place of an agent's state: a program that opens it as a file waits for ever."""
     found = _quick(swarm, dice)
     if found is None or not found[1].is_file():
         return None
@@ -73,7 +73,7 @@ def pipe_for_state(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def record_lost(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Remove, or empty, one record on which the run hangs."""
+    """Remove or empty one record on which the run depends."""
     roots = swarm.roots
     path = dice.one_of([swarm.run.order, roots.settings, roots.current_run, roots.swarm])
     if not path.is_file():
@@ -96,12 +96,12 @@ def record_lost(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def run_folder_removed(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Remove the folder of the run under way: its work begins again."""
+    """Remove the folder of the current run: its work begins again."""
     if not swarm.run.path.is_dir():
         return None
     struck_s = monotonic_s()
     workers = frozenset(one.worker_id for one in swarm.launches())
-    shutil.rmtree(swarm.run.path, ignore_errors=True)  # its workers write there meanwhile
+    shutil.rmtree(swarm.run.path, ignore_errors=True)  # the workers of the run write there meanwhile
     harm = wrong_with(swarm, "health")
 
     def works_again() -> bool:
@@ -114,14 +114,14 @@ def run_folder_removed(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def state_root_moved(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Move the whole state root away, look what `health` says, move it back, and start."""
+    """Move the whole state root away, check what `health` says, move the root back, and start."""
     state, struck_s = swarm.roots.state, monotonic_s()
     away = state.with_name("state-away")
     state.rename(away)
     harm = wrong_with(swarm, "health", codes=(1, 2))
 
     def back() -> None:
-        if state.exists():  # whoever lived there may have written once more
+        if state.exists():  # a live process may have written there once more
             shutil.rmtree(state.with_name("state-between"), ignore_errors=True)
             state.rename(state.with_name("state-between"))
         away.rename(state)
@@ -134,7 +134,7 @@ def state_root_moved(swarm: Swarm, dice: Dice) -> Injury | None:
 
 
 def inodes_gone(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Use up the files that the disk of the roots may hold; there is space, and no file can be made."""
+    """Use up the inodes of the roots' disk: there is space, but no file can be made."""
     if not swarm.is_mounted:
         return None
     folder, struck_s = swarm.roots.results / "fillers", monotonic_s()
@@ -169,7 +169,7 @@ def _quick(swarm: Swarm, dice: Dice) -> tuple[str, Path] | None:
 
 
 def _cycled(swarm: Swarm, agent: str, struck_s: float) -> Callable[[], bool]:
-    """Whether the agent cycled since then and its loop lives; a record from the future does not count."""
+    """Whether the agent has cycled since then and its loop lives; a record from the future does not count."""
 
     def cycled() -> bool:
         loop: Identity | None = swarm.loop(agent)
