@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# See that all loops of the swarm run. Made for shell start-up: silent and under 100 ms when all is well; it never
-# installs, prompts, or brings back what was stopped on purpose.
+# Make sure that all loops of the swarm run. The script is made for shell start-up: silent and under 100 ms when all is
+# well. It never installs or asks anything, and never restarts a swarm that was stopped on purpose.
 set -u
 checkout="$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")"
 venv="${VENV_PATH:-$checkout/state/.venv}"

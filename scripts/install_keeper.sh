@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Bring the swarm back by itself after a reboot or the death of tmux; --uninstall removes all of it. See --help.
+# Install a keeper, which restarts the swarm after a reboot or the death of tmux; --uninstall removes it. See --help.
 set -euo pipefail
 exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/backtest-optimize" keeper "$@"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Start all loops and monitors of the swarm; clears an earlier stop. See --help.
+# Start all loops and monitors of the swarm. This clears an earlier stop. See --help.
 set -euo pipefail
 exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/backtest-optimize" start "$@"

@@ -1,4 +1,4 @@
-"""A headless Chromium over its debugging pipe: what a page logs, asks for and looks like at a given width."""
+"""A headless Chromium over its debugging pipe: the logs, requests and picture of a page at a given width."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Whatever shell, locale or job runner starts it: guards over all of the product's sources."""
+"""Guards over all sources, so that the product works under any shell, locale or job runner."""
 
 import ast
 import re

@@ -18,7 +18,7 @@ SETTINGS = {
     "BACKTEST_OPTIMIZE__SEARCH__BATCH_TRIALS": "8",
     "BACKTEST_OPTIMIZE__VALIDITY__PLACEBO_MARKETS": "2",
     "BACKTEST_OPTIMIZE__VALIDITY__BLOCKS": "8",
-    # Folds of a day: no paths, and none of the three seconds that skfolio takes to load. The swarm's runs have them.
+    # Folds of a day give no paths, which saves the 3 s that skfolio takes to load. The swarm's runs have paths.
     "BACKTEST_OPTIMIZE__CROSS_VALIDATION__FOLDS": "100",
     "BACKTEST_OPTIMIZE__CROSS_VALIDATION__TEST_FOLDS": "99",
     "BACKTEST_OPTIMIZE__SEARCH__PROCESSES": "1",
@@ -88,7 +88,7 @@ def kill_at(results: Path, where: str, passes: int, *arguments: str, **more: str
 
 
 def artifacts(results: Path, mode: str = "aggressive", symbol: str = "SYNTHETIC") -> dict[str, Any]:
-    """Every file of the result tree: bytes, but of the manifest all that must not differ between equal runs."""
+    """Return the bytes of every file in the result tree; of the manifest, only what equal runs have in common."""
     folder = results / "Backtests" / "optimizations" / symbol / mode
     files: dict[str, Any] = {
         str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()

@@ -1,4 +1,4 @@
-"""Bad input as a person types it: each ends with one line that names the value, one that names the way out, and 1."""
+"""Bad input as a person types it: exit code 1, one line that names the value and one that names the way out."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is kept of a step comes back to the bit, and reading it makes nothing but values."""
+"""A kept step comes back equal to the bit, and reading one can create nothing but plain values."""
 
 import json
 import pickle

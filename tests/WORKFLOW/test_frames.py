@@ -1,4 +1,4 @@
-"""Results and bars as DataFrames: what stands in the files, to the bit, in declared dtypes, or a refusal that helps."""
+"""Results and bars as DataFrames: the values of the files, to the bit, in declared dtypes, or a helpful refusal."""
 
 import ast
 import csv
@@ -43,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    """A RESULTS_ROOT with one finished run. Nobody may change it: `root` is a copy."""
+    """A RESULTS_ROOT with one finished run. Tests must not change it; `root` is a copy that they may change."""
     results = tmp_path_factory.mktemp("results")
     done = run(results, *SMALL, "--data-path", str(data))
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Between the phases of a swarm's job somebody edits what one left for the next: it is found, made again, and said."""
+"""A file that one phase leaves for the next is edited in between: the swarm notices, makes it again and says so."""
 
 import hashlib
 import json

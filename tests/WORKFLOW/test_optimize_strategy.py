@@ -1,4 +1,4 @@
-"""The main job as a person starts it: whole processes, real files, real deaths."""
+"""`--single` as a person starts it: whole processes, real files, real kills."""
 
 import csv
 import fcntl
@@ -63,7 +63,7 @@ def test_auto_says_which_engine_it_took_and_why(undisturbed: Path) -> None:
 
 
 def test_every_file_of_a_run_is_known_as_ours(undisturbed: Path) -> None:
-    """What is not known would never be removed, and doctor would name it as somebody else's."""
+    """A file that is not known would never be removed, and doctor would report it as somebody else's."""
     roots = Roots.from_environment({"RESULTS_ROOT": str(undisturbed)})
     assert list(ours.strangers(roots.state)) == []
     logs = {str(path.relative_to(roots.logs)) for path in roots.logs.rglob("*") if path.is_file()}

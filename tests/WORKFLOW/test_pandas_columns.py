@@ -1,4 +1,4 @@
-"""Series and DataFrames where arrays are taken: the same to the bit, and what an index betrays is refused."""
+"""Series and DataFrames in the place of arrays: equal to the bit, and a mistake that the index shows is refused."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is said of a file's dates and clocks reaches whoever reads it: one process, a swarm's workers, the record."""
+"""Flags about a file's dates and time zone reach every reader: --single, the swarm's workers, and the manifest."""
 
 import json
 import subprocess
@@ -57,7 +57,8 @@ def test_the_swarms_record_carries_it_to_every_worker(bars: Path, tmp_path: Path
     assert (on_file.timezone, on_file.date_format) == (ZONE, "dmy")
     job = SimpleNamespace(symbol="SYNTHETIC", mode="aggressive", round=0)
     launch: Any = SimpleNamespace(job=job, gpu="", cores=1, ooms=0)
-    worker = LaneContext(launch, Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")}), on_file, None)  # type: ignore[arg-type]
+    # Type: ignore[arg-type].
+    worker = LaneContext(launch, Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")}), on_file, None)
     assert worker.order.reading == Reading("dmy", ZONE)
 
 

@@ -1,4 +1,4 @@
-"""A real run's result is what it says, by a recount and by a replay; a forgery that fits in itself is neither."""
+"""A real result passes recount and replay; a forgery whose files agree with each other does not pass both."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Too little memory is a sentence with the limit and a way out, for commands and for workers."""
+"""Too little memory gives a message with the limit and a way out, for commands and for workers."""
 
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""Validation is kept step by step: killed anywhere, it goes on from there, does nothing twice and ends the same."""
+"""Validation is kept by step: killed anywhere, it continues there, repeats no step and ends with the same results."""
 
 import json
 import os
@@ -139,7 +139,7 @@ def whole(bench: Bench) -> dict[str, bytes]:
 def test_what_is_all_kept_asks_no_engine_and_does_no_step(
     bench: Bench, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The guard against work outside of steps: whatever computes is forbidden once everything is kept."""
+    """A guard against work outside of steps: once all steps are kept, every function that computes is forbidden."""
 
     def forbidden(*_: Any, **__: Any) -> Any:
         raise AssertionError("computed outside of a step")

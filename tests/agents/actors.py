@@ -62,7 +62,7 @@ class Loop:
         self._due(0.0)
 
     def nudged(self) -> None:
-        """A cycle soon, never two at once."""
+        """Cycle soon, and never twice at once."""
         if self.process.lives and not self.is_at_it:
             wait_s = max(0.0, self.began_s + loop._SHORTEST_S - self.machine.kernel.now_s)
             if self.machine.kernel.now_s + wait_s < self.due_s:

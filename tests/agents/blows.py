@@ -1,4 +1,4 @@
-"""Blows against a simulated swarm, two within a second, and what must be so afterwards."""
+"""Faults that hit a simulated swarm, two within a second, and what must hold afterwards."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ BOUND_S = 240.0
 
 @dataclass(frozen=True)
 class Blow:
-    """`casualties` are those it ends itself, or may; `undo` ends what lasts."""
+    """A fault. `casualties` are the processes that it ends or may end; `undo` ends a lasting fault."""
 
     casualties: tuple[Process, ...] = ()
     undo: Callable[[], None] | None = None
@@ -212,7 +212,7 @@ PAIRS = tuple(
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one pair; `healed_s` None: it did not heal. `wrong`: what must not be, in words."""
+    """The outcome of one pair. `healed_s` is None when it did not heal; `wrong` says which rules were broken."""
 
     pair: tuple[str, str]
     healed_s: float | None
@@ -223,7 +223,7 @@ class Row:
 
 @dataclass
 class Ring:
-    """A swarm that is hit, pair by pair."""
+    """A swarm that pairs of faults hit, one pair after the other."""
 
     machine: Machine
     random: Random
@@ -232,7 +232,7 @@ class Ring:
     _seen: int = 0  # of those that have ended
 
     def strike(self, pair: tuple[str, str], bound_s: float = BOUND_S) -> Row:
-        """Both blows, in an order and at a distance that are drawn; then until everybody is well."""
+        """Strike with both faults, in a random order and distance, then run until every agent is well."""
         kernel, order = self.machine.kernel, self.random.sample(pair, 2)
         kernel.run(_READY_S, lambda: self.is_ready(pair))
         crashes, marks, began_s = len(self.machine.crashes), self._marks(), kernel.now_s
@@ -282,7 +282,7 @@ class Ring:
         machine.start()
 
     def _strays(self, pair: tuple[str, str]) -> list[str]:
-        """Who died since the last look without being meant: false kills, and workers that were there twice."""
+        """Return the deaths since the last look that no fault caused, and workers that ran twice."""
         ended, self._seen = self.machine.kernel.ended[self._seen :], len(self.machine.kernel.ended)
         return [
             f"{one.kind} {one.name} was not meant and is gone: {one.why}" for one in ended if self._is_stray(one, pair)
@@ -300,9 +300,9 @@ class Ring:
         return not (one.kind in ("worker", "wrapper", "keeper") and one.code in (0, 1))
 
     def ails(self, since_s: float) -> str:
-        """What is not as it should be, nothing when all is well. Whoever has not cycled since then must not be late.
+        """Return what is not as it should be, "" when all is well. Agents that have not cycled since must not be late.
 
-        Cheap looks first, because it is asked after every event.
+        Cheap checks come first, because this is called after every event.
         """
         machine, servers = self.machine, self.machine.kernel.living("tmux")
         here, now_s = machine.server(), machine.kernel.now_s

@@ -1,10 +1,10 @@
 """A simulated kernel under the real agents: processes, signals, the start of programs, clocks, and a disk that fails.
 
-Only what the kernel does is replaced, at the few places where the product asks it: who has a pid and which environment,
-signals, `subprocess.Popen`, clocks and sleeps, a nudge through a pipe, and the write of a file when the disk is full or
-read-only. Everything above is the product's own code on real files. Programs live in `programs.py`.
+Only the kernel is replaced, at the few places where the product calls it: pids and environments of processes, signals,
+`subprocess.Popen`, clocks and sleeps, a nudge through a pipe, and the write of a file when the disk is full or
+read-only. Everything above is the product's own code on real files. The programs are in `programs.py`.
 
-Time is virtual. A program that sleeps lets everybody else go on until then, and unwinds when it was killed meanwhile.
+Time is virtual. While a program sleeps, all others go on; a program that was killed meanwhile unwinds.
 """
 
 import errno
@@ -96,15 +96,15 @@ class Kernel:
     # time -------------------------------------------------------------------------------------------------------------
 
     def wall(self) -> datetime:
-        """The wall time, as somebody may have set it."""
+        """Return the wall time, including a change of the clock."""
         return _BEGIN + timedelta(seconds=self.now_s - self.boot_s + self.wall_off_s)
 
     def after(self, wait_s: float, what: Callable[[], None]) -> None:
-        """Let it happen then."""
+        """Schedule a deed."""
         heapq.heappush(self._events, (self.now_s + wait_s, next(self._count), what))
 
     def run(self, for_s: float, until: Callable[[], bool] = lambda: False) -> bool:
-        """Everything that happens in this time, or until that is so; whether it became so."""
+        """Run all events of this time, or until the condition holds; return whether it holds."""
         end_s = self.now_s + for_s
         while not until():
             if not self._events or self._events[0][0] > end_s:
@@ -116,7 +116,7 @@ class Kernel:
         return True
 
     def sleep(self, for_s: float) -> None:
-        """Of the program that runs."""
+        """Let the running program sleep."""
         me = self.actors[-1] if self.actors else None
         self.run(for_s)
         if me is not None:
@@ -144,7 +144,7 @@ class Kernel:
         return self.table[number]
 
     def end(self, one: Process, why: str, code_: int | None = 0, number: int | None = None) -> None:
-        """It is dead from now on."""
+        """Mark the process as dead."""
         if one.lives:
             one.life, one.why, one.code, one.number = "X", why, code_, number
             self.ended.append(one)
@@ -152,7 +152,7 @@ class Kernel:
                 what()
 
     def kill(self, one: Process, number: int, by: str) -> None:
-        """As kill(2) does it."""
+        """Send a signal, with the rules of kill(2)."""
         if number == signal.SIGSTOP:
             one.life = "T" if one.lives else one.life
         elif number == signal.SIGCONT:
@@ -163,7 +163,7 @@ class Kernel:
             one.on_signal[number]()
 
     def living(self, kind: str) -> list[Process]:
-        """All of one kind."""
+        """Return all live processes of one kind."""
         return [one for one in self.table.values() if one.kind == kind and one.lives]
 
     def _by(self) -> str:
@@ -205,7 +205,7 @@ class Kernel:
     # in the place of the real one -------------------------------------------------------------------------------------
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """From now on the product asks this kernel."""
+        """Make the product call this kernel from now on."""
         real_look, real_environment = identity._look, identity._environment
         is_mine = self.table.__contains__
         patch.setattr(
@@ -308,7 +308,7 @@ class Started:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """As `poll`: whoever waits has communicated before."""
+        """Return the same as `poll`: the product waits only after `communicate`."""
         return self.returncode
 
     def kill(self) -> None:

@@ -103,15 +103,15 @@ class Machine:
     # the operator -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Somebody types start; who holds the launch lock ends first."""
+        """Type `start`, once the holder of the launch lock has ended."""
         self._under_lock(lambda: self._run(None, lambda: commands.start([])))
 
     def stop(self) -> None:
-        """Somebody types stop."""
+        """Type `stop`."""
         self._under_lock(lambda: self._run(None, lambda: stop.main([])))
 
     def ensure(self) -> None:
-        """A shell start-up calls ensure, which looks first whether all is well."""
+        """Call `ensure` as a shell start-up does; it first looks whether all is well."""
         if not all_well(str(self.roots.state)):
             self._run(None, lambda: commands.ensure([]))
 
@@ -221,7 +221,7 @@ class Machine:
             self.kernel.end(here.process, "no sessions are left")
 
     def _close(self, pane: Process) -> None:
-        """What runs in a pane hears that it closes, stopped or not."""
+        """Close a pane: its program gets the signal, stopped or not."""
         self.kernel.end(pane, f"its pane was closed by {self.kernel._by()}", None, int(signal.SIGHUP))
 
     # workers ----------------------------------------------------------------------------------------------------------

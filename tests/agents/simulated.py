@@ -1,4 +1,4 @@
-"""A swarm that is all decisions: agents that cycle by a clock of numbers, deaths, and what `ensure_sessions` would do.
+"""A swarm of decisions only: agents that cycle by a simulated clock, deaths, and the effect of `ensure_sessions`.
 
 The guard, the state manager and the rescue decide with their own code; everybody else only cycles, and looks at both
 after each cycle, as a loop does. A death is a session that is gone at once, because a pane closes with its program.
@@ -40,7 +40,7 @@ class Loop:
 
 @dataclass
 class Simulated:
-    """Everybody is well and has just cycled, one after the other; time moves from cycle to cycle."""
+    """A swarm in which all agents have just cycled, one after the other; time moves from cycle to cycle."""
 
     limits: SwarmSettings = LIMITS
     stopped: bool = False
@@ -82,7 +82,7 @@ class Simulated:
         return self.monitors == MONITORED and all(loop.lives and not loop.hangs for loop in self.loops.values())
 
     def run(self, for_s: float = _ENOUGH_S) -> float | None:
-        """Cycle by cycle until everybody lives; after how many seconds, None when that never came."""
+        """Run cycle by cycle until all agents live; return the seconds, or None when that never happens."""
         began_s = self.now_s
         while not self.is_whole:
             if not self._due or self._due[0][0] > began_s + for_s:
@@ -91,7 +91,7 @@ class Simulated:
         return self.now_s - began_s
 
     def step(self) -> None:
-        """The next cycle of whoever is due."""
+        """Run the next cycle that is due."""
         self.now_s, name = heapq.heappop(self._due)
         loop = self.loops[name]
         if not loop.lives:

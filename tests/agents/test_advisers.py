@@ -1,4 +1,4 @@
-"""Properties of those who only advise: deterministic, scores within their bounds, the unknown stays unknown."""
+"""Properties of the advisers: they are deterministic, scores stay within bounds, and the unknown stays unknown."""
 
 import json
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""The hang guard, the state manager, the watchdog and the log: what they see and say."""
+"""What the hang guard, the state manager, the watchdog and the session log see and report."""
 
 from dataclasses import replace
 from typing import Any

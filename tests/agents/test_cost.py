@@ -1,4 +1,4 @@
-"""A cold cycle imports what it needs and nothing dear: what it costs is measured by `scripts/bench control-plane`."""
+"""A cold cycle imports nothing expensive that it does not need; `scripts/bench control-plane` measures the cost."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Faults of what is around the agents: disks, limits, clocks of loops, environments. Real ones, one cycle at a time."""
+"""Real faults around the agents, one cycle at a time: disks, limits, clocks of loops, environments."""
 
 import contextlib
 import subprocess

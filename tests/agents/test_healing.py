@@ -1,4 +1,4 @@
-"""What healers write down, who tells it on, and that what is said of the missing is true whoever else is missing."""
+"""What healers record, which agents report it, and that reports about missing agents are true in every combination."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Why a device does nothing and a job waits, world by world."""
+"""The reason why a device is idle and a job waits, world by world."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A loop goes on with new code only when it is all there and can be loaded: a checkout of its own, real children."""
+"""A loop continues with new code only when all of it is there and can be loaded: its own checkout, real children."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""When a prescreen is slow, and that nobody is ended for it without evidence."""
+"""When a prescreen counts as slow, and that no worker is ended for it without evidence."""
 
 from dataclasses import replace
 from typing import Any

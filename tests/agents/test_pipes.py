@@ -1,4 +1,4 @@
-"""Whatever lies where a record should: no cycle of any agent, and no question, waits for it or takes its memory."""
+"""Whatever lies in the place of a record, no agent's cycle and no command waits for it or loads it into memory."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One order of the queue: what people are told starts next is what worker_sentry starts next."""
+"""The queue has one order: the job that commands say starts next is the job that worker_sentry starts next."""
 
 from typing import Any
 

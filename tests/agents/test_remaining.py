@@ -1,4 +1,4 @@
-"""How long a run still takes: held against what recorded runs really took, and against small cases by hand."""
+"""The estimate of the time left, compared with the real time of recorded runs and with small cases by hand."""
 
 import json
 from collections.abc import Iterator

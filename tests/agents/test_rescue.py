@@ -1,4 +1,4 @@
-"""Whoever dies, as long as one loop lives everybody comes back; and what the rescue never does."""
+"""Any set of agents may die: as long as one loop lives, all come back. Also: what the rescue never does."""
 
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -18,7 +18,7 @@ BOUND_S = SLOWEST_S + 60.0  # the slowest loop's next cycle, then the guard's ow
 
 
 def test_every_set_of_dead_agents_comes_back_by_one_survivor_alone() -> None:
-    """All subsets but the one in which nobody is left: that one is the keeper's."""
+    """All subsets except that of all agents, from which the keeper recovers."""
     took: list[float] = []
     for bits in range(2 ** len(NAMES) - 1):
         swarm = Simulated()

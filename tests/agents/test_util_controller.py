@@ -1,4 +1,4 @@
-"""A calm controller: whatever the load does, at most one change a window, never over the cap, at target soon."""
+"""For any load, the controller makes at most one change in a window, stays under the cap and soon meets its target."""
 
 from dataclasses import replace
 from itertools import pairwise

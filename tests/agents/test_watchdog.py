@@ -1,4 +1,4 @@
-"""What the watchdog measures, and over how long."""
+"""What the watchdog measures, and over which time."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A setting that nothing reads would be a promise that nobody keeps."""
+"""Every setting is read somewhere: a setting that no code reads would promise something that does not happen."""
 
 import ast
 from collections.abc import Iterator

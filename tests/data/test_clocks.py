@@ -1,4 +1,4 @@
-"""Times without a zone: read as the clocks of a place when it is named, recognised and asked for when it is not."""
+"""Times without a zone: read in the zone that is named; without one, the zone is recognised or asked for."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files made to hurt: bombs, pipes, devices, names that a terminal would obey: refused, without memory or waiting."""
+"""Malicious files (bombs, pipes, devices, names with terminal codes) are refused without memory use or waiting."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Files of one market in a folder are its parts: joined in the order of time, alike rows once, differing ones named."""
+"""Files of one market in a folder are joined in order of time; equal rows count once, differing rows are named."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bars that nobody traded, or not at that price: what pre-flight refuses by name, and that its ways out work."""
+"""Bars without trades, or with prices nobody paid: pre-flight refuses them by name, with ways out that work."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Prices that nobody paid: found, named and refused; real ones pass. Faults are put into generated and real bars."""
+"""False wicks are found, named and refused; real ones pass. Faults are put into generated and real bars."""
 
 import itertools
 import json
@@ -203,7 +203,8 @@ def test_one_minute_that_reached_it_alone_settles_nothing(tmp_path: Path, rows: 
     assert "--allow-wicks" in reason.way_out
 
 
-def test_the_command_refuses_and_its_own_way_out_works(tmp_path: Path, rows: Rows, capsys) -> None:  # type: ignore[no-untyped-def]
+# Type: ignore[no-untyped-def].
+def test_the_command_refuses_and_its_own_way_out_works(tmp_path: Path, rows: Rows, capsys) -> None:
     folder = folder_of(tmp_path, with_wick(rows, 2.5), minutes_of(rows)[:0])
     (folder / "SOL_1m.csv").unlink()
     words = ["--check-all", "--data-path", str(folder), "--symbol", "SOL"]

@@ -1,4 +1,4 @@
-"""Nothing, next to nothing, and what is no market: a clear answer from both engines, never a number made of nothing."""
+"""Empty, tiny and invalid markets: both engines give a clear answer, and never a number without data."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who is asked about an ambiguous bar, what is said to them, and what the answer does: the reference engine's seam.
+"""When the reference engine asks about an ambiguous bar, what it passes on, and what the answer changes.
 
 Capital is 10,000, the tick 1, neither fees nor slippage: a position at 100 has 100 units.
 """

@@ -1,4 +1,4 @@
-"""Downloads from an exchange that behaves like real ones: everything arrives, once, and what has come stays."""
+"""Downloads from an exchange that behaves like real ones: everything arrives once, and arrived bars are kept."""
 
 import itertools
 from collections.abc import Callable

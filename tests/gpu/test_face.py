@@ -1,4 +1,4 @@
-"""The public face and the choice of an engine: refused with the way out, never replaced in silence, no CUDA unasked."""
+"""The public functions and the choice of an engine: refused with a way out, never replaced silently; CUDA only if asked for."""
 
 import json
 import os
@@ -195,7 +195,8 @@ assert [r["sharpe_ratio"] for r in valid] == [one.metrics["sharpe_ratio"] for on
 def one_prescreen(say: object) -> object:
     """Six combos on a random walk."""
     o, h, l, c = walk(2_500, 3)
-    return gpu_prescreen(c, o, h, l, "aggressive", n_combos=6, seed=1, first_open_ms=T0, say=say)  # type: ignore[arg-type]
+    # Type: ignore[arg-type].
+    return gpu_prescreen(c, o, h, l, "aggressive", n_combos=6, seed=1, first_open_ms=T0, say=say)
 
 
 def test_swapped_arrays_are_refused_before_a_gpu_is_looked_for() -> None:
@@ -208,7 +209,8 @@ def test_swapped_arrays_are_refused_before_a_gpu_is_looked_for() -> None:
 def test_what_makes_no_sense_is_refused(changes: dict[str, object], said: str) -> None:
     o, h, l, c = walk(300, 5)
     with pytest.raises(Refused, match=said):
-        gpu_prescreen(c, o, h, l, **{"mode": "aggressive", "n_combos": 5, "first_open_ms": T0, **changes})  # type: ignore[arg-type]
+        # Type: ignore[arg-type].
+        gpu_prescreen(c, o, h, l, **{"mode": "aggressive", "n_combos": 5, "first_open_ms": T0, **changes})
 
 
 def test_no_bars_are_refused() -> None:

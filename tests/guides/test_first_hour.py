@@ -1,4 +1,4 @@
-"""Every command of the first hour, as it stands there and in that order, in a clone's place with roots of its own."""
+"""Every command of FIRST_HOUR.md, as it stands there and in that order, with roots of its own."""
 
 import fcntl
 import itertools

@@ -1,4 +1,4 @@
-"""A result tree that passes every check, made of trades, and a liar who edits it and knows how to write every sum."""
+"""A result tree that passes every check, made from trades, and a forger who edits it and can write every hash."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A hook is asked with a record and a deadline; whatever it does, there is an answer and nothing is left of it."""
+"""A hook gets a record and a deadline; whatever it does, there is an answer and none of its processes is left."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A liar who may write every file, and every sum as our own code writes it: what is promoted is counted again."""
+"""A forger may write every file, with hashes that fit: nothing is promoted before it is counted again."""
 
 import json
 import subprocess

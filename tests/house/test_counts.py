@@ -1,4 +1,4 @@
-"""How many there are of something is true wherever it is said: "fourteen agents" equals the registry, and so on."""
+"""Numbers of things in texts are right: "fourteen agents" equals the registry, and so on."""
 
 import re
 from collections.abc import Iterator

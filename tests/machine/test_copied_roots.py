@@ -1,4 +1,4 @@
-"""Copies of a state root, forged records and other spellings of its path: whoever is not of this root gets no signal.
+"""Copies of a state root, forged records and other spellings of its path: only processes of this root get signals.
 
 The processes are real, with the environments that a swarm of this version gives them, and the copies are whole folders.
 """

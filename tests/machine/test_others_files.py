@@ -1,4 +1,4 @@
-"""What others put into our roots stays: nothing is removed, cut short or closed but what a record says we made."""
+"""Foreign files in our roots stay: only files that a record calls ours are removed, cut short or closed."""
 
 import os
 import shutil

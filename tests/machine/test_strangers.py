@@ -1,4 +1,4 @@
-"""Records that were forged, copied or damaged and name somebody who is none of ours: no signal and no change for him.
+"""Forged, copied or damaged records that name a foreign process: it gets no signal and is not changed.
 
 The strangers are real: processes that run, and some that are stopped, with the identity that the kernel gives them.
 """

@@ -1,4 +1,4 @@
-"""Results are replaced as one: killed at any step the old or the new ones are whole, and what is not ours stays."""
+"""Results are replaced as a whole: after a kill at any step the old or the new ones are whole; foreign files stay."""
 
 import os
 import signal

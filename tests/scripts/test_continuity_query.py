@@ -1,4 +1,4 @@
-"""`session_state_manager.py --query`: what it says is true now, or it says how old it is and ends with exit code 1."""
+"""`session_state_manager.py --query`: its answer is current, or it says how old it is and ends with exit code 1."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every fault that doctor is for, made for real where that harms nobody, and what it says of it."""
+"""Every fault that doctor looks for, made for real if that is harmless, and what doctor says about it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What scripts/bench faults concludes from records: who died without being meant, what is good, what it prints."""
+"""What scripts/bench faults concludes from records: false kills, a good outcome, and what it prints."""
 
 import hashlib
 import json

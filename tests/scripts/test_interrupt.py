@@ -1,4 +1,4 @@
-"""Ctrl-C where whoever started the command ignores it: `nohup … &`, cron, job runners, scripts without job control."""
+"""Ctrl-C works although the parent ignores SIGINT: `nohup … &`, cron, job runners, scripts without job control."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""What a person allowed on the command line is what a worker of the swarm allows: through the order on file."""
+"""A worker of the swarm allows what a person allowed on the command line, because the order records it."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A study in a database gives the same trials as the journal, through any death of whoever serves it."""
+"""A study in a database gives the same trials as the journal, whenever the process that serves it dies."""
 
 import importlib.util
 import json

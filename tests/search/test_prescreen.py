@@ -1,4 +1,4 @@
-"""A prescreen in shards, killed anywhere, comes to what one process without a break comes to."""
+"""A prescreen in shards that is killed anywhere has the same result as one undisturbed process."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Everyone who reads records, as functions of the roots: agents as far as they decide, commands as far as they say."""
+"""All readers of records, as functions of the roots: agents up to their decision, commands up to their answer."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A record that is damaged is kept beside the one that takes its place, and both are said."""
+"""A damaged record is kept beside its replacement, and the swarm reports both."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""A record that others name and that is gone is an incident; what can be rebuilt is, and who did it is said."""
+"""A missing record that others name is an incident; it is rebuilt if possible, and its journal says by whom."""
 
 import shutil
 from collections.abc import Callable, Iterator

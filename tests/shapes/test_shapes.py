@@ -1,4 +1,4 @@
-"""Whatever a record holds, nobody who reads it stops: what fits counts, what does not is said."""
+"""Whatever a record holds, no reader stops: values that fit count, others are reported."""
 
 import traceback
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Pipes, sockets and links where records, logs and settings should lie: never waited for, never written through."""
+"""Pipes, sockets and links in the place of records, logs and settings: no program waits or writes through them."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What every process of ours does first, whatever it was left by whoever started it."""
+"""What every process of ours does first, whatever its parent left it: ignored signals, another locale."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A real swarm on a private socket, in roots of its own, with real workers; all it started is gone at the end."""
+"""A real swarm on a private socket, in its own roots, with real workers; at the end nothing of it is left."""
 
 import json
 import os

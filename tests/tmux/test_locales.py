@@ -1,4 +1,4 @@
-"""A swarm in the locales of job runners and images: tmux speaks otherwise there, and nobody may notice."""
+"""A swarm in the locales of job runners and images, where tmux prints other text: everything works the same."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A root that is copied, linked to, or shared with another PID namespace, under a live swarm: that one lives on."""
+"""A root is copied, linked to, or shared with another PID namespace under a live swarm, which lives on."""
 
 import shutil
 import subprocess

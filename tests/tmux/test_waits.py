@@ -1,4 +1,4 @@
-"""What passes by itself does not end a symbol and mode of a real swarm: it waits, says so, and goes on."""
+"""An obstacle that passes by itself does not end a symbol and mode: a real swarm waits, says so, and goes on."""
 
 from typing import Any
 

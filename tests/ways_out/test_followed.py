@@ -1,4 +1,4 @@
-"""Errors made on purpose, and what they advise done to the letter: it must not end in the same or in another error."""
+"""Errors made on purpose: their advice, followed to the letter, must not end in the same or another error."""
 
 import json
 import os

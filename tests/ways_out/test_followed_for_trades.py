@@ -1,4 +1,4 @@
-"""Files of trades that are refused, and what the refusals advise done to the letter: a tearsheet is drawn."""
+"""Files of trades that are refused: with the advice followed to the letter, a tearsheet is drawn."""
 
 import re
 import shlex

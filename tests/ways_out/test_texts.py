@@ -1,4 +1,4 @@
-"""What refusals tell people to type exists: every way out is there, and its commands, flags and settings are real."""
+"""Every refusal has a way out, and the commands, flags and settings that it names exist."""
 
 import re
 
@@ -15,7 +15,7 @@ _ALL = ("--single", "--parallel", *parsers._ENTRIES, *(name for name in parsers.
 
 
 def test_the_harness_sees_them() -> None:
-    """Had a class another name, or a text another form, all else here would pass for want of anything to look at."""
+    """The harness finds refusals at all: if it found none, all other tests here would pass."""
     assert len(WORDED) > 250
     assert {"WORKFLOW.data", "scripts.swarm", "config.settings"} <= {
         prefix for one in WORDED for prefix in (one.module, ".".join(one.module.split(".")[:2]))

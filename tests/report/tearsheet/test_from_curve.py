@@ -1,4 +1,4 @@
-"""Daily returns and equity curves: figures by hand, and no word of trades nobody has seen."""
+"""Daily returns and equity curves: figures by hand, and no figure about trades that are unknown."""
 
 import json
 from pathlib import Path
