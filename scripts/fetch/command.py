@@ -172,7 +172,7 @@ def _alone(store: Store) -> Iterator[None]:
                 private.folder(path.parent)
             stack.enter_context(flock.held(path, wait=False))
         except (FileExistsError, NotADirectoryError) as error:
-            raise Refused(f"{error.filename} is no folder", "name a folder in --data-path") from error
+            raise Refused(f"{error.filename} is not a folder", "name a folder in --data-path") from error
         except flock.Taken as taken:
             raise Refused(f"another fetch-data writes {store.path}", "wait for it, or end it with Ctrl-C") from taken
         yield
@@ -206,7 +206,7 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2023-01-01 or 2023-01-01T12:00") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2023-01-01 or 2023-01-01T12:00") from None
     return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
 
 
@@ -221,9 +221,9 @@ def _options(text: str) -> dict[str, Any]:
     try:
         options = json.loads(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
     if not isinstance(options, dict):
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object such as {{}}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object such as {{}}")
     return options
 
 

@@ -332,7 +332,7 @@ def _find_supported_python() -> None:
             os.execv(found, [found, *sys.argv])
     here = ".".join(map(str, sys.version_info[:3]))
     raise Refused(
-        f"this is Python {here}, and there is no supported one on PATH; needed is {SUPPORTED_WORDS}",
+        f"this is Python {here}, and PATH has no supported version; {SUPPORTED_WORDS} is needed",
         f"install one (Debian, Ubuntu: apt install python3.12 python3.12-venv; macOS: brew install python@3.12), "
         f"or name a virtual environment that has one in {VARIABLE}",
     )
@@ -345,7 +345,7 @@ def _check_foreign(checkout: Path, venv: Path, lock: str) -> None:
     """Refuse when the foreign environment that runs this lacks packages; warn when versions differ."""
     if tuple(sys.version_info[:2]) not in SUPPORTED:
         here = ".".join(map(str, sys.version_info[:2]))
-        raise Refused(f"{venv} has Python {here}; needed is {SUPPORTED_WORDS}", _other_folder(venv))
+        raise Refused(f"{venv} has Python {here}; {SUPPORTED_WORDS} is needed", _other_folder(venv))
     from scripts.infra import requirements
 
     found = requirements.installed(sys.path)

@@ -46,7 +46,7 @@ DIAGNOSES = (
     (
         r"DO NOT MATCH THE HASHES",
         "a package is not the one that was locked",
-        "clear pip's cache (pip cache purge); if it stays, do not trust the place that packages come from",
+        "clear pip's cache (pip cache purge); if that does not help, do not trust the place that packages come from",
     ),
     (
         r"NewConnectionError|Max retries|name resolution|Network is unreachable|ProxyError|timed out|Connection aborted"

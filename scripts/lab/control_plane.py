@@ -214,5 +214,5 @@ def _minutes(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.01 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes from 0.01 to 10,000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes from 0.01 to 10,000")
     return value

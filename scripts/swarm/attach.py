@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     there = _there(client)
     if asked.session not in there:
         known = ", ".join(there) or "none; scripts/backtest-optimize status says why"
-        raise Refused(f"there is no session {asked.session!r}", f"there are: {known}")
+        raise Refused(f"there is no session {asked.session!r}", f"sessions that run: {known}")
     if asked.json:
         cli.say({"session": asked.session, "command": typed, "sessions": there})
         return 0

@@ -55,7 +55,10 @@ def main(argv: list[str]) -> int:
                     )
                 return code
         time.sleep(0.2)
-    raise Refused("the sentry has not answered yet", "it will in its next cycle; scripts/backtest-optimize health")
+    raise Refused(
+        "the sentry has not answered yet",
+        "it answers in its next cycle; scripts/backtest-optimize health says whether it cycles",
+    )
 
 
 def _check(state: JobState, world: World) -> None:

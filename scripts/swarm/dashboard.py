@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the address as one JSON object, then serve")
     asked = parser.parse_args(argv)
     if not 0 <= asked.port <= 65_535:
-        parser.error(f"--port is {asked.port}: 0 to 65535")
+        parser.error(f"--port is {asked.port}; it must be from 0 to 65535")
     folder = chosen(Roots.from_environment(), asked.search)
     environment.require(CHECKOUT, "dashboard")
     with tempfile.TemporaryDirectory(prefix="backtest-optimize-dashboard-") as copy:

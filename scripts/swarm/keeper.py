@@ -212,7 +212,7 @@ def _install_cron(roots: Roots) -> None:
     keeper = _record(roots, "cron", f"crontab lines marked {keepers.tag(roots)}")
     if not keepers.write_crontab(keepers.with_lines(text, roots, keeper.python)):
         roots.keeper.unlink(missing_ok=True)
-        raise Refused("crontab takes no lines", "look at it with crontab -e, or take --method process")
+        raise Refused("crontab does not accept new lines", "look at it with crontab -e, or take --method process")
 
 
 def _install_systemd(roots: Roots) -> None:
@@ -223,7 +223,7 @@ def _install_systemd(roots: Roots) -> None:
         snapshot.write_bytes(unit, keepers.unit_text(roots, keeper.python).encode())
     if not (keepers.systemctl("daemon-reload") and keepers.systemctl("enable", "--now", unit.name)):
         _uninstall(roots)
-        raise Refused("systemctl --user does not take the unit", "take --method cron or --method process")
+        raise Refused("systemctl --user does not accept the unit", "take --method cron or --method process")
 
 
 def _linger() -> bool:
@@ -234,7 +234,10 @@ def _linger() -> bool:
         return False
     done = keepers.run(["loginctl", "enable-linger", user])
     if done is None or done.returncode != 0:
-        print("it runs while you are logged in; from boot on: sudo loginctl enable-linger $USER", file=sys.stderr)
+        print(
+            "the keeper runs while you are logged in; to run it from boot on: sudo loginctl enable-linger $USER",
+            file=sys.stderr,
+        )
         return False
     return True
 
@@ -302,7 +305,9 @@ def _remove_lines(roots: Roots) -> bool:
     if text is None or (rest := keepers.without_lines(text, roots)) == text:
         return False
     if not keepers.write_crontab(rest):
-        raise Refused("crontab takes no changes", f"remove the lines marked {keepers.tag(roots)} with crontab -e")
+        raise Refused(
+            "crontab does not accept changes", f"remove the lines marked {keepers.tag(roots)} with crontab -e"
+        )
     return True
 
 

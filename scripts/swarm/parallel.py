@@ -71,7 +71,10 @@ def _checked(asked: argparse.Namespace) -> Reading:
     from WORKFLOW.command_line import gpu_of, reading_of
 
     if asked.rounds is not None and asked.rounds < 0:
-        raise Misused(f"--rounds is {asked.rounds}", "0 means until stop or until no holdout is left, N means N rounds")
+        raise Misused(
+            f"--rounds is {asked.rounds}",
+            "take --rounds N for N rounds, or --rounds 0 to go on until stop or until no holdout is left",
+        )
     if asked.demo and asked.data_path is not None:
         raise Misused("--demo generates its own bars, and --data-path names others", "leave one of them out")
     gpu_of(asked)

@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     if asked.run is not None and leaderboard.is_asked(asked):
         parser.error(f"{asked.run} names one run, and the other flags are for all runs: leave out either")
     if asked.top is not None and asked.top < 0:
-        parser.error(f"--top is {asked.top}: 0 shows all")
+        parser.error(f"--top is {asked.top}; it must be 0 (all) or more")
     if (lack := environment.missing(CHECKOUT)) is not None:  # the library that lays out tables is in the environment
         raise lack
     roots = Roots.from_environment()

@@ -232,7 +232,7 @@ def _of_file(asked: argparse.Namespace, wants: str, name: str, path: Path, setti
 
     stem = re.sub(r"[^\w.+-]+", "-", name).strip("-.")
     if not stem or len(stem) > 100 or not name.isprintable():
-        raise Refused(f"STRATEGY is {name!r}, which gives no file name", "take letters and digits, 100 at most")
+        raise Refused(f"STRATEGY is {name!r}, which cannot be made a file name", "use letters and digits, 100 at most")
     settings = with_values(settings, monte_carlo={"paths": asked.paths} if asked.paths is not None else {})
     settings = with_values(settings, run={"seed": asked.seed} if asked.seed is not None else {})
     hints = Hints(name, asked.decimal, asked.date_format, asked.timezone, asked.columns)
@@ -254,7 +254,7 @@ def _apart(sheets: list[Sheet]) -> None:
     stems = [*(sheet.stem for sheet in sheets), "comparison"]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice:
-        raise Refused(f"two of the files would be called {twice}", "give the strategies names that differ")
+        raise Refused(f"two of the files would be called {twice}", "give the strategies different names")
 
 
 def _write(folder: Path, stem: str, formats: tuple[str, ...], doc: "Document", page: Any, picture: Any) -> list[str]:

@@ -64,5 +64,5 @@ def _document(page: Path) -> Document:
     except OSError as error:
         raise Refused(f"cannot read {page}: {error.strerror}", "check its permissions") from error
     if record is None or record.get("kind") != KIND:
-        raise Refused(f"{page} is not a tearsheet of this version", "run the search again: the page is written anew")
+        raise Refused(f"{page} is not a tearsheet of this version", "run the search again, which writes the page anew")
     return record

@@ -162,10 +162,10 @@ def test_a_data_path_that_is_a_file_is_said_to_be_one(server: Binance, tmp_path:
     ("more", "said"),
     [
         (("--timeframes", "1h"), "'1h' is of no use: all timeframes are made from 5m bars"),
-        (("--since", "yesterday"), "'yesterday' is no date such as 2023-01-01"),
+        (("--since", "yesterday"), "'yesterday' is not a date such as 2023-01-01"),
         (("--symbols", ","), "names no symbol"),
-        (("--ccxt", "[1]"), "is no JSON object"),
-        (("--ccxt", "{"), "is no JSON"),
+        (("--ccxt", "[1]"), "is not a JSON object"),
+        (("--ccxt", "{"), "is not JSON"),
         (("--frobnicate",), "unrecognized arguments"),
     ],
 )

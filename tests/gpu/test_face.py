@@ -1,4 +1,4 @@
-"""The public functions and the choice of an engine: refused with a way out, never replaced silently; CUDA only if asked for."""
+"""The public functions and the choice of an engine: refused with a way out, never replaced silently."""
 
 import json
 import os

@@ -427,8 +427,7 @@ def test_an_old_python_without_a_newer_one_gets_a_sentence(place: Place) -> None
     done = pretend(place, "sys.version_info = (3, 8, 18)", PATH=str(place.foreign_folder))
     assert done.returncode == 1
     assert (
-        "error: this is Python 3.8.18, and there is no supported one on PATH; needed is Python 3.11 to 3.14"
-        in done.stderr
+        "error: this is Python 3.8.18, and PATH has no supported version; Python 3.11 to 3.14 is needed" in done.stderr
     )
     assert "apt install python3.12" in done.stderr
     assert not place.venv.exists()

@@ -121,7 +121,7 @@ def test_only_the_tables_that_a_command_is_for_are_taken(results: Path, capsys: 
         (["a", "--trades", "t.csv", "--columns", "exit_time"], ["--columns names 1 columns and", "has 2"]),
         (["a", "a", "--trades", "t.csv", "--trades", "t.csv"], ["two of the files would be called a"]),
         (["comparison", "--trades", "t.csv"], ["two of the files would be called comparison"]),
-        (["...", "--trades", "t.csv"], ["STRATEGY is '...', which gives no file name"]),
+        (["...", "--trades", "t.csv"], ["STRATEGY is '...', which cannot be made a file name"]),
         (["a", "--trades", "t.csv", "--capital", "0.001"], ["a capital of 0.00 is gone", "--capital"]),
         (["a", "--trades", "t.csv", "--split", "1999-01-01"], ["leaves no trade on one side"]),
         (["a", "--trades", "t.csv", "--output", "t.csv"], ["cannot write t.csv", "--output"]),

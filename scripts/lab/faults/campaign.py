@@ -145,7 +145,7 @@ class Campaign:
             return injury is not None
 
         if not self._until(lambda: strike() or self._is_finished(), max(self.wait_s, self.plan.every_s)) or not blows:
-            self.skipped.append(f"{name}: nothing to break was there")
+            self.skipped.append(f"{name}: there was nothing to break")
             self.say(self.skipped[-1])
             return
         before = len(self.witness.strays())

@@ -195,7 +195,7 @@ def _positive(text: str) -> float:
     except ValueError:
         value = float("nan")
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 

@@ -163,5 +163,5 @@ def _strengths(text: str) -> list[float]:
     except ValueError:
         found = [-1.0]
     if any(not 0.1 <= one <= 20 for one in found):
-        raise argparse.ArgumentTypeError(f"{text!r} holds something that is no Sharpe ratio from 0.1 to 20")
+        raise argparse.ArgumentTypeError(f"{text!r} holds a value that is not a Sharpe ratio from 0.1 to 20")
     return found

@@ -83,7 +83,9 @@ def memory(patient: Patient) -> Iterator[Finding]:
     if total < lanes * each:
         yield Finding(WARNING, said, "the lanes need more memory than there is", f"swarm.lanes: {int(total // each)}")
     elif available < 0.05 * total:
-        yield Finding(WARNING, said, "less than a twentieth is free; the kernel may end workers", "end what takes it")
+        yield Finding(
+            WARNING, said, "less than a twentieth is free; the kernel may end workers", "end the programs that use it"
+        )
     else:
         yield ok(said)
 

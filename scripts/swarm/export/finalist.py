@@ -55,7 +55,9 @@ def find(roots: Roots, wish: str | None) -> Finalist:
         raise Refused(f"{symbol}/{mode} has no strategy {best!r}", f"it has {have}")
     tree = results.seen(folder)
     if tree is None or not _is_manifest(tree.manifest):
-        raise Refused(f"{folder / MANIFEST} is no manifest", "scripts/backtest-optimize checksums says what is wrong")
+        raise Refused(
+            f"{folder / MANIFEST} is not a manifest", "scripts/backtest-optimize checksums says what is wrong"
+        )
     config, metrics = (tree.record(f"{best}/{name}") for name in ("config.json", "metrics.json"))
     return Finalist(folder / best, config, metrics, tree.manifest)
 

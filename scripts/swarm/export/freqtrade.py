@@ -19,7 +19,7 @@ FAMILY = "mtf_ema"
 # Minutes of the candles that exchanges have; other buckets are made of the longest candles that divide them.
 EXCHANGE_MINUTES = (5, 15, 30, 60, 120, 240, 360)
 MEMORY_PERIODS = 6  # periods, after which the first close weighs e^-12 in an EMA
-_FOREIGN = "do not trust that result; make it anew"
+_FOREIGN = "do not trust that result; search again"
 NO_STOP = 0.99  # freqtrade requires a value
 
 
