@@ -212,7 +212,7 @@ def test_a_note_among_what_is_staged_stays_when_it_is_staged_anew(lane: Lane, un
 def test_an_order_that_is_edited_between_two_phases_changes_nothing(
     lane: Lane, undisturbed: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its fees, in the middle of the search: the results are those of what was ordered."""
+    """The fees are edited in the middle of the search: the results are those of the original order."""
     path = lane.roots.swarm_run(RUN).order
     _json(path, lambda r: r["settings"]["costs"].update(fee_rate=0.0), seal=False)
     lane.unit.study.unlink()
@@ -222,7 +222,7 @@ def test_an_order_that_is_edited_between_two_phases_changes_nothing(
 
 
 def test_what_passes_by_itself_waits_and_nothing_is_thrown_away(lane: Lane, undisturbed: dict[str, Any]) -> None:
-    """A result that another run is writing, a folder of data that is not there, a file of data that is other: waits."""
+    """The job waits when another run writes the result, or when the data folder is missing or its file has changed."""
     with writing(lane.roots, *UNIT):
         record = lane.do("report")
     assert record["status"] == "waiting"

@@ -527,7 +527,7 @@ def test_a_new_search_is_on_the_ledger_and_a_repeated_one_once(tmp_path: Path, d
 
 
 def test_a_prescreen_is_on_the_ledger_before_its_best_are_shown(tmp_path: Path, data: Path, undisturbed: Path) -> None:
-    """A run may be killed and left there: what was seen of it was tried."""
+    """A run may be killed and never continued, and its prescreen still counts as tried."""
     words = [*SMALL, "--data-path", str(data)]
     kill_at(tmp_path, "WORKFLOW.report.tree:ResultTree.write_phase0", 1, *words)
     assert _tried(tmp_path) == {"prescreen": 300}

@@ -133,7 +133,7 @@ def test_with_too_little_room_nothing_new_is_started_and_the_reason_is_said(here
 
 
 def test_a_disk_without_inodes_is_said_at_once_and_nothing_is_started_on_it() -> None:
-    """Gigabytes free, and no file can be made: agents can record nothing, so nobody waits for them to say it."""
+    """There are gigabytes free, but no file can be made, so agents cannot record it: commands report it themselves."""
     with disk("200m,nr_inodes=120") as folder:
         here = Yard(Roots.from_environment({"RESULTS_ROOT": str(folder)}))
         fill(here.roots, min_free_files=10)
@@ -211,7 +211,7 @@ def looped(here: Yard, fault: str, mended: str) -> str:
 
 @pytest.mark.parametrize("halt", ["signal.pause()", "os.kill(os.getpid(), signal.SIGSTOP)"])
 def test_a_cycle_that_hangs_is_ended_and_the_next_one_does_the_work(here: Yard, halt: str) -> None:
-    """In the middle of a remedy, by itself or stopped from outside: its loop ends it before anybody takes over."""
+    """A cycle that hangs in a remedy, or is stopped from outside, is ended by its loop before others take over."""
     said = looped(here, f"Acts.do = lambda *_: {halt}", "Acts.do = real")
     assert "took longer than 1 s and was ended" in said
     assert "enqueue_jobs round 1: done" in said
@@ -229,7 +229,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
 
 
 def test_a_loop_without_a_free_process_misses_a_cycle_and_lives(here: Yard) -> None:
-    """Root has no limit on processes, so the loop becomes somebody else for that cycle."""
+    """Root has no limit on processes, so the loop changes its user for that cycle."""
     fault = """
 if os.getuid() == 0:
     os.setresuid(65534, 65534, 0)
@@ -284,7 +284,7 @@ def test_without_a_whole_environment_nothing_is_launched_and_the_fix_is_in_the_m
 
 
 def test_a_worker_whose_python_is_gone_is_no_storm(here: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment vanishes while the swarm runs: what cannot be started is tried again after a while."""
+    """The environment vanishes while the swarm runs: a worker that cannot start is tried again after a while."""
     job = here.enqueued("report")
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     for _ in range(60):

@@ -438,7 +438,7 @@ def test_a_wall_clock_that_jumps_an_hour_kills_nobody(here: Yard, off_s: float) 
 
 
 def test_after_a_suspend_there_is_one_cycle_of_grace(here: Yard) -> None:
-    """A monotonic clock that ran on while everybody slept: silence must be read twice."""
+    """The monotonic clock ran on while all processes slept, so silence counts only at the second look."""
     _, child, pulse = here.worker(here.enqueued("search"))
     assert here.cycle(after_s=3_600.0) == []
     pulse.at(6, 100)
@@ -470,7 +470,7 @@ def test_a_journal_cut_in_mid_line_costs_that_line_and_its_job_goes_on(here: Yar
 
 
 def test_a_stranger_with_a_worker_s_pid_is_never_signalled(here: Yard) -> None:
-    """The heartbeat names a process that is not the one with this pid: as after reuse."""
+    """The heartbeat names another process than the one that has this pid now, as after reuse of a pid."""
     job = here.enqueued("search")
     launch, _, pulse = here.worker(job)
     other = replace(pulse.last.identity, start_ticks=pulse.last.identity.start_ticks + 1)

@@ -109,7 +109,7 @@ def test_ensure_ends_no_loop_that_runs_and_whose_state_cannot_be_read() -> None:
 def test_without_the_one_who_heals_it_a_pair_is_seen_not_to_heal(
     pair: tuple[str, str], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other tests can fail. Only the swarm itself heals here: the keeper is stopped, and nobody continues it."""
+    """This shows that the other tests can fail: the keeper is stopped for good, so only the swarm itself heals."""
     with ring(1) as one:
         monkeypatch.setattr("agents.machine.keeper.start", lambda *_: None)
         one.machine.kernel.kill(one.machine.kernel.living("keeper")[0], signal.SIGSTOP, "a blow")
@@ -129,7 +129,7 @@ def strike_all(one: Ring, pairs: list[tuple[str, str]]) -> None:
 
 
 def every_job_is_complete_once(one: Ring) -> int:
-    """Let the run end with its round; how many jobs that were in all."""
+    """Let the run end with its round, check the jobs, and return their number."""
     roots = one.machine.roots
     order = orders.current(roots)
     assert order is not None

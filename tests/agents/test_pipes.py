@@ -92,7 +92,7 @@ def test_a_pipe_in_the_place_of_swarm_json_does_not_hold_up_a_shell(here: Yard) 
 
 
 def test_a_record_of_a_terabyte_is_none_and_takes_no_memory(tmp_path: Path) -> None:
-    """A hole in a file costs nothing to make."""
+    """The terabyte is a hole in a sparse file, which costs no space."""
     path = tmp_path / "r.json"
     path.touch()
     os.truncate(path, 1 << 40)

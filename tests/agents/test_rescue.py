@@ -113,7 +113,7 @@ def test_on_a_starved_machine_no_guard_that_lives_is_ended() -> None:
 
 
 def test_a_rescue_that_does_not_help_waits_longer_each_time_even_when_its_memory_passes_from_loop_to_loop() -> None:
-    """The guards die at once whenever they are started: for an hour, by every loop."""
+    """For an hour, the guards die at once whenever any loop starts them."""
     swarm = Simulated()
     swarm.kill(GUARDS)
     while swarm.now_s < 1_000.0 + 3_600.0:

@@ -75,7 +75,7 @@ def test_a_final_failure_is_not_tried_again() -> None:
 
 
 def test_what_may_pass_by_itself_is_waited_for_and_never_held_against_the_job() -> None:
-    """A lock that another run holds, a data folder that is gone: time after time, at most as long as is set."""
+    """A lock that another run holds, or a missing data folder: the job is tried again, for at most `patience_s`."""
     waits, waited_s, one = [], 0.0, running(deaths=3)
     while True:
         action = acts(world(jobs=(one,), workers=(done(worker(), "waiting", "another run is writing"),)))[0]
@@ -213,7 +213,7 @@ def test_lost_records_end_nobody() -> None:
 
 
 def test_what_ended_while_the_order_was_lost_is_accounted_for_when_it_is_back() -> None:
-    """Without an order nobody knows whose job it was: a record that goes now takes the job's result along."""
+    """Without an order the job is unknown, so a record that were removed now would take the job's result with it."""
     ended = done(worker())
     assert kinds(world(order=None, jobs=(), workers=(ended,))) == []
     assert kinds(world(order=None, jobs=(), workers=(ended,), stopped=True)) == ["retire_worker"]
@@ -227,7 +227,7 @@ def test_a_worker_whose_job_has_a_newer_epoch_is_asked_to_end() -> None:
 
 
 def test_a_launch_that_the_journal_does_not_know_costs_its_job_nothing() -> None:
-    """Somebody forged it: the job's own worker is at work, and the forged one names a process that is none of ours."""
+    """The launch record is forged: the job's own worker runs, and the record names a foreign process."""
     true, forged = worker(), died(worker(), signal=9)
     forged = replace(forged, launch=replace(forged.launch, worker_id=f"{true.launch.job.job_id}.e1.forged"))
     done = acts(world(jobs=(running(),), workers=(true, forged)))

@@ -132,7 +132,7 @@ class Yard:
                 wait_for_end(launch.wrapper.pid)
 
     def close(self) -> None:
-        """Nothing that carries this root survives."""
+        """End every process that carries this root."""
         for one in identity.of_swarm(self.roots.state):
             processes.send(one, signal.SIGKILL)
         for child in self.children:
@@ -170,7 +170,7 @@ def fill(roots: Roots, symbols: tuple[str, ...] = ("SOL", "BTC"), **swarm: Any) 
 
 @contextmanager
 def yard(**swarm: Any) -> Iterator[Yard]:
-    """In memory where there is such a place: these tests do thousands of cycles, each with a durable write."""
+    """Yield a yard, in memory if possible: these tests do thousands of cycles, each with a durable write."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="bt-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
         one = Yard(Roots.from_environment({"RESULTS_ROOT": folder}))

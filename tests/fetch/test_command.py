@@ -134,7 +134,7 @@ def test_a_time_without_bars_is_said_and_is_no_success(server: Binance, tmp_path
 
 
 def test_ccxt_ends_in_silence_when_nobody_is_left_to_hear_it(ccxt_python: Path) -> None:
-    """Who asks was killed; a traceback on the terminal would say nothing to anybody."""
+    """The process that asks was killed, and a traceback on the terminal would help nobody."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     asked = {"exchange": "nowhere", "options": {}, "symbols": ["SOL"], "quote": "USDT", "timeframes": ["5m"]}

@@ -120,7 +120,7 @@ def test_answers_that_break_off_and_servers_in_trouble_are_asked_again(asking: A
 
 @pytest.mark.parametrize("stamp", [T0 + 1_001 * STEP + 1_234, 10**30, 10**400])
 def test_a_moment_at_which_no_candle_begins_is_never_stored(asking: Asking, tmp_path: Path, stamp: int) -> None:
-    """The next start would refuse the file for it, and two years of download with it."""
+    """One such candle would make the next start refuse the file, and with it two years of download."""
     asking.server.faults.extend([fine, stamped(stamp)])
     download(asking, tmp_path)
     assert asking.pauses == [1.0]
@@ -187,7 +187,7 @@ def test_an_exchange_that_never_answers_is_given_up(asking: Asking, tmp_path: Pa
 
 
 def test_what_has_come_is_on_file_while_it_goes_on(asking: Asking, tmp_path: Path) -> None:
-    """So that a machine that goes down loses seconds: with a clock that runs, each page is saved before the next."""
+    """With a running clock, each page is saved before the next is asked for, so that a crash loses only seconds."""
     clock = itertools.count(0.0, 11.0)
     seen: list[int] = []
 

@@ -86,7 +86,7 @@ def test_the_look_sees_cuda_where_it_is_used() -> None:
 
 
 def test_few_combos_are_no_news_to_numba() -> None:
-    """It warns of every small grid, on stderr, and had read its variables when the CPU engine was loaded."""
+    """Numba warns on stderr about every small grid, and reads its variables already when the CPU engine is loaded."""
     code = "import numba, WORKFLOW.engines.gpu.toolkit; print(numba.core.config.CUDA_LOW_OCCUPANCY_WARNINGS)"
     done = in_a_child(code)
     assert done.stdout == "0\n", done.stdout + done.stderr

@@ -51,7 +51,7 @@ def test_a_result_that_is_what_it_says_is_promoted(good: Path) -> None:
 
 
 def test_passed_everywhere_promotes_nothing_that_lost(bad: Path) -> None:
-    """The sums fit, and so do all words; out-of-sample it loses."""
+    """All hashes and words fit, but the strategy loses out-of-sample."""
 
     def lie(record: Any) -> None:
         for check in record["checks"]:

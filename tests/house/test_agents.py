@@ -39,7 +39,7 @@ def test_every_folder_of_scenarios_belongs_to_an_agent() -> None:
 
 
 def test_no_scenario_lists_all_agents_by_hand() -> None:
-    """It would have to be touched for every agent that is added."""
+    """Such a scenario would have to be changed for every new agent."""
     lists = []
     for path in sorted(SCENARIOS.glob("*/*.json")):
         text = path.read_text(encoding="utf-8")

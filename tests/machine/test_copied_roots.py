@@ -242,7 +242,7 @@ def no_swarm(_: Yard, nonce: str) -> dict[str, str]:
 
 
 def a_loop(here: Yard, _: str) -> dict[str, str]:
-    """Its nonce is the id of the root, which anybody can read there."""
+    """Return a loop whose nonce is the id of the root, which anybody can read there."""
     return of_member(here.roots)
 
 
@@ -281,7 +281,7 @@ def test_a_sweep_matches_nobody_by_one_variable_alone(here: Yard, environment: s
 
 
 def test_a_keeper_record_that_names_a_stranger_ends_nobody(here: Yard) -> None:
-    """He names our root as a keeper does, and is of another one."""
+    """The stranger names our root as a keeper does, but belongs to another root."""
     told = other_root(here, os.urandom(16).hex()) | {keeper.MARK: str(here.roots.state)}
     child = member(here, told)
     assert keeper.processes_of(here.roots) == []

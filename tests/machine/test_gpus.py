@@ -131,7 +131,7 @@ def test_a_driver_that_hangs_costs_no_cycle_and_is_asked_again_when_its_child_is
 
 
 def test_nobody_of_a_child_that_hangs_is_left(machine: Machine) -> None:
-    """The child waits for nvidia-smi, which hangs: both must go."""
+    """The child waits for nvidia-smi, which hangs: both processes must end."""
     machine.driver(f'echo $$ > "{machine.folder}/there"; sleep 600')
     machine.look()
     first = machine.question()

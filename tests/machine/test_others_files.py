@@ -87,7 +87,7 @@ def retire_all(roots: Roots, now_s: float | None = None) -> int:
 
 
 def test_what_others_put_into_the_roots_is_never_removed(roots: Roots) -> None:
-    """LOGS_ROOT is `~/logs`, say, and the same swarm has old files of its own there."""
+    """LOGS_ROOT is, for example, `~/logs`, which also holds old files of this swarm."""
     in_logs, in_state = lay(roots.logs, IN_LOGS), lay(roots.state, IN_STATE)
     for number in range(1, 5):
         swarm_run(roots, f"bt-2026010{number}_000000Z")
@@ -206,7 +206,7 @@ def test_only_our_own_logs_are_cut_and_no_file_of_others_is_replaced(roots: Root
 
 
 def test_a_log_with_a_second_name_is_not_cut(roots: Roots, tmp_path: Path) -> None:
-    """Somebody keeps it under a name of his own; cut in place, it would be cut there, too."""
+    """The user keeps the log under a second name (a hard link), so cutting it in place would cut that file, too."""
     log = old_log(roots, roots.agent_log("watchdog"), 0, "x\n" * 1_000)
     os.link(log, kept := tmp_path / "evidence.log")
     assert not records.rotate(roots, "agents/watchdog.log", 100)

@@ -122,7 +122,7 @@ def test_a_forged_holder_of_the_launch_lock_is_not_continued(here: Yard, strange
 
 
 def test_a_forged_loop_record_ends_nobody(here: Yard) -> None:
-    """He names our state root in his shell, and is no loop of ours."""
+    """The stranger's shell names our state root, but it is no loop of ours."""
     environment = {k: v for k, v in os.environ.items() if k != NONCE} | {"STATE_ROOT": str(here.roots.state)}
     with subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE) as child:
         snapshot.write_json(here.roots.loop("watchdog"), {"identity": tree_of(identity_of(child))})

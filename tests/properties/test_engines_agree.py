@@ -58,7 +58,7 @@ def test_cpu_equals_reference(seed: int, bars: int) -> None:
 
 
 def test_cpu_equals_reference_where_everything_happens() -> None:
-    """1,000 fixed worlds; and they are not tame: each way of closing a trade occurs, so do ruins and filled bars."""
+    """1,000 fixed worlds, in which every way of closing a trade occurs, and ruins and filled bars, too."""
     reasons: Counter[int] = Counter()
     ruined = filled = same_bar = 0
     for seed in range(1_000):

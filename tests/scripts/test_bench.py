@@ -1,4 +1,4 @@
-"""scripts/bench as it is typed: every engine exact, a wrong one found out, bad input answered."""
+"""scripts/bench as it is typed: every engine is exact, a wrong engine is detected, and bad input gets an answer."""
 
 import argparse
 import json

@@ -122,7 +122,7 @@ def test_the_journal_of_healing_says_how_it_died_and_who_brought_it_back(place: 
 
 
 def test_a_tmux_that_died_brought_everybody_back_later_than_an_own_death_did(place: Place) -> None:
-    """What brings all back only counts them; that workers were adopted is no coming back of their sentry."""
+    """Restarts of all sessions are recorded with their number only, and adopting workers is no restart of an agent."""
     place.cycles("worker_sentry", "1 worker runs")
     what, fell = "its loop was killed, or crashed", "the tmux server is dead"
     both = ["bt-curator", "bt-worker-sentry"]

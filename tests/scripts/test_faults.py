@@ -38,7 +38,7 @@ def test_who_died_or_was_launched_again_is_told_from_the_journal_alone() -> None
 
 
 def test_a_worker_that_came_and_went_while_all_of_it_was_stopped_is_no_false_kill(tmp_path: Path) -> None:
-    """Launched after `stop` was typed and ended by it; the next blow follows before the stop is over."""
+    """The worker is launched after `stop` was typed and ended by it; the next fault follows before the stop is over."""
     roots = Roots.from_environment({"RESULTS_ROOT": str(tmp_path)})
     orders.write(roots.swarm_run("bt-1").order, ORDER)
     snapshot.write_json(roots.current_run, {"run_id": "bt-1"})

@@ -203,7 +203,7 @@ def test_another_process_goes_on_at_once_when_one_dies_evaluating(tmp_path: Path
 def test_a_result_that_arrives_between_two_looks_changes_nothing(
     tmp_path: Path, undisturbed: list[Trial], monkeypatch: pytest.MonkeyPatch, batch: int, looks: int
 ) -> None:
-    """The last result of a batch comes from elsewhere, just before this process's nth look at the trials."""
+    """Another process files the last result of a batch just before this process's nth look at the trials."""
     here, elsewhere = open_study(tmp_path), open_study(tmp_path)
     all_but_one = min((batch + 1) * BATCH, TRIALS) - 1
     here.work(objective, lambda done: None, lambda: here.standing().done < all_but_one)

@@ -332,7 +332,7 @@ for look in looks:
 
 
 def test_who_has_no_descriptor_left_takes_nobody_for_dead(tmp_path: Path) -> None:
-    """Whoever took it for dead would launch its job a second time beside it."""
+    """A process that takes the worker for dead would launch its job a second time beside it."""
     command = [sys.executable, "-c", _BLIND, str(tmp_path)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split() == [str(errno.EMFILE)] * 4, done.stdout + done.stderr

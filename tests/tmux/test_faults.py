@@ -106,7 +106,7 @@ def campaign(folder: Path, *words: str, for_s: float = 900) -> tuple[dict[str, A
 
 
 def test_a_short_campaign_heals_everything_and_kills_nobody_by_mistake(tmp_path: Path) -> None:
-    """As many of these as fit into 18 seconds, and then the rest of the round."""
+    """As many of these faults as fit into 18 seconds, and then the rest of the round."""
     faults = "worker-killed,server-killed,journal-torn,worker-stopped,socket-deleted,agent-killed"
     outcome, said = campaign(tmp_path, "--minutes", "0.3", "--every", "1", "--only", faults, for_s=400)
     assert {row["fault"] for row in outcome["rows"]} >= {"worker killed"}
@@ -126,7 +126,7 @@ def test_two_faults_at_once_heal_and_a_stop_between_them_is_a_stop(tmp_path: Pat
 
 
 def test_attacks_harm_nothing_and_a_copied_or_twice_spelled_root_is_none_of_ours(tmp_path: Path) -> None:
-    """As many of these as fit into 36 seconds: files, records and neighbours."""
+    """As many of these attacks as fit into 36 seconds: on files and records, and from neighbours."""
     attacks = "wrong-shape,others-files,record-lost,two-spellings,pipe-for-state,forged-launch,keeper-stopped"
     outcome, said = campaign(tmp_path, "--hostile", "--minutes", "0.6", "--every", "0.5", "--only", attacks)
     assert {row["fault"] for row in outcome["rows"]} >= {"wrong shape", "others' files"}, said
@@ -134,7 +134,7 @@ def test_attacks_harm_nothing_and_a_copied_or_twice_spelled_root_is_none_of_ours
 
 
 def test_what_an_attack_harms_is_said(tmp_path: Path) -> None:
-    """A campaign could not fail that does not see a file removed, written to, replaced or closed."""
+    """The campaign sees a file that was removed, written to, replaced or closed: otherwise it could never fail."""
     files = {name: tmp_path / name for name in ("kept", "removed", "written to", "replaced", "closed")}
     for path in files.values():
         path.write_text("precious")

@@ -140,7 +140,7 @@ def test_a_stop_is_honoured_and_an_uninstall_leaves_nothing(kept: Swarm) -> None
 
 
 def test_one_that_died_and_came_with_a_start_needs_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    """To install one by hand would be another keeper, which outlives the swarm."""
+    """The agents restart it. Installing one by hand would be another kind of keeper, which outlives the swarm."""
     for by_default, way_out in ((True, "the agents start it again"), (False, "scripts/install_keeper.sh installs it")):
         gone = keeper.Shown(True, "process", False, 60.0, "", 1, by_default, False)
         assert keeper._show(gone, as_json=False) == 1

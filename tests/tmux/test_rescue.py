@@ -104,7 +104,7 @@ def test_what_was_healed_stands_in_events_incidents_and_the_failure_memory(swarm
 
 
 def test_a_parallel_in_the_foreground_brings_the_agents_back_and_says_so(swarm: Swarm, data: Path) -> None:
-    """The tmux server is killed, there is no keeper, and whoever types has only this one command."""
+    """The tmux server is killed and there is no keeper, so only this command can start the agents again."""
     words = ("--parallel", "--symbols", "SYNTHETIC", "--data-path", str(data), "--rounds", "1", "--wait", "--no-keeper")
     with subprocess.Popen(
         [str(COMMAND), *words, *LONG],
@@ -130,7 +130,7 @@ def test_a_parallel_in_the_foreground_brings_the_agents_back_and_says_so(swarm: 
 
 
 def test_an_agent_that_never_begins_is_named_and_its_starts_get_rarer(swarm: Swarm) -> None:
-    """Its loop dies at once however often it is started: each start makes its session young, and none may hide that."""
+    """The loop dies at once after each start. Each start makes its session young, which must not hide the deaths."""
     place = swarm.roots.loop("session_log")
     place.mkdir(parents=True, mode=0o700)  # no loop can write its record there
     (place / "x").touch()

@@ -87,7 +87,7 @@ def test_without_split_and_tries_nothing_is_judged(tmp_path: Path) -> None:
 
 
 def test_a_list_of_trades_is_never_a_candidate(tmp_path: Path) -> None:
-    """However good: nobody has looked at its bars."""
+    """A list of trades is never a candidate, however good it is, because its bars are unknown."""
     rows = [f"{day(at)},{30 + at % 5}" for at in range(200)]
     doc = doc_of(write(tmp_path / "t.csv", "exit_time,pnl", rows), split_ms=SPLIT + 60 * 86_400_000, tries=1)
     assert all(check["passed"] for check in doc["verdict"]["checks"])
@@ -154,7 +154,7 @@ def test_the_same_trades_give_the_same_document(tmp_path: Path) -> None:
 
 
 def test_reasons_beyond_the_most_frequent_are_one_row(tmp_path: Path) -> None:
-    """Bots write prices into them: one row each made a page of megabytes, and took their square of time."""
+    """Bots write prices into reasons: one row for each made a page of megabytes, and took quadratic time."""
     rows = [f"{day(at, 0)},1,{'roi' if at < 40 else f'sold at {at}'}" for at in range(3_000)]
     groups = doc_of(write(tmp_path / "t.csv", "exit_time,pnl,exit_reason", rows))["trades"]["by_exit"]
     assert (len(groups), groups["roi"]["trades"]) == (trading.MOST_REASONS, 40)
