@@ -77,7 +77,7 @@ def _tree(tree: Path, folder: Path) -> dict[str, Any]:
 
 
 def _said_of(half: Half, tree: Path) -> str:
-    """A way out that works: whoever writes this symbol and mode next finishes it first."""
+    """Return the way out: the next process that writes this symbol and mode first finishes the publication."""
     told = f"published by half, or right now: {half.in_place} of {half.files} files of the new result are in place"
     if half.is_whole:
         return f"{told}; all of them are whole in {half.ready}; the next run of this symbol and mode puts them in place"

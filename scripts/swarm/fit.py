@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import visible
 
-if TYPE_CHECKING:  # `stop` counts with this beside a missing environment, too
+if TYPE_CHECKING:  # `stop` uses `count` also when the virtual environment is missing
     from rich.console import Group
     from rich.text import Text
 

@@ -117,9 +117,9 @@ HOSTILE = '"""\nimport os\n"""'
 @pytest.mark.parametrize(
     ("where", "value", "said"),
     [
-        (("files",), ["x"], "is no manifest"),
-        (("execution",), None, "is no manifest"),
-        (("execution", "round"), "1", "is no manifest"),
+        (("files",), ["x"], "is not a manifest"),
+        (("execution",), None, "is not a manifest"),
+        (("execution", "round"), "1", "is not a manifest"),
         (("execution", "run_id"), HOSTILE, "which no run of ours has written"),
         (("code", "source_hash"), "\\", "which no run of ours has written"),
         (("data", "sha256"), HOSTILE, "which no run of ours has written"),

@@ -98,7 +98,7 @@ def test_the_configuration_is_a_dry_run_with_the_costs_of_the_search() -> None:
     [
         (PARAMETERS[0], "donchian", None, "only mtf_ema can be exported", "conservative, balanced, aggressive"),
         (PARAMETERS[0], "mtf_ema", "SOL/USDT", "SOL/USDT cannot be sold short", "--pair SOL/USDT:USDT"),
-        (PARAMETERS[1], "mtf_ema", "SOLUSDT", "'SOLUSDT' is no pair", "--pair SOL/USDT"),
+        (PARAMETERS[1], "mtf_ema", "SOLUSDT", "'SOLUSDT' is not a pair", "--pair SOL/USDT"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(

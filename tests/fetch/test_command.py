@@ -155,7 +155,7 @@ def test_a_data_path_that_is_a_file_is_said_to_be_one(server: Binance, tmp_path:
     (tmp_path / "data").write_text("", encoding="utf-8")
     done = typed(server, "--symbols", "SOL", *SINCE, "--data-path", str(tmp_path / "data"))
     assert done.returncode == 1
-    assert f"error: {tmp_path / 'data'} is no folder\n  → name a folder" in done.stderr
+    assert f"error: {tmp_path / 'data'} is not a folder\n  → name a folder" in done.stderr
 
 
 @pytest.mark.parametrize(

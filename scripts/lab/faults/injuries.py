@@ -49,7 +49,7 @@ class Injury:
     takes_a_phase: bool = False  # healing shows only when the next phase, or the next result, is done
     is_met: Callable[[], bool] = lambda: True  # whether a process has met the lasting injury, so that it can be undone
     harm: Callable[[], Sequence[str]] = tuple
-    laid: frozenset[Path] = frozenset()  # files that play somebody else's, and must stay
+    laid: frozenset[Path] = frozenset()  # foreign files, which must stay
     excuses: tuple[str, ...] = ()  # words in the journal about a worker that left because of the injury and did not die
 
 

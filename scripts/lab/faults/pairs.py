@@ -142,5 +142,5 @@ class PairCampaign(Campaign):
         if "start" in name.split("+"):
             return
         if not self._until(lambda: self.swarm.roots.tombstone.exists() and not self.swarm.members(), _STOPPED_S):
-            left = ", ".join(str(one.pid) for one in self.swarm.members()) or "nobody, but it is not remembered"
+            left = ", ".join(str(one.pid) for one in self.swarm.members()) or "no process, but no record of the stop"
             self.broken.append(f"{name}: after stop there still was {left}")

@@ -129,7 +129,7 @@ def _print(chain: list[Evidence], sentence: str, last: int) -> None:
     for one in shown:
         if one.at[:10] != day:
             day = one.at[:10]
-            print(day or "at a time that nobody wrote down")
+            print(day or "at a time that no record names")
         why = f"\n                 because {one.why}" if one.why else ""
         print(visible(f"  {one.at[11:23]:<12}  {one.who}: {one.what}{why}"))
     print(visible(f"\n{sentence}"))

@@ -70,7 +70,7 @@ def worker(roots: Roots, name: str) -> Subject:
     match = _WORKER.fullmatch(name)
     if match is None:
         what = f"no worker on file has or had pid {name}" if name.isdigit() else ""
-        raise Refused(what or f"{name!r} is no worker's name", _alike(name, _known_workers(roots)))
+        raise Refused(what or f"{name!r} is not the name of a worker", _alike(name, _known_workers(roots)))
     try:
         found = job(roots, match["job"])
     except Refused:

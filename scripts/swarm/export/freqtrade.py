@@ -71,7 +71,7 @@ def pair_of(finalist: Finalist, typed: str | None) -> str:
     symbol = re.sub(r"[-_]?USDT$", "", str(finalist.config["symbol"]).upper())
     pair = typed or (f"{symbol}/USDT:USDT" if goes_short else f"{symbol}/USDT")
     if not re.fullmatch(r"[A-Za-z0-9.]+/[A-Za-z0-9]+(:[A-Za-z0-9]+)?", pair):
-        raise Refused(f"{pair!r} is no pair", "--pair SOL/USDT, or --pair SOL/USDT:USDT for a contract")
+        raise Refused(f"{pair!r} is not a pair", "--pair SOL/USDT, or --pair SOL/USDT:USDT for a contract")
     if goes_short and ":" not in pair:
         direction = finalist.config["parameters"]["direction"]
         raise Refused(
@@ -86,7 +86,7 @@ def strategy(finalist: Finalist, name: str) -> str:
     numbers = {key: value for key, value in values.items() if key != "direction"}
     for key, value in numbers.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
-            raise Refused(f"{finalist.name} has {key} = {value!r}, which is no number", _FOREIGN)
+            raise Refused(f"{finalist.name} has {key} = {value!r}, which is not a number", _FOREIGN)
     stops = [values[key] for key in ("stop_loss", "trailing_stop") if values[key] > 0]
     candles = {side: candle_minutes(values[f"{side}_timeframe"]) for side in ("fast", "slow")}
     startup = max(

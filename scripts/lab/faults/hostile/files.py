@@ -48,7 +48,7 @@ _BOMB_PARTS = 60
 
 
 def others_files(swarm: Swarm, dice: Dice) -> Injury | None:
-    """Lay old files of somebody else, with names like ours, among logs and state; then the watchdog forgets its hours.
+    """Lay old foreign files with names like ours among logs and state; then make the watchdog forget its times.
 
     A watchdog that forgot when it last looked for expired records looks at once.
     """
