@@ -51,7 +51,7 @@ def here() -> Iterator[Yard]:
 
 
 def member(yard: Yard, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """A process with this environment; the yard ends it, whatever it carries."""
+    """Start a process with this environment; the yard ends it in any case."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     child = subprocess.Popen([sys.executable, "-c", WAITS], env=environment, cwd=CHECKOUT, **pipes)
     yard.children.append(child)
@@ -74,7 +74,7 @@ def worker(yard: Yard, nonce: str = "", run_id: str = "bt-1") -> tuple[Launch, "
 
 
 def on_file(yard: Yard, roots: Roots, one: Identity, nonce: str, run_id: str = "bt-1") -> Launch:
-    """The records of a worker at work, whoever it is: what an attacker, or a copy, puts there."""
+    """Write the records of a working worker for any process, as an attacker or a copy does."""
     job = yard.enqueued("search") if not yard.jobs.states() else next(iter(yard.jobs.states().values())).job
     worker_id = f"{job.job_id}.e1.{os.urandom(3).hex()}"
     now_s = yard.clock.monotonic_s()
@@ -86,14 +86,14 @@ def on_file(yard: Yard, roots: Roots, one: Identity, nonce: str, run_id: str = "
 
 
 def copy_of(yard: Yard) -> Roots:
-    """`cp -a` of the whole results root, live as it is."""
+    """Copy the whole live results root with `cp -a`."""
     target = yard.roots.results.with_name(f"{yard.roots.results.name}-copy")
     subprocess.run(["cp", "-a", str(yard.roots.results), str(target)], check=True)
     return Roots.from_environment({"RESULTS_ROOT": str(target)})
 
 
 def typed_in(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on commands mean these roots."""
+    """Make commands act on these roots from now on."""
     for name in ("STATE_ROOT", "LOGS_ROOT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"RESULTS_ROOT": str(roots.results), "TMUX_TMPDIR": str(roots.results)}.items():
@@ -156,7 +156,7 @@ def test_stop_and_cycles_in_a_copy_of_a_live_root_touch_nobody_of_the_original(
 
 
 def test_a_copy_of_a_root_of_the_version_before_touches_nobody_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no id, and its processes none in their environments: their path is the only difference."""
+    """Neither the copy nor the environments of its processes have an id, so only the path tells them apart."""
     with a_yard() as old:
         _, at_work, _ = old.worker(old.enqueued("search"))
         copy = copy_of(old)
@@ -250,7 +250,7 @@ def a_loop(here: Yard, _: str) -> dict[str, str]:
 def test_a_forged_launch_record_that_names_a_stranger_ends_nobody(
     here: Yard, stranger: Callable[[Yard, str], dict[str, str]]
 ) -> None:
-    """With the very nonce and identity of a process that differs in one thing only."""
+    """The record holds the nonce and identity of a process that differs in one thing only."""
     nonce = os.urandom(16).hex()
     environment = stranger(here, nonce)
     child = member(here, environment)
@@ -319,7 +319,7 @@ INSIDE = ("unshare", "--pid", "--fork", "--mount-proc")
 
 
 def inside(roots: Roots, *words: str) -> "subprocess.CompletedProcess[str]":
-    """A command typed in a PID namespace of its own, as in a container that shares the root."""
+    """Type a command in another PID namespace, as in a container that shares the root."""
     probe = subprocess.run([*INSIDE, "true"], capture_output=True, text=True, check=False)
     if probe.returncode != 0:
         pytest.skip(f"no PID namespace can be made here: {probe.stderr.strip()[:100]}")
@@ -358,7 +358,7 @@ def test_from_another_pid_namespace_a_live_swarm_is_only_observed(here: Yard) ->
 
 
 def test_a_swarm_whose_namespace_has_ended_is_taken_over(here: Yard) -> None:
-    """A container that was started anew: nobody holds the lock, so nobody is alive there."""
+    """The container was started anew: no process holds the lock, so no process lives in the old namespace."""
     mark = snapshot.read_json(here.roots.root_record)
     assert isinstance(mark, dict)
     snapshot.write_json(here.roots.root_record, {**mark, "namespace": 17})
@@ -370,7 +370,7 @@ def test_a_swarm_whose_namespace_has_ended_is_taken_over(here: Yard) -> None:
     assert (settled.id, settled.mark and settled.mark.namespace) == (mark["id"], identity.namespace())
 
 
-# whoever works in a root that goes away -------------------------------------------------------------------------------
+# processes in a root that goes away -----------------------------------------------------------------------------------
 
 
 def test_a_loop_leaves_a_root_that_was_moved_and_stays_in_one_that_was_emptied(

@@ -55,7 +55,7 @@ class Machine:
         path.chmod(0o755)
 
     def look(self, after_s: float = 15.0) -> Cards:
-        """One look of a cycle, `after_s` later."""
+        """Let a cycle look at the GPUs, `after_s` later."""
         self.now_s += after_s
         return gpus.look(self.roots, LIMITS, self.now_s)
 

@@ -56,7 +56,7 @@ def test_a_keeper_that_is_stopped_looks_after_nothing_and_is_continued(
 
 
 def test_a_stopped_stranger_on_its_record_is_left_alone(roots: Roots, process: subprocess.Popen[bytes]) -> None:
-    """As after a copy of a state root: the record names the keeper of another one."""
+    """The record names the keeper of another root, as after a copy of a state root."""
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as stranger:
         stranger.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, stranger.pid, os.WSTOPPED | os.WNOWAIT)

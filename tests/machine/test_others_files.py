@@ -77,7 +77,7 @@ def lay(folder: Path, names: tuple[str, ...], days: float = 999) -> Callable[[],
 
 
 def retire_all(roots: Roots, now_s: float | None = None) -> int:
-    """As the watchdog would at that moment, whoever says so; how many were named."""
+    """Retire everything that the watchdog would retire at that moment; return how many files were named."""
     named = list(records.expired(roots, LIMITS, None, time.time() if now_s is None else now_s))
     Acts(roots, LIMITS, Clock(), "", 0).do(RetireRecords(tuple(named)))
     return len(named)
@@ -124,7 +124,7 @@ def test_what_others_put_into_the_roots_is_named_by_the_doctor(roots: Roots) -> 
 
 
 def test_another_swarm_with_the_same_logs_root_keeps_its_logs(tmp_path: Path) -> None:
-    """Both began in the same second, so their runs have one id."""
+    """Both runs began in the same second, so they have the same id."""
     logs = {"LOGS_ROOT": str(tmp_path / "logs")}
     one, other = (Roots.from_environment({"RESULTS_ROOT": str(tmp_path / name), **logs}) for name in ("one", "other"))
     theirs = old_log(one, one.worker_log(RUN, "r0.SOL.aggressive.merge.0"), 99)

@@ -139,7 +139,7 @@ time.sleep({_LIFE_S})
 
 
 def environment_of(state: Path, nonce: str) -> dict[str, str]:
-    """Of a process that a swarm of this root starts."""
+    """Return the environment of a process that a swarm of this root starts."""
     return {**os.environ, "STATE_ROOT": str(state), identity.NONCE: nonce}
 
 
@@ -231,7 +231,7 @@ def test_whoever_a_worker_leaves_behind_ends_with_it_whatever_its_environment_sa
 
 
 def _end_those_with(pipe: IO[bytes] | None) -> None:
-    """KILL whoever else holds this pipe open: the orphans of a test that failed."""
+    """KILL the other processes that hold this pipe open, which are the orphans of a failed test."""
     assert pipe is not None
     name = Path(f"/proc/self/fd/{pipe.fileno()}").readlink()
     for held in Path("/proc").glob("[0-9]*/fd/1"):

@@ -1,4 +1,4 @@
-"""Logs and records stay bounded over weeks, and what somebody needs stays: real files, writers that go on."""
+"""Logs and records stay bounded over weeks, and needed records stay: with real files and live writers."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def old(path: Path, days: float, text: str = "x\n") -> Path:
 
 
 def old_log(roots: Roots, path: Path, days: float, text: str = "x\n") -> Path:
-    """One that we made."""
+    """Return a log that we made."""
     made.log(roots, path).close()
     return old(path, days, text)
 
@@ -100,7 +100,7 @@ def listed(roots: Roots, order: orders.SwarmOrder | None) -> dict[str, list[str]
 
 
 class RealClock(Clock):
-    """Goes on from the moment that files are dated with; `ahead_s` is by how much somebody set it wrong."""
+    """A clock that goes on from the time of the files; `ahead_s` is by how much it is set wrong."""
 
     def __init__(self) -> None:
         super().__init__()

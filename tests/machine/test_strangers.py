@@ -38,7 +38,7 @@ def here() -> Iterator[Yard]:
 
 @pytest.fixture
 def stranger() -> Iterator["subprocess.Popen[bytes]"]:
-    """Somebody whose shell names a state root, as the README says one may, and who belongs to no swarm."""
+    """A foreign process whose shell names a state root, as users may do, and that belongs to no swarm."""
     code = "import os, sys; os.write(1, b'!'); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ), **pipes) as child:
@@ -162,7 +162,7 @@ def test_a_launch_record_that_names_paths_elsewhere_is_none_of_ours(here: Yard, 
 
 
 def test_a_process_of_another_pid_namespace_is_nobody_here(here: Yard) -> None:
-    """Its number there is somebody else's here, or nobody's."""
+    """Its pid there belongs here to another process, or to none."""
     code = "import json; from state.files.tree import tree_of; from state.host import identity; "
     code += "print(json.dumps(tree_of(identity.mine())))"
     words = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]

@@ -1,4 +1,4 @@
-"""The one command: what it knows, what it says of itself, and what the README says of it."""
+"""The command scripts/backtest-optimize: its subcommands, its help, and what the README says about it."""
 
 import json
 import re

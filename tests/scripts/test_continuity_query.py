@@ -51,7 +51,7 @@ class Place:
         self.journal = JobJournal(Journal(self.roots.swarm_run(RUN).round(0).jobs), SystemClock())
 
     def does(self, unit: tuple[str, str], *phases: str, ends: bool = False) -> None:
-        """Lets a symbol and mode go through these phases; of the last one the job runs on, unless it `ends`."""
+        """Take a symbol and mode through these phases; the job of the last phase goes on running unless it `ends`."""
         for phase in phases:
             job = Job(0, *unit, phase)  # type: ignore[arg-type]
             self.journal.enqueue([job])
@@ -60,7 +60,7 @@ class Place:
                 self.journal.completed(job.job_id, {}, [])
 
     def manager_cycles(self, age_s: float = 0.0, **values: Any) -> None:
-        """What the manager writes of the run as it stands now; `values` are what is otherwise in the record."""
+        """Write the manager's record of the run as it stands now; `values` replace fields of the record."""
         finished = self.roots.swarm_run(RUN).finished.exists()
         seen = world(order=self.order, jobs=tuple(self.journal.states().values()), run_finished=finished)
         record = {

@@ -1,4 +1,4 @@
-"""What explain makes of records: written here as the swarm writes them, asked as people ask."""
+"""What `explain` concludes from records, which are written here as the swarm writes them."""
 
 import json
 import os

@@ -33,7 +33,7 @@ class Place:
         self.roots = Roots.from_environment({"RESULTS_ROOT": str(folder)})
 
     def cycles(self, name: str, *reasons: str, actions: tuple[dict[str, Any], ...] = ()) -> None:
-        """A cycle a reason, one second apart; the last one acts."""
+        """Write a cycle for each reason, one second apart; the last cycle acts."""
         for number, reason in enumerate(reasons, start=1):
             record: dict[str, Any] = {"cycle": number, "at": AT.format(number), "agent": name, "reason": reason}
             if actions and number == len(reasons):

@@ -1,4 +1,4 @@
-"""What a person types, and what comes of it when it is not what they meant."""
+"""What a person types, and the answer when it is wrong."""
 
 import json
 from pathlib import Path

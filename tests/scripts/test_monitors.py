@@ -25,7 +25,7 @@ def roots(folder: Path) -> Roots:
 
 
 def rendered(page: Group, width: int, height: int) -> list[str]:
-    """What a terminal of this size shows."""
+    """Return what a terminal of this size shows."""
     console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system=None)
     with console.capture() as taken:
         console.print(page)

@@ -47,7 +47,7 @@ class Crash:
 
 
 def probes(roots: Roots) -> list[Probe]:
-    """All of them, in the same order each time."""
+    """Yield all probes, in the same order each time."""
     return [probe for path in records(roots) for probe in _of(path)]
 
 

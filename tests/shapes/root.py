@@ -190,7 +190,7 @@ def _surroundings(place: Yard) -> None:
 
 
 def _cycled(name: str, place: Yard) -> None:
-    """A cycle that decides and records, as every cycle does, and whose actions nobody carries out."""
+    """Run a cycle that decides and records as usual, but whose actions are not carried out."""
     from agents.registry import row
 
     roots, clock, limits = place.roots, place.clock, limits_of(place.roots)

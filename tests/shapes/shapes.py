@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-# One of a kind: what JSON can hold where something else belongs.
+# One value of each kind that JSON can hold in the place of another.
 SHAPES: tuple[Any, ...] = (
     None,
     True,
@@ -44,7 +44,7 @@ def ways(tree: Any, before: Way = ()) -> Iterator[Way]:
 
 
 def replaced(tree: Any, way: Way, value: Any) -> Any:
-    """`tree` with another value at one place; the tree itself stays as it is."""
+    """Return a copy of `tree` with another value at one place."""
     if not way:
         return value
     first, *rest = way

@@ -121,7 +121,7 @@ def test_a_run_folder_that_is_removed_is_named_and_its_work_begins_again(place: 
 
 
 def test_an_order_without_any_copy_is_an_incident_that_a_new_run_ends(place: Yard) -> None:
-    """As a version wrote it that kept no copy: only a person can say what was to be done."""
+    """The order is from a version that kept no copy, so only a person can say what was ordered."""
     place.roots.swarm_run("bt-1").order.write_bytes(b"")
     sessions.restore(place.roots, "ensure, typed by me")
     world = observe.observe(place.roots, observe.limits_of(place.roots), {"faults"})

@@ -280,7 +280,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
     "debris", [b"x" * 3_000_000, b"\0" * 3_000_000, b'{"event":"started","job_id":"' + b"x" * 3_000_000]
 )
 def test_a_line_of_megabytes_that_is_no_record_is_worth_compacting_away(tmp_path: Path, debris: bytes) -> None:
-    """Nobody may have to read it again in every cycle until the round is over."""
+    """Otherwise every cycle would read the line again until the round is over."""
     path = tmp_path / "jobs.jsonl"
     journal = JobJournal(Journal(path), Clock())
     journal.enqueue(JOBS)

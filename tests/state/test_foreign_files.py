@@ -67,7 +67,7 @@ def test_a_journal_that_is_no_file_holds_nothing_and_takes_nothing(tmp_path: Pat
 
 
 def test_a_journal_is_not_written_through_a_link(tmp_path: Path, foreign: Path) -> None:
-    """Its torn tail would be cut: all of a file without our line ends."""
+    """A journal's torn tail is cut, and a foreign file without line ends would be cut to nothing."""
     journal = Journal(tmp_path / "j.jsonl")
     journal.path.symlink_to(foreign)
     with pytest.raises(OSError, match="remove the link"):
@@ -126,7 +126,7 @@ def test_closing_the_roots_follows_no_link(tmp_path: Path, foreign: Path) -> Non
 
 
 def test_results_are_published_into_no_folder_that_a_link_leads_to(tmp_path: Path, foreign: Path) -> None:
-    """What an earlier run left in a best's folder is removed there: in a stranger's it would be all he has."""
+    """Publishing removes an earlier run's files in a best's folder, which in a stranger's folder would be all files."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "metrics.json").write_bytes(PRECIOUS)

@@ -1,4 +1,4 @@
-"""A block of ours in a document of somebody else's: every byte outside of it stays, whatever became of its markers."""
+"""A block of ours in a foreign document: every byte outside of it stays, whatever happened to its markers."""
 
 import pytest
 from hypothesis import example, given

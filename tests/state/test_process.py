@@ -32,7 +32,7 @@ SHOWN = "━ ".encode() + b"\xff\n"
 
 
 def ignoring(*numbers: signal.Signals) -> Callable[[], None]:
-    """What `nohup`, cron and shells without job control do before they start a command."""
+    """Ignore signals as `nohup`, cron and shells without job control do before they start a command."""
 
     def leave() -> None:
         for number in numbers:

@@ -287,7 +287,7 @@ def test_a_nudge_wakes_who_listens_and_troubles_nobody_else(tmp_path: Path) -> N
 
 
 def test_a_wish_is_the_file_it_stands_in_and_nothing_else_is_touched(tmp_path: Path) -> None:
-    """Somebody writes a request whose id names another file, one far too long, a folder, and one that is no request."""
+    """Requests whose id names another file, is too long or names a folder, and a file that is no request."""
     folder, outside = tmp_path / "requests", tmp_path / "victim.json"
     outside.write_text("{}")
     made = request.ask(folder, Clock(), "cancel_job", "j", "me", {})

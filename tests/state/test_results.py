@@ -1,4 +1,4 @@
-"""One reader of result trees: it lists what was published, and refuses by name what is not what was published."""
+"""The reader of result trees: it lists published files, and refuses by name files that differ from the manifest."""
 
 import hashlib
 import json

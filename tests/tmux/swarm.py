@@ -64,7 +64,7 @@ class Swarm:
     # what people type -------------------------------------------------------------------------------------------------
 
     def type(self, *arguments: str, command: Path = COMMAND, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the commands to its end."""
+        """Run a command of the swarm to its end."""
         return subprocess.run(
             [str(command), *arguments],
             env=self.environment | more,
@@ -154,7 +154,7 @@ class Swarm:
         return sorted(self.tmux("list-sessions", "-F", "#{session_name}").split())
 
     def end_everything(self) -> None:
-        """After a test, whatever it did: nothing that carries one of our roots survives."""
+        """End every process that carries one of our roots, whatever the test did."""
         record = snapshot.read_json(self.roots.swarm)
         if isinstance(record, dict) and record.get("process"):
             server = record_of(Identity, record["process"])

@@ -1,4 +1,4 @@
-"""A real swarm whose records are damaged and removed while it works: everybody goes on, every command answers."""
+"""The records of a real swarm are damaged and removed while it works: all agents go on, every command answers."""
 
 import json
 from functools import partial

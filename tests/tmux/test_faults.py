@@ -22,7 +22,7 @@ BENCH = CHECKOUT / "scripts" / "bench"
 
 
 def test_ensure_needs_no_terminal_no_environment_and_no_folder_to_stand_in(swarm: Swarm, tmp_path: Path) -> None:
-    """As cron calls it, from a folder that was deleted."""
+    """Call `ensure` as cron does, from a folder that was deleted."""
     kept = {k: v for k, v in swarm.environment.items() if k in ("RESULTS_ROOT", "TMUX_TMPDIR", "VENV_PATH", *SETTINGS)}
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -57,7 +57,7 @@ def test_a_state_root_that_moves_under_a_running_swarm_takes_its_swarm_along(swa
 
 
 def test_on_a_settled_swarm_no_agent_would_act_a_second_time(swarm: Swarm) -> None:
-    """All of them, tmux and all: what is as it should be is left alone."""
+    """Run all agents, with tmux: they leave alone what is as it should be."""
     assert swarm.type("start").returncode == 0
     names = [row.name for row in at_work(swarm.limits)]
     swarm.wait("two cycles of everybody", lambda: all(swarm.cycle(name) >= 2 for name in names))
@@ -87,7 +87,7 @@ def test_when_every_agent_is_killed_health_says_dead_and_ensure_brings_them_back
 
 
 def campaign(folder: Path, *words: str, for_s: float = 900) -> tuple[dict[str, Any], str]:
-    """The outcome of a campaign that is good, on generated bars and for one round, and what it said meanwhile."""
+    """Return the outcome of a good campaign, on generated bars and for one round, and its output."""
     environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS
     done = subprocess.run(
         [sys.executable, str(BENCH), "--faults", *words, "--cadence-scale", "0.05", "--rounds", "1", *LONG, "--json"],

@@ -174,7 +174,7 @@ def test_a_server_whose_socket_was_deleted_is_found_again(swarm: Swarm) -> None:
 def test_a_server_whose_sockets_are_removed_again_and_again_is_never_ended(
     swarm: Swarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It makes each that it is asked for, so it does not hang; whoever removes them does so before anybody calls."""
+    """The server makes a socket when asked, so it does not hang; the sockets are removed before any program calls."""
     assert swarm.type("start", "--no-keeper").returncode == 0
     swarm.wait("the first cycles", lambda: swarm.cycle("session_log") >= 1)
     server, tmux = swarm.server(), Tmux.of(swarm.roots, 2.0)

@@ -1,4 +1,4 @@
-"""The user's hooks in a real swarm: a no ends a unit, a broken one is an incident, and incidents are told."""
+"""The user's hooks in a real swarm: a refusal ends a unit, a broken hook is an incident, incidents are notified."""
 
 import json
 from pathlib import Path

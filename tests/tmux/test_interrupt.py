@@ -21,7 +21,7 @@ LONGER = (
 
 
 def ignores_ctrl_c(pid: int) -> bool:
-    """As the kernel says it, of a process that may have handlers of its own."""
+    """Whether the kernel says that the process ignores SIGINT; the process may have handlers of its own."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     mask = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
     return bool(mask >> (signal.SIGINT - 1) & 1)

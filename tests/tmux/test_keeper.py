@@ -85,7 +85,7 @@ def is_back(swarm: Swarm, before: list[Identity]) -> None:
 
 
 def once(swarm: Swarm) -> subprocess.CompletedProcess[str]:
-    """What cron runs, in what cron gives: the very line of the crontab, by its shell."""
+    """Run the line of the crontab as cron does: with cron's environment, by its shell."""
     table = (swarm.roots.results.parent / "table").read_text(errors="replace")
     line = next(line for line in table.splitlines() if line.startswith("@reboot ")).removeprefix("@reboot ")
     shell = ["/bin/sh", "-c", line.replace("\\%", "%")]
@@ -148,7 +148,7 @@ def test_one_that_died_and_came_with_a_start_needs_nobody(capsys: pytest.Capture
 
 
 def test_every_start_brings_a_keeper_process_along_and_stop_takes_it_away(kept: Swarm) -> None:
-    """Neither a crontab nor a unit is touched that nobody asked for, though both could be had here."""
+    """Neither the crontab nor systemd is touched without a request, although both would work here."""
     place = kept.roots.results.parent
     program(place / "bin", "systemctl", f'#!/bin/sh\necho "$@" >> "{place}/said"\n')
     done = kept.type("start")

@@ -1,4 +1,4 @@
-"""The swarm on bars that have 1-minute bars beside them, beside the same work in one process."""
+"""The swarm on bars with 1-minute bars, compared with the same work in one process."""
 
 import json
 from pathlib import Path

@@ -54,7 +54,7 @@ def strike(swarm: Swarm, agents: Sequence[str], closed: Sequence[str]) -> dict[s
 
 
 def test_any_set_of_agents_and_sessions_comes_back_without_anybody(swarm: Swarm) -> None:
-    """The two that bring others back, together; then sets as a seeded coin falls, of which one loop is left."""
+    """Both guards together, then random sets that leave one loop."""
     assert swarm.type("start", "--no-keeper").returncode == 0
     names, chance = settled(swarm), Random(15)
     old = strike(swarm, GUARDS, [])
@@ -74,7 +74,7 @@ def test_any_set_of_agents_and_sessions_comes_back_without_anybody(swarm: Swarm)
 
 
 def test_what_was_healed_stands_in_events_incidents_and_the_failure_memory(swarm: Swarm) -> None:
-    """An incident shorter than anybody's cycle, too: who died when and why, who brought it back after how long."""
+    """Records say who died, when and why, and what restarted it after how long, even for incidents within a cycle."""
     swarm.environment["BACKTEST_OPTIMIZE__SWARM__ADVISERS"] = "true"  # the curator is one of them
     assert swarm.type("start").returncode == 0
     swarm.wait("the curator", lambda: swarm.cycle("curator"))

@@ -1,4 +1,4 @@
-"""The one way to tmux: plain for those who look, libtmux's objects for those who act, within our deadline for both.
+"""The one way to tmux: plain calls to look, libtmux's objects to act, both within our deadline.
 
 The witness is libtmux as it comes, on the same server: its fixture `server` knows nothing of `TmuxServer`.
 """
@@ -173,7 +173,7 @@ def test_a_stopped_server_hangs_nobody_and_who_looks_or_ends_a_session_loses_not
 
 
 def test_a_stopped_server_hangs_nobody_who_changes_something(tmux: Tmux, server: libtmux.Server) -> None:
-    """tmux does what it was asked once it goes on, although whoever asked has given up."""
+    """A stopped tmux carries out the request once it continues, although the caller has given up."""
     begin(tmux, "bt-one")
     hasty = Tmux(tmux.roots, tmux.server, SOON_S)
     acting = hasty.acting()
@@ -282,7 +282,7 @@ def test_a_cycle_that_sees_all_sessions_and_only_decides_imports_no_libtmux(tmux
 def test_stop_needs_no_libtmux_and_a_command_leaves_the_swarm_without_it(
     tmux: Tmux, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As beside an environment that is broken, or older than the checkout."""
+    """This is the case when the environment is broken, or older than the checkout."""
     begin(tmux, "bt-one")
     snapshot.write_json(tmux.roots.swarm, tree_of(tmux.server))
     assert outside._by_tmux(tmux.roots, ["touch", str(folder / "a#(b)")], {})

@@ -21,7 +21,7 @@ def is_stopped(swarm: Swarm) -> bool:
 
 
 def by_a_hook(swarm: Swarm, hook: Path) -> str:
-    """What the hook said; its parent reports and ends everyone below itself, as for every hook."""
+    """Return what the hook said; its parent reports and ends every process below itself, as for every hook."""
     hook.write_text(f"#!/bin/sh\nexec {shlex.quote(str(COMMAND))} stop\n")
     hook.chmod(0o700)
     reads, writes = os.pipe()

@@ -1,4 +1,4 @@
-"""Runs of the swarm from the first word to the last file, beside the same work in one process."""
+"""Runs of the swarm from the command to the last file, compared with the same work in one process."""
 
 import json
 import shutil

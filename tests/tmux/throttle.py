@@ -1,4 +1,4 @@
-"""A CPU quota for one process alone: a control group of its own, where this machine lets us make one."""
+"""A CPU quota for one process: a control group of its own, if this machine allows one."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _PERIOD_US = 100_000
 
 
 def reason_against() -> str:
-    """Why no such group can be made here; nothing when one can."""
+    """Say why no such group can be made here; "" when it can."""
     try:
         _made().rmdir()
     except OSError as error:
@@ -20,7 +20,7 @@ def reason_against() -> str:
 
 @contextmanager
 def held_to(pid: int, percent: float) -> Iterator[None]:
-    """A process, all its threads, and so much of one core."""
+    """Hold a process and all its threads to a share of one core."""
     group, home = _made(), _group_of("self")
     try:
         quota = str(max(1_000, int(_PERIOD_US * percent / 100)))
