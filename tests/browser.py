@@ -35,7 +35,7 @@ class Page:
         return answer["result"].get("value")
 
     def picture(self, path: Path, width: int) -> None:
-        """All of the page, as a PNG."""
+        """Return a picture of the whole page as PNG."""
         height = int(self.value("document.documentElement.scrollHeight"))
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}

@@ -299,7 +299,7 @@ def test_a_result_is_never_mixed_with_a_later_one(tree: Path) -> None:
 
 
 def test_a_publication_that_was_killed_is_named(tree: Path) -> None:
-    """All of the new result is ready, and one file of it is in place."""
+    """All files of the new result are ready, and one of them is in place."""
     manifest = json.loads((tree / "run_manifest.json").read_text())
     trials = (tree / "all_trials.json").read_bytes()
     ready = tree.with_name(f".{tree.name}.publishing") / "ready"

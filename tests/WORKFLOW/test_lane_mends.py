@@ -44,7 +44,7 @@ class Lane:
 
     @property
     def roots(self) -> Roots:
-        """Of this copy."""
+        """The roots of this copy."""
         return Roots(self.results, self.results / "state", self.results / "logs")
 
     @property

@@ -26,7 +26,7 @@ BASE_MS = 300_000
 
 
 def bars(columns: Columns, start: int = T0, zone: str | None = "UTC") -> pd.DataFrame:
-    """As a person has them: columns as somebody spelled them, one more beside them, the open of each bar as index."""
+    """Return bars as a person has them: columns in any spelling, one extra column, the open of each bar as index."""
     opens = pd.to_datetime(start + BASE_MS * np.arange(len(columns[0])), unit="ms", utc=True)
     index = opens.tz_localize(None) if zone is None else opens.tz_convert(zone)
     return pd.DataFrame(
@@ -126,7 +126,7 @@ def test_what_a_row_sees_was_known(now: int, minutes: int, seed: int) -> None:
 
 
 def test_rows_that_only_count() -> None:
-    """Without times a DataFrame is four arrays, and a bucket is called as its first row."""
+    """Without times a DataFrame is four arrays, and a bucket gets the name of its first row."""
     columns = walk(100, 4)
     frame = pd.DataFrame(dict(zip(NAMES, columns, strict=True)))
     made = resample_ohlc(frame, timeframe_minutes=60, first_open_ms=T0 + 2 * BASE_MS)

@@ -100,7 +100,7 @@ class Bench:
         job.screen.on_progress = lambda done, total, note: self.heard.append((done, total, note))
 
     def validate(self) -> Validated:
-        """As a process that has just begun."""
+        """Validate like a process that has just begun."""
         self.job.__dict__.pop("steps", None)
         self.heard.clear()
         chosen = selection.finalists(self.job, self.trials)

@@ -97,7 +97,7 @@ class Loop:
         self._due(self.row.cadence_s * limits.cadence_scale * self.machine.random.uniform(1.0, 1.02))
 
     def _cycle(self, name: str, by: str) -> None:
-        """As `loop._child` takes it."""
+        """Run a cycle like `loop._child`."""
         self.machine.cycles += 1
         began_s = self.machine.kernel.now_s
         try:

@@ -270,7 +270,7 @@ class Ring:
         return all(len(in_phase(self.machine, phase, there)) >= phases.count(phase) for phase in phases)
 
     def _stopped(self, pair: tuple[str, str]) -> Iterator[str]:
-        """`stop` leaves nobody until a start; one that could not be remembered is typed again, as it says."""
+        """Check that `stop` leaves no process until a start; a stop that could not be recorded is typed again."""
         kernel, machine = self.machine.kernel, self.machine
         if "start" not in pair:
             if not machine.roots.tombstone.exists():
@@ -323,7 +323,7 @@ class Ring:
         return f"jobs without their worker: {', '.join(lost)}" if lost else ""
 
     def jobs(self) -> list[JobState]:
-        """Of the round under way."""
+        """Return the jobs of the current round."""
         return list(fold(Journal(rounds(self.machine)[-1].jobs).read().records).values())
 
     def _healings(self) -> tuple[dict[str, Any], ...]:
@@ -334,7 +334,7 @@ class Ring:
 
 
 def rounds(machine: Machine) -> list[RoundFolder]:
-    """Of the run."""
+    """Return the rounds of the run."""
     return machine.roots.swarm_run("bt-1").rounds()
 
 

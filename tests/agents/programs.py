@@ -212,7 +212,7 @@ class Machine:
             self.kernel.kill(pane, signal.SIGCONT, "tmux")
 
     def _reap(self, here: Tmux, pane: Process) -> None:
-        """Its session closes; with the last of them the server ends."""
+        """Close the session of the ended program; with the last session the server ends."""
         if here.process.life != "R":
             return
         for session in [name for name, one in here.panes.items() if one is pane]:

@@ -72,7 +72,7 @@ class Scenario:
 
 
 def every() -> list[Scenario]:
-    """All of them."""
+    """Return all scenarios."""
     return [Scenario(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(FOLDER.glob("*/*.json"))]
 
 
@@ -121,12 +121,12 @@ def is_in(expected: Any, found: Any) -> bool:
 
 
 def actions_of(decision: Decision[Any]) -> list[dict[str, Any]]:
-    """Its actions as a scenario writes them."""
+    """Return the actions of a decision in the form of a scenario."""
     return [action.on_record() for action in decision.actions]
 
 
 def report_of(decision: Decision[Any]) -> dict[str, Any]:
-    """Its report as a state file, and so a scenario, holds it."""
+    """Return the report of a decision in the form of a state file, and so of a scenario."""
     return on_record(decision.report)
 
 

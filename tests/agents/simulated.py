@@ -78,7 +78,7 @@ class Simulated:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everybody lives."""
+        """Whether all agents live."""
         return self.monitors == MONITORED and all(loop.lives and not loop.hangs for loop in self.loops.values())
 
     def run(self, for_s: float = _ENOUGH_S) -> float | None:
@@ -116,7 +116,7 @@ class Simulated:
                 self._ensure(None if action.target == "all" else [action.target], action.arguments["respawn"])
 
     def _ensure(self, only: list[str] | None, respawn: list[str]) -> None:
-        """What `launcher.ensure_sessions` makes of it; a tmux without an answer is repaired, and ends nobody."""
+        """Do what `launcher.ensure_sessions` would do; a silent tmux is repaired, and no process is ended."""
         self.answers = True
         if only is None:
             self.monitors = set(MONITORED)

@@ -1,4 +1,4 @@
-"""Who is to blame for deaths, and how many launches a crash loop can cause."""
+"""What is to blame for deaths (job, lane or environment), and how many launches a crash loop can cause."""
 
 from dataclasses import replace
 from typing import Any

@@ -27,7 +27,7 @@ from tests.agents.worlds import ORDER
 
 
 class Clock:
-    """A minute later each time somebody asks."""
+    """A clock that is a minute later at each question."""
 
     def __init__(self) -> None:
         self.cycles = 0

@@ -459,7 +459,7 @@ def test_a_state_file_that_is_lost_is_rebuilt_and_nobody_dies(here: Yard, damage
 
 
 def test_a_journal_cut_in_mid_line_costs_that_line_and_its_job_goes_on(here: Yard) -> None:
-    """The line that says who was launched is torn: the worker that runs is not its job's on record any more."""
+    """The line about the launch is torn, so the worker that runs is no longer the job's worker on record."""
     job = here.enqueued("report")
     journal = here.roots.swarm_run("bt-1").round(0).jobs
     here.jobs.started(job.job_id, 1, "w", "cpu0")

@@ -31,7 +31,7 @@ def moment(stamp: str) -> float:
 
 
 class Recorded:
-    """A run that went on while somebody looked: its journals, and the counters of its workers at every look."""
+    """A recorded run: its journals, and the counters of its workers at every look."""
 
     def __init__(self, path: Path, folder: Path) -> None:
         self.tree = json.loads(path.read_text(encoding="utf-8"))

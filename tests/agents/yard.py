@@ -87,7 +87,7 @@ class Yard:
         return [f"{one['kind']} {one['target']}" for one in self.cycled(name, after_s).actions]
 
     def cycled(self, name: str = "worker_sentry", after_s: float = 0.0) -> Done:
-        """The same, whole."""
+        """Move the clock, then run one cycle; return its whole record."""
         self.clock.ahead_s += after_s
         return run_cycle(name, self.roots, clock=self.clock)
 
@@ -159,7 +159,7 @@ def wait_for_stop(pid: int) -> None:
 
 
 def fill(roots: Roots, symbols: tuple[str, ...] = ("SOL", "BTC"), **swarm: Any) -> None:
-    """Settings (one lane, if nobody says otherwise), an order, and an empty round 0."""
+    """Write settings (one lane by default), an order, and an empty round 0."""
     changed = {"lanes": 1, **swarm}
     tree = settings.tree_of(settings.with_values(settings.load({}), swarm=changed))
     snapshot.write_json(roots.settings, tree)

@@ -378,7 +378,7 @@ def test_a_symbol_that_cannot_name_a_folder_is_refused(tmp_path: Path, symbol: s
 
 @contextmanager
 def somebody_else() -> Iterator[None]:
-    """Permissions bind everyone but root: as root, become nobody for a moment."""
+    """Become the user `nobody` for a moment when this is root, because permissions do not bind root."""
     if os.geteuid() != 0:
         yield
         return

@@ -97,7 +97,7 @@ def test_a_crash_that_the_bars_around_carry_passes(rows: Rows) -> None:
 
 @pytest.mark.parametrize("traded", [1.0, 12.0])
 def test_volume_is_a_second_witness(rows: Rows, traded: float) -> None:
-    """Ten usual ranges: refused where nobody traded more than usual, a rare wick where many did."""
+    """A wick of ten usual ranges is refused with usual volume, and passes as a rare wick with high volume."""
     near = slice(AT - 12, AT + 13)
     usual = float(np.median(np.log(rows["high"][near] / rows["low"][near])))
     with_wick(rows, float(np.exp(max(10 * usual, 0.021) + 0.002)))

@@ -51,7 +51,7 @@ class Binance:
         return {"urls": {"api": urls}, "rateLimit": 0}
 
     def klines(self, market: str, interval: str, since_ms: int, limit: int) -> list[list[Any]]:
-        """As Binance answers: the first candles that open at `since_ms` or later, the one under way included."""
+        """Return candles like Binance: the first that open at `since_ms` or later, including the unfinished one."""
         rows = [row for row in self.bars[market, interval] if row[0] >= since_ms and row[0] <= self.now_ms]
         step = STEPS[interval]
         return [[*row, row[0] + step - 1, "0", 1, "0", "0", "0"] for row in rows[: min(limit, self.page)]]

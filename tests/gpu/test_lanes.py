@@ -85,7 +85,7 @@ def test_jobs_that_wait_for_a_gpu_that_is_not_there_say_which() -> None:
 
 
 def test_the_watchdog_names_work_of_a_gpu_that_runs_on_a_cpu() -> None:
-    """Nobody starts such a worker: here one is there all the same, and the gate of the operator hears of it."""
+    """The swarm never starts such a worker; here there is one, and the operator's gate is told."""
     on_gpu = worker(job("prescreen"), lane="gpu0")
     on_gpu = replace(on_gpu, launch=replace(on_gpu.launch, gpu="GPU-aaa"))
     strays = (worker(job("prescreen", shard=1)), worker(job("search")), on_gpu)

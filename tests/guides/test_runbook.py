@@ -23,7 +23,7 @@ VALUES = {"JOB": "r0.SOL.aggressive.search.0", "FOLDER": "no-such-folder", "FILE
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Every row of every table whose first column holds what somebody looks up."""
+    """Return every row of the tables whose first column holds sentences to look up."""
     found: list[tuple[str, ...]] = []
     head = ""
     for line in PAGE.splitlines():

@@ -85,7 +85,7 @@ def publish(folder: Path, best: str = "best_sharpe", mean: float = 0.006, out: f
 
 
 def judge_again(folder: Path, best: str = "best_sharpe") -> None:
-    """What a liar does who has our code: every check as the figures on file have it, and every sum."""
+    """Forge with our own code: write every check as the stored figures give it, and every hash."""
     reseal(folder)
     found = recounting.checks(read(tree_of(folder), best))
     edit(folder / best / "validation.json", lambda v: v | {"checks": found[:-4], "candidate": _all(found[:-4])})

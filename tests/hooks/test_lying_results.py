@@ -31,7 +31,7 @@ def good(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
-    """It loses out-of-sample."""
+    """Return a result that loses out-of-sample."""
     return results.publish(tmp_path / "SOL" / "aggressive", out=-0.004)
 
 

@@ -53,7 +53,7 @@ def test_what_is_forbidden_to_agents_is_forbidden_to_every_pure_room() -> None:
 
 
 def test_exceptions_to_contracts_are_still_needed() -> None:
-    """A stale exception is a door that nobody watches."""
+    """A stale exception would let imports pass that no one wants."""
     for name, contract in CONTRACTS.items():
         for exception in contract.get("ignore_imports", ()):
             importer, _, imported = exception.partition(" -> ")

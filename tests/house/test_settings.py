@@ -1,4 +1,4 @@
-"""Every setting of `config/workflow_defaults.yaml` is read by somebody: one that nobody reads promises too much."""
+"""Every setting of `config/workflow_defaults.yaml` is read by code: one that is never read promises too much."""
 
 import ast
 from collections import defaultdict

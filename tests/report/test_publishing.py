@@ -36,7 +36,7 @@ STEPS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir")  # and eve
 
 @pytest.fixture(autouse=True)
 def _no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill loses nothing that was written: nobody needs to wait for the disk hundreds of times."""
+    """A kill loses no data that was written, so the tests need not wait for the disk hundreds of times."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 

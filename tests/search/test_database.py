@@ -89,7 +89,7 @@ def test_sqlite_gives_the_same_trials(tmp_path: Path, in_journal: list[Trial]) -
 def test_a_damaged_file_of_sqlite_is_set_aside_whole_and_the_search_done_again(
     tmp_path: Path, in_journal: list[Trial]
 ) -> None:
-    """As a search journal that cannot be read is: what can be computed again is no reason to end."""
+    """It is treated like an unreadable search journal: trials can be computed again, so the run does not end."""
     folder, settings, said = RunFolder(tmp_path), load({}), list[str]()
     study = open_study(tmp_path)
     plan = study._plan
@@ -146,7 +146,7 @@ def test_when_the_server_is_killed_another_process_serves(tmp_path: Path, in_jou
 
 
 def test_a_server_that_was_killed_before_it_listened_leaves_nothing(tmp_path: Path, in_journal: list[Trial]) -> None:
-    """Its folder is made, nobody listens in it yet; a folder that holds something else stays."""
+    """Its folder exists, and no server listens in it yet. A folder that holds other files stays."""
     folders = [tmp_path / "study-empty", tmp_path / "study-other"]
     for folder in folders:
         folder.mkdir()

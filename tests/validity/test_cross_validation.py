@@ -148,7 +148,7 @@ def test_the_longest_trade_of_a_combo_that_is_never_chosen_does_not_matter() -> 
 
 
 def test_a_wider_purge_is_looked_at_again() -> None:
-    """With the purge that the first choice needs another combo is chosen, and that one needs more."""
+    """The first choice needs a purge, with which another combo is chosen, which needs a wider purge."""
     held = [100, *(2 * BARS_PER_DAY,) * 6, 4 * BARS_PER_DAY]
     for seed in range(60):
         known = Known(noise(seed), held_bars=tuple(held))

@@ -81,7 +81,7 @@ def test_the_needed_ratio_is_just_enough_for_the_gate(history: History) -> None:
 
 
 def test_a_strategy_that_was_looked_at_never_becomes_promotable_by_more_looks(history: History) -> None:
-    """Its p-value stays and the looks only grow: what failed after few looks fails after many."""
+    """The p-value stays and the number of looks only grows, so a failure after few looks stays one after many."""
     p_value, before = 0.02, 0.0
     for number in range(30):
         looked(history, 1, since=number)

@@ -33,7 +33,7 @@ def numbers() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("section", "key"), numbers(), ids=".".join)
 def test_a_setting_outside_its_limits_is_told_limits_that_can_be_typed(section: str, key: str) -> None:
-    """As they stand there: a thousands separator would make a text of the number."""
+    """The limits are typed as they are printed: a thousands separator would turn the number into a text."""
     beyond = 2 * float(LIMITS[section, key][1]) + 1
     typed = str(int(beyond)) if isinstance(getattr(getattr(load({}), section), key), int) else repr(beyond)
     with pytest.raises(Refused) as refusal:

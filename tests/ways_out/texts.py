@@ -34,7 +34,7 @@ class WayOut:
 
 @cache
 def every() -> tuple[WayOut, ...]:
-    """All of them, in order of file and line."""
+    """Return all ways out, in order of file and line."""
     found = []
     for path in sources():
         module = ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
