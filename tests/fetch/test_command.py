@@ -161,7 +161,7 @@ def test_a_data_path_that_is_a_file_is_said_to_be_one(server: Binance, tmp_path:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--timeframes", "1h"), "'1h' is of no use: all timeframes are made from 5m bars"),
+        (("--timeframes", "1h"), "'1h' is not used: all timeframes are made from 5m bars"),
         (("--since", "yesterday"), "'yesterday' is not a date such as 2023-01-01"),
         (("--symbols", ","), "names no symbol"),
         (("--ccxt", "[1]"), "is not a JSON object"),

@@ -475,7 +475,7 @@ def old_python(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_a_real_old_python_gets_the_sentence(place: Place, old_python: str) -> None:
     done = place.start(python=old_python, PATH=str(place.foreign_folder))
     assert done.returncode == 1
-    assert "there is no supported one on PATH" in done.stderr
+    assert "PATH has no supported version" in done.stderr
 
 
 # --- the driver, the locks, the bar: no process needed --------------------------------------------------------------

@@ -81,4 +81,4 @@ def test_a_limit_is_kept_or_not_or_there_is_none() -> None:
 def test_minutes_are_checked(minutes: str) -> None:
     typed = [sys.executable, str(CHECKOUT / "scripts" / "bench"), "--control-plane", "--minutes", minutes]
     done = subprocess.run(typed, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, f"'{minutes}' is no number of minutes" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, f"'{minutes}' is not a number of minutes" in done.stderr) == (2, True), done.stderr
