@@ -141,7 +141,7 @@ def test_a_manifest_that_was_edited_neither_breaks_it_nor_gets_into_the_python_i
 
 @pytest.mark.parametrize("value", ["0; import os", float("nan"), None])
 def test_only_numbers_get_into_its_code(value: Any) -> None:
-    with pytest.raises(Refused, match=r"max_bars = .* is no number"):
+    with pytest.raises(Refused, match=r"max_bars = .* is not a number"):
         freqtrade.export(finalist({**PARAMETERS[0], "max_bars": value}), None, "binance")
 
 
