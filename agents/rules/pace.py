@@ -28,8 +28,7 @@ _PAYS = 2.0  # times as long as a new worker must the old one need for the rest
 # Bar-combos a second, a core or a device, before this machine has shown its own. GPU: 250,000 combos over 730 days in
 # 4 s, the customer's. Cores: a sixth of what docs/reference/benchmarks.md measures on a current one.
 _STATED = {"gpu": 13.14e9, "native": 0.5e9}
-_STATED_FAMILIES = ("mtf_ema", "donchian")  # of any other nothing is known before it was measured
-
+_STATED_FAMILIES = ("mtf_ema", "donchian")  # those that ship; of any other nothing is known before it was measured
 
 _LEFT_ALONE = ("unclear", "machine_busy", "slow_everywhere")  # causes without evidence against the worker
 
