@@ -20,7 +20,7 @@ from config.record import asdict
 from hooks import recounted
 from hooks.recounted import Replay
 from hooks.verdict import Verdict
-from state.files.layout import MANIFEST
+from state.files.artifacts import MANIFEST
 from state.host import command, ending
 from state.records import results
 from state.records.results import AGAIN, PublishedTree

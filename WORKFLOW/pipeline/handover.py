@@ -12,7 +12,7 @@ from config.settings import Settings
 from hooks.folder import Point
 from hooks.gate import pass_all
 from state.files import sealed
-from state.files.layout import PHASE0
+from state.files.artifacts import PHASE0
 from WORKFLOW.command_line import Order
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.report import records

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from state.files import codec
-from state.files.layout import ALL_TRIALS, PARETO, PARETO_SVG, PHASE0, SEARCH, TEARSHEET, WINDOWS
+from state.files.artifacts import ALL_TRIALS, PARETO, PARETO_SVG, PHASE0, SEARCH, TEARSHEET, WINDOWS
 from state.host.clock import stamp
 from WORKFLOW.data.bars import BARS_PER_DAY
 from WORKFLOW.pipeline.handover import phase0_record

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from state.files.layout import BESTS
+from state.files.artifacts import BESTS
 from WORKFLOW.pipeline.run import PipelineRun
 from WORKFLOW.search.job import SearchFolder
 from WORKFLOW.search.study import Trial

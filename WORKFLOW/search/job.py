@@ -16,7 +16,7 @@ from config.errors import Recomputable, Refused
 from config.search import JOURNAL, OBJECTIVES, SQLITE
 from config.settings import Choice, Costs, Dimension, Mode, Range
 from state.files import private, sealed, snapshot
-from state.files.layout import RunFolder
+from state.files.run_folders import RunFolder
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import SHARPE

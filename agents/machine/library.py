@@ -11,7 +11,8 @@ from config import plain
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.files import codec, digest, marked, snapshot
-from state.files.layout import Roots, RoundFolder
+from state.files.layout import Roots
+from state.files.run_folders import RoundFolder
 from state.files.tree import fitted, fitting, record_of
 from state.records import orders
 from state.records.agent_states import Read

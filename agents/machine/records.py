@@ -19,7 +19,8 @@ from config import plain
 from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.files import made, snapshot
-from state.files.layout import Roots, SwarmRunFolder
+from state.files.layout import Roots
+from state.files.run_folders import SwarmRunFolder
 from state.records import orders, runs
 from state.records.jobs import is_worth_compacting
 from state.records.orders import SwarmOrder

@@ -7,7 +7,8 @@ from typing import Any
 
 from config.record import dataclass, replace
 from state.files import snapshot
-from state.files.layout import BESTS, Roots
+from state.files.artifacts import BESTS
+from state.files.layout import Roots
 from state.records import results
 from state.records.results import PublishedTree
 

@@ -21,7 +21,8 @@ import pytest
 from scripts.swarm import results
 from scripts.tearsheet import command
 from state.files import made, ours
-from state.files.layout import BESTS, CHECKOUT, Roots
+from state.files.artifacts import BESTS
+from state.files.layout import CHECKOUT, Roots
 from tests.WORKFLOW.pipeline import SMALL, artifacts, environment, kill_at, run
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.report.tearsheet.parts import record_of

@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import Refused
 from hooks import recounted
-from state.files.layout import BESTS, PHASE0
+from state.files.artifacts import BESTS, PHASE0
 from tests.hooks import results as made
 from tests.WORKFLOW.pipeline import SMALL, run
 from WORKFLOW.data.generate import write_demo

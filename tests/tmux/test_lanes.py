@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from state.files import snapshot
-from state.files.layout import MANIFEST, RoundFolder
+from state.files.artifacts import MANIFEST
+from state.files.run_folders import RoundFolder
 from state.records.jobs import FILL
 from tests.tmux.swarm import LONG, SMALL, Swarm
 from tests.WORKFLOW.pipeline import artifacts

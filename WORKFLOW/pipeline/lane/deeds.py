@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from state.files import ours, sealed, snapshot
+from state.files.artifacts import MANIFEST, PHASE0
 from state.files.journal import Journal
-from state.files.layout import MANIFEST, PHASE0
 from state.files.tree import record_of
 from state.host.clock import SystemClock
 from state.records import runs

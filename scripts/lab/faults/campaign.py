@@ -12,7 +12,7 @@ from scripts.lab.faults import artifacts
 from scripts.lab.faults.injuries import FAULTS, Break, Dice, Injury
 from scripts.lab.faults.private import Swarm
 from scripts.lab.faults.witness import Witness
-from state.files.layout import RoundFolder
+from state.files.run_folders import RoundFolder
 from state.host.clock import SystemClock, stamp
 from state.records import healing
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import Refused
-from state.files.layout import BESTS, MANIFEST, Roots
+from state.files.artifacts import BESTS, MANIFEST
+from state.files.layout import Roots
 from state.records import results
 
 Record = dict[str, Any]
