@@ -1,7 +1,7 @@
 """Keep the one true story: stage, incidents, next steps, expected outcomes. It watches the hang guard."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from agents.actions.records import WriteIncidents
 from agents.actions.sessions import EnsureGuard, EnsureKeeper, RunHooks
@@ -23,6 +23,15 @@ _TOLD = ("incident_opened", "incident_closed")
 _IDLE = "maintain_polling_and_keep_workers_saturated"
 
 
+class IncidentRow(TypedDict):
+    """An incident as events, reports and `status --json` hold it."""
+
+    id: str
+    what: str
+    remedy: str
+    actionable: bool
+
+
 @dataclass(frozen=True)
 class Incident:
     """Something that is not as it should be; `remedy`: who does what about it; `actionable`: whether the swarm can."""
@@ -32,7 +41,7 @@ class Incident:
     remedy: str
     actionable: bool = True
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> IncidentRow:
         """For events and reports."""
         return {"id": self.incident_id, "what": self.what, "remedy": self.remedy, "actionable": self.actionable}
 

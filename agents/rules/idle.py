@@ -1,9 +1,9 @@
 """Why a device does nothing, and what a job waits for: pure functions of what one look saw, for status and explain."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from agents.model.world import Lane, World, gpu_lane_id
 from agents.rules import queue as rules
@@ -13,6 +13,17 @@ from state.records.jobs import PHASES, JobState
 from state.records.report_parts import Gpu
 
 NO_GPU = "no GPU here: the plan is CPU only"
+
+
+class DeviceRow(TypedDict):
+    """A device as `status --json` holds it."""
+
+    name: str
+    kind: str
+    state: str
+    why: str
+    job: str | None
+    busy_pct: float | None
 
 
 @dataclass(frozen=True)
@@ -26,9 +37,16 @@ class Device:
     job: str | None = None
     busy_pct: float | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> DeviceRow:
         """For `status --json`."""
-        return asdict(self)
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "state": self.state,
+            "why": self.why,
+            "job": self.job,
+            "busy_pct": self.busy_pct,
+        }
 
 
 def devices(world: World, limits: SwarmSettings) -> tuple[Device, ...]:

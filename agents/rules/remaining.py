@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TypedDict
 
 from agents.model.world import World
 from agents.rules import holdouts
@@ -26,6 +27,13 @@ _OVERDUE = 0.35  # of what a phase has cost so far: what may be left of one that
 _WIDEST = 4.0  # of a band whose end is so many times its beginning only the end is worth a word
 
 
+class BandRow(TypedDict):
+    """A band as `status --json` holds it, in seconds."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Band:
     """Seconds, at least and at most."""
@@ -36,7 +44,7 @@ class Band:
     def __add__(self, other: "Band") -> "Band":
         return Band(self.low_s + other.low_s, self.high_s + other.high_s)
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> BandRow:
         """For `status --json`."""
         return {"low": round(self.low_s, 1), "high": round(self.high_s, 1)}
 

@@ -32,7 +32,7 @@ def rendered(page: Group, width: int, height: int) -> list[str]:
     return taken.get().splitlines()
 
 
-def crowded(folder: Path) -> dict[str, Any]:
+def crowded(folder: Path) -> Any:
     """A status with far more of everything than any terminal has lines."""
     now = build(roots(folder))
     unit = {"phase": "prescreen", "since": None, "percent": 43.0, "workers": 9, "rate_per_s": 9.9}
@@ -290,7 +290,7 @@ def test_silence_is_worth_a_word_only_when_it_nears_what_it_is_put_up_with(tmp_p
     assert "no progress for 0:31" in show._worker(now["workers"][0], 4, 40).plain
 
 
-def under_way(folder: Path) -> dict[str, Any]:
+def under_way(folder: Path) -> Any:
     """A run of two symbols, 65 s old, on which something is known of everything."""
     now = crowded(folder)
     now |= {

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
 from scripts.swarm.fit import Block, bar, fitted, middle, wrapped
 from scripts.swarm.status import build
+from scripts.swarm.status_rows import StatusRow, WorkerRow
 from scripts.swarm.views.view import LEAVE
 from state.files.layout import Roots
 
@@ -81,10 +81,9 @@ class Cpu:
         return f"{cores} · {workers or _nobody(self._now)}"
 
 
-def _read(workers: list[dict[str, Any]], settle_s: float = 0.0) -> Reading:
-    reading = Reading(
-        time.clock_gettime(time.CLOCK_BOOTTIME), dict(_cores()), dict(_processes(one["pid"] for one in workers))
-    )
+def _read(workers: list[WorkerRow], settle_s: float = 0.0) -> Reading:
+    pids = (one["pid"] for one in workers if one["pid"] is not None)
+    reading = Reading(time.clock_gettime(time.CLOCK_BOOTTIME), dict(_cores()), dict(_processes(pids)))
     time.sleep(settle_s)
     return reading
 
@@ -116,7 +115,7 @@ def _share(now: Reading, before: Reading, core: str) -> float:
     return 100 * (busy - was_busy) / max(1.0, every - was_every)
 
 
-def _busiest(now: Reading, before: Reading, workers: list[dict[str, Any]]) -> Iterator[tuple[float, int, int, str]]:
+def _busiest(now: Reading, before: Reading, workers: list[WorkerRow]) -> Iterator[tuple[float, int, int, str]]:
     """Percent of one core between the two readings; of a process that began in between, since it began."""
     jobs = {worker["pid"]: worker["job"] for worker in workers}
     for pid, one in now.workers.items():
@@ -143,7 +142,7 @@ def _process_line(row: tuple[float, int, int, str], columns: int) -> Text:
     return Text(f"  {busy:4.0f} % {memory_bytes / 1e6:7,.0f} MB  pid {pid:<8} {middle(job, max(14, columns - 34))}")
 
 
-def _nobody(now: dict[str, Any]) -> str:
+def _nobody(now: StatusRow) -> str:
     """Nobody works, and why."""
     why = next((device["why"] for device in now["devices"] if device["kind"] == "cpu"), now["why"])
     return f"no worker runs: {why}"
