@@ -32,7 +32,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Subject:
+class StrategyOnBars:
     """One strategy, the bars it is tested on, and their minutes when they are at hand."""
 
     evaluator: Evaluator
@@ -41,7 +41,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Band:
+class OrderBand:
     """One strategy in one window. `reference`: the reference engine's ledger with the stop first; `values`: what
     `validation.json` says."""
 
@@ -49,7 +49,7 @@ class Band:
     values: Values
 
 
-def band(subject: Subject, window: Window, sl_first: Values) -> Band:
+def band(subject: StrategyOnBars, window: Window, sl_first: Values) -> OrderBand:
     """Trade `window` with the stop first, with the take-profit first, and as the minutes say.
 
     `sl_first` are the metrics of the first of the three, which everything else was judged by. The reference engine runs
@@ -67,7 +67,7 @@ def band(subject: Subject, window: Window, sl_first: Values) -> Band:
         "resolved": None if subject.minutes is None else _resolved(subject, subject.minutes, window, ties, sl_first),
         "trades": [_trade(subject, tie, pessimistic, optimistic) for tie in ties],
     }
-    return Band(pessimistic, values)
+    return OrderBand(pessimistic, values)
 
 
 def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
@@ -119,11 +119,11 @@ def _passes(evidence: verdict.FinalistEvidence, settings: Settings) -> bool:
     return all(check.passed for check in verdict.checks(evidence, settings))
 
 
-def _reference(subject: Subject, window: Window, decide: FirstTouch) -> Ledger:
+def _reference(subject: StrategyOnBars, window: Window, decide: FirstTouch) -> Ledger:
     return subject.evaluator.reference_ledger(subject.parameters, window, first_touch=decide)
 
 
-def _metrics(subject: Subject, window: Window, ledger: Ledger) -> Values:
+def _metrics(subject: StrategyOnBars, window: Window, ledger: Ledger) -> Values:
     return metrics.full(ledger, subject.evaluator.market, window, subject.evaluator.costs.capital)
 
 
@@ -135,7 +135,7 @@ def _noting(ties: list[BothTouched], rule: Tie) -> FirstTouch:
     return decide
 
 
-def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pessimistic: Ledger) -> int:
+def _ties_tp_first(subject: StrategyOnBars, window: Window, ties: list[BothTouched], pessimistic: Ledger) -> int:
     """Either way the position ends on that bar, and events do not depend on it: both runs meet the same ambiguous bars,
     unless ruin has ended the one with the stop first."""
     if not (ties and pessimistic.ruined):
@@ -145,7 +145,9 @@ def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pe
     return len(others)
 
 
-def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[BothTouched], sl_first: Values) -> Values:
+def _resolved(
+    subject: StrategyOnBars, minutes: Minutes, window: Window, ties: list[BothTouched], sl_first: Values
+) -> Values:
     first_touches: list[First] = []
 
     def decide(tie: BothTouched) -> Tie:
@@ -156,7 +158,7 @@ def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[Bot
     return {**{answer: first_touches.count(answer) for answer in ANSWERS}, "metrics": values}
 
 
-def _trade(subject: Subject, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> Values:
+def _trade(subject: StrategyOnBars, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> Values:
     """The trade that an ambiguous bar ended, both ways; `tp_first` is None where that run has no such trade."""
     market, minutes = subject.evaluator.market, subject.minutes
     [*_, worst] = _ended(pessimistic, tie)

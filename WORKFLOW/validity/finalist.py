@@ -260,7 +260,7 @@ def _traded(case: Case, parameters: Parameters) -> Traded:
     everything, capital = case.everything, case.settings.costs.capital
     ledgers = {name: everything.ledger(parameters, window) for name, window in case.windows.items()}
     values = {name: metrics.full(ledgers[name], everything.market, case.windows[name], capital) for name in ledgers}
-    subject = ambiguity.Subject(everything, parameters, case.minutes)
+    subject = ambiguity.StrategyOnBars(everything, parameters, case.minutes)
     bands = {name: ambiguity.band(subject, case.windows[name], values[name]) for name in ledgers}
     agree = _screened_alike(case, parameters, values)
     agree &= all(same_trades(ledgers[name], bands[name].reference) for name in ledgers)

@@ -14,7 +14,7 @@ from agents.rules import hang, launching
 from agents.rules import pace as pacing
 from agents.rules.blame import Blame
 from agents.rules.hang import Tried
-from agents.rules.launching import Hands
+from agents.rules.launching import LaneSupply
 from agents.rules.pace import Pace
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
@@ -286,7 +286,7 @@ def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[A
 
 def _give_way(world: World, memory: Memory, gone: set[str]) -> tuple[Memory, list[Action]]:
     """Work that only fills a lane ends as soon as a job of the pipeline waits for one."""
-    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone))
+    hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone))
     waiting = len(launching.ready(hands, set())) - len(launching.free(hands, world.lanes))
     actions: list[Action] = []
     for worker in world.workers:
@@ -327,7 +327,7 @@ def _launches(
     """Who starts now, and why others do not: one remedy per target and cycle, so that its epoch settles first."""
     touched = {action.target for action in actions}
     again = {a.job_id for a in actions if isinstance(a, RecordDeath) and a.wait_s == 0}
-    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))
+    hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))
     starts, why = launching.starts(hands, touched, limits)
     return [LaunchWorker(s.job_id, s.lane.lane_id, s.cores, s.epoch, s.lane.gpu) for s in starts], why
 

@@ -53,7 +53,7 @@ NOTHING = Band(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PhaseCosts:
     """What phases cost: `here` in this round, `before` in earlier rounds and runs; `done`: share of even phases."""
 
     here: Mapping[tuple[Unit, str], Cost]
@@ -91,7 +91,7 @@ def going(world: World, order: SwarmOrder) -> list[Unit]:
     ]
 
 
-def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | None:
+def left(units: Iterable[Unit], rounds_after: int, known: PhaseCosts) -> Band | None:
     """The time left for the symbols and modes under way, and for a number of whole rounds after this one."""
     open_units = list(units)
     total, longest_s = NOTHING, 0.0
@@ -110,7 +110,7 @@ def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | No
     return Band(total.low_s, max(total.high_s, longest_s))
 
 
-def _unit(unit: Unit, known: Evidence, phases: Iterable[str]) -> tuple[Band, float] | None:
+def _unit(unit: Unit, known: PhaseCosts, phases: Iterable[str]) -> tuple[Band, float] | None:
     """What is left of one, and how long it takes if it gets no more cores than such phases had; None: unknown."""
     total, chain_s, unknown = NOTHING, 0.0, 0
     for phase in phases:
@@ -128,7 +128,7 @@ def _unit(unit: Unit, known: Evidence, phases: Iterable[str]) -> tuple[Band, flo
     return total + Band(0.0, 0.1 * unknown * total.high_s), chain_s
 
 
-def _phase(unit: Unit, phase: str, mine: Cost | None, known: Evidence) -> Band | None:
+def _phase(unit: Unit, phase: str, mine: Cost | None, known: PhaseCosts) -> Band | None:
     share = (known.done or {}).get((unit, phase), 0.0)
     if mine is not None and phase in _EVEN and mine.machine_s > 0 and share >= _SURE:
         return _around([mine.machine_s * (1 - share) / share])

@@ -30,7 +30,7 @@ from state.files.layout import CHECKOUT, Roots
 from state.files.tree import tree_of
 from state.host import code, identity, process, wake
 from state.host.clock import SystemClock
-from state.host.presence import Place
+from state.host.presence import HeldRoot
 from state.host.secrets import redacted
 from state.records import healing
 from state.records.agent_states import loop as loop_of
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
 def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
     name = agent.name
     ears = wake.listen(roots.pipe(name))
-    place = Place(roots.state)
+    place = HeldRoot(roots.state)
     _adopt_orphans()
     spare = Spare(roots, f"the loop of {name}")
     sources = Sources(name, code.running())  # every cycle of it is journalled with this
@@ -116,7 +116,7 @@ def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, 
     healing.record(roots, SystemClock(), events, limits.record_mb * 1_000_000)
 
 
-def _leaves(place: Place) -> str:
+def _leaves(place: HeldRoot) -> str:
     try:
         return place.why_leave()
     except OSError:  # a full disk, or no folder can be made: the loop goes on, and looks again

@@ -130,7 +130,7 @@ def _claim(folder: KnowledgeFolder, moment: datetime, text: str) -> Path:
 # the knowledge base ---------------------------------------------------------------------------------------------------
 
 
-def _wish(roots: Roots, order: SwarmOrder, facts: Facts, found: list[evidence.Evidence], path: Path) -> Request:
+def _wish(roots: Roots, order: SwarmOrder, facts: Facts, found: list[evidence.CommandRun], path: Path) -> Request:
     held = sum(one.passed for one in found)
     failing = ", ".join(one.what for one in found if not one.passed)
     lines = [
@@ -167,7 +167,7 @@ def _say(what: str) -> None:
     print(f"  verifying: {what} …", file=sys.stderr, flush=True)
 
 
-def _show(path: Path, found: list[evidence.Evidence], added: str) -> None:
+def _show(path: Path, found: list[evidence.CommandRun], added: str) -> None:
     for one in found:
         why = f": {one.why}" if one.why else ""
         print(f"{'ok    ' if one.passed else 'FAILED'} {one.what} ({one.duration_s:.1f} s){why}")

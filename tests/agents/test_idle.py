@@ -7,7 +7,7 @@ import pytest
 
 from agents.model.world import Lane
 from agents.rules import idle
-from agents.rules.idle import Device
+from agents.rules.idle import DeviceUse
 from state.records.reports import Reports, SentryReport
 from tests.agents.worlds import LIMITS, agent, job, running, state, worker, world
 
@@ -21,7 +21,7 @@ def why(**values: Any) -> str:
     return idle.why_idle(CPU1, world(**filled), LIMITS)
 
 
-def lane(name: str, **values: Any) -> Device:
+def lane(name: str, **values: Any) -> DeviceUse:
     return next(one for one in idle.devices(world(**values), LIMITS) if one.name == name)
 
 

@@ -17,7 +17,7 @@ from config import settings
 from scripts.infra import environment, requirements
 from scripts.swarm.doctor import machine, records, software
 from scripts.swarm.doctor.command import CHECKS, examine
-from scripts.swarm.doctor.finding import Check, Finding, Patient, ok
+from scripts.swarm.doctor.finding import Diagnosis, Examination, Patient, ok
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.files.tree import tree_of
@@ -40,14 +40,14 @@ def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
     return Patient(CHECKOUT, roots, LIMITS)
 
 
-def wrong(found: Iterator[Finding]) -> list[Finding]:
+def wrong(found: Iterator[Diagnosis]) -> list[Diagnosis]:
     """Without what is well, and without notes."""
     bad = [one for one in found if one.severity not in ("ok", "note")]
     assert all(one.cause and one.fix for one in bad), bad
     return bad
 
 
-def only(found: Iterator[Finding]) -> Finding:
+def only(found: Iterator[Diagnosis]) -> Diagnosis:
     (one,) = wrong(found)
     return one
 
@@ -95,12 +95,12 @@ def test_beside_a_missing_environment_it_says_so_and_makes_none(tmp_path: Path) 
 
 
 def test_a_look_that_never_comes_back_costs_its_deadline_and_no_more(patient: Patient) -> None:
-    def hangs(_patient: Patient) -> Iterator[Finding]:
+    def hangs(_patient: Patient) -> Iterator[Diagnosis]:
         signal.pause()
         yield ok("never")
 
     began = time.monotonic()
-    checks = (Check("dead disk", hangs, 0.2), Check("next", lambda _p: iter([ok("fine")])))
+    checks = (Examination("dead disk", hangs, 0.2), Examination("next", lambda _p: iter([ok("fine")])))
     found = {check.name: findings for check, findings in examine(checks, patient)}
     assert time.monotonic() - began < 5
     assert (found["dead disk"][0].severity, found["next"][0].severity) == ("unknown", "ok")
@@ -108,16 +108,16 @@ def test_a_look_that_never_comes_back_costs_its_deadline_and_no_more(patient: Pa
 
 
 def test_a_look_that_fails_or_dies_is_a_finding_and_not_the_end(patient: Patient) -> None:
-    def fails(_patient: Patient) -> Iterator[Finding]:
+    def fails(_patient: Patient) -> Iterator[Diagnosis]:
         yield ok("half")
         raise OSError(5, "Input/output error")
 
-    def dies(_patient: Patient) -> Iterator[Finding]:
+    def dies(_patient: Patient) -> Iterator[Diagnosis]:
         os.kill(os.getpid(), signal.SIGKILL)
         yield ok("never")
 
     for look, cause in ((fails, "Input/output error"), (dies, "cut short")):
-        ((_check, (found,)),) = examine((Check("x", look),), patient)
+        ((_check, (found,)),) = examine((Examination("x", look),), patient)
         assert (found.severity, cause in found.cause) == ("unknown", True)
 
 

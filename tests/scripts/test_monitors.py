@@ -397,9 +397,9 @@ def test_the_cpu_page_knows_at_its_first_look_how_busy_a_worker_is_and_leaves_ou
 
 
 def test_a_worker_that_began_between_two_looks_is_as_busy_as_since_it_began() -> None:
-    before = cpu.Reading(100.0, {}, {7: cpu.Process(5.0, 1, 50.0)})
-    now = cpu.Reading(110.0, {}, {7: cpu.Process(10.0, 1, 50.0), 8: cpu.Process(3.0, 1, 106.0)})
+    before = cpu.CpuReading(100.0, {}, {7: cpu.Process(5.0, 1, 50.0)})
+    now = cpu.CpuReading(110.0, {}, {7: cpu.Process(10.0, 1, 50.0), 8: cpu.Process(3.0, 1, 106.0)})
     rows = [{"pid": 7, "job": "old"}, {"pid": 8, "job": "new"}]
     assert [(round(busy), job) for busy, _, _, job in cpu._busiest(now, before, rows)] == [(50, "old"), (75, "new")]
-    reused = cpu.Reading(110.0, {}, {7: cpu.Process(1.0, 1, 108.0)})
+    reused = cpu.CpuReading(110.0, {}, {7: cpu.Process(1.0, 1, 108.0)})
     assert [round(busy) for busy, *_ in cpu._busiest(reused, before, rows)] == [50], "another process of that number"

@@ -24,7 +24,7 @@ from WORKFLOW.engines.reference import BothTouched, Signal
 from WORKFLOW.engines.rules import Rules
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.validity import ambiguity
-from WORKFLOW.validity.ambiguity import Subject, first_touch
+from WORKFLOW.validity.ambiguity import StrategyOnBars, first_touch
 
 SEEDS = st.integers(0, 2**32 - 1)
 COSTS = Costs(fee_rate=0.0005, slippage_bps=1.0, capital=10_000.0)
@@ -55,12 +55,12 @@ class Given:
         return planes_of(self.signal)
 
 
-def subject(market: Market, signal: Signal, minutes: Minutes | None, **execution: float | str) -> Subject:
+def subject(market: Market, signal: Signal, minutes: Minutes | None, **execution: float | str) -> StrategyOnBars:
     plain = {"direction": "both", "stop_loss": 0.0, "take_profit": 0.0, "trailing_stop": 0.0, "max_bars": 0}
-    return Subject(Evaluator(market, Given(signal), COSTS), plain | execution, minutes)
+    return StrategyOnBars(Evaluator(market, Given(signal), COSTS), plain | execution, minutes)
 
 
-def band_of(one: Subject) -> ambiguity.Band:
+def band_of(one: StrategyOnBars) -> ambiguity.OrderBand:
     window = one.evaluator.whole
     return ambiguity.band(one, window, one.evaluator.metrics(one.parameters, window))
 
@@ -254,7 +254,7 @@ def test_after_a_ruin_the_runs_may_differ_in_their_number_of_ambiguous_bars() ->
 
 def noted(sharpe: float, at_best: float, bars: int = 3, **evidence: Any) -> str | None:
     band = {
-        name: ambiguity.Band(
+        name: ambiguity.OrderBand(
             None,
             {"ambiguous_bars": bars, "sl_first": values(sharpe_ratio=5.0, days=600), "tp_first": tp_first},
         )

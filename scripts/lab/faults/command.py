@@ -65,7 +65,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 def _outcome(asked: argparse.Namespace) -> Any:
     from scripts.lab.faults import artifacts  # psutil and the agents: not before --help
-    from scripts.lab.faults.campaign import Campaign, Plan
+    from scripts.lab.faults.campaign import Campaign, CampaignPlan
     from scripts.lab.faults.hostile.campaign import HostileCampaign
     from scripts.lab.faults.pairs import PairCampaign
     from scripts.lab.faults.private import private
@@ -89,7 +89,7 @@ def _outcome(asked: argparse.Namespace) -> Any:
         if asked.hostile and asked.data_path:
             asked.data_path = _lent(asked.data_path, swarm.roots.results.parent / "bars")
         swarm.start([*_what(asked), *_sizes(asked)])
-        campaign = kind(swarm, Plan(asked.minutes, every_s, turns, asked.seed), say, keeps=asked.verify)
+        campaign = kind(swarm, CampaignPlan(asked.minutes, every_s, turns, asked.seed), say, keeps=asked.verify)
         outcome = campaign.run()
         if asked.verify:
             swarm.stop()

@@ -37,7 +37,7 @@ _TRIALS = 60  # the best of both: what finalists are chosen from
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MarketOutcome:
     """What became of one market. `failed`: the checks that the most advanced finalist did not pass."""
 
     promoted: bool
@@ -46,7 +46,7 @@ class Outcome:
     failed: tuple[str, ...]
 
 
-def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = False) -> Outcome:
+def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = False) -> MarketOutcome:
     """Search `bars` and judge what was found.
 
     A finalist that fails in the holdout cannot be promoted whatever else it passes, so that is looked at first, and
@@ -59,15 +59,15 @@ def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = Fa
         looks = len({trial.number for trial in chosen.values()})
         hopes = {trial.number: _holdout(job, trial, looks) for trial in chosen.values()}
         if not chosen:
-            return Outcome(False, None, None, ("in_sample_trades",))
+            return MarketOutcome(False, None, None, ("in_sample_trades",))
         best = min(hopes, key=lambda number: len(hopes[number][1]))
         sharpe = next(t for t in chosen.values() if t.number == best).result.metrics["sharpe_ratio"]
         if hopes[best][1] and not every_check:
-            return Outcome(False, sharpe, hopes[best][0], hopes[best][1])
+            return MarketOutcome(False, sharpe, hopes[best][0], hopes[best][1])
         return _judged(job, found, trials, chosen)
 
 
-def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Outcome:
+def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> MarketOutcome:
     validated = phases.validate(run, found, trials, chosen)
     failures = {
         best: [
@@ -79,7 +79,7 @@ def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: d
     }
     best = min(failures, key=lambda name: len(failures[name]))
     one = validated.judged[best]
-    return Outcome(
+    return MarketOutcome(
         promoted=any(promotion["promoted"] for promotion in validated.promotions.values()),
         in_sample_sharpe=one.in_sample["sharpe_ratio"],
         out_of_sample_sharpe=one.out_of_sample["sharpe_ratio"],

@@ -13,7 +13,7 @@ from scripts.swarm.views.view import LEAVE
 from state.files.layout import Roots
 
 
-class Gpu:
+class GpuView:
     """Every GPU as the watchdog saw it last, what works on it, or why nothing does."""
 
     def look(self, roots: Roots) -> None:
