@@ -14,10 +14,13 @@ from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.validity import regimes
+from WORKFLOW.validity.bands import Bands
+from WORKFLOW.validity.cross_validation import CrossValidation
 from WORKFLOW.validity.finalist import Case, Finalist, Judged, judge
-from WORKFLOW.validity.plateau import Plateau
+from WORKFLOW.validity.plateau import Plateau, PlateauSummary
 from WORKFLOW.validity.search.placebo import Placebo
 from WORKFLOW.validity.search.whole import SearchTrial
+from WORKFLOW.validity.walk_forward import Efficiency, WalkForward
 
 PARAMETERS = {
     "one": 1,
@@ -40,8 +43,8 @@ def judged(family: Planted, number: int = 3) -> Judged:
         in_sample=evaluator,
         windows={"in_sample": Window(0, 28 * 288), "out_of_sample": Window(28 * 288, 40 * 288)},
         settings=settings,
-        walk_forward={"rolling": {"sharpe_ratio": 1.0, "efficiency": {"sharpe_ratio": 0.5}}},
-        cross_validation={"paths": []},
+        walk_forward={"rolling": WalkForward((), 1.0, 0.1, 5, Efficiency(None, 0.5), 0)},
+        cross_validation=CrossValidation(folds=5, test_folds=2, days=28, reason="too short"),
         regimes=regimes.labels(market, settings.regimes),
         extreme_bars=np.zeros(len(market), dtype=bool),
         tries=10,
@@ -58,8 +61,8 @@ def judged(family: Planted, number: int = 3) -> Judged:
         ),
         seed=lambda purpose, *more: np.random.SeedSequence([7, len(purpose), *more]),
     )
-    plateau = Plateau(dict(PARAMETERS), 1.0, {"neighbours": 0, "share_of_half": 0.9}, {}, (), ())
-    trial = Trial(number, 0, "sampler", dict(PARAMETERS), TrialResult(1.0, 0.0, {}))
+    plateau = Plateau(dict(PARAMETERS), 1.0, PlateauSummary(1, 0, 0, Bands(), None, 0.9, None), {}, (), ())
+    trial = Trial(number, 0, "sampler", dict(PARAMETERS), TrialResult(1.0, 0.0, None))
     return judge(case, Finalist(trial, plateau))
 
 
@@ -69,22 +72,23 @@ def leaking() -> Judged:
 
 
 def test_a_look_ahead_is_no_candidate_however_good(leaking: Judged) -> None:
-    found = leaking.validation["look_ahead"]["first_difference"]
-    assert (found["what"], found["engine"], found["combo"]) == ("side", None, 0)
-    assert leaking.validation["candidate"] is False
-    said = f"looks {found['minutes_ahead']} minutes ahead: side at {found['time']}"
+    found = leaking.validation.look_ahead.first_difference
+    assert found is not None
+    assert (found.what, found.engine, found.combo) == ("side", None, 0)
+    assert leaking.validation.candidate is False
+    said = f"looks {found.minutes_ahead} minutes ahead: side at {found.time}"
     assert leaking.verdict.startswith(f"not tradeable: {said}")
-    failed = [check["name"] for check in leaking.validation["checks"] if not check["passed"]]
+    failed = [check.name for check in leaking.validation.checks if not check.passed]
     assert failed[0] == "no_look_ahead"
 
 
 def test_the_seed_is_the_finalists_own(leaking: Judged) -> None:
-    assert leaking.validation["look_ahead"]["seed"] == [7, len("look-ahead"), 3]
+    assert leaking.validation.look_ahead.seed == [7, len("look-ahead"), 3]
 
 
 def test_an_honest_finalist_is_proven() -> None:
     one = judged(Planted(planted.honest), number=4)
-    record = one.validation["look_ahead"]
-    assert (record["proven"], record["first_difference"], record["combos"]) == (True, None, 1)
-    assert all(check["passed"] for check in one.validation["checks"] if check["name"] == "no_look_ahead")
+    proof = one.validation.look_ahead
+    assert (proof.proven, proof.first_difference, proof.combos) == (True, None, 1)
+    assert all(check.passed for check in one.validation.checks if check.name == "no_look_ahead")
     assert "looks" not in one.verdict
