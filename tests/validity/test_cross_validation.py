@@ -200,6 +200,8 @@ def test_too_few_days(days: int) -> None:
     found = process(Known(noise(days=days)))
     assert found.reason == f"{days} in-sample days are too few for 5 folds: each needs 2 at least"
     assert found.paths == []
+    written = list(found.as_json())
+    assert written[-4:] == ["probability_of_loss", "sharpe_ratio", "paths", "reason"], "as every such file has it"
 
 
 @pytest.mark.parametrize(("folds", "test_folds"), [(5, 5), (5, 7), (40, 20)])
