@@ -115,7 +115,7 @@ def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
     def objective(parameters: Parameters, _: Hopeless) -> TrialResult:
         time.sleep(wait_s)
         value = -abs(float(parameters["fast_period"]) - 20) - 10 * float(parameters["stop_loss"])
-        return TrialResult(value, 0.0, {"sharpe_ratio": value})
+        return TrialResult(value, 0.0, None)
 
     plan = StudyPlan(load({}).mode("aggressive"), trials, batch, 7, ())
     study = SharedStudy(JournalStore(folder / "study.jsonl"), folder / "claims", plan)
@@ -123,7 +123,7 @@ def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
     warm.mkdir()
     first = StudyPlan(plan.mode, 2 * batch, batch, 8, ())
     SharedStudy(JournalStore(warm / "study.jsonl"), warm / "claims", first).work(
-        lambda _p, _h: TrialResult(0.0, 0.0, {}), lambda _: None, lambda: True
+        lambda _p, _h: TrialResult(0.0, 0.0, None), lambda _: None, lambda: True
     )
     print("ready", flush=True)
     sys.stdin.read()

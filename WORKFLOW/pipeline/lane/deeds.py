@@ -96,7 +96,7 @@ def _merge(lane: LaneContext) -> dict[str, Any]:
     gates = handover.pass_gates("after_prescreen", order, lane.launch.run_id, tree, lane.log)
     plan = handover.plan_of(order, prescreened, lane.carried()["seeds"], lane.seed_files())
     SearchFolder(lane.folder).write(handover.search_job(order, plan))
-    best = prescreened.best[0].metrics["sharpe_ratio"] if prescreened.best else None
+    best = prescreened.best[0].metrics.sharpe_ratio if prescreened.best else None
     return {"tried": prescreened.tried, "eligible": prescreened.eligible, "best_in_sample_sharpe": best, "gates": gates}
 
 
@@ -153,8 +153,8 @@ def _validate(lane: LaneContext) -> dict[str, Any]:
     parameters = [finalist.trial.parameters for finalist in validated.judged.values()]
     seeds = list({str(strategy): strategy for strategy in parameters}.values())
     sealed.write_json(lane.folder.carried, {"tries": run.tries(prescreened, trials), "seeds": seeds})
-    promoted = sum(bool(promotion["promoted"]) for promotion in validated.promotions.values())
-    candidates = sum(bool(finalist.validation["candidate"]) for finalist in validated.judged.values())
+    promoted = sum(promotion.promoted for promotion in validated.promotions.values())
+    candidates = sum(finalist.validation.candidate for finalist in validated.judged.values())
     return {
         "verdict": manifest["verdict"],
         "candidates": candidates,
