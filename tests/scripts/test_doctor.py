@@ -396,6 +396,16 @@ def test_settings_changed_since_the_start_are_good_to_know(patient: Patient, mon
     assert [one.cause for one in notes] == ["set differently when the swarm was started: swarm.lanes.nice"]
 
 
+def test_a_setting_under_its_old_name_is_good_to_know(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_groups = json.loads((CHECKOUT / "tests/config/swarm_without_groups.json").read_text(encoding="utf-8"))
+    snapshot.write_json(patient.roots.settings, {"swarm": {**without_groups, "nice": 7}})
+    monkeypatch.setenv("BACKTEST_OPTIMIZE__SWARM__NICE", "7")
+    notes = [one for one in records.surroundings(patient) if one.severity == "note"]
+    assert [one.cause.partition(" now;")[0] for one in notes] == [
+        "BACKTEST_OPTIMIZE__SWARM__NICE is called BACKTEST_OPTIMIZE__SWARM__LANES__NICE"
+    ]
+
+
 def test_a_loop_that_serves_another_state_root(patient: Patient, tmp_path: Path) -> None:
     words = [sys.executable, "-c", "print('there', flush=True); input()"]
     environ = {**os.environ, "STATE_ROOT": str(tmp_path / "elsewhere")}
