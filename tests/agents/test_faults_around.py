@@ -193,11 +193,12 @@ from state.files.layout import Roots
 roots = Roots.from_environment()
 def within(seconds):
     return with_values(resolved(roots), swarm={{"agents": {{"cycle_deadline_s": seconds}}}}).swarm
+short, long = within(1.0), within(60.0)
 real = Acts.do
 {fault}
-loop.one_cycle("auto_scheduler", roots, within(1.0))
+loop.one_cycle("auto_scheduler", roots, short)
 {mended}
-loop.one_cycle("auto_scheduler", roots, within(60.0))
+loop.one_cycle("auto_scheduler", roots, long)
 """
 
 
