@@ -12,7 +12,7 @@ from typing import Any
 from config import plain, renamed
 from config.errors import Refused
 from config.record import replace
-from config.renamed import Written
+from config.renamed import SwarmValue
 from config.trust import refuse_open
 
 DEFAULTS = Path(__file__).with_name("workflow_defaults.yaml")
@@ -37,7 +37,7 @@ def laid(environment: Mapping[str, str]) -> Laid:
         Refused: an unreadable file, an unknown key, one setting with two values under its old and its new name.
     """
     tree = read(DEFAULTS)
-    given: list[Written] = []
+    given: list[SwarmValue] = []
     if overlay := environment.get(OVERLAY_VARIABLE):
         refuse_open(Path(overlay), f"{OVERLAY_VARIABLE}:")
         given += _lay([(overlay, read(Path(overlay)))], tree)
@@ -48,9 +48,9 @@ def laid(environment: Mapping[str, str]) -> Laid:
     return Laid(tree, {f"swarm.{name}": one.words for name, one in last.items() if one.is_old}, tuple(notes))
 
 
-def _lay(sources: list[tuple[str, dict[str, Any]]], tree: dict[str, Any]) -> list[Written]:
+def _lay(sources: list[tuple[str, dict[str, Any]]], tree: dict[str, Any]) -> list[SwarmValue]:
     """Lay one file, or all variables, over `tree`; what they give in the section `swarm`."""
-    given: list[Written] = []
+    given: list[SwarmValue] = []
     for source, own in sources:
         if isinstance(section := own.get("swarm"), Mapping):
             given += _as_typed(source, renamed.written(section, source))
@@ -62,7 +62,7 @@ def _lay(sources: list[tuple[str, dict[str, Any]]], tree: dict[str, Any]) -> lis
     return given
 
 
-def _as_typed(source: str, given: Iterable[Written]) -> list[Written]:
+def _as_typed(source: str, given: Iterable[SwarmValue]) -> list[SwarmValue]:
     """A variable of one value is its own name, and has another now."""
     prefix = f"{VALUE_PREFIX}SWARM__"
     if not source.startswith(prefix):

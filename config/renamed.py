@@ -56,7 +56,7 @@ _GROUPS = {name.partition(".")[0] for name in SWARM.values()}
 
 
 @dataclass(frozen=True)
-class Written:
+class SwarmValue:
     """A value of the section `swarm` as somebody has written it."""
 
     name: str  # in the section, as it is called now
@@ -66,26 +66,26 @@ class Written:
     is_old: bool
 
 
-def written(section: Mapping[Any, Any], where: str = "") -> tuple[Written, ...]:
+def written(section: Mapping[Any, Any], where: str = "") -> tuple[SwarmValue, ...]:
     """The values of a section, or of a part of one; what has no name of ours keeps the one it has.
 
     `where`: the file or the variable that it stands in.
     """
     within = f" in {where}" if where else ""
-    found: list[Written] = []
+    found: list[SwarmValue] = []
     for key, value in section.items():
         if isinstance(value, Mapping) and key in _GROUPS:
             full = [(f"{key}.{one}", inner) for one, inner in value.items()]
-            found += [Written(name, inner, f"swarm.{name}{within}", f"swarm.{name}", False) for name, inner in full]
+            found += [SwarmValue(name, inner, f"swarm.{name}{within}", f"swarm.{name}", False) for name, inner in full]
         else:
             name = SWARM.get(key, str(key))
-            found.append(Written(name, value, f"swarm.{key}{within}", f"swarm.{name}", key in SWARM))
+            found.append(SwarmValue(name, value, f"swarm.{key}{within}", f"swarm.{name}", key in SWARM))
     return tuple(found)
 
 
-def agree(given: Iterable[Written]) -> None:
+def agree(given: Iterable[SwarmValue]) -> None:
     """Refuse a value that stands there under its old and its new name, each time another."""
-    first: dict[str, Written] = {}
+    first: dict[str, SwarmValue] = {}
     for one in given:
         other = first.setdefault(one.name, one)
         if other.is_old != one.is_old and other.value != one.value:
