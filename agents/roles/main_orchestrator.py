@@ -90,7 +90,7 @@ def _ask(world: World, memory: Memory, left: list[AgentView], limits: SwarmSetti
         return ()
     if any(one.kind == "ensure_sessions" and one.expires_at >= world.now for one in world.requests):
         return ()
-    wait_s = min(_BACKOFF_S * 2 ** min(memory.asked - 1, 10), _BACKOFF_MAX_S) * limits.cadence_scale
+    wait_s = min(_BACKOFF_S * 2 ** min(memory.asked - 1, 10), _BACKOFF_MAX_S) * limits.agents.cadence_scale
     if memory.asked and world.now_s - memory.asked_at_s < wait_s:
         return ()
     evidence = {view.agent: f"no cycle for {_age(view)}, {memory.stale[view.agent]} looks in a row" for view in left}

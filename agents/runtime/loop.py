@@ -99,7 +99,7 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
                 again = wake.listen(roots.pipe(name))
                 os.close(ears)
                 ears = again
-        _wait(ears, agent.cadence_s * limits.cadence_scale)
+        _wait(ears, agent.cadence_s * limits.agents.cadence_scale)
 
 
 def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, 
     snapshot.write_json(path, me)
     event, what = ("record_damaged", wrong[0]) if wrong else ("record_lost", "gone")
     events = healing.rebuilt(f"loops/{path.name}", event, what, f"the loop of {name}", "from what it knows of itself")
-    healing.record(roots, SystemClock(), events, limits.record_mb * 1_000_000)
+    healing.record(roots, SystemClock(), events, limits.records.journal_mb * 1_000_000)
 
 
 def _leaves(place: HeldRoot) -> str:
@@ -172,9 +172,9 @@ def one_cycle(name: str, roots: Roots, limits: SwarmSettings, by: str = "") -> N
         os.waitpid(pid, 0)
         return
     try:
-        ready, _, _ = select.select([descriptor], [], [], limits.cycle_deadline_s)
+        ready, _, _ = select.select([descriptor], [], [], limits.agents.cycle_deadline_s)
         if not ready:
-            print(f"the cycle took longer than {limits.cycle_deadline_s:g} s and was ended", flush=True)
+            print(f"the cycle took longer than {limits.agents.cycle_deadline_s:g} s and was ended", flush=True)
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     finally:
         os.waitpid(pid, 0)
@@ -214,7 +214,7 @@ def _complain(name: str, roots: Roots, limits: SwarmSettings) -> None:
 
     text = redacted(traceback.format_exc())
     print(text, flush=True)
-    _log(roots, roots.agent_log(name), text, limits.log_mb * 1_000_000)
+    _log(roots, roots.agent_log(name), text, limits.records.log_mb * 1_000_000)
 
 
 def _die_with_parent() -> None:

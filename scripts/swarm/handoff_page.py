@@ -149,7 +149,7 @@ def _next(facts: Facts) -> list[str]:
 
 def _places(facts: Facts) -> list[str]:
     roots, run = facts.roots, facts.roots.swarm_run(facts.order.run_id)
-    folder = roots.knowledge(facts.limits.knowledge_folder)
+    folder = roots.knowledge(facts.limits.records.knowledge_folder)
     places = (
         ("results", roots.optimizations),
         ("the run's records", run.path),

@@ -40,8 +40,8 @@ examples:
   scripts/install_keeper.sh --uninstall          remove all that was installed; the swarm itself goes on
 
 Methods: a systemd user unit where `systemctl --user` works; else two marked lines in your crontab where a cron daemon
-runs; else a process that the agents in turn keep alive. It looks every swarm.keeper_s seconds (cron: every minute), the
-first two at once when tmux dies, and does nothing while all is well, or after `stop`.
+runs; else a process that the agents in turn keep alive. It looks every swarm.agents.keeper_s seconds (cron: every
+minute), the first two at once when tmux dies, and does nothing while all is well, or after `stop`.
 
 Without this script every start brings a keeper process along, unless --no-keeper is typed, and `stop` ends it; nothing
 is put into a crontab or systemd that you did not ask for here. A process does not outlive a reboot: in a container,
@@ -251,7 +251,7 @@ def _record(
         method=method,
         environment=of_swarm(roots) | {"VENV_PATH": sys.prefix, "TMUX_TMPDIR": folder, "PATH": _path()},
         python=sys.executable,
-        every_s=resolved(roots).swarm.keeper_s,
+        every_s=resolved(roots).swarm.agents.keeper_s,
         installed_at=stamp(SystemClock().now()),
         entry=entry,
         lingers=lingers,

@@ -36,7 +36,7 @@ same from the start until `stop`; --no-keeper leaves it out. The same command go
 Results are those of --single, byte for byte.
 Rounds without a number end when another look at the holdout could promote nothing (run.stop_when_holdout_spent;
 docs/reference/validity.md): status and results say so, and which bars help. The same command then goes on with them.
-A lane is one core, for one worker at a time (settings swarm.lanes, swarm.lane_cores).
+A lane is one core, for one worker at a time (settings swarm.lanes.count, swarm.lanes.cores).
 
 exit codes: 0 launched, or with --wait all of it complete; 1 refused, or something failed; 2 usage; 130 Ctrl-C
 """
@@ -114,6 +114,8 @@ def _run(asked: argparse.Namespace) -> int:
         what = "generated demo bars (SYNTHETIC)" if wish.data_path is None else str(wish.data_path)
         line = f"backtest-optimize · {','.join(wish.symbols)} × {','.join(wish.modes)} · {what}"
         print(visible(line), file=sys.stderr)
+        for line in settings.renamed():
+            print(visible(f"  note: {line}"), file=sys.stderr)
     try:
         with launcher.launch_lock(roots, _WAIT_S):
             cli.settle(roots)
@@ -130,7 +132,7 @@ def _run(asked: argparse.Namespace) -> int:
     up = f"{len(done.started)} sessions started" if done.started else "the swarm is up already"
     keeps = textwrap.indent(kept.words, "  ")
     print(f"  {word} {order.run_id} · {up}\n{keeps}\n  state {roots.state}", file=sys.stderr)
-    by_hand = tmux.to_attach(roots, wish.settings.swarm.tmux_timeout_s, "bt-worker-gpu-mon")
+    by_hand = tmux.to_attach(roots, wish.settings.swarm.agents.tmux_timeout_s, "bt-worker-gpu-mon")
     print(f"  tmux  {by_hand}   (or any other session: scripts/backtest-optimize attach --help)", file=sys.stderr)
     if asked.detach or not (asked.wait or sys.stderr.isatty()):
         _launched(roots, order, asked.json)

@@ -89,7 +89,7 @@ def build(roots: Roots) -> StatusRow:
         "utilisation": {
             "cpu_pct": control.cpu_pct,
             "gpu_pct": control.gpu_pct,
-            "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
+            "targets": {"cpu_pct": limits.use.cpu_target_pct, "gpu_pct": limits.use.gpu_target_pct},
         },
         "devices": [device.as_json() for device in idle.devices(world, limits)],
         "disk": _disk(world, limits),
@@ -184,7 +184,7 @@ def _disk(world: World, limits: SwarmSettings) -> DiskRow:
     """What is free, and when it is gone if it goes on as it did (the watchdog's forecast)."""
     return {
         "free_bytes": world.disk_free_bytes,
-        "wanted_bytes": limits.min_free_mb * 1_000_000,
+        "wanted_bytes": limits.records.min_free_mb * 1_000_000,
         "bytes_per_day": world.control.disk_bytes_per_day,
         "full_in_days": world.control.disk_full_in_days,
     }
@@ -218,6 +218,6 @@ def _healed(world: World) -> HealedRow:
 
 
 def _attach(roots: Roots, limits: SwarmSettings) -> str:
-    server = Tmux.of(roots, limits.tmux_timeout_s).server
+    server = Tmux.of(roots, limits.agents.tmux_timeout_s).server
     folder = "" if server.folder == "/tmp" else f"TMUX_TMPDIR={shlex.quote(server.folder)} "
     return f"{folder}tmux -L {server.label} attach -r -t =bt-worker-progress"

@@ -31,7 +31,7 @@ def worker(one: Worker, limits: SwarmSettings) -> WorkerRow:
         "rate_per_s": one.rate_per_s,
         "note": one.note,
         "last_progress_age_s": one.silent_s,
-        "patience_s": limits.silent_after_s,
+        "patience_s": limits.hang.after_s,
     }
 
 

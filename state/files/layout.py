@@ -192,7 +192,7 @@ class Roots:
         return self.state / "hypotheses.jsonl"
 
     def knowledge(self, folder: str) -> KnowledgeFolder:
-        """The documents that grow from run to run; `folder` is the setting swarm.knowledge_folder."""
+        """The documents that grow from run to run; `folder` is the setting swarm.records.knowledge_folder."""
         return KnowledgeFolder(self.results / Path(folder or "docs/reference").expanduser())
 
     def agent_state(self, agent: str) -> Path:

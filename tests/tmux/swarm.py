@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,11 @@ from state.host.identity import Identity
 
 COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
 SETTINGS = {
-    "BACKTEST_OPTIMIZE__SWARM__CADENCE_SCALE": "0.05",
-    "BACKTEST_OPTIMIZE__SWARM__CYCLE_DEADLINE_S": "5",
-    "BACKTEST_OPTIMIZE__SWARM__TMUX_TIMEOUT_S": "2",
-    "BACKTEST_OPTIMIZE__SWARM__LANES": "2",
-    "BACKTEST_OPTIMIZE__SWARM__ADVISERS": "false",  # nothing here depends on them, and each costs a Python to start
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__CADENCE_SCALE": "0.05",
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__CYCLE_DEADLINE_S": "5",
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__TMUX_TIMEOUT_S": "2",
+    "BACKTEST_OPTIMIZE__SWARM__LANES__COUNT": "2",
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__ADVISERS": "false",  # nothing depends on them, and each costs a Python to start
     "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "512",
     "BACKTEST_OPTIMIZE__WALK_FORWARD__COMBOS": "40",
     "BACKTEST_OPTIMIZE__SEARCH__BATCH_TRIALS": "8",
@@ -36,7 +35,7 @@ SETTINGS = {
     "BACKTEST_OPTIMIZE__VALIDITY__BLOCKS": "8",
 }
 SMALL = ("--prescreen", "2000", "--trials", "24", "--paths", "50")
-SESSIONS = registry.sessions(replace(settings.load({}).swarm, advisers=False))
+SESSIONS = registry.sessions(settings.with_values(settings.load({}), swarm={"agents": {"advisers": False}}).swarm)
 LONG = ("--prescreen", "400000", "--trials", "24", "--paths", "50")  # seconds of prescreen: time to be killed in
 _DEADLINE_S = 400.0  # for anything to come true on a loaded machine; no test measures it
 

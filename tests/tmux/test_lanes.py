@@ -9,7 +9,7 @@ from state.records.jobs import FILL
 from tests.tmux.swarm import LONG, SMALL, Swarm
 from tests.WORKFLOW.pipeline import artifacts
 
-FILLS = {"BACKTEST_OPTIMIZE__SWARM__FILL_COMBOS": "256", "BACKTEST_OPTIMIZE__SWARM__FILL_VOLUME": "0.5"}
+FILLS = {"BACKTEST_OPTIMIZE__SWARM__JOBS__FILL_COMBOS": "256", "BACKTEST_OPTIMIZE__SWARM__JOBS__FILL_VOLUME": "0.5"}
 
 
 def test_idle_lanes_refine_and_the_next_round_builds_on_it(swarm: Swarm, data: Path) -> None:

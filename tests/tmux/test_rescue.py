@@ -75,7 +75,7 @@ def test_any_set_of_agents_and_sessions_comes_back_without_anybody(swarm: Swarm)
 
 def test_what_was_healed_stands_in_events_incidents_and_the_failure_memory(swarm: Swarm) -> None:
     """An incident shorter than anybody's cycle, too: who died when and why, who brought it back after how long."""
-    swarm.environment["BACKTEST_OPTIMIZE__SWARM__ADVISERS"] = "true"  # the curator is one of them
+    swarm.environment["BACKTEST_OPTIMIZE__SWARM__AGENTS__ADVISERS"] = "true"  # the curator is one of them
     assert swarm.type("start").returncode == 0
     swarm.wait("the curator", lambda: swarm.cycle("curator"))
     swarm.wait("all is well", lambda: swarm.type("health").returncode == 0)

@@ -202,7 +202,7 @@ def _refine(lane: LaneContext) -> dict[str, Any]:
     centres = [ranked.parameters for ranked in prescreened.best[: refinement.CENTRES]]
     if not centres:
         return {"tried": 0, "eligible": 0}
-    near = refine.around(mode, centres, limits.fill_combos, handover.seed_of(settings, "refine", job.shard))
+    near = refine.around(mode, centres, limits.jobs.fill_combos, handover.seed_of(settings, "refine", job.shard))
     held = max(LEAST_HELD, settings.prescreen.batch_combos >> lane.launch.ooms)
     evaluator, least = _evaluator(lane), settings.prescreen.min_trades
     with Screen(lane.log, lane.progress, quiet=True) as screen, screen.phase("refine", len(near)) as phase:

@@ -190,7 +190,7 @@ class Campaign:
     def _bound_s(self) -> float:
         limits = self.swarm.limits
         slowest_s = max(row.cadence_s for row in registry.at_work(limits))
-        return _BOUND_CADENCES * slowest_s * limits.cadence_scale + _BOUND_S
+        return _BOUND_CADENCES * slowest_s * limits.agents.cadence_scale + _BOUND_S
 
     def _call_ensure(self) -> None:
         """What a person would do: call ensure, one at a time; what it says is a record, too."""

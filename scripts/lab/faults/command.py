@@ -79,7 +79,7 @@ def _outcome(asked: argparse.Namespace) -> Any:
         minutes, seconds = divmod(int(time.monotonic() - began_s), 60)
         print(f"[{minutes:3}:{seconds:02}] {text}", file=sys.stderr, flush=True)
 
-    more = {} if asked.cadence_scale is None else {"cadence_scale": asked.cadence_scale}
+    more = {} if asked.cadence_scale is None else {"agents": {"cadence_scale": asked.cadence_scale}}
     kind, usual_s = (Campaign, 75.0) if asked.pairs is None else (PairCampaign, 2.0)
     if asked.hostile:
         kind, usual_s = HostileCampaign, 10.0

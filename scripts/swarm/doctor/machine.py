@@ -43,7 +43,9 @@ def processes_and_files(patient: Patient) -> Iterator[Diagnosis]:
     most, now = _number("pids.max"), _number("pids.current")
     if most is not None and now is not None and most - now < wanted:
         cause = f"{now} of {most} are taken; the swarm may take {wanted} with its threads"
-        yield Diagnosis(WARNING, "this container may have few processes", cause, "raise its pids limit, or swarm.lanes")
+        yield Diagnosis(
+            WARNING, "this container may have few processes", cause, "raise its pids limit, or swarm.lanes.count"
+        )
     else:
         said = "no limit" if most is None else f"{now} of {most} taken"
         yield ok(f"{files if files != resource.RLIM_INFINITY else 'any number of'} files a process; processes: {said}")
@@ -62,7 +64,7 @@ def cpu(patient: Patient) -> Iterator[Diagnosis]:
     lanes = _lanes(patient)
     if periods > 100 and throttled > periods / 4 and lanes > cores:
         cause = f"{lanes} lanes on {cores} cores; {throttled} of {periods} periods were cut short"
-        yield Diagnosis(WARNING, "the container's CPU quota throttles it", cause, f"set swarm.lanes to {cores}")
+        yield Diagnosis(WARNING, "the container's CPU quota throttles it", cause, f"set swarm.lanes.count to {cores}")
     else:
         yield ok(f"{cores} cores for {lanes} lanes")
 
@@ -76,12 +78,12 @@ def memory(patient: Patient) -> Iterator[Diagnosis]:
     available = min(_meminfo("MemAvailable") or total, total)
     if (limit := _number("memory.max")) is not None and (used := _number("memory.current")) is not None:
         available = min(available, limit - used + _reclaimable())
-    each = patient.limits.lane_memory_mb * 1e6
+    each = patient.limits.lanes.memory_mb * 1e6
     lanes = _lanes(patient)
     said = f"{total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it free, for {lanes} lanes of {each / 1e6:.0f} MB"
     if total < lanes * each:
         yield Diagnosis(
-            WARNING, said, "lanes would push each other out of memory", f"swarm.lanes: {int(total // each)}"
+            WARNING, said, "lanes would push each other out of memory", f"swarm.lanes.count: {int(total // each)}"
         )
     elif available < 0.05 * total:
         yield Diagnosis(WARNING, said, "less than a twentieth is free; the kernel may end workers", "end what takes it")
@@ -101,7 +103,7 @@ def disk(patient: Patient) -> Iterator[Diagnosis]:
     days = report.disk_full_in_days
     if days is not None and days < 14:
         cause = f"it grows by {(report.disk_bytes_per_day or 0) / 1e9:.1f} GB a day"
-        fix = "make room, or keep less: swarm.keep_runs, swarm.keep_rounds, swarm.keep_log_days"
+        fix = "make room, or keep less: swarm.records.keep_runs, swarm.records.keep_rounds, swarm.records.keep_log_days"
         yield Diagnosis(ERROR if days < 1 else WARNING, f"the disk is full in {days:.1f} days", cause, fix)
 
 
@@ -109,11 +111,12 @@ def _folder(name: str, folder: Path, limits: SwarmSettings) -> Iterator[Diagnosi
     there = existing(folder)
     room = os.statvfs(there)
     free = room.f_bavail * room.f_frsize
-    if free < limits.min_free_mb * 1e6:
-        cause = f"{free / 1e6:,.0f} MB are free, {limits.min_free_mb:,} are wanted before anything is started"
+    if free < limits.records.min_free_mb * 1e6:
+        cause = f"{free / 1e6:,.0f} MB are free, {limits.records.min_free_mb:,} are wanted before anything is started"
         yield Diagnosis(ERROR, f"the disk under {name} is full", cause, f"make room under {folder}")
-    if room.f_files and room.f_favail < max(1, limits.min_free_files):
-        cause = f"{room.f_favail:,} inodes are free, {limits.min_free_files:,} are wanted before anything is started"
+    if room.f_files and room.f_favail < max(1, limits.records.min_free_files):
+        least = limits.records.min_free_files
+        cause = f"{room.f_favail:,} inodes are free, {least:,} are wanted before anything is started"
         yield Diagnosis(ERROR, f"hardly a file can be made under {name}", cause, f"remove files under {folder}")
     refusal = _cannot_write(there) if there == folder else None if os.access(there, os.W_OK) else "no permission"
     if refusal is not None:
@@ -140,7 +143,7 @@ def gpu(patient: Patient) -> Iterator[Diagnosis]:
     if not environment.has_nvidia_driver():
         yield ok("no GPU here: the plan is CPU only")
         return
-    deadline_s = patient.limits.gpu_timeout_s
+    deadline_s = patient.limits.agents.gpu_timeout_s
     command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
         said = subprocess.run(
@@ -223,7 +226,7 @@ def _mtime(path: Path) -> float:
 def _lanes(patient: Patient) -> int:
     from state.host.cores import usable_cores
 
-    return patient.limits.lanes or max(1, usable_cores() // patient.limits.lane_cores)
+    return patient.limits.lanes.count or max(1, usable_cores() // patient.limits.lanes.cores)
 
 
 def _text(name: str) -> str:

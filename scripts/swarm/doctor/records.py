@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import plain
+from config.swarm import in_groups
 from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Diagnosis, Patient, ok, others_can_write
 
 _MOST_STRANGERS = 1_000  # LOGS_ROOT may be a folder of everybody's; more than these are not counted
@@ -234,14 +235,17 @@ def surroundings(patient: Patient) -> Iterator[Diagnosis]:
     if any(one.severity == ERROR for one in found):
         return  # settings that others can change are refused
     now = settings.load()  # refuses what is wrong, which is then the finding
-    known = settings.tree_of(now)["swarm"]
+    known = _named(settings.tree_of(now)["swarm"])
     was = _started_with(patient)
-    other = sorted(key for key in known if was is not None and key in was and was[key] != known[key])
+    other = sorted(name for name in known if was is not None and name in was and was[name] != known[name])
     if other:
         cause = f"set differently when the swarm was started: {', '.join(other[:6])}"
         fix = "scripts/backtest-optimize stop, then start: they count from then on"
         yield Diagnosis(NOTE, "settings have changed since the start", cause, fix)
-    if not found and not other:
+    renamed = settings.renamed()
+    for line in renamed:
+        yield Diagnosis(NOTE, "a setting has a new name", line, "write the new name; the values count alike")
+    if not found and not other and not renamed:
         yield ok("settings are readable, yours alone, and those of the running swarm")
 
 
@@ -293,8 +297,14 @@ def _started_with(patient: Patient) -> dict[str, Any] | None:
     from state.files import snapshot
 
     tree = snapshot.read_json(patient.roots.settings)
-    swarm = tree.get("swarm") if isinstance(tree, dict) else None
-    return swarm if isinstance(swarm, dict) and not patient.roots.tombstone.exists() else None
+    swarm = in_groups(tree.get("swarm")) if isinstance(tree, dict) else None
+    return _named(swarm) if isinstance(swarm, dict) and not patient.roots.tombstone.exists() else None
+
+
+def _named(groups: dict[str, Any]) -> dict[str, Any]:
+    """The values of the section `swarm` by their names."""
+    bodies = {group: body for group, body in groups.items() if isinstance(body, dict)}
+    return {f"swarm.{group}.{key}": value for group, body in bodies.items() for key, value in body.items()}
 
 
 def swarm(patient: Patient) -> Iterator[Diagnosis]:

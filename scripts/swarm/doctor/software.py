@@ -128,7 +128,7 @@ def _server(patient: Patient) -> Iterator[Diagnosis]:
     if (why := root.from_outside(root.look(roots.state))) is not None:
         yield Diagnosis(NOTE, why, "pids mean nothing across namespaces", "type doctor where the swarm was started")
         return
-    client = Tmux.of(roots, min(limits.tmux_timeout_s, _ASK_S))
+    client = Tmux.of(roots, min(limits.agents.tmux_timeout_s, _ASK_S))
     yield from _socket_folder(client.server.socket.parent)
     server = recorded(roots)
     if server is None or server.process is None:
