@@ -38,7 +38,7 @@ def test_bad_bars_are_refused_and_nothing_is_written(tmp_path: Path, data: Path)
 
 def test_wicks_are_refused_unless_allowed_and_then_said_everywhere(tmp_path: Path, data: Path) -> None:
     def spoiled(rows: list[Any]) -> list[Any]:
-        return [(*row[:2], row[2] * 2.5, *row[3:]) if at % 4_000 == 77 else row for at, row in enumerate(rows)]
+        return [(*row[:2], row[2] * 2.5, *row[3:]) if at % 3_400 == 77 else row for at, row in enumerate(rows)]
 
     path = csv_of(tmp_path / "wicks.csv", data, spoiled)
     done = run(tmp_path / "r", *SMALL, "--data-path", str(path))
