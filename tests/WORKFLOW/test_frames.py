@@ -21,6 +21,7 @@ from scripts.swarm import results
 from state.files import snapshot
 from state.files.layout import BESTS, CHECKOUT, Roots
 from state.files.publication import Publication
+from tests.WORKFLOW.pipeline import SMALL, run
 from WORKFLOW import frames
 from WORKFLOW.data.bars import ROW, Bars
 from WORKFLOW.data.generate import write_demo
@@ -36,9 +37,17 @@ UTC = "datetime64[us, UTC]"
 
 
 @pytest.fixture(scope="module")
-def finished(undisturbed: Path) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo(tmp_path_factory.mktemp("data"), days=150, seed=11)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A RESULTS_ROOT with one finished run. Nobody may change it: `root` is a copy."""
-    return undisturbed
+    results = tmp_path_factory.mktemp("results")
+    done = run(results, *SMALL, "--data-path", str(data))
+    assert done.returncode == 0, done.stderr
+    return results
 
 
 @pytest.fixture
