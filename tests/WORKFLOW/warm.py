@@ -4,6 +4,7 @@ A run by path takes two seconds of one core to load numba, pyarrow, optuna and t
 is a process with an environment, files, locks and a death of its own, which ends through the same `main`.
 """
 
+import atexit
 import json
 import os
 import resource
@@ -64,15 +65,18 @@ class Warm:
 
     def end(self) -> None:
         """End it, and whatever runs in a fork of it."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+        if self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
         process.cache_clear()
 
 
 @cache
 def process() -> Warm:
-    """The one of this test process; it ends when nobody can ask it any more."""
-    return Warm()
+    """The one of this test process; it ends with it."""
+    warm = Warm()
+    atexit.register(warm.end)
+    return warm
 
 
 # the side that is asked -----------------------------------------------------------------------------------------------
