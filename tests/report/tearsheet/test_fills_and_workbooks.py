@@ -1,4 +1,4 @@
-"""Lists of fills, workbooks, encodings, lists without a header and without a capital: a few trades each."""
+"""Fills that are paired, workbooks, encodings, lists without a header, and the capital that nobody named."""
 
 import json
 import zipfile
@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from config.errors import Refused
-from tests.report.tearsheet.lists import HOUR, NOON, found, trades
-from tests.report.tearsheet.test_sources import TODAY, result
+from tests.report.tearsheet.read_lists import HOUR, NOON, TODAY, found, result, trades
 from WORKFLOW.report.tearsheet import trades_file
 from WORKFLOW.report.tearsheet.sources.ledger import Hints
 
