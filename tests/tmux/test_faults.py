@@ -19,6 +19,9 @@ from tests.tmux.swarm import LONG, SESSIONS, SETTINGS, Swarm, kill
 
 ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
 BENCH = CHECKOUT / "scripts" / "bench"
+# Sixteen prescreen jobs, so that workers come and go for as long as a campaign strikes them.
+ROUND = ("--prescreen", "400000", "--trials", "24", "--paths", "50")
+JOBS = {"BACKTEST_OPTIMIZE__SWARM__SHARD_COMBOS": "25600"}
 
 
 def test_ensure_needs_no_terminal_no_environment_and_no_folder_to_stand_in(swarm: Swarm, tmp_path: Path) -> None:
@@ -88,9 +91,9 @@ def test_when_every_agent_is_killed_health_says_dead_and_ensure_brings_them_back
 
 def campaign(folder: Path, *words: str, for_s: float = 900) -> tuple[dict[str, Any], str]:
     """The outcome of a campaign that is good, on generated bars and for one round, and what it said meanwhile."""
-    environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS
+    environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS | JOBS
     done = subprocess.run(
-        [sys.executable, str(BENCH), "--faults", *words, "--cadence-scale", "0.05", "--rounds", "1", *LONG, "--json"],
+        [sys.executable, str(BENCH), "--faults", *words, "--cadence-scale", "0.05", "--rounds", "1", *ROUND, "--json"],
         env=environment | {"VENV_PATH": sys.prefix, "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,

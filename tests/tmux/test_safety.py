@@ -16,7 +16,7 @@ from state.files.layout import CHECKOUT, Roots
 from state.files.tree import record_of
 from state.host import identity
 from state.host.identity import Identity
-from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm
+from tests.tmux.swarm import LONG, MIDDLE, SESSIONS, SMALL, Swarm
 from tests.tmux.swarm import swarm as a_swarm
 
 SECRETS = {
@@ -46,13 +46,18 @@ def open_umask() -> Iterator[None]:
         os.umask(before)
 
 
-def test_no_secret_of_the_shell_is_anywhere_in_the_swarm(swarm: Swarm, data: Path) -> None:
+def test_no_secret_of_the_shell_is_anywhere_and_what_others_can_read_is_results_alone(
+    swarm: Swarm, data: Path, open_umask: None
+) -> None:
+    """From a shell with secrets and an open umask; results are as that umask says."""
     swarm.environment |= SECRETS
     hook = swarm.roots.hooks / "after_preflight" / "leak"
-    hook.parent.mkdir(parents=True)
+    swarm.roots.results.mkdir()
+    for folder in (swarm.roots.hooks, hook.parent):
+        folder.mkdir(mode=0o700)
     hook.write_text("#!/bin/sh\necho token=" + SECRETS["GITHUB_TOKEN"] + "; env\n")
     hook.chmod(0o700)
-    swarm.launch(data, *LONG)
+    swarm.launch(data, *MIDDLE)
     worker = record_of(Identity, swarm.working("prescreen", 1)[0]["identity"])
     loops = [swarm.loop(path.stem) for path in swarm.roots.loop("x").parent.glob("*.json")]
     assert len(loops) >= 6
@@ -61,22 +66,22 @@ def test_no_secret_of_the_shell_is_anywhere_in_the_swarm(swarm: Swarm, data: Pat
     for session in SESSIONS:
         texts[f"tmux {session}"] = swarm.tmux("show-environment", "-t", f"={session}").encode()
         texts[f"pane {session}"] = swarm.tmux("capture-pane", "-p", "-t", f"={session}:").encode()
+    assert list(swarm.roots.logs.rglob("*.log")), "no worker has a log"
     assert swarm.finished()["failed"] == {}
-    paths = [
-        p for root in (swarm.roots.state, swarm.roots.logs, swarm.roots.results / "Backtests") for p in root.rglob("*")
-    ]
-    texts |= {str(path): path.read_bytes() for path in paths if path.is_file()}
+    no_secret_is_in(texts, swarm)
+    state_and_logs_are_the_users_alone_and_results_as_his_umask_says(swarm)
+
+
+def no_secret_is_in(texts: dict[str, bytes], swarm: Swarm) -> None:
+    """Nor in any file of the root."""
+    places = (swarm.roots.state, swarm.roots.logs, swarm.roots.results / "Backtests")
+    texts |= {str(path): path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()}
     found = [(name, where) for where, text in texts.items() for name, v in SECRETS.items() if v.encode() in text]
     assert found == []
     assert any(b"[redacted]" in text for text in texts.values()), "the hook's output was never recorded"
 
 
-def test_state_and_logs_are_the_users_alone_and_results_as_his_umask_says(
-    swarm: Swarm, data: Path, open_umask: None
-) -> None:
-    swarm.launch(data, *SMALL)
-    swarm.wait("a worker's log", lambda: list(swarm.roots.logs.rglob("*.log")))
-    assert swarm.finished()["failed"] == {}
+def state_and_logs_are_the_users_alone_and_results_as_his_umask_says(swarm: Swarm) -> None:
     assert open_to_others(swarm.roots.state) == []
     assert open_to_others(swarm.roots.logs) == []
     shared = [p for p in (swarm.roots.results, *(swarm.roots.results / "Backtests").rglob("*")) if p.suffix != ".lock"]
