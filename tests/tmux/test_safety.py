@@ -46,15 +46,10 @@ def open_umask() -> Iterator[None]:
         os.umask(before)
 
 
-def test_no_secret_of_the_shell_is_anywhere_and_what_others_can_read_is_results_alone(
-    swarm: Swarm, data: Path, open_umask: None
-) -> None:
-    """From a shell with secrets and an open umask; results are as that umask says."""
+def test_no_secret_of_the_shell_is_anywhere_in_the_swarm(swarm: Swarm, data: Path) -> None:
     swarm.environment |= SECRETS
     hook = swarm.roots.hooks / "after_preflight" / "leak"
-    swarm.roots.results.mkdir()
-    for folder in (swarm.roots.hooks, hook.parent):
-        folder.mkdir(mode=0o700)
+    hook.parent.mkdir(parents=True)
     hook.write_text("#!/bin/sh\necho token=" + SECRETS["GITHUB_TOKEN"] + "; env\n")
     hook.chmod(0o700)
     swarm.launch(data, *MIDDLE)
@@ -66,27 +61,14 @@ def test_no_secret_of_the_shell_is_anywhere_and_what_others_can_read_is_results_
     for session in SESSIONS:
         texts[f"tmux {session}"] = swarm.tmux("show-environment", "-t", f"={session}").encode()
         texts[f"pane {session}"] = swarm.tmux("capture-pane", "-p", "-t", f"={session}:").encode()
-    assert list(swarm.roots.logs.rglob("*.log")), "no worker has a log"
     assert swarm.finished()["failed"] == {}
-    no_secret_is_in(texts, swarm)
-    state_and_logs_are_the_users_alone_and_results_as_his_umask_says(swarm)
-
-
-def no_secret_is_in(texts: dict[str, bytes], swarm: Swarm) -> None:
-    """Nor in any file of the root."""
-    places = (swarm.roots.state, swarm.roots.logs, swarm.roots.results / "Backtests")
-    texts |= {str(path): path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()}
+    paths = [
+        p for root in (swarm.roots.state, swarm.roots.logs, swarm.roots.results / "Backtests") for p in root.rglob("*")
+    ]
+    texts |= {str(path): path.read_bytes() for path in paths if path.is_file()}
     found = [(name, where) for where, text in texts.items() for name, v in SECRETS.items() if v.encode() in text]
     assert found == []
     assert any(b"[redacted]" in text for text in texts.values()), "the hook's output was never recorded"
-
-
-def state_and_logs_are_the_users_alone_and_results_as_his_umask_says(swarm: Swarm) -> None:
-    assert open_to_others(swarm.roots.state) == []
-    assert open_to_others(swarm.roots.logs) == []
-    shared = [p for p in (swarm.roots.results, *(swarm.roots.results / "Backtests").rglob("*")) if p.suffix != ".lock"]
-    assert len(shared) > 10
-    assert {(p.is_dir(), oct(p.stat().st_mode & 0o777)) for p in shared} == {(True, "0o777"), (False, "0o666")}
 
 
 def test_what_an_earlier_version_left_open_is_closed_at_start(swarm: Swarm) -> None:
@@ -102,7 +84,9 @@ def test_what_an_earlier_version_left_open_is_closed_at_start(swarm: Swarm) -> N
     assert open_to_others(Server(record["label"], record["folder"]).socket) == []
 
 
-def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name(data: Path) -> None:
+def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name_and_its_results_alone_are_as_the_umask_says(
+    data: Path, open_umask: None
+) -> None:
     with a_swarm() as plain:
         one = Swarm(plain.roots.results.parent / EVIL, Path(plain.environment["TMUX_TMPDIR"]))
         try:
@@ -111,6 +95,7 @@ def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name(data: Path) -> No
             assert one.sessions() == sorted(SESSIONS)
             for loop in ("watchdog", "worker_sentry"):
                 assert f"STATE_ROOT={one.roots.state}".encode() in environment_of(one.loop(loop)).split(b"\0")
+            state_and_logs_are_the_users_alone_and_results_as_his_umask_says(one.roots)
             assert one.ensure().stderr == ""
             one.stop()
             assert identity.of_swarm(one.roots.state) == []
@@ -118,6 +103,15 @@ def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name(data: Path) -> No
             one.end_everything()
         places = (CHECKOUT, Path.cwd(), Path("/"), Path.home(), one.roots.results, one.roots.results.parent)
         assert [place for place in places if (place / "pwned").exists()] == []
+
+
+def state_and_logs_are_the_users_alone_and_results_as_his_umask_says(roots: Roots) -> None:
+    assert list(roots.logs.rglob("*.log")), "no worker has a log"
+    assert open_to_others(roots.state) == []
+    assert open_to_others(roots.logs) == []
+    shared = [p for p in (roots.results, *(roots.results / "Backtests").rglob("*")) if p.suffix != ".lock"]
+    assert len(shared) > 10
+    assert {(p.is_dir(), oct(p.stat().st_mode & 0o777)) for p in shared} == {(True, "0o777"), (False, "0o666")}
 
 
 def test_a_control_character_in_a_root_is_refused(tmp_path: Path) -> None:
