@@ -46,15 +46,17 @@ def steps(is_fast: bool = False) -> tuple[CheckStep, ...]:
         CheckStep("lint", ("-m", "ruff", "check", "--quiet", ".")),
         CheckStep("types", ("-m", "mypy", "--no-error-summary")),
         CheckStep("contracts", ("-c", LINT_IMPORTS, "--no-cache", "--no-logo")),
-        # One file stays in one process, so that what a file compiles with Numba is compiled once.
+        # One file stays in one process, so that what a file compiles with Numba is compiled once. Files keep the order
+        # of tests/conftest.py, which puts those that take long first.
         CheckStep(
             "tests",
-            ("-m", "pytest", "-n", str(_workers()), "--dist", "loadfile", *_SLOWEST, *chosen, "-q"),
+            ("-m", "pytest", "-n", str(_workers()), *_ORDERED, *_SLOWEST, *chosen, "-q"),
             is_loud=True,
         ),
     )
 
 
+_ORDERED = ("--dist", "loadfile", "--no-loadscope-reorder")
 _SLOWEST = ("--durations", "20", "--durations-min", "1")
 
 FIXES = (

@@ -17,7 +17,8 @@ import pytest
 from scripts.swarm import results
 from scripts.tearsheet import command
 from state.files import made, ours
-from state.files.layout import BESTS, CHECKOUT, Roots
+from state.files.artifacts import BESTS
+from state.files.layout import CHECKOUT, Roots
 from tests.WORKFLOW.pipeline import SCHEMAS, artifacts, environment
 from WORKFLOW.report.tearsheet.parts import record_of
 
