@@ -39,11 +39,16 @@ SWARMS = (
 )
 SLOW = (
     "agents/test_pairs.py",
+    "WORKFLOW/test_killed_runs.py",
+    "WORKFLOW/test_equal_runs.py",
     "WORKFLOW/test_optimize_strategy.py",
+    "WORKFLOW/test_what_a_run_leaves.py",
     "crosscheck",
     "scripts/test_bench.py",
     "report/test_publishing.py",
     "scripts/test_environment.py",
+    "scripts/test_environment_refused.py",
+    "scripts/test_install.py",
     "WORKFLOW/test_steps.py",
     "search/test_database.py",
     "WORKFLOW/test_lane_mends.py",

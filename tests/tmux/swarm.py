@@ -33,15 +33,16 @@ SETTINGS = {
     "BACKTEST_OPTIMIZE__SWARM__AGENTS__TMUX_TIMEOUT_S": "2",
     "BACKTEST_OPTIMIZE__SWARM__LANES__COUNT": "2",
     "BACKTEST_OPTIMIZE__SWARM__JOBS__SHARD_COMBOS": "200000",  # two workers to a prescreen: each more costs its start
-    "BACKTEST_OPTIMIZE__SWARM__LANES__NICE": "0",  # they would starve beside other tests, and no test measures the shell
-    "BACKTEST_OPTIMIZE__SWARM__AGENTS__ADVISERS": "false",  # nothing here depends on them, and each costs a Python to start
+    "BACKTEST_OPTIMIZE__SWARM__LANES__NICE": "0",  # or they starve beside other tests
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__ADVISERS": "false",  # each costs a Python to start
     "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "512",
     "BACKTEST_OPTIMIZE__WALK_FORWARD__COMBOS": "40",
     "BACKTEST_OPTIMIZE__SEARCH__BATCH_TRIALS": "8",
     "BACKTEST_OPTIMIZE__VALIDITY__DRAWS": "50",
     "BACKTEST_OPTIMIZE__VALIDITY__PLACEBO_MARKETS": "2",
     "BACKTEST_OPTIMIZE__VALIDITY__BLOCKS": "8",
-} | FOLDS_OF_A_DAY
+    **FOLDS_OF_A_DAY,
+}
 SMALL = ("--prescreen", "2000", "--trials", "24", "--paths", "50")
 SESSIONS = registry.sessions(settings.with_values(settings.load({}), swarm={"agents": {"advisers": False}}).swarm)
 # Two workers with seconds of prescreen each: time to be killed in, for tests that wait for the end of the run.
