@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from scripts.fetch.exchange import Market, Row
-from scripts.fetch.store import Candles, Held, Span, Store, candles_of
+from scripts.fetch.exchange import ExchangeMarket, Row
+from scripts.fetch.store import Candles, CandleSpan, HeldCandles, Store, candles_of
 
 PAGE = 1_000  # candles to ask for in one request; an exchange that gives fewer is asked more often
 # Seconds of download that a crash loses at most; saving two years takes 0.1 s, of 1-minute bars 0.4 s.
@@ -20,7 +20,7 @@ class Source(Protocol):
     def now_ms(self) -> int:
         """Return the source's own clock, in epoch milliseconds."""
 
-    def page(self, market: Market, timeframe: str, since_ms: int, limit: int) -> list[Row]:
+    def page(self, market: ExchangeMarket, timeframe: str, since_ms: int, limit: int) -> list[Row]:
         """Return candles from a moment on."""
 
 
@@ -29,22 +29,22 @@ def finished(source: Source, step_ms: int) -> int:
     return source.now_ms() // step_ms * step_ms
 
 
-def wanted(source: Source, step_ms: int, since_ms: int, until_ms: int | None) -> Span:
+def wanted(source: Source, step_ms: int, since_ms: int, until_ms: int | None) -> CandleSpan:
     """Return the span from `since_ms` to the last finished candle: an unfinished one would have a wrong close."""
     newest = finished(source, step_ms)
     end = newest if until_ms is None else min(until_ms, newest)
-    return Span(-(-since_ms // step_ms) * step_ms, end // step_ms * step_ms)
+    return CandleSpan(-(-since_ms // step_ms) * step_ms, end // step_ms * step_ms)
 
 
 def fetch(
     source: Source,
-    market: Market,
+    market: ExchangeMarket,
     store: Store,
-    held: Held,
-    span: Span,
+    held: HeldCandles,
+    span: CandleSpan,
     on_page: OnPage,
     clock: Callable[[], float] = time.monotonic,
-) -> Held:
+) -> HeldCandles:
     """Fetch everything in `span` that `held` lacks, and save what has arrived, also when this raises.
 
     Raises:
@@ -56,27 +56,27 @@ def fetch(
         at, saved_at = gap.first_ms, clock()
         try:
             while at < gap.end_ms:
-                candles, end_ms = _page(source, market, store, Span(at, gap.end_ms))
+                candles, end_ms = _page(source, market, store, CandleSpan(at, gap.end_ms))
                 fresh.append(candles)
                 done += (end_ms - at) // store.step_ms
                 at = end_ms
                 on_page(done)
                 if clock() - saved_at >= SAVE_EVERY_S:
-                    held, fresh = _saved(store, held.adding(fresh, Span(gap.first_ms, at))), []
+                    held, fresh = _saved(store, held.adding(fresh, CandleSpan(gap.first_ms, at))), []
                     saved_at = clock()
         finally:
             if fresh:
-                held = _saved(store, held.adding(fresh, Span(gap.first_ms, at)))
+                held = _saved(store, held.adding(fresh, CandleSpan(gap.first_ms, at)))
     return held
 
 
-def _saved(store: Store, held: Held) -> Held:
+def _saved(store: Store, held: HeldCandles) -> HeldCandles:
     if len(held.candles):  # a file without any bar is of no use
         store.write(held)
     return held
 
 
-def _page(source: Source, market: Market, store: Store, asked: Span) -> tuple[Candles, int]:
+def _page(source: Source, market: ExchangeMarket, store: Store, asked: CandleSpan) -> tuple[Candles, int]:
     """Return candles from the beginning of `asked` on, and the moment up to which the exchange has answered."""
     limit = min(PAGE, (asked.end_ms - asked.first_ms) // store.step_ms)
     # An empty answer is asked for once more: an exchange in trouble gives one, and the hole would stay for ever.

@@ -66,7 +66,7 @@ exit codes: 0 all trades agree, 1 some differ, or refused with a reason, 2 usage
 
 
 @dataclass(frozen=True)
-class Row:
+class CrosscheckRow:
     """The result of one recipe on one symbol, all combos together."""
 
     recipe: Recipe
@@ -112,7 +112,7 @@ def _run(asked: argparse.Namespace, recipes: Sequence[Recipe] | None) -> int:
     markets = _markets(asked)
     chosen = [r for r in recipes or RECIPES if asked.engine in ("all", r.tool)]
     pythons = _pythons(chosen)  # before anything is computed, so that a missing network is reported at once
-    rows: list[Row] = []
+    rows: list[CrosscheckRow] = []
     with Screen() as screen:
         for bars in markets:
             for tool in dict.fromkeys(recipe.tool for recipe in chosen):
@@ -154,7 +154,9 @@ def _markets(asked: argparse.Namespace) -> list[Bars]:
     return found
 
 
-def _compared(bars: Bars, tool: str, recipes: Sequence[Recipe], python: Path | None, screen: Screen) -> list[Row]:
+def _compared(
+    bars: Bars, tool: str, recipes: Sequence[Recipe], python: Path | None, screen: Screen
+) -> list[CrosscheckRow]:
     """Compare every recipe of one tool on one market."""
     from WORKFLOW.crosscheck.agreement import compare
     from WORKFLOW.crosscheck.question import ask
@@ -172,7 +174,7 @@ def _compared(bars: Bars, tool: str, recipes: Sequence[Recipe], python: Path | N
         (recipe, compare(fills, theirs))
         for (recipe, _), (_, fills), theirs in zip(plan, ours, answer.fills, strict=True)
     ]
-    return [Row(r, answer.version, bars.symbol, tuple(a for of, a in found if of is r)) for r in recipes]
+    return [CrosscheckRow(r, answer.version, bars.symbol, tuple(a for of, a in found if of is r)) for r in recipes]
 
 
 def _evaluator(bars: Bars) -> Evaluator:
@@ -205,14 +207,14 @@ def _ours(evaluator: Evaluator, recipe: Recipe, combo: dict[str, int | float | s
 # the result -----------------------------------------------------------------------------------------------------------
 
 
-def _totals(rows: Sequence[Row]) -> list[tuple[Recipe, Agreement]]:
+def _totals(rows: Sequence[CrosscheckRow]) -> list[tuple[Recipe, Agreement]]:
     recipes = {row.recipe.name: row.recipe for row in rows}
     return [
         (recipe, reduce(add, (row.agreement for row in rows if row.recipe is recipe))) for recipe in recipes.values()
     ]
 
 
-def _reasons(rows: Sequence[Row]) -> list[str]:
+def _reasons(rows: Sequence[CrosscheckRow]) -> list[str]:
     """Return the reasons why this is no agreement; empty when it is one."""
     reasons = []
     for recipe, total in _totals(rows):
@@ -225,7 +227,7 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     return reasons
 
 
-def _record(rows: Sequence[Row], markets: Sequence[Bars], reasons: Sequence[str]) -> dict[str, Any]:
+def _record(rows: Sequence[CrosscheckRow], markets: Sequence[Bars], reasons: Sequence[str]) -> dict[str, Any]:
     return {
         "agree": not reasons,
         "reasons": list(reasons),
@@ -250,7 +252,7 @@ def _record(rows: Sequence[Row], markets: Sequence[Bars], reasons: Sequence[str]
     }
 
 
-def _show(rows: Sequence[Row], reasons: Sequence[str]) -> None:
+def _show(rows: Sequence[CrosscheckRow], reasons: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -67,7 +67,7 @@ DIAGNOSES = (
     ),
 )
 
-# Startup hooks of packages, which every Python of the environment would run first. They cost 33 ms of CPU, and agents
+# Startup hooks of packages, which every Python of the environment would run first. They cost 30 ms of CPU, and agents
 # are Pythons that start all day. WORKFLOW/engines/gpu/toolkit.py calls the hook that it needs when a GPU is used.
 STARTUP_HOOKS = ("_numba_cuda_redirector.pth", "_cuda_bindings_redirector.pth")
 

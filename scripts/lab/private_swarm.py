@@ -38,8 +38,7 @@ class PrivateSwarm:
         """
         typed = [sys.executable, str(CHECKOUT / "scripts" / "backtest-optimize"), *words]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        # Type: ignore[call-overload].
-        done = subprocess.run(typed, env=self.environment, encoding="utf-8", errors="replace", check=False, **quiet)
+        done = subprocess.run(typed, env=self.environment, encoding="utf-8", errors="replace", check=False, **quiet)  # type: ignore[call-overload]
         if done.returncode:
             raise Refused(
                 f"backtest-optimize {' '.join(words)} failed: {done.stderr.strip()}",

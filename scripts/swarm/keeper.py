@@ -40,9 +40,9 @@ examples:
   scripts/install_keeper.sh --uninstall          remove all that was installed; the swarm itself goes on
 
 Methods: a systemd user unit where `systemctl --user` works; else two marked lines in your crontab where a cron daemon
-runs; else a process that the agents, in turn, keep alive. The keeper looks at the swarm every swarm.keeper_s seconds
-(with cron, every minute). With systemd or as a process it also looks at once when tmux dies. It does nothing while all
-is well, or after `stop`.
+runs; else a process that the agents, in turn, keep alive. The keeper looks at the swarm every swarm.agents.keeper_s
+seconds (with cron, every minute). With systemd or as a process it also looks at once when tmux dies. It does nothing
+while all is well, or after `stop`.
 
 Without this script, every start of the swarm also starts a keeper process, unless you type --no-keeper; `stop` ends
 that process. Nothing is written to your crontab or to systemd unless you ask for it here. A process does not outlive a
@@ -53,7 +53,7 @@ exit codes: 0 done, or with --status: installed and alive; 1 refused with a reas
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptBy:
     """The keeper of a swarm that was just started; `method` is None when there is none."""
 
     method: str | None
@@ -144,7 +144,7 @@ def add_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-keeper", action="store_true", help=words)
 
 
-def by_default(roots: Roots, wanted: bool) -> Kept:
+def by_default(roots: Roots, wanted: bool) -> KeptBy:
     """Make sure that a started swarm has a keeper: the installed one, else a process that runs until `stop`.
 
     Call it under the launch lock. It touches neither crontab nor systemd, because only the operator may ask for those.
@@ -153,15 +153,15 @@ def by_default(roots: Roots, wanted: bool) -> Kept:
     if keeper is not None and not keeper.by_default:
         if keeper.method == "process" and not _is_up(roots):
             _come_up(roots)
-        return Kept(keeper.method, f"keeper: {keeper.method}, as installed; to remove it: {_UNINSTALL}")
+        return KeptBy(keeper.method, f"keeper: {keeper.method}, as installed; to remove it: {_UNINSTALL}")
     if not wanted:
         end_with_the_swarm(roots)
-        return Kept(None, f"no keeper: when tmux dies, type {_ENSURE}")
+        return KeptBy(None, f"no keeper: when tmux dies, type {_ENSURE}")
     _record(roots, "process", by_default=True, process=keeper.identity if keeper and _is_up(roots) else None)
     if not _is_up(roots) and not _come_up(roots, "--later"):
-        return Kept(None, f"no keeper: its process did not start; read {roots.keeper_log}")
+        return KeptBy(None, f"no keeper: its process did not start; read {roots.keeper_log}")
     without = f"{' ' * len('keeper: ')}to do without: --no-keeper, or {_UNINSTALL}"
-    return Kept("process", f"keeper: a process that runs until stop; it restarts a swarm that has died\n{without}")
+    return KeptBy("process", f"keeper: a process that runs until stop; it restarts a swarm that has died\n{without}")
 
 
 def end_with_the_swarm(roots: Roots) -> None:
@@ -257,7 +257,7 @@ def _record(
         method=method,
         environment=of_swarm(roots) | {"VENV_PATH": sys.prefix, "TMUX_TMPDIR": folder, "PATH": _path()},
         python=sys.executable,
-        every_s=resolved(roots).swarm.keeper_s,
+        every_s=resolved(roots).swarm.agents.keeper_s,
         installed_at=stamp(SystemClock().now()),
         entry=entry,
         lingers=lingers,

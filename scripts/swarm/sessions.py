@@ -65,7 +65,7 @@ def restore(roots: Roots, by: str) -> None:
     """Restore the order of the current run, or the record that points to it, when one of them was lost; and say so."""
     if (done := orders.restored(roots)) is not None:
         record, whence = done
-        most = limits_of(roots).record_mb * 1_000_000
+        most = limits_of(roots).records.journal_mb * 1_000_000
         healing.record(
             roots, SystemClock(), healing.rebuilt(record, "record_lost", "gone or damaged", by, whence), most
         )

@@ -39,7 +39,7 @@ def archives(folder: Path, rows: forms.Rows) -> Path:
     return folder
 
 
-def wish(folder: Path, *words: str) -> parallel.Wish:
+def wish(folder: Path, *words: str) -> parallel.RunWish:
     asked = parallel.parser().parse_args(["--symbols", "SYNTHETIC", "--data-path", str(folder), *words])
     asked.reading = Reading(asked.date_format, asked.timezone)
     return parallel._wish(asked, Roots.from_environment({"RESULTS_ROOT": str(folder / "results")}))
@@ -57,8 +57,7 @@ def test_the_swarms_record_carries_it_to_every_worker(bars: Path, tmp_path: Path
     assert (on_file.timezone, on_file.date_format) == (ZONE, "dmy")
     job = SimpleNamespace(symbol="SYNTHETIC", mode="aggressive", round=0)
     launch: Any = SimpleNamespace(job=job, gpu="", cores=1, ooms=0)
-    # Type: ignore[arg-type].
-    worker = LaneContext(launch, Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")}), on_file, None)
+    worker = LaneContext(launch, Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")}), on_file, None)  # type: ignore[arg-type]
     assert worker.order.reading == Reading("dmy", ZONE)
 
 

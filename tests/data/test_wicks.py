@@ -203,8 +203,7 @@ def test_one_minute_that_reached_it_alone_settles_nothing(tmp_path: Path, rows: 
     assert "--allow-wicks" in reason.way_out
 
 
-# Type: ignore[no-untyped-def].
-def test_the_command_refuses_and_its_own_way_out_works(tmp_path: Path, rows: Rows, capsys) -> None:
+def test_the_command_refuses_and_its_own_way_out_works(tmp_path: Path, rows: Rows, capsys) -> None:  # type: ignore[no-untyped-def]
     folder = folder_of(tmp_path, with_wick(rows, 2.5), minutes_of(rows)[:0])
     (folder / "SOL_1m.csv").unlink()
     words = ["--check-all", "--data-path", str(folder), "--symbol", "SOL"]

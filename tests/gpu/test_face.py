@@ -186,7 +186,7 @@ from tests.WORKFLOW.test_pandas_columns import bars
 assert face.gpu_prescreen(bars((o, h, l, c), T0), mode="aggressive", n_combos=6, seed=1, say=lines.append) == found
 # as deployed scripts go through it
 valid = [r for r in found if r.get("total_trades", 0) >= 1]
-assert [r["sharpe_ratio"] for r in valid] == [one.metrics["sharpe_ratio"] for one in found.best]
+assert [r["sharpe_ratio"] for r in valid] == [one.metrics.sharpe_ratio for one in found.best]
 """
     done = in_a_child(code, NUMBA_ENABLE_CUDASIM="1", **{SIMULATOR_WANTED: "1"})
     assert done.returncode == 0, done.stderr
@@ -195,8 +195,7 @@ assert [r["sharpe_ratio"] for r in valid] == [one.metrics["sharpe_ratio"] for on
 def one_prescreen(say: object) -> object:
     """Six combos on a random walk."""
     o, h, l, c = walk(2_500, 3)
-    # Type: ignore[arg-type].
-    return gpu_prescreen(c, o, h, l, "aggressive", n_combos=6, seed=1, first_open_ms=T0, say=say)
+    return gpu_prescreen(c, o, h, l, "aggressive", n_combos=6, seed=1, first_open_ms=T0, say=say)  # type: ignore[arg-type]
 
 
 def test_swapped_arrays_are_refused_before_a_gpu_is_looked_for() -> None:
@@ -209,8 +208,7 @@ def test_swapped_arrays_are_refused_before_a_gpu_is_looked_for() -> None:
 def test_what_makes_no_sense_is_refused(changes: dict[str, object], said: str) -> None:
     o, h, l, c = walk(300, 5)
     with pytest.raises(Refused, match=said):
-        # Type: ignore[arg-type].
-        gpu_prescreen(c, o, h, l, **{"mode": "aggressive", "n_combos": 5, "first_open_ms": T0, **changes})
+        gpu_prescreen(c, o, h, l, **{"mode": "aggressive", "n_combos": 5, "first_open_ms": T0, **changes})  # type: ignore[arg-type]
 
 
 def test_no_bars_are_refused() -> None:

@@ -30,7 +30,7 @@ def check_that_all_live(swarm: Swarm, there: dict[str, Identity]) -> None:
 
 
 def inside(swarm: Swarm, *words: str) -> "subprocess.CompletedProcess[str]":
-    """A command typed in a PID namespace of its own, as in a container that shares the root."""
+    """Type a command in another PID namespace, as in a container that shares the root."""
     told = swarm.environment
     return subprocess.run([*INSIDE, *words], env=told, capture_output=True, text=True, timeout=300, check=False)
 

@@ -12,7 +12,7 @@ TO_FIX = (WARNING, ERROR, UNKNOWN)  # a check that could not be made counts as a
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """`severity`: ok, note (good to know), warning (works, but …), error (does not work), unknown (could not look)."""
 
     severity: str
@@ -31,17 +31,17 @@ class Patient:
 
 
 @dataclass(frozen=True)
-class Check:
+class Examination:
     """One check. It runs in a process of its own, which is ended at its deadline."""
 
     name: str
-    look: Callable[[Patient], Iterator[Finding]]
+    look: Callable[[Patient], Iterator[Diagnosis]]
     deadline_s: float = 10.0
 
 
-def ok(finding: str) -> Finding:
+def ok(finding: str) -> Diagnosis:
     """Return the finding that all is well, in these words."""
-    return Finding(OK, finding)
+    return Diagnosis(OK, finding)
 
 
 def existing(path: Path) -> Path:

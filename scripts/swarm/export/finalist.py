@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import Refused
-from state.files.layout import BESTS, MANIFEST, Roots
+from state.files.artifacts import BESTS, MANIFEST
+from state.files.layout import Roots
 from state.records import results
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Finalist:
+class ExportedFinalist:
     """`config.json` and `metrics.json` of one best strategy, and the manifest of its tree."""
 
     folder: Path
@@ -31,7 +32,7 @@ class Finalist:
         return str(self.metrics["verdict"]).startswith("candidate")
 
 
-def find(roots: Roots, wish: str | None) -> Finalist:
+def find(roots: Roots, wish: str | None) -> ExportedFinalist:
     """Return the finalist that `SYMBOL/MODE[/STRATEGY]` names; by default best_sharpe of the only tree.
 
     Raises:
@@ -59,7 +60,7 @@ def find(roots: Roots, wish: str | None) -> Finalist:
             f"{folder / MANIFEST} is not a manifest", "scripts/backtest-optimize checksums says what is wrong"
         )
     config, metrics = (tree.record(f"{best}/{name}") for name in ("config.json", "metrics.json"))
-    return Finalist(folder / best, config, metrics, tree.manifest)
+    return ExportedFinalist(folder / best, config, metrics, tree.manifest)
 
 
 def _is_manifest(manifest: Record) -> bool:
