@@ -116,7 +116,7 @@ def test_a_look_that_fails_or_dies_is_a_finding_and_not_the_end(patient: Patient
         os.kill(os.getpid(), signal.SIGKILL)
         yield ok("never")
 
-    for look, cause in ((fails, "Input/output error"), (dies, "cut short")):
+    for look, cause in ((fails, "Input/output error"), (dies, "ended without an answer")):
         ((_check, (found,)),) = examine((Examination("x", look),), patient)
         assert (found.severity, cause in found.cause) == ("unknown", True)
 
