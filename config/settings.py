@@ -1,7 +1,8 @@
-"""The operator's values as frozen records: the only place that reads YAML.
+"""The operator's settings as frozen records. No other module reads YAML.
 
 Values, units and reasons stand in `workflow_defaults.yaml`; the records below give them types and limits. Later sources
-win: the defaults, the file named by `BACKTEST_OPTIMIZE_CONFIG`, then `BACKTEST_OPTIMIZE__SECTION__KEY` variables.
+win over earlier ones: first the defaults, then the file named by `BACKTEST_OPTIMIZE_CONFIG`, then the variables
+`BACKTEST_OPTIMIZE__SECTION__KEY`.
 """
 
 import math
@@ -26,7 +27,7 @@ _MODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 @dataclass(frozen=True)
 class Range:
-    """An evenly stepped range with both ends in it; integers when all three are."""
+    """An evenly stepped range that includes both ends. Its values are integers when all three numbers are."""
 
     low: float
     high: float
@@ -45,7 +46,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """A short list of values, drawn with equal weight."""
+    """A short list of values, each drawn with the same probability."""
 
     values: tuple[int | float | str, ...]
 
@@ -65,7 +66,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run does when nobody says otherwise."""
+    """What a run does unless its command says otherwise."""
 
     modes: tuple[str, ...]
     seed: int
@@ -74,7 +75,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What pre-flight accepts."""
+    """What pre-flight validation accepts."""
 
     max_fill_bars: int
     min_days: int
@@ -82,7 +83,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ReadingSettings:
-    """The most that the files of one market may hold and take; more is refused before memory is taken for it."""
+    """Limits on the files of one market; larger files are refused before memory is allocated for them."""
 
     max_rows: int
     max_file_mb: int
@@ -91,7 +92,7 @@ class ReadingSettings:
 
 @dataclass(frozen=True)
 class Costs:
-    """What trading costs and what it starts with."""
+    """Trading costs and the capital at the start."""
 
     fee_rate: float
     slippage_bps: float
@@ -100,14 +101,14 @@ class Costs:
 
 @dataclass(frozen=True)
 class Split:
-    """How the bars are divided in time."""
+    """How the bars are divided in time into in-sample bars and the holdout."""
 
     holdout_fraction: float
 
 
 @dataclass(frozen=True)
 class PrescreenSettings:
-    """Phase 0."""
+    """The prescreen of random combos (phase 0)."""
 
     combos: int
     keep: int
@@ -117,7 +118,7 @@ class PrescreenSettings:
 
 @dataclass(frozen=True)
 class PlateauSettings:
-    """How far around a finalist one looks, and among how many trials the broadest plateau wins."""
+    """How far around a finalist its neighbours are tried, and among how many trials the broadest plateau is sought."""
 
     candidates: int
     steps: int
@@ -127,7 +128,7 @@ class PlateauSettings:
 
 @dataclass(frozen=True)
 class WalkForwardSettings:
-    """Anchored and rolling walk-forward."""
+    """Anchored and rolling walk-forward analysis."""
 
     windows: int
     train_to_test: int
@@ -136,7 +137,7 @@ class WalkForwardSettings:
 
 @dataclass(frozen=True)
 class CrossValidationSettings:
-    """Combinatorial purged cross-validation of the way of choosing."""
+    """Combinatorial purged cross-validation of the selection rule."""
 
     folds: int
     test_folds: int
@@ -145,7 +146,7 @@ class CrossValidationSettings:
 
 @dataclass(frozen=True)
 class MonteCarloSettings:
-    """Resampled paths."""
+    """Monte Carlo paths that are resampled from a finalist's trades and days."""
 
     paths: int
     block_days: int
@@ -155,7 +156,7 @@ class MonteCarloSettings:
 
 @dataclass(frozen=True)
 class RegimeSettings:
-    """What a day is called before it begins."""
+    """How a day's market regime is named, from earlier days only."""
 
     trend_days: int
     trend_strength: float
@@ -165,7 +166,7 @@ class RegimeSettings:
 
 @dataclass(frozen=True)
 class ValiditySettings:
-    """The whole search on trial."""
+    """Tests of the whole search: bootstrap, probability of overfitting, and placebo markets."""
 
     draws: int
     blocks: int
@@ -176,7 +177,7 @@ class ValiditySettings:
 
 @dataclass(frozen=True)
 class VerdictSettings:
-    """What a strategy must show before it may be called tradeable."""
+    """Thresholds that a strategy must pass before its verdict is `tradeable`."""
 
     chance_probability: float
     min_out_of_sample_sharpe: float
@@ -213,13 +214,13 @@ class Settings:
     modes: Mapping[str, Mode]
 
     def mode(self, name: str) -> Mode:
-        """The mode called `name`; refuses an unknown one and names the known."""
+        """The mode called `name`; an unknown name is refused, and the message lists the known names."""
         if name not in self.modes:
             raise Refused(f"unknown mode {name!r}", f"one of: {', '.join(self.modes)}")
         return self.modes[name]
 
 
-# Limits that no operator may leave: (section, key) -> (lowest, highest).
+# Values outside these limits are refused: (section, key) -> (lowest, highest).
 LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("run", "seed"): (0, 2**32 - 1),
     ("data", "max_fill_bars"): (0, 100_000),
@@ -275,10 +276,10 @@ LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the defaults and what the environment lays over them.
+    """Read the defaults, then apply the user's file and variables that `environment` names (None: `os.environ`).
 
     Raises:
-        Refused: an unreadable file, an unknown key, a value of the wrong type or outside its limits.
+            Refused: a file cannot be read, a key is unknown, or a value has the wrong type or lies outside its limits.
     """
     environment = os.environ if environment is None else environment
     tree = _read(DEFAULTS)
@@ -292,7 +293,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
-    """A copy with some values replaced (what a command's flags do), checked like any other."""
+    """Return a copy in which some values are replaced, as a command's flags do. New values pass the same checks."""
     changed = {}
     for section, values in sections.items():
         record = getattr(settings, section)
@@ -304,7 +305,7 @@ def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
 
 
 def tree_of(settings: Settings) -> dict[str, Any]:
-    """`settings` as plain JSON, written as in the YAML file; `of_tree` reads it back."""
+    """Return `settings` as plain JSON, laid out as in the YAML file; `of_tree` reads it back."""
     tree = asdict(settings)
     tree["run"]["modes"] = list(settings.run.modes)
     tree["search"]["objectives"] = list(settings.search.objectives)
@@ -317,13 +318,13 @@ def tree_of(settings: Settings) -> dict[str, Any]:
 
 
 def of_tree(tree: Mapping[str, Any]) -> Settings:
-    """The inverse of `tree_of`, checked like a file.
+    """Return the settings that `tree_of` wrote; they pass the same checks as a file.
 
-    A tree of another version of the product is read, too: what it does not know takes its default, what is no longer
-    known is left out.
+    A tree that another version of the product wrote is read, too: a setting that the tree lacks takes its default, and
+    a setting that this version does not know is left out.
 
     Raises:
-        Refused: a value that is none.
+        Refused: a value has the wrong type or lies outside its limits.
     """
     hints = get_type_hints(Settings)
     sections = {name: {f.name for f in fields(hint)} for name, hint in hints.items() if name != "modes"}
@@ -335,7 +336,10 @@ def of_tree(tree: Mapping[str, Any]) -> Settings:
 
 
 def swarm_defaults() -> SwarmSettings:
-    """The swarm's part of the defaults, read without a YAML library: `key: value   # reason`, two spaces deep."""
+    """Return the section `swarm` of the defaults without loading a YAML library (25 ms).
+
+    Each line must read `key: value   # reason`, indented by two spaces.
+    """
     import json
 
     section = DEFAULTS.read_text(encoding="utf-8").partition("\nswarm:\n")[2]
@@ -354,7 +358,7 @@ def _known(section: Any, known: set[str]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml  # 25 ms: only those pay who read settings
+    import yaml  # takes 25 ms, so only code that reads settings pays for it
 
     try:
         tree = yaml.safe_load(plain.read_bytes(path).decode())
@@ -437,4 +441,4 @@ def _is_finite(value: object) -> bool:
 
 def _is_even(low: float, high: float, step: float) -> bool:
     steps = (high - low) / step
-    return abs(steps - round(steps)) < 1e-6  # 0.045 / 0.0001 is not 450 in binary
+    return abs(steps - round(steps)) < 1e-6  # in binary, 0.045 / 0.0001 is not exactly 450

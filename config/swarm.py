@@ -1,4 +1,4 @@
-"""The operator's values that agents need, in a module of their own: reading all settings costs a cold cycle 10 ms.
+"""The settings that agents need, in a module of their own: reading all settings would cost a cold cycle 10 ms.
 
 Values, units and reasons stand in `workflow_defaults.yaml`; `config.settings` reads it.
 """
@@ -16,7 +16,10 @@ Limits = Mapping[tuple[str, str], tuple[float, float]]
 
 @dataclass(frozen=True)
 class SwarmSettings:
-    """The control plane. `_s` are seconds; cycles of agents are `cadence_scale` times their own cadence."""
+    """The control plane.
+
+    Names that end in `_s` are seconds. An agent cycles every `cadence_scale` times its own cadence.
+    """
 
     cadence_scale: float
     lanes: int
@@ -63,7 +66,7 @@ class SwarmSettings:
     keeper_s: float
 
 
-# Limits that no operator may leave: (section, key) -> (lowest, highest).
+# Values outside these limits are refused: (section, key) -> (lowest, highest).
 SWARM_LIMITS: Limits = {
     ("swarm", "cadence_scale"): (0.001, 100),
     ("swarm", "lanes"): (0, 1_024),
@@ -110,20 +113,20 @@ SWARM_LIMITS: Limits = {
 
 
 def of_section(tree: Any) -> SwarmSettings:
-    """The section `swarm` of the settings on file, checked.
+    """Check the section `swarm` of settings on file, and return its record.
 
     Raises:
-        Refused: it is none, or written by a version with other settings.
+        Refused: `tree` is no such section, or a version with other settings wrote it.
     """
     limits: SwarmSettings = checked("swarm", SwarmSettings, tree, SWARM_LIMITS)
     return limits
 
 
 def checked(section: str, record: type[Any], tree: Any, limits: Limits) -> Any:
-    """The record of one section of the settings.
+    """Check one section of the settings, and return its record.
 
     Raises:
-        Refused: keys that are missing or unknown, a value of the wrong type or outside its limits.
+        Refused: a key is missing or unknown, or a value has the wrong type or lies outside its limits.
     """
     hints = {field.name: field.type for field in fields(record)}
     if not isinstance(tree, Mapping) or set(tree) != set(hints):
@@ -135,7 +138,7 @@ def checked(section: str, record: type[Any], tree: Any, limits: Limits) -> Any:
 
 
 def _difference(there: set[str], wanted: set[str]) -> str:
-    """What to add and what to take out."""
+    """Say which keys to add and which to take out."""
     parts = [("add", wanted - there), ("take out", there - wanted)]
     said = "; ".join(f"{deed} {', '.join(sorted(map(str, names)))}" for deed, names in parts if names)
     return f"{said}, as config/workflow_defaults.yaml has it"
@@ -156,7 +159,7 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits) -> Any
             raise Refused(f"{name} is {value!r}", "it takes a list of numbers")
         return tuple(_value(section, key, float, one, limits) for one in value)
     if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
-        value = float(value)  # to YAML 1e-6 is a text, to everybody else a number
+        value = float(value)  # YAML reads 1e-6 as a text
     if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
         raise Refused(f"{name} is {value!r}", f"it takes {'a whole number' if hint is int else 'a number'}")
     low, high = limits[section, key]
@@ -166,5 +169,5 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits) -> Any
 
 
 def _plain(limit: float) -> str:
-    """As it can be typed: a thousands separator would make a text of the number, and so would YAML of 1e-06."""
+    """Write a limit as it can be typed: a thousands separator would turn the number into a text, and so would 1e-06."""
     return str(limit) if isinstance(limit, int) else f"{limit:.10f}".rstrip("0").rstrip(".")

@@ -1,11 +1,12 @@
-"""The CPU batch engine: every combo from event to event, searching for the first touch instead of walking the bars.
+"""The CPU batch engine: it jumps from event to event and searches for the first touched level, bar ranges at a time.
 
-Same trades and same money as the reference, to the bit: between two events nothing happens until a level is touched,
-and what happens then is computed in the reference's order. A combo goes through two passes: where each of its trades
-ends, which does not depend on money, so that the searches overlap in the processor; then the money, trade after trade.
+Trades and money equal those of the reference to the bit: between two events nothing happens until a level is touched,
+and what happens then is computed in the reference's order of operations. Each combo goes through two passes. The first
+finds where each trade ends; that does not depend on money, so the processor can overlap the searches. The second
+computes the money, trade after trade.
 
-What it does not know it leaves to the plain bar loop, whole: markets with funding, where money moves between events,
-and combos in which a short position without a near stop sees its price double, where the level of ruin decides.
+The engine leaves two cases to the plain bar loop: markets with funding, where money changes between events, and combos
+with a short position that has no near stop and sees the price double, because there the level of ruin decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,18 +28,19 @@ from WORKFLOW.engines.planes import Planes
 from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL, Executions, Rules
 from WORKFLOW.engines.touch import Touchable, first_touch, first_touch_trailing, touchable
 
-_SIGNALS_PER_TASK, _COMBOS_PER_TASK = 128, 512  # about, and at most: 4 MB of planes, 3 MB of marks
-_TASKS_PER_THREAD = 4  # at least, so that all threads end together
+# Targets per task: about 4 MB of planes and at most 3 MB of marks, so that both stay in the processor's caches.
+_SIGNALS_PER_TASK, _COMBOS_PER_TASK = 128, 512
+_TASKS_PER_THREAD = 4  # at least; with fewer, some threads would end long before the others
 _DAYS_AT_ONCE = 8
 _TILE = 32_768  # bars: their prices take 400 KB, less than half an L2 cache
-# A long position is ruined near price 0, at most 1e-15 of its entry by float noise; a market whose lowest price is
-# further than this from its highest cannot get there.
+# A long position is ruined near price 0: by float noise, at up to 1e-15 of its entry price. If a market's lowest price
+# is more than this fraction of its highest price, no long position can be ruined there.
 NO_RUIN = 1e-9
 _LEFT_TO_BAR_LOOP = -1.0
 
 
 class _Tape(NamedTuple):
-    """What the kernels read of a market and a window. `day_closes`: (days + 8,), in quote currency."""
+    """The data of one market and one window that the kernels read. `day_closes` (days + 8,) is in quote currency."""
 
     touch: Touchable
     per_unit: float
@@ -57,7 +59,7 @@ class _Tape(NamedTuple):
 
 
 class _Money(NamedTuple):
-    """What trading costs, as fractions, what it starts with, and what comes first when one bar spans both levels."""
+    """Costs as fractions, the capital at the start, and which level comes first when one bar touches both."""
 
     fee: float
     slip: float
@@ -66,9 +68,9 @@ class _Money(NamedTuple):
 
 
 class _Events(NamedTuple):
-    """The events of many signals, those of signal s from offsets[s] on; see `events.events`.
+    """The events of many signals; those of signal s begin at offsets[s]. See `events.events`.
 
-    `done` (signals,): how many of the `counts` (signals,) have been played.
+    `done` (signals,) says how many of the `counts` (signals,) events have been played.
     """
 
     fills: NDArray[np.int32]
@@ -79,7 +81,7 @@ class _Events(NamedTuple):
 
 
 class _Trades(NamedTuple):
-    """Trades of one combo on one tile: the event that opens each, its last bar, its levels there in ticks."""
+    """Trades of one combo on one tile: the event that opens each trade, its last bar, and its levels there, in ticks."""
 
     event: NDArray[np.int32]
     at: NDArray[np.int32]
@@ -88,9 +90,10 @@ class _Trades(NamedTuple):
 
 
 class _Books(NamedTuple):
-    """How far each combo (k,) is: money, the first day without a mark, trades opened, closed and won.
+    """The state of each combo (k,): its money, the first day without a mark, and trades opened, closed and won.
 
-    `marks` (k, days + 8): equity at the end of each UTC day. `entries` is -1 once ruin may have come into play.
+    `marks` (k, days + 8) is the equity at the end of each UTC day. `entries` is -1 once ruin may have decided a trade;
+    the bar loop then computes the combo again.
     """
 
     cash: Floats
@@ -110,12 +113,15 @@ def screen(
     threads: int = 1,
     signal_of: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The `metrics.SCREEN` columns of k combos over w windows, float64 (w, k, 5), NaN where undefined.
+    """Return the `metrics.SCREEN` columns of k combos over w windows, float64 (w, k, 5), NaN where undefined.
 
-    `signals` gives the planes of a slice of the distinct signals, `signal_of` (k,) which of them each combo trades
-    (None: combo i signal i); combos that share one share the work on it. Threads call `signals` side by side, for a few
-    signals at a time, so memory stays small whatever k is. `costs` supplies fee, slippage, capital and tie rule; its
-    other fields are not read. The result does not depend on `threads`: every combo is computed on its own.
+    `signals` returns the planes for a slice of the distinct signals. `signal_of` (k,) says which signal each combo
+    trades; None means that combo i trades signal i. Combos with the same signal share the work on it. Threads call
+    `signals` at the same time, for a few signals each, so the memory does not grow with k. `costs` supplies fee,
+    slippage, capital and tie rule; its other fields are not read. The result does not depend on `threads`, because
+    every combo is computed on its own.
+
+    Look-ahead: only the planes could cause it; see `Planes`.
     """
     nowhere = [np.empty((0, 0)) for _ in windows]
     return _play(market, signals, executions, costs, windows, threads, signal_of, nowhere)
@@ -130,11 +136,11 @@ def screen_returns(
     threads: int = 1,
     signal_of: NDArray[np.int64] | None = None,
 ) -> tuple[Floats, Floats]:
-    """The `metrics.SCREEN` columns (k, 5) of k combos over one window as `screen` has them, and their
-    `metrics.daily_returns`, float64 (k, days).
+    """Return the columns (k, 5) that `screen` returns, for one window, and the daily returns, float64 (k, days).
 
-    No NaN in the returns: a day without a position returns 0, so does every day of a combo that never trades and all
-    days after ruin. 8 bytes a combo and day: whoever has many combos asks for some at a time.
+    The returns contain no NaN: a day without a position returns 0, and so does every day of a combo that never trades,
+    and every day after ruin. They take 8 bytes per combo and day, so a caller with many combos should ask for some at a
+    time. See `screen` for the arguments.
     """
     returns = np.empty((len(executions.table), days_of(market, window)))
     table = _play(market, signals, executions, costs, [window], threads, signal_of, [returns])[0]
@@ -151,12 +157,13 @@ def _play(
     signal_of: NDArray[np.int64] | None,
     returns: Sequence[Floats],
 ) -> Floats:
-    """As `screen`; fills those of `returns`, one (k, days) for each window, that have room."""
+    """Screen as `screen` does. `returns` holds one array (k, days) for each window; arrays with k > 0 are filled."""
     combos = len(executions.table)
     signal_of = np.arange(combos) if signal_of is None else signal_of
     if is_for_bar_loop(market):
         everyone = np.arange(combos)
         return bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, everyone, returns)
+    # Combos are sorted by signal, so that a task can compute the planes and events of a signal once for all its combos.
     order = np.argsort(signal_of, kind="stable")
     table, signal_at = np.ascontiguousarray(executions.table[order]), signal_of[order]
     starts = np.searchsorted(signal_at, np.arange(signal_of.max(initial=-1) + 2))  # each signal's first combo
@@ -189,14 +196,14 @@ def _play(
 
 
 def _combos_per_task(combos: int, signals: int, threads: int) -> int:
-    """Few enough that planes and marks of a task stay near the processor and all threads end together."""
-    shared = combos * _SIGNALS_PER_TASK // max(signals, 1)  # combos on so many signals
+    """Return a size so small that a task's planes and marks stay in the caches, and that all threads end together."""
+    shared = combos * _SIGNALS_PER_TASK // max(signals, 1)  # combos that use that many signals, on average
     fair = combos // (max(threads, 1) * _TASKS_PER_THREAD)
     return max(1, min(shared, fair, _COMBOS_PER_TASK))
 
 
 def is_for_bar_loop(market: Market) -> bool:
-    """Whether money moves between events, or a long position could be ruined: only the bar loop knows how."""
+    """Return whether money changes between events or a long position could be ruined; only the bar loop computes both."""
     return len(market.funding) > 0 or bool(market.low.min() < NO_RUIN * market.high.max())
 
 
@@ -211,7 +218,7 @@ def bar_by_bar(
     combos: NDArray[np.int64],
     returns: Sequence[Floats] = (),
 ) -> Floats:
-    """`screen` of some of its combos by the plain bar loop; `returns` as there."""
+    """Screen the combos numbered `combos` with the plain bar loop. The other arguments are those of `_play`."""
 
     def planes(chunk: slice) -> Planes:
         each = [signals(slice(signal, signal + 1)) for signal in signal_of[combos[chunk]].tolist()]
@@ -233,9 +240,10 @@ def _screen(
     order: NDArray[np.int64],
     returns: Floats,
 ) -> None:
-    """Rows bounds[s] to bounds[s + 1] of `table` and `out` belong to signal s, row i to row order[i] of `returns`.
+    """Play all combos of a task. Rows bounds[s] to bounds[s + 1] of `table` and `out` belong to signal s.
 
-    All combos go through one tile of the bars after the other, so that its prices stay in the cache while they do.
+    Row i of `table` belongs to row order[i] of `returns`. All combos go through one tile of the bars before the next,
+    so the prices of a tile stay in the cache while they are needed.
     """
     first = bounds[0]
     combos, n_days = bounds[len(sides)] - first, len(tape.day_closes) - _DAYS_AT_ONCE
@@ -287,7 +295,7 @@ def _play_tile(
     trades: _Trades,
     books: _Books,
 ) -> None:
-    """Every combo's events that fill before bar `until` and were not played yet."""
+    """Play every combo's events that fill before bar `until` and have not been played yet."""
     for s in range(len(every.counts)):
         here = slice(every.offsets[s], every.offsets[s + 1])
         fills, wanted = every.fills[here], every.wanted[here]
@@ -311,10 +319,10 @@ def _search(
     money: _Money,
     trades: _Trades,
 ) -> int:
-    """Where each trade that events [begin, end) open ends, whatever the money; returns how many there are.
+    """Find where each trade ends that events [begin, end) open, whatever the money; return the number of trades.
 
-    Nothing here branches on where a trade ended: such branches cannot be foreseen, and each waits for the whole search
-    before it.
+    Nothing here branches on where a trade ended. The processor could not predict such a branch, and would wait at each
+    branch for the search before it.
     """
     stop_loss, take_profit, trailing = execution[STOP], execution[LIMIT], execution[TRAIL]
     max_bars, direction = int(execution[MAX_BARS]), int(execution[DIRECTION])
@@ -349,7 +357,7 @@ def _search(
 
 @leaf
 def _short_ruin(anchor: float, slip: float) -> float:
-    """No price below it ruins a short position: twice the entry price, less what float noise can do."""
+    """Return a price below which no short position is ruined: twice the entry price, less the error of float noise."""
     return 2.0 * anchor * (1.0 - slip) * (1.0 - NO_RUIN)
 
 
@@ -365,7 +373,7 @@ def _settle(
     books: _Books,
     k: int,
 ) -> None:
-    """Equity of combo k through some of its trades."""
+    """Compute the equity of combo k through its first `count` trades in `trades`, in the reference's order."""
     n_days = len(tape.day_closes) - _DAYS_AT_ONCE
     first_day = (tape.start + tape.lead) // BARS_PER_DAY
     max_bars = int(execution[MAX_BARS])
@@ -373,7 +381,7 @@ def _settle(
     cash, day, marks = books.cash[k], books.day[k], books.marks[k]
     closed = wins = 0
     for n in range(count):
-        if not cash > 0.0 or books.entries[k] < 0:  # NaN is no money either
+        if not cash > 0.0 or books.entries[k] < 0:  # written so that NaN ends the trading, too
             count = n
             break
         event = int(trades.event[n])
@@ -396,6 +404,7 @@ def _settle(
         stop, limit = trades.stop[n], trades.limit[n]
         price, low, high = float(tape.touch.open[at]), float(tape.touch.low[at]), float(tape.touch.high[at])
         is_touched = at < until
+        # `&` instead of `and`: one rare branch can be predicted, a chain of four cannot.
         if is_touched & (side == -1) & (high >= _short_ruin(anchor, slip)) & (stop >= _short_ruin(anchor, slip)):
             books.entries[k] = -1
             return
@@ -415,9 +424,10 @@ def _settle(
 
 @leaf
 def _mark(marks: Floats, day: int, until: int, offset: float, slope: float, closes: Floats) -> None:
-    """Equity at the closes of days [day, until); what is written behind them is overwritten later, in order.
+    """Write the equity at the closes of days [day, until). Later calls overwrite, in order, what lies behind `until`.
 
-    The first eight without asking: how many days a trade lasts is nothing a processor can foresee.
+    The first eight days are written without a comparison, because a processor cannot predict how many days a trade
+    lasts.
     """
     write_line(marks, day, offset, slope, closes)
     day += _DAYS_AT_ONCE
