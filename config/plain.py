@@ -1,4 +1,4 @@
-"""Open plain files only: reading a pipe in place of a file could wait for ever, and reading a device could never end."""
+"""Open plain files only: reading a pipe in its place could wait for ever, and reading a device could never end."""
 
 import errno
 import os

@@ -27,7 +27,7 @@ _MOST_HOURS = 15  # no two time zones are further apart in winter
 
 @dataclass(frozen=True)
 class Zone:
-    """The local time of a place plus `shift`: a broker may be seven hours ahead of New York and change clocks with it."""
+    """The local time of a place plus `shift`: a broker may be 7 hours ahead of New York and change clocks with it."""
 
     place: tzinfo
     shift: timedelta = timedelta(0)

@@ -32,7 +32,7 @@ def refuse_open(path: Path, what: str, owners: Iterable[int] = (), private_group
 
 
 def fault_of(path: Path, owners: Iterable[int] = (), private_group: bool = False) -> tuple[str, str] | None:
-    """Return who else could write `path` and the command that ends it, or None if nobody can or `path` does not exist."""
+    """Return who else could write `path` and the command that ends it, or None if nobody can or nothing is there."""
     trusted = {0, os.geteuid(), *owners}
     folders, links, end = _walked(path)
     faults = (

@@ -72,7 +72,7 @@ def screen(
 
 
 def simulate(market: Market, planes: Planes, combo: int, rules: Rules, window: Window) -> Ledger:
-    """Trade combo number `combo` of `planes` under `rules` over `window`, and keep all trades and every bar's equity."""
+    """Trade combo number `combo` of `planes` under `rules` over `window`; keep all trades and every bar's equity."""
     equity, marks = np.empty(len(window)), np.empty(days_of(market, window))
     armed = planes.armed[combo if len(planes.armed) > 1 else 0]
     capacity = 1024  # trades; the kernel counts all trades, so a second pass has room for exactly as many

@@ -81,7 +81,7 @@ class _Events(NamedTuple):
 
 
 class _Trades(NamedTuple):
-    """Trades of one combo on one tile: the event that opens each trade, its last bar, and its levels there, in ticks."""
+    """Trades of one combo on one tile: the event that opens each trade, its last bar, its levels there (ticks)."""
 
     event: NDArray[np.int32]
     at: NDArray[np.int32]
@@ -203,7 +203,7 @@ def _combos_per_task(combos: int, signals: int, threads: int) -> int:
 
 
 def is_for_bar_loop(market: Market) -> bool:
-    """Return whether money changes between events or a long position could be ruined; only the bar loop computes both."""
+    """Return whether money changes between events or a long position could be ruined: cases for the bar loop."""
     return len(market.funding) > 0 or bool(market.low.min() < NO_RUIN * market.high.max())
 
 

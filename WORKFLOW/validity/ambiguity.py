@@ -1,7 +1,7 @@
-"""The ambiguity band: what a result could be at worst and at best, where one bar touched both exits of a position.
+"""The ambiguity band: the worst and the best result, where one bar touched both exits of a position.
 
-The four prices of a bar do not say which exit came first. Everything is judged with the stop first; here stands what
-the take-profit first would have given, and, where 1-minute bars are at hand, what they say came first.
+The four prices of a bar do not say which exit came first. Every judgment assumes the stop first. This module computes
+what the take-profit first would have given and, where 1-minute bars exist, which exit they show to have come first.
 """
 
 from collections.abc import Mapping
@@ -21,19 +21,20 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Parameters
 from WORKFLOW.validity import verdict
 
-# What the minutes of an ambiguous bar say. `same_minute`: one of them touched both first. `unknown`: they are not
-# there, do not make that bar, or do not reach both levels. Of these two nothing is known: the stop counts as first.
+# What the minutes of an ambiguous bar say. `same_minute`: one minute touched both levels before any other did.
+# `unknown`: the minutes are missing, do not add up to that bar, or do not reach both levels. In these two cases nothing
+# is known, and the stop counts as first.
 First = Literal["stop", "take_profit", "same_minute", "unknown"]
 ANSWERS: tuple[First, ...] = ("stop", "take_profit", "same_minute", "unknown")
 
-FAR_SHARPE = 0.5  # annualised; a band this wide can turn a judgement, narrower ones are told in the file alone
+FAR_SHARPE = 0.5  # annualized; a band this wide can change a judgment, and narrower bands are told in the file only
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One strategy, the bars it is tested on, and their minutes when they are at hand."""
+    """One strategy, the bars that test it, and their 1-minute bars if there are any."""
 
     evaluator: Evaluator
     parameters: Parameters
@@ -42,8 +43,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Band:
-    """One strategy in one window. `reference`: the reference engine's ledger with the stop first; `values`: what
-    `validation.json` says."""
+    """The ambiguity of one strategy in one window.
+
+    `reference` is the reference engine's ledger with the stop first. `values` is the record for `validation.json`.
+    """
 
     reference: Ledger
     values: Values
@@ -52,9 +55,9 @@ class Band:
 def band(subject: Subject, window: Window, sl_first: Values) -> Band:
     """Trade `window` with the stop first, with the take-profit first, and as the minutes say.
 
-    `sl_first` are the metrics of the first of the three, which everything else was judged by. The reference engine runs
-    it once more, because it names the ambiguous bars (and judges the other engine); it runs the third only when there
-    are any.
+    `sl_first` holds the metrics with the stop first, on which every other judgment rests. The reference engine runs
+    that case once more, because it names the ambiguous bars, and because its trades are compared with the other
+    engine's. It runs the third case only if there are ambiguous bars.
     """
     ties: list[BothTouched] = []
     pessimistic = _reference(subject, window, _noting(ties, "sl_first"))
@@ -71,19 +74,20 @@ def band(subject: Subject, window: Window, sl_first: Values) -> Band:
 
 
 def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
-    """Which of the two levels was touched first, minute by minute.
+    """Return which of the two levels was touched first, minute by minute.
 
-    Both stand for the whole 5-minute bar (a trail follows the bars before the current one), and a position entered at
-    its open lives from its first minute. A minute that opens beyond a level has touched that one before the other.
+    Both levels stand for the whole 5-minute bar, because a trailing stop follows earlier bars only. A position entered
+    at the open of the bar lives from its first minute. A minute that opens beyond a level touched that level before the
+    other.
     """
     if not minutes.fits[tie.bar]:
         return "unknown"
-    prices = minutes.ohlc[tie.bar] * market.per_unit  # in ticks, as the levels are: comparisons are then exact
+    prices = minutes.ohlc[tie.bar] * market.per_unit  # in ticks as the levels are, so that comparisons are exact
     open_, high, low, _ = (np.rint(prices) if market.has_tick else prices).T
     worst, best = (low, high) if tie.side == 1 else (high, low)
     stopped, taken = tie.side * (worst - tie.stop) <= 0, tie.side * (best - tie.limit) >= 0
     if not (stopped.any() and taken.any()):
-        return "unknown"  # they make the bar within a tick, and that tick is missing
+        return "unknown"  # the minutes match the bar to within a tick, and just that tick is missing
     at = int(np.argmax(stopped | taken))
     if tie.side * (open_[at] - tie.stop) <= 0 or not taken[at]:
         return "stop"
@@ -93,7 +97,10 @@ def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
 
 
 def record(bands: Mapping[str, Values], evidence: verdict.FinalistEvidence, settings: Settings) -> Values:
-    """`ambiguity` of `validation.json`: every band, and `note`, what a reader of the verdict must know of them."""
+    """Return the record `ambiguity` of `validation.json`.
+
+    It holds every band and a `note` that a reader of the verdict must know, or None.
+    """
     return {"note": _note(bands, evidence, settings), **bands}
 
 
@@ -136,8 +143,11 @@ def _noting(ties: list[BothTouched], rule: Tie) -> FirstTouch:
 
 
 def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pessimistic: Ledger) -> int:
-    """Either way the position ends on that bar, and events do not depend on it: both runs meet the same ambiguous bars,
-    unless ruin has ended the one with the stop first."""
+    """Return how many ambiguous bars the run with the take-profit first meets.
+
+    Either way the position ends on that bar, and events do not depend on how. So both runs meet the same ambiguous
+    bars, unless ruin has ended the run with the stop first.
+    """
     if not (ties and pessimistic.ruined):
         return len(ties)
     others: list[BothTouched] = []
@@ -157,7 +167,7 @@ def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[Bot
 
 
 def _trade(subject: Subject, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> Values:
-    """The trade that an ambiguous bar ended, both ways; `tp_first` is None where that run has no such trade."""
+    """Describe the trade that an ambiguous bar ended in both runs; `tp_first` is None if that run has no such trade."""
     market, minutes = subject.evaluator.market, subject.minutes
     [*_, worst] = _ended(pessimistic, tie)
     [*_, best] = _ended(optimistic, tie) or [None]
@@ -172,7 +182,10 @@ def _trade(subject: Subject, tie: BothTouched, pessimistic: Ledger, optimistic: 
 
 
 def _ended(ledger: Ledger, tie: BothTouched) -> list[Any]:
-    """The trades that ended on that bar; the last is the tie's, one before it may have left at the open."""
+    """Return the trades that ended on the tie's bar.
+
+    The last of them is the tie's; an earlier one may have left at the open.
+    """
     return list(ledger.trades[ledger.trades["exit_bar"] == tie.bar])
 
 

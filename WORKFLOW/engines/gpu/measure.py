@@ -78,7 +78,7 @@ def _drawdown(marks: Array, k: Any, n: Any, capital: float) -> Any:
 
 @kernel
 def measure(marks: Array, counts: Array, capital: float, out: Array) -> None:
-    """Write the `metrics.screen_row` of every combo: `marks` (days, combos), `counts` (combos, 3), `out` (combos, 5)."""
+    """Write every combo's `metrics.screen_row`: `marks` (days, combos), `counts` (combos, 3), `out` (combos, 5)."""
     k = cuda.grid(1)
     if k >= len(out):
         return

@@ -23,7 +23,7 @@ class GpuLost(Refused):
 
 
 def reason_against() -> Refused | None:
-    """Return why no GPU can be used, with the way out; None if nothing speaks against a GPU before its driver is asked."""
+    """Return why no GPU can be used, and the way out; None if nothing but its driver could still speak against it."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         if os.environ.get(SIMULATOR_WANTED) == "1":
             return None
