@@ -178,7 +178,7 @@ def _key(parameters: Parameters) -> tuple[Value, ...]:
 
 
 def _screened(evaluator: Evaluator, rows: list[Parameters], threads: int) -> Floats:
-    """Return in-sample rows (k, 5) from the native engine, even if the rest runs on the reference, which takes hours."""
+    """Return in-sample rows (k, 5) from the native engine, because the reference would take hours."""
     fast = replace(evaluator, engine="native") if evaluator.engine == "reference" else evaluator
     table: Floats = fast.screen(Combos.of(rows), [fast.whole], threads)[0]
     return table

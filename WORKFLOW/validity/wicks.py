@@ -1,7 +1,7 @@
-"""How much a result depends on extreme wicks: highs and lows far from those of the neighbouring bars, often real.
+"""Measure how much a result depends on extreme wicks: highs and lows far from those of the neighboring bars.
 
-Nobody can be sure of a fill there, and a price at which nobody traded makes profits all the same. So the result
-says how many trades began or ended on such a bar, and what is left without them.
+Extreme wicks are often real, but nobody can be sure of a fill there, and a price at which nobody traded shows profits
+all the same. So the result says how many trades began or ended on such a bar, and what is left without them.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ Values = dict[str, Any]
 
 
 def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
-    """Bool (n,): where a high or a low lies far from its neighbours (docs/reference/data.md says how far)."""
+    """Return booleans (n,): whether a high or a low lies far from its neighbors, as docs/reference/data.md defines."""
     extreme = np.zeros(len(bars), dtype=bool)
     extreme[lone_prices(bars.rows, bars.rows["time_ms"], has_volume=False).row] = True
     return extreme
@@ -30,9 +30,9 @@ def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
 def share(
     ledger: Ledger, market: Market, window: Window, extreme: NDArray[np.bool_], values: Values, capital: float
 ) -> Values:
-    """Of one strategy in one window: its trades on extreme bars, and Sharpe ratio and return without them.
+    """Return a strategy's trades on extreme bars in one window, and its Sharpe ratio and return without them.
 
-    `extreme` (n,) is of all bars of `market`; `values` are the window's metrics with all trades.
+    `extreme` (n,) covers all bars of `market`; `values` are the window's metrics with all trades.
     """
     trades = ledger.trades
     dropped = extreme[trades["entry_bar"]] | extreme[trades["exit_bar"]]
@@ -44,15 +44,15 @@ def share(
 
 
 def record(hangs: Mapping[str, Values], values: Mapping[str, Values], allowed: int) -> Values:
-    """`wicks` of `validation.json`: both windows, what was allowed, and one line for readers of the verdict."""
+    """Return `wicks` of `validation.json`: both windows, the allowed prices, and a note for readers of the verdict."""
     return {"note": _note(hangs, values), "allowed": allowed, **hangs}
 
 
 def equity_without(ledger: Ledger, start: int, dropped: NDArray[np.bool_], capital: float) -> Floats:
-    """Equity (len(window),) had the trades `dropped` (bool) never been made, in a window from bar `start` on.
+    """Return the equity (len(window),) if the trades `dropped` had not been made; the window begins at bar `start`.
 
-    Every trade is made with all of the equity, so leaving one out scales all later ones by 1 / (1 + its net profit).
-    A trade that is still open at the end is not in `trades` and stays.
+    Every trade is made with all of the equity. So leaving one out scales all later equity by 1 / (1 + its net profit).
+    A trade that is open at the end is not in `trades`, and stays.
     """
     trades, n = ledger.trades, len(ledger.equity)
     growth = 1.0 + trades["net_pnl_pct"]
@@ -70,7 +70,7 @@ def equity_without(ledger: Ledger, start: int, dropped: NDArray[np.bool_], capit
 
 
 def _compounded(growth: Floats, end: NDArray[np.int64], n: int) -> Floats:
-    """At each of n closes the product of the `growth` of all trades that have ended."""
+    """Return, at each of n closes, the product of the `growth` of all trades that have ended."""
     product = np.append(1.0, np.cumprod(growth))
     return np.asarray(product[np.searchsorted(end, np.arange(n), side="right")])
 
@@ -80,7 +80,7 @@ def _without(
 ) -> Values:
     if not dropped.any():
         return {name: values[name] for name in ("sharpe_ratio", "total_return")}
-    if ledger.ruined:  # there is no telling what would have come after
+    if ledger.ruined:  # nobody can tell what would have come after ruin
         return {"sharpe_ratio": None, "total_return": None}
     equity = equity_without(ledger, window.start, dropped, capital)
     returns = metrics.daily_returns(metrics.daily_marks(equity, market, window), capital)
