@@ -28,7 +28,7 @@ class Refined:
 
 
 def around(mode: Mode, centres: Sequence[Parameters], n: int, seed: np.random.SeedSequence) -> Combos:
-    """Return n valid combos, each near one of `centres` (parameters of this mode's space); the same for the same seed."""
+    """Return n valid combos, each near one of `centres` (parameters of this mode); the same for the same seed."""
     family, random = family_of(mode), np.random.default_rng(seed)
     held = Combos.of(list(centres)).columns
     which = random.integers(0, len(centres), n)

@@ -59,7 +59,7 @@ MTF_EMA = _MtfEma()
 
 
 class _Grid(NamedTuple):
-    """The base bars on which a timeframe's buckets close: bucket i closes on bar first + i * step, and is visible then."""
+    """The base bars on which a timeframe's buckets close: bucket i closes on, and is visible from, first + i * step."""
 
     first: int
     step: int

@@ -53,7 +53,7 @@ def decode(data: bytes) -> Any:
 
 
 def _tree(value: Any, arrays: Arrays) -> Any:  # noqa: PLR0911 - one for each kind of value
-    """Turn a value into plain JSON; a value that JSON does not know becomes an object with one key that names its type."""
+    """Turn a value into plain JSON; a value unknown to JSON becomes an object with one key that names its type."""
     kind = type(value)
     if kind in _PLAIN:
         return value
