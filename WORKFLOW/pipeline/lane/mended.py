@@ -162,7 +162,7 @@ def _shard(lane: LaneContext, number: int, of: int, evaluate: Callable[[], Any])
 
 
 def job_of(lane: LaneContext, prescreened: Any) -> Any:
-    """Return the search's folder with the job that follows from the order and the prescreen; a wrong job is replaced."""
+    """Return the search's folder with the job that follows from order and prescreen; a wrong job is replaced."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.search.job import SearchFolder
 
