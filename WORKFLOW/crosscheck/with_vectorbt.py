@@ -122,7 +122,7 @@ def as_traded(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) 
 def _orders(
     c: Any, event: Signs, enter: Signs, max_bars: int, state: NDArray[np.int64]
 ) -> tuple[bool, bool, bool, bool]:
-    """Return long entry, long exit, short entry and short exit of a row; `state[0]` is the entry row of the position."""
+    """Return long entry, long exit, short entry, short exit of a row; `state[0]` is the entry row of the position."""
     if c.i % _ROWS != _ORDERS:
         return False, False, False, False
     j = c.i // _ROWS

@@ -341,7 +341,7 @@ class SharedStudy:
         return self._store.study_id(storage, era, self._plan.directions)
 
     def _fail_strangers(self) -> None:
-        """Mark RUNNING and WAITING trials as failed; our trials appear when they are finished, so these are abandoned."""
+        """Mark RUNNING and WAITING trials as failed; ours appear only when they are finished, so these were left."""
         self._look()
         era = self._known.sealed // self._plan.positions_of_a_study
 
