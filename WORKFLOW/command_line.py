@@ -20,9 +20,9 @@ DATA_VARIABLE = "BACKTEST_OPTIMIZE_DATA"
 _SWITCH: Mapping[str, Any] = {"action": "store_true"}
 _NUMBER: Mapping[str, Any] = {"type": int, "metavar": "N"}
 _ENGINE_HELP = (
-    "auto takes the GPU where one can be used, else native, and says why; gpu (or its older name raw_kernel): one or "
-    "none, never the CPU instead; reference is readable and slow; vectorbt: native does the work, vectorbt repeats "
-    "every finalist"
+    "auto takes the GPU where one can be used, else native, and says why; gpu (or its older name raw_kernel) takes the "
+    "GPU or refuses, and never falls back to the CPU; reference is readable and slow; with vectorbt, native does the "
+    "work and vectorbt repeats every finalist"
 )
 _BARS_HELP = (
     f"5-minute bars, a folder or a file: CSV, text, Parquet, Feather or JSON, packed too (default: ${DATA_VARIABLE})"
@@ -41,8 +41,11 @@ def engine_named(name: str) -> str:
 
 # The flags that several commands share, each defined once; `add_flags` adds them to a parser.
 FLAGS: Mapping[str, Mapping[str, Any]] = {
-    "--symbol": {"metavar": "S", "help": "as results are to name it; in a folder the data file's name starts with it"},
-    "--symbols": {"metavar": "A,B", "help": "as results are to name them; data files' names start with them"},
+    "--symbol": {
+        "metavar": "S",
+        "help": "symbol, as the results name it; in a folder, the data file's name starts with it",
+    },
+    "--symbols": {"metavar": "A,B", "help": "symbols, as the results name them; the data files' names start with them"},
     "--data-path": {"type": Path, "metavar": "D", "help": _BARS_HELP},
     "--demo": {**_SWITCH, "help": "generate synthetic bars and use them; nothing found is promotable"},
     "--date-format": {"metavar": "F", "help": DATE_FORMAT_HELP},
@@ -55,9 +58,9 @@ FLAGS: Mapping[str, Mapping[str, Any]] = {
     "--prescreen": {**_NUMBER, "help": "combos to try in phase 0 (default: prescreen.combos)"},
     "--trials": {**_NUMBER, "help": "Optuna trials (default: search.trials)"},
     "--paths": {**_NUMBER, "help": "Monte Carlo paths (default: monte_carlo.paths)"},
-    "--seed": {"type": int, "metavar": "S", "help": "of every random draw (default: run.seed)"},
+    "--seed": {"type": int, "metavar": "S", "help": "seed of every random draw (default: run.seed)"},
     "--engine": {"type": engine_named, "choices": ENGINES, "default": "auto", "help": _ENGINE_HELP},
-    "--gpu": {**_NUMBER, "help": "number of the GPU (default: the first); -1: none is touched"},
+    "--gpu": {**_NUMBER, "help": "number of the GPU (default: the first); -1: no GPU is used"},
     "--phase0-seed-dirs": {"type": Path, "nargs": "+", "default": (), "metavar": "DIR", "help": _SEED_DIRS_HELP},
     "--by-regime": {
         **_SWITCH,
@@ -118,7 +121,9 @@ def parser(program: str) -> command.Parser:
     processes = "search processes; 0 = one per core; results do not depend on it"
     p.add_argument("--processes", type=int, metavar="N", help=processes)
     add_flags(p, "--engine", "--gpu", "--phase0-seed-dirs", "--repair", "--allow-wicks", *READING)
-    p.add_argument("--fresh", action="store_true", help="start anew even when an unfinished run could go on")
+    p.add_argument(
+        "--fresh", action="store_true", help="start from the beginning, even when an unfinished run could be continued"
+    )
     add_flags(p, "--by-regime", "--json")
     return p
 

@@ -1,7 +1,10 @@
 """The pipeline for one symbol and mode, from a file of bars to validated artifacts.
 
-Run it by path: `python WORKFLOW/optimize_strategy.py --data-path D --symbol S --mode aggressive --prescreen N --paths
-N`. Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.pipeline.phases`.
+Run this file by its path:
+
+    python WORKFLOW/optimize_strategy.py --data-path D --symbol S --mode aggressive --prescreen N --paths N
+
+Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.pipeline.phases`.
 """
 
 if __name__ == "__main__" and not __package__:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from config.errors import Refused
 
 SAMPLERS = ("auto", "tpe", "nsgaii", "random")
-# Each measure that a search may optimise → 1 when more is better, -1 when less is better.
+# Each measure that a search may optimize → 1 when more is better, -1 when less is better.
 OBJECTIVES: Mapping[str, int] = {"sharpe_ratio": 1, "max_drawdown_pct": -1, "total_return": 1, "win_rate": 1}
 JOURNAL, SQLITE, POSTGRESQL = "journal", "sqlite", "postgresql"
 
@@ -51,7 +51,7 @@ def check(search: SearchSettings) -> None:
         raise Refused(f"search.sampler is {search.sampler!r}", f"one of: {', '.join(SAMPLERS)}")
     if search.prune and len(search.objectives) > 1:
         raise Refused(
-            "search.prune with several objectives: none of them says alone what is hopeless",
+            "search.prune with several objectives: no single objective tells whether a trial is hopeless",
             "set search.prune to false, or search.objectives to [sharpe_ratio]",
         )
     if search.prune and search.folds == 1:

@@ -392,6 +392,7 @@ def _settle(
         anchor = float(tape.touch.open[bar])
         entry_price = anchor / tape.per_unit * (1 + side * slip)
         units = cash / (entry_price * (1 + fee))
+        # While the position is open, the equity at a price p is `base + side * units * p`.
         base = cash - side * units * entry_price - fee * units * entry_price
         is_open = at >= tape.stop
         entry_day = (bar + tape.lead) // BARS_PER_DAY - first_day
@@ -409,6 +410,7 @@ def _settle(
             books.entries[k] = -1
             return
         is_stop, level = meets_stop_or_limit(price, high, low, side, stop, limit, money.tp_first)
+        # A trade that no level ends is closed at the open of the bar, with slippage, as is one that its stop ends.
         level = level if is_touched else price
         slips = 1 if is_stop | (not is_touched) else 0
         fill = level / tape.per_unit * (1 - side * slip * slips)

@@ -102,6 +102,7 @@ def first_touch(touch: Touchable, bar: int, until: int, floor: float, ceiling: f
     """
     low, high = touch.low, touch.high
     if low.itemsize == INT32:
+        # A low in whole ticks is at or below the level exactly if it is at or below the level rounded down.
         floor, ceiling = np.floor(floor), np.ceil(ceiling)
     under, over = _as_price(floor, low), _as_price(ceiling, low)
     near = touched(low, high, bar, under, over)
@@ -145,6 +146,7 @@ def first_touch_trailing(
             is_quiet = lowest > tightest and highest < limit and touch.fall[block] > loose_fall
         else:
             is_quiet = highest < tightest and lowest > limit and touch.rise[block] < loose_rise
+        # A whole block is skipped only from its first bar on, and only if the block ends before `until`.
         step = BLOCK
         if not is_quiet or bar & (BLOCK - 1) != 0 or bar + BLOCK > until:
             lowest, highest, step = float(touch.low[bar]), float(touch.high[bar]), 1

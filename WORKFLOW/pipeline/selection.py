@@ -48,7 +48,7 @@ def chosen_of(
     chosen = finalists(run, trials)
     if not (wrong := _misjudged(run, list(chosen.values()))):
         return trials, chosen
-    why = f"the study says of trial {wrong[0]} what its parameters do not come to"
+    why = f"the study holds metrics of trial {wrong[0]} that do not follow from its parameters"
     SearchFolder(run.folder).discard_study(why, run.screen.say)
     trials = again()
     return trials, finalists(run, trials)

@@ -89,7 +89,7 @@ def _bars(manifest: Record, data_path: str) -> tuple[Bars, Settings]:
         raise Refused(outcome.reasons[0].text if outcome.reasons else f"no bars at {path}", _ELSEWHERE)
     if outcome.bars.sha256 != data["sha256"]:
         sums = f"sha256 {outcome.bars.sha256[:12]}…, not {data['sha256'][:12]}…"
-        raise Refused(f"the bars at {path} are others ({sums})", _ELSEWHERE)
+        raise Refused(f"the bars at {path} are others than those of the run ({sums})", _ELSEWHERE)
     return outcome.bars, settings
 
 

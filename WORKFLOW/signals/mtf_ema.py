@@ -258,10 +258,12 @@ def _cross(
             bucket = origin + lowest_bit(news)
             level, begin = slow[bucket], slow_grid.first + bucket * length
             end = begin + length if bucket + 1 < buckets else n
+            # `i` and `last` are the first and the last fast bucket that is visible while this slow bucket is.
             i = max((begin - fast_grid.first) // fast_grid.step, fast_warm)
             last = (end - 1 - fast_grid.first) // fast_grid.step
             while i <= last:
                 is_under, is_over = below(fast, i, level), above(fast, i, level)
+                # `here` masks the fast buckets up to `last`; `turns` are those among them that change the side.
                 here = ~np.uint64(0) >> np.uint64(64 - min(last + 1 - i, 32))
                 turns = here & (is_under if now == 1 else (is_over if now == -1 else is_under | is_over))
                 while turns != 0:
@@ -274,9 +276,8 @@ def _cross(
                     here &= ~np.uint64(1) << np.uint64(place)
                     turns = here & (is_under if now == 1 else is_over)
                 i += 32
-            valid &= ~(
-                (news & (~news + np.uint64(1))) * np.uint64(2) - np.uint64(1)
-            )  # keeps only buckets after this one
+            # Keeps only the buckets after this one: `news & -news` is the lowest bit of `news`.
+            valid &= ~((news & (~news + np.uint64(1))) * np.uint64(2) - np.uint64(1))
     if now == 1:
         set_bits(side, since, n)
     return first

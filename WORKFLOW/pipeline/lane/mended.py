@@ -37,7 +37,9 @@ def order_of(lane: LaneContext) -> SwarmOrder:
             continue
         begun = replace(record_of(SwarmOrder, record["order"]), gpu=now.gpu)
         if begun != now:
-            lane.say("order.json is not what this symbol and mode began with: they go on with what they began with")
+            lane.say(
+                "order.json is not what this symbol and mode began with: they go on with the order that they began with"
+            )
         return begun
     return now
 
@@ -173,7 +175,7 @@ def job_of(lane: LaneContext, prescreened: Any) -> Any:
     except (Refused, AttributeError, LookupError, TypeError, ValueError):
         on_file = None
     if on_file is None or replace(on_file, engine=wanted.engine) != wanted:
-        lane.say(f"{lane.folder.search} is not what the order and the prescreen come to: it is written again")
+        lane.say(f"{lane.folder.search} does not follow from the order and the prescreen: it is written again")
         SearchFolder(lane.folder).write(wanted)
     return SearchFolder(lane.folder)
 

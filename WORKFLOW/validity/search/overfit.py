@@ -99,6 +99,7 @@ def probability(sums: BlockSums, threads: int = 1, steps: Steps | None = None) -
     blocks, combos = sums.sums.shape
     if combos < 2 or sums.days.min() < 2:
         return None
+    # Each mask is one half of the blocks, with a bit per block; its complement is the half that tests the choice.
     masks = np.array([sum(1 << b for b in half) for half in combinations(range(blocks), blocks // 2)])
     parts = [slice(first, min(first + _PART, combos)) for first in range(0, combos, _PART)]
     numbers, steps = range(len(parts)), steps or Steps()
@@ -125,6 +126,7 @@ def probability(sums: BlockSums, threads: int = 1, steps: Steps | None = None) -
     for counted in steps.each([_ranks(number) for number in numbers], below, threads):
         less += counted
     inside, outside = _ratio_of(inside), _ratio_of(outcome)
+    # The relative rank of the chosen combo in the other half, in (0, 1); 0.5 is the median.
     rank = (less + 1.0) / (combos + 1.0)
     year = math.sqrt(DAYS_PER_YEAR)
     spread = float(np.var(inside))
@@ -184,6 +186,7 @@ def _below(masks: NDArray[np.int64], outcome: Floats, sums: Floats, squares: Flo
         for half in range(len(masks)):
             _scores(everything ^ masks[half], low, high, days, last - first, score)
             mine, less, same = outcome[half], 0, 0
+            # A combo that does not move in the half scores -inf, and counts as 0 here.
             for k in range(last - first):
                 other = score[k] if score[k] != -np.inf else 0.0
                 less += other < mine

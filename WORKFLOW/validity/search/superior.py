@@ -125,11 +125,13 @@ class Superior:
         d = self._draws.days
         drawn = self._draws.counts @ centred.T / d  # (b, k): bootstrap means minus the observed mean
         self._keep("mean", drawn, mean, at_zero)
-        spread = (
-            self._draws.counts @ (centred * centred).T / d
-        )  # second moment of each draw around the mean of all days
+        # The second moment of each draw around the mean of all days, minus the square of the draw's own shift, is the
+        # variance of the draw.
+        spread = self._draws.counts @ (centred * centred).T / d
         spread -= drawn * drawn
         np.sqrt(np.maximum(spread, _FLOOR, out=spread), out=spread)
+        # From here on `drawn` holds the Sharpe ratio of each draw, minus the observed one. The array is used again to
+        # save memory.
         drawn += mean
         drawn /= spread
         observed = mean / deviation
