@@ -24,8 +24,7 @@ def check() -> None:
 
 
 def free_bytes() -> int | None:
-    """Return how many bytes this process may still take, by its `ulimit -v`, its container and the machine; None:
-    unknown."""
+    """Return how many bytes this process may still take, by `ulimit -v`, container and machine; None if unknown."""
     container = Container()
     limit, used = container.memory_limit_bytes, container.memory_used_bytes
     of_container = None if limit is None or used is None else limit - used

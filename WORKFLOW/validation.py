@@ -82,8 +82,7 @@ def check_all(
     allow_wicks: bool = False,
     reading: Reading = AS_IT_IS,
 ) -> PreflightResult:
-    """Check the installation and, if `data_path` and `symbol` are given, the bars. Report every reason, not only the
-    first.
+    """Check the installation and, if `data_path` and `symbol` are given, the bars; report every reason against a run.
 
     Bad data gives a result with reasons, never an exception.
     """
@@ -240,8 +239,7 @@ def _equals_plain_loop(bars: "Bars", minutes: int) -> bool:
 
 
 def _visible_by_plain_loop(bars: "Bars", minutes: int) -> "list[tuple[float, float, float, float] | None]":
-    """Return the last finished bucket at each base bar, found bar by bar with the clock alone, as a plain
-    specification."""
+    """Return the last finished bucket at each base bar, bar by bar and by the clock alone, as a plain specification."""
     visible: list[tuple[float, float, float, float] | None] = []
     finished: tuple[float, float, float, float] | None = None
     bucket: list[Any] = []

@@ -31,8 +31,7 @@ class Transient(Refused):
 
 
 class Recomputable(Refused):
-    """A working file of ours is damaged or is not what was written; the program can make the file again from its
-    source."""
+    """A working file is damaged or is not what was written; the program can make it again from its source."""
 
 
 def visible(text: str) -> str:

@@ -291,8 +291,7 @@ def _bad_values(kept: RawTable, numbers: NDArray[np.int64]) -> Iterator[tuple[st
 
 
 def _not_finite(kept: RawTable) -> Iterator[tuple[list[str], NDArray[np.bool_]]]:
-    """Yield columns with the rows in which they hold no finite number; columns that fail in the same rows come
-    together."""
+    """Yield columns that hold no finite number in some rows, with these rows; columns with equal rows come together."""
     found: dict[bytes, tuple[list[str], NDArray[np.bool_]]] = {}
     for name in ("open", "high", "low", "close", "volume"):
         bad = ~np.isfinite(getattr(kept, name))

@@ -26,8 +26,7 @@ TIME_HELP = "times are epoch numbers (s, ms, µs), ISO 8601 text or a datetime t
 
 @dataclass(frozen=True)
 class Moments:
-    """Times as int64[rows], epoch milliseconds UTC. `zoned` says whether the file states the zone; otherwise UTC is
-    assumed.
+    """Times as int64[rows], epoch milliseconds UTC. `zoned`: whether the file states the zone; else UTC is assumed.
 
     `values` holds the numbers as they stood in the file, if they were whole numbers.
     """

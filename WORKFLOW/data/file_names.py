@@ -262,8 +262,7 @@ def _timeframes(name: str) -> list[tuple[int, str]]:
 
 
 def _weak_minutes(name: str) -> int | None:
-    """Return a timeframe that only tells one market's files apart: `SOLUSD_M5`, `BINANCE_SOLUSDT, 5`, `XBTUSD_5`,
-    `SOL5`."""
+    """Return a timeframe that only tells a market's files apart: `SOLUSD_M5`, `BINANCE_SOLUSDT, 5` and `SOL5`."""
     stem = _PART.sub("", _stem(name))
     if found := _METATRADER.search(stem):
         return _OF_METATRADER[found[1].upper()]

@@ -85,8 +85,7 @@ def find_minutes(data_path: Path, symbol: str) -> Path | None:
 
 
 def find_all_minutes(data_path: Path, symbol: str) -> tuple[Path, ...]:
-    """Return the files of 1-minute bars in the folder `data_path`, beside the files of `find_all`; often there are
-    none.
+    """Return the files of 1-minute bars that lie in the folder `data_path` beside the files of `find_all`.
 
     A file belongs to `symbol` as in `find_all`, and holds 1-minute bars if its name says so (`SOL_USDT-1m.feather`). Of
     several, the one (or the parts) whose name equals that of the 5-minute file but for the timeframe is meant.

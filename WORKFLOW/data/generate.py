@@ -95,14 +95,16 @@ def _regimes(bars: int, draw: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _day_shape(bars: int) -> Floats:
-    """Return the shape of volatility and volume over the UTC day; it peaks at 15:00, when Europe and America both
-    trade."""
+    """Return the shape of volatility and volume over a UTC day; the peak at 15:00 is when Europe and America trade."""
     hour = np.arange(bars) % BARS_PER_DAY / 12
     return 1 + 0.4 * np.cos(2 * np.pi * (hour - 15) / 24)
 
 
 def _volatility_clusters(bars: int, draw: np.random.Generator) -> Floats:
-    """Return exp of an exponentially fading sum of shocks (about eight hours), scaled to a log deviation of 0.3."""
+    """Return exp of a sum of random shocks that fade exponentially over about eight hours.
+
+    The logarithm of the result has a standard deviation of 0.3.
+    """
     kernel = np.exp(-np.arange(400) / 100)
     shocks = draw.standard_normal(bars + len(kernel) - 1)
     return np.asarray(np.exp(0.3 * np.convolve(shocks, kernel / np.linalg.norm(kernel), mode="valid")))

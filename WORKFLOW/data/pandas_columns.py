@@ -88,7 +88,7 @@ def is_frame(value: Any) -> bool:
 
 
 def is_times(index: Any) -> bool:
-    """Return whether an index holds moments."""
+    """Return whether a pandas index holds times."""
     return isinstance(index, _kinds("DatetimeIndex"))
 
 

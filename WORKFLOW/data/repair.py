@@ -44,10 +44,9 @@ def later_copies(raw: RawTable) -> NDArray[np.bool_]:
 
 
 def on_full_grid(raw: RawTable) -> NDArray[np.void]:
-    """Return `ROW`s on every grid moment from first to last; a missing bar is flat at the previous close, with volume
-    0.
+    """Return `ROW`s on every grid moment from first to last.
 
-    Times must be strictly ascending on the 5-minute grid.
+    A missing bar is flat at the previous close, with volume 0. Times must be strictly ascending on the 5-minute grid.
 
     Look-ahead: a filled bar looks back only, and carries the last price that was known then.
     """

@@ -19,10 +19,9 @@ GRAIN_ULPS = 64
 
 
 def infer_tick(prices: Floats) -> float | None:
-    """Return the largest power of ten, from 1000 to 1e-10, of which all `prices` (finite, positive) are multiples, or
-    None.
+    """Return the largest power of ten, from 1000 to 1e-10, that divides all `prices`; None if there is none.
 
-    The source is the prices alone; exchanges publish their own tick sizes, which may be multiples of it.
+    `prices` are finite and positive. The true tick size of the exchange may be a multiple of the result.
     """
     if prices.size == 0:
         return None

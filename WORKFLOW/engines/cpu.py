@@ -1,4 +1,4 @@
-"""The CPU batch engine: it jumps from event to event and searches for the first touched level, bar ranges at a time.
+"""The CPU batch engine: it jumps from event to event, and compares many bars at once to find a touched level.
 
 Trades and money equal those of the reference to the bit: between two events nothing happens until a level is touched,
 and what happens then is computed in the reference's order of operations. Each combo goes through two passes. The first

@@ -74,8 +74,10 @@ def _power_sum(values: Floats, origin: float, squared: bool) -> float:
 
 @kernel
 def max_drawdown_fraction(equity: Floats, capital: float) -> float:
-    """Return the largest fall of `equity` (n,) from a running peak, as a fraction of that peak; the peak starts at
-    `capital`. Without values it is 0."""
+    """Return the largest fall of `equity` (n,) from a running peak, as a fraction of that peak.
+
+    The peak starts at `capital`. Without values the result is 0.
+    """
     peak, worst = capital, 0.0
     for value in equity:
         peak = max(peak, value)

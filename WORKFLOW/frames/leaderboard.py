@@ -38,7 +38,7 @@ def results(root: str | Path | None = None, verify: bool = True) -> pd.DataFrame
         verify: refuse if the files of a strategy are not those in its `run_manifest.json`, or if they contradict the
         record of its run. False takes the records as they are.
 
-    Index: `rank`, from 1. `name` is the name that `result` takes. `strategies` lists every best that the strategy is.
+    Index: `rank`, from 1. `name` is the name that `result` takes. `strategies` lists all its finalists by name.
     `standing` holds ordered categories, with promoted as the highest. `started` is when its run began, UTC. `round` is
     the round of the run, from 0. `found` counts the rounds of all runs in which it was chosen. `artifacts` is its
     folder, and is missing if a later run has replaced the files; then only the record of its run speaks for the

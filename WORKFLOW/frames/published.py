@@ -31,9 +31,6 @@ class Published:
 
         Raises:
             Refused: there is no manifest; or, with `verify`, the manifest was changed since it was published.
-
-        Raises:
-            Refused: no manifest, or with `verify` one that was changed since it was published.
         """
         tree = results.read(folder)
         if verify and tree.is_whole is False:
@@ -62,9 +59,6 @@ class Published:
 
         Raises:
             Refused: the file is missing or cannot be read; or, with `verify`, it is not the file that was published.
-
-        Raises:
-            Refused: it is not there, cannot be read, or with `verify` is not the one that was published.
         """
         path = self.folder / name
         if self.verify and name not in self.tree.sums:

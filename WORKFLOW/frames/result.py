@@ -160,8 +160,7 @@ class PublishedResult:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """The metrics of each window, one per row: in_sample and out_of_sample, which start flat, and full, the whole
-        run."""
+        """The metrics of each window, a row each: in_sample and out_of_sample, which start flat, and full, the run."""
         names = (*WINDOWS, "full")
         record = self.record("metrics.json")
         with ours(self.folder / "metrics.json"):

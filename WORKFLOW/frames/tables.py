@@ -74,7 +74,7 @@ def of_csv(path: Path, data: bytes, dtypes: Mapping[str, Any]) -> pd.DataFrame:
     """Read a CSV file of a result; floats are read to the bit, and no value may be missing.
 
     Raises:
-        Refused: the header is another, a value is missing, or a column cannot hold one of its values.
+        Refused: the header differs, a value is missing, or a column cannot hold one of its values.
     """
     try:
         return _of_csv(data, dtypes)

@@ -146,8 +146,10 @@ class PipelineRun:
 
 @contextmanager
 def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[PipelineRun]:
-    """Begin a run, or resume the unfinished run that computes exactly this; no other run may write this symbol and
-    mode."""
+    """Begin a run, or resume the unfinished run that computes exactly this.
+
+    No other run may write this symbol and mode meanwhile.
+    """
     clock = SystemClock()
     seeds = seed_files(order, bars)
     if order.seed_dirs and not seeds:
@@ -180,9 +182,6 @@ def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
 
     Raises:
         Refused: one of them was selected on days of this holdout, or is not the result of a prescreen.
-
-    Raises:
-        Refused: one of them knows days that are held out here, or is no prescreen's.
     """
     files = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
     split = split_of(bars, order.settings.split.holdout_fraction)

@@ -35,8 +35,10 @@ _DIGITS = 1e-9
 
 
 def checks(one: Files) -> list[Record]:
-    """Return every check, judged again; `ledger_whole` and `vectorbt_agrees` follow from no figure and keep their
-    value."""
+    """Return every check, judged again.
+
+    `ledger_whole` and `vectorbt_agrees` do not follow from figures on file, so they keep their value.
+    """
     settings, history = _settings(one), _history(one)
     stated = {str(check["name"]): check for check in history["checks"]}
     inside, outside = (_returns(one, name) for name in WINDOW_NAMES)

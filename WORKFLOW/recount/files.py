@@ -71,9 +71,6 @@ def read(tree: PublishedTree, best: str) -> Files:
     Raises:
         Refused: a file is not the one that the manifest names.
         KeyError, TypeError, ValueError: a file is not one that a run writes.
-
-    Raises:
-        Refused: a file is not the one that the manifest names. KeyError, TypeError, ValueError: it is none of ours.
     """
 
     def record(name: str) -> Record:

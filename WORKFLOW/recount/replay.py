@@ -75,9 +75,6 @@ def _bars(manifest: Record, data_path: str) -> tuple[Bars, Settings]:
     Raises:
         Refused: there are no bars, or they are not the same bars.
         KeyError, TypeError, ValueError: the manifest is not one that a run writes.
-
-    Raises:
-        Refused: there are none, or others. KeyError, TypeError, ValueError: the manifest is none of ours.
     """
     data = manifest["data"]
     settings = _settings(manifest)

@@ -24,9 +24,6 @@ def copied(folder: RunFolder, to: Path) -> optuna.storages.BaseStorage:
 
     Raises:
         Refused: the search's job is gone, or its database does not answer.
-
-    Raises:
-        Refused: the search's job is gone, or its database does not answer.
     """
     record = snapshot.read_json(folder.search)  # read as plain JSON, because `SearchJob` would load the engines
     if not isinstance(record, dict) or "storage" not in record:

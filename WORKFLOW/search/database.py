@@ -166,10 +166,6 @@ def opened(url: str) -> Any:
     Raises:
         Refused: the database does not answer, or its driver is missing. The message never holds a password.
         Recomputable: the database is a file of SQLite, and damaged.
-
-    Raises:
-        Refused: it does not answer, or there is no driver for it. The message never holds a password.
-        Recomputable: it is a file of SQLite, and damaged.
     """
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -188,8 +188,7 @@ class Evaluator:
         return bool((self.warm_up_bars(combos) < len(self.market)).any())
 
     def warm_up_bars(self, combos: Combos) -> NDArray[np.int64]:
-        """Return the bars (k,) before each combo's first side, which its indicators remember; all bars if it has no
-        side."""
+        """Return how many bars (k,) each combo's indicators need before its first side; all bars if it has none."""
         self._signals.prepare(combos.columns)
         return self._signals.planes(combos.columns).first_side
 

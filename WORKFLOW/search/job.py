@@ -41,8 +41,7 @@ class SearchJob:
     storage: str = JOURNAL
 
     def evaluate(self, evaluator: Evaluator, parameters: Parameters, is_hopeless: Hopeless) -> TrialResult:
-        """Evaluate one trial: its objectives, with the minimum of trades as a constraint, and metrics of all in-sample
-        bars.
+        """Evaluate one trial: its objectives, its trades as a constraint, and its metrics over all in-sample bars.
 
         With `prune`, the folds are evaluated one by one, and `is_hopeless` may end the trial early.
         """
@@ -97,9 +96,6 @@ class SearchFolder:
 
         Raises:
             Recomputable: the bars are gone, or are not those that were written.
-
-        Raises:
-            Recomputable: they are gone, or not those that were written.
         """
         labels = sealed.read_json(self.folder.bar_labels)
         changed = Recomputable(f"{self.folder.bars} or what describes them is not what was written", _AGAIN)
@@ -140,9 +136,6 @@ class SearchFolder:
         Raises:
             Recomputable: the study is damaged and lies on a database server, where only the server's owner can set it
                 aside.
-
-        Raises:
-            Recomputable: it is damaged, and lies on a database server, where nobody sets it aside but its owner.
         """
         try:
             return self._opened()
@@ -152,8 +145,7 @@ class SearchFolder:
             return self._made_again(damage, say)
 
     def discard_study(self, why: str, say: Callable[[str], None] = print) -> None:
-        """Set the study aside, because its trials do not follow from these bars and this job; `why` says how that is
-        known."""
+        """Set the study aside, because its trials do not follow from these bars and this job; `why` is the evidence."""
         if self.job.storage != JOURNAL:
             raise Recomputable(why, "its owner has to move it away; then type the command again")
         with self._alone():

@@ -1,5 +1,4 @@
-"""The Pareto front of a search with several objectives: trials that no other trial beats in one without losing in
-another."""
+"""The Pareto front of several objectives: trials that no other trial beats in one without losing in another."""
 
 from collections.abc import Sequence
 

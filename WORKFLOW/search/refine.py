@@ -19,8 +19,7 @@ _REDRAWS = 100
 
 @dataclass(frozen=True)
 class Refined:
-    """The result of a refinement: combos tried, combos with enough trades, and the best parameters with their Sharpe
-    ratio."""
+    """The result of a refinement: combos tried, combos with enough trades, and the best with their Sharpe ratio."""
 
     tried: int
     eligible: int

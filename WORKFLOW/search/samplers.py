@@ -85,8 +85,7 @@ class Proposer:
                 return proposal
 
     def is_hopeless(self, values: Sequence[float]) -> bool:
-        """Return whether a trial with these intermediate values is worse than half of the sealed trials were at that
-        step."""
+        """Tell whether a trial with these intermediate values is worse than half of the sealed trials at that step."""
         known = self._steps.get(len(values) - 1, ())
         return len(known) >= _JUDGED and values[-1] < float(np.median(known))
 

@@ -31,8 +31,7 @@ class Seed:
 
 @dataclass(frozen=True)
 class SeedFile:
-    """One `phase0_top500.json`: the folder that the user named, and the file's hash, tries, last bar and seeds, best
-    first.
+    """One `phase0_top500.json`: the folder the user named, the file's hash, tries, last bar and seeds (best first).
 
     `last_ms` is the open of the last bar that it was selected on, in epoch milliseconds UTC. `left_out` counts the rows
     outside of the parameter space.
@@ -109,8 +108,7 @@ def of_json(record: Any) -> tuple[SeedFile, ...]:
 
 
 def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
-    """Return the places where a prescreen of this symbol and mode can lie, in a folder and in the folders directly
-    below."""
+    """Return where a prescreen of this symbol and mode can lie: in a folder, and in the folders directly below."""
     tail = Path(symbol) / mode / PHASE0
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", OPTIMIZATIONS))]

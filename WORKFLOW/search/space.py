@@ -47,8 +47,7 @@ class Combos:
         return Combos({name: column[rows] for name, column in self.columns.items()})
 
     def distinct(self, names: Sequence[str]) -> tuple[dict[str, NDArray[Any]], Numbers]:
-        """Return the distinct values of the whole-number columns `names`, sorted, and which of them each combo has
-        (k,)."""
+        """Return the distinct values of the whole-number columns `names`, sorted, and each combo's place (k,)."""
         _, first, which = np.unique(self.keys(names), return_index=True, return_inverse=True)
         return {name: self.columns[name][first] for name in names}, which
 
@@ -136,9 +135,6 @@ def family_of(mode: Mode) -> Family:
     Raises:
         Refused: the family or a direction is unknown, or parameters are missing, unknown or outside the family's
             limits.
-
-    Raises:
-        Refused: unknown family, missing or unknown parameters, an unknown direction.
     """
     if mode.family not in FAMILIES:
         raise Refused(f"mode {mode.name!r} names the unknown family {mode.family!r}", f"one of: {', '.join(FAMILIES)}")
@@ -170,11 +166,7 @@ def _check(where: str, dimension: Dimension, low: float, high: float) -> None:
 
 
 def draw(mode: Mode, n: int, seed: np.random.SeedSequence) -> Combos:
-    """Draw n combos, uniformly over the mode's space; invalid combos are drawn again. The same seed gives the same
-    combos.
-
-    Raises:
-        Refused: hardly any combo of the space is valid.
+    """Draw n combos, uniformly over the mode's valid combos; the same seed gives the same combos.
 
     Raises:
         Refused: hardly any combo of the space is valid.

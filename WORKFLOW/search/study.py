@@ -115,8 +115,7 @@ class StudyPlan:
 
     @property
     def positions_of_a_study(self) -> int:
-        """Positions, in whole batches, until a fresh study begins; NSGA-II and random draws never slow down, and need
-        none."""
+        """Return the positions, in whole batches, until a fresh study begins; only TPE needs one, as it slows down."""
         if self.sampler not in {"auto", "tpe"}:
             return self.trials
         return max(1, self.study_trials // self.batch_trials) * self.batch_trials

@@ -1,5 +1,4 @@
-"""Encode values as bytes and back, to the bit: floats, arrays and records come back exactly as they were, or not at
-all.
+"""Encode values as bytes and back, to the bit: what comes back is exactly what was encoded, or an error.
 
 A line of JSON describes the value, and the arrays follow as raw bytes. The format knows plain types, NumPy arrays
 without objects, and records that are registered here. So reading makes no other object and runs no code.

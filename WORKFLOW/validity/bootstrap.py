@@ -1,5 +1,6 @@
-"""The stationary bootstrap (Politis & Romano 1994) draws days again in blocks of random length, so that bursts stay
-whole.
+"""The stationary bootstrap (Politis & Romano 1994): days are drawn again in blocks of random length.
+
+So bursts of volatility stay whole.
 
 Each draw equals the draw that `arch.bootstrap.StationaryBootstrap` makes with the same generator; a test compares them.
 Importing `arch` takes 1.7 to 3 s, which is longer than all these draws take, and each run of the pipeline would pay it.

@@ -153,8 +153,7 @@ class _Tried:
         return {}
 
     def best(self, train: Days, tests: list[Days]) -> int | None:
-        """Return the combo with the best Sharpe ratio over the training days, the first of equals; None if none is
-        eligible."""
+        """Return the eligible combo with the best Sharpe ratio over the training days, the first of equals, or None."""
         tested = [min(int(days[0]) // self.folds.size, len(self.trades) - 1) for days in tests]
         trained = np.delete(self.trades, tested, axis=0).sum(axis=0)
         passed = np.flatnonzero(trained >= self.min_trades)

@@ -32,7 +32,7 @@ def truncated(market: Market, cut: int, random: np.random.Generator) -> Market: 
 
 
 def elsewhere(market: Market, cut: int, random: np.random.Generator) -> Market:
-    """Go on from the price at `cut` as the market did from another place on."""
+    """Continue from the price at `cut` with the price moves that followed another bar of the market."""
     return _joined(market, cut, _moved(market, cut, random))
 
 

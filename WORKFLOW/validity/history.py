@@ -31,8 +31,7 @@ class History:
     def of(
         cls, ledger: TriesLedger, market: Market, windows: Mapping[str, Window], run_id: str, clock: Clock
     ) -> "History":
-        """Return the history of a run over `market`; `windows` holds in_sample and, if the run looks at it,
-        out_of_sample."""
+        """Return the history of a run over `market`; `windows` holds in_sample and, if looked at, out_of_sample."""
         inside = span_of(market, windows["in_sample"])
         outside = span_of(market, windows["out_of_sample"]) if "out_of_sample" in windows else None
         return cls(ledger, inside, outside, run_id, clock)

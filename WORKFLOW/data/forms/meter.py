@@ -32,8 +32,7 @@ class Meter:
         self._until_s = time.monotonic() + bounds.seconds
 
     def look(self, label: str, size: int) -> None:
-        """Refuse a file with `size` bytes so far, plain or unpacked, if it is too large for a limit or memory, or too
-        late."""
+        """Refuse a file if its `size` bytes so far, plain or unpacked, exceed a limit, or if time is up."""
         if size > self.bytes_left:
             most = f"{self._bounds.megabytes:,} MB are the most that is read of one market"
             raise Refused(f"{label} holds {size:,} bytes or more, and {most}", _or_set("max_file_mb"))

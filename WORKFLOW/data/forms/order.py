@@ -34,9 +34,6 @@ def usual(table: Table, file: str) -> Roles:
 
     Raises:
         Refused: the table has too few columns.
-
-    Raises:
-        Refused: too few columns.
     """
     if table.width < _LEAST:
         raise Refused(
@@ -70,9 +67,6 @@ def better(table: Table, file: str, taken: Roles, is_newest_first: bool) -> Role
 
     Raises:
         Refused: there is such an order, but the rows do not show which column is open and which is close.
-
-    Raises:
-        Refused: there is one, but the rows do not show which column is open and which is close.
     """
     found = _search(_numbers(table, {taken.position["time"], taken.clock}), is_newest_first)
     if found is None:

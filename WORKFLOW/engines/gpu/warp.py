@@ -52,7 +52,7 @@ if SIMULATED:
             if not hasattr(thread._manager, "meeting"):
                 thread._manager.meeting = _Meeting()
         meeting = thread._manager.meeting
-        # Boards alternate: a fast lane may write its next value while a slow lane still reads the board of this meeting.
+        # Boards alternate, because a fast lane may write its next value while a slow lane still reads this board.
         thread.board = 1 - getattr(thread, "board", 0)
         board: list[Any] = meeting.boards[thread.board]
         board[thread.thread_id] = value

@@ -84,8 +84,7 @@ class LaneContext:
 
     @property
     def held(self) -> int | None:
-        """The most combos of a prescreen that are worked on at a time; None: the engine decides (several batches on a
-        GPU).
+        """The most combos of a prescreen that are tried at a time; with None, the engine decides.
 
         After memory ran out once, it is half a batch, and it is halved again for each further time.
         """
@@ -136,8 +135,7 @@ class LaneContext:
         return refinement.added(before, self._fills(), self._handed_on(before))
 
     def _handed_on(self, before: RunFolder) -> dict[str, Any]:
-        """Return what the validation of the round before wrote, or make it again from that round's results if it is
-        damaged.
+        """Return what the validation of the round before wrote; if damaged, make it again from its results.
 
         Raises:
             Refused: those results are gone or changed, too. With too few tries, this round would look better than it

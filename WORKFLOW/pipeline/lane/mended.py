@@ -127,7 +127,6 @@ def prescreened(lane: LaneContext, evaluate: Callable[[], Any], shards: int | No
 
     Raises:
         Outdated: the shards do not hold every combo.
-        Outdated: the shards do not hold every combo.
     """
     from WORKFLOW.pipeline import handover
     from WORKFLOW.search import prescreen

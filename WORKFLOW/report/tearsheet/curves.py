@@ -49,8 +49,7 @@ def drawdown(equity: Floats, capital: float) -> Floats:
 
 
 def thinned(equity: Floats, below: Floats, buckets: int = BUCKETS) -> Indices:
-    """Return the indices of the marks to draw: of each bucket the first, the last, and the extremes of equity and
-    drawdown.
+    """Return the indices of the marks to draw: of each bucket the first, the last, and the extremes of both curves.
 
     All other marks lie between drawn ones, so the picture is the same (M4: Jugel, Jerzak, Hackenbroich & Markl 2014),
     and its highest, lowest and deepest marks are exact. Marks that equal both of their neighbors are left out, too.
@@ -112,8 +111,7 @@ def _by_period(period: NDArray[np.int64], daily: Daily) -> list[tuple[int, float
 
 
 def rolling_sharpe(daily: Daily) -> dict[str, Any] | None:
-    """Return the Sharpe ratio of the last days before each day, as the metrics define it; None if there are too few
-    days."""
+    """Return the Sharpe ratio of the last days before each day, as the metrics define it; None for too few days."""
     returns = daily.returns
     days = next((days for days in ROLLING_DAYS if len(returns) >= 2 * days), None)
     if days is None:

@@ -95,8 +95,10 @@ def of_finalist(
 
 
 def drawn(daily: Daily, marks: tuple[Any, Floats], trades: trading.Trades | None) -> Document:
-    """Return what is drawn from equity and known trades; `marks` are epoch milliseconds and equity (n,) of the finest
-    curve."""
+    """Return what is drawn from equity and known trades.
+
+    `marks` are epoch milliseconds and equity (n,) of the finest curve.
+    """
     return {
         "equity": curves.curve(*marks, daily.capital),
         "daily": {"first_day": str(daily.dates[0]), "equity": short(daily.equity)},

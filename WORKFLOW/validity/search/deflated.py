@@ -69,8 +69,7 @@ class Shape:
         return cls(ratio, skewness, kurtosis)
 
     def probability(self, benchmark: float, days: int) -> float | None:
-        """Return the probability that the true daily Sharpe ratio exceeds `benchmark`, given `days` days; None:
-        undefined."""
+        """Return the probability that the true daily Sharpe ratio exceeds `benchmark`, or None if undefined."""
         spread = 1.0 - self.skewness * self.ratio + (self.kurtosis - 1.0) / 4.0 * self.ratio**2
         if spread <= 0.0:
             return None
@@ -103,8 +102,7 @@ def probabilistic_sharpe(returns: Floats, benchmark: float) -> float | None:
 
 
 def deflated_sharpe(returns: Floats, trials: float) -> float | None:
-    """Return the probability that the true Sharpe ratio exceeds what luck gives to the best of `trials` independent
-    tries.
+    """Return the probability that the true Sharpe ratio exceeds what luck gives to the best of `trials` tries.
 
     The method is that of Bailey & López de Prado 2014, with one difference: the spread of luck is the standard error of
     a Sharpe ratio whose true value is 0, 1/√days, and not the spread among the trials. Otherwise the skill of some

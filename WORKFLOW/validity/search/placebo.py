@@ -54,8 +54,7 @@ def placebo(
     threads: int,
     steps: Steps,
 ) -> Placebo:
-    """Find the best of `combos` on `bars`, the bars of `evaluator`, and on `markets` shuffled markets without a
-    pattern.
+    """Find the best of `combos` on `bars`, the bars of `evaluator`, and on `markets` shuffled markets.
 
     The real search counts as one of the draws, so the p-value is never 0. It is None if no combo traded enough on the
     real bars.

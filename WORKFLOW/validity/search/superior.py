@@ -156,8 +156,7 @@ class Superior:
         return {kind: (1.0 + int(n)) / (1.0 + draws) for kind, n in zip(KINDS, above, strict=True)}
 
     def expected_maximum(self) -> float | None:
-        """Return the Sharpe ratio that luck gives to the best combo, on average over the draws, if no combo has any
-        skill.
+        """Return the Sharpe ratio that luck alone gives to the best combo, on average over the draws.
 
         The ratio is in standard errors of 1/√d each; None if no combo moves.
         """

@@ -33,7 +33,10 @@ def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
 
 
 def _costs(sheet: Sheet, found: TradeTable, hints: Hints) -> tuple[dict[str, int], str]:
-    """Return no costs if the cumulative column adds up without them, and otherwise all of them."""
+    """Return the cost columns that still reduce the profit, and a note.
+
+    There are none if the cumulative column is the sum of the profit column alone.
+    """
     fields = [name for name in found.columns if name.startswith("cost")]
     profit = found.name("pnl")
     if not fields:
