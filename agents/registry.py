@@ -71,7 +71,7 @@ SESSIONS: tuple[str, ...] = (*(row.session for row in AGENTS), *(monitor.session
 
 def at_work(limits: SwarmSettings) -> tuple[Row, ...]:
     """The agents that run under these settings."""
-    return tuple(one for one in AGENTS if limits.advisers or not one.advises)
+    return tuple(one for one in AGENTS if limits.agents.advisers or not one.advises)
 
 
 def sessions(limits: SwarmSettings) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def chosen(names: Sequence[str], symbol: str, where: str = "") -> list[str]:
     """Return the names that hold the symbol's 5-minute bars: one file, or all parts of one; empty if there is none.
 
     Raises:
-            Refused: the files belong to several markets or have several layouts.
+        Refused: the files belong to several markets or have several layouts.
     """
     found = candidates(names, symbol)
     first = [name for name in found if suffix_of(name) in SUFFIXES]

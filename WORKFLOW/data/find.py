@@ -33,7 +33,7 @@ def check_symbol(symbol: str) -> str:
     """Return the symbol as typed.
 
     Raises:
-            Refused: the symbol cannot be a folder name on every system.
+        Refused: the symbol cannot be a folder name on every system.
     """
     if not SYMBOL.fullmatch(symbol):
         raise Refused(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from config.errors import Refused
 from state.files import codec
-from state.files.layout import MANIFEST, SEARCH, WINDOWS
+from state.files.artifacts import MANIFEST, SEARCH, WINDOWS
 from state.records import results
 from state.records.results import PublishedTree
 from WORKFLOW.data.bars import Floats
@@ -57,7 +57,7 @@ def tree_of(folder: Path) -> PublishedTree:
     """Return the tree in `folder`.
 
     Raises:
-            Refused: the folder has no manifest, or its manifest names no files.
+        Refused: the folder has no manifest, or its manifest names no files.
     """
     tree = results.read(folder)
     if not isinstance(tree.manifest.get("files"), dict):

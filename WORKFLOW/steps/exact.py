@@ -4,12 +4,12 @@ A line of JSON describes the value, and the arrays follow as raw bytes. The form
 without objects, and records that are registered here. So reading makes no other object and runs no code.
 """
 
-from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from config.record import fields
 from state.files import codec
 
 Arrays = list[NDArray[Any]]

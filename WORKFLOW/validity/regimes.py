@@ -7,7 +7,7 @@ compared with the median of its own past.
 Look-ahead: both use bars before the day's first bar only. A label that knew the day would call every loss a bad regime.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,16 @@ _NOISE = 1e-9  # relative; keeps days that are all alike calm, whatever the last
 Labels = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class RegimeDays:
+    """The days of one regime put together, and the trades opened in it. `total_return` is a fraction."""
+
+    days: int
+    total_return: float | None
+    sharpe_ratio: float | None
+    total_trades: int
+
+
 def labels(market: Market, settings: RegimeSettings) -> Labels:
     """Return the regime of each UTC day that the market touches, (days,), as an index into `REGIMES`.
 
@@ -47,7 +57,7 @@ def labels(market: Market, settings: RegimeSettings) -> Labels:
     return np.where((trend < 0) | (volatility < 0), len(REGIMES) - 1, 2 * trend + volatility)
 
 
-def by_regime(ledger: Ledger, market: Market, window: Window, capital: float, of_day: Labels) -> dict[str, Any]:
+def by_regime(ledger: Ledger, market: Market, window: Window, capital: float, of_day: Labels) -> dict[str, RegimeDays]:
     """Return days, return, Sharpe ratio and opened trades for each regime, over the days of that regime joined.
 
     `of_day` comes from `labels`. A value is None if a regime has no day or its Sharpe ratio is undefined.
@@ -59,14 +69,14 @@ def by_regime(ledger: Ledger, market: Market, window: Window, capital: float, of
     return {name: _of_days(returns[here == i], int((opened == i).sum())) for i, name in enumerate(REGIMES)}
 
 
-def _of_days(returns: Floats, trades: int) -> dict[str, Any]:
+def _of_days(returns: Floats, trades: int) -> RegimeDays:
     sharpe = metrics.sharpe(returns)
-    return {
-        "days": len(returns),
-        "total_return": float(np.prod(1.0 + returns) - 1.0) if len(returns) else None,
-        "sharpe_ratio": float(sharpe) if np.isfinite(sharpe) else None,
-        "total_trades": trades,
-    }
+    return RegimeDays(
+        days=len(returns),
+        total_return=float(np.prod(1.0 + returns) - 1.0) if len(returns) else None,
+        sharpe_ratio=float(sharpe) if np.isfinite(sharpe) else None,
+        total_trades=trades,
+    )
 
 
 def _where_known(starts: Labels, days: int, values: Floats) -> Floats:

@@ -278,7 +278,7 @@ class Acts(Hands):
     @_do.register
     def rotate_logs(self, action: RotateLogs) -> str:
         """The end of each log goes aside, the log itself is emptied; who writes it notices nothing."""
-        most = self._limits.log_mb * 1_000_000
+        most = self._limits.records.log_mb * 1_000_000
         return f"{sum(records.rotate(self._roots, name, most) for name in action.logs)} logs rotated"
 
     @_do.register

@@ -79,10 +79,10 @@ def _judged(roots: Roots, question: Question, limits: SwarmSettings, now_s: floa
     answer = snapshot.read_json(roots.gpu_answer)
     if isinstance(answer, dict) and answer.get("question") == question.nonce:
         return _on_file(roots, question, "answered", _cards(answer, roots))
-    late = now_s - question.asked_s > limits.gpu_timeout_s
+    late = now_s - question.asked_s > limits.agents.gpu_timeout_s
     if late:
         processes.signal_tree(Tree.of(roots.state, question.nonce), signal.SIGKILL)  # not waited for: it may never come
-        return _on_file(roots, question, "overdue", Cards(None, f"no answer within {limits.gpu_timeout_s:g} s"))
+        return _on_file(roots, question, "overdue", Cards(None, f"no answer within {limits.agents.gpu_timeout_s:g} s"))
     if not _lives(question):
         return _on_file(roots, question, "overdue", Cards(None, "the process that asks it has died"))
     return question

@@ -135,7 +135,7 @@ def ensure_sessions(
         waiting = _started_into(started, repaired, roots, limits, before, respawn, only, is_patient)
     finally:  # what was ended or started before tmux gave no more answer is told, too
         records = casualties.told(before, started, repaired, by, clock)
-        healing.record(roots, clock, records, limits.record_mb * 1_000_000)
+        healing.record(roots, clock, records, limits.records.journal_mb * 1_000_000)
     return Ensured(tuple(started), tuple(repaired), tuple(waiting))
 
 
@@ -246,7 +246,7 @@ def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux
 
     What had to be repaired is put into `repaired` in the moment it is done.
     """
-    tmux = Tmux.of(roots, limits.tmux_timeout_s)
+    tmux = Tmux.of(roots, limits.agents.tmux_timeout_s)
     sessions.check_folder(tmux.server)
     process = tmux.server.process
     if process is not None and processes.is_stopped(process):  # known without a call that would cost its deadline
@@ -322,7 +322,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
     python = sys.executable
     command = [
         *(python, "-I", "-S", str(_WRAPPER), str(roots.exit(launch.worker_id)), str(roots.pipe("worker_sentry"))),
-        *(str(limits.nice), str(limits.oom_score), str(Container().memory_events or "")),
+        *(str(limits.lanes.nice), str(limits.lanes.oom_score), str(Container().memory_events or "")),
         *(python, "-m", "WORKFLOW.pipeline.lane.worker", str(path)),
     ]
     threads = str(launch.cores)

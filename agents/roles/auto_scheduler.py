@@ -128,7 +128,7 @@ def _shards(phase: Phase, order: SwarmOrder, lanes: int, gpus: int, limits: Swar
     settings = order.settings
     if phase == "prescreen":
         combos, batch = settings["prescreen"]["combos"], settings["prescreen"]["batch_combos"]
-        wanted = max(lanes, -(-combos // limits.shard_combos))
+        wanted = max(lanes, -(-combos // limits.jobs.shard_combos))
         if order.engine == "gpu" and gpus:
             wanted = gpus  # a process takes seconds to start; by the model a GPU tries millions of combos in them
         return int(max(1, min(wanted, -(-combos // batch))))

@@ -39,7 +39,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     since_s = world.now_s if memory.silent_since_s is None else memory.silent_since_s
     memory = replace(memory, silent_since_s=since_s)
     are_dead = all(view.loop_life == "dead" for view in guards)
-    if not are_dead and world.now_s - since_s < _APART_S * limits.cadence_scale:
+    if not are_dead and world.now_s - since_s < _APART_S * limits.agents.cadence_scale:
         return Decision(memory, "the hang guard and the state manager are silent: a second look decides")
     wait_s = 0.0 if memory.tried_s is None else memory.tried_s + backoff_s(max(1, memory.times), limits) - world.now_s
     if wait_s > 0:
@@ -62,7 +62,7 @@ def _of_now(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
     tried_s = memory.tried_s
     ages = (view.age_s for view in world.agents if view.agent in GUARDS)
     has_worked = any(age_s is not None and world.now_s - age_s > tried_s for age_s in ages)
-    return replace(memory, times=0) if has_worked or world.now_s - tried_s > limits.healthy_after_s else memory
+    return replace(memory, times=0) if has_worked or world.now_s - tried_s > limits.blame.healthy_after_s else memory
 
 
 OWNS = (RescueSessions,)

@@ -14,7 +14,7 @@ from agents.rules import hang, launching
 from agents.rules import pace as pacing
 from agents.rules.blame import Blame
 from agents.rules.hang import Tried
-from agents.rules.launching import Hands
+from agents.rules.launching import LaneSupply
 from agents.rules.pace import Pace
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
@@ -139,15 +139,17 @@ def _after_death(
     if why is None and blaming.came_from_outside(worker):
         # The same end again, and nothing done in between: whoever does that, it is not tried again without a pause.
         again = not advanced and state.last_death == how
-        return memory, _death(state, worker, how, 0 if advanced else state.deaths, limits.backoff_s if again else 0.0)
+        return memory, _death(
+            state, worker, how, 0 if advanced else state.deaths, limits.blame.backoff_s if again else 0.0
+        )
     if blaming.lost_its_gpu(worker):  # the lane is closed at once; the job waits for nothing
         memory = replace(memory, blame=blaming.without_lane(memory.blame, worker, world.now_s, limits))
         return memory, _death(state, worker, how, state.deaths, 0.0)
     memory = replace(memory, blame=blaming.after_death(memory.blame, worker, world.now_s, len(world.lanes), limits))
     if memory.blame.is_environment:  # whoever is sent next dies, too: that is not held against this job
         return memory, _death(state, worker, how, state.deaths, 0.0)
-    deaths = 1 if advanced or worker.age_s >= limits.healthy_after_s else state.deaths + 1
-    if deaths >= limits.max_deaths:
+    deaths = 1 if advanced or worker.age_s >= limits.blame.healthy_after_s else state.deaths + 1
+    if deaths >= limits.blame.max_deaths:
         said = f"{deaths} deaths in a row without new progress, the last: {how}"
         return memory, _end(state, "quarantined", said)
     return memory, _death(state, worker, how, deaths, blaming.backoff_s(deaths, limits))
@@ -161,7 +163,7 @@ def _death(state: JobState, worker: Worker, reason: str, deaths: int, wait_s: fl
 
 def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings) -> Action:
     """What stands against it may pass by itself: nobody is to blame, and no work of its unit is thrown away."""
-    patience_s = limits.patience_s if result.patience_s is None else result.patience_s
+    patience_s = limits.blame.patience_s if result.patience_s is None else result.patience_s
     waits = state.waits + 1
     waited_s = blaming.waited_s(state.waits, limits)
     if waited_s >= patience_s:
@@ -227,7 +229,7 @@ def _see_it_end(
     worker_id = worker.launch.worker_id
     if memory.tried.has_survived(worker_id):
         return _give_up(worker, jobs, memory)
-    if world.now_s - memory.tried.asked_to_end_s[worker_id] < limits.stop_grace_s:
+    if world.now_s - memory.tried.asked_to_end_s[worker_id] < limits.hang.stop_grace_s:
         return memory, []
     return _kill(worker, memory, "it was asked to end and has not")
 
@@ -252,7 +254,7 @@ def _unwanted(worker: Worker, jobs: Jobs, world: World) -> str | None:
 def _overdue(world: World, memory: Memory, limits: SwarmSettings) -> str | None:
     """Why an upgrade waits no longer for what runs; what it does would be begun again with the new code anyway."""
     waited_s = 0.0 if memory.outdated_since_s is None else world.now_s - memory.outdated_since_s
-    return f"the code has changed {waited_s:.0f} s ago" if waited_s > limits.upgrade_wait_s else None
+    return f"the code has changed {waited_s:.0f} s ago" if waited_s > limits.hang.upgrade_wait_s else None
 
 
 def _wake_or_kill(worker: Worker, memory: Memory) -> tuple[Memory, list[Action]]:
@@ -286,7 +288,7 @@ def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[A
 
 def _give_way(world: World, memory: Memory, gone: set[str]) -> tuple[Memory, list[Action]]:
     """Work that only fills a lane ends as soon as a job of the pipeline waits for one."""
-    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone))
+    hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone))
     waiting = len(launching.ready(hands, set())) - len(launching.free(hands, world.lanes))
     actions: list[Action] = []
     for worker in world.workers:
@@ -327,7 +329,7 @@ def _launches(
     """Who starts now, and why others do not: one remedy per target and cycle, so that its epoch settles first."""
     touched = {action.target for action in actions}
     again = {a.job_id for a in actions if isinstance(a, RecordDeath) and a.wait_s == 0}
-    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))
+    hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))
     starts, why = launching.starts(hands, touched, limits)
     return [LaunchWorker(s.job_id, s.lane.lane_id, s.cores, s.epoch, s.lane.gpu) for s in starts], why
 

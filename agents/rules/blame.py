@@ -63,13 +63,15 @@ class Blame:
 def after_death(blame: Blame, worker: Worker, now_s: float, lanes: int, limits: SwarmSettings) -> Blame:
     """One more own death; from the environment's on, the next canary waits twice as long as the last."""
     job = worker.launch.job
-    kept = tuple(d for d in blame.deaths if now_s - d.at_s <= limits.healthy_after_s or blame.storms)[-_MOST + 1 :]
+    kept = tuple(d for d in blame.deaths if now_s - d.at_s <= limits.blame.healthy_after_s or blame.storms)[
+        -_MOST + 1 :
+    ]
     blame = replace(blame, deaths=(*kept, Death(job.job_id, " ".join(job.unit), worker.launch.lane, now_s)))
     if blame.is_environment:
         wait_s = backoff_s(blame.storms + 1, limits)
         return replace(blame, storms=blame.storms + 1, canary_at_s=now_s + wait_s)
     lane = _bad_lane(blame.deaths) if lanes > 1 else None  # the only one there is stays open
-    return blame if lane is None else replace(blame, lanes={**blame.lanes, lane: now_s + limits.backoff_max_s})
+    return blame if lane is None else replace(blame, lanes={**blame.lanes, lane: now_s + limits.blame.backoff_max_s})
 
 
 def after_completion(blame: Blame) -> Blame:
@@ -80,7 +82,7 @@ def after_completion(blame: Blame) -> Blame:
 def at(blame: Blame, now_s: float, limits: SwarmSettings) -> Blame:
     """What still holds now: a storm is over, too, when nobody has died for twice the longest wait."""
     lanes = {lane: until for lane, until in blame.lanes.items() if now_s < until}
-    is_fresh = bool(blame.deaths) and now_s - blame.deaths[-1].at_s <= 2 * limits.backoff_max_s + _CANARY_S
+    is_fresh = bool(blame.deaths) and now_s - blame.deaths[-1].at_s <= 2 * limits.blame.backoff_max_s + _CANARY_S
     deaths = blame.deaths if is_fresh or not blame.storms else ()
     return replace(blame, lanes=lanes, deaths=deaths, storms=blame.storms if deaths else 0)
 
@@ -100,12 +102,12 @@ def lost_its_gpu(worker: Worker) -> bool:
 
 def without_lane(blame: Blame, worker: Worker, now_s: float, limits: SwarmSettings) -> Blame:
     """Its lane is left alone for the longest wait: the device may come back, and is not asked again before."""
-    return replace(blame, lanes={**blame.lanes, worker.launch.lane: now_s + limits.backoff_max_s})
+    return replace(blame, lanes={**blame.lanes, worker.launch.lane: now_s + limits.blame.backoff_max_s})
 
 
 def backoff_s(times: int, limits: SwarmSettings) -> float:
     """How long to wait after so many times in a row."""
-    return float(min(limits.backoff_max_s, limits.backoff_s * 2 ** min(times - 1, 30)))
+    return float(min(limits.blame.backoff_max_s, limits.blame.backoff_s * 2 ** min(times - 1, 30)))
 
 
 def waited_s(waits: int, limits: SwarmSettings) -> float:

@@ -68,7 +68,7 @@ def _refinements(world: World, order: SwarmOrder, limits: SwarmSettings) -> list
     """The next one of each unit that has a prescreen to build on, and a round that will build on it."""
     if order.rounds and world.round + 1 >= order.rounds:
         return []
-    most = int(limits.fill_volume * order.settings["prescreen"]["combos"] // limits.fill_combos)
+    most = int(limits.jobs.fill_volume * order.settings["prescreen"]["combos"] // limits.jobs.fill_combos)
     found = []
     for unit in order.units:
         mine = [s for s in world.fills if s.job.unit == unit]

@@ -11,7 +11,7 @@ from state.records.jobs import SCREENS, JobState
 
 
 @dataclass(frozen=True)
-class Hands:
+class LaneSupply:
     """What is known when lanes are given out."""
 
     world: World
@@ -40,7 +40,7 @@ class Start:
         return self.state.epoch + 1
 
 
-def starts(hands: Hands, touched: set[str], limits: SwarmSettings) -> tuple[list[Start], str]:
+def starts(hands: LaneSupply, touched: set[str], limits: SwarmSettings) -> tuple[list[Start], str]:
     """Who starts now, and why others do not. `touched`: jobs to which something else is done in this cycle."""
     world = hands.world
     if why := _nothing_starts(world, limits):
@@ -61,7 +61,7 @@ def starts(hands: Hands, touched: set[str], limits: SwarmSettings) -> tuple[list
     return [*on_gpus, *on_cores], "; ".join(reasons)
 
 
-def free(hands: Hands, lanes: tuple[Lane, ...]) -> list[Lane]:
+def free(hands: LaneSupply, lanes: tuple[Lane, ...]) -> list[Lane]:
     """Lanes nobody works on. That of a job which died through no fault of its own is kept for its next worker."""
     taken = {
         worker.launch.lane
@@ -72,7 +72,7 @@ def free(hands: Hands, lanes: tuple[Lane, ...]) -> list[Lane]:
     return [lane for lane in lanes if lane.lane_id not in closed]
 
 
-def ready(hands: Hands, touched: set[str], *, fills: bool = False) -> list[JobState]:
+def ready(hands: LaneSupply, touched: set[str], *, fills: bool = False) -> list[JobState]:
     """Jobs that may start now and that nobody touches, in the order of the queue."""
     world = hands.world
     return [
@@ -103,7 +103,7 @@ def _nothing_starts(world: World, limits: SwarmSettings) -> str:
     return ""
 
 
-def _canary(hands: Hands, free_lanes: list[Lane], wanted: list[JobState]) -> tuple[list[Start], str]:
+def _canary(hands: LaneSupply, free_lanes: list[Lane], wanted: list[JobState]) -> tuple[list[Start], str]:
     """While the environment is to blame: one worker at a time, and not before its wait is over."""
     world, blame = hands.world, hands.blame
     reason = f"{blame.words()}: one at a time is tried"

@@ -2,8 +2,8 @@
 
 What a job should take is its bar-combos over the usual speed of its kind (device, engine, family, space) on this
 machine, the median of earlier prescreens that were not slow; before the first, a stated one. From
-`swarm.prescreen_slow_times` times that on, and never before `swarm.prescreen_least_s`, it is slow: 30 s where 4 s are
-usual. Slow is an incident. It ends a worker only with evidence that a new one would be faster: a speed that was
+`swarm.hang.prescreen_slow_times` times that on, and never before `swarm.hang.prescreen_least_s`, it is slow: 30 s where
+4 s are usual. Slow is an incident. It ends a worker only with evidence that a new one would be faster: a speed that was
 measured and not stated, a machine that is not the cause, and two looks.
 """
 
@@ -28,8 +28,7 @@ _PAYS = 2.0  # times as long as a new worker must the old one need for the rest
 # Bar-combos a second, a core or a device, before this machine has shown its own. GPU: 250,000 combos over 730 days in
 # 4 s, the customer's. Cores: a sixth of what docs/reference/benchmarks.md measures on a current one.
 _STATED = {"gpu": 13.14e9, "native": 0.5e9}
-_STATED_FAMILIES = ("mtf_ema", "donchian")  # of any other nothing is known before it was measured
-
+_STATED_FAMILIES = ("mtf_ema", "donchian")  # those that ship; of any other nothing is known before it was measured
 
 _LEFT_ALONE = ("unclear", "machine_busy", "slow_everywhere")  # causes without evidence against the worker
 
@@ -98,7 +97,11 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
         return pace
     kind, job, seconds = str(said["kind"]), worker.launch.job.job_id, float(said["seconds"])
     usual = expected_speed(pace, worker.screening)
-    if usual is not None and seconds > limits.prescreen_least_s and said["speed"] * limits.prescreen_slow_times < usual:
+    if (
+        usual is not None
+        and seconds > limits.hang.prescreen_least_s
+        and said["speed"] * limits.hang.prescreen_slow_times < usual
+    ):
         before = pace.slow.get(job)
         what = f"{job} took {seconds:.0f} s, {usual / said['speed']:.1f} times as long as {_standard(pace, kind)}"
         cause = "slower" if before is None else before.cause
@@ -168,8 +171,10 @@ def is_slow(worker: Worker, said: Screening, pace: Pace, world: World, limits: S
     usual_s = expected_s(worker, said, pace)
     if usual_s is None or worker.launch.job.phase != "prescreen" or worker.total <= said.began_done:
         return False
-    bound_s = max(limits.prescreen_slow_times * usual_s, limits.prescreen_least_s)
-    return world.now_s - said.began_at_s > limits.prescreen_least_s and _whole_s(worker, said, world.now_s) > bound_s
+    bound_s = max(limits.hang.prescreen_slow_times * usual_s, limits.hang.prescreen_least_s)
+    return (
+        world.now_s - said.began_at_s > limits.hang.prescreen_least_s and _whole_s(worker, said, world.now_s) > bound_s
+    )
 
 
 def _whole_s(worker: Worker, said: Screening, now_s: float) -> float:
@@ -222,13 +227,13 @@ def _of_machine(worker: Worker, said: Screening, world: World) -> list[tuple[str
         found.append(("host_starved", "everything on this machine is late", alone))
     if throttled is not None and throttled > _THROTTLED_PCT:
         why = f"the container's CPU quota held it back in {throttled:.0f} % of its periods"
-        found.append(("cpu_quota", why, f"{alone}; raise the quota, or set swarm.lanes to what it allows"))
+        found.append(("cpu_quota", why, f"{alone}; raise the quota, or set swarm.lanes.count to what it allows"))
     if cores and at_work > cores and not worker.launch.gpu:
         why = f"{at_work} threads of workers share {cores} cores"
         found.append(("oversubscribed", why, "util_controller takes a lane away"))
     if worker.launch.ooms:
         why = f"it holds few combos at a time since it ran out of memory, {worker.launch.ooms} times"
-        found.append(("small_batches", why, f"{alone}; more memory, or fewer swarm.lanes, makes it faster"))
+        found.append(("small_batches", why, f"{alone}; more memory, or a smaller swarm.lanes.count, makes it faster"))
     if _is_cold(worker, said, world):
         why = f"its first batch took {said.first_s:.0f} s, mostly to compile its kernels"
         found.append(
@@ -258,7 +263,7 @@ def _of_worker(
     is_alone_slow = (late == 1 and len(_of_kind(said.kind, world)) > 1) or _others_were_fast(worker, said, pace)
     words = f"it gets {100 * share:.0f} % of its core{'' if said.threads == 1 else 's'}"
     if share < _STARVED_SHARE:
-        is_sure = share < _HUNGRY_SHARE and _looked_at_s(worker, pace, world) >= _SURE_S * limits.cadence_scale
+        is_sure = share < _HUNGRY_SHARE and _looked_at_s(worker, pace, world) >= _SURE_S * limits.agents.cadence_scale
         return _of_starved(words, world, is_alone_slow and is_sure)
     if is_alone_slow:
         return "slow_worker", f"{words}, and others of its kind run at full speed"
@@ -296,7 +301,7 @@ def _share(worker: Worker, said: Screening, pace: Pace, world: World, limits: Sw
     if first is None or first.cpu_s is None or worker.cpu_s is None:
         return None
     passed_s = world.now_s - first.at_s
-    if passed_s < _APART_S * limits.cadence_scale or passed_s <= 0:
+    if passed_s < _APART_S * limits.agents.cadence_scale or passed_s <= 0:
         return None
     return (worker.cpu_s - first.cpu_s) / passed_s / said.threads
 
@@ -309,4 +314,6 @@ def _pays(worker: Worker, said: Screening, pace: Pace, world: World, limits: Swa
         return True
     left = worker.total - worker.done
     mine_s = left * (world.now_s - said.began_at_s) / gained
-    return mine_s > _PAYS * (left * said.bars / (usual * said.threads) + limits.start_credit_s * limits.cadence_scale)
+    return mine_s > _PAYS * (
+        left * said.bars / (usual * said.threads) + limits.use.start_credit_s * limits.agents.cadence_scale
+    )

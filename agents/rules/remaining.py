@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TypedDict
 
 from agents.model.world import World
 from agents.rules import holdouts
@@ -26,6 +27,13 @@ _OVERDUE = 0.35  # of what a phase has cost so far: what may be left of one that
 _WIDEST = 4.0  # of a band whose end is so many times its beginning only the end is worth a word
 
 
+class BandRow(TypedDict):
+    """A band as `status --json` holds it, in seconds."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Band:
     """Seconds, at least and at most."""
@@ -36,7 +44,7 @@ class Band:
     def __add__(self, other: "Band") -> "Band":
         return Band(self.low_s + other.low_s, self.high_s + other.high_s)
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> BandRow:
         """For `status --json`."""
         return {"low": round(self.low_s, 1), "high": round(self.high_s, 1)}
 
@@ -45,7 +53,7 @@ NOTHING = Band(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PhaseCosts:
     """What phases cost: `here` in this round, `before` in earlier rounds and runs; `done`: share of even phases."""
 
     here: Mapping[tuple[Unit, str], Cost]
@@ -83,7 +91,7 @@ def going(world: World, order: SwarmOrder) -> list[Unit]:
     ]
 
 
-def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | None:
+def left(units: Iterable[Unit], rounds_after: int, known: PhaseCosts) -> Band | None:
     """The time left for the symbols and modes under way, and for a number of whole rounds after this one."""
     open_units = list(units)
     total, longest_s = NOTHING, 0.0
@@ -102,7 +110,7 @@ def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | No
     return Band(total.low_s, max(total.high_s, longest_s))
 
 
-def _unit(unit: Unit, known: Evidence, phases: Iterable[str]) -> tuple[Band, float] | None:
+def _unit(unit: Unit, known: PhaseCosts, phases: Iterable[str]) -> tuple[Band, float] | None:
     """What is left of one, and how long it takes if it gets no more cores than such phases had; None: unknown."""
     total, chain_s, unknown = NOTHING, 0.0, 0
     for phase in phases:
@@ -120,7 +128,7 @@ def _unit(unit: Unit, known: Evidence, phases: Iterable[str]) -> tuple[Band, flo
     return total + Band(0.0, 0.1 * unknown * total.high_s), chain_s
 
 
-def _phase(unit: Unit, phase: str, mine: Cost | None, known: Evidence) -> Band | None:
+def _phase(unit: Unit, phase: str, mine: Cost | None, known: PhaseCosts) -> Band | None:
     share = (known.done or {}).get((unit, phase), 0.0)
     if mine is not None and phase in _EVEN and mine.machine_s > 0 and share >= _SURE:
         return _around([mine.machine_s * (1 - share) / share])

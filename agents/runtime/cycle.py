@@ -16,7 +16,7 @@ from agents.registry import AGENTS, row
 from agents.runtime import tally, verify
 from config.errors import Refused
 from config.record import dataclass
-from config.swarm import SwarmSettings
+from config.swarm import SwarmSettings, in_groups
 from state.files import codec, flock, snapshot
 from state.files.journal import Journal
 from state.files.layout import Roots
@@ -80,7 +80,7 @@ def replay(record: Mapping[str, Any]) -> bytes:
     """The decision that the recorded world and memory lead to now, as one line with its keys in alphabetical order."""
     agent = row(record["agent"]).load()
     world, memory = record_of(World, record["world"]), record_of(agent.memory, record["memory"])
-    limits = record_of(SwarmSettings, record["limits"])
+    limits = record_of(SwarmSettings, in_groups(record["limits"]))
     return codec.encode_line(_decision_tree(agent.decide(world, memory, limits)), by_name=True)
 
 
@@ -155,7 +155,7 @@ def _keep_beside(roots: Roots, limits: SwarmSettings, clock: Clock, name: str, w
         aside = snapshot.keep_beside(path).name if path.stat().st_size else "nothing, since it was empty"
         how = f"what fits of it goes on, the rest begins anew; what was there is {aside}"
         events = healing.rebuilt(path.name, "record_damaged", "; ".join(wrong[:3]), name, how)
-        healing.record(roots, clock, events, limits.record_mb * 1_000_000)
+        healing.record(roots, clock, events, limits.records.journal_mb * 1_000_000)
 
 
 def _memory(agent: Agent[Any], state: AgentState) -> Any:

@@ -24,7 +24,7 @@ def hold(state: Path) -> int:
     return descriptor
 
 
-class Place:
+class HeldRoot:
     """The state root that a long-lived process works in: it holds `alive.lock` there, and restores a lost `root.json`.
 
     When the folder is moved away, or what lies at its path has become another swarm's, it is to end: what it went on to

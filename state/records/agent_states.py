@@ -125,5 +125,5 @@ def reported(roots: Roots, *agents: str) -> Reports:
 
 
 def reports(reads: Mapping[str, Read]) -> Reports:
-    """The reports of the agents that were read; `reads`: by their names."""
-    return Reports(**{agent: cast(Any, one.state.report) for agent, one in reads.items()})
+    """The reports of the agents that were read; `reads`: by their names. An agent without a record says nothing."""
+    return Reports(**{agent: cast(Any, one.state.report) for agent, one in reads.items() if agent in KINDS})

@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Count:
+class TriesCount:
     """What counts against a result on some span."""
 
     tries: int
@@ -78,13 +78,13 @@ class TriesLedger:
                 found[entry.identity] = entry if before is None or before.tries < entry.tries else before
         return list(found.values())
 
-    def count(self, in_sample: Span, holdout: Span) -> Count:
+    def count(self, in_sample: Span, holdout: Span) -> TriesCount:
         """Tries on days of `in_sample`, and looks at days of `holdout`, over all runs.
 
         Who searches days looks at them: a holdout that an earlier run chose on counts each of its tries as a look.
         """
         entries = self.entries()
-        return Count(
+        return TriesCount(
             tries=sum(e.tries for e in entries if e.kind == "combos" and e.span.overlaps(in_sample)),
             looks=sum(e.tries for e in entries if e.span.overlaps(holdout)),
         )

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from WORKFLOW.data.bars import BARS_PER_DAY
-from WORKFLOW.engines.cpu import NO_RUIN
 from WORKFLOW.engines.gpu.levels import equity_after, limit_at, meets_stop_or_limit, short_ruin, stop_at
 from WORKFLOW.engines.gpu.toolkit import WARP, cuda, device, kernel
 from WORKFLOW.engines.gpu.touch import first_touch, first_touch_trailing
 from WORKFLOW.engines.gpu.warp import ballot, lowest_bit, shuffle, times
+from WORKFLOW.engines.passes import NO_RUIN
 from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL
 from WORKFLOW.engines.touch import INT32
 
@@ -176,7 +176,7 @@ def settle(
     marks: Array,
     counts: Array,
 ) -> None:
-    """Compute every combo's money from trade to trade, with the operations of `cpu._settle` in the same order.
+    """Compute every combo's money from trade to trade, with the operations of `passes._settle` in the same order.
 
     `marks` (days, combos) receives the equity at each day's last close. `counts` (combos, 3) receives the trades
     opened, closed and won; the first is `MAY_BE_RUINED` where the bar loop has to decide.

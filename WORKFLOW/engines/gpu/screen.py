@@ -48,7 +48,7 @@ class Work:
 
 
 class _Tape(NamedTuple):
-    """The data of one market and one window in device memory; see `cpu._Tape`."""
+    """The data of one market and one window in device memory; see `passes.Tape`."""
 
     prices: tuple[Any, Any, Any]
     blocks: tuple[Any, Any, Any, Any]

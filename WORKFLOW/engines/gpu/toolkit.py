@@ -1,7 +1,7 @@
 """Load Numba's CUDA as the package numba-cuda, and recognize its simulator.
 
 Importing this module loads libraries for a second and opens no device. `import numba.cuda` finds numba-cuda through a
-startup hook of that package. Where this hook is switched off, because it delays every start of Python by 33 ms, this
+startup hook of that package. Where this hook is switched off, because it delays every start of Python by 30 ms, this
 module calls the hook.
 """
 

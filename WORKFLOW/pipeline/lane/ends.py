@@ -1,12 +1,12 @@
 """Classify a worker's error, in one place: an obstacle that passes, a file to make again, or a final failure.
 
 - *waiting*: `Transient` (another run writes, the data folder is missing), a full disk, or a file server that does not
-  answer. The job is tried again. Each wait is twice as long as the last, at most `swarm.patience_s` in all, and nothing
-  is thrown away.
+  answer. The job is tried again. Each wait is twice as long as the last, at most `swarm.blame.patience_s` in all, and
+  nothing is thrown away.
 - *again*: `Recomputable`, a working file of ours that is damaged or was changed. The next worker makes the file again.
 - *failed*: any other `Refused`. The failure is final, and the symbol and mode end with it.
 - No result: out of memory, other errors of the system, or files of an earlier phase that do not fit. Such a death
-  counts, and `swarm.max_deaths` deaths in a row without progress end the job.
+  counts, and `swarm.blame.max_deaths` deaths in a row without progress end the job.
 """
 
 import errno
