@@ -14,7 +14,7 @@ from WORKFLOW.validity.monte_carlo import MonteCarlo
 from WORKFLOW.validity.plateau import PlateauSummary
 from WORKFLOW.validity.regimes import RegimeDays
 from WORKFLOW.validity.verdict import VerdictCheck
-from WORKFLOW.validity.walk_forward import FixedWindow, Span, WalkForward
+from WORKFLOW.validity.walk_forward import DateSpan, FixedWindow, WalkForward
 from WORKFLOW.validity.wicks import WickRecord
 
 
@@ -22,7 +22,7 @@ from WORKFLOW.validity.wicks import WickRecord
 class WindowResult:
     """What the finalist did in one window, run on its own."""
 
-    span: Span
+    span: DateSpan
     metrics: Metrics
 
     def as_json(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class WalkWindow:
 
 @exact.record
 @dataclass(frozen=True)
-class Span:
+class DateSpan:
     """A window as people read it: the opens of its first and its last bar in UTC, bars, days."""
 
     first: str
@@ -73,7 +73,7 @@ class BriefMetrics:
 class FixedWindow:
     """One test window, traded with parameters that were given."""
 
-    span: Span
+    span: DateSpan
     metrics: BriefMetrics
 
     def as_json(self) -> dict[str, Any]:
@@ -86,8 +86,8 @@ class FixedWindow:
 class WalkedWindow:
     """One window in which the choice was made anew; without `parameters` nothing passed, and nothing was traded."""
 
-    train: Span
-    test: Span
+    train: DateSpan
+    test: DateSpan
     parameters: Parameters | None
     in_sample: BriefMetrics | None
     out_of_sample: BriefMetrics | None
@@ -284,7 +284,7 @@ def _defined(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def span(market: Market, window: Window) -> Span:
+def span(market: Market, window: Window) -> DateSpan:
     """Describe a window for people."""
     first, last = (np.datetime64(int(market.time_ms[bar]) // 1000, "s") for bar in (window.start, window.stop - 1))
-    return Span(f"{first}Z", f"{last}Z", len(window), round(len(window) / BARS_PER_DAY, 2))
+    return DateSpan(f"{first}Z", f"{last}Z", len(window), round(len(window) / BARS_PER_DAY, 2))

@@ -11,13 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from state.files import layout
 from state.files.layout import CHECKOUT
 from tests.WORKFLOW import warm
 
 SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
 PIPELINE = CHECKOUT / "WORKFLOW" / "optimize_strategy.py"
-BESTS = layout.BESTS
 SMALL = ["--prescreen", "300", "--trials", "24", "--paths", "50", "--symbol", "SYNTHETIC"]
 SETTINGS = {
     "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "64",

@@ -22,7 +22,7 @@ ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
 BENCH = CHECKOUT / "scripts" / "bench"
 # Ten prescreen jobs, or sixteen, so that workers come and go for as long as a campaign strikes them.
 SIXTEEN = ("--prescreen", "400000", "--trials", "24", "--paths", "50")
-JOBS = {"BACKTEST_OPTIMIZE__SWARM__SHARD_COMBOS": "25600"}
+JOBS = {"BACKTEST_OPTIMIZE__SWARM__JOBS__SHARD_COMBOS": "25600"}
 
 
 def test_ensure_needs_no_terminal_no_environment_and_no_folder_to_stand_in(swarm: Swarm, tmp_path: Path) -> None:
@@ -93,20 +93,25 @@ def test_when_every_agent_is_killed_health_says_dead_and_ensure_brings_them_back
 def campaign(folder: Path, *words: str, size: Sequence[str] = MIDDLE, for_s: float = 900) -> tuple[dict[str, Any], str]:
     """The outcome of a campaign that is good, on generated bars and for one round, and what it said meanwhile."""
     environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS | JOBS
-    done = subprocess.run(
+    bench = subprocess.Popen(
         [sys.executable, str(BENCH), "--faults", *words, "--cadence-scale", "0.05", "--rounds", "1", *size, "--json"],
         env=environment | {"VENV_PATH": sys.prefix, "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=for_s,
-        check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    outcome = json.loads(done.stdout)
+    try:
+        answer, said = bench.communicate(timeout=for_s)
+    except BaseException:
+        bench.send_signal(signal.SIGINT)  # so that a campaign that is cut short ends its swarm, too
+        bench.communicate(timeout=120)
+        raise
+    assert bench.returncode == 0, answer + said
+    outcome = json.loads(answer)
     assert outcome["good"]
     assert outcome["broken"] == outcome["left_behind"] == outcome["false_kills"] == outcome["incomplete"] == []
-    return outcome, done.stderr
+    return outcome, said
 
 
 def test_a_short_campaign_heals_everything_and_kills_nobody_by_mistake(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from WORKFLOW.validity.finalist import Case, Finalist, Judged, judge
 from WORKFLOW.validity.plateau import Plateau, PlateauSummary
 from WORKFLOW.validity.search.placebo import Placebo
 from WORKFLOW.validity.search.whole import SearchTrial
-from WORKFLOW.validity.walk_forward import BriefMetrics, Efficiency, Span, WalkedWindow, WalkForward
+from WORKFLOW.validity.walk_forward import BriefMetrics, DateSpan, Efficiency, WalkedWindow, WalkForward
 
 PARAMETERS = {
     "one": 1,
@@ -34,7 +34,7 @@ PARAMETERS = {
     "max_bars": 0,
 }
 _BRIEF = BriefMetrics(1.0, 0.1, 0.2, 0.5, 30)
-_SPAN = Span("2024-01-01T00:00:00", "2024-01-02T00:00:00", 288, 1.0)
+_SPAN = DateSpan("2024-01-01T00:00:00", "2024-01-02T00:00:00", 288, 1.0)
 WALKED = WalkForward((WalkedWindow(_SPAN, _SPAN, None, _BRIEF, _BRIEF),), 1.0, 0.1, 5, Efficiency(None, 0.5), 0)
 
 

@@ -15,7 +15,7 @@ from WORKFLOW.search import space
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import walk_forward
-from WORKFLOW.validity.walk_forward import BriefMetrics, Efficiency, Span, WalkedWindow, WalkWindow, steps
+from WORKFLOW.validity.walk_forward import BriefMetrics, DateSpan, Efficiency, WalkedWindow, WalkWindow, steps
 
 WALK = WalkForwardSettings(windows=4, train_to_test=2, combos=60)
 
@@ -95,7 +95,7 @@ def test_windows_without_a_choice_count_as_days_without_a_return(evaluator: Eval
 
 def window(days: float, total_return: float, sharpe: float) -> WalkedWindow:
     trained = BriefMetrics(sharpe, total_return, max_drawdown_pct=0.1, win_rate=0.5, total_trades=30)
-    return WalkedWindow(Span("", "", 0, days), Span("", "", 0, 0.0), {}, trained, None)
+    return WalkedWindow(DateSpan("", "", 0, days), DateSpan("", "", 0, 0.0), {}, trained, None)
 
 
 def test_efficiency_by_hand() -> None:
