@@ -113,7 +113,7 @@ class PrescreenSettings:
 
 @dataclass(frozen=True)
 class PlateauSettings:
-    """How far around a finalist its neighbors are tried, and among how many trials the broadest plateau is sought."""
+    """How far around a finalist its neighbours are tried, and among how many trials the broadest plateau is sought."""
 
     candidates: int
     steps: int

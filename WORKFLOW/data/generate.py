@@ -1,4 +1,4 @@
-"""Generate demo bars: made up, labeled as such everywhere, and as unpleasant as real ones.
+"""Generate demo bars: made up, labelled as such everywhere, and as unpleasant as real ones.
 
 With demo bars, a first run needs no download, and tests meet what markets do: regimes of trend and volatility, fat
 tails, gaps, ties, and an exchange halt with missing bars. An edge found on them means nothing.

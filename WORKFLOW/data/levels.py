@@ -61,7 +61,7 @@ def _gaps(kept: RawTable, lone: NDArray[np.int64]) -> list[Gap]:
 
 
 def _paired(kept: RawTable, gaps: list[Gap]) -> tuple[list[tuple[Gap, Gap]], list[Gap]]:
-    """Return pairs of neighboring gaps that cancel each other, and the list of all other gaps."""
+    """Return pairs of neighbouring gaps that cancel each other, and the list of all other gaps."""
     pairs: list[tuple[Gap, Gap]] = []
     single: list[Gap] = []
     for gap in gaps:

@@ -46,7 +46,7 @@ class Report:
 
     `rows` counts the rows of the file, and `bars` the bars on the grid after holes were filled and copies dropped.
     `tick` is in quote currency. `halts` are runs of bars without volume and movement; they are real, but nobody could
-    have traded there. `wicks` are prices that no neighboring bar reaches, confirmed or not. `wicks_allowed` says
+    have traded there. `wicks` are prices that no neighbouring bar reaches, confirmed or not. `wicks_allowed` says
     whether only the operator accepts some of them. `extreme_wicks` counts bars with a high or low that is merely rare.
     """
 

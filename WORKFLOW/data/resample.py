@@ -60,7 +60,7 @@ def shapes(bars: Bars) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def _drawn(n: int, block_bars: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return which bar stands at each of n places: runs of neighbors from random days at the same time of day."""
+    """Return which bar stands at each of n places: runs of neighbours from random days at the same time of day."""
     lengths = np.minimum(random.geometric(1.0 / block_bars, 4 * n // block_bars + 64), BARS_PER_DAY)
     while lengths.sum() < n:
         lengths = np.append(lengths, np.minimum(random.geometric(1.0 / block_bars, 64), BARS_PER_DAY))

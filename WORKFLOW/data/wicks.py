@@ -1,8 +1,8 @@
-"""Find prices that stand alone: a high or a low that no neighboring bar carries, by one robust statistic.
+"""Find prices that stand alone: a high or a low that no neighbouring bar carries, by one robust statistic.
 
 A price is carried if the bodies (open to close) of the two bars before and the two bars after reach it; a real crash
 leaves bodies on its way. The distance of a high or low from these bodies is measured in usual ranges: the median
-high-to-low of the two hours around. It is a median, so that neighboring faults do not hide each other. Volume is the
+high-to-low of the two hours around. It is a median, so that neighbouring faults do not hide each other. Volume is the
 second evidence, because at a real price there are trades. docs/reference/data.md says what this finds and what it
 misses.
 """
@@ -37,7 +37,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Lone:
-    """The k prices that lie at least `EXTREME` usual ranges and `EXTREME_LEAST` beyond what their neighbors carry.
+    """The k prices that lie at least `EXTREME` usual ranges and `EXTREME_LEAST` beyond what their neighbours carry.
 
     Sorted by `row` (k,), int64 from 0. `is_high` (k,): whether the price is a high, or else a low. `beyond` (k,): the
     log of the price over the nearest body, always positive. `ranges` (k,): the same in usual ranges. `volume` (k,): the

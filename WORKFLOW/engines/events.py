@@ -15,7 +15,7 @@ def bit(words: NDArray[np.uint64], i: int) -> bool:
 
 @leaf
 def changes(side: NDArray[np.uint64]) -> int:
-    """Count how often neighboring bits of a row differ; no window has more events than that."""
+    """Count how often neighbouring bits of a row differ; no window has more events than that."""
     count = ones(side[0] ^ (side[0] << np.uint64(1)))
     for word in range(1, len(side)):
         count += ones(side[word] ^ ((side[word] << np.uint64(1)) | (side[word - 1] >> np.uint64(63))))

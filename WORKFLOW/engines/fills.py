@@ -29,7 +29,7 @@ def stop_at(anchor: float, side: int, fraction: float, has_tick: bool) -> float:
 
 @leaf
 def limit_at(anchor: float, side: int, fraction: float, has_tick: bool) -> float:
-    """Return the level that lies `fraction` in the position's favor, in ticks; infinite when it is 0.
+    """Return the level that lies `fraction` in the position's favour, in ticks; infinite when it is 0.
 
     With a tick size, the level is rounded to the tick further from `anchor` (ticks).
     """

@@ -1,4 +1,4 @@
-"""Compare up to 64 neighbors of an array with a level or with another array in one instruction; the result is a mask.
+"""Compare up to 64 neighbours of an array with a level or with another array in one instruction; the result is a mask.
 
 LLVM turns each of these functions into the widest vector comparison that the machine has (AVX-512: 16 int32 per step).
 The result is the same on every machine, because a mask is exact. Numba has no type for a vector of booleans, so these
@@ -128,7 +128,7 @@ def ones(typing: Any, word: Any) -> Any:
 
 @lanewise
 def write_line(typing: Any, out: Any, at: Any, offset: Any, slope: Any, x: Any) -> Any:
-    """Write out[at + i] = offset + slope * x[at + i] for 8 neighbors, with the roundings of scalar code."""
+    """Write out[at + i] = offset + slope * x[at + i] for 8 neighbours, with the roundings of scalar code."""
     signature = types.void(out, types.int64, types.float64, types.float64, x)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -153,7 +153,7 @@ def padded(values: NDArray[Number], fill: float) -> NDArray[Number]:
 
 
 def on_cache_line(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
-    """Return an uninitialized array that begins on a cache line, so that no vector load straddles two cache lines."""
+    """Return an uninitialised array that begins on a cache line, so that no vector load straddles two cache lines."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     room = np.empty(size + _LINE, dtype=np.uint8)
     start = -room.ctypes.data % _LINE

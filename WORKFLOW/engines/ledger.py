@@ -39,7 +39,7 @@ TRADE = np.dtype(
         ("gross_pnl_pct", "<f8"),  # fraction: the price change between the two fills
         ("net_pnl_pct", "<f8"),  # fraction of the equity at entry, after fees and funding
         ("mae_pct", "<f8"),  # fraction of the entry price, <= 0: maximum adverse excursion
-        ("mfe_pct", "<f8"),  # fraction of the entry price, >= 0: maximum favorable excursion
+        ("mfe_pct", "<f8"),  # fraction of the entry price, >= 0: maximum favourable excursion
         ("reason_open", "i1"),
         ("reason_close", "i1"),
     ]

@@ -43,7 +43,7 @@ def daily_returns(marks: Floats, capital: float) -> Floats:
 
 @kernel
 def sharpe(returns: Floats) -> float:
-    """Return the annualized Sharpe ratio (Sharpe 1994) of daily returns (d,), at a risk-free rate of 0.
+    """Return the annualised Sharpe ratio (Sharpe 1994) of daily returns (d,), at a risk-free rate of 0.
 
     The ratio is mean / standard deviation (ddof = 1) * sqrt(365). It is NaN below 2 days and for equal returns.
     """
@@ -179,7 +179,7 @@ def annualized_return(total_return: float, years: float) -> float:
 
 
 def sortino(returns: Floats) -> float:
-    """Return the annualized mean over the downside deviation of all days against 0 (Sortino & Price 1994).
+    """Return the annualised mean over the downside deviation of all days against 0 (Sortino & Price 1994).
 
     NaN below 2 days and without a losing day.
     """

@@ -199,7 +199,7 @@ class _Account:
         return self.on_tick(anchor * (1 - side * fraction), side) if fraction > 0 else -side * math.inf
 
     def limit_level(self, anchor: float, side: int, fraction: float) -> float:
-        """Return the level `fraction` in the position's favor, on the tick further from the anchor; 0: out of reach."""
+        """Return the level `fraction` in the position's favour, on the tick further from the anchor; 0: infinite."""
         return self.on_tick(anchor * (1 + side * fraction), side) if fraction > 0 else side * math.inf
 
     def on_tick(self, exact: float, side: int) -> float:

@@ -105,7 +105,7 @@ def _surrounded(run: PipelineRun, trials: Sequence[Trial]) -> list[Finalist]:
 
 
 def surroundings(run: PipelineRun, parameters: Parameters) -> Plateau:
-    """Evaluate the in-sample neighbors of one strategy."""
+    """Evaluate the in-sample neighbours of one strategy."""
     return plateau.around(run.in_sample, run.mode, parameters, run.settings.plateau, run.cores)
 
 

@@ -18,7 +18,7 @@ _FRACTIONS = ("stop_loss", "take_profit", "trailing_stop")
 def svg(plateau: Plateau, title: str) -> bytes:
     """Draw the maps of pairs of ranges, or of all pairs if the space has fewer than two ranges, three in a row.
 
-    Blue is a gain and red a loss, relative to the largest value of all maps. Gray is undefined. The frame is the
+    Blue is a gain and red a loss, relative to the largest value of all maps. Grey is undefined. The frame is the
     finalist.
     """
     of_ranges = [grid for grid in plateau.grids if {grid.x, grid.y} <= set(plateau.ranges)]
@@ -64,7 +64,7 @@ def _header(plateau: Plateau, title: str, largest: float | None) -> Iterator[str
 
 
 def _legend(largest: float) -> Iterator[str]:
-    """Draw the scale, and explain gray and the frame."""
+    """Draw the scale, and explain grey and the frame."""
     steps, y = 40, 72
     wide = _LEGEND / steps
     for step in range(steps):

@@ -1,4 +1,4 @@
-"""The objective that a search maximizes: the Sharpe ratio over in-sample folds, less a penalty for instability."""
+"""The objective that a search maximises: the Sharpe ratio over in-sample folds, less a penalty for instability."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def folds_of(market: Market, wanted: int) -> list[Window]:
 
 
 def stable(sharpes: Sequence[float], penalty: float) -> float:
-    """Return the mean of the folds' annualized Sharpe ratios, minus `penalty` times their standard deviation (ddof=0).
+    """Return the mean of the folds' annualised Sharpe ratios, minus `penalty` times their standard deviation (ddof=0).
 
     A fold without a trade (NaN) counts as 0, because its money lies still. If all folds are NaN, the value is
     `UNDEFINED_SHARPE`. For one fold, the value is its Sharpe ratio.

@@ -38,7 +38,7 @@ def around(mode: Mode, centres: Sequence[Parameters], n: int, seed: np.random.Se
             return Combos(columns)
         for name, dimension in mode.space.items():
             columns[name][invalid] = _near(dimension, held[name][which[invalid]], random)
-    for name in mode.space:  # what is still invalid becomes its center, which is valid
+    for name in mode.space:  # what is still invalid becomes its centre, which is valid
         columns[name][invalid] = held[name][which[invalid]]
     return Combos(columns)
 

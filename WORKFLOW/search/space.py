@@ -1,4 +1,4 @@
-"""Parameter combos as columns: drawn in blocks, sorted so that neighbors share their signal, and read by row."""
+"""Parameter combos as columns: drawn in blocks, sorted so that neighbours share their signal, and read by row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -47,7 +47,7 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True)
 class TrialResult:
-    """The result of one trial. `value` is maximized; `violation` > 0 is by how many trades the minimum was missed.
+    """The result of one trial. `value` is maximised; `violation` > 0 is by how many trades the minimum was missed.
 
     `folds` holds the Sharpe ratio of each in-sample fold, None where undefined. `steps` holds the value after each
     fold. `others` holds the further objectives, in the plan's order. A `pruned` trial ended after `steps`, and its

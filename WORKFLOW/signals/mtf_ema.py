@@ -181,7 +181,7 @@ def _crosses(
 
     `*_warm` is the first bucket whose EMA counts. While one slow bucket is visible, its EMA is a single number. If all
     fast EMAs of that time lie on one side of that number, two comparisons settle the bucket, for 64 buckets at once.
-    Only the other buckets are walked through. Neighboring combos with the same fast EMA share its extremes.
+    Only the other buckets are walked through. Neighbouring combos with the same fast EMA share its extremes.
     """
     lowest, highest = np.zeros(slow_grid.buckets + LANES), np.zeros(slow_grid.buckets + LANES)
     of_row = -1

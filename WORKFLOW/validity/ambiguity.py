@@ -1,6 +1,6 @@
 """The ambiguity band: the worst and the best result, where one bar touched both exits of a position.
 
-The four prices of a bar do not say which exit came first. Every judgment assumes the stop first. This module computes
+The four prices of a bar do not say which exit came first. Every judgement assumes the stop first. This module computes
 what the take-profit first would have given and, where 1-minute bars exist, which exit they show to have come first.
 """
 
@@ -30,7 +30,7 @@ from WORKFLOW.validity import verdict
 First = Literal["stop", "take_profit", "same_minute", "unknown"]
 ANSWERS: tuple[First, ...] = ("stop", "take_profit", "same_minute", "unknown")
 
-FAR_SHARPE = 0.5  # annualized; a band this wide can change a judgment, and narrower bands are told in the file only
+FAR_SHARPE = 0.5  # annualised; a band this wide can change a judgement, and narrower bands are told in the file only
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class OrderBand:
 def band(subject: StrategyOnBars, window: Window, sl_first: Metrics) -> OrderBand:
     """Trade `window` with the stop first, with the take-profit first, and as the minutes say.
 
-    `sl_first` holds the metrics with the stop first, on which every other judgment rests. The reference engine runs
+    `sl_first` holds the metrics with the stop first, on which every other judgement rests. The reference engine runs
     that case once more, because it names the ambiguous bars, and because its trades are compared with the other
     engine's. It runs the third case only if there are ambiguous bars.
     """

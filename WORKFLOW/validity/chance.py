@@ -25,10 +25,10 @@ class Chance:
 
 
 def expected_max_sharpe(tries: int, days: int) -> float | None:
-    """Return the annualized Sharpe ratio that the best of `tries` strategies without skill is expected to show.
+    """Return the annualised Sharpe ratio that the best of `tries` strategies without skill is expected to show.
 
     It is the expected maximum of N independent Gaussians (Bailey & López de Prado, "The Deflated Sharpe Ratio", 2014,
-    eq. 1), each with the standard error sqrt(365 / days) of an annualized Sharpe ratio whose true value is 0. Combos
+    eq. 1), each with the standard error sqrt(365 / days) of an annualised Sharpe ratio whose true value is 0. Combos
     that resemble each other count as fewer tries than they are, so the true value is smaller; a search that adapts to
     its results makes the true value larger. Half of all noise markets exceed this value: see `chance_quantile`. Returns
     None below 2 days or 1 try.
@@ -45,7 +45,7 @@ def expected_max_sharpe(tries: int, days: int) -> float | None:
 
 
 def chance_quantile(tries: int, days: int, probability: float) -> float | None:
-    """Return the annualized Sharpe ratio that the best of `tries` strategies without skill exceeds with `probability`.
+    """Return the annualised Sharpe ratio that the best of `tries` strategies without skill exceeds with `probability`.
 
     It follows from the distribution of the maximum of N independent Gaussians, P(max <= x) = Φ(x)^N, with the standard
     error of `expected_max_sharpe`. Returns None below 2 days or 1 try.

@@ -59,8 +59,8 @@ class Case:
     seed: SeedOf
     search: SearchTrial
     regimes: regimes.Labels  # of each day of `everything`
-    extreme_bars: NDArray[np.bool_]  # (n,) of `everything`: a high or low lies far from those of its neighbors
-    allowed_wicks: int = 0  # prices that no neighboring bar reaches and that the operator has allowed
+    extreme_bars: NDArray[np.bool_]  # (n,) of `everything`: a high or low lies far from those of its neighbours
+    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that the operator has allowed
 
     @property
     def effective_trials(self) -> float | None:
@@ -71,7 +71,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial that was selected, its neighbors, and the result of another tool if one was asked beforehand."""
+    """A trial that was selected, its neighbours, and the result of another tool if one was asked beforehand."""
 
     trial: Trial
     plateau: Plateau

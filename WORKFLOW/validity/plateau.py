@@ -1,8 +1,8 @@
-"""Plateau or peak: the neighbors of a strategy in its parameter space, evaluated on the in-sample bars.
+"""Plateau or peak: the neighbours of a strategy in its parameter space, evaluated on the in-sample bars.
 
-The neighbors of a value in a range lie a few percent of the value away, because markets and costs shift by percents,
+The neighbours of a value in a range lie a few percent of the value away, because markets and costs shift by percents,
 whatever the step of the range is. They are snapped onto the range and lie at least one of its steps apart. The values
-of a list have no distance: 15 and 60 minutes are two strategies and not neighbors. Heat maps show them side by side.
+of a list have no distance: 15 and 60 minutes are two strategies and not neighbours. Heat maps show them side by side.
 The plateau score covers ranges only, and lists only if a space has no range.
 """
 
@@ -79,12 +79,12 @@ class Plateau:
 def scores(
     evaluator: Evaluator, mode: Mode, centres: Sequence[Parameters], settings: PlateauSettings, threads: int
 ) -> list[dict[str, float]]:
-    """Return the plateau score of each of `centres` by each of `MEASURES`: what three quarters of its neighbors reach.
+    """Return the plateau score of each of `centres` by each of `MEASURES`: what three quarters of its neighbours reach.
 
     More is better; a drawdown counts as negative. The score is the lower quartile and not the median, because a cliff
-    on one side of one dimension leaves two thirds of the neighbors untouched. A neighbor whose measure is undefined
+    on one side of one dimension leaves two thirds of the neighbours untouched. A neighbour whose measure is undefined
     does not trade, so nothing is known of it, and it counts as worse than all others. The score is -inf if more than a
-    quarter are undefined, and if a space has no neighbors.
+    quarter are undefined, and if a space has no neighbours.
     """
     if not centres:
         return []
@@ -98,7 +98,7 @@ def scores(
 
 
 def around(evaluator: Evaluator, mode: Mode, centre: Parameters, settings: PlateauSettings, threads: int) -> Plateau:
-    """Evaluate the neighbors of `centre`: the nearest ones, and for each pair of dimensions all pairs of their values.
+    """Evaluate the neighbours of `centre`: the nearest ones, and for each pair of dimensions all pairs of their values.
 
     In a pair, all other dimensions keep their value. Pairs are left out from the end where `max_neighbours` is
     exceeded.
@@ -149,7 +149,7 @@ def _stepped(dimension: Range, value: float, settings: PlateauSettings) -> list[
 
 
 def _nearest(mode: Mode, centre: Parameters, settings: PlateauSettings) -> list[Parameters]:
-    """Return `centre` and its nearest valid neighbors: all combinations of one step down, none or up in all ranges.
+    """Return `centre` and its nearest valid neighbours: all combinations of one step down, none or up in all ranges.
 
     If these are more than `max_neighbours`, only two ranges change at a time. In a space without ranges, one list
     changes at a time and takes each of its values.

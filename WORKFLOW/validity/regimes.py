@@ -1,7 +1,7 @@
 """Market regimes: a strategy's results by trend and volatility, where each day's regime is known before the day begins.
 
 Trend is the return of the last days, divided by what their volatility gives to chance. The limits let a random walk
-spend a third of its days in each of up, sideways and down. Volatility is the realized volatility of the last days,
+spend a third of its days in each of up, sideways and down. Volatility is the realised volatility of the last days,
 compared with the median of its own past.
 
 Look-ahead: both use bars before the day's first bar only. A label that knew the day would call every loss a bad regime.
@@ -46,7 +46,7 @@ def labels(market: Market, settings: RegimeSettings) -> Labels:
     """
     starts = np.searchsorted(market.day, np.arange(market.day[0], market.day[-1] + 1))  # each day's first bar
     price = np.log(market.close)
-    energy = np.add.reduceat(np.diff(price, prepend=price[0]) ** 2, starts)  # realized variance of each day
+    energy = np.add.reduceat(np.diff(price, prepend=price[0]) ** 2, starts)  # realised variance of each day
     trend_days, volatility_days = settings.trend_days, settings.volatility_days
     chance = np.sqrt(_sums(energy, trend_days))
     trend = _trend(

@@ -61,7 +61,7 @@ class FinalistEvidence:
     out_of_sample: WindowFigures
     walk_forward_sharpe: float | None
     walk_forward_efficiency: float | None
-    plateau: float | None  # share of the nearest neighbors with at least half of its Sharpe ratio
+    plateau: float | None  # share of the nearest neighbours with at least half of its Sharpe ratio
     engines_agree: bool
     looks_ahead: str | None  # what a changed future changed; None if it provably changes nothing
     ruined: bool  # in a window or in the continuous run over all bars
@@ -73,7 +73,7 @@ class FinalistEvidence:
     luck: float | None  # p-value of the whole search, Hansen's test
     placebo: float | None  # p-value of the whole search, shuffled markets
     buy_and_hold_sharpe: float | None  # out-of-sample, net
-    allowed_wicks: int = 0  # prices that no neighboring bar reaches and that the operator has allowed
+    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that the operator has allowed
     sharpe_without_wicks: float | None = None  # out-of-sample, without the trades on extreme wicks
 
 

@@ -249,7 +249,7 @@ def _stitched(returns: list[Floats], windows: tuple[WalkedWindow, ...]) -> WalkF
 def _efficiency(returns: list[Floats], windows: tuple[WalkedWindow, ...]) -> Efficiency:
     """Return the share of the in-sample performance that was left on unseen bars, over traded windows; 1 = all of it.
 
-    The return efficiency is that of Pardo (2008), chapter 11: the annualized out-of-sample return over the annualized
+    The return efficiency is that of Pardo (2008), chapter 11: the annualised out-of-sample return over the annualised
     in-sample return, both compounded over all of their days. The Sharpe efficiency is the Sharpe ratio of the test days
     over the mean Sharpe ratio of the trainings. A value is None if nothing was gained in-sample, because a share of a
     loss means nothing, or if a Sharpe ratio is undefined.

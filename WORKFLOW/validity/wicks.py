@@ -1,4 +1,4 @@
-"""Measure how much a result depends on extreme wicks: highs and lows far from those of the neighboring bars.
+"""Measure how much a result depends on extreme wicks: highs and lows far from those of the neighbouring bars.
 
 Extreme wicks are often real, but nobody can be sure of a fill there, and a price at which nobody traded shows profits
 all the same. So the result says how many trades began or ended on such a bar, and what is left without them.
@@ -44,7 +44,7 @@ class WickRecord:
 
 
 def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
-    """Return booleans (n,): whether a high or a low lies far from its neighbors, as docs/reference/data.md defines."""
+    """Return booleans (n,): whether a high or a low lies far from its neighbours, as docs/reference/data.md defines."""
     extreme = np.zeros(len(bars), dtype=bool)
     extreme[lone_prices(bars.rows, bars.rows["time_ms"], has_volume=False).row] = True
     return extreme

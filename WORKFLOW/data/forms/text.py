@@ -71,7 +71,7 @@ def _is_text(data: bytes, encoding: str) -> bool:
 
 
 def _without_mark(data: bytes) -> tuple[tuple[bytes, str], ...]:
-    """Recognize UTF-16 without a byte order mark: every second byte of plain letters and digits is zero."""
+    """Recognise UTF-16 without a byte order mark: every second byte of plain letters and digits is zero."""
     head = data[:200]
     if head.count(0) <= len(head) // 3:
         return ()

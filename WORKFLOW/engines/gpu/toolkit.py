@@ -1,4 +1,4 @@
-"""Load Numba's CUDA as the package numba-cuda, and recognize its simulator.
+"""Load Numba's CUDA as the package numba-cuda, and recognise its simulator.
 
 Importing this module loads libraries for a second and opens no device. `import numba.cuda` finds numba-cuda through a
 startup hook of that package. Where this hook is switched off, because it delays every start of Python by 30 ms, this

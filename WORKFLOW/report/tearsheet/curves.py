@@ -52,7 +52,7 @@ def thinned(equity: Floats, below: Floats, buckets: int = BUCKETS) -> Indices:
     """Return the indices of the marks to draw: of each bucket the first, the last, and the extremes of both curves.
 
     All other marks lie between drawn ones, so the picture is the same (M4: Jugel, Jerzak, Hackenbroich & Markl 2014),
-    and its highest, lowest and deepest marks are exact. Marks that equal both of their neighbors are left out, too.
+    and its highest, lowest and deepest marks are exact. Marks that equal both of their neighbours are left out, too.
     `below` is the drawdown (n,).
     """
     n = len(equity)

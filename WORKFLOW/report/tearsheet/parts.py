@@ -18,7 +18,7 @@ _NOTHING = "–"
 
 
 class Cell(NamedTuple):
-    """A cell of a table: its text, its class, and how strong its color is (0 to 100)."""
+    """A cell of a table: its text, its class, and how strong its colour is (0 to 100)."""
 
     text: Any
     kind: str = ""

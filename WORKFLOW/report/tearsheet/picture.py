@@ -213,7 +213,7 @@ def _shaded(axes: "Axes", border: str | None, height: float) -> None:
 
 
 def _scaled(axes: "Axes", amounts: list[float], words: Callable[[float], str]) -> None:
-    """Use a logarithmic scale if `amounts` differ much, labeled by `words`."""
+    """Use a logarithmic scale if `amounts` differ much, labelled by `words`."""
     if not max(amounts) > 5 * min(amounts) > 0:
         steps = axes.yaxis.get_major_locator()
     else:

@@ -1,4 +1,4 @@
-"""Summarize closed trades: the distribution of results, results by side and exit, and excursions."""
+"""Summarise closed trades: the distribution of results, results by side and exit, and excursions."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -131,7 +131,7 @@ def _beyond(net: Floats, edges: Floats) -> int:
 
 
 def _excursions(trades: Trades) -> dict[str, Any] | None:
-    """Return how far trades went against their entry (MAE) and in its favor (MFE), beside their results."""
+    """Return how far trades went against their entry (MAE) and in its favour (MFE), beside their results."""
     if trades.mae is None and trades.mfe is None:
         return None
     chosen = np.unique(np.linspace(0, len(trades) - 1, min(len(trades), MOST_POINTS)).astype(np.int64))

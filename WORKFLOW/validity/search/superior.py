@@ -6,7 +6,7 @@ stays. A bootstrap mean is a row of counts times the returns. So one matrix prod
 chunks of combos of which only the maxima are kept.
 
 There are two statistics: the mean daily return, as `arch` has both tests, and the Sharpe ratio, which a search
-maximizes. The second takes mean and deviation of every draw anew. Hansen divides by one estimate of the standard error.
+maximises. The second takes mean and deviation of every draw anew. Hansen divides by one estimate of the standard error.
 Among thousands of combos, this finds those whose error was estimated too small: on real bars it gave p = 0.002 where
 shuffled markets gave 0.1.
 """

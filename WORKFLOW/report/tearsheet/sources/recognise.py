@@ -60,7 +60,7 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def of_sheet(sheet: Sheet, hints: Hints, unit: str | None) -> TradeTable | Curve:
-    """Return the trades or the curve, by the first source that recognizes the sheet."""
+    """Return the trades or the curve, by the first source that recognises the sheet."""
     if freqtrade.is_market(sheet.names):
         raise Refused(
             f"{sheet.path} holds trades of the market, a price and an amount each, and none of a strategy",
