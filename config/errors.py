@@ -20,7 +20,7 @@ class Transient(Refused):
     """An obstacle that may pass by itself: another run holds a lock, or a data folder is missing for a moment.
 
     A person is refused at once. A job of the swarm waits and is tried again for at most `patience_s` seconds in all,
-    and fails after that. None means the setting `swarm.patience_s`.
+    and fails after that. None means the setting `swarm.blame.patience_s`.
     """
 
     patience_s: float | None = None

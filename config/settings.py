@@ -282,12 +282,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def renamed(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """One line for each value that the environment gives under an old name: it counts, and this is the name it has now.
+    """Return a line for each value that the environment gives under an old name: it counts, and has this new name.
 
-    For whoever types a command that begins something. Agents and workers never say it.
+    The lines are for people who type a command that begins something. Agents and workers never print them.
 
     Raises:
-        Refused: what `load` refuses before it looks at any value.
+        Refused: as `load` refuses before it checks any value.
     """
     return layers.laid(os.environ if environment is None else environment).notes
 
@@ -305,13 +305,13 @@ def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
 
 
 def _shallow(record: Any) -> dict[str, Any]:
-    """A section as a tree, with its values as they are."""
+    """Return a section as a tree, with its values unchanged."""
     values = {f.name: getattr(record, f.name) for f in fields(record)}
     return {key: _shallow(value) if is_dataclass(value) else value for key, value in values.items()}
 
 
 def _merged(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`tree` with those values in it; a group takes only those it is given."""
+    """Return `tree` with `values` in it; values of a group that are not given stay."""
     both = {
         key: value for key, value in values.items() if isinstance(value, Mapping) and isinstance(tree.get(key), dict)
     }
@@ -371,7 +371,7 @@ def swarm_defaults() -> SwarmSettings:
 
 
 def _has_all(kind: Any, section: Any) -> bool:
-    """Whether a section holds all of its settings and nothing else."""
+    """Return whether a section holds all of its settings and nothing else."""
     if not isinstance(section, Mapping):
         return False
     groups = {f.name: f.type for f in fields(kind) if is_dataclass(f.type)}
@@ -379,7 +379,7 @@ def _has_all(kind: Any, section: Any) -> bool:
 
 
 def _filled(kind: Any, section: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A section with what is known of it, and the defaults for all else."""
+    """Return a section with its known settings, and the defaults for all others."""
     there = section if isinstance(section, Mapping) else {}
     return {
         f.name: _filled(f.type, there.get(f.name), defaults[f.name])

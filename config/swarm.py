@@ -1,6 +1,6 @@
 """The settings that agents need, in a module of their own: reading all settings would cost a cold cycle 10 ms.
 
-Values, units and reasons stand in `workflow_defaults.yaml`; `config.settings` reads it.
+Values, units and reasons stand in `workflow_defaults.yaml`; `config.layers` reads it.
 """
 
 import re
@@ -179,22 +179,23 @@ def of_section(tree: Any) -> SwarmSettings:
 
 
 def in_groups(tree: Any) -> Any:
-    """The section `swarm` with its values in groups, also where a version without groups wrote it.
+    """Return the section `swarm` with its values in groups, also if a version without groups wrote it.
 
     Raises:
-        Refused: a value stands there under its old and its new name, and they differ.
+        Refused: a setting has different values under its old and its new name.
     """
     if not isinstance(tree, Mapping) or all(isinstance(value, Mapping) for value in tree.values()):
         return tree
-    from config import renamed  # a cold cycle has no use for it: what this version wrote is in groups
+    from config import renamed  # a cold cycle does not need it: what this version wrote is in groups
 
     return renamed.in_groups(tree)
 
 
 def checked(section: str, record: type[Any], tree: Any, limits: Limits, written: Mapping[str, str] = NOTHING) -> Any:
-    """The record of one section of the settings, its groups included.
+    """Check one section of the settings, and return its record, groups included.
 
-    `written`: settings whose value stands under another name → that name and where, for the words of a refusal.
+    `written` maps settings whose value stands under another name to that name and its place, for the words of a
+    refusal.
 
     Raises:
         Refused: a key is missing or unknown, or a value has the wrong type or lies outside its limits.
@@ -248,10 +249,10 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits, writte
 
 
 def _limits(section: str, key: str, limits: Limits) -> tuple[float, float]:
-    """What the value may be at least and at most.
+    """Return the lowest and the highest value that is allowed.
 
     Raises:
-        Refused: nobody has said; whoever adds a setting that is a number does.
+        Refused: no limits are written down; whoever adds a setting that is a number adds its limits.
     """
     if (section, key) in limits:
         return limits[section, key]

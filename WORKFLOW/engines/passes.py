@@ -1,7 +1,8 @@
-"""The two passes of the CPU's batch engine, compiled: where each trade ends, then what the money becomes.
+"""The two compiled passes of the CPU's batch engine: find where each trade ends, then compute the money.
 
-The first pass does not depend on money, so its searches overlap in the processor; the second goes trade after trade, in
-the reference's order. `cpu.py` cuts the work into tasks and leaves to the plain bar loop what these passes do not know.
+The first pass does not depend on money, so its searches overlap in the processor. The second pass goes from trade to
+trade, in the reference's order. `cpu.py` cuts the work into tasks, and leaves to the plain bar loop the rows that these
+passes cannot compute.
 """
 
 from typing import NamedTuple, Self
@@ -21,10 +22,10 @@ from WORKFLOW.engines.touch import Touchable, first_touch, first_touch_trailing,
 
 _DAYS_AT_ONCE = 8
 _TILE = 32_768  # bars: their prices take 400 KB, less than half an L2 cache
-# A long position is ruined near price 0, at most 1e-15 of its entry by float noise; a market whose lowest price is
-# further than this from its highest cannot get there.
+# A long position is ruined near price 0: by float noise, at up to 1e-15 of its entry price. If a market's lowest price
+# is more than this fraction of its highest price, no long position can be ruined there.
 NO_RUIN = 1e-9
-LEFT_TO_BAR_LOOP = -1.0  # in the column of the trades: what this row holds does not count
+LEFT_TO_BAR_LOOP = -1.0  # in the column of trades; the rest of this row then does not count
 
 
 class Tape(NamedTuple):
@@ -40,7 +41,7 @@ class Tape(NamedTuple):
 
     @classmethod
     def of(cls, market: Market, window: Window) -> Self:
-        """The market's prices as the kernels want them, and the closes of the window's UTC days."""
+        """Return the market's prices as the kernels read them, and the closes of the window's UTC days."""
         closes = daily_marks(market.close[window.start : window.stop], market, window) / market.per_unit
         room = np.append(closes, np.zeros(_DAYS_AT_ONCE))
         lead = int(market.time_ms[0]) // BAR_MS % BARS_PER_DAY
@@ -247,7 +248,7 @@ def _settle(
     cash, day, marks = books.cash[k], books.day[k], books.marks[k]
     closed = wins = 0
     for n in range(count):
-        if not cash > 0.0 or books.entries[k] < 0:  # NaN is no money either
+        if not cash > 0.0 or books.entries[k] < 0:  # written so that NaN ends the trading, too
             count = n
             break
         event = int(trades.event[n])
@@ -258,6 +259,7 @@ def _settle(
         anchor = float(tape.touch.open[bar])
         entry_price = anchor / tape.per_unit * (1 + side * slip)
         units = cash / (entry_price * (1 + fee))
+        # While the position is open, the equity at a price p is `base + side * units * p`.
         base = cash - side * units * entry_price - fee * units * entry_price
         is_open = at >= tape.stop
         entry_day = (bar + tape.lead) // BARS_PER_DAY - first_day
@@ -270,10 +272,12 @@ def _settle(
         stop, limit = trades.stop[n], trades.limit[n]
         price, low, high = float(tape.touch.open[at]), float(tape.touch.low[at]), float(tape.touch.high[at])
         is_touched = at < until
+        # `&` instead of `and`: one rare branch can be predicted, a chain of four cannot.
         if is_touched & (side == -1) & (high >= _short_ruin(anchor, slip)) & (stop >= _short_ruin(anchor, slip)):
             books.entries[k] = -1
             return
         is_stop, level = meets_stop_or_limit(price, high, low, side, stop, limit, money.tp_first)
+        # A trade that no level ends is closed at the open of the bar, with slippage, as is one that its stop ends.
         level = level if is_touched else price
         slips = 1 if is_stop | (not is_touched) else 0
         fill = level / tape.per_unit * (1 - side * slip * slips)

@@ -63,15 +63,15 @@ class TrialResult:
     pruned: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """For the study."""
+        """Return this as the study holds it."""
         return {**vars(self), "metrics": {} if self.metrics is None else self.metrics.as_json()}
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `as_json`.
+        """Read what `as_json` returns.
 
         Raises:
-            LookupError, TypeError: something is missing or not known.
+            LookupError, TypeError: a part is missing or unknown.
         """
         lists = {name: tuple(record[name]) for name in ("folds", "steps", "others")}
         metrics = Metrics.of_json(record["metrics"]) if record["metrics"] else None

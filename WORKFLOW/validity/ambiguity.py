@@ -45,9 +45,9 @@ class StrategyOnBars:
 @exact.record
 @dataclass(frozen=True)
 class TiedTrade:
-    """The trade that an ambiguous bar ended: its net result (a fraction) both ways, and what the minutes say.
+    """The trade that an ambiguous bar ended: its net result (a fraction) in both runs, and what the minutes say.
 
-    `tp_first` is None where the run with the take-profit first has no such trade, `first` without minutes.
+    `tp_first` is None if the run with the take-profit first has no such trade. `first` is None without minutes.
     """
 
     side: str
@@ -61,7 +61,7 @@ class TiedTrade:
 @exact.record
 @dataclass(frozen=True)
 class Resolved:
-    """How many ambiguous bars got which of the `ANSWERS`, and the metrics that follow from them."""
+    """The number of ambiguous bars for each of the `ANSWERS`, and the metrics that follow from them."""
 
     stop: int
     take_profit: int
@@ -85,13 +85,13 @@ class BandRecord:
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """Every window's band, and what a reader of the verdict must know of them."""
+    """The band of every window, and a note that a reader of the verdict must know, or None."""
 
     note: str | None
     windows: Mapping[str, BandRecord]
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {"note": self.note, **{name: asdict(one) for name, one in self.windows.items()}}
 
 

@@ -12,7 +12,7 @@ EULER_MASCHERONI = 0.5772156649015329
 
 @dataclass(frozen=True)
 class Chance:
-    """What luck alone gives to so many tries over so many in-sample days: an annualised Sharpe ratio."""
+    """The annualised Sharpe ratio that luck alone gives to so many tries over so many in-sample days."""
 
     tries: int
     days: int
@@ -20,7 +20,7 @@ class Chance:
 
     @classmethod
     def of(cls, tries: int, days: int) -> Self:
-        """As `expected_max_sharpe` says."""
+        """Compute it with `expected_max_sharpe`."""
         return cls(tries, days, expected_max_sharpe(tries, days))
 
 

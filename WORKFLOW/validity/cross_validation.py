@@ -40,7 +40,7 @@ Days = NDArray[np.int64]
 @exact.record
 @dataclass(frozen=True)
 class CrossedPath:
-    """One history over all days; return and drawdown are fractions."""
+    """One path over all days; return and drawdown are fractions."""
 
     sharpe_ratio: float | None
     total_return: float
@@ -50,7 +50,7 @@ class CrossedPath:
 @exact.record
 @dataclass(frozen=True)
 class CrossValidation:
-    """How the paths did. `reason` says why there are none; what was then never counted is None."""
+    """The performance of the paths. `reason` says why there are none; values that were then not computed are None."""
 
     folds: int
     test_folds: int
@@ -68,7 +68,7 @@ class CrossValidation:
     reason: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`; without paths the probability stands before the Sharpe ratio."""
+        """Return this as `validation.json` holds it; without paths, the probability stands before the Sharpe ratio."""
         record = asdict(self)
         if self.reason is not None:
             record |= {name: record.pop(name) for name in ("sharpe_ratio", "paths", "reason")}
@@ -149,7 +149,7 @@ class _Folds:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """What every record begins with: folds, folds that are tested at once, days."""
+        """Return the values that every record begins with: folds, folds that are tested at once, days."""
         return self.settings.folds, self.settings.test_folds, self.days
 
     @property
@@ -239,7 +239,7 @@ def _paths(returns: Floats, folds: _Folds, splits: list[tuple[Days, list[Days]]]
 
 
 def _performance(paths: Floats) -> tuple[Bands, float, list[CrossedPath]]:
-    """Bands of the Sharpe ratios, the share of paths that lose, and every path; `paths` (n, days) are returns."""
+    """Return bands of Sharpe ratios, the share of paths that lose, and all paths; `paths` (n, days) are returns."""
     sharpes = np.array([metrics.sharpe(path) for path in paths])
     equity = np.cumprod(1.0 + paths, axis=1)
     totals = equity[:, -1] - 1.0

@@ -29,7 +29,7 @@ _CHUNK_BYTES = 64 * 2**20  # memory for the paths that are computed at a time
 @exact.record
 @dataclass(frozen=True)
 class TradeShuffle:
-    """Trades in random orders. Drawdowns are fractions, trade by trade, like those of all records below."""
+    """Trades in random orders. Drawdowns are fractions, trade by trade."""
 
     paths: int
     trades: int
@@ -53,7 +53,7 @@ class EquityFan:
 @exact.record
 @dataclass(frozen=True)
 class BlockBootstrap:
-    """Days drawn again in blocks; returns and drawdowns are fractions."""
+    """Days drawn again in blocks; returns and daily drawdowns are fractions."""
 
     paths: int
     block_days: int
@@ -68,7 +68,7 @@ class BlockBootstrap:
 @exact.record
 @dataclass(frozen=True)
 class Level:
-    """What trades came to at one `value` of what makes them harder: `name` is `probability` or `noise_bps`."""
+    """The results at one `value` of the setting that makes trades worse: `name` is `probability` or `noise_bps`."""
 
     name: str
     value: float
@@ -77,7 +77,7 @@ class Level:
     probability_of_loss: float
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         record = asdict(self)
         return {record.pop("name"): record.pop("value"), **record}
 
@@ -85,7 +85,7 @@ class Level:
 @exact.record
 @dataclass(frozen=True)
 class HarderTrades:
-    """Trades left out, or filled worse, level by level, beside what was observed."""
+    """Trades left out or filled worse, level by level, beside the observed result."""
 
     paths: int
     trades: int
@@ -94,14 +94,14 @@ class HarderTrades:
     levels: list[Level]
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         return {**vars(self), "levels": [level.as_json() for level in self.levels]}
 
 
 @exact.record
 @dataclass(frozen=True)
 class MonteCarlo:
-    """All that is played again of one window; None where there are too few trades or days, or none are known."""
+    """All simulations of one window. A part is None if its trades or days are too few or unknown."""
 
     trade_shuffle: TradeShuffle | None
     block_bootstrap: BlockBootstrap | None
@@ -109,7 +109,7 @@ class MonteCarlo:
     noisy_fills: HarderTrades | None
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         harder = {"skipped_trades": self.skipped_trades, "noisy_fills": self.noisy_fills}
         return asdict(self) | {name: None if one is None else one.as_json() for name, one in harder.items()}
 

@@ -43,7 +43,7 @@ class Grid:
 @exact.record
 @dataclass(frozen=True)
 class PlateauSummary:
-    """The neighbours in numbers; None where there are none, or the strategy's own Sharpe ratio is undefined."""
+    """The neighbours in numbers; None if there are none, or if the strategy's own Sharpe ratio is undefined."""
 
     evaluated: int
     neighbours: int

@@ -31,7 +31,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RegimeDays:
-    """The days of one regime put together, and the trades opened in it. `total_return` is a fraction."""
+    """The days of one regime joined, and the trades opened in it. `total_return` is a fraction."""
 
     days: int
     total_return: float | None

@@ -40,12 +40,12 @@ class WindowFigures:
 
     @classmethod
     def of(cls, values: Metrics) -> Self:
-        """Those of all metrics."""
+        """Select these of all metrics."""
         return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> Self:
-        """Those of a window of `metrics.json`; other metrics there, known or not, are passed over.
+        """Read these from a window of `metrics.json`; other metrics there, known or not, are ignored.
 
         Raises:
             KeyError: one of them is missing.

@@ -39,7 +39,7 @@ class WalkWindow:
 @exact.record
 @dataclass(frozen=True)
 class DateSpan:
-    """A window as people read it: the opens of its first and its last bar in UTC, bars, days."""
+    """A window as people read it: the opens of its first and its last bar in UTC, its bars, and its days."""
 
     first: str
     last: str
@@ -47,7 +47,7 @@ class DateSpan:
     days: float
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         return {"from": self.first, "to": self.last, "bars": self.bars, "days": self.days}
 
 
@@ -64,27 +64,27 @@ class BriefMetrics:
 
     @classmethod
     def of(cls, values: Metrics) -> Self:
-        """Those of all metrics."""
+        """Select these of all metrics."""
         return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
 
 
 @exact.record
 @dataclass(frozen=True)
 class FixedWindow:
-    """One test window, traded with parameters that were given."""
+    """One test window, traded with given parameters."""
 
     span: DateSpan
     metrics: BriefMetrics
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return self.span.as_json() | asdict(self.metrics)
 
 
 @exact.record
 @dataclass(frozen=True)
 class WalkedWindow:
-    """One window in which the choice was made anew; without `parameters` nothing passed, and nothing was traded."""
+    """One window with a new selection; if `parameters` is None, no combo was eligible and nothing was traded."""
 
     train: DateSpan
     test: DateSpan
@@ -93,14 +93,14 @@ class WalkedWindow:
     out_of_sample: BriefMetrics | None
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {**asdict(self), "train": self.train.as_json(), "test": self.test.as_json()}
 
 
 @exact.record
 @dataclass(frozen=True)
 class Efficiency:
-    """The share of the in-sample performance that was left on unseen bars; None where there is no such share."""
+    """The share of the in-sample performance that was left on unseen bars; None if undefined."""
 
     annualized_return: float | None
     sharpe_ratio: float | None
@@ -109,7 +109,7 @@ class Efficiency:
 @exact.record
 @dataclass(frozen=True)
 class WalkForward:
-    """One scheme: its windows, and what their test days came to side by side. `total_return` is a fraction."""
+    """One scheme: its windows, and the metrics of all test days joined. `total_return` is a fraction."""
 
     windows: tuple[WalkedWindow, ...]
     sharpe_ratio: float | None
@@ -119,7 +119,7 @@ class WalkForward:
     profitable_windows: int
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {**asdict(self), "windows": [window.as_json() for window in self.windows]}
 
 

@@ -22,7 +22,7 @@ from WORKFLOW.validity import verdict
 
 @dataclass(frozen=True)
 class WickShare:
-    """Of one window: its bars with an extreme wick, the trades on them, and Sharpe ratio and return without these."""
+    """One window: its bars with an extreme wick, the trades on them, Sharpe ratio and return without them."""
 
     extreme_bars: int
     trades: int
@@ -32,14 +32,14 @@ class WickShare:
 
 @dataclass(frozen=True)
 class WickRecord:
-    """Every window, the wicks that only the operator accepts, and one line for readers of the verdict."""
+    """Every window, the number of wicks that the operator has allowed, and a note on the verdict or None."""
 
     note: str | None
     allowed: int
     windows: Mapping[str, WickShare]
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {"note": self.note, "allowed": self.allowed, **{name: asdict(one) for name, one in self.windows.items()}}
 
 
@@ -98,7 +98,7 @@ def _compounded(growth: Floats, end: NDArray[np.int64], n: int) -> Floats:
 def _without(
     ledger: Ledger, market: Market, window: Window, dropped: NDArray[np.bool_], values: Metrics, capital: float
 ) -> tuple[float | None, float | None]:
-    """Sharpe ratio and return without the trades `dropped`."""
+    """Return the Sharpe ratio and the return without the trades `dropped`."""
     if not dropped.any():
         return values.sharpe_ratio, values.total_return
     if ledger.ruined:  # nobody can tell what would have come after ruin
