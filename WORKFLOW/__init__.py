@@ -1,7 +1,7 @@
-"""The work plane: computes.
+"""The work plane, which computes results.
 
-Importing it points Numba's cache at a folder that carries a hash of these sources: the cache itself does not notice
-changes in functions that other files define (measured: a cached caller went on returning the old result).
+Importing this package points Numba's cache at a folder named after a hash of these sources. The cache itself does not
+notice changes in functions that other files define: in a test, a cached caller went on returning the old result.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Let scripts that lie in this folder import its public modules by their bare names, as deployed scripts do.
+"""Let scripts in this folder import its public modules by their bare names, as scripts that users have deployed do.
 
-`from mtf_resampler import resample_ohlc` then gives the very functions of `WORKFLOW.mtf_resampler`: the bare name is
-another name of the same module, so that one process never holds two copies of a class.
+`from mtf_resampler import resample_ohlc` then gives the very function of `WORKFLOW.mtf_resampler`. The bare name is
+another name of the same module, so one process never holds two copies of a class.
 """
 
 import importlib
@@ -12,10 +12,10 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def stand_in(name: str) -> None:
-    """Put `WORKFLOW.<name>` in the place of the bare module `name`, which is being imported.
+    """Put `WORKFLOW.<name>` in place of the bare module `name`, which is being imported.
 
     Raises:
-        ImportError: this Python lacks a package of ours; with the Python that has it.
+        ImportError: this Python lacks a package that we need; the message names the Python that has it.
     """
     if str(_CHECKOUT) not in sys.path:
         sys.path.insert(0, str(_CHECKOUT))

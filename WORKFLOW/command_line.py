@@ -1,4 +1,4 @@
-"""The pipeline's command line: words in, an order out. Nothing heavy is imported: help and first output are instant."""
+"""The pipeline's command line: it turns words into an order. It imports nothing heavy, so that `--help` is instant."""
 
 import argparse
 import os
@@ -14,15 +14,15 @@ from state.host import command
 
 DEMO_SYMBOL = "SYNTHETIC"
 ENGINES = ("auto", "native", "gpu", "reference", "vectorbt")
-ENGINE_ALIASES = {"raw_kernel": "gpu"}  # the name under which deployed launch scripts ask for the GPU's kernels
+ENGINE_ALIASES = {"raw_kernel": "gpu"}  # the name in launch scripts that users have deployed
 DATA_VARIABLE = "BACKTEST_OPTIMIZE_DATA"
 
 _SWITCH: Mapping[str, Any] = {"action": "store_true"}
 _NUMBER: Mapping[str, Any] = {"type": int, "metavar": "N"}
 _ENGINE_HELP = (
-    "auto takes the GPU where one can be used, else native, and says why; gpu (or its older name raw_kernel): one or "
-    "none, never the CPU instead; reference is readable and slow; vectorbt: native does the work, vectorbt repeats "
-    "every finalist"
+    "auto takes the GPU where one can be used, else native, and says why; gpu (or its older name raw_kernel) takes the "
+    "GPU or refuses, and never falls back to the CPU; reference is readable and slow; with vectorbt, native does the "
+    "work and vectorbt repeats every finalist"
 )
 _BARS_HELP = (
     f"5-minute bars, a folder or a file: CSV, text, Parquet, Feather or JSON, packed too (default: ${DATA_VARIABLE})"
@@ -35,14 +35,17 @@ _WICKS_HELP = "trade on highs and lows that no neighbouring bar reaches; the res
 
 
 def engine_named(name: str) -> str:
-    """The engine of that name; an alias stands for what it has been called since."""
+    """Return the engine of that name; an older name stands for its present one."""
     return ENGINE_ALIASES.get(name, name)
 
 
-# What the commands that run something share, each flag once: `add_flags` gives them to a parser.
+# The flags that several commands share, each defined once; `add_flags` adds them to a parser.
 FLAGS: Mapping[str, Mapping[str, Any]] = {
-    "--symbol": {"metavar": "S", "help": "as results are to name it; in a folder the data file's name starts with it"},
-    "--symbols": {"metavar": "A,B", "help": "as results are to name them; data files' names start with them"},
+    "--symbol": {
+        "metavar": "S",
+        "help": "symbol, as the results name it; in a folder, the data file's name starts with it",
+    },
+    "--symbols": {"metavar": "A,B", "help": "symbols, as the results name them; the data files' names start with them"},
     "--data-path": {"type": Path, "metavar": "D", "help": _BARS_HELP},
     "--demo": {**_SWITCH, "help": "generate synthetic bars and use them; nothing found is promotable"},
     "--date-format": {"metavar": "F", "help": DATE_FORMAT_HELP},
@@ -55,9 +58,9 @@ FLAGS: Mapping[str, Mapping[str, Any]] = {
     "--prescreen": {**_NUMBER, "help": "combos to try in phase 0 (default: prescreen.combos)"},
     "--trials": {**_NUMBER, "help": "Optuna trials (default: search.trials)"},
     "--paths": {**_NUMBER, "help": "Monte Carlo paths (default: monte_carlo.paths)"},
-    "--seed": {"type": int, "metavar": "S", "help": "of every random draw (default: run.seed)"},
+    "--seed": {"type": int, "metavar": "S", "help": "seed of every random draw (default: run.seed)"},
     "--engine": {"type": engine_named, "choices": ENGINES, "default": "auto", "help": _ENGINE_HELP},
-    "--gpu": {**_NUMBER, "help": "number of the GPU (default: the first); -1: none is touched"},
+    "--gpu": {**_NUMBER, "help": "number of the GPU (default: the first); -1: no GPU is used"},
     "--phase0-seed-dirs": {"type": Path, "nargs": "+", "default": (), "metavar": "DIR", "help": _SEED_DIRS_HELP},
     "--by-regime": {
         **_SWITCH,
@@ -65,12 +68,12 @@ FLAGS: Mapping[str, Mapping[str, Any]] = {
     },
     "--json": {**_SWITCH, "help": "print the result as one JSON object"},
 }
-READING = ("--date-format", "--timezone")  # how times of a data file are to be read, wherever one is named
+READING = ("--date-format", "--timezone")  # how to read the times of a data file, for every command that names one
 SIZES = ("--prescreen", "--trials", "--paths")
 
 
 def add_flags(parser: argparse.ArgumentParser, *names: str, **instead: Any) -> None:
-    """Add flags that commands share; `instead`: what is otherwise with this command, as `add_argument` takes it."""
+    """Add shared flags to a parser; `instead` replaces arguments of `add_argument` for this command."""
     for name in names:
         parser.add_argument(name, **{**FLAGS[name], **instead})
 
@@ -90,25 +93,25 @@ exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for, with every default filled in."""
+    """What the user asked for, with every default filled in."""
 
     symbol: str
     mode: str
-    data_path: Path | None  # None: the generated demo data
+    data_path: Path | None  # None: generated demo data
     engine: str
     repair: bool
     fresh: bool
     as_json: bool
     settings: Settings
-    by_regime: bool = False  # shows what validation.json holds in any case
-    gpu: int | None = None  # None: the first; -1: none
-    seed_dirs: tuple[Path, ...] = ()  # with prescreens of other machines and lanes
+    by_regime: bool = False  # whether to show the regimes, which validation.json holds in any case
+    gpu: int | None = None  # number of the GPU; None: the first; -1: none
+    seed_dirs: tuple[Path, ...] = ()  # folders with prescreens of other machines and lanes
     allow_wicks: bool = False
-    reading: Reading = AS_IT_IS  # of times that the data file leaves open
+    reading: Reading = AS_IT_IS  # for times that the data file leaves open
 
 
 def parser(program: str) -> command.Parser:
-    """The flags of one symbol's pipeline."""
+    """Return the parser for the pipeline of one symbol."""
     p = command.Parser(
         prog=program,
         description="One symbol, the whole pipeline: pre-flight, prescreen, Bayesian search, validation, artifacts.",
@@ -118,17 +121,19 @@ def parser(program: str) -> command.Parser:
     processes = "search processes; 0 = one per core; results do not depend on it"
     p.add_argument("--processes", type=int, metavar="N", help=processes)
     add_flags(p, "--engine", "--gpu", "--phase0-seed-dirs", "--repair", "--allow-wicks", *READING)
-    p.add_argument("--fresh", action="store_true", help="start anew even when an unfinished run could go on")
+    p.add_argument(
+        "--fresh", action="store_true", help="start from the beginning, even when an unfinished run could be continued"
+    )
     add_flags(p, "--by-regime", "--json")
     return p
 
 
 def order_from(asked: argparse.Namespace) -> Order:
-    """The order that the flags and the settings make together.
+    """Return the order that the flags and the settings make together.
 
     Raises:
-        Refused: a value outside its limits, an unknown mode, no data and no --demo.
-        Misused: flags that contradict each other, a number that is no GPU's.
+        Refused: a value lies outside its limits, a mode is unknown, or there is neither data nor --demo.
+        Misused: flags contradict each other, or a number cannot be a GPU's.
     """
     if asked.demo:
         if asked.data_path is not None:
@@ -170,7 +175,7 @@ def order_from(asked: argparse.Namespace) -> Order:
 
 
 def data_path_of(asked: argparse.Namespace) -> Path | None:
-    """The folder or file that `--data-path` names, else the one in `BACKTEST_OPTIMIZE_DATA`; None without either."""
+    """Return the path that `--data-path` names, or else the one in `BACKTEST_OPTIMIZE_DATA`; None without either."""
     if asked.data_path is not None:
         return Path(asked.data_path)
     named = os.environ.get(DATA_VARIABLE, "")
@@ -178,27 +183,27 @@ def data_path_of(asked: argparse.Namespace) -> Path | None:
 
 
 def seed_dirs_of(asked: argparse.Namespace) -> tuple[Path, ...]:
-    """The folders that `--phase0-seed-dirs` names, each once; commas separate, too."""
+    """Return the folders that `--phase0-seed-dirs` names, each once; commas may separate them, too."""
     words = (word for path in asked.phase0_seed_dirs for word in str(path).split(",") if word)
     return tuple(dict.fromkeys(Path(word).expanduser().absolute() for word in words))
 
 
 def reading_of(asked: argparse.Namespace) -> Reading:
-    """What these flags say.
+    """Return how to read the data's times, from these flags.
 
     Raises:
-        Misused: one of them is nonsense.
+        Misused: a flag has an impossible value.
     """
     return Reading(asked.date_format, asked.timezone)
 
 
 def reading_words(reading: Reading) -> tuple[str, ...]:
-    """The flags that say the same to another command."""
+    """Return the flags that say the same to another command."""
     return tuple(f"--{name.replace('_', '-')}={value}" for name, value in reading.as_json().items())
 
 
 def gpu_of(asked: argparse.Namespace) -> int | None:
-    """The number that `--gpu` names; refuses what is none, and `--engine gpu` without any."""
+    """Return the number that `--gpu` names; refuse impossible numbers, and `--engine gpu` together with none."""
     number: int | None = asked.gpu
     if number is not None and number < -1:
         raise Misused(f"--gpu {number}", "a GPU's number from 0 on, or -1 for none")
@@ -208,7 +213,7 @@ def gpu_of(asked: argparse.Namespace) -> int | None:
 
 
 def changes(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Settings that the flags change: section → key → value."""
+    """Return the settings that the flags change: section → key → value."""
     flags = {
         ("prescreen", "combos"): asked.prescreen,
         ("search", "trials"): asked.trials,

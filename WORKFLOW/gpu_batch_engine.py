@@ -1,10 +1,10 @@
-"""The GPU engine's public face, under the names that deployed scripts import. Close comes first in all of them.
+"""The public names of the GPU engine, which scripts that users have deployed import. Close is the first argument.
 
     from WORKFLOW.gpu_batch_engine import gpu_prescreen, precompute_mtf_data
 
-Both take arrays, Series or one DataFrame, and compute the same from all of them (docs/reference/frames.md).
+Both functions take arrays, Series or one DataFrame, and compute the same from all of them (docs/reference/frames.md).
 
-Importing this loads no CUDA. `gpu_prescreen` screens on a GPU or refuses: never on the CPU under a GPU's name.
+Importing this module loads no CUDA. `gpu_prescreen` screens on a GPU or refuses; it never uses the CPU instead.
 """
 
 from collections.abc import Callable, Iterable
@@ -44,20 +44,24 @@ ORDER = "the order is close, open_, high, low; or pass each by its name: close=�
 class MtfData:
     """One timeframe over n base bars.
 
-    `buckets`: its b finished buckets, float64 (b,) in the prices' own unit, with the base bar that closes each.
-    `visible`: int32 (n,), the last bucket that is finished at each base bar's close, −1 before there is any. What a
-    trader may know at the close of base bar i is bucket `visible[i]` and those before it; `buckets.close[i]` is not.
+    `buckets` holds its b finished buckets, float64 (b,) in the unit of the prices, with the base bar that closes each.
+    `visible`, int32 (n,), is the last bucket that is finished at each base bar's close, −1 before there is any.
+
+    Look-ahead: at the close of base bar i, a trader may know bucket `visible[i]` and those before it.
+    `buckets.close[i]` is the close of bucket i, and not what is known at bar i.
     """
 
     buckets: Resampled
     visible: NDArray[np.int32]
 
     def at_base(self, values: ArrayLike, before: float = np.nan) -> Floats:
-        """`values` of the buckets (b,), such as an indicator of their closes, as seen at each base bar's close:
-        float64 (n,), `before` where no bucket is finished yet.
+        """Return bucket values as they are seen at each base bar's close, float64 (n,).
+
+        `values` (b,) has one value per bucket, such as an indicator of the closes. `before` stands where no bucket is
+        finished yet.
 
         Raises:
-            Refused: not one value a bucket.
+            Refused: `values` does not have one value per bucket.
         """
         column = np.asarray(values, dtype=np.float64)
         if column.shape != (len(self.buckets),):
@@ -74,28 +78,28 @@ def precompute_mtf_data(
     base_minutes: int = 5,
     first_open_ms: int = 0,
 ) -> dict[int, MtfData]:
-    """Timeframe in minutes → its buckets and what each base bar sees of them. Close comes FIRST.
+    """Return, for each timeframe in minutes, its buckets and what each base bar sees of them. Close comes FIRST.
 
     Args:
-        close: base closes, (n,); like the other three: no holes between bars, no NaN, used as float64. Arrays, or
-            Series of the same bars. Or one DataFrame alone that holds all four by name, in any case:
-            `precompute_mtf_data(frame, timeframes=[15, 60])`.
+        close: base closes, (n,). All four columns need bars without holes and without NaN, and are used as float64.
+        They are arrays, or Series of the same bars. Or pass one DataFrame alone that holds all four by name, in any
+        case: `precompute_mtf_data(frame, timeframes=[15, 60])`.
         open_: base opens, (n,).
         high: base highs, (n,).
         low: base lows, (n,).
-        timeframes: minutes, each a multiple of `base_minutes` that divides a day; given twice is computed once.
+        timeframes: minutes, each a multiple of `base_minutes` that divides a day; duplicates are computed once.
         base_minutes: length of a base bar.
-        first_open_ms: the OPEN of base bar 0, epoch milliseconds UTC: buckets are aligned to 00:00 UTC, and one that
-            began before bar 0 is dropped. With the default, bar 0 is taken to open a bucket of every timeframe. Bars
-            with a DatetimeIndex say it themselves.
+        first_open_ms: the OPEN of base bar 0, epoch milliseconds UTC. Buckets are aligned to 00:00 UTC, and a bucket
+        that began before bar 0 is dropped. By default, bar 0 opens a bucket of every timeframe. Bars with a
+        DatetimeIndex need no value here.
 
-    No look-ahead: a bucket is visible from the base bar that closes it, never on the bars it is made of, and the last,
-    unfinished one is not there at all. Bars appended later change nothing that was visible.
+    Look-ahead: a bucket is visible from the base bar that closes it, and never on the bars that it is made of. The
+    last, unfinished bucket is left out. Bars appended later change nothing that was visible.
 
     Raises:
-        Refused: swapped arrays (high or low contradict a bar; from 50 bars on also open and close the wrong way round),
-            unequal lengths, NaN or infinity, a timeframe that does not fit, none at all, a first bar off the grid; of
-            pandas objects what `resample_ohlc` refuses.
+        Refused: arrays are swapped (high or low contradict a bar; from 50 bars on, also if open and close are swapped),
+            have unequal lengths, or hold NaN or infinity; a timeframe does not fit, or there is none; the first bar is
+            off the grid; or `resample_ohlc` would refuse the pandas objects.
     """
     if not isinstance(timeframes, Iterable) or isinstance(timeframes, str):
         raise Refused(f"timeframes is {timeframes!r}", "pass the minutes of each, for example [15, 60, 240]")
@@ -128,29 +132,29 @@ def gpu_prescreen(
     gpu: int = 0,
     say: Callable[[str], None] = print,
 ) -> Prescreened:
-    """Try `n_combos` of a mode's space on a GPU; the best by Sharpe ratio of those that traded enough.
+    """Try `n_combos` of a mode's space on a GPU, and return the best by Sharpe ratio with enough trades.
 
     Args:
-        close: closes of 5-minute bars, (n,); like the other three: no holes between bars, no NaN, used as float64. Or
-            one DataFrame alone, as for `precompute_mtf_data`: `gpu_prescreen(frame, mode="aggressive")`.
+        close: closes of 5-minute bars, (n,). All four columns need bars without holes and without NaN, and are used as
+        float64. Or pass one DataFrame alone, as for `precompute_mtf_data`: `gpu_prescreen(frame, mode="aggressive")`.
         open_: opens, (n,).
         high: highs, (n,).
         low: lows, (n,).
-        mode: name of a mode of the settings; costs, `keep` and `min_trades` are the settings' too.
+        mode: name of a mode in the settings; costs, `keep` and `min_trades` come from the settings, too.
         n_combos: combos to try; None: `prescreen.combos`.
-        seed: of the draw; None: `run.seed`. The same seed gives the same combos on every engine.
+        seed: seed of the draw; None: `run.seed`. The same seed gives the same combos on every engine.
         first_open_ms: the OPEN of bar 0, epoch milliseconds UTC; see `precompute_mtf_data`.
         gpu: number of the device.
-        say: hears a line `Batch 1/…` after each batch.
+        say: receives a line `Batch 1/…` after each batch.
 
-    The result has `tried`, `eligible` and `best`, and iterates as records: `r.get("total_trades", 0)`.
+    The result has `tried`, `eligible` and `best`, and iterates as records: `r.get("total_trades", 0)`. Trades and
+    metrics are those of the reference engine.
 
-    The same trades and metrics as the reference engine. Signals of a bar know that bar's close and those before it; an
-    order fills at the next open.
+    Look-ahead: the signal of a bar knows that bar's close and earlier ones; an order fills at the next open.
 
     Raises:
-        Refused: swapped arrays, NaN, an unknown mode, no usable GPU, an index as for `resample_ohlc`; each with the way
-            out.
+        Refused: arrays are swapped or hold NaN, the mode is unknown, no GPU can be used, or `resample_ohlc` would
+            refuse the index; each message gives the way out.
     """
     if mode is None:
         raise Refused("mode is missing", 'name it: gpu_prescreen(frame, mode="aggressive")')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The work plane: symbols × modes × lanes. Starts the swarm first and lets it do the work, unless SWARM_ENABLED=false or
-# tmux is missing; then every symbol and mode runs here, one after the other, each on all cores.
+# The work plane alone: symbols × modes × lanes. By default this starts the swarm, which does the work. With
+# SWARM_ENABLED=false, or without tmux, every symbol and mode runs here, one after the other, each on all cores.
 set -euo pipefail
 here="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 command="$here/../scripts/backtest-optimize"
@@ -52,7 +52,7 @@ if [ "${SWARM_ENABLED:-true}" != false ]; then
     fi
     echo "tmux is missing: working without the swarm" >&2
 fi
-# The variable names the bars of the symbols that are named; without a symbol this is the demo.
+# The variable BACKTEST_OPTIMIZE_DATA counts if symbols are named; without a symbol, this is the demo.
 if [ -n "$symbols" ] && [ "$symbols" != SYNTHETIC ] && [ -n "${BACKTEST_OPTIMIZE_DATA:-}" ]; then
     with_data=true
 fi

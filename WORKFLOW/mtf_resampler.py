@@ -1,8 +1,8 @@
-"""Higher timeframes without look-ahead: buckets made from 5-minute bars, and when each one may be known.
+"""Higher timeframes without look-ahead: buckets made from 5-minute bars, and the time from which each may be known.
 
-Two steps, on purpose apart. `resample_ohlc` builds finished buckets only; `align_to_base_tf` says which of them a
-trader who stands at a base bar's close can see. The usual mistake is to stamp a bucket with its open and to spread it
-over the bars it is made of: then the first of them "knows" a close that lies 55 minutes ahead.
+The two steps are separate on purpose. `resample_ohlc` builds finished buckets only. `align_to_base_tf` says which of
+them can be seen at a base bar's close. The usual mistake is to stamp a bucket with its open, and to spread it over the
+bars that it is made of. Then the first of these bars "knows" a close that lies 55 minutes ahead.
 
 Both take arrays, Series or one DataFrame, and compute the same from all of them (docs/reference/frames.md).
 """
@@ -45,11 +45,11 @@ Floats = NDArray[np.float64]
 MINUTE_MS = 60_000
 DAY_MINUTES = 1_440
 
-# open and close count as swapped when closes lie this much nearer to the open BEFORE them than opens to the close
-# before them. In a market without pauses an open repeats the last close, so the true order gives far more than 1.
+# open and close count as swapped if closes lie this much nearer to the open BEFORE them than opens lie to the close
+# before them. In a market without pauses, an open repeats the last close, so the true order gives far more than 1.
 SWAP_RATIO = 0.25
-SWAP_BARS = 50  # fewer bars say nothing
-CLOSES_AT, KNOWN_AT = "closes_at", "known_at"  # of a DataFrame of buckets: the closing base bar, and its close
+SWAP_BARS = 50  # fewer bars prove nothing
+CLOSES_AT, KNOWN_AT = "closes_at", "known_at"  # columns of a DataFrame of buckets: the closing bar, and its close
 BY_NAME = "pass each array by its name: open_=…, high=…, low=…, close=…"
 
 
@@ -57,9 +57,10 @@ BY_NAME = "pass each array by its name: open_=…, high=…, low=…, close=…"
 class Resampled:
     """Finished buckets of one timeframe, oldest first.
 
-    `open`, `high`, `low`, `close` are float64[n_buckets] in the prices' own unit, without NaN. `closes_at` is
-    int64[n_buckets]: the index of the base bar whose close is the bucket's close. Before that bar has closed, the
-    bucket's high, low and close do not exist for anybody.
+    `open`, `high`, `low` and `close` are float64[n_buckets] in the unit of the prices, without NaN. `closes_at` is
+    int64[n_buckets]: the index of the base bar whose close is the bucket's close.
+
+    Look-ahead: before that bar has closed, the bucket's high, low and close do not exist for anybody.
     """
 
     timeframe_minutes: int
@@ -101,36 +102,38 @@ def resample_ohlc(
     base_minutes: int = 5,
     first_open_ms: int = 0,
 ) -> Any:
-    """Buckets of `timeframe_minutes`, aligned to 1970-01-01 00:00 UTC as exchanges align them.
+    """Build buckets of `timeframe_minutes`, aligned to 1970-01-01 00:00 UTC as exchanges align them.
 
     Args:
-        open_: base opens, [n]; like the other three: no holes between bars, no NaN, used as float64. Arrays, or Series
-            of the same bars. Or one DataFrame alone that holds all four by name, in any case:
-            `resample_ohlc(frame, timeframe_minutes=60)`.
+        open_: base opens, [n]. All four columns need bars without holes and without NaN, and are used as float64. They
+        are arrays, or Series of the same bars. Or pass one DataFrame alone that holds all four by name, in any case:
+        `resample_ohlc(frame, timeframe_minutes=60)`.
         high: base highs, [n].
         low: base lows, [n].
         close: base closes, [n].
         timeframe_minutes: a multiple of `base_minutes` that divides a day.
         base_minutes: length of a base bar.
-        first_open_ms: the OPEN of base bar 0, epoch milliseconds UTC. A wrong value moves every bucket: with the
-            default the first bar is taken to open a bucket of every timeframe. Bars with a DatetimeIndex say it
-            themselves: leave it out. Times without a zone count as UTC.
+        first_open_ms: the OPEN of base bar 0, epoch milliseconds UTC. A wrong value moves every bucket. By default, the
+        first bar opens a bucket of every timeframe. Bars with a DatetimeIndex need no value here; times without a zone
+        count as UTC.
 
-    A bucket that began before bar 0 is dropped (its open is unknown). The last bucket is emitted only when its last
-    base bar is there: an unfinished bucket would change with each bar to come, which is look-ahead seen from behind.
+    A bucket that began before bar 0 is dropped, because its open is unknown. The last bucket is returned only if its
+    last base bar is there.
+
+    Look-ahead: an unfinished bucket would change with each bar to come.
 
     Returns:
-        `Resampled`. For a DataFrame a DataFrame: the four columns under the names they have there, float64; `closes_at`
-        (int64), the row of the base bar whose close is the bucket's; and, with a DatetimeIndex, `known_at`. The index
-        is the OPEN of each bucket. **At that moment nothing of a row existed but its open**: the row may be known from
-        `known_at` on, when the bucket has closed. Joining rows to base bars by index is look-ahead of up to a bucket;
-        `align_to_base_tf` joins them rightly, and so does `pandas.merge_asof` of `known_at` with the moments at which
-        base bars CLOSE.
+        `Resampled`, or a DataFrame for a DataFrame. That DataFrame has the four columns under the names they have
+        there, float64; `closes_at` (int64), the row of the base bar whose close is the bucket's; and, with a
+        DatetimeIndex, `known_at`. The index is the OPEN of each bucket. **At that moment nothing of a row existed but
+        its open**: the row may be known from `known_at` on, when the bucket has closed. Joining rows to base bars by
+        index looks ahead by up to a bucket. `align_to_base_tf` joins them correctly, and so does `pandas.merge_asof` of
+        `known_at` with the moments at which base bars CLOSE.
 
     Raises:
-        Refused: arrays of unequal length, NaN, a bar whose high or low contradicts it (arguments swapped), open and
-            close swapped, a timeframe that does not fit, a first bar off the base grid; and of pandas objects an index
-            that is not sorted, repeats or leaves out a bar, or Series of different bars.
+        Refused: the arrays have unequal lengths or hold NaN; a bar's high or low contradicts it, or open and close are
+            swapped (arguments in the wrong order); a timeframe does not fit; the first bar is off the base grid; or,
+            for pandas objects, an index is not sorted or repeats or leaves out a bar, or Series hold different bars.
     """
     if timeframe_minutes is None:
         raise Refused("timeframe_minutes is missing", "name it: resample_ohlc(frame, timeframe_minutes=60)")
@@ -166,7 +169,7 @@ def _resampled(columns: Columns, timeframe_minutes: int, bars_per_bucket: int, b
 
 
 def _as_frame(made: Resampled, columns: Columns, bars_per_bucket: int) -> "DataFrame":
-    """Indexed by the open of each bucket, as the bars' own index has it."""
+    """Return the buckets as a DataFrame, indexed by the open of each bucket as the index of the bars has it."""
     assert columns.names is not None
     prices = zip(columns.names, (made.open, made.high, made.low, made.close), strict=True)
     opens = columns.index[made.closes_at - bars_per_bucket + 1]
@@ -183,20 +186,21 @@ def align_to_base_tf(closes_at: "ArrayLike | DataFrame | Series", n_base: "DataF
 
 
 def align_to_base_tf(closes_at: Any, n_base: Any) -> Any:
-    """Which bucket a base bar sees: int32[n_base], the last one visible at each bar's close, −1 before there is any.
+    """Return which bucket each base bar sees: int32[n_base], the last bucket visible at its close, −1 before any.
 
     Args:
         closes_at: int[n_buckets], strictly rising indices of closing base bars (`Resampled.closes_at`); or the
-            DataFrame that `resample_ohlc` made, or its column `closes_at`.
-        n_base: number of base bars; or the base bars themselves, a DataFrame, Series or index: then the answer is a
-            Series with their index.
+        DataFrame that `resample_ohlc` made, or its column `closes_at`.
+        n_base: number of base bars. Or the base bars themselves, as a DataFrame, Series or index; the result is then a
+        Series with their index.
 
-    A bucket becomes visible ON the base bar that closes it, not earlier, and is held until the next one closes. A
-    decision taken at that close fills at the next bar's open, so nothing is known before it happened.
+    Look-ahead: a bucket becomes visible ON the base bar that closes it, not earlier, and holds until the next bucket
+    closes. A decision at that close fills at the next bar's open, so nothing is known before it happened.
 
     Raises:
-        Refused: `closes_at` is not whole numbers, does not rise or is negative; a negative number of bars; buckets that
-            were made of other bars than these (rows cut off since: every bucket would be seen too early or too late).
+        Refused: `closes_at` holds no whole numbers, does not rise, or is negative; the number of bars is negative; or
+            the buckets were made of other bars than these. If rows were cut off since, every bucket would be seen too
+            early or too late.
     """
     base = index_of(n_base)
     bars = n_base if base is None else len(base)
@@ -214,9 +218,9 @@ def align_to_base_tf(closes_at: Any, n_base: Any) -> Any:
 
 
 def align_to_base_tf_gpu(closes_at: Any, n_base: Any) -> Any:
-    """`align_to_base_tf` under the name that deployed scripts import.
+    """Return the result of `align_to_base_tf`, under the name that scripts of users import.
 
-    It runs on the CPU: a millisecond, once per timeframe; a GPU engine is given the finished index.
+    The function runs on the CPU: it takes a millisecond per timeframe, and a GPU engine receives the finished index.
     """
     return align_to_base_tf(closes_at, n_base)
 
@@ -230,7 +234,7 @@ def _closing(closes_at: Any) -> Any:
 
 
 def _refuse_other_bars(closes_at: Any, closing: NDArray[np.int64], base: Any) -> None:
-    """Both sides have times: the base bar that closes a bucket must end where the bucket ends."""
+    """Refuse base bars that do not close the buckets: if both have times, the closing bar must end with its bucket."""
     buckets = index_of(closes_at)
     if not is_times(buckets) or not is_times(base) or not len(closing):
         return
@@ -251,7 +255,7 @@ def _refuse_other_bars(closes_at: Any, closing: NDArray[np.int64], base: Any) ->
 
 
 def _ends_ns(closes_at: Any, buckets: Any) -> NDArray[np.int64] | None:
-    """When each bucket may be known, epoch nanoseconds; None where nothing says it."""
+    """Return when each bucket may be known, in epoch nanoseconds; None if nothing tells."""
     if is_frame(closes_at) and KNOWN_AT in closes_at.columns:
         return moments_ns(index_of(closes_at.set_index(KNOWN_AT)))
     opens = moments_ns(buckets)
@@ -262,13 +266,14 @@ def _ends_ns(closes_at: Any, buckets: Any) -> NDArray[np.int64] | None:
 def refuse_swapped(
     open_: ArrayLike, high: ArrayLike, low: ArrayLike, close: ArrayLike, way_out: str = BY_NAME
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """The four columns as contiguous float64[n], when they can be what their names say.
+    """Return the four columns as contiguous float64[n], if they can be what their names say.
 
-    `way_out` is what a refusal of swapped arrays advises: a function with another order of arguments names its own.
+    `way_out` is the advice of a refusal of swapped arrays; a function with another order of arguments passes its own.
 
     Raises:
-        Refused: unequal lengths, more than one dimension, NaN or infinity, high below low, open or close outside
-            [low, high], or open and close the wrong way round (judged from 50 bars on: an open follows the last close).
+        Refused: lengths are unequal; an array has several dimensions, or holds NaN or infinity; high is below low; open
+            or close lies outside [low, high]; or, from 50 bars on, open and close seem swapped, because an open should
+            follow the last close.
     """
     columns = {name: _column(name, x) for name, x in (("open", open_), ("high", high), ("low", low), ("close", close))}
     lengths = {name: len(column) for name, column in columns.items()}

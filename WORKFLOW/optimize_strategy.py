@@ -1,6 +1,9 @@
 """The pipeline for one symbol and mode, from a file of bars to validated artifacts.
 
-Run by path: `python WORKFLOW/optimize_strategy.py --data-path D --symbol S --mode aggressive --prescreen N --paths N`.
+Run this file by its path:
+
+    python WORKFLOW/optimize_strategy.py --data-path D --symbol S --mode aggressive --prescreen N --paths N
+
 Read `optimise` from top to bottom; each phase is a function of `WORKFLOW.pipeline.phases`.
 """
 
@@ -28,19 +31,19 @@ from WORKFLOW.command_line import Order, order_from, parser
 
 
 def optimise(order: Order, screen: Any) -> dict[str, Any]:
-    """Run or resume the whole pipeline; returns what `--json` prints."""
+    """Run or resume the whole pipeline, and return the result that `--json` prints."""
     from WORKFLOW.engines.choice import choose
-    from WORKFLOW.pipeline import (  # numba, optuna and pyarrow: 2 s, after the first words on the screen
+    from WORKFLOW.pipeline import (  # numba, optuna and pyarrow take 2 s to import, so the screen shows a line first
         phases,
         selection,
     )
     from WORKFLOW.pipeline.run import begin
 
     if order.engine == "gpu":
-        choose(order.engine, order.gpu)  # refused before anything else is done
+        choose(order.engine, order.gpu)  # refuses before any work is done
     roots = Roots.from_environment()
     bars, report = phases.preflight(order, roots, screen)
-    prepare(roots)  # not before: what is refused leaves nothing behind
+    prepare(roots)  # after pre-flight, so that a refused order leaves nothing behind
     with begin(order, roots, bars, report, screen) as run:
         phases.accept(run)
         prescreened = phases.prescreen(run)
@@ -51,7 +54,7 @@ def optimise(order: Order, screen: Any) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None, program: str = "optimize_strategy.py") -> int:
-    """The command; see `--help` for flags and exit codes."""
+    """Run the command; `--help` shows its flags and exit codes."""
     stopped = ("stopped", "the same command continues where it stopped")
     return command.run(lambda: parser(program), _run, argv, stopped, _unwritten)
 

@@ -1,4 +1,4 @@
-"""Room in memory: whether `ulimit -v` leaves enough of it, and what to say when it runs out."""
+"""Memory: whether `ulimit -v` leaves enough of it, and the message when it runs out."""
 
 import errno
 import resource
@@ -7,7 +7,7 @@ from pathlib import Path
 from config.errors import Refused
 from state.host.cgroup import Container
 
-# Measured on two cores: at 1,500 MB a run ends well; below, libraries cannot be loaded or their threads never start.
+# Measured on two cores: with 1,500 MB a run ends well; with less, libraries fail to load or their threads never start.
 _LEAST_MB = 1_500
 _NOT_LOADED = ("failed to map segment", "cannot allocate memory", "can't start new thread")
 
@@ -24,7 +24,7 @@ def check() -> None:
 
 
 def free_bytes() -> int | None:
-    """Bytes that this process may still take, of its `ulimit -v`, its container and the machine; None: nobody knows."""
+    """Return how many bytes this process may still take, by `ulimit -v`, container and machine; None if unknown."""
     container = Container()
     limit, used = container.memory_limit_bytes, container.memory_used_bytes
     of_container = None if limit is None or used is None else limit - used
@@ -50,7 +50,7 @@ def _of_machine() -> int | None:
 
 
 def ran_out(error: BaseException) -> Refused | None:
-    """What to say when `error` means that there was no more memory; None when it means something else."""
+    """Return the refusal for an `error` that means that memory ran out; None if it means something else."""
     words = str(error).lower()
     is_full = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     if not is_full and not (isinstance(error, ImportError | RuntimeError) and any(w in words for w in _NOT_LOADED)):
@@ -68,6 +68,6 @@ _WAY_OUT = "ulimit -v unlimited (or a new shell, where the limit is a hard one),
 
 
 def _allowed_mb() -> int | None:
-    """What `ulimit -v` says; None when there is no limit."""
+    """Return the limit of `ulimit -v` in megabytes; None without a limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return None if soft == resource.RLIM_INFINITY else soft // 1_000_000

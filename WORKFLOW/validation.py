@@ -1,6 +1,6 @@
 """Pre-flight checks: whether this installation and these bars can be trusted with a search.
 
-Run by path: `python3 WORKFLOW/validation.py --check-all --data-path D --symbol S`.
+Run it by path: `python3 WORKFLOW/validation.py --check-all --data-path D --symbol S`.
 """
 
 if __name__ == "__main__" and not __package__:
@@ -22,12 +22,12 @@ from state.host import command
 from state.host.clock import SystemClock
 from WORKFLOW.command_line import DATA_VARIABLE, READING, add_flags, data_path_of, reading_of
 
-if TYPE_CHECKING:  # heavy at run time: --help answers before any of them is loaded
+if TYPE_CHECKING:  # these take long to import, and `--help` needs none of them
     from config.settings import Settings
     from WORKFLOW.data.bars import Bars
     from WORKFLOW.data.report import Reason, Report
 
-LEAST_TRADES = 30  # below it a Sharpe ratio is an anecdote; no operator may go lower
+LEAST_TRADES = 30  # with fewer trades a Sharpe ratio is an anecdote; no operator may set a lower minimum
 LEAST_DAYS = 90  # the customer's floor
 TIMEFRAMES = (15, 30, 45, 60, 120, 240, 360)
 
@@ -52,7 +52,7 @@ class InstallationCheck:
 
 @dataclass(frozen=True)
 class PreflightResult:
-    """All answers. `bars` are there only when data was given and passed; `report` whenever the file could be read."""
+    """All answers. `bars` are present only if data was given and passed; `report` if the file could be read."""
 
     checks: tuple[InstallationCheck, ...]
     bars: "Bars | None" = None
@@ -61,11 +61,11 @@ class PreflightResult:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing stands against a run."""
+        """Whether no check speaks against a run."""
         return not self.reasons
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the record for `--json`."""
         return {
             "passed": self.passed,
             "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in self.checks],
@@ -82,9 +82,9 @@ def check_all(
     allow_wicks: bool = False,
     reading: Reading = AS_IT_IS,
 ) -> PreflightResult:
-    """The installation and, when `data_path` and `symbol` are given, the bars: every reason, not only the first.
+    """Check the installation and, if `data_path` and `symbol` are given, the bars; report every reason against a run.
 
-    Bad data is a result with reasons, never an exception.
+    Bad data gives a result with reasons, never an exception.
     """
     from WORKFLOW.data.forms.meter import bounds_of
     from WORKFLOW.data.report import Reason
@@ -99,7 +99,7 @@ def check_all(
 
 
 def check_installation(settings: "Settings") -> tuple[InstallationCheck, ...]:
-    """Thresholds, and higher timeframes against a plain loop: on bars generated for it, in a few milliseconds."""
+    """Check the thresholds, and compare higher timeframes with a plain loop on generated bars, in milliseconds."""
     trades, days = settings.prescreen.min_trades, settings.data.min_days
     return (
         _least("minimum trades", "prescreen.min_trades", trades, LEAST_TRADES),
@@ -109,7 +109,7 @@ def check_installation(settings: "Settings") -> tuple[InstallationCheck, ...]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command: 0 passed, 1 refused with reasons, 2 wrong usage."""
+    """Run the command: exit code 0 if all passed, 1 if refused with reasons, 2 for wrong usage."""
     return command.run(_parser, _checked, argv)
 
 
@@ -121,7 +121,7 @@ def _checked(asked: argparse.Namespace) -> int:
     asked.reading = reading_of(asked)
     try:
         outcome = _run(asked)
-    except Refused as refusal:  # the answer is the list of reasons, and this is one of them
+    except Refused as refusal:  # the answer is a list of reasons, and this refusal is a reason
         outcome = _refused(refusal)
     _show(outcome, as_json=asked.json)
     return 0 if outcome.passed else 1
@@ -182,7 +182,7 @@ def _check_data(
 
 
 def _written_ms(paths: "Sequence[Path]") -> int | None:
-    """When the newest of the files was last written; what cannot be known is refused or read by whoever reads it."""
+    """Return when the newest of the files was last written, or None if that cannot be read."""
     try:
         return max(path.stat().st_mtime_ns for path in paths) // 1_000_000
     except OSError:
@@ -196,7 +196,7 @@ def _least(name: str, key: str, value: int, least: int) -> InstallationCheck:
 
 
 def _check_timeframes() -> tuple[InstallationCheck, InstallationCheck]:
-    """Whether higher timeframes are really made, and from the past alone: the mistakes of deployed copies."""
+    """Check that higher timeframes are really made, and from past bars alone; copies have made both mistakes."""
     bars = _generated()
     wrong = [minutes for minutes in TIMEFRAMES if not _equals_plain_loop(bars, minutes)]
     leaking = [minutes for minutes in TIMEFRAMES if not _ignores_the_future(bars, minutes)]
@@ -214,13 +214,13 @@ def _minutes(timeframes: Sequence[int]) -> str:
 
 
 def _generated() -> "Bars":
-    """Three generated days that went the way of all data: with a hole, filled by pre-flight."""
+    """Return three generated days with a hole that pre-flight has filled."""
     from config.settings import DataSettings
     from WORKFLOW.data.check import preflight
     from WORKFLOW.data.generate import DEMO_SYMBOL, demo_rows
     from WORKFLOW.data.raw import RawTable
 
-    rows = demo_rows(days=3, seed=1)[7:]  # not from midnight on: the first bucket is a partial one
+    rows = demo_rows(days=3, seed=1)[7:]  # begins after midnight, so that the first bucket is a partial one
     raw = RawTable.of(DEMO_SYMBOL, "generated", rows)
     return preflight(raw, DataSettings(max_fill_bars=24, min_days=1))[0]
 
@@ -239,7 +239,7 @@ def _equals_plain_loop(bars: "Bars", minutes: int) -> bool:
 
 
 def _visible_by_plain_loop(bars: "Bars", minutes: int) -> "list[tuple[float, float, float, float] | None]":
-    """For each base bar the last finished bucket, bar by bar, by the clock alone: the meaning, not the method."""
+    """Return the last finished bucket at each base bar, bar by bar and by the clock alone, as a plain specification."""
     visible: list[tuple[float, float, float, float] | None] = []
     finished: tuple[float, float, float, float] | None = None
     bucket: list[Any] = []
@@ -257,7 +257,7 @@ def _visible_by_plain_loop(bars: "Bars", minutes: int) -> "list[tuple[float, flo
 
 
 def _ignores_the_future(bars: "Bars", minutes: int) -> bool:
-    """Other bars from `now` on must not change what was visible before."""
+    """Return whether buckets that are visible before `now` stay the same when later bars change."""
     import numpy as np
 
     from WORKFLOW.mtf_resampler import align_to_base_tf

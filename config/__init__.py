@@ -1,1 +1,4 @@
-"""Operator values: what one may have an opinion on, and nothing else."""
+"""The operator's settings: every value that a user may have an opinion on.
+
+All other numbers are constants in the code.
+"""

@@ -1,8 +1,8 @@
-"""The ways a command can end badly, as types: a refusal a person can act on, wrong usage, and everything else."""
+"""The errors that a command can end with: a refusal that a person can act on, and wrong usage."""
 
 
 class Refused(Exception):
-    """An input or an environment that cannot be used as it is: exit code 1, one sentence, no traceback.
+    """An input or an environment cannot be used as it is: the command prints one sentence and ends with exit code 1.
 
     `reason` names the offending value; `way_out` says what to type or change.
     """
@@ -17,10 +17,10 @@ class Refused(Exception):
 
 
 class Transient(Refused):
-    """What may be otherwise in a moment, by itself: a lock that another run holds, a data folder that is not there.
+    """An obstacle that may pass by itself: another run holds a lock, or a data folder is missing for a moment.
 
-    A person is refused at once. A job of the swarm waits and is tried again, at most `patience_s` seconds in all (None:
-    `swarm.patience_s`); then it has failed.
+    A person is refused at once. A job of the swarm waits and is tried again for at most `patience_s` seconds in all,
+    and fails after that. None means the setting `swarm.blame.patience_s`.
     """
 
     patience_s: float | None = None
@@ -31,13 +31,13 @@ class Transient(Refused):
 
 
 class Recomputable(Refused):
-    """A working file of ours that is damaged, or is not what was written: it can be made again from what it is of."""
+    """A working file is damaged or is not what was written; the program can make it again from its source."""
 
 
 def visible(text: str) -> str:
-    """`text` with what a terminal would obey (escapes, changes of direction, bytes that are no text) spelled out.
+    """Return `text` with every character that a terminal would obey spelled out: escapes, direction marks, stray bytes.
 
-    Names of files and words in them come from anywhere; line ends and tabs are ours.
+    File names, and words in files, come from anywhere. Line ends and tabs stay, because our own code writes them.
     """
     if text.isprintable():
         return text
@@ -45,4 +45,4 @@ def visible(text: str) -> str:
 
 
 class Misused(Refused):
-    """Words that no bars, settings or machine could make right: exit code 2, as for every other usage error."""
+    """The command line asks for something that no bars, settings or machine could make valid: exit code 2."""

@@ -1,7 +1,8 @@
-"""Where values come from, and the only place that reads YAML. Later sources win.
+"""Read the sources of the settings; this is the only place that reads YAML. Later sources win over earlier ones.
 
-They are the defaults, the file named by `BACKTEST_OPTIMIZE_CONFIG`, then variables: `BACKTEST_OPTIMIZE__SECTION__KEY`,
-and in the section `swarm`, whose settings lie in groups, `BACKTEST_OPTIMIZE__SWARM__GROUP__KEY`.
+The sources are the defaults, the file named by `BACKTEST_OPTIMIZE_CONFIG`, then the variables
+`BACKTEST_OPTIMIZE__SECTION__KEY`. The settings of the section `swarm` lie in groups, so that their variables are
+`BACKTEST_OPTIMIZE__SWARM__GROUP__KEY`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ _NEAR = 0.75  # how alike two names are, from 0 to 1, for one to be what was mea
 
 @dataclass(frozen=True)
 class Laid:
-    """All sources, one over the other."""
+    """All sources, laid one over the other."""
 
     tree: Mapping[str, Any]
     written: Mapping[str, str]  # a setting that was given under an old name → that name, and where it stands
@@ -31,10 +32,10 @@ class Laid:
 
 
 def laid(environment: Mapping[str, str]) -> Laid:
-    """The defaults and what the environment lays over them.
+    """Return the defaults with the file and the variables that `environment` names laid over them.
 
     Raises:
-        Refused: an unreadable file, an unknown key, one setting with two values under its old and its new name.
+        Refused: a file cannot be read, a key is unknown, or one setting has two values under its old and its new name.
     """
     tree = read(DEFAULTS)
     given: list[SwarmValue] = []
@@ -49,7 +50,7 @@ def laid(environment: Mapping[str, str]) -> Laid:
 
 
 def _lay(sources: list[tuple[str, dict[str, Any]]], tree: dict[str, Any]) -> list[SwarmValue]:
-    """Lay one file, or all variables, over `tree`; what they give in the section `swarm`."""
+    """Lay one file, or all variables, over `tree`; return the values that they give in the section `swarm`."""
     given: list[SwarmValue] = []
     for source, own in sources:
         if isinstance(section := own.get("swarm"), Mapping):
@@ -63,7 +64,7 @@ def _lay(sources: list[tuple[str, dict[str, Any]]], tree: dict[str, Any]) -> lis
 
 
 def _as_typed(source: str, given: Iterable[SwarmValue]) -> list[SwarmValue]:
-    """A variable of one value is its own name, and has another now."""
+    """Name a value that was given by a variable by that variable, and by the variable of its new name."""
     prefix = f"{VALUE_PREFIX}SWARM__"
     if not source.startswith(prefix):
         return list(given)
@@ -71,12 +72,12 @@ def _as_typed(source: str, given: Iterable[SwarmValue]) -> list[SwarmValue]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The sections of a file.
+    """Return the sections of a file.
 
     Raises:
-        Refused: it cannot be read, or holds none.
+        Refused: the file cannot be read, or holds no sections.
     """
-    import yaml  # 25 ms: only those pay who read settings
+    import yaml  # takes 25 ms, so only code that reads settings pays for it
 
     try:
         tree = yaml.safe_load(plain.read_bytes(path).decode())
@@ -117,7 +118,7 @@ def _lay_over(tree: dict[str, Any], overlay: Mapping[str, Any], source: str, at:
 
 
 def _meant(where: str, at: str, tree: Mapping[str, Any]) -> str:
-    """The setting whose name is nearest to an unknown one, as a question; empty: none is near."""
+    """Return the setting whose name is nearest to an unknown one, as a question; empty if none is near."""
     import difflib
 
     names = {f"{at}{key}": f"{at}{key}" for key in tree}

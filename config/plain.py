@@ -1,4 +1,4 @@
-"""Open plain files alone: a pipe in the place of a file would be waited for without end, a device read without end."""
+"""Open plain files only: reading a pipe in its place could wait for ever, and reading a device could never end."""
 
 import errno
 import os
@@ -12,14 +12,15 @@ class NotPlain(OSError):
 
 
 class TooLong(OSError):
-    """More bytes than what should lie there could have."""
+    """The file holds more bytes than a file of its kind can have."""
 
 
 def opened(path: Path) -> BufferedReader:
-    """A plain file, or a link to one, to read from; nothing is waited for.
+    """Open a plain file, or a link to one, for reading. This function never waits.
 
     Raises:
-        NotPlain: it is a pipe, a socket or a device. OSError: it is a folder, not there, not readable.
+        NotPlain: `path` is a pipe, a socket or a device.
+        OSError: `path` is a folder, does not exist, or cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -37,10 +38,10 @@ def opened(path: Path) -> BufferedReader:
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """All of it, `most` bytes at the most; see `opened`.
+    """Return the whole content of a plain file, `most` bytes at most; see `opened` for further errors.
 
     Raises:
-        TooLong: it holds more; nothing of it was read.
+        TooLong: the file holds more than `most` bytes; none of them was read.
     """
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size

@@ -1,4 +1,4 @@
-"""How to read a data file: its times, where the file itself leaves them open, and how much of it at the most."""
+"""How to read a data file: the meaning of its times, where the file itself does not say, and limits on its size."""
 
 import difflib
 import re
@@ -27,7 +27,7 @@ _MOST_HOURS = 15  # no two time zones are further apart in winter
 
 @dataclass(frozen=True)
 class Zone:
-    """Local time of a place plus `shift`: a broker may be seven hours ahead of New York and change clocks with it."""
+    """The local time of a place plus `shift`: a broker may be 7 hours ahead of New York and change clocks with it."""
 
     place: tzinfo
     shift: timedelta = timedelta(0)
@@ -35,7 +35,10 @@ class Zone:
 
 @dataclass(frozen=True)
 class Reading:
-    """`date_format`: one of `ORDERS` or a strptime pattern; `timezone`: a name, an offset, or both; None: not given."""
+    """What the user said about a data file; None means that the user said nothing.
+
+    `date_format` is one of `ORDERS` or a strptime pattern. `timezone` is a name, an offset, or a name with an offset.
+    """
 
     date_format: str | None = None
     timezone: str | None = None
@@ -49,11 +52,11 @@ class Reading:
 
     @property
     def zone(self) -> Zone | None:
-        """Where the clocks stood; None: not given."""
+        """The time zone of the file's times, or None if the user gave none."""
         return None if self.timezone is None else zone_of(self.timezone)
 
     def as_json(self) -> dict[str, str]:
-        """The values that were given, and no others."""
+        """Return only the values that the user gave."""
         said = {"date_format": self.date_format, "timezone": self.timezone}
         return {name: value for name, value in said.items() if value is not None}
 
@@ -62,7 +65,7 @@ AS_IT_IS = Reading()
 
 
 def zone_of(text: str) -> Zone:
-    """The zone that somebody typed.
+    """Return the time zone that the user typed.
 
     Raises:
         Misused: there is no zone of that name.
@@ -88,7 +91,7 @@ def _offset(text: str, sign: str, hours: str, minutes: str | None) -> timedelta:
 def _place(name: str) -> tzinfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # no name, a folder's name, no such zone
+    except (ValueError, OSError, KeyError):  # `name` is empty, is a folder of the time zone database, or is unknown
         return None
 
 

@@ -1,10 +1,10 @@
 """`dataclass(frozen=True)` as the standard library has it, without compiling six methods for every class.
 
-That compiling is 0.6 ms a class, and a cold cycle needs more than a hundred of them; the library itself, which loads
-`inspect`, is 10 ms more: together more than the whole budget. Forked cycles, which are most, would not notice
-(docs/adr/0015). Here all classes share methods that were written once, and the library is loaded by whoever asks it
-about one: its own `fields`, `replace` and `asdict`, and type checkers, see an ordinary frozen dataclass. ClassVar,
-`__post_init__` and options of fields other than defaults are refused: the library knows them.
+Compiling takes 0.6 ms per class, and a cold cycle needs more than a hundred classes. Importing the library, which loads
+`inspect`, takes 10 ms more. Together this is more than the whole budget. Forked cycles, which are most, would not
+notice it (docs/adr/0015). Here all classes share methods that were written once. The library is loaded only when
+somebody asks it about a record: its own `fields`, `replace` and `asdict`, and type checkers, see an ordinary frozen
+dataclass. ClassVar, `__post_init__` and all field options but defaults are refused; use the library for them.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,7 @@ _FIELDS = "__record_fields__"
 
 
 class Field:
-    """One field of a record: its default, or what makes one."""
+    """One field of a record, with its default or the function that makes the default."""
 
     __slots__ = ("default", "default_factory", "name", "type")
 
@@ -28,7 +28,7 @@ class Field:
 
 
 class _ForTheLibrary:
-    """`__dataclass_fields__` of a record, made when somebody looks."""
+    """`__dataclass_fields__` of a record, built when somebody first reads it."""
 
     def __get__(self, _: Any, kind: type[Any]) -> dict[str, Any]:
         import dataclasses

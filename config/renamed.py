@@ -1,4 +1,4 @@
-"""Settings that had another name once: what stands under an old name is read for ever (docs/adr/0034)."""
+"""Settings that had another name once: a value under an old name is read for ever (docs/adr/0034)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -67,9 +67,9 @@ class SwarmValue:
 
 
 def written(section: Mapping[Any, Any], where: str = "") -> tuple[SwarmValue, ...]:
-    """The values of a section, or of a part of one; what has no name of ours keeps the one it has.
+    """Return the values of a section, or of a part of one; an unknown name stays as it is.
 
-    `where`: the file or the variable that it stands in.
+    `where` is the file or the variable that holds them.
     """
     within = f" in {where}" if where else ""
     found: list[SwarmValue] = []
@@ -84,7 +84,7 @@ def written(section: Mapping[Any, Any], where: str = "") -> tuple[SwarmValue, ..
 
 
 def agree(given: Iterable[SwarmValue]) -> None:
-    """Refuse a value that stands there under its old and its new name, each time another."""
+    """Refuse a setting that has different values under its old and its new name."""
     first: dict[str, SwarmValue] = {}
     for one in given:
         other = first.setdefault(one.name, one)
@@ -97,10 +97,10 @@ def agree(given: Iterable[SwarmValue]) -> None:
 
 
 def in_groups(section: Mapping[Any, Any]) -> dict[str, Any]:
-    """The section with every value in its group, under the name it has now.
+    """Return the section with every value in its group, under the name that it has now.
 
     Raises:
-        Refused: a value stands there under its old and its new name, and they differ.
+        Refused: a setting has different values under its old and its new name.
     """
     given = written(section)
     agree(given)
@@ -108,7 +108,7 @@ def in_groups(section: Mapping[Any, Any]) -> dict[str, Any]:
     for one in given:
         group, dot, key = one.name.partition(".")
         if not dot:
-            groups[group] = one.value  # no group, and refused as none
+            groups[group] = one.value  # not a group; the check of the section refuses it
         elif isinstance(there := groups.setdefault(group, {}), dict):
             there[key] = one.value
     return groups

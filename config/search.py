@@ -1,4 +1,4 @@
-"""The operator's values for the search: types, limits, and what does not go together."""
+"""The settings of the search: types, limits, and combinations of values that are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 from config.errors import Refused
 
 SAMPLERS = ("auto", "tpe", "nsgaii", "random")
-# What a search may aim at → 1 when more is better.
+# Each measure that a search may optimize → 1 when more is better, -1 when less is better.
 OBJECTIVES: Mapping[str, int] = {"sharpe_ratio": 1, "max_drawdown_pct": -1, "total_return": 1, "win_rate": 1}
 JOURNAL, SQLITE, POSTGRESQL = "journal", "sqlite", "postgresql"
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Phase 1."""
+    """The Bayesian search (phase 1); `workflow_defaults.yaml` explains each value."""
 
     trials: int
     batch_trials: int
@@ -41,7 +41,7 @@ SEARCH_LIMITS: Mapping[tuple[str, str], tuple[float, float]] = {
 
 
 def check(search: SearchSettings) -> None:
-    """Refuse names that are none, and values that do not go together; never repeats a password."""
+    """Refuse unknown names and values that exclude each other. A message never repeats a password."""
     for name in search.objectives:
         if name not in OBJECTIVES:
             raise Refused(f"search.objectives names {name!r}", f"some of: {', '.join(OBJECTIVES)}")
@@ -51,7 +51,7 @@ def check(search: SearchSettings) -> None:
         raise Refused(f"search.sampler is {search.sampler!r}", f"one of: {', '.join(SAMPLERS)}")
     if search.prune and len(search.objectives) > 1:
         raise Refused(
-            "search.prune with several objectives: none of them says alone what is hopeless",
+            "search.prune with several objectives: no single objective tells whether a trial is hopeless",
             "set search.prune to false, or search.objectives to [sharpe_ratio]",
         )
     if search.prune and search.folds == 1:

@@ -1,6 +1,6 @@
-"""The operator's values that agents need, in a module of their own: reading all settings costs a cold cycle 10 ms.
+"""The settings that agents need, in a module of their own: reading all settings would cost a cold cycle 10 ms.
 
-Values, units and reasons stand in `workflow_defaults.yaml`; `config.settings` reads it.
+Values, units and reasons stand in `workflow_defaults.yaml`; `config.layers` reads it.
 """
 
 import re
@@ -120,7 +120,7 @@ class SwarmSettings:
     budget: BudgetSettings
 
 
-# Limits that no operator may leave: (section, key) -> (lowest, highest).
+# Values outside these limits are refused: (section, key) -> (lowest, highest).
 SWARM_LIMITS: Limits = {
     ("swarm.agents", "cadence_scale"): (0.001, 100),
     ("swarm.agents", "cycle_deadline_s"): (1, 3_600),
@@ -167,35 +167,38 @@ SWARM_LIMITS: Limits = {
 
 
 def of_section(tree: Any) -> SwarmSettings:
-    """The section `swarm` of the settings on file, checked. A version without groups may have written it.
+    """Check the section `swarm` of settings on file, which a version without groups may have written.
+
+    Returns the record of the section.
 
     Raises:
-        Refused: it is none, or written by a version with other settings.
+        Refused: `tree` is no such section, or a version with other settings wrote it.
     """
     limits: SwarmSettings = checked("swarm", SwarmSettings, in_groups(tree), SWARM_LIMITS)
     return limits
 
 
 def in_groups(tree: Any) -> Any:
-    """The section `swarm` with its values in groups, also where a version without groups wrote it.
+    """Return the section `swarm` with its values in groups, also if a version without groups wrote it.
 
     Raises:
-        Refused: a value stands there under its old and its new name, and they differ.
+        Refused: a setting has different values under its old and its new name.
     """
     if not isinstance(tree, Mapping) or all(isinstance(value, Mapping) for value in tree.values()):
         return tree
-    from config import renamed  # a cold cycle has no use for it: what this version wrote is in groups
+    from config import renamed  # a cold cycle does not need it: what this version wrote is in groups
 
     return renamed.in_groups(tree)
 
 
 def checked(section: str, record: type[Any], tree: Any, limits: Limits, written: Mapping[str, str] = NOTHING) -> Any:
-    """The record of one section of the settings, its groups included.
+    """Check one section of the settings, and return its record, groups included.
 
-    `written`: settings whose value stands under another name → that name and where, for the words of a refusal.
+    `written` maps settings whose value stands under another name to that name and its place, for the words of a
+    refusal.
 
     Raises:
-        Refused: keys that are missing or unknown, a value of the wrong type or outside its limits.
+        Refused: a key is missing or unknown, or a value has the wrong type or lies outside its limits.
     """
     hints = {field.name: field.type for field in fields(record)}
     if not isinstance(tree, Mapping) or set(tree) != set(hints):
@@ -213,7 +216,7 @@ def checked(section: str, record: type[Any], tree: Any, limits: Limits, written:
 
 
 def _difference(there: set[str], wanted: set[str]) -> str:
-    """What to add and what to take out."""
+    """Say which keys to add and which to take out."""
     parts = [("add", wanted - there), ("take out", there - wanted)]
     said = "; ".join(f"{deed} {', '.join(sorted(map(str, names)))}" for deed, names in parts if names)
     return f"{said}, as config/workflow_defaults.yaml has it"
@@ -236,7 +239,7 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits, writte
             raise Refused(f"{name} is {value!r}", "it takes a list of numbers")
         return tuple(_value(section, key, float, one, limits, written) for one in value)
     if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
-        value = float(value)  # to YAML 1e-6 is a text, to everybody else a number
+        value = float(value)  # YAML reads 1e-6 as a text
     if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
         raise Refused(f"{name} is {value!r}", f"it takes {'a whole number' if hint is int else 'a number'}")
     low, high = _limits(section, key, limits)
@@ -246,10 +249,10 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits, writte
 
 
 def _limits(section: str, key: str, limits: Limits) -> tuple[float, float]:
-    """What the value may be at least and at most.
+    """Return the lowest and the highest value that is allowed.
 
     Raises:
-        Refused: nobody has said; whoever adds a setting that is a number does.
+        Refused: no limits are written down; whoever adds a setting that is a number adds its limits.
     """
     if (section, key) in limits:
         return limits[section, key]
@@ -262,5 +265,5 @@ def _limits(section: str, key: str, limits: Limits) -> tuple[float, float]:
 
 
 def _plain(limit: float) -> str:
-    """As it can be typed: a thousands separator would make a text of the number, and so would YAML of 1e-06."""
+    """Write a limit as it can be typed: a thousands separator would turn the number into a text, and so would 1e-06."""
     return str(limit) if isinstance(limit, int) else f"{limit:.10f}".rstrip("0").rstrip(".")

@@ -1,8 +1,9 @@
-"""Refuse files that somebody else could have written, before they decide or run anything in the user's name.
+"""Refuse files that another user could have written, before they decide or run anything in the user's name.
 
-What may write a file is its own mode, its owner, and every folder on the way to it: who can rename a folder can replace
-all that lies in it. A sticky folder such as /tmp lets nobody replace what is not his. Links are followed one by one, as
-the system does: who may replace a link is decided by the folder that it lies in, and its own mode means nothing.
+Who can write a file follows from its mode, its owner, and every folder on the way to it: a user who can rename a folder
+can replace all files in it. In a sticky folder such as /tmp, users can replace only their own files. Links are followed
+one by one, as the system does. The folder of a link decides who can replace that link; the link's own mode means
+nothing.
 """
 
 import grp
@@ -14,24 +15,24 @@ from pathlib import Path
 
 from config.errors import Refused
 
-_MOST_LINKS = 40  # as many as Linux follows on one way
+_MOST_LINKS = 40  # Linux follows as many links in one path, and then fails with ELOOP
 
 
 def refuse_open(path: Path, what: str, owners: Iterable[int] = (), private_group: bool = False) -> None:
-    """Return when only the user and root could have written `path` (and, where it is a link, what it points to).
+    """Return if only the user and root could have written `path` and, where `path` is a link, the file behind it.
 
-    `owners` are further user ids that are trusted; with `private_group`, a group that has no other member than the
-    user may write, which is the default of some distributions.
+    `owners` are further user ids to trust. With `private_group`, a group may write whose only member is the user; that
+    is the default of some distributions.
 
     Raises:
-        Refused: somebody else could have; with the command that ends it.
+        Refused: another user could have written `path`; the message names the command that ends this.
     """
     if (fault := fault_of(path, owners, private_group)) is not None:
         raise Refused(f"{what} {fault[0]}", fault[1])
 
 
 def fault_of(path: Path, owners: Iterable[int] = (), private_group: bool = False) -> tuple[str, str] | None:
-    """What is wrong with who may write `path`, and the command that ends it; None when nothing is, or it is gone."""
+    """Return who else could write `path` and the command that ends it, or None if nobody can or nothing is there."""
     trusted = {0, os.geteuid(), *owners}
     folders, links, end = _walked(path)
     faults = (
@@ -43,7 +44,7 @@ def fault_of(path: Path, owners: Iterable[int] = (), private_group: bool = False
 
 
 def _walked(path: Path) -> tuple[list[Path], list[Path], Path]:
-    """What the system goes through from `/` to `path`: real folders, links, and what lies at the end (no link)."""
+    """Return what the system passes from `/` to `path`: real folders, links, and the final entry, which is no link."""
     folders, links, at = [Path("/")], list[Path](), Path("/")
     left = list(reversed(path.absolute().parts[1:]))
     while left:
@@ -61,7 +62,7 @@ def _walked(path: Path) -> tuple[list[Path], list[Path], Path]:
 
 
 def _target(path: Path) -> Path | None:
-    """Where a link points to; None: it is none."""
+    """Return where a link points to, or None if `path` is no link."""
     try:
         return path.readlink()
     except OSError:
@@ -69,7 +70,7 @@ def _target(path: Path) -> Path | None:
 
 
 def _of_link(link: Path, trusted: set[int]) -> tuple[str, str] | None:
-    """In a sticky folder only its owner can replace a link; elsewhere whoever can write the folder, which is asked."""
+    """Check a link. In a sticky folder only its owner can replace it; elsewhere, `_of_folder` checks who can."""
     found, folder = _stat(link), _stat(link.parent)
     if found is None or folder is None or found.st_uid in trusted or not folder.st_mode & stat.S_ISVTX:
         return None
@@ -78,7 +79,7 @@ def _of_link(link: Path, trusted: set[int]) -> tuple[str, str] | None:
 
 def _of_entry(path: Path, trusted: set[int], private_group: bool) -> tuple[str, str] | None:
     found = _stat(path)
-    if found is None or stat.S_ISLNK(found.st_mode):  # links that lead in a circle: nothing can be read there
+    if found is None or stat.S_ISLNK(found.st_mode):  # a link here is part of a circle: nothing can be read through it
         return None
     if found.st_uid not in trusted:
         return f"{path} belongs to {_user(found.st_uid)}", f"chown {_user(os.geteuid())} {_quoted(path)}"
@@ -101,7 +102,7 @@ def _of_folder(folder: Path, trusted: set[int]) -> tuple[str, str] | None:
 
 
 def _is_private(group_id: int) -> bool:
-    """Whether the group is the user's own and has no other member."""
+    """Return whether the group is the user's own and has no other member."""
     try:
         name, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(group_id)
     except KeyError:

@@ -1,1 +1,1 @@
-"""Engines nobody here wrote, asked for the same trades: each in a process of its own, compared trade by trade."""
+"""Ask engines that others wrote for the same trades, each in a process of its own, and compare trade by trade."""

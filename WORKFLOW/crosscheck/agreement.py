@@ -1,4 +1,4 @@
-"""Two engines' trades side by side: what counts as the same trade, and what to say when one differs."""
+"""Compare the trades of two engines: what counts as the same trade, and how a difference is described."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from WORKFLOW.engines.ledger import Ledger
 
-# One closed trade without its size: money scales with the size, bars and prices do not.
+# One closed trade of one unit: money scales with the size, and bars and prices do not depend on it.
 FILL = np.dtype(
     [
         ("side", "i1"),  # 1 long, -1 short
@@ -16,18 +16,18 @@ FILL = np.dtype(
         ("exit_bar", "<i8"),
         ("entry_price", "<f8"),  # quote currency, slippage included
         ("exit_price", "<f8"),
-        ("pnl_per_unit", "<f8"),  # quote currency a unit, after both fees
+        ("pnl_per_unit", "<f8"),  # quote currency per unit, after both fees
     ]
 )
 Fills = NDArray[np.void]
 
-# strategy_semantics: two engines agree when bars and sides are equal and numbers within this times max(1, |x|).
+# strategy_semantics: two engines agree if bars and sides are equal and numbers within TOLERANCE times max(1, |x|).
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two lists of trades are the same. `identical`: trades of ours that they have, too, in every value."""
+    """How far two lists of trades agree. `identical` counts our trades that the other list has, too, in every value."""
 
     trades_ours: int
     trades_theirs: int
@@ -36,11 +36,11 @@ class Agreement:
 
     @property
     def agree(self) -> bool:
-        """All of them, on both sides."""
+        """Whether all trades agree, on both sides."""
         return self.identical == self.trades_ours == self.trades_theirs
 
     def __add__(self, other: "Agreement") -> "Agreement":
-        """Of two runs together; the earlier one's difference is the first."""
+        """Add up two runs; the first difference is that of the earlier run."""
         return Agreement(
             self.trades_ours + other.trades_ours,
             self.trades_theirs + other.trades_theirs,
@@ -49,12 +49,12 @@ class Agreement:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """As records carry it."""
+        """Return the form that records hold."""
         return {"agree": self.agree, **asdict(self)}
 
 
 def fills_of(ledger: Ledger, fee_rate: float) -> Fills:
-    """Our closed trades, a unit each: equity E buys E / (price × (1 + fee_rate)) units (`Rules`: all equity, 1x)."""
+    """Return our closed trades for one unit each; equity E buys E / (price × (1 + fee_rate)) units (see `Rules`)."""
     fills = np.zeros(len(ledger.trades), dtype=FILL)
     for name in ("side", "entry_bar", "exit_bar", "entry_price", "exit_price"):
         fills[name] = ledger.trades[name]
@@ -63,7 +63,7 @@ def fills_of(ledger: Ledger, fee_rate: float) -> Fills:
 
 
 def compare(ours: Fills, theirs: Fills) -> Agreement:
-    """Match trades by their entry bar, of which a position has one, and compare every value of each pair."""
+    """Match trades by their entry bar, and compare every value of each pair; no two positions share an entry bar."""
     _, mine, yours = np.intersect1d(ours["entry_bar"], theirs["entry_bar"], return_indices=True)
     same = _same(ours[mine], theirs[yours])
     return Agreement(len(ours), len(theirs), int(same.sum()), _first_difference(ours, theirs))
@@ -73,7 +73,7 @@ def _same(a: Fills, b: Fills) -> NDArray[np.bool_]:
     same = (a["side"] == b["side"]) & (a["entry_bar"] == b["entry_bar"]) & (a["exit_bar"] == b["exit_bar"])
     for name in ("entry_price", "exit_price"):
         same &= np.abs(a[name] - b[name]) <= TOLERANCE * np.maximum(1, np.abs(b[name]))
-    # A profit is a small difference of two prices: its error is theirs.
+    # A profit is a small difference of two prices, so its tolerance is that of the prices.
     near = TOLERANCE * np.maximum(1, np.abs(b["entry_price"]))
     return np.asarray(same & (np.abs(a["pnl_per_unit"] - b["pnl_per_unit"]) <= near), dtype=np.bool_)
 

@@ -1,4 +1,4 @@
-"""`--engine vectorbt`: every finalist's trades over all bars once more, by vectorbt under our own rules."""
+"""`--engine vectorbt`: let vectorbt repeat every finalist's trades over all bars, under our own rules."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,9 +17,9 @@ Record = dict[str, Any]
 def in_vectorbt(
     evaluator: Evaluator, finalists: Mapping[int, Parameters], on_done: Callable[[int], None] = lambda _: None
 ) -> dict[int, Record]:
-    """`cross_check` of validation.json for each of `finalists`, by the number it goes by; all in one process.
+    """Return `cross_check` of validation.json for each of `finalists`, by its number; one process does them all.
 
-    A run that cannot be compared, or a vectorbt that fails, is recorded as that and never as agreement.
+    If trades cannot be compared, or if vectorbt fails, the record says so, and never says that they agree.
     """
     ledgers = {number: evaluator.ledger(parameters, evaluator.whole) for number, parameters in finalists.items()}
     obstacles = {number: _obstacle(evaluator, ledger) for number, ledger in ledgers.items()}

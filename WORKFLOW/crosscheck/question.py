@@ -1,4 +1,4 @@
-"""What a tool is asked and what it answers: two files, so that it can run in another process and environment."""
+"""The question to a tool and its answer, as two files, so that the tool can run in another process and environment."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.reference import Signal
 from WORKFLOW.engines.rules import Rules
 
-# Each tool's side; vectorbt's is a module of ours, the other one stands alone and may import nothing of ours.
+# The program of each tool. vectorbt's is a module of ours; the other stands alone and may import nothing of ours.
 _PROGRAMS = {
     "vectorbt": ("-m", "WORKFLOW.crosscheck.with_vectorbt"),
     "backtesting": ("-I", str(Path(__file__).resolve().parent / "with_backtesting.py")),
@@ -29,10 +29,11 @@ _PROGRAMS = {
 
 @dataclass(frozen=True)
 class ToolQuestion:
-    """One run: recipe, execution rules, and for every bar what its close decided, int8 (n,).
+    """One run: recipe, execution rules, and what each bar's close decided, int8 (n,).
 
-    `event`: 1 turned long, -1 turned short, 0 nothing. `enter`: the same where a position may be opened. `on_ticks`:
-    stop and limit levels are rounded to ticks, as our engines do where the market has them.
+    `event` is 1 for a turn to long, -1 for a turn to short, and 0 otherwise. `enter` is the same where a position may
+    be opened. `on_ticks` says whether stop and limit levels are rounded to ticks, as our engines do if the market has
+    ticks.
     """
 
     recipe: str
@@ -43,7 +44,7 @@ class ToolQuestion:
 
     @classmethod
     def of(cls, recipe: str, rules: Rules, on_ticks: bool, signal: Signal, window: Window) -> "ToolQuestion":
-        """What `signal` says inside `window`, where the first event is the first change of a known side."""
+        """Return the events of `signal` inside `window`; the first is the first change of a known side."""
         event = np.zeros(len(signal.side), dtype=np.int8)
         changed = np.flatnonzero(signal.side[1:] != signal.side[:-1]) + 1
         changed = changed[(changed >= window.start) & (changed < window.stop) & (changed > signal.first_side)]
@@ -56,7 +57,7 @@ class ToolQuestion:
 
 @dataclass(frozen=True)
 class ToolAnswer:
-    """The tool's version and the closed trades of every question."""
+    """The tool's version, and the closed trades of every question."""
 
     version: str
     fills: tuple[Fills, ...]
@@ -69,12 +70,12 @@ def ask(
     python: Path | None = None,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> ToolAnswer:
-    """Run `tool` over `market` in a process of its own; `on_done` hears how many questions it has answered.
+    """Run `tool` over `market` in a process of its own; `on_done` receives how many questions are answered.
 
-    Prices travel in the market's unit, ticks where there are some, so that comparisons are exact there as well.
+    Prices are sent in the market's unit, in ticks if there are ticks, so that the tool's comparisons are exact, too.
 
     Raises:
-        Refused: the tool is not installed, or failed; its last words are the reason.
+        Refused: the tool is not installed, or failed; the last line of its output is the reason.
     """
     with tempfile.TemporaryDirectory(prefix="backtest-optimize-crosscheck-") as folder:
         asked, answered = Path(folder) / "question.npz", Path(folder) / "answer.npz"
@@ -97,7 +98,7 @@ def ask(
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without warnings of how the tools use pandas, and without a display to draw on."""
+    """Return our environment, without warnings about how the tools use pandas, and without a display to draw on."""
     return os.environ | {"PYTHONWARNINGS": "ignore", "MPLBACKEND": "agg"}
 
 

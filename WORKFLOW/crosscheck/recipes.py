@@ -1,4 +1,4 @@
-"""How each tool has to be asked so that it means what we mean, and which of our rules must give way for it."""
+"""How to ask each tool so that it means the same as our engines, and which of our rules must give way for it."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,10 @@ from WORKFLOW.engines.reference import Switches
 class Recipe:
     """One way to ask one tool. `name` is the function that carries it out (`with_vectorbt`, `with_backtesting`).
 
-    `switches`: the reference engine trades by them. None: the native engine under its own rules, with ticks, slippage,
-    trailing stops and time exits; the others compare without these, as the tool's own users would type it.
-    `must_agree`: False for the recipe that is popular and wrong, which is run to be counted.
+    `switches` are the rules for our reference engine. None means that our native engine trades under its own rules,
+    with ticks, slippage, trailing stops and time exits. The other recipes compare without these, as the tool's own
+    users would type it. `must_agree` is False for the popular recipe that is wrong; it runs so that its differences can
+    be counted.
     """
 
     name: str
@@ -30,7 +31,8 @@ RECIPES = (
         "three rows a bar (open, open, whole bar), signals on the second; ours with a gapped take-profit at the open",
         _NEXT_OPEN,
     ),
-    # A bar that opens beyond the take-profit and falls through the stop is a stop there: no gap test at the open.
+    # This tool has no gap test at the open: a bar that opens beyond the take-profit and falls through the stop is a
+    # stop.
     Recipe(
         "same_close",
         "vectorbt",

@@ -1,4 +1,4 @@
-"""backtesting.py's side: run by path, in the environment that `scripts/crosscheck` makes for it.
+"""The program that asks backtesting.py; it runs by path, in the environment that `scripts/crosscheck` makes for it.
 
 backtesting.py is AGPL-3.0: the product neither imports nor ships it, and this file imports nothing of the product.
 """
@@ -13,11 +13,11 @@ import pandas
 from backtesting import Backtest, Strategy, __version__
 
 FIVE_MINUTES = "5min"
-CASH = 1e12  # no order is ever too large
+CASH = 1e12  # so much that no order is too large
 
 
 def backtesting_py(bars: Mapping[str, Any], event: Any, enter: Any, run: Mapping[str, Any]) -> Any:
-    """Close, then order anew: both fill at the next open. Stops are prices, so they are set from the signal's close."""
+    """Close the position, then place a new order; both fill at the next open. Stops are set from the signal's close."""
 
     class Replay(Strategy):  # type: ignore[misc]
         def init(self) -> None:
@@ -35,7 +35,7 @@ def backtesting_py(bars: Mapping[str, Any], event: Any, enter: Any, run: Mapping
 
     frame = pandas.DataFrame(
         {name.capitalize(): bars[name] for name in ("open", "high", "low", "close")},
-        index=pandas.date_range("2020-01-01", periods=len(event), freq=FIVE_MINUTES),  # any dates: only bars count
+        index=pandas.date_range("2020-01-01", periods=len(event), freq=FIVE_MINUTES),  # any dates, as only bars count
     )
     trades = Backtest(frame, Replay, cash=CASH, commission=run["fee_rate"]).run()["_trades"]
     columns = {
@@ -53,7 +53,7 @@ def backtesting_py(bars: Mapping[str, Any], event: Any, enter: Any, run: Mapping
 
 
 def levels(close: float, side: int, run: Mapping[str, Any]) -> dict[str, float]:
-    """Stop and limit prices, the ones that are on."""
+    """Return the stop and limit prices that are switched on."""
     found = {}
     if run["stop_loss"]:
         found["sl"] = close * (1 - side * run["stop_loss"])
@@ -63,7 +63,7 @@ def levels(close: float, side: int, run: Mapping[str, Any]) -> dict[str, float]:
 
 
 def main(asked: str, answered: str) -> None:
-    """Answer every question of the file `asked`; prints 0 once the tool is loaded, then how many answers there are."""
+    """Answer every question of the file `asked`; print 0 once the tool is loaded, then the number of answers so far."""
     fills: dict[str, Any] = {}
     with np.load(asked) as question:
         bars = {name: question[name] for name in ("open", "high", "low", "close")}

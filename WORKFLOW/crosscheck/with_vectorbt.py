@@ -1,7 +1,7 @@
-"""vectorbt's side: `python -m WORKFLOW.crosscheck.with_vectorbt QUESTION ANSWER`.
+"""The program that asks vectorbt: `python -m WORKFLOW.crosscheck.with_vectorbt QUESTION ANSWER`.
 
-Importing vectorbt takes 6 to 9 s and 270 MB, hence a process of its own. Read the recipes; `as_traded` is the only one
-that needs callbacks, because vectorbt knows one slippage a row and fills a gapped take-profit at the open.
+Importing vectorbt takes 6 to 9 s and 270 MB, so it runs in a process of its own. Only the recipe `as_traded` needs
+callbacks, because vectorbt has one slippage per row and fills a gapped take-profit at the open.
 """
 
 import json
@@ -20,20 +20,20 @@ from WORKFLOW.engines.jit import kernel
 from WORKFLOW.engines.market import TICK_SNAP
 
 Bits = NDArray[np.bool_]
-Signs = NDArray[np.int8]  # of what a bar's close decided: 1 long, -1 short, 0 nothing
+Signs = NDArray[np.int8]  # what each bar's close decided: 1 long, -1 short, 0 nothing
 Run = Mapping[str, Any]
 
-# Fixed quantity: one unit, and cash that no loss uses up.
+# A fixed quantity of one unit, with so much cash that no loss uses it up.
 _MONEY = {"size": 1.0, "size_type": "amount", "init_cash": 1e12, "upon_opposite_entry": "reverse"}
 _FAR = 1e300  # beyond every price
 
-# as_traded: what each of the five rows of a bar is for.
+# as_traded: the purpose of each of the five rows of a bar.
 _ORDERS, _GAP_LONG, _GAP_SHORT, _STOP, _LIMIT = range(5)
 _ROWS = 5
 
 
 def next_open(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
-    """Three rows a bar: gaps are met on the first, orders fill on the second, the bar happens on the third."""
+    """Use three rows per bar: gaps are met on the first, orders fill on the second, the third is the bar itself."""
     o = bars["open"]
     rows = {name: np.column_stack([o, o, whole]).ravel() for name, whole in bars.items()}
     signals = [_spread(one, 3, 1) for one in _signals(_later(event), _later(enter))]
@@ -41,20 +41,23 @@ def next_open(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) 
 
 
 def same_close(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
-    """Fill at the close that gave the signal; vectorbt drops a signal on the row of a stop by itself."""
+    """Fill at the close that gave the signal; vectorbt itself drops a signal on the row of a stop."""
     return _plain(bars, 1, _signals(event, enter), bars["close"], "fillprice", run)
 
 
 def shifted_signals(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
-    """What is found on the net: looks like a fill at the next open, but stops are measured from the entry bar's close
-    and asleep during that bar, and a signal on the bar of a stop is lost."""
+    """Use the popular recipe, which looks like a fill at the next open and is wrong.
+
+    Its stops are measured from the entry bar's close and sleep during that bar, and a signal on the bar of a stop is
+    lost.
+    """
     return _plain(bars, 1, _signals(_later(event), _later(enter)), bars["open"], "close", run)
 
 
 def _plain(
     bars: Mapping[str, Floats], rows: int, signals: Sequence[Bits], price: Floats, anchor: str, run: Run
 ) -> Fills:
-    """vectorbt as its users call it. All pass the same kinds of arguments, so that Numba compiles once for all."""
+    """Call vectorbt as its users do. All recipes pass the same types of arguments, so that Numba compiles only once."""
     long_entries, long_exits, short_entries, short_exits = signals
     portfolio = vectorbt.Portfolio.from_signals(
         **bars,
@@ -74,9 +77,13 @@ def _plain(
 
 
 def as_traded(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) -> Fills:
-    """Our own rules. Five rows a bar: orders at the open; a take-profit gapped over, for a long and for a short
-    position (at its limit: the row reaches from nothing to the open, so vectorbt sees it touched, not passed); the bar
-    with the stop alone, slippage on; the bar with the take-profit alone, slippage off."""
+    """Trade under our own rules, with five rows per bar.
+
+    The rows are: orders at the open; a gapped take-profit of a long position, then of a short position; the bar with
+    the stop alone, with slippage; and the bar with the take-profit alone, without slippage. A gapped take-profit must
+    fill at its limit. So its row reaches from nothing to the open, and vectorbt sees the level as touched and not as
+    passed.
+    """
     o, h, low, c = (bars[name] for name in ("open", "high", "low", "close"))
     nothing, far = np.zeros(len(o)), np.full(len(o), _FAR)
     slipped = np.full(len(o), run["slippage"])
@@ -115,7 +122,7 @@ def as_traded(bars: Mapping[str, Floats], event: Signs, enter: Signs, run: Run) 
 def _orders(
     c: Any, event: Signs, enter: Signs, max_bars: int, state: NDArray[np.int64]
 ) -> tuple[bool, bool, bool, bool]:
-    """Long entry, long exit, short entry, short exit of a row; `state[0]` is the row of the open position's entry."""
+    """Return long entry, long exit, short entry, short exit of a row; `state[0]` is the entry row of the position."""
     if c.i % _ROWS != _ORDERS:
         return False, False, False, False
     j = c.i // _ROWS
@@ -127,7 +134,10 @@ def _orders(
 
 @kernel
 def _stop(c: Any, stop_loss: float, trailing: float, has_tick: bool, state: NDArray[np.int64]) -> tuple[float, bool]:
-    """The tighter of stop and trail as a fraction of the best price, which vectorbt moves after the row of the bar."""
+    """Return the tighter of stop and trailing stop as a fraction of the best price.
+
+    vectorbt moves the best price after the row of the bar.
+    """
     state[0] = c.init_i
     trails = trailing > 0.0
     if c.i % _ROWS != _STOP or c.position_now == 0.0 or (stop_loss <= 0.0 and not trails):
@@ -144,7 +154,7 @@ def _stop(c: Any, stop_loss: float, trailing: float, has_tick: bool, state: NDAr
 
 @kernel
 def _limit(c: Any, take_profit: float, has_tick: bool) -> float:
-    """The take-profit as a fraction of the entry's price, on the rows that are for it."""
+    """Return the take-profit as a fraction of the entry price, on the rows made for it."""
     row = c.i % _ROWS
     gap = (row == _GAP_LONG and c.position_now > 0.0) or (row == _GAP_SHORT and c.position_now < 0.0)
     if take_profit <= 0.0 or c.position_now == 0.0 or not (gap or row == _LIMIT):
@@ -156,7 +166,7 @@ def _limit(c: Any, take_profit: float, has_tick: bool) -> float:
 
 @kernel
 def _on_tick(exact: float, side: float, has_tick: bool) -> float:
-    """Up for a long position, down for a short one, as the engines round."""
+    """Round as the engines do: up for a long position, and down for a short one."""
     if not has_tick:
         return exact
     return float(np.ceil(exact - TICK_SNAP) if side > 0.0 else np.floor(exact + TICK_SNAP))
@@ -164,8 +174,10 @@ def _on_tick(exact: float, side: float, has_tick: bool) -> float:
 
 @kernel
 def _fraction(base: float, level: float) -> float:
-    """The fraction with which vectorbt's `base * (1 ± fraction)` comes to `level`, or misses it by the last bit towards
-    `base`: a price on the level then touches it there, too."""
+    """Return the fraction for which vectorbt's `base * (1 ± fraction)` equals `level`.
+
+    The product may miss the level by the last bit towards `base`, so that a price on the level touches it there, too.
+    """
     fraction = abs(level / base - 1.0)
     if level >= base:
         while fraction > 0.0 and base * (1.0 + fraction) > level:
@@ -180,17 +192,17 @@ def _fraction(base: float, level: float) -> float:
 
 
 def _later(at_close: Signs) -> Signs:
-    """What a bar's close decided, on the bar after it."""
+    """Move what a bar's close decided to the bar after it."""
     return np.concatenate([np.zeros(1, dtype=np.int8), at_close[:-1]])
 
 
 def _signals(event: Signs, enter: Signs) -> tuple[Bits, Bits, Bits, Bits]:
-    """Long entries, long exits, short entries, short exits; an entry against a position reverses it."""
+    """Return long entries, long exits, short entries and short exits; an entry against a position reverses it."""
     return enter > 0, (event < 0) & (enter == 0), enter < 0, (event > 0) & (enter == 0)
 
 
 def _spread(bits: Bits, rows: int, row: int) -> Bits:
-    """The bit of every bar on one of its rows."""
+    """Put the bit of every bar on one of its rows."""
     wide = np.zeros(len(bits) * rows, dtype=np.bool_)
     wide[row::rows] = bits
     return wide
@@ -211,7 +223,7 @@ _RECIPES = {f.__name__: f for f in (next_open, same_close, shifted_signals, as_t
 
 
 def main(asked: str, answered: str) -> None:
-    """Answer every question of the file `asked`; prints 0 once the tool is loaded, then how many answers there are."""
+    """Answer every question of the file `asked`; print 0 once the tool is loaded, then the number of answers so far."""
     with np.load(asked) as question:
         bars = {name: question[name] for name in ("open", "high", "low", "close")}
         fills: dict[str, Any] = {}

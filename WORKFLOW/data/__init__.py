@@ -1,1 +1,1 @@
-"""Bars in: load, check, repair, generate."""
+"""Load, check, repair and generate bars."""

@@ -1,4 +1,4 @@
-"""Checked bars: the one shape in which market data travels through the work plane."""
+"""Checked bars: the one form in which market data travels through the work plane."""
 
 import hashlib
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Minutes:
-    """The minutes of n 5-minute bars.
+    """The 1-minute bars of n 5-minute bars.
 
-    `ohlc`: float64 (n, 5, 4), the minutes of each bar in order, each open, high, low, close in quote currency; NaN
-    where a minute is missing, given twice or impossible. `fits`: bool (n,), whether all five are there and make that
-    very bar: first open, highest high, lowest low, last close, each within a tick. From minutes that do not fit (of
-    another market, or shifted in time) nothing is concluded.
+    `ohlc`: float64 (n, 5, 4), the minutes of each bar in order, each with open, high, low, close in quote currency; NaN
+    where a minute is missing, duplicated or impossible. `fits`: bool (n,), whether all five minutes are there and make
+    that very bar: first open, highest high, lowest low and last close, each within a tick. Minutes that do not fit
+    belong to another market or are shifted in time, so nothing is concluded from them.
     """
 
     source: str
@@ -46,16 +46,16 @@ class Minutes:
 
     @property
     def covers(self) -> NDArray[np.bool_]:
-        """Bool (n,): all five minutes are there, whatever they make."""
+        """Booleans (n,): whether all five minutes are there, whether or not they make the bar."""
         return np.asarray(np.isfinite(self.ohlc).all(axis=(1, 2)), dtype=np.bool_)
 
     @cached_property
     def sha256(self) -> str:
-        """Of everything that results can depend on."""
+        """The hash of everything that results can depend on."""
         return hashlib.sha256(self.ohlc.tobytes() + self.fits.tobytes()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return the record for the manifest."""
         return {"source": self.source, "sha256": self.sha256, "fitting_bars": int(self.fits.sum())}
 
 
@@ -63,10 +63,10 @@ class Minutes:
 class Bars:
     """5-minute bars on a strictly regular grid, oldest first, without NaN, as pre-flight leaves them.
 
-    `rows` has dtype `ROW`: `time_ms` is the bar's OPEN in epoch milliseconds UTC; prices are in quote currency, volume
-    in base currency; `filled` marks bars that pre-flight made to close a hole. `tick` is the smallest price step (a
-    power of ten), None when prices follow none. `synthetic` bars were generated and can never lead to a promotion.
-    `minutes` are the 1-minute bars they are made of, when those are at hand.
+    `rows` has dtype `ROW`. `time_ms` is the bar's OPEN in epoch milliseconds UTC. Prices are in quote currency, and
+    volume is in base currency. `filled` marks bars that pre-flight made to close a hole. `tick` is the smallest price
+    step (a power of ten), or None if prices follow none. `synthetic` bars were generated and can never be promoted.
+    `minutes` are the 1-minute bars that the bars are made of, if there are any.
     """
 
     symbol: str
@@ -86,16 +86,16 @@ class Bars:
         return len(self.rows) / BARS_PER_DAY
 
     def column(self, name: str) -> Floats:
-        """One column as a contiguous float64 array."""
+        """Return one column as a contiguous float64 array."""
         return np.ascontiguousarray(self.rows[name], dtype=np.float64)
 
     def before(self, end: int) -> "Bars":
-        """The first `end` bars: what somebody who stands at bar `end` can know, the tick size included; no minutes."""
+        """Return the first `end` bars without minutes: what is known at the open of bar `end`, with its tick size."""
         rows = self.rows[:end]
         prices = np.concatenate([rows[name] for name in ("open", "high", "low", "close")])
         return Bars(self.symbol, rows, infer_tick(prices), self.synthetic, self.source)
 
     @cached_property
     def sha256(self) -> str:
-        """Of the rows themselves, so that a CSV and a Parquet file of the same bars are the same data."""
+        """The hash of the rows themselves, so that a CSV and a Parquet file of the same bars count as the same data."""
         return hashlib.sha256(np.ascontiguousarray(self.rows).tobytes()).hexdigest()

@@ -1,6 +1,7 @@
-"""Pre-flight: decides whether rows may be called bars, and says everything it found (strategy semantics, "Bars").
+"""Pre-flight: decide whether rows may be called bars, and report everything found (strategy semantics, "Bars").
 
-Nothing is refused half-way: whoever has to repair a file learns all of its faults at once.
+All reasons are collected before anything is refused, so that a user who has to repair a file learns all of its faults
+at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,24 +19,27 @@ from WORKFLOW.data.report import BarSpan, Reason, Report, UnfitBars, count, firs
 from WORKFLOW.data.ticks import infer_tick
 from WORKFLOW.data.wicks import Lone, Wick
 
-# Half an hour without a trade is an outage on any exchange worth trading at; shorter pauses happen in quiet markets.
+# Half an hour without a trade is an outage on any major exchange; shorter pauses happen in quiet markets.
 HALT_BARS = 6
-# A change from bar to bar that is more often a wrong print, a split or a mixed-up market than a price.
+# A larger change from bar to bar is more often a wrong print, a split or a mixed-up market than a real price.
 JUMP = 0.5
 
 FIX_ROWS = "correct these rows or delete them (a deleted row becomes a hole, and short holes are filled)"
 
 
-# A clock may be wrong by a bar; beyond that either the clock or the rows are.
+# A clock may be wrong by a bar; a larger difference means that the clock or the rows are wrong.
 CLOCK_MS = BAR_MS
-WIDEST_ZONE_MS = 14 * 3_600_000  # no local time is further ahead of UTC
+WIDEST_ZONE_MS = 14 * 3_600_000  # no time zone is further ahead of UTC
 
 
 @dataclass(frozen=True)
 class Context:
-    """What is known beside the rows. `written_ms`: when their file was last written; `now_ms`: this machine's clock
-    (both epoch milliseconds UTC, None: unknown). `allow_wicks`: prices that stand alone are taken as they are.
-    `minutes`: gives the 1-minute bars beside given bars, which decide about such prices."""
+    """What is known besides the rows.
+
+    `written_ms` is when their file was last written, and `now_ms` is this machine's clock, both in epoch milliseconds
+    UTC; None means unknown. `allow_wicks` accepts prices that stand alone. `minutes` returns the 1-minute bars beside
+    given bars, which decide about such prices.
+    """
 
     written_ms: int | None = None
     now_ms: int | None = None
@@ -46,16 +50,16 @@ class Context:
 def preflight(
     raw: RawTable, settings: DataSettings, repair: bool = False, context: Context | None = None
 ) -> tuple[Bars, Report]:
-    """Checked bars on the full 5-minute grid, and the report of what was seen and done.
+    """Return checked bars on the full 5-minute grid, and the report of what was seen and done.
 
     Args:
-        raw: rows as found; not changed.
+        raw: rows as found; they are not changed.
         settings: the longest hole to fill (bars) and the least history (days).
         repair: drop rows that repeat an earlier row in every value. Nothing else is ever repaired.
-        context: what is known beside the rows; by default nothing, and then neither the bar under way nor bars from
-            the future can be told.
+        context: what is known besides the rows. By default nothing is known, and then neither an unfinished last bar
+        nor bars from the future can be found.
 
-    A hole is filled with the close BEFORE it, so no later price leaks into an earlier bar.
+    Look-ahead: a hole is filled with the close BEFORE it, so no later price leaks into an earlier bar.
 
     Raises:
         UnfitBars: (a `Refused`) with all reasons, each with its count, its first rows and a way out.
@@ -118,7 +122,7 @@ def preflight(
 def _untraded(
     kept: RawTable, numbers: NDArray[np.int64], tick: float | None, lone: Lone, dead: list[BarSpan], limit: int
 ) -> list[Reason]:
-    """Rows that are no market's own, one by one possible as they are."""
+    """Find rows that no market has traded, although each row alone is possible."""
     return [
         *stale.still_stretches(dead, limit),
         *stale.stuck(kept, limit),
@@ -129,7 +133,7 @@ def _untraded(
 
 
 def _wicks(doubtful: tuple[Wick, ...]) -> list[Reason]:
-    """Those that no 1-minute bars confirm."""
+    """Refuse the wicks that no 1-minute bars confirm."""
     refused = [wick for wick in doubtful if wick.minutes != "confirm"]
     if not refused:
         return []
@@ -182,14 +186,14 @@ def _holes(moments: NDArray[np.int64]) -> list[BarSpan]:
 
 
 def _days(moments: NDArray[np.int64], step: int | None, too_long: list[BarSpan]) -> float:
-    """Calendar days that the rows cover; a hole that cannot be filled covers none."""
+    """Return the calendar days that the rows cover; a hole that cannot be filled covers none."""
     if step is None:
         return len(moments) / BARS_PER_DAY
     return float(moments[-1] - moments[0] + step) / DAY_MS - sum(hole.bars for hole in too_long) / BARS_PER_DAY
 
 
 def _rows(raw: RawTable, numbers: NDArray[np.int64], bad: NDArray[np.bool_], value: str = "") -> str:
-    """The first rows that a mask names, with the value that offends."""
+    """Name the first rows of a mask, with the offending value."""
     at = np.flatnonzero(bad)
     values = getattr(raw, value)[at[:11]] if value else ()
     said = (f": {number:g}" for number in values) if value else iter(lambda: "", None)
@@ -249,7 +253,7 @@ def _grid(kept: RawTable, numbers: NDArray[np.int64], step: int | None) -> list[
 
 
 def _back(away_ms: int) -> str:
-    """What to do with rows that all lie as far behind the grid; one second or less before it they are closing times."""
+    """Say what to do with rows that all lie equally far behind the grid; within a second before it, they are closes."""
     if BAR_MS - away_ms <= 1_000:
         return f"these are the moments at which the bars close: subtract {away_ms / 1000:g} s from each time"
     return (
@@ -287,7 +291,7 @@ def _bad_values(kept: RawTable, numbers: NDArray[np.int64]) -> Iterator[tuple[st
 
 
 def _not_finite(kept: RawTable) -> Iterator[tuple[list[str], NDArray[np.bool_]]]:
-    """Columns and the rows in which they hold no finite number; those that fail in the same rows come together."""
+    """Yield columns that hold no finite number in some rows, with these rows; columns with equal rows come together."""
     found: dict[bytes, tuple[list[str], NDArray[np.bool_]]] = {}
     for name in ("open", "high", "low", "close", "volume"):
         bad = ~np.isfinite(getattr(kept, name))
@@ -311,7 +315,7 @@ def _history(days: float, least: int) -> list[Reason]:
 
 
 def _halts(kept: RawTable) -> tuple[BarSpan, ...]:
-    """Runs of at least `HALT_BARS` rows in which nothing was traded."""
+    """Find runs of at least `HALT_BARS` rows in which nothing was traded."""
     if not kept.has_volume:
         return ()
     still = (kept.volume == 0) & (kept.high == kept.low)
@@ -328,7 +332,7 @@ def _jumps(kept: RawTable, numbers: NDArray[np.int64]) -> list[str]:
         return []
     before = kept.close[:-1]
     far = np.zeros(len(kept), dtype=bool)
-    with np.errstate(all="ignore"):  # the rows may still hold zeros and NaN, which are refused elsewhere
+    with np.errstate(all="ignore"):  # rows may still hold zeros and NaN, which other checks refuse
         for name in ("open", "close"):
             far[1:] |= np.abs(getattr(kept, name)[1:] / before - 1) > JUMP
     if not far.any():

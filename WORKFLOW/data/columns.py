@@ -1,4 +1,4 @@
-"""Columns of foreign files turned into numbers and moments: values by type, errors by row."""
+"""Turn the columns of foreign files into numbers and moments: values by their type, errors by their row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from WORKFLOW.data.forms.arrays import as_numpy, flags, is_text
 from WORKFLOW.data.forms.shown import shown
 from WORKFLOW.data.raw import row_name
 
-# A number of this size is a moment in this unit: each range spans 1973 to 5138, and they do not overlap.
+# A number of this size is a moment in this unit: each range spans the years 1973 to 5138, and the ranges do not
+# overlap.
 EPOCH_UNITS = (("s", 1e8, 1e11), ("ms", 1e11, 1e14), ("µs", 1e14, 1e17), ("ns", 1e17, 9.2e18))
 UNITS_PER_MS = {"µs": 1_000, "ns": 1_000_000}
 
@@ -25,9 +26,9 @@ TIME_HELP = "times are epoch numbers (s, ms, µs), ISO 8601 text or a datetime t
 
 @dataclass(frozen=True)
 class Moments:
-    """`ms`: int64[rows], epoch milliseconds UTC; `zoned`: that they are UTC was said, else it is taken so.
+    """Times as int64[rows], epoch milliseconds UTC. `zoned`: whether the file states the zone; else UTC is assumed.
 
-    `values`: the numbers as they stood there, when they were whole numbers.
+    `values` holds the numbers as they stood in the file, if they were whole numbers.
     """
 
     ms: NDArray[np.int64]
@@ -37,19 +38,19 @@ class Moments:
 
 
 def moments(column: pa.ChunkedArray, file: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Epoch milliseconds UTC (int64[rows]) of a column of numbers, text or datetimes, and notes on what was assumed.
+    """Return a column of numbers, text or datetimes as epoch milliseconds UTC (int64[rows]), and notes on assumptions.
 
-    Text and datetimes without a zone are taken as UTC.
+    Text and datetimes without a zone count as UTC.
 
     Raises:
-        Refused: the first value that is missing, is no moment, or is not a whole millisecond.
+        Refused: a value is missing, is no moment, or is not a whole millisecond; the first such value is named.
     """
     found = usual_moments(column, file)
     return found.ms, found.notes
 
 
 def usual_moments(column: pa.ChunkedArray, file: str) -> Moments:
-    """The same, and whether a zone was said: epoch numbers, ISO 8601 text, datetimes and dates."""
+    """Return the moments and whether a zone was stated: epoch numbers, ISO 8601 text, datetimes and dates."""
     column = _without_dictionary(column)
     if column.null_count:
         row = int(np.flatnonzero(flags(column.is_null()))[0]) + 1
@@ -61,16 +62,16 @@ def usual_moments(column: pa.ChunkedArray, file: str) -> Moments:
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise Refused(f"the time column of {file} holds {column.type}", TIME_HELP)
     if pa.types.is_uint64(column.type):
-        column = column.cast(pa.float64(), safe=False)  # beyond int64 it is no moment anyway
+        column = column.cast(pa.float64(), safe=False)  # a number beyond int64 is no moment in any unit
     values = as_numpy(column)
     return Moments(*_epoch(values, file), True, values)
 
 
 def numbers(column: pa.ChunkedArray, name: str, file: str, time_ms: NDArray[np.int64] | None = None) -> Floats:
-    """A column as float64[rows]; missing values become NaN (pre-flight judges them). `time_ms` is for messages.
+    """Return a column as float64[rows]; missing values become NaN, which pre-flight judges. `time_ms` is for messages.
 
     Raises:
-        Refused: the first value that is not a number, or a column type that holds none.
+        Refused: a value is not a number (the first such value is named), or the column's type holds no numbers.
     """
     column = _without_dictionary(column)
     if is_text(column):
@@ -112,7 +113,7 @@ def _cast(kind: pa.DataType, part: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _first_failure(column: pa.ChunkedArray, cast: Callable[[pa.ChunkedArray], Any]) -> int | None:
-    """Index of the first value that `cast` refuses: halving the range needs no parser of our own."""
+    """Return the index of the first value that `cast` refuses; halving the range needs no parser of our own."""
 
     def fails(start: int, stop: int) -> bool:
         try:
@@ -161,12 +162,12 @@ def _epoch(values: NDArray[Any], file: str) -> tuple[NDArray[np.int64], tuple[st
 
 
 def _to_ms(values: NDArray[Any], unit: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Milliseconds, and where they are not whole. Integers stay integers: float64 loses nanoseconds."""
+    """Return milliseconds, and where they are not whole. Integers stay integers, because float64 loses nanoseconds."""
     if np.issubdtype(values.dtype, np.integer):
         whole = values.astype(np.int64)
         if unit in UNITS_PER_MS:
             return whole // UNITS_PER_MS[unit], whole % UNITS_PER_MS[unit] != 0
         return whole * (1_000 if unit == "s" else 1), np.zeros(len(values), dtype=bool)
     scaled = values.astype(np.float64) * (1_000.0 if unit == "s" else 1.0) / UNITS_PER_MS.get(unit, 1)
-    # A float second is exact to 0.0002 ms only.
+    # A float second is exact to 0.0002 ms only, so a small remainder counts as whole.
     return np.rint(scaled).astype(np.int64), np.abs(scaled - np.rint(scaled)) > 1e-3

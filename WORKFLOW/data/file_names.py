@@ -1,4 +1,4 @@
-"""What a file's name says: the market, the timeframe, which part of several it is, and in what form."""
+"""Read a file's name: the market, the timeframe, the part among several, and the form of the file."""
 
 import re
 from collections import Counter
@@ -9,13 +9,13 @@ from WORKFLOW.data.bars import BASE_MINUTES
 from WORKFLOW.data.forms.markets import QUOTES, letters
 from WORKFLOW.data.forms.shown import listing
 
-# The forms that a folder's files are looked through for first; the others count where none of these is there.
+# The forms that are looked for first in a folder; the other forms count if none of these is there.
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".feather", ".json", ".json.gz")
 _PACKED = (".gz", ".xz", ".zst", ".bz2", ".lz4", ".zip")
 _PLAIN = (".csv", ".txt", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".feather", ".arrow", ".ipc")
 OTHERS = (*(one + packed for one in _PLAIN for packed in ("", *_PACKED)), ".zip")
 FORMATS = "CSV, text, Parquet, Feather or JSON"
-NO_TRADES = re.compile(r"-\d+\w+-(mark|index|premiumIndex|funding_rate)$")  # freqtrade's: prices nobody trades at
+NO_TRADES = re.compile(r"-\d+\w+-(mark|index|premiumIndex|funding_rate)$")  # files of freqtrade without trade prices
 TIMEFRAME = re.compile(r"[-_. ](\d+)(s|m|min|h|d|w|mo)(?=[-_. ]|$)", re.IGNORECASE)
 
 _JSON = (".json", ".jsonl", ".ndjson")
@@ -43,14 +43,14 @@ _NO_BARS = {
     ".fxt": "a MetaTrader tester file",
     ".bi5": "a Dukascopy tick file",
 }
-# Timeframes as charting programs and exchanges write them without a unit, or before the number.
+# Timeframes as charting programs and exchanges write them, without a unit or with the unit before the number.
 _BARE = re.compile(r"(?:, |[-_])(\d{1,4})(?= ?(?:\(\d+\)|_[0-9a-f]{5})?$|[-_, ]|$)")
 _METATRADER = re.compile(r"(?:[-_ ,.]|(?<=[A-Z]))(M1|M5|M15|M30|H1|H4|D1|W1|MN1?)(?=[-_ ,.]|$)", re.IGNORECASE)
 _GLUED = re.compile(r"(?<=[A-Za-z])(1|5|15|30|60|240|1440|10080|43200)$")
 _WEAK_MINUTES = {1, 2, 3, 5, 10, 15, 30, 45, 60, 120, 180, 240, 360, 480, 720, 1440, 10080, 43200}
 _OF_METATRADER = {"M1": 1, "M5": 5, "M15": 15, "M30": 30, "H1": 60, "H4": 240, "D1": 1440, "W1": 10080}
 _OF_METATRADER |= {"MN": 43200, "MN1": 43200}
-# Dates and numbers of one part among several.
+# Dates and numbers that name one part among several.
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d{2}", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _PART = re.compile(
     rf"(?<![A-Za-z0-9])(?:{_YEAR}[-_.]?{_MONTH}[-_.]?{_DAY}(?:[-_T]?\d{{4,6}})?|{_DAY}[-_.]{_MONTH}[-_.]{_YEAR}"
@@ -58,7 +58,7 @@ _PART = re.compile(
     r"|part[-_ ]?\d+|\(\d+\))(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-# Words before a market's name: venues as TradingView and CryptoDataDownload write them, HistData's layouts.
+# Words before a market's name: venues as TradingView and CryptoDataDownload write them, and HistData's layouts.
 _VENUES = (
     *(
         "BINANCE",
@@ -119,17 +119,17 @@ _VENUES = (
     *("BLACKBULL", "VANTAGE", "DUKASCOPY", "DAT_ASCII", "DAT_MT", "DAT_NT", "DAT_XLSX", "DAT_MS"),
 )
 _VENUE = re.compile(rf"(?:{'|'.join(sorted(_VENUES, key=len, reverse=True))})[-_: ]+", re.IGNORECASE)
-_CHART = re.compile(r"[A-Za-z0-9]+_(?=[^,]+, )")  # TradingView's: VENUE_MARKET, TIMEFRAME
+_CHART = re.compile(r"[A-Za-z0-9]+_(?=[^,]+, )")  # TradingView writes VENUE_MARKET, TIMEFRAME
 
 
 def suffix_of(name: str) -> str | None:
-    """The ending of a file's name that says its form, in lower case; None where the name says none."""
+    """Return the ending of a file's name that tells its form, in lower case; None if the name tells none."""
     found = [suffix for suffix in (*SUFFIXES, *OTHERS) if name.lower().endswith(suffix)]
     return max(found, key=len) if found else None
 
 
 def refuse_other_kind(label: str, name: str) -> None:
-    """Refuse what is not text by its name, before its bytes are taken for text."""
+    """Refuse a file whose name shows that it is no text, before its bytes are read as text."""
     ending = name[name.rfind(".") :].lower() if "." in name else ""
     if ending in _NO_BARS:
         raise Refused(
@@ -138,13 +138,13 @@ def refuse_other_kind(label: str, name: str) -> None:
 
 
 def binary_by_name(name: str) -> str | None:
-    """The binary form that a file's name claims; None where it claims none."""
+    """Return the binary form that a file's name claims, or None."""
     lower = name.lower()
     return next((kind for endings, kind in _BINARY if lower.endswith(endings)), None)
 
 
 def without_venue(name: str, symbol: str) -> str:
-    """A name that begins with a venue followed by the symbol, without the venue; any other name unchanged."""
+    """Remove a venue in front of the symbol from a name; any other name is returned unchanged."""
     for pattern in (_VENUE, _CHART):
         found = pattern.match(name)
         if found and name[found.end() :].lower().startswith(symbol.lower()):
@@ -153,10 +153,10 @@ def without_venue(name: str, symbol: str) -> str:
 
 
 def chosen(names: Sequence[str], symbol: str, where: str = "") -> list[str]:
-    """Those of `names` that hold the symbol's 5-minute bars: one file, or all parts of one; empty where none does.
+    """Return the names that hold the symbol's 5-minute bars: one file, or all parts of one; empty if there is none.
 
     Raises:
-        Refused: files of several markets or layouts.
+        Refused: the files belong to several markets or have several layouts.
     """
     found = candidates(names, symbol)
     first = [name for name in found if suffix_of(name) in SUFFIXES]
@@ -172,7 +172,7 @@ def chosen(names: Sequence[str], symbol: str, where: str = "") -> list[str]:
 
 
 def several(names: Sequence[str], symbol: str, where: str) -> Refused:
-    """The refusal when several files could be meant; `where` they lie, with a blank before it."""
+    """Return the refusal when several files could be meant; `where` says where they lie, beginning with a blank."""
     return Refused(
         f"{len(names)} files{where} start with {symbol!r}: {listing(names)}",
         "type more of the name as the symbol, or name the file itself in --data-path",
@@ -180,7 +180,7 @@ def several(names: Sequence[str], symbol: str, where: str) -> Refused:
 
 
 def candidates(names: Sequence[str], symbol: str) -> list[str]:
-    """The names that begin with the symbol, without those of other timeframes."""
+    """Return the names that begin with the symbol, without those of other timeframes."""
     of_base = [name for name in named(names, symbol) if not _other_timeframe(name)]
     if len(of_base) < 2:
         return of_base
@@ -190,7 +190,7 @@ def candidates(names: Sequence[str], symbol: str) -> list[str]:
 
 
 def named(names: Sequence[str], symbol: str) -> list[str]:
-    """The names that start with the symbol, or, where none does, with a venue and the symbol."""
+    """Return the names that start with the symbol or, if none does, with a venue and the symbol."""
     usable = [name for name in names if _may_hold_bars(name)]
     typed = symbol.lower()
     found = [name for name in usable if name.lower().startswith(typed)]
@@ -198,36 +198,36 @@ def named(names: Sequence[str], symbol: str) -> list[str]:
 
 
 def minutes_among(names: Sequence[str], symbol: str) -> list[str]:
-    """Those that hold the symbol's 1-minute bars, by a timeframe in their names."""
+    """Return the names that hold the symbol's 1-minute bars, by the timeframe in the name."""
     return [name for name in named(names, symbol) if _is_minutes(name)]
 
 
 def key_of(name: str, symbol: str) -> str:
-    """What the names of all parts of one file have in common: market and layout, without dates and numbers of parts."""
+    """Return what the names of all parts of one file share: market and layout, without dates and part numbers."""
     return letters(_PART.sub("", _stem(without_venue(name, symbol)))) or letters(symbol)
 
 
 def _part(name: str) -> str:
-    """Which part it is: dates and numbers in its name behind its first word."""
+    """Return which part a file is: the dates and numbers in its name."""
     return " ".join(_PART.findall(_stem(name)))
 
 
 def market_of(name: str, symbol: str) -> str:
-    """What a file is called before its timeframe, capital letters and digits alone; `symbol` where nothing is left."""
+    """Return a file's name before its timeframe, as capital letters and digits; `symbol` if nothing is left."""
     plain = without_venue(name, symbol)
     before = before_timeframe(plain)
     return letters(before.split(", ", maxsplit=1)[0] if plain != name else before) or symbol
 
 
 def market_of_parts(names: Sequence[str], symbol: str) -> str:
-    """The same for the parts of one file, without their dates and part numbers."""
+    """Return the market of the parts of one file, without their dates and part numbers."""
     if len(names) == 1:
         return market_of(names[0], symbol)
     return letters(_PART.split(before_timeframe(without_venue(names[0], symbol)), maxsplit=1)[0]) or symbol
 
 
 def looks_like_another(name: str, symbol: str) -> bool:
-    """Whether a file whose name starts with the symbol is called like another market: SOLO_USDT for SOL."""
+    """Return whether a file that starts with the symbol is named like another market, as SOLO_USDT is for SOL."""
     plain, typed = before_timeframe(without_venue(name, symbol)), symbol.lower()
     rest = re.match(r"[a-z]*", plain.removeprefix(typed))
     assert rest is not None
@@ -235,12 +235,12 @@ def looks_like_another(name: str, symbol: str) -> bool:
 
 
 def before_timeframe(name: str) -> str:
-    """`SOL_USDT-5m.feather` gives sol_usdt."""
+    """Return a name before its timeframe: `SOL_USDT-5m.feather` gives sol_usdt."""
     return TIMEFRAME.split(_stem(name), maxsplit=1)[0].lower()
 
 
 def _may_hold_bars(name: str) -> bool:
-    """By its name; JSON is everywhere, so it must say of which timeframe it is."""
+    """Judge by its name whether a file may hold bars; a JSON file, as JSON is everywhere, must name its timeframe."""
     suffix = suffix_of(name)
     if suffix is None or NO_TRADES.search(_stem(name)):
         return False
@@ -253,7 +253,7 @@ def _other_timeframe(name: str) -> bool:
 
 
 def _is_minutes(name: str) -> bool:
-    """`1M` is a month: exchanges write it so."""
+    """Return whether a name tells 1-minute bars; exchanges write `1M` for a month."""
     return any(count == 1 and (unit == "m" or unit.lower() == "min") for count, unit in _timeframes(name))
 
 
@@ -262,7 +262,7 @@ def _timeframes(name: str) -> list[tuple[int, str]]:
 
 
 def _weak_minutes(name: str) -> int | None:
-    """A timeframe that only tells files of one market apart: `SOLUSD_M5`, `BINANCE_SOLUSDT, 5`, `XBTUSD_5`, `SOL5`."""
+    """Return a timeframe that only tells a market's files apart: `SOLUSD_M5`, `BINANCE_SOLUSDT, 5` and `SOL5`."""
     stem = _PART.sub("", _stem(name))
     if found := _METATRADER.search(stem):
         return _OF_METATRADER[found[1].upper()]

@@ -1,4 +1,4 @@
-"""Where a symbol's bars lie: the file of a folder whose name says so, or its parts, in the layouts that people have."""
+"""Find the file of a symbol's bars, or its parts, by name in a folder, in the layouts that people have."""
 
 import os
 import re
@@ -21,19 +21,19 @@ from WORKFLOW.data.file_names import (
 )
 from WORKFLOW.data.forms.shown import listing, shown
 
-FUTURES = "futures"  # where freqtrade keeps the bars of contracts, beside those of the spot market
-_MOST_FOLDERS = 500  # looked into for a symbol that the named folder lacks
-_DEPTH = 6  # data/spot/monthly/klines/SOLUSDT/5m is five below
+FUTURES = "futures"  # freqtrade's folder for the bars of contracts, beside those of the spot market
+_MOST_FOLDERS = 500  # folders that are searched for a symbol that the named folder lacks
+_DEPTH = 6  # levels of folders; data/spot/monthly/klines/SOLUSDT/5m is five below
 
 # A symbol becomes a folder name in the results.
 SYMBOL = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,40}")
 
 
 def check_symbol(symbol: str) -> str:
-    """The symbol as typed.
+    """Return the symbol as typed.
 
     Raises:
-        Refused: it cannot be a folder name on every system.
+        Refused: the symbol cannot be a folder name on every system.
     """
     if not SYMBOL.fullmatch(symbol):
         raise Refused(
@@ -44,20 +44,21 @@ def check_symbol(symbol: str) -> str:
 
 
 def find(data_path: Path, symbol: str) -> Path:
-    """The file that holds `symbol`, the first by name where it lies in parts; as `find_all`."""
+    """Return the file that holds `symbol`, or the first part by name; see `find_all`."""
     return find_all(data_path, symbol)[0]
 
 
 def find_all(data_path: Path, symbol: str) -> tuple[Path, ...]:
-    """The files that hold `symbol`: `data_path` itself, or those of that folder whose names start with it.
+    """Return the files that hold `symbol`: `data_path` itself, or the files of that folder whose names start with it.
 
-    Several are the parts of one (an exchange's monthly archives): their names differ in dates or numbers alone. Case is
-    ignored; a venue may stand before the symbol (`BINANCE_SOLUSDT, 5.csv`); names that carry another timeframe
-    (`SOL_USDT-1h.feather`) are passed over, and so are JSON files that carry none. Where the folder itself holds none,
-    its folder `futures` is looked into.
+    Several files are the parts of one (such as an exchange's monthly archives): their names differ only in dates or
+    numbers. Case is ignored. A venue may stand before the symbol (`BINANCE_SOLUSDT, 5.csv`). Names with another
+    timeframe (`SOL_USDT-1h.feather`) are skipped, and so are JSON files without a timeframe. If the folder itself holds
+    no such file, its folder `futures` is searched.
 
     Raises:
-        Refused: an unfit symbol, nothing there, no candidate, or several that are no parts of one.
+        Refused: the symbol is unfit; there is nothing at the path, or no candidate; or there are several candidates
+            that are not parts of one file.
     """
     check_symbol(symbol)
     try:
@@ -79,18 +80,18 @@ def find_all(data_path: Path, symbol: str) -> tuple[Path, ...]:
 
 
 def find_minutes(data_path: Path, symbol: str) -> Path | None:
-    """The file of 1-minute bars beside the others, the first by name where it lies in parts; as `find_all_minutes`."""
+    """Return the file of 1-minute bars, or its first part by name; see `find_all_minutes`."""
     return next(iter(find_all_minutes(data_path, symbol)), None)
 
 
 def find_all_minutes(data_path: Path, symbol: str) -> tuple[Path, ...]:
-    """The files of 1-minute bars that lie in the folder `data_path` beside the ones `find_all` finds; often none.
+    """Return the files of 1-minute bars that lie in the folder `data_path` beside the files of `find_all`.
 
-    A file belongs to `symbol` as in `find_all`, and holds 1-minute bars when its name says so (`SOL_USDT-1m.feather`).
-    Where several do, the one that is called as the 5-minute file but for the timeframe is meant, or its parts.
+    A file belongs to `symbol` as in `find_all`, and holds 1-minute bars if its name says so (`SOL_USDT-1m.feather`). Of
+    several, the one (or the parts) whose name equals that of the 5-minute file but for the timeframe is meant.
 
     Raises:
-        Refused: several, and none or more than one of them is called so.
+        Refused: there are several, and not exactly one has that name.
     """
     if not data_path.is_dir():
         return ()
@@ -107,10 +108,11 @@ def find_all_minutes(data_path: Path, symbol: str) -> tuple[Path, ...]:
 
 
 def market_name(data_path: Path | None, symbol: str) -> str:
-    """What the bars' files are called before their timeframe, capital letters and digits alone.
+    """Return the name of the bars' files before their timeframe, as capital letters and digits.
 
-    The same however the symbol was typed, for freqtrade's `SOL_USDT-5m.feather` as for an exchange's `SOLUSDT_5m.csv`.
-    `symbol` itself for demo bars, and where nothing but the timeframe is in the name.
+    The result does not depend on how the symbol was typed. It is the same for freqtrade's `SOL_USDT-5m.feather` as for
+    an exchange's `SOLUSDT_5m.csv`. It is `symbol` itself for demo bars, and if the name holds nothing but the
+    timeframe.
     """
     if data_path is None:
         return symbol
@@ -118,7 +120,7 @@ def market_name(data_path: Path | None, symbol: str) -> str:
 
 
 def _parts(names: list[str], symbol: str) -> list[str]:
-    """The files of 1-minute bars, when they are one or the parts of one."""
+    """Return the files of 1-minute bars, if they are one file or the parts of one."""
     as_base = {re.sub(r"(?i)([-_. ])1m(in)?(?=[-_. ]|$)", rf"\g<1>{BASE_MINUTES}m", name): name for name in names}
     try:
         return [as_base[name] for name in chosen(list(as_base), symbol)]
@@ -142,7 +144,7 @@ def _find_in(folder: Path, symbol: str) -> tuple[Path, ...]:
     readable = [name for name in names if suffix_of(name)]
     holds = f"it holds {listing(readable or names)}" if names else "it holds no files"
     below = _below(folder, symbol)
-    kind = Refused if names or below else Transient  # an empty folder may be a disk that is not mounted
+    kind = Refused if names or below else Transient  # an empty folder may be a disk that is not mounted yet
     raise kind(
         f"no {FORMATS} file in {shown(folder)} starts with {symbol!r}; {holds}",
         f"name the folder that does: {listing(below)}"
@@ -152,7 +154,7 @@ def _find_in(folder: Path, symbol: str) -> tuple[Path, ...]:
 
 
 def _home(folder: Path, symbol: str) -> Path:
-    """`folder`, or its `futures` where only that holds 5-minute bars of the symbol."""
+    """Return `folder`, or its folder `futures` if only that holds 5-minute bars of the symbol."""
     futures = folder / FUTURES
     if futures.is_dir() and not candidates(_files(folder), symbol) and candidates(_files(futures), symbol):
         return futures
@@ -160,13 +162,13 @@ def _home(folder: Path, symbol: str) -> Path:
 
 
 def _below(folder: Path, symbol: str) -> list[str]:
-    """Folders further down that hold the symbol: of freqtrade's user_data, of an exchange's archives."""
+    """Return folders further down that hold the symbol, as in freqtrade's user_data or an exchange's archives."""
     found = islice(_folders(folder), _MOST_FOLDERS)
     return [str(path) for path in sorted(found) if candidates(_files(_home(path, symbol)), symbol)]
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Those that can be looked into, the nearest first; `futures` is looked into by the folder above it."""
+    """Yield the folders that may be read, nearest first; `futures` is searched together with the folder above it."""
     level = [folder]
     for _ in range(_DEPTH):
         inner = [path for one in level for path in sorted(one.iterdir()) if _is_open(path)]

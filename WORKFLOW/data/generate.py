@@ -1,7 +1,7 @@
-"""Demo bars: made up, labelled so everywhere, and as unpleasant as real ones.
+"""Generate demo bars: made up, labelled as such everywhere, and as unpleasant as real ones.
 
-They exist so that a first run needs no download, and so that tests meet what markets do: regimes of trend and
-volatility, fat tails, gaps, ties, an exchange halt with missing bars. An edge found on them means nothing.
+With demo bars, a first run needs no download, and tests meet what markets do: regimes of trend and volatility, fat
+tails, gaps, ties, and an exchange halt with missing bars. An edge found on them means nothing.
 """
 
 from pathlib import Path
@@ -18,29 +18,30 @@ DEMO_SYMBOL = "SYNTHETIC"
 DEMO_FILE = "SYNTHETIC_5m.parquet"
 DEMO_DAYS = 730
 DEMO_SEED = 7
-GENERATOR_VERSION = "1"  # a change of the bytes below is a new version: files of an older one are written anew
-END_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC; fixed, so that the bytes do not depend on the day they are made
+GENERATOR_VERSION = "1"  # must change whenever the bytes below change, so that older files are written again
+END_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC; fixed, so that the bytes do not depend on the date of the run
 
 TICKS_PER_UNIT = 100  # tick 0.01
 START_PRICE = 100.0
-SIGMA = 0.0016  # standard deviation of a 5-minute log return: 2.7 % a day
+SIGMA = 0.0016  # standard deviation of a 5-minute log return; 2.7 % a day
 
-# Regimes: quiet, rising, falling, wild. Mean length in bars, volatility as a multiple of SIGMA, drift a bar.
+# Regimes: quiet, rising, falling, wild. Each has a mean length in bars, a volatility as a multiple of SIGMA, and a
+# drift per bar.
 REGIME_BARS = np.array([864.0, 576.0, 576.0, 144.0])
 REGIME_VOLATILITY = np.array([0.5, 1.0, 1.1, 2.5])
 REGIME_DRIFT = np.array([0.0, 1e-4, -1e-4, 0.0])
 QUIET = 0
 
-# As the real SOL and BTC files show it for 2023-03-24: trading stops, then the exchange sends nothing at all.
+# Like the halt of 2023-03-24 in real SOL and BTC files: trading stops, and then the exchange sends nothing at all.
 HALT_FLAT_BARS = 14
 HALT_MISSING_BARS = 16
 HALT_AT = 0.3  # fraction of the bars
 
 
 def demo_rows(days: int = DEMO_DAYS, seed: int = DEMO_SEED) -> NDArray[np.void]:
-    """`ROW`s of `days` days ending at 2025-01-01, the same for the same seed; none is `filled`.
+    """Return `ROW`s of `days` days that end at 2025-01-01; the same seed gives the same rows. No row is `filled`.
 
-    From two days on, 16 rows are missing after a halt, so there are days × 288 − 16 of them.
+    From two days on, 16 rows are missing after a halt, so there are days × 288 − 16 rows.
     """
     bars = days * BARS_PER_DAY
     draw = np.random.Generator(np.random.PCG64(seed))
@@ -61,7 +62,7 @@ def demo_rows(days: int = DEMO_DAYS, seed: int = DEMO_SEED) -> NDArray[np.void]:
 
 
 def write_demo(folder: Path, days: int = DEMO_DAYS, seed: int = DEMO_SEED) -> Path:
-    """`SYNTHETIC_5m.parquet` in `folder`; made once, and anew when generator, days or seed changed or it is broken.
+    """Write `SYNTHETIC_5m.parquet` into `folder`, unless it is there, whole, and of the same generator, days and seed.
 
     Raises:
         OSError: the folder cannot be written.
@@ -87,20 +88,23 @@ def _is_of(path: Path, origin: dict[str, str]) -> bool:
 
 
 def _regimes(bars: int, draw: np.random.Generator) -> NDArray[np.int64]:
-    """A Markov chain in continuous stretches: any other regime follows with equal chance, after a geometric time."""
+    """Return the shape of volatility and volume over the UTC day, busiest at 15:00: Europe and America both trade."""
     changes = bars // 100 + 20
     regime = np.cumsum(draw.integers(1, len(REGIME_BARS), changes)) % len(REGIME_BARS)
     return np.resize(np.repeat(regime, draw.geometric(1 / REGIME_BARS[regime])), bars)
 
 
 def _day_shape(bars: int) -> Floats:
-    """Volatility and volume over the UTC day: busiest at 15:00, when Europe and America both trade."""
+    """Return the shape of volatility and volume over a UTC day; the peak at 15:00 is when Europe and America trade."""
     hour = np.arange(bars) % BARS_PER_DAY / 12
     return 1 + 0.4 * np.cos(2 * np.pi * (hour - 15) / 24)
 
 
 def _volatility_clusters(bars: int, draw: np.random.Generator) -> Floats:
-    """exp of an exponentially fading sum of shocks (about eight hours), scaled to a log deviation of 0.3."""
+    """Return exp of a sum of random shocks that fade exponentially over about eight hours.
+
+    The logarithm of the result has a standard deviation of 0.3.
+    """
     kernel = np.exp(-np.arange(400) / 100)
     shocks = draw.standard_normal(bars + len(kernel) - 1)
     return np.asarray(np.exp(0.3 * np.convolve(shocks, kernel / np.linalg.norm(kernel), mode="valid")))
@@ -112,7 +116,7 @@ def _halt(bars: int, days: int) -> slice:
 
 
 def _moves(sigma: Floats, regime: NDArray[np.int64], days: int, draw: np.random.Generator) -> Floats:
-    """Log return from open to close: Student's t with 4 degrees of freedom (variance 2), a drift, a few jumps."""
+    """Return log returns from open to close: Student's t with 4 degrees of freedom (variance 2), a drift, and jumps."""
     drift = REGIME_DRIFT[regime]
     move: Floats = sigma * draw.standard_t(4, len(sigma)) / np.sqrt(2) + drift - drift.mean()
     jumps = draw.integers(0, len(sigma), max(1, days // 100))
@@ -127,7 +131,7 @@ def _wicks(sigma: Floats, still: NDArray[np.bool_], draw: np.random.Generator) -
 
 
 def _prices(move: Floats, gap: Floats, up: Floats, down: Floats) -> NDArray[np.void]:
-    """Prices in whole ticks; a bar without gap opens exactly at the previous close."""
+    """Return prices in whole ticks; a bar without a gap opens exactly at the previous close."""
     log_close = np.log(START_PRICE) + np.cumsum(move + gap)
     log_open = np.concatenate([[np.log(START_PRICE)], log_close[:-1]]) + gap
     open_, close = (np.maximum(np.rint(np.exp(x) * TICKS_PER_UNIT), 1) for x in (log_open, log_close))
@@ -140,7 +144,7 @@ def _prices(move: Floats, gap: Floats, up: Floats, down: Floats) -> NDArray[np.v
 
 
 def _volumes(move: Floats, day_shape: Floats, still: NDArray[np.bool_], draw: np.random.Generator) -> Floats:
-    """Large moves come with large volume; half of the flat bars have none at all."""
+    """Return volumes: large moves come with large volume, and half of the flat bars have no volume."""
     volume = 1_000 * day_shape * (0.3 + np.abs(move) / SIGMA) * np.exp(0.5 * draw.standard_normal(len(move)))
     volume[still] *= 0.1 * (draw.random(int(still.sum())) < 0.5)
     return np.asarray(np.round(volume, 2))

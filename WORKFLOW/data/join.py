@@ -1,4 +1,4 @@
-"""Files of one market joined in the order of time: shared rows count once, rows that differ are refused."""
+"""Join files of one market in the order of time: equal rows count once, and rows that differ are refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from config.errors import Refused
 from WORKFLOW.data.raw import VALUES, RawTable, row_name, utc
 
-_LISTED = 12  # files whose spans are said; a year of months
+_LISTED = 12  # files whose spans a note lists; a year of monthly files
 
 
 def joined(parts: Sequence[RawTable], names: Sequence[str], source: str) -> RawTable:
-    """One table of several, `names` being what each is called and `source` where they lie.
+    """Join several tables to one; `names` are the names of the files, and `source` is where they lie.
 
-    Where each file runs from its oldest row to its newest, so does the whole; rows that two files have alike count
-    once. Files that do not are put one after the other by their first rows, for pre-flight to judge.
+    If each file runs from its oldest row to its newest, so does the result, and rows that two files share count once.
+    Other files are put one after the other by their first rows, and pre-flight judges the result.
 
     Raises:
         Refused: two files give different values for one moment.
@@ -51,7 +51,7 @@ def _merged(whole: RawTable, origin: NDArray[np.int64], names: Sequence[str]) ->
     columns = {name: getattr(whole, name)[order] for name in ("time_ms", *VALUES)}
     again = np.concatenate([[False], np.diff(columns["time_ms"]) == 0])
     before = np.flatnonzero(again) - 1
-    bits = [columns[name].view(np.int64) for name in VALUES]  # as bits NaN equals NaN
+    bits = [columns[name].view(np.int64) for name in VALUES]  # compared as bits, NaN equals NaN
     differ = np.zeros(len(order), dtype=bool)
     for column in bits:
         differ[before + 1] |= column[before + 1] != column[before]
@@ -84,7 +84,7 @@ def _said(parts: Sequence[RawTable], names: Sequence[str], dropped: int) -> str:
 
 
 def _notes(parts: Sequence[RawTable], names: Sequence[str]) -> list[str]:
-    """What was said of all files once, and of some with their names."""
+    """List notes on all files once, and notes on some files with the names of these files."""
     by_note: dict[str, list[str]] = {}
     for part, name in zip(parts, names, strict=True):
         for note in part.notes:

@@ -1,4 +1,4 @@
-"""Prices that leave their level from one bar to the next: splits, new units, rows of another market."""
+"""Find prices that leave their level from one bar to the next: splits, new units, rows of another market."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,21 @@ from WORKFLOW.data.bars import BAR_MS, Floats
 from WORKFLOW.data.raw import RawTable, row_name, utc
 from WORKFLOW.data.report import Reason, count, first_few
 
-# A gap is what lies between a close and the next open. In 853 days of SOL and BTC the widest are 0.9 and 0.5 %.
-SPLIT_GAP = 0.33  # a log; the smallest split looked for is 3 for 2, a fall by a third
+# A gap is the difference between a close and the next open. In 853 days, the widest gap of SOL is 0.9 %, of BTC 0.5 %.
+SPLIT_GAP = 0.33  # as a log; the smallest split that is looked for is 3 for 2, a fall by a third
 SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0)
 TENS = tuple(10.0**power for power in range(1, 10))
-NEAR = 0.03  # of a log: what the market itself may have moved meanwhile
+NEAR = 0.03  # as a log; how far the market itself may have moved during the change
 UNIT_GAP = float(np.log(5.0))  # no market opens at five times its last price
-# Rows of another market go away and come back; both gaps are this wide and cancel each other.
+# Rows of another market leave the level and come back; both gaps are at least this wide and cancel each other.
 SPLICE_GAP = 0.1
-SPLICE_RANGES = 16.0  # median high-to-low of the rows around: wild markets have wild gaps
-CANCELS = 0.25  # of the gap
+SPLICE_RANGES = 16.0  # multiples of the median high-to-low of the rows around, because wild markets have wild gaps
+CANCELS = 0.25  # fraction of the gap that may remain
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Between the rows `before` and `after` (from 0): the price opens at e**`log` times its last close."""
+    """A gap between the rows `before` and `after` (from 0): the price opens at e**`log` times its last close."""
 
     before: int
     after: int
@@ -31,14 +31,17 @@ class Gap:
 
     @property
     def factor(self) -> float:
-        """New prices over old ones, a named ratio where one is near."""
+        """New prices divided by old prices; a named ratio, such as that of a split, if one is near."""
         named = _named_ratio(self.log)
         size = named if named is not None else float(np.exp(abs(self.log)))
         return size if self.log > 0 else 1 / size
 
 
 def broken_levels(kept: RawTable, numbers: NDArray[np.int64], lone: NDArray[np.int64]) -> list[Reason]:
-    """Changes of level that no market makes by itself. `lone`: rows with lone prices, which another check names."""
+    """Find changes of level that no market makes by itself.
+
+    `lone`: rows with lone prices, which another check names.
+    """
     gaps = _gaps(kept, lone)
     splices, single = _paired(kept, gaps)
     changes = [gap for gap in single if abs(gap.log) >= UNIT_GAP or _is_split(gap)]
@@ -58,7 +61,7 @@ def _gaps(kept: RawTable, lone: NDArray[np.int64]) -> list[Gap]:
 
 
 def _paired(kept: RawTable, gaps: list[Gap]) -> tuple[list[tuple[Gap, Gap]], list[Gap]]:
-    """Neighbouring gaps that cancel each other, and all others."""
+    """Return pairs of neighbouring gaps that cancel each other, and the list of all other gaps."""
     pairs: list[tuple[Gap, Gap]] = []
     single: list[Gap] = []
     for gap in gaps:
@@ -75,7 +78,7 @@ def _cancel(one: Gap, other: Gap) -> bool:
 
 
 def _is_sudden(kept: RawTable, gap: Gap) -> bool:
-    """Without time between the two rows in which a market could have moved, and far wider than its bars."""
+    """Return whether a gap leaves no time in which a market could have moved, and is far wider than the bars around."""
     if kept.time_ms[gap.after] - kept.time_ms[gap.before] > (gap.after - gap.before) * BAR_MS:
         return False
     around = slice(max(0, gap.before - 12), gap.after + 12)
@@ -131,7 +134,7 @@ def _times(factor: float) -> str:
 
 
 def _likely(gap: Gap) -> str:
-    """What such a factor is as a rule."""
+    """Say what usually causes such a factor, as an addition to a message."""
     ratio = _named_ratio(gap.log)
     if ratio is None:
         return ""

@@ -1,4 +1,4 @@
-"""Files in: reads those that hold a symbol's bars as they are, whatever their form, and says what it decided."""
+"""Read the files that hold a symbol's bars, as they are and in whatever form, and report what was decided."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,35 +31,36 @@ from WORKFLOW.data.raw import RawTable
 
 __all__ = ["lines_of", "load", "parse_csv", "read", "read_bytes"]
 
-Column = Any  # pa.ChunkedArray, which mypy does not know
+Column = Any  # pa.ChunkedArray, for which mypy has no types
 _APART = "time is read from columns"
 _FIVE_MINUTES = {"5", "5m", "5min", "m5", "pt5m", "5minute", "5minutes", "300", "5t", "five_minute", "minute5"}
 
 
 def load(data_path: Path, symbol: str, reading: Reading = AS_IT_IS) -> RawTable:
-    """The rows of all files that hold the symbol's bars, joined in the order of time where there are several.
+    """Return the rows of all files that hold the symbol's bars; several files are joined in the order of time.
 
     Raises:
-        Refused: as `find_all`, `read` and `joined`.
+        Refused: see `find_all`, `read` and `joined`.
     """
     return load_all(find_all(data_path, symbol), symbol, data_path, reading)
 
 
 def load_all(paths: Sequence[Path], symbol: str, data_path: Path, reading: Reading = AS_IT_IS) -> RawTable:
-    """The rows of these files, which lie in `data_path`."""
+    """Return the rows of these files, which lie in `data_path`."""
     meter = Meter(reading.bounds)
     parts = [read(path, symbol, reading, meter) for path in paths]
     return parts[0] if len(parts) == 1 else joined(parts, [shown(path.name) for path in paths], str(data_path))
 
 
 def read(path: Path, symbol: str, reading: Reading = AS_IT_IS, meter: Meter | None = None) -> RawTable:
-    """The rows of one file, or of the files of one archive, exactly as found. `meter` has counted files read before it.
+    """Return the rows of one file, or of the files of one archive, exactly as found.
 
-    In their order, but for a file that runs from the newest row to the oldest: it is reversed, and that is said.
+    The rows keep their order, but a file that runs from newest to oldest is reversed, and a note says so. `meter` has
+    counted the files that were read before.
 
     Raises:
-        Refused: not readable, in no known form, no rows, a column missing, a value that is no number or no moment;
-            more than the bounds of `reading` or the memory allow.
+        Refused: the file cannot be read, has an unknown form, no rows, or no column for a field; a value is no number
+            or no moment; or the limits of `reading` or the memory are exceeded.
     """
     check_symbol(symbol)
     try:
@@ -86,7 +87,7 @@ def _read(path: Path, symbol: str, reading: Reading, meter: Meter) -> RawTable:
 
 
 def _members(inside: archive.Archive, symbol: str) -> list[str]:
-    """Of an archive of one file that one, whatever it is called; of more those that a folder's would be."""
+    """Return the only file of an archive, whatever its name; of several, those that their names give for the symbol."""
     names = inside.names
     if len(names) != 1:
         try:
@@ -135,7 +136,7 @@ def _rows(
 
 
 def _table(label: str, name: str, data: bytes, meter: Meter) -> Table:
-    """By the first bytes: a name may lie."""
+    """Read a table by the first bytes of the file, because a name may lie."""
     packed, data = data, unpacked(label, data, meter=meter)
     if data.startswith(arrow_files.PARQUET):
         return arrow_files.read_parquet(label, data, meter)
@@ -162,7 +163,7 @@ def _table(label: str, name: str, data: bytes, meter: Meter) -> Table:
 
 
 class _Values:
-    """The columns of the rows that are read, by field, and what to say of them."""
+    """The columns of the rows that are read, by field, and the notes on them."""
 
     def __init__(self, columns: dict[str, Any], notes: tuple[str, ...], in_file: NDArray[np.int64] | None) -> None:
         self.columns, self.notes, self.in_file = columns, notes, in_file
@@ -180,7 +181,7 @@ def _values(table: Table, taken: Roles, mask: Column | None, label: str, reading
     in_file = None if mask is None else np.flatnonzero(np.asarray(mask.to_pylist(), dtype=np.bool_)) + 1
     if when.is_reversed:
         in_file = (np.arange(len(when.ms)) + 1 if in_file is None else in_file)[::-1].copy()
-    in_time = when.ms[::-1] if when.is_reversed else when.ms  # as the rows stand in the file, for messages
+    in_time = when.ms[::-1] if when.is_reversed else when.ms  # in the order of the file, for messages
     values, more = _numbers(table, taken, column, label, in_time)
     if table.names is None and not order.fits(values, when.is_reversed):
         other = order.better(table, label, taken, when.is_reversed)
@@ -215,7 +216,7 @@ def _moments(
 def _or_ticks(
     taken: Roles, values: dict[str, Floats], column: Callable[[int], Column], label: str
 ) -> tuple[dict[str, Floats], tuple[str, ...]]:
-    """With the number of ticks as volume, where a trading program has no other: volumes are all zero, or not there."""
+    """Use the number of ticks as volume, if the file has no volume or only zeros, as some trading programs write."""
     if taken.ticks is None or taken.ticks in taken.position.values() or values.get("volume", np.zeros(1)).any():
         return values, ()
     ticks = numbers(column(taken.ticks), "volume", label)
@@ -236,7 +237,7 @@ def _numbers(
 
 
 def _with_time(taken: Roles, table: Table, label: str) -> Roles:
-    """With the one column that holds moments, where none is called so."""
+    """Use the only column that holds moments as the time, if no column is named as a time."""
     assert table.names is not None
     free = [at for at in range(table.width) if at not in taken.position.values() and table.names[at] != "·"]
     typed = [
@@ -259,9 +260,9 @@ def _is_date(column: Column) -> bool:
 
 
 def _selection(table: Table, taken: Roles, symbol: str, label: str) -> tuple[Column | None, tuple[str, ...]]:
-    """The rows of one market and one timeframe, where a column says of which each row is; None: all of them.
+    """Select the rows of one market and one timeframe, if a column tells them apart; None means all rows.
 
-    Only where moments come more than once: contracts that follow upon each other are one market.
+    Rows are selected only if moments repeat, because contracts that follow on each other are one market.
     """
     mask, notes = None, []
     if (taken.symbol is None and taken.frame is None) or not _has_repeated_moments(table, taken):

@@ -1,6 +1,7 @@
-"""1-minute bars beside the 5-minute ones: they tell what came first inside a bar, and nothing else is read from them.
+"""Read 1-minute bars beside the 5-minute bars, to learn what came first inside a bar, and for nothing else.
 
-They are a help, never a condition: what cannot be used is said and left out, and the 5-minute bars stay as they are.
+They help and are never required: 1-minute bars that cannot be used are left out with a note, and the 5-minute bars stay
+as they are.
 """
 
 from dataclasses import replace
@@ -19,16 +20,17 @@ from WORKFLOW.data.raw import RawTable
 from WORKFLOW.data.report import Report
 
 MINUTE_MS = 60_000
-# Of the bars that have all their minutes, so many must be made by them. Minutes of the same exchange make all but a
-# few; those of another market, or stamped a minute late, make some by chance, and these would then say wrong things.
+# Of the bars that have all their minutes, at least this fraction must be made by them. Minutes of the same exchange
+# make all but a few. Minutes of another market, or stamped a minute late, make some by chance, and would then mislead.
 LEAST_FITTING = 0.9
-_NOISE = 1e-9  # of a price: far below one tick, far above the rounding of a float64
+_NOISE = 1e-9  # fraction of a price; far below one tick, and far above the rounding of a float64
 
 
 def with_minutes(bars: Bars, report: Report, data_path: Path, reading: Reading = AS_IT_IS) -> tuple[Bars, Report]:
-    """`bars` with the 1-minute bars that lie beside them in the folder `data_path`, and `report` with a note of them.
+    """Return `bars` with the 1-minute bars that lie beside them in the folder `data_path`, and `report` with a note on
+    them.
 
-    Both come back unchanged when there are none; with none that can be used, the note says why.
+    Both are returned unchanged if there are none; if they cannot be used, the note says why.
     """
     try:
         paths = find_all_minutes(data_path, bars.symbol)
@@ -48,17 +50,17 @@ def with_minutes(bars: Bars, report: Report, data_path: Path, reading: Reading =
 
 
 def witnesses(bars: Bars, data_path: Path, reading: Reading = AS_IT_IS) -> Minutes | None:
-    """The same, for a question before `bars` are accepted; None where there are none that can be used."""
+    """Return the 1-minute bars for a question before `bars` are accepted; None if there are none that can be used."""
     try:
         paths = find_all_minutes(data_path, bars.symbol)
         minutes = fitted(load_all(paths, bars.symbol, data_path, reading), bars) if paths else None
-    except Refused:  # `with_minutes` says why
+    except Refused:  # `with_minutes` will say why
         return None
     return minutes if minutes is not None and _belong(minutes) else None
 
 
 def fitted(raw: RawTable, bars: Bars) -> Minutes:
-    """The rows of `raw`, each put to the bar and the minute it belongs to; rows beside the bars are left out."""
+    """Assign each row of `raw` to its bar and minute; rows outside of the bars are left out."""
     slots = len(bars) * BASE_MINUTES
     rows = np.column_stack([raw.open, raw.high, raw.low, raw.close])
     since_ms = raw.time_ms - bars.rows["time_ms"][0]
@@ -72,7 +74,7 @@ def fitted(raw: RawTable, bars: Bars) -> Minutes:
 
 
 def _belong(minutes: Minutes) -> bool:
-    """Whether they make enough of the bars that they cover."""
+    """Return whether the minutes make enough of the bars that they cover."""
     fitting = int(minutes.fits.sum())
     return fitting > 0 and fitting >= LEAST_FITTING * int(minutes.covers.sum())
 

@@ -1,6 +1,6 @@
-"""Bars that come as pandas objects: their columns by name, and what their index says of time.
+"""Take bars as pandas objects: find their columns by name, and read the time from their index.
 
-Nobody pays for pandas who does not use it: an argument can only be a pandas object where pandas is loaded already.
+Only callers that use pandas pay for its import: an argument can be a pandas object only if pandas is loaded already.
 """
 
 import sys
@@ -25,10 +25,10 @@ _ALONE = "pass the DataFrame alone, or four columns: open_=frame['open'], high=f
 
 @dataclass(frozen=True)
 class Columns:
-    """Four columns as arrays, with what pandas said of them.
+    """Four columns as arrays, with what pandas knows about them.
 
-    `values`: open, high, low, close. `first_open_ms`: the OPEN of bar 0, epoch milliseconds UTC. `index` (n,): the
-    index of the bars, and `names` what a DataFrame calls the four columns; both None where arrays were given.
+    `values` holds open, high, low, close. `first_open_ms` is the OPEN of bar 0 in epoch milliseconds UTC. `index` (n,)
+    is the index of the bars, and `names` are a DataFrame's names for the four columns; both are None for arrays.
     """
 
     values: tuple[Any, Any, Any, Any]
@@ -38,26 +38,26 @@ class Columns:
 
     @property
     def has_times(self) -> bool:
-        """Whether the index holds the bars' opens."""
+        """Whether the index holds the opens of the bars."""
         return is_times(self.index)
 
 
 def columns_of(given: Mapping[str, Any], base_minutes: int, first_open_ms: int) -> Columns:
-    """The columns of one DataFrame, of four Series, or of four arrays, which are passed on as they are.
+    """Return the columns of one DataFrame, of four Series, or of four arrays, which are passed on as they are.
 
     Args:
-        given: `open`, `high`, `low` and `close` in the order of the caller's arguments; a DataFrame comes first and
-            alone. Its columns are found by name, whatever their case; others are left aside.
+        given: `open`, `high`, `low` and `close` in the order of the caller's arguments; a DataFrame must come first and
+        alone. Its columns are found by name in any case, and other columns are ignored.
         base_minutes: length of a base bar.
-        first_open_ms: what the caller said; a DatetimeIndex says it better. 0 is the default of every caller, so it
-            counts as not said.
+        first_open_ms: what the caller said. A DatetimeIndex has precedence. 0 is the default of every caller, and
+        counts as not said.
 
     Times without a zone count as UTC.
 
     Raises:
-        Refused: columns missing, twice there, or beside a DataFrame; Series of different bars; an index that is not
-            sorted, repeats or leaves out a bar, is of another bar length, or is neither moments nor evenly counting
-            numbers; a first bar off the grid, or other than `first_open_ms`.
+        Refused: a column is missing, exists twice, or stands beside a DataFrame; Series hold different bars; an index
+            is not sorted, repeats or leaves out a bar, has another bar length, or holds neither moments nor evenly
+            counting numbers; or the first bar is off the grid, or is not at `first_open_ms`.
     """
     frame = next(iter(given.values()))
     if is_frame(frame):
@@ -73,41 +73,41 @@ def columns_of(given: Mapping[str, Any], base_minutes: int, first_open_ms: int) 
         return Columns(values, first_open_ms)
     index = _common(series)
     if any(len(column) != len(index) for column in values):
-        return Columns(values, first_open_ms)  # refused by who compares their lengths
+        return Columns(values, first_open_ms)  # the caller compares the lengths and refuses
     return Columns(values, opened(index, base_minutes, first_open_ms), index)
 
 
 def way_out_of(columns: Columns, of_arrays: str) -> str:
-    """What to do about columns that do not hold what they are called: arrays have an order, a DataFrame has names."""
+    """Return the advice for columns that do not hold what they should: arrays have an order, a DataFrame has names."""
     return of_arrays if columns.names is None else _RENAME
 
 
 def is_frame(value: Any) -> bool:
-    """Whether it is a DataFrame."""
+    """Return whether a value is a DataFrame."""
     return isinstance(value, _kinds("DataFrame"))
 
 
 def is_times(index: Any) -> bool:
-    """Whether an index holds moments."""
+    """Return whether a pandas index holds times."""
     return isinstance(index, _kinds("DatetimeIndex"))
 
 
 def index_of(value: Any) -> Any | None:
-    """The index of a Series or DataFrame, an index itself; None for everything else."""
+    """Return the index of a Series or DataFrame, or an index itself; None for everything else."""
     if isinstance(value, _kinds("Index")):
         return value
     return value.index if is_frame(value) or _is_series(value) else None
 
 
 def plain(name: str, column: Any) -> Any:
-    """A Series as an array, missing values as NaN; all else as it is.
+    """Return a Series as an array with NaN for missing values; any other column is returned as it is.
 
     Raises:
-        Refused: it holds no numbers.
+        Refused: the Series holds no numbers.
     """
     if not _is_series(column):
         return column
-    if column.dtype.kind in "mM":  # numpy would count their ticks
+    if column.dtype.kind in "mM":  # NumPy would turn moments into counts of their unit
         raise Refused(f"{name} holds no prices: {column.dtype}", "pass one number a bar")
     if isinstance(column.dtype, np.dtype):
         return column.to_numpy()
@@ -118,9 +118,9 @@ def plain(name: str, column: Any) -> Any:
 
 
 def opened(index: Any, base_minutes: int, first_open_ms: int) -> int:
-    """The OPEN of bar 0 in epoch milliseconds UTC, from an index of bars that lie `base_minutes` apart.
+    """Return the OPEN of bar 0 in epoch milliseconds UTC, from an index of bars that lie `base_minutes` apart.
 
-    Numbers that count evenly say nothing of time: then it is `first_open_ms`.
+    Numbers that count evenly do not tell the time; the result is then `first_open_ms`.
 
     Raises:
         Refused: see `columns_of`.
@@ -143,10 +143,10 @@ def opened(index: Any, base_minutes: int, first_open_ms: int) -> int:
 
 
 def moments_ns(index: Any) -> NDArray[np.int64]:
-    """The moments of a DatetimeIndex, epoch nanoseconds UTC; those without a zone count as UTC.
+    """Return the moments of a DatetimeIndex as epoch nanoseconds UTC; moments without a zone count as UTC.
 
     Raises:
-        Refused: a moment is missing, or no nanosecond can name it.
+        Refused: a moment is missing, or is outside the range of nanoseconds.
     """
     if index.hasnans:
         raise Refused(f"the index has no moment at bar {int(index.isna().argmax())}", "drop that row, or give its time")
@@ -158,14 +158,14 @@ def moments_ns(index: Any) -> NDArray[np.int64]:
 
 
 def frame_of(columns: Mapping[Any, Any], index: Any) -> "DataFrame":
-    """A DataFrame of these columns; for who must not load pandas before it is needed."""
+    """Return a DataFrame of these columns; pandas is imported here, so that callers need not import it earlier."""
     from pandas import DataFrame
 
     return DataFrame(dict(columns), index=index)
 
 
 def series_of(values: Any, index: Any, name: str) -> "Series":
-    """A Series, likewise."""
+    """Return a Series; pandas is imported here, so that callers need not import it earlier."""
     from pandas import Series
 
     return Series(values, index=index, name=name)
@@ -186,7 +186,7 @@ def _of_frame(frame: Any, given: Mapping[str, Any], base_minutes: int, first_ope
 
 
 def _named(frame: Any) -> tuple[Any, ...]:
-    """What the frame calls open, high, low and close."""
+    """Return the names that the frame has for open, high, low and close."""
     if frame.columns.nlevels > 1:
         raise Refused(
             f"the columns have {frame.columns.nlevels} levels, such as {frame.columns[0]!r}",
@@ -205,7 +205,7 @@ def _named(frame: Any) -> tuple[Any, ...]:
 
 
 def _common(series: Mapping[str, Any]) -> Any:
-    """The index that all Series share."""
+    """Return the index that all Series share, or refuse."""
     (first, one), *others = series.items()
     for name, other in others:
         if other.index is not one.index and not other.index.equals(one.index):

@@ -1,5 +1,7 @@
-"""The only three changes ever made to somebody's data, all of them said: the bar under way and copies dropped, short
-holes filled."""
+"""The only three changes that are ever made to a user's data; each of them is reported.
+
+The bar that was still under way and copies are dropped, and short holes are filled.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +11,11 @@ from WORKFLOW.data.raw import VALUES, RawTable
 
 
 def under_way(raw: RawTable, written_ms: int | None) -> NDArray[np.bool_]:
-    """True (bool[rows]) for the last bar, where it had begun and was not over when its file was written.
+    """Return a mask (bool[rows]) that is True for the last bar, if that bar was not over when its file was written.
 
-    The file's own time decides and not today's: the same file gives the same bars on any day. A file that is older than
-    its last bar begins (as archives restore them) says nothing, so that no finished bar is ever dropped for it.
+    The file's own time decides and not today's, so the same file gives the same bars on any day. A file that is older
+    than the begin of its last bar (as archives restore them) tells nothing, so no finished bar is dropped because of
+    it.
     """
     if written_ms is None or len(raw) == 0:
         return np.zeros(len(raw), dtype=bool)
@@ -21,15 +24,16 @@ def under_way(raw: RawTable, written_ms: int | None) -> NDArray[np.bool_]:
 
 
 def later_copies(raw: RawTable) -> NDArray[np.bool_]:
-    """True (bool[rows]) where a row equals an earlier one in every value, NaN equal to NaN.
+    """Return a mask (bool[rows]) that is True where a row equals an earlier row in every value, with NaN equal to NaN.
 
-    The first of each stays where it is: in files pasted together from overlapping downloads that alone restores the
-    order (seen: 16,336 copies from 24 overlaps; without them the file is sorted). Nothing is ever sorted here.
+    The first of equal rows stays where it is. In files joined from overlapping downloads, this alone restores the
+    order: in one such file, 24 overlaps made 16,336 copies, and without them the file is sorted. Nothing is ever sorted
+    here.
     """
     copies = np.zeros(len(raw), dtype=bool)
     if len(raw) < 2 or (np.diff(raw.time_ms) > 0).all():
-        return copies  # the usual case costs one pass
-    # As bits: then NaN equals NaN, and sorting needs no thought of it.
+        return copies  # the usual case needs only one pass
+        # The columns are compared as bits, because then NaN equals NaN, and the sort needs no special case.
     columns = [raw.time_ms, *(getattr(raw, name).view(np.int64) for name in VALUES)]
     order = np.lexsort(columns[::-1])  # stable, so the earliest of equal rows comes first
     equal = np.ones(len(raw) - 1, dtype=bool)
@@ -40,10 +44,11 @@ def later_copies(raw: RawTable) -> NDArray[np.bool_]:
 
 
 def on_full_grid(raw: RawTable) -> NDArray[np.void]:
-    """`ROW`s on every grid moment from the first to the last; a missing bar is flat at the previous close, volume 0.
+    """Return `ROW`s on every grid moment from first to last.
 
-    Expects times strictly ascending on the 5-minute grid. A filled bar looks back only: it carries the last price that
-    was known then.
+    A missing bar is flat at the previous close, with volume 0. Times must be strictly ascending on the 5-minute grid.
+
+    Look-ahead: a filled bar looks back only, and carries the last price that was known then.
     """
     at = (raw.time_ms - raw.time_ms[0]) // BAR_MS
     rows = np.zeros(int(at[-1]) + 1, dtype=ROW)

@@ -1,4 +1,4 @@
-"""What pre-flight saw, for people and for programs."""
+"""The report of pre-flight, for people and for programs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from config.errors import Refused
 from WORKFLOW.data.forms.shown import shown
 from WORKFLOW.data.raw import utc
 
-if TYPE_CHECKING:  # it stands above this module
+if TYPE_CHECKING:  # `wicks` imports this module
     from WORKFLOW.data.wicks import Wick
 
 LISTED = 10
@@ -16,7 +16,7 @@ LISTED = 10
 
 @dataclass(frozen=True)
 class BarSpan:
-    """Consecutive bars: the opens of the first and the last of them, and how many they are."""
+    """Consecutive bars: the opens of the first and the last bar, and the number of bars."""
 
     first_ms: int
     last_ms: int
@@ -27,13 +27,13 @@ class BarSpan:
         return f"{utc(self.first_ms)}{last}, {count(self.bars, 'bar')}"
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the record for programs."""
         return {"from": utc(self.first_ms), "to": utc(self.last_ms), "bars": self.bars}
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why the bars cannot be used, and what would help; `passes`: it may be otherwise in a moment, by itself."""
+    """A reason why the bars cannot be used, and what would help. `passes`: the obstacle may pass by itself."""
 
     text: str
     way_out: str
@@ -42,12 +42,12 @@ class Reason:
 
 @dataclass(frozen=True)
 class Report:
-    """What stood in the file and what was done to it; `reasons` is empty when the bars may be used.
+    """What stood in the file and what was done to it; `reasons` is empty if the bars may be used.
 
-    `rows` counts the file's rows, `bars` what they make on the grid (holes filled, copies dropped). `tick` is in quote
-    currency. `halts` are runs of bars without volume and movement: real, but nobody could have traded there. `wicks`
-    are prices that no neighbouring bar reaches, confirmed or not; `wicks_allowed`: whether the operator
-    alone accepts some of them. `extreme_wicks`: bars with a high or low that is merely rare.
+    `rows` counts the rows of the file, and `bars` the bars on the grid after holes were filled and copies dropped.
+    `tick` is in quote currency. `halts` are runs of bars without volume and movement; they are real, but nobody could
+    have traded there. `wicks` are prices that no neighbouring bar reaches, confirmed or not. `wicks_allowed` says
+    whether only the operator accepts some of them. `extreme_wicks` counts bars with a high or low that is merely rare.
     """
 
     symbol: str
@@ -70,11 +70,11 @@ class Report:
 
     @property
     def filled_bars(self) -> int:
-        """How many bars pre-flight made to close holes."""
+        """The number of bars that pre-flight made to close holes."""
         return sum(span.bars for span in self.filled)
 
     def lines(self) -> list[str]:
-        """For people: one fact a line, long lists cut after ten."""
+        """Return the report for people: one fact per line, with long lists cut after ten."""
         tick = "" if self.reasons else ", no common tick" if self.tick is None else f", tick {self.tick:g}"
         lines = [
             f"{self.symbol}: {count(self.bars, 'bar')} of 5 minutes, {self.days:,.1f} days, "
@@ -116,7 +116,7 @@ class Report:
         return lines
 
     def as_json(self) -> dict[str, Any]:
-        """For programs: every hole and every halt, uncut."""
+        """Return the report for programs, with every hole and every halt."""
         return {
             "symbol": self.symbol,
             "source": self.source,
@@ -140,7 +140,7 @@ class Report:
 
 
 class UnfitBars(Refused):
-    """Pre-flight's refusal: all reasons at once, and the report they stand in."""
+    """The refusal of pre-flight, with all reasons at once, and the report that holds them."""
 
     def __init__(self, report: Report) -> None:
         texts = [reason.text for reason in report.reasons]
@@ -151,14 +151,14 @@ class UnfitBars(Refused):
 
 
 def first_few(items: Iterable[str], total: int | None = None) -> str:
-    """`a; b; c and 7 more`: the first ten of `items`."""
+    """Join the first ten of `items`: `a; b; c and 7 more`."""
     listed = list(items)
     more = (len(listed) if total is None else total) - LISTED
     return "; ".join(listed[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
-    """`1 row`, `12 rows`; `things` where an s does not make the plural."""
+    """Write a count: `1 row`, `12 rows`; `things` is the plural if it needs more than an s."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 

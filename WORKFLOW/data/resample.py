@@ -1,8 +1,8 @@
-"""Markets that might have been: a market's own bars in another order, with nothing in them that a rule could know.
+"""Markets that might have been: a market's own bars in another order, without anything that a rule could know.
 
-Blocks of at most a day are drawn from random days at the same time of day, so that volatility, wicks, gaps and the
-shape of the day stay real while every pattern longer than a block is gone. The drift is taken out: the price is a
-martingale, and neither side earns anything before costs.
+Blocks of at most a day are drawn from random days at the same time of day. So volatility, wicks, gaps and the shape of
+the day stay real, while every pattern longer than a block is gone. The drift is removed: the price is a martingale, and
+neither side earns anything before costs.
 """
 
 import numpy as np
@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars, Floats
 
-_ROUND_FROM = 1_000.0  # ticks: from this price on rounding to them is finer than the bars' own noise
+_ROUND_FROM = 1_000.0  # ticks; from this price on, rounding to ticks is finer than the noise of the bars
 
 
 def fair_market(bars: Bars, block_bars: int, random: np.random.Generator) -> Bars:
-    """As many bars as `bars`, their shapes drawn in blocks of geometric length, `block_bars` on average and a day at
-    most, without drift. The tick is kept where prices are far above it, else there is none. Always `synthetic`.
+    """Return as many bars as `bars`, in shuffled blocks and without drift; they are always `synthetic`.
+
+    Blocks have geometric lengths, `block_bars` on average and a day at most. The tick is kept if prices are far above
+    it; otherwise there is none.
 
     Raises:
-        ValueError: fewer than two days, or a block that is not between 1 bar and a day.
+        ValueError: there are fewer than two days, or `block_bars` is not between 1 bar and a day.
     """
     if len(bars) < 2 * BARS_PER_DAY or not 1 <= block_bars <= BARS_PER_DAY:
         raise ValueError(f"{len(bars)} bars in blocks of {block_bars}: two days and blocks of up to a day are needed")
@@ -31,8 +33,10 @@ def fair_market(bars: Bars, block_bars: int, random: np.random.Generator) -> Bar
 
 
 def priced(bars: Bars, gap: Floats, high: Floats, low: Floats, move: Floats) -> Bars:
-    """The market of these log changes (n,): close to open, and of high, low and close from the open. It begins at the
-    open of `bars`."""
+    """Return the market of these log changes (n,), which begins at the open of `bars`.
+
+    `gap` leads from the close before to the open; `high`, `low` and `move` lead from the open to high, low and close.
+    """
     close = np.log(bars.rows["open"][0]) + np.cumsum(gap + move)
     opening = close - move
     rows = bars.rows.copy()
@@ -49,14 +53,14 @@ def priced(bars: Bars, gap: Floats, high: Floats, low: Floats, move: Floats) -> 
 
 
 def shapes(bars: Bars) -> tuple[Floats, Floats, Floats, Floats]:
-    """Log changes of every bar: from the close before to the open, from the open to high, low and close."""
+    """Return log changes of every bar (n,): from the last close to the open, and from the open to high, low, close."""
     opening, high, low, close = (np.log(bars.column(name)) for name in ("open", "high", "low", "close"))
     gap = np.append(0.0, opening[1:] - close[:-1])
     return gap, high - opening, low - opening, close - opening
 
 
 def _drawn(n: int, block_bars: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Which bar stands at each of n places: runs of neighbours, each from a random day at the same time of day."""
+    """Return which bar stands at each of n places: runs of neighbours from random days at the same time of day."""
     lengths = np.minimum(random.geometric(1.0 / block_bars, 4 * n // block_bars + 64), BARS_PER_DAY)
     while lengths.sum() < n:
         lengths = np.append(lengths, np.minimum(random.geometric(1.0 / block_bars, 64), BARS_PER_DAY))

@@ -1,6 +1,6 @@
-"""Bars that nobody traded: prices that stand still, rows given again at another time, straight lines.
+"""Find bars that nobody traded: prices that stand still, rows repeated at another time, straight lines.
 
-Everything here looks at rows in order of time on the 5-minute grid, with finite and positive prices.
+All functions expect rows in the order of time on the 5-minute grid, with finite and positive prices.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,22 @@ from WORKFLOW.data.report import BarSpan, Reason, count, first_few
 
 PRICES = ("open", "high", "low", "close")
 
-# A candle with a high above its low that comes again and again is a feed that hangs: in 853 days of SOL and BTC none
-# comes more than twice in a row.
+# A candle with a high above its low that repeats again and again comes from a feed that hangs. In 853 days of SOL and
+# BTC, no candle comes more than twice in a row.
 FROZEN_BARS = 6
-# One of the four prices alone may rest on a round number: lows of SOL did for 28 bars.
+# One of the four prices alone may rest on a round number; the low of SOL rested for 28 bars.
 STUCK_BARS = 72
-# Where prices are coarse or pegged they often repeat. Then what is unusual is told by the file itself: three times as
-# long as its tenth longest run.
+# Coarse or pegged prices repeat often. The file itself then tells what is unusual: three times its tenth longest run.
 USUAL_RUN, LONGER = 10, 3
 
-# Twelve closes in a row within a tick of a straight line, rising or falling by three ticks a bar or more: nobody trades
-# so. (Of SOL, BTC and the demo bars none; the nearest of them miss the line by most of a bar's step.)
+# Nobody trades twelve closes in a row within a tick of a straight line that rises or falls by three ticks or more per
+# bar. SOL, BTC and the demo bars have no such line; their nearest cases miss the line by most of a bar's step.
 LINE_BARS = 12
 LINE_TICKS = 3
-ROUNDING = 1e-9  # of a price
+ROUNDING = 1e-9  # fraction of a price
 
-# So many rows that equal so many others in every value. Half of them must have moved: quiet bars are alike anywhere.
+# Number of rows that must equal as many other rows in every value. Half of them must have moved, because quiet bars are
+# alike anywhere.
 REPEAT_BARS = 32
 
 DOWNLOAD = "download these bars again"
@@ -40,7 +40,7 @@ _ODD = np.array(
 
 
 def dead(kept: RawTable) -> list[BarSpan]:
-    """Runs of rows in which the price stood still and, where a volume is known, nothing was traded."""
+    """Return runs of rows in which the price stood still and, if volumes are known, nothing was traded."""
     still = _repeats_close(kept)
     if knows_volume(kept):
         still &= kept.volume == 0
@@ -48,12 +48,12 @@ def dead(kept: RawTable) -> list[BarSpan]:
 
 
 def knows_volume(kept: RawTable) -> bool:
-    """Whether volumes carry information: a column with a single value, zero or another, does not."""
+    """Return whether volumes carry information; a column with a single value, zero or another, does not."""
     return kept.has_volume and bool((kept.volume != kept.volume[:1]).any())
 
 
 def still_stretches(spans: list[BarSpan], limit: int) -> list[Reason]:
-    """`spans`: dead ones that are too long to be traded as flat bars."""
+    """Refuse `spans` of dead bars, which are too long to be traded as flat bars."""
     if not spans:
         return []
     closed = " (all of them over a weekend: a market that closes then)" if _are_weekends(spans) else ""
@@ -63,14 +63,14 @@ def still_stretches(spans: list[BarSpan], limit: int) -> list[Reason]:
 
 
 def stuck(kept: RawTable, limit: int) -> list[Reason]:
-    """Prices that stand still although volumes go on: a feed that hangs."""
+    """Find prices that stand still while volumes go on, as from a feed that hangs."""
     if (kept.close == kept.close[:1]).all():
         return _flat(kept, limit)
     again = {name: _again(getattr(kept, name)) for name in PRICES}
     every = np.logical_and.reduce(list(again.values()))
     moved = kept.high > kept.low
     repeated = _long(kept, every & moved, FROZEN_BARS)
-    traded = kept.volume != 0 if knows_volume(kept) else ~_repeats_close(kept)  # dead rows are named elsewhere
+    traded = kept.volume != 0 if knows_volume(kept) else ~_repeats_close(kept)  # another check names dead rows
     resting = [("all four prices", span) for span in _unusual(kept, every & ~moved & traded, limit)]
     told = _within(kept, [*repeated, *(span for _, span in resting)])
     for name in ("close", "high", "low", "open"):
@@ -81,7 +81,7 @@ def stuck(kept: RawTable, limit: int) -> list[Reason]:
 
 
 def straight_lines(kept: RawTable, tick: float | None) -> list[Reason]:
-    """Closes that somebody interpolated."""
+    """Find closes that somebody has interpolated."""
     close, bars = kept.close, LINE_BARS
     if len(close) <= bars:
         return []
@@ -102,7 +102,7 @@ def straight_lines(kept: RawTable, tick: float | None) -> list[Reason]:
 
 
 def pasted(kept: RawTable) -> list[Reason]:
-    """Stretches that equal an earlier one in every value, under other times."""
+    """Find stretches that equal an earlier stretch in every value, at another time."""
     found = list(_repeated_blocks(kept))
     if not found:
         return []
@@ -122,7 +122,7 @@ def _flat(kept: RawTable, limit: int) -> list[Reason]:
 
 
 def _again(values: Floats) -> NDArray[np.bool_]:
-    """Bool (n,): as in the row above."""
+    """Return booleans (n,): whether a value equals that of the row above."""
     return np.append(False, values[1:] == values[:-1])
 
 
@@ -133,18 +133,18 @@ def _repeats_close(kept: RawTable) -> NDArray[np.bool_]:
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First row and the one after the last of every run of True."""
+    """Return the first row, and the row after the last, of every run of True."""
     edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
     return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
 def _long(kept: RawTable, mask: NDArray[np.bool_], limit: int) -> list[BarSpan]:
-    """Runs of more than `limit` rows; the row above, which they repeat, belongs to them."""
+    """Return runs of more than `limit` rows; the row above belongs to a run, because the run repeats it."""
     return [_span(kept, a - 1, b) for a, b in _runs(mask) if b - a + 1 > limit]
 
 
 def _unusual(kept: RawTable, mask: NDArray[np.bool_], limit: int) -> list[BarSpan]:
-    """The same, of those that are long for this file as well."""
+    """Return runs of more than `limit` rows that are also long for this file."""
     lengths = sorted((b - a + 1 for a, b in _runs(mask)), reverse=True)
     usual = LONGER * lengths[USUAL_RUN - 1] if len(lengths) >= USUAL_RUN else 0
     return _long(kept, mask, max(limit, usual))
@@ -183,7 +183,7 @@ def _value(kept: RawTable, span: BarSpan, what: str) -> float:
 
 
 def _are_weekends(spans: list[BarSpan]) -> bool:
-    """Whether all begin on a Friday or a Saturday and end on a Sunday or a Monday, within three days."""
+    """Return whether all begin on a Friday or Saturday and end on a Sunday or Monday, within three days."""
 
     def weekday(time_ms: int) -> int:
         return (time_ms // 86_400_000 + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
@@ -195,7 +195,7 @@ def _are_weekends(spans: list[BarSpan]) -> bool:
 
 
 def _repeated_blocks(kept: RawTable) -> Iterator[tuple[BarSpan, int]]:
-    """Later copies of blocks of at least `REPEAT_BARS` rows, each with the first row of what it repeats."""
+    """Yield later copies of blocks of at least `REPEAT_BARS` rows, each with the first row of its source."""
     if len(kept) < 2 * REPEAT_BARS:
         return
     sums = _windows(kept)
@@ -211,12 +211,12 @@ def _repeated_blocks(kept: RawTable) -> Iterator[tuple[BarSpan, int]]:
         return
     for block in np.split(later, np.flatnonzero(np.diff(later) != 1) + 1):
         first, rows = int(block[0]), len(block) + REPEAT_BARS - 1
-        if _equal(kept, first, int(source[first]), REPEAT_BARS):  # sums may agree by chance
+        if _equal(kept, first, int(source[first]), REPEAT_BARS):  # hashes may agree by chance
             yield _span(kept, first, first + rows), int(source[first])
 
 
 def _windows(kept: RawTable) -> NDArray[np.uint64]:
-    """A sum (n - `REPEAT_BARS` + 1,) of every window's values and their order, made by doubling the window."""
+    """Return a hash of the values of every window and of their order, (n - `REPEAT_BARS` + 1,), by doubling windows."""
     columns = (getattr(kept, name).view(np.uint64) for name in VALUES)
     with np.errstate(over="ignore"):
         rows = np.zeros(len(kept), dtype=np.uint64)
@@ -230,7 +230,7 @@ def _windows(kept: RawTable) -> NDArray[np.uint64]:
 
 
 def _lively(kept: RawTable) -> NDArray[np.bool_]:
-    """Windows of which half the rows moved, and not as the row above did."""
+    """Return the windows in which at least half of the rows moved, and moved unlike the row above."""
     moves = kept.high > kept.low
     moves &= ~(_again(kept.high) & _again(kept.low) & _again(kept.close))
     total = np.append(0, np.cumsum(moves))

@@ -1,9 +1,10 @@
-"""Prices that stand alone: a high or a low that no neighbouring bar carries, found by one robust statistic.
+"""Find prices that stand alone: a high or a low that no neighbouring bar carries, by one robust statistic.
 
-A price is carried when the bodies (open to close) of the two bars before and the two after reach it: a real crash
-leaves bodies on its way. The distance of a high or a low from them is measured in usual ranges: the
-median high-to-low of the two hours around (a median, so that neighbouring faults do not hide each other). Volume is
-the second evidence: at a real price there are trades. docs/reference/data.md says what that finds and what it misses.
+A price is carried if the bodies (open to close) of the two bars before and the two bars after reach it; a real crash
+leaves bodies on its way. The distance of a high or low from these bodies is measured in usual ranges: the median
+high-to-low of the two hours around. It is a median, so that neighbouring faults do not hide each other. Volume is the
+second evidence, because at a real price there are trades. docs/reference/data.md says what this finds and what it
+misses.
 """
 
 from collections.abc import Callable
@@ -16,18 +17,18 @@ from numpy.typing import NDArray
 from WORKFLOW.data.bars import BAR_MS, Bars, Floats, Minutes
 from WORKFLOW.data.raw import RawTable, utc
 
-CARRIERS = 2  # bars on either side whose bodies may carry a price; a crash of one bar is one of its neighbours' too
+CARRIERS = 2  # bars on either side whose bodies may carry a price; the bodies around a one-bar crash carry it, too
 AROUND = (
     12  # bars on either side, an hour each, that say what is usual: shorter is noise, longer misses a crash's begin
 )
 
-# In usual ranges and in logs of a price. In 853 days each of SOL and BTC the farthest lone prices lie at 10.6 and 7.9
-# usual ranges, and at 4.0 where the volume was below twice the usual: half as far again, and twice as far.
+# In usual ranges, and in logs of a price. In 853 days each of SOL and BTC, the farthest lone prices lie at 10.6 and 7.9
+# usual ranges, and at 4.0 where the volume was below twice the usual. The limits are 1.5 and 2 times as far.
 FAR = 16.0
 FAR_UNTRADED = 8.0
-UNTRADED = 2.0  # times the median volume around
-LEAST = 0.02  # smaller ones are refused nowhere: with them a quiet market's wicks would be
-# Rare, and real as often as not: results say how much depends on these (42 bars of SOL, 13 of BTC).
+UNTRADED = 2.0  # multiple of the median volume around
+LEAST = 0.02  # smaller distances are never refused, because quiet markets have many
+# Such wicks are rare, and real as often as not, so results say how much depends on them (42 bars of SOL, 13 of BTC).
 EXTREME = 4.0
 EXTREME_LEAST = 0.01
 
@@ -38,9 +39,9 @@ Bools = NDArray[np.bool_]
 class Lone:
     """The k prices that lie at least `EXTREME` usual ranges and `EXTREME_LEAST` beyond what their neighbours carry.
 
-    `row` (k,) int64 counts from 0; `is_high` (k,): a high, else a low; `beyond` (k,): log of the price over the body
-    that comes nearest to it, always positive; `ranges` (k,): that in usual ranges; `volume` (k,): of the bar, in usual
-    ones, NaN where no volume is known. Ordered by row.
+    Sorted by `row` (k,), int64 from 0. `is_high` (k,): whether the price is a high, or else a low. `beyond` (k,): the
+    log of the price over the nearest body, always positive. `ranges` (k,): the same in usual ranges. `volume` (k,): the
+    bar's volume in usual volumes, NaN if no volume is known.
     """
 
     row: NDArray[np.int64]
@@ -51,23 +52,23 @@ class Lone:
 
     @classmethod
     def none(cls) -> "Lone":
-        """No lone price, for bars in which none can be looked for."""
+        """Return no lone price, for bars in which they cannot be looked for."""
         nothing = np.empty(0)
         return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_), nothing, nothing, nothing)
 
     @property
     def doubtful(self) -> Bools:
-        """Bool (k,): so far away that hardly anybody can have traded there."""
+        """Booleans (k,): whether a price is so far away that hardly anybody can have traded there."""
         untraded = (self.ranges >= FAR_UNTRADED) & (self.volume < UNTRADED)  # a comparison with NaN is False
         return np.asarray((self.beyond >= LEAST) & (untraded | (self.ranges >= FAR)), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
 class Wick:
-    """One doubtful price, as messages and manifests have it.
+    """One doubtful price, in the form of messages and manifests.
 
-    `around`: lowest and highest body of the bars around it. `minutes`: what 1-minute bars say of it: `confirm`, `deny`,
-    or None where they are not there or undecided.
+    `around` holds the lowest and highest body of the bars around it. `minutes` is what 1-minute bars say about it:
+    `confirm`, `deny`, or None if there are none or they are undecided.
     """
 
     row: int
@@ -76,7 +77,7 @@ class Wick:
     price: float
     around: tuple[float, float]
     ranges: float
-    usual_range: float  # a log
+    usual_range: float  # as a log
     volume: float | None
     minutes: str | None = None
 
@@ -91,7 +92,7 @@ class Wick:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the record for programs."""
         return {
             "time": utc(self.time_ms),
             "field": self.field,
@@ -104,10 +105,12 @@ class Wick:
 
 
 def lone_prices(table: Any, time_ms: NDArray[np.int64], has_volume: bool = True) -> Lone:
-    """Of `table` (columns `open`, `high`, `low`, `close`, `volume` as float64 (n,), finite and positive prices).
+    """Find the lone prices of `table`: columns `open`, `high`, `low`, `close`, `volume`, float64 (n,), prices positive.
 
-    `time_ms` (n,) ascends. Where a bar beside is missing, a bar's own body carries, too: trading may have gone on
-    elsewhere after a halt. Bars after it are looked at: this judges data, and no result ever sees it.
+    `time_ms` (n,) ascends. If a bar beside is missing, a bar's own body carries, too, because trading may have gone on
+    elsewhere after a halt.
+
+    Look-ahead: later bars are used, because this judges data; no strategy ever sees the result.
     """
     high, low, top, bottom = _logs(table)
     carried_up, carried_down = _carried(top, bottom, time_ms)
@@ -124,14 +127,14 @@ def lone_prices(table: Any, time_ms: NDArray[np.int64], has_volume: bool = True)
 
 
 def named(lone: Lone, raw: RawTable, numbers: NDArray[np.int64]) -> tuple[Wick, ...]:
-    """The doubtful ones with their values; `numbers` (n,) are the rows' numbers in the file."""
+    """Return the doubtful prices with their values; `numbers` (n,) are the numbers of the rows in the file."""
     return tuple(_wick(lone, int(k), raw, numbers) for k in np.flatnonzero(lone.doubtful))
 
 
 def asked(
     found: tuple[Wick, ...], bars: Bars | None, minutes_of: Callable[[Bars], Minutes | None] | None
 ) -> tuple[Wick, ...]:
-    """`found` with what the 1-minute bars say; unchanged without any, and where the bars are refused for more."""
+    """Return `found` with what the 1-minute bars say; unchanged without them, and if the bars are refused anyway."""
     minutes = minutes_of(bars) if found and bars is not None and minutes_of is not None else None
     if bars is None or minutes is None:
         return found
@@ -139,11 +142,11 @@ def asked(
 
 
 def _said_by(minutes: Minutes, bars: Bars, wick: Wick) -> str | None:
-    """What the 1-minute bars of a bar say of its high or low: `confirm`, `deny`, or None.
+    """Return what the 1-minute bars of a bar say about its high or low: `confirm`, `deny`, or None.
 
-    They deny what none of them reached. They confirm what they carry: the bodies of the minutes around come nearer to
-    it than what is doubtful. A single minute that reached it alone is the same doubt again, since bars are often made
-    of the very minutes beside them.
+    They deny a price that none of them reached. They confirm a price that they carry: the bodies of the minutes around
+    must come nearer to it than a doubtful distance. A single minute that reached it alone leaves the doubt, because
+    bars are often made of the very minutes beside them.
     """
     bar = int((wick.time_ms - bars.rows["time_ms"][0]) // BAR_MS)
     if not minutes.covers[bar]:
@@ -173,7 +176,7 @@ def _logs(table: Any) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def _carried(top: Floats, bottom: Floats, time_ms: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The highest and the lowest log (n,) that the bodies around each bar reach."""
+    """Return the highest and the lowest log (n,) that the bodies around each bar reach."""
     broken = np.diff(time_ms) != BAR_MS
     alone = np.append(True, broken) | np.append(broken, True)
     up, down = np.where(alone, top, -np.inf), np.where(alone, bottom, np.inf)
@@ -185,7 +188,10 @@ def _carried(top: Floats, bottom: Floats, time_ms: NDArray[np.int64]) -> tuple[F
 
 
 def _beyond(away: Floats, spread: Floats, floor: float) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Rows with an extreme excess, the excess, and the same in usual ranges. Only candidates cost a median."""
+    """Return rows with an extreme excess, the excess, and the excess in usual ranges.
+
+    A median is computed only for candidates.
+    """
     at = np.flatnonzero((away >= EXTREME_LEAST) & (away >= EXTREME * floor))
     ranges = away[at] / np.maximum(_median_around(spread, at), floor)
     far = ranges >= EXTREME
@@ -200,7 +206,7 @@ def _volumes(volume: Floats, at: NDArray[np.int64]) -> Floats:
 
 
 def _median_around(values: Floats, at: NDArray[np.int64]) -> Floats:
-    """Median (k,) of the `AROUND` values on either side of each row; the row itself is none of them."""
+    """Return the median (k,) of the `AROUND` values on either side of each row, without the row itself."""
     steps = np.delete(np.arange(-AROUND, AROUND + 1), AROUND)
     window = np.clip(at[:, None] + steps, 0, len(values) - 1)
     return np.asarray(np.median(values[window], axis=1), dtype=np.float64)
@@ -226,6 +232,6 @@ def _wick(lone: Lone, k: int, raw: RawTable, numbers: NDArray[np.int64]) -> Wick
 
 
 def _blamed(raw: RawTable, row: int, field: str, price: float) -> str:
-    """`low`, or `low and close` where the body is out there as well."""
+    """Return `low`, or `low and close` if the body is out there, too."""
     also = [name for name in ("open", "close") if float(getattr(raw, name)[row]) == price]
     return " and ".join([field, *also])

@@ -1,1 +1,1 @@
-"""Trades and metrics from bars, a signal and rules: the reference, and the engines that equal it."""
+"""Engines that turn bars, a signal and rules into trades and metrics: the reference, and fast engines that equal it."""

@@ -1,7 +1,7 @@
-"""The plain compiled engine: the reference's rules as one loop over every bar.
+"""The plain compiled engine: the rules of the reference as one loop over every bar.
 
-`simulate` keeps the whole ledger of one combo. `screen` is what the event-compressed engine of `cpu.py` is measured
-against, and what screens a market with funding: there the balance moves between events.
+`simulate` keeps the whole ledger of one combo. `screen` is the baseline for the event-compressed engine of `cpu.py`. It
+also screens markets with funding, where the balance changes between events.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,13 @@ from WORKFLOW.engines.metrics import SCREEN, daily_returns, days_of, screen_row
 from WORKFLOW.engines.planes import Planes
 from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL, Executions, Rules
 
+# Indices into `counts`, the integers that the kernel reports.
 _CLOSED, _ENTRIES, _WINS, _HELD_BARS, _FILLED_BAR_FILLS, _RUINED = range(6)
 _COUNTS = 6
 
 
-_COMBOS_PER_TASK = 32  # big enough that a thread's start does not show, small enough that all threads end together
+# So many combos outweigh the start of a thread, and are few enough that all threads end at about the same time.
+_COMBOS_PER_TASK = 32
 
 
 def screen(
@@ -36,9 +38,10 @@ def screen(
     threads: int = 1,
     returns: Sequence[Floats] = (),
 ) -> Floats:
-    """As `cpu.screen`, bar by bar; `signals` gives the planes of a slice of the combos.
+    """Screen combos bar by bar, with the arguments and the result (windows, combos, 5) of `cpu.screen`.
 
-    Fills those of `returns`, one (k, days) for each window, that have room.
+    `signals` returns the planes for a slice of the combos. `returns` holds one array (k, days) for each window; an
+    array with k > 0 is filled with daily returns.
     """
     combos = len(executions.table)
     returns = returns or [np.empty((0, 0)) for _ in windows]
@@ -69,10 +72,10 @@ def screen(
 
 
 def simulate(market: Market, planes: Planes, combo: int, rules: Rules, window: Window) -> Ledger:
-    """Trade combo number `combo` of `planes` under `rules` over `window`, keeping everything."""
+    """Trade combo number `combo` of `planes` under `rules` over `window`; keep all trades and every bar's equity."""
     equity, marks = np.empty(len(window)), np.empty(days_of(market, window))
     armed = planes.armed[combo if len(planes.armed) > 1 else 0]
-    capacity = 1024
+    capacity = 1024  # trades; the kernel counts all trades, so a second pass has room for exactly as many
     while True:
         trades = np.zeros(capacity, dtype=TRADE)
         counts = np.zeros(_COUNTS, dtype=np.int64)
@@ -201,10 +204,11 @@ def _trade(
     trades: NDArray[np.void],
     counts: NDArray[np.int64],
 ) -> float:
-    """One combo over bars [start, stop): the reference's `_Account.bar`, rule by rule.
+    """Trade one combo over bars [start, stop), rule by rule as the reference's `_Account.bar` does.
 
-    Fills `marks` (equity at the last close of each UTC day), `counts`, and, when they have room, `equity` (every close)
-    and `trades` (what does not fit is only counted). Returns the notional traded.
+    Fills `marks` (equity at the last close of each UTC day) and `counts`. Also fills `equity` (at every close) and
+    `trades` if they have room; trades beyond that room are only counted. Returns the notional traded, in quote
+    currency.
     """
     stop_loss, take_profit, trailing = execution[STOP], execution[LIMIT], execution[TRAIL]
     max_bars, direction = int(execution[MAX_BARS]), int(execution[DIRECTION])
@@ -213,6 +217,7 @@ def _trade(
     counts[:] = 0
     notional = 0.0
 
+    # `base` is the cash while a position is open: equity = base + side * units * price. Levels are prices in ticks.
     cash = capital
     side = 0
     units = base = entry_price = equity_at_entry = 0.0
@@ -225,6 +230,7 @@ def _trade(
         day_end += 1
 
     for j in range(start, stop):
+        # The signal of bar j - 1 acts at the open of bar j, so a fill never uses a price that its signal has seen.
         event = False
         if j > start:
             is_long = bit(sides, j - 1)
@@ -276,7 +282,7 @@ def _trade(
             if has_funding and funding[j] != 0.0:
                 base -= side * units * (opens[j] / per_unit) * funding[j]
                 ruin_level = -base / (side * units) * per_unit
-            # (2) gaps at the open and (3) inside the bar. A bar that touches no level does neither.
+            # (2) gaps at the open and (3) levels inside the bar. Most bars touch no level and skip both.
             if side == 1:
                 touched = lows[j] <= max(stop_level, trail_level, ruin_level) or highs[j] >= limit_level
             else:
@@ -310,6 +316,8 @@ def _trade(
             held_bars += 1
             if keeps:
                 lowest, highest = min(lowest, lows[j]), max(highest, highs[j])
+            # A new high (or low) moves the trailing stop only after this bar has been executed: inside a bar, nobody
+            # knows whether the high came before the low.
             if trailing > 0.0:
                 reached = highs[j] if side == 1 else lows[j]
                 if side * (reached - best) > 0:
@@ -352,7 +360,7 @@ def _keep(
     reason_open: int,
     reason_close: int,
 ) -> None:
-    """Write one closed trade; `lowest` and `highest` are what it can have seen, in quote currency."""
+    """Write one closed trade. `lowest` and `highest` are the extreme prices of its lifetime, in quote currency."""
     against, favour = (lowest, highest) if side == 1 else (highest, lowest)
     trade["side"] = side
     trade["entry_bar"] = entry_bar

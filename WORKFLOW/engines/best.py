@@ -1,4 +1,4 @@
-"""The best of many combos by Sharpe ratio, as every batch engine hands them to a prescreen."""
+"""The best of many combos by Sharpe ratio, in the form that every batch engine hands to the prescreen."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,8 +13,11 @@ Integers = NDArray[np.int64]
 
 
 class Best(NamedTuple):
-    """Combos tried, those with enough trades and a Sharpe ratio, the most trades of any; then the numbers (c,) and
-    `SCREEN` rows (c, 5) of those worth keeping: at least the best that were asked for, in no order.
+    """The combos of a batch that are worth keeping, and counts over the whole batch.
+
+    `tried` counts all combos, and `eligible` those with enough trades and a finite Sharpe ratio. `most_trades` is the
+    largest number of trades of any combo. `combos` (c,) and `table` (c, 5) are the numbers and the `SCREEN` rows of the
+    kept combos, in no order; they include at least the best ones that were asked for.
     """
 
     tried: int
@@ -25,14 +28,17 @@ class Best(NamedTuple):
 
 
 def passed(combos: Integers, table: Floats, min_trades: int) -> Best:
-    """All combos that are eligible, from the `SCREEN` rows (k, 5) of combos numbered `combos` (k,)."""
+    """Keep every eligible combo, given the `SCREEN` rows (k, 5) of the combos numbered `combos` (k,).
+
+    A combo is eligible with at least `min_trades` trades and a Sharpe ratio that is not NaN.
+    """
     good = (table[:, TOTAL_TRADES] >= min_trades) & np.isfinite(table[:, SHARPE])
     most = int(table[:, TOTAL_TRADES].max(initial=0))
     return Best(len(combos), int(np.count_nonzero(good)), most, combos[good], table[good])
 
 
 def joined(parts: Sequence[Best]) -> Best:
-    """Several as one."""
+    """Join the results of several batches; without any, the result is empty."""
     return Best(
         sum(part.tried for part in parts),
         sum(part.eligible for part in parts),

@@ -1,4 +1,7 @@
-"""Which engine computes, and why: an engine that was asked for is used or refused, never replaced in silence."""
+"""Choose the engine that computes, and say why.
+
+An engine that the user asked for is used or refused, never replaced.
+"""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,11 +12,11 @@ from WORKFLOW.engines.gpu.presence import reason_against
 if TYPE_CHECKING:
     from WORKFLOW.engines.gpu.device import Device
 
-NO_GPU = -1  # as --gpu says it
+NO_GPU = -1  # the value of `--gpu` that switches GPUs off
 
 
 class EngineChoice(NamedTuple):
-    """An engine's name, and why it was taken; `device` where that is a GPU."""
+    """An engine's name and the reason for the choice; `device` is set when the engine runs on a GPU."""
 
     engine: str
     why: str
@@ -25,12 +28,13 @@ class EngineChoice(NamedTuple):
 
 @lru_cache(maxsize=8)
 def choose(asked: str, gpu: int | None = None) -> EngineChoice:
-    """What `--engine` and `--gpu` come to on this machine. A GPU is opened only when it is taken.
+    """Return the engine that `--engine` and `--gpu` select on this machine. A GPU is opened only when it is chosen.
 
-    `auto` takes the GPU where one can be used. `vectorbt` only repeats finalists; native does the work.
+    `auto` takes the GPU where one can be used. With `vectorbt`, the native engine does the work, and vectorbt only
+    repeats the finalists.
 
     Raises:
-        Refused: `gpu` is asked for and cannot be had, with the reason and the way out.
+        Refused: a GPU is asked for and cannot be used; the message gives the reason and the way out.
     """
     if asked == "reference":
         return EngineChoice("reference", "")

@@ -1,11 +1,12 @@
-"""The CPU batch engine: every combo from event to event, searching for the first touch instead of walking the bars.
+"""The CPU batch engine: it jumps from event to event, and compares many bars at once to find a touched level.
 
-Same trades and same money as the reference, to the bit: between two events nothing happens until a level is touched,
-and what happens then is computed in the reference's order. A combo goes through two passes: where each of its trades
-ends, which does not depend on money, so that the searches overlap in the processor; then the money, trade after trade.
+Trades and money equal those of the reference to the bit: between two events nothing happens until a level is touched,
+and what happens then is computed in the reference's order of operations. Each combo goes through two passes. The first
+finds where each trade ends; that does not depend on money, so the processor can overlap the searches. The second
+computes the money, trade after trade.
 
-What it does not know it leaves to the plain bar loop, whole: markets with funding, where money moves between events,
-and combos in which a short position without a near stop sees its price double, where the level of ruin decides.
+The engine leaves two cases to the plain bar loop: markets with funding, where money changes between events, and combos
+with a short position that has no near stop and sees the price double, because there the level of ruin decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +23,9 @@ from WORKFLOW.engines.passes import NO_RUIN
 from WORKFLOW.engines.planes import Planes
 from WORKFLOW.engines.rules import Executions, Rules
 
-_SIGNALS_PER_TASK, _COMBOS_PER_TASK = 128, 512  # about, and at most: 4 MB of planes, 3 MB of marks
-_TASKS_PER_THREAD = 4  # at least, so that all threads end together
+# Targets per task: about 4 MB of planes and at most 3 MB of marks, so that both stay in the processor's caches.
+_SIGNALS_PER_TASK, _COMBOS_PER_TASK = 128, 512
+_TASKS_PER_THREAD = 4  # at least; with fewer, some threads would end long before the others
 
 
 def screen(
@@ -35,12 +37,15 @@ def screen(
     threads: int = 1,
     signal_of: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The `metrics.SCREEN` columns of k combos over w windows, float64 (w, k, 5), NaN where undefined.
+    """Return the `metrics.SCREEN` columns of k combos over w windows, float64 (w, k, 5), NaN where undefined.
 
-    `signals` gives the planes of a slice of the distinct signals, `signal_of` (k,) which of them each combo trades
-    (None: combo i signal i); combos that share one share the work on it. Threads call `signals` side by side, for a few
-    signals at a time, so memory stays small whatever k is. `costs` supplies fee, slippage, capital and tie rule; its
-    other fields are not read. The result does not depend on `threads`: every combo is computed on its own.
+    `signals` returns the planes for a slice of the distinct signals. `signal_of` (k,) says which signal each combo
+    trades; None means that combo i trades signal i. Combos with the same signal share the work on it. Threads call
+    `signals` at the same time, for a few signals each, so the memory does not grow with k. `costs` supplies fee,
+    slippage, capital and tie rule; its other fields are not read. The result does not depend on `threads`, because
+    every combo is computed on its own.
+
+    Look-ahead: only the planes could cause it; see `Planes`.
     """
     nowhere = [np.empty((0, 0)) for _ in windows]
     return _play(market, signals, executions, costs, windows, threads, signal_of, nowhere)
@@ -55,11 +60,11 @@ def screen_returns(
     threads: int = 1,
     signal_of: NDArray[np.int64] | None = None,
 ) -> tuple[Floats, Floats]:
-    """The `metrics.SCREEN` columns (k, 5) of k combos over one window as `screen` has them, and their
-    `metrics.daily_returns`, float64 (k, days).
+    """Return the columns (k, 5) that `screen` returns, for one window, and the daily returns, float64 (k, days).
 
-    No NaN in the returns: a day without a position returns 0, so does every day of a combo that never trades and all
-    days after ruin. 8 bytes a combo and day: whoever has many combos asks for some at a time.
+    The returns contain no NaN: a day without a position returns 0, and so does every day of a combo that never trades,
+    and every day after ruin. They take 8 bytes per combo and day, so a caller with many combos should ask for some at a
+    time. See `screen` for the arguments.
     """
     returns = np.empty((len(executions.table), days_of(market, window)))
     table = _play(market, signals, executions, costs, [window], threads, signal_of, [returns])[0]
@@ -76,12 +81,13 @@ def _play(
     signal_of: NDArray[np.int64] | None,
     returns: Sequence[Floats],
 ) -> Floats:
-    """As `screen`; fills those of `returns`, one (k, days) for each window, that have room."""
+    """Screen as `screen` does. `returns` holds one array (k, days) for each window; arrays with k > 0 are filled."""
     combos = len(executions.table)
     signal_of = np.arange(combos) if signal_of is None else signal_of
     if is_for_bar_loop(market):
         everyone = np.arange(combos)
         return bar_by_bar(market, signals, executions, costs, windows, threads, signal_of, everyone, returns)
+    # Combos are sorted by signal, so that a task can compute the planes and events of a signal once for all its combos.
     order = np.argsort(signal_of, kind="stable")
     table, signal_at = np.ascontiguousarray(executions.table[order]), signal_of[order]
     starts = np.searchsorted(signal_at, np.arange(signal_of.max(initial=-1) + 2))  # each signal's first combo
@@ -114,14 +120,14 @@ def _play(
 
 
 def _combos_per_task(combos: int, signals: int, threads: int) -> int:
-    """Few enough that planes and marks of a task stay near the processor and all threads end together."""
-    shared = combos * _SIGNALS_PER_TASK // max(signals, 1)  # combos on so many signals
+    """Return a size so small that a task's planes and marks stay in the caches, and that all threads end together."""
+    shared = combos * _SIGNALS_PER_TASK // max(signals, 1)  # combos that use that many signals, on average
     fair = combos // (max(threads, 1) * _TASKS_PER_THREAD)
     return max(1, min(shared, fair, _COMBOS_PER_TASK))
 
 
 def is_for_bar_loop(market: Market) -> bool:
-    """Whether money moves between events, or a long position could be ruined: only the bar loop knows how."""
+    """Return whether money changes between events or a long position could be ruined: cases for the bar loop."""
     return len(market.funding) > 0 or bool(market.low.min() < NO_RUIN * market.high.max())
 
 
@@ -136,7 +142,7 @@ def bar_by_bar(
     combos: NDArray[np.int64],
     returns: Sequence[Floats] = (),
 ) -> Floats:
-    """`screen` of some of its combos by the plain bar loop; `returns` as there."""
+    """Screen the combos numbered `combos` with the plain bar loop. The other arguments are those of `_play`."""
 
     def planes(chunk: slice) -> Planes:
         each = [signals(slice(signal, signal + 1)) for signal in signal_of[combos[chunk]].tolist()]

@@ -1,4 +1,4 @@
-"""Bit planes to events: the bars at whose open a change of side trades."""
+"""Turn bit planes into events: the bars at whose open a change of side trades."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +9,13 @@ from WORKFLOW.engines.lanes import lowest_bit, ones
 
 @leaf
 def bit(words: NDArray[np.uint64], i: int) -> bool:
-    """Bit i of packed words."""
+    """Return bit i of packed words, the lowest bit of the first word being bit 0."""
     return bool((words[i >> 6] >> np.uint64(i & 63)) & np.uint64(1))
 
 
 @leaf
 def changes(side: NDArray[np.uint64]) -> int:
-    """How often neighbouring bits of a row differ: no less than the events of any window."""
+    """Count how often neighbouring bits of a row differ; no window has more events than that."""
     count = ones(side[0] ^ (side[0] << np.uint64(1)))
     for word in range(1, len(side)):
         count += ones(side[word] ^ ((side[word] << np.uint64(1)) | (side[word - 1] >> np.uint64(63))))
@@ -32,15 +32,20 @@ def events(
     fills: NDArray[np.int32],
     wanted: NDArray[np.int32],
 ) -> int:
-    """The events of one signal that fill inside bars [start, stop); returns how many.
+    """Write the events of one signal that fill inside bars [start, stop), and return their number.
 
-    `fills` gets the bar at whose open each one trades, `wanted` the side it opens: 1, -1, or 0 where it is not armed
-    and only exits. Both have room for stop - start events and one more; `fills` ends with `stop`.
+    `fills` receives the bar at whose open each event trades. `wanted` receives the side that the event opens: 1, -1, or
+    0 where the signal is not armed, so that the event only exits. `fills` needs room for one entry more than there are
+    events, because it ends with `stop`.
+
+    Look-ahead: a change that the close of bar i shows fills at the open of bar i + 1.
     """
-    first, last = max(start, first_side + 1, 1), stop - 2  # bars on whose close an event may lie
+    first, last = max(start, first_side + 1, 1), stop - 2  # the bars at whose close an event may lie
     count = 0
     for word in range(first >> 6, (last >> 6) + 1):
         now = side[word]
+        # `before` is the word shifted by one bar, so a bit of `changed` is 1 where a bar's side differs from the last
+        # one.
         before = (now << np.uint64(1)) | (side[word - 1] >> np.uint64(63) if word > 0 else np.uint64(0))
         changed = now ^ before
         if changed == 0:

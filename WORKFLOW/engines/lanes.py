@@ -1,9 +1,10 @@
-"""Many comparisons in one instruction: up to 64 neighbours of an array against a level or another array, as a mask.
+"""Compare up to 64 neighbours of an array with a level or with another array in one instruction; the result is a mask.
 
-LLVM turns each of these into the widest vector compares the machine has (AVX-512: 16 int32 a step), and the result is
-the same on every machine: a mask is exact. Numba has no spelling for a vector of booleans, hence the intrinsics.
+LLVM turns each of these functions into the widest vector comparison that the machine has (AVX-512: 16 int32 per step).
+The result is the same on every machine, because a mask is exact. Numba has no type for a vector of booleans, so these
+functions are intrinsics.
 
-No bounds are checked: whoever calls makes its arrays `LANES` longer than the highest index.
+No bounds are checked: each caller makes its arrays `LANES` elements longer than the highest index.
 """
 
 import math
@@ -25,12 +26,12 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 def lanewise(function: Intrinsic) -> Intrinsic:
-    """Numba's `intrinsic`, typed as its callers see it: without what the compiler passes besides."""
+    """Give Numba's `intrinsic` the type that its callers see, without the arguments that the compiler adds."""
     return cast(Intrinsic, intrinsic(function))
 
 
 def _load(context: Any, builder: Any, kind: Any, array: Any, index: Any, lanes: int) -> Any:
-    """`array[index : index + lanes]` as one LLVM vector; neighbours in memory, aligned like one element."""
+    """Load `array[index : index + lanes]` as one LLVM vector, with the alignment of a single element."""
     data = context.make_array(kind)(context, builder, array).data
     element = context.get_data_type(kind.dtype)
     vector = ir.VectorType(element, lanes)
@@ -57,7 +58,7 @@ def _mask(builder: Any, bits: Any, lanes: int) -> Any:
 
 @lanewise
 def touched(typing: Any, low: Any, high: Any, at: Any, floor: Any, ceiling: Any) -> Any:
-    """Bit i of 32: low[at + i] <= floor or high[at + i] >= ceiling. All of one type, int32 or float64."""
+    """Return a mask whose bit i of 32 is low[at + i] <= floor or high[at + i] >= ceiling; all int32 or all float64."""
     signature = types.uint64(low, high, types.int64, low.dtype, high.dtype)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -73,7 +74,7 @@ def touched(typing: Any, low: Any, high: Any, at: Any, floor: Any, ceiling: Any)
 
 @lanewise
 def less(typing: Any, a: Any, b: Any, at: Any) -> Any:
-    """Bit i of 64: a[at + i] < b[at + i], float64."""
+    """Return a mask whose bit i of 64 is a[at + i] < b[at + i], both float64; a comparison with NaN gives 0."""
     signature = types.uint64(a, b, types.int64)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -87,7 +88,7 @@ def less(typing: Any, a: Any, b: Any, at: Any) -> Any:
 
 def _beside(operator: str) -> Any:
     def beside(typing: Any, a: Any, at: Any, level: Any) -> Any:
-        """Bit i of 32: a[at + i] < level (or >), float64."""
+        """Return a mask whose bit i of 32 is a[at + i] < level (or >), float64; a comparison with NaN gives 0."""
         signature = types.uint64(a, types.int64, types.float64)
 
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -105,7 +106,7 @@ below, above = _beside("<"), _beside(">")
 
 @lanewise
 def lowest_bit(typing: Any, word: Any) -> Any:
-    """Place of the lowest 1 in a 64-bit word, 64 when there is none."""
+    """Return the place of the lowest 1 in a 64-bit word, or 64 if there is none."""
     signature = types.int64(types.uint64)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -116,7 +117,7 @@ def lowest_bit(typing: Any, word: Any) -> Any:
 
 @lanewise
 def ones(typing: Any, word: Any) -> Any:
-    """How many bits of a 64-bit word are 1."""
+    """Count the bits of a 64-bit word that are 1."""
     signature = types.int64(types.uint64)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -127,7 +128,7 @@ def ones(typing: Any, word: Any) -> Any:
 
 @lanewise
 def write_line(typing: Any, out: Any, at: Any, offset: Any, slope: Any, x: Any) -> Any:
-    """out[at + i] = offset + slope * x[at + i] for 8 neighbours, rounded after each step as in scalar code."""
+    """Write out[at + i] = offset + slope * x[at + i] for 8 neighbours, with the roundings of scalar code."""
     signature = types.void(out, types.int64, types.float64, types.float64, x)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -144,7 +145,7 @@ def write_line(typing: Any, out: Any, at: Any, offset: Any, slope: Any, x: Any) 
 
 
 def padded(values: NDArray[Number], fill: float) -> NDArray[Number]:
-    """`values` (n,) followed by `LANES` times `fill`, beginning on a cache line."""
+    """Return `values` (n,) followed by `LANES` copies of `fill`; the array begins on a cache line."""
     out: NDArray[Number] = on_cache_line((len(values) + LANES,), values.dtype)
     out[: len(values)] = values
     out[len(values) :] = fill
@@ -152,7 +153,7 @@ def padded(values: NDArray[Number], fill: float) -> NDArray[Number]:
 
 
 def on_cache_line(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
-    """An uninitialised array that begins on a cache line, as numpy's own need not: no vector load straddles two."""
+    """Return an uninitialised array that begins on a cache line, so that no vector load straddles two cache lines."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     room = np.empty(size + _LINE, dtype=np.uint8)
     start = -room.ctypes.data % _LINE

@@ -1,4 +1,4 @@
-"""What a simulation leaves: its trades and its equity, the same record from every engine."""
+"""The trades and the equity that a simulation produces: one kind of record, whichever engine made it."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,7 +14,7 @@ class Opened(IntEnum):
     """Why a position was opened."""
 
     SIGNAL = 0  # from flat
-    REVERSAL = 1  # at the open at which the opposite position was closed
+    REVERSAL = 1  # at the same open that closed the opposite position
 
 
 class Closed(IntEnum):
@@ -36,10 +36,10 @@ TRADE = np.dtype(
         ("entry_price", "<f8"),  # fill prices, slippage included, in quote currency
         ("exit_price", "<f8"),
         ("pnl", "<f8"),  # currency, after fees and funding
-        ("gross_pnl_pct", "<f8"),  # fraction: the price's own move between the fills
+        ("gross_pnl_pct", "<f8"),  # fraction: the price change between the two fills
         ("net_pnl_pct", "<f8"),  # fraction of the equity at entry, after fees and funding
-        ("mae_pct", "<f8"),  # fraction of the entry price, <= 0: the worst the trade looked while it was open
-        ("mfe_pct", "<f8"),  # fraction of the entry price, >= 0: the best
+        ("mae_pct", "<f8"),  # fraction of the entry price, <= 0: maximum adverse excursion
+        ("mfe_pct", "<f8"),  # fraction of the entry price, >= 0: maximum favourable excursion
         ("reason_open", "i1"),
         ("reason_close", "i1"),
     ]
@@ -49,12 +49,13 @@ TRADE = np.dtype(
 @exact.record
 @dataclass(frozen=True)
 class Ledger:
-    """One combo over one window.
+    """The trades and the equity of one combo over one window.
 
-    `trades`: closed ones, dtype `TRADE`, in order. `equity` (len(window),): currency at each bar's close, open profit
-    included. `held_bars`: closes at which a position was open. `notional`: currency traded, both sides of every fill.
-    `filled_bar_fills`: fills on bars that pre-flight made. The trade still open at the end is marked in `equity` and
-    not in `trades`; `entries` counts it. `ruined`: equity reached 0 and stayed there.
+    `trades`: closed trades in order, dtype `TRADE`. `equity` (len(window),): currency at each bar's close, open profit
+    included; no NaN. `entries`: positions opened. `held_bars`: closes at which a position was open. `notional`:
+    currency traded, both sides of every trade. `filled_bar_fills`: fills on bars that pre-flight made. A trade that is
+    open at the end counts in `equity` and `entries`, and is not in `trades`. `ruined`: equity reached 0 and stayed
+    there.
     """
 
     trades: NDArray[np.void]

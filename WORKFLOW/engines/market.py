@@ -1,4 +1,4 @@
-"""Bars the way engines want them: prices in ticks, days numbered, funding beside them."""
+"""Bars in the form that engines need: prices in ticks, numbered days, and the funding rate of each bar."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from WORKFLOW.data.bars import BAR_MS, DAY_MS, Bars, Floats
 
-# How far a level may miss a whole tick and still count as lying on it. `price * (1 - stop)` in float64 errs by less
-# than 1e-7 of a tick for prices under 1e9 ticks; without this a naive rounding missed 1,479 touches in 10,000.
+# A level counts as lying on a tick if it misses the tick by at most this much. `price * (1 - stop)` in float64 errs by
+# less than 1e-7 of a tick for prices under 1e9 ticks. Rounding without this tolerance missed 1,479 touches in 10,000.
 TICK_SNAP = 1e-6
 
 
@@ -17,9 +17,9 @@ TICK_SNAP = 1e-6
 class Market:
     """Price arrays of shape (n,) in ticks: whole numbers held in float64, so every comparison is exact.
 
-    `per_unit` is ticks per unit of currency; without a tick size the prices themselves stand there and it is 1. `day`
-    numbers UTC days from 1970. `funding` is the rate due at each bar (0 = none), or empty when there is no series.
-    `filled` marks bars that pre-flight made. No NaN anywhere.
+    `per_unit` is the number of ticks per unit of currency. Without a tick size, the arrays hold the prices themselves,
+    and `per_unit` is 1. `day` numbers UTC days from 1970-01-01. `funding` is the rate due at each bar (0: none), or
+    empty if there is no series. `filled` marks bars that pre-flight made. No array holds a NaN.
     """
 
     time_ms: NDArray[np.int64]
@@ -35,11 +35,11 @@ class Market:
 
     @classmethod
     def of(cls, bars: Bars, funding: Floats | None = None) -> Self:
-        """The market that `bars` describe.
+        """Return the market that `bars` describe.
 
         Raises:
-            ValueError: no bars, NaN, or bars that do not stand on a regular grid; engines count days by bars, so a hole
-                would shift them.
+            ValueError: there are no bars, a price is NaN, or the bars do not stand on a regular grid. Engines count
+                days by bars, so a hole would shift them.
         """
         if len(bars) == 0:
             raise ValueError("no bars: there is nothing to trade on")
@@ -76,13 +76,16 @@ class Market:
 
 @dataclass(frozen=True)
 class Window:
-    """Bars `start` (inclusive) to `stop` (exclusive). A window starts flat; its metrics cover all of it."""
+    """Bars `start` (inclusive) to `stop` (exclusive).
+
+    A window starts without a position; its metrics cover all of it.
+    """
 
     start: int
     stop: int
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a window without a bar, or one that begins before the first."""
+        """Raise ValueError for a window without a bar, or a window that begins before the first bar."""
         if not 0 <= self.start < self.stop:
             raise ValueError(f"a window from bar {self.start} to before bar {self.stop} holds no bars")
 

@@ -1,7 +1,7 @@
-"""Every metric's one definition (strategy_semantics: Metrics). Engines call the kernels here, reports the records.
+"""The one definition of every metric (strategy_semantics: Metrics). Engines call the kernels, reports the records.
 
-Undefined (fewer than 2 days, no trade, a zero denominator) is NaN inside kernels and None in records; both rank last.
-Drawdowns, returns and rates are fractions.
+An undefined value (fewer than 2 days, no trade, a zero denominator) is NaN inside kernels and None in records; both
+rank last. Drawdowns, returns and rates are fractions.
 """
 
 import math
@@ -18,9 +18,9 @@ from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.steps import exact
 
 DAYS_PER_YEAR = 365.0
-NOISE = 1e-12
+NOISE = 1e-12  # relative; a standard deviation below this fraction of the mean is float noise
 
-# Columns of the metrics that a batch engine gives for every combo (`SCREEN`).
+# The columns that a batch engine computes for every combo (`SCREEN`).
 SHARPE, TOTAL_RETURN, MAX_DRAWDOWN_DAILY, WIN_RATE, TOTAL_TRADES = range(5)
 
 exact.record(Metrics)  # steps keep them
@@ -28,7 +28,10 @@ exact.record(Metrics)  # steps keep them
 
 @kernel
 def daily_returns(marks: Floats, capital: float) -> Floats:
-    """Simple returns of daily equity marks (d,); the first is against `capital`; after ruin they are 0."""
+    """Return the simple daily returns (d,) of daily equity marks (d,).
+
+    The first return is measured against `capital`. Every return after ruin is 0, so no return is NaN.
+    """
     returns = np.empty(len(marks))
     if len(marks):
         returns[0] = marks[0] / capital - 1.0
@@ -40,21 +43,24 @@ def daily_returns(marks: Floats, capital: float) -> Floats:
 
 @kernel
 def sharpe(returns: Floats) -> float:
-    """Annualised mean / standard deviation (ddof = 1) of daily returns, risk-free rate 0; NaN when undefined."""
+    """Return the annualised Sharpe ratio (Sharpe 1994) of daily returns (d,), at a risk-free rate of 0.
+
+    The ratio is mean / standard deviation (ddof = 1) * sqrt(365). It is NaN below 2 days and for equal returns.
+    """
     n = len(returns)
     if n < 2:
         return math.nan
     mean = _power_sum(returns, 0.0, False) / n
     deviation = math.sqrt(_power_sum(returns, mean, True) / (n - 1))
-    # Equal returns leave float noise around 1e-17 of their mean, not 0.
+    # Equal returns leave a deviation of about 1e-17 of their mean by float noise, not 0.
     return mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > NOISE * abs(mean) else math.nan
 
 
 @leaf
 def _power_sum(values: Floats, origin: float, squared: bool) -> float:
-    """The sum of values (n,) - origin, or of the squares of that.
+    """Return the sum of values (n,) - origin, or the sum of their squares.
 
-    In four partial sums that a processor adds side by side, in this order on every machine.
+    Four partial sums, which a processor adds at the same time, fix the order of additions on every machine.
     """
     a = b = c = d = 0.0
     whole = len(values) // 4 * 4
@@ -71,7 +77,10 @@ def _power_sum(values: Floats, origin: float, squared: bool) -> float:
 
 @kernel
 def max_drawdown_fraction(equity: Floats, capital: float) -> float:
-    """Largest fall from a running peak that starts at `capital`, as a fraction of that peak."""
+    """Return the largest fall of `equity` (n,) from a running peak, as a fraction of that peak.
+
+    The peak starts at `capital`. Without values the result is 0.
+    """
     peak, worst = capital, 0.0
     for value in equity:
         peak = max(peak, value)
@@ -81,7 +90,10 @@ def max_drawdown_fraction(equity: Floats, capital: float) -> float:
 
 @kernel
 def screen_row(marks: Floats, capital: float, entries: int, closed: int, wins: int, out: Floats) -> None:
-    """One row of `SCREEN` from daily equity marks (d,) and counts of trades; all but the count NaN without a trade."""
+    """Write one row of `SCREEN` from daily equity marks (d,) and counts of trades.
+
+    Without a trade every column but the count is NaN.
+    """
     traded = entries > 0 and len(marks) > 0
     out[SHARPE] = sharpe(daily_returns(marks, capital)) if traded else math.nan
     out[TOTAL_RETURN] = marks[len(marks) - 1] / capital - 1.0 if traded else math.nan
@@ -91,19 +103,19 @@ def screen_row(marks: Floats, capital: float, entries: int, closed: int, wins: i
 
 
 def days_of(market: Market, window: Window) -> int:
-    """How many UTC days the window touches."""
+    """Return how many UTC days the window touches."""
     return int(market.day[window.stop - 1] - market.day[window.start]) + 1
 
 
 def daily_marks(equity: Floats, market: Market, window: Window) -> Floats:
-    """Equity at the last close of every UTC day the window touches."""
+    """Return the equity (d,) at the last close of every UTC day that the window touches; `equity` is (len(window),)."""
     day = market.day[window.start : window.stop]
     last = np.flatnonzero(np.append(day[1:] != day[:-1], True)) if len(day) else np.zeros(0, dtype=np.int64)
     return np.ascontiguousarray(equity[last])
 
 
 def full(ledger: Ledger, market: Market, window: Window, capital: float) -> Metrics:
-    """All metrics of one simulation, undefined ones None."""
+    """Return all metrics of one simulation; an undefined metric is None."""
     trades, equity = ledger.trades, ledger.equity
     marks = daily_marks(equity, market, window)
     years = years_of(len(window))
@@ -128,9 +140,10 @@ def full(ledger: Ledger, market: Market, window: Window, capital: float) -> Metr
 def of_marks(
     marks: Floats, pnl: Floats, held: NDArray[np.int64], years: float, capital: float, drawdown: float
 ) -> dict[str, float]:
-    """The metrics that daily equity marks (d,) and closed trades determine: `pnl` (t,) in currency, `held` (t,) bars.
+    """Return the metrics that daily equity marks (d,) and closed trades determine; an undefined metric is NaN.
 
-    `drawdown` is that of every bar's close, as a fraction: what a Calmar ratio is divided by. Undefined ones are NaN.
+    `pnl` (t,) is in currency, `held` (t,) in bars. `drawdown` is the fraction that the Calmar ratio is divided by,
+    measured at every bar's close.
     """
     returns = daily_returns(marks, capital)
     total_return = marks[-1] / capital - 1.0 if len(marks) else math.nan
@@ -150,12 +163,15 @@ def of_marks(
 
 
 def years_of(bars: int) -> float:
-    """The years of so many bars."""
+    """Return the length of `bars` 5-minute bars in years of 365 days."""
     return bars / BARS_PER_DAY / DAYS_PER_YEAR
 
 
 def annualized_return(total_return: float, years: float) -> float:
-    """The yearly rate that compounds to `total_return`; NaN when no float holds it (a few bars that doubled)."""
+    """Return the yearly rate that compounds to `total_return`.
+
+    The rate is NaN when no float holds it, as when a few bars have doubled the capital.
+    """
     try:
         return math.pow(max(1.0 + total_return, 0.0), 1.0 / years) - 1.0
     except OverflowError:
@@ -163,7 +179,10 @@ def annualized_return(total_return: float, years: float) -> float:
 
 
 def sortino(returns: Floats) -> float:
-    """Mean over the downside deviation against 0, over all days (Sortino & Price 1994)."""
+    """Return the annualised mean over the downside deviation of all days against 0 (Sortino & Price 1994).
+
+    NaN below 2 days and without a losing day.
+    """
     if len(returns) < 2:
         return math.nan
     downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
@@ -171,7 +190,10 @@ def sortino(returns: Floats) -> float:
 
 
 def cvar(returns: Floats) -> float:
-    """Mean loss of the worst 5 % of days (at least one day), as a positive fraction (Rockafellar & Uryasev 2000)."""
+    """Return the mean loss of the worst 5 % of days, at least one day, as a positive fraction.
+
+    This is the conditional value at risk (Rockafellar & Uryasev 2000); NaN below 2 days.
+    """
     if len(returns) < 2:
         return math.nan
     worst = np.sort(returns)[: max(1, int(0.05 * len(returns)))]
@@ -188,10 +210,10 @@ def _total(pnl: Floats, sign: int) -> float:
 
 
 def ratio(numerator: float, denominator: float) -> float:
-    """NaN where the denominator is not above 0."""
+    """Return numerator / denominator, or NaN where the denominator is not above 0."""
     return numerator / denominator if denominator > 0.0 else math.nan
 
 
 def or_none(value: float) -> float | None:
-    """What a file holds: None for what is not finite."""
+    """Return the value that a file holds: None in place of NaN and infinity."""
     return float(value) if math.isfinite(value) else None

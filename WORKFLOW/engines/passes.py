@@ -1,7 +1,8 @@
-"""The two passes of the CPU's batch engine, compiled: where each trade ends, then what the money becomes.
+"""The two compiled passes of the CPU's batch engine: find where each trade ends, then compute the money.
 
-The first pass does not depend on money, so its searches overlap in the processor; the second goes trade after trade, in
-the reference's order. `cpu.py` cuts the work into tasks and leaves to the plain bar loop what these passes do not know.
+The first pass does not depend on money, so its searches overlap in the processor. The second pass goes from trade to
+trade, in the reference's order. `cpu.py` cuts the work into tasks, and leaves to the plain bar loop the rows that these
+passes cannot compute.
 """
 
 from typing import NamedTuple, Self
@@ -21,14 +22,14 @@ from WORKFLOW.engines.touch import Touchable, first_touch, first_touch_trailing,
 
 _DAYS_AT_ONCE = 8
 _TILE = 32_768  # bars: their prices take 400 KB, less than half an L2 cache
-# A long position is ruined near price 0, at most 1e-15 of its entry by float noise; a market whose lowest price is
-# further than this from its highest cannot get there.
+# A long position is ruined near price 0: by float noise, at up to 1e-15 of its entry price. If a market's lowest price
+# is more than this fraction of its highest price, no long position can be ruined there.
 NO_RUIN = 1e-9
-LEFT_TO_BAR_LOOP = -1.0  # in the column of the trades: what this row holds does not count
+LEFT_TO_BAR_LOOP = -1.0  # in the column of trades; the rest of this row then does not count
 
 
 class Tape(NamedTuple):
-    """What the kernels read of a market and a window. `day_closes`: (days + 8,), in quote currency."""
+    """The data of one market and one window that the kernels read. `day_closes` (days + 8,) is in quote currency."""
 
     touch: Touchable
     per_unit: float
@@ -40,7 +41,7 @@ class Tape(NamedTuple):
 
     @classmethod
     def of(cls, market: Market, window: Window) -> Self:
-        """The market's prices as the kernels want them, and the closes of the window's UTC days."""
+        """Return the market's prices as the kernels read them, and the closes of the window's UTC days."""
         closes = daily_marks(market.close[window.start : window.stop], market, window) / market.per_unit
         room = np.append(closes, np.zeros(_DAYS_AT_ONCE))
         lead = int(market.time_ms[0]) // BAR_MS % BARS_PER_DAY
@@ -48,7 +49,7 @@ class Tape(NamedTuple):
 
 
 class Money(NamedTuple):
-    """What trading costs, as fractions, what it starts with, and what comes first when one bar spans both levels."""
+    """Costs as fractions, the capital at the start, and which level comes first when one bar touches both."""
 
     fee: float
     slip: float
@@ -57,9 +58,9 @@ class Money(NamedTuple):
 
 
 class _Events(NamedTuple):
-    """The events of many signals, those of signal s from offsets[s] on; see `events.events`.
+    """The events of many signals; those of signal s begin at offsets[s]. See `events.events`.
 
-    `done` (signals,): how many of the `counts` (signals,) have been played.
+    `done` (signals,) says how many of the `counts` (signals,) events have been played.
     """
 
     fills: NDArray[np.int32]
@@ -70,7 +71,7 @@ class _Events(NamedTuple):
 
 
 class _Trades(NamedTuple):
-    """Trades of one combo on one tile: the event that opens each, its last bar, its levels there in ticks."""
+    """Trades of one combo on one tile: the event that opens each trade, its last bar, its levels there (ticks)."""
 
     event: NDArray[np.int32]
     at: NDArray[np.int32]
@@ -79,9 +80,10 @@ class _Trades(NamedTuple):
 
 
 class _Books(NamedTuple):
-    """How far each combo (k,) is: money, the first day without a mark, trades opened, closed and won.
+    """The state of each combo (k,): its money, the first day without a mark, and trades opened, closed and won.
 
-    `marks` (k, days + 8): equity at the end of each UTC day. `entries` is -1 once ruin may have come into play.
+    `marks` (k, days + 8) is the equity at the end of each UTC day. `entries` is -1 once ruin may have decided a trade;
+    the bar loop then computes the combo again.
     """
 
     cash: Floats
@@ -105,9 +107,10 @@ def play(
     order: NDArray[np.int64],
     returns: Floats,
 ) -> None:
-    """Rows bounds[s] to bounds[s + 1] of `table` and `out` belong to signal s, row i to row order[i] of `returns`.
+    """Play all combos of a task. Rows bounds[s] to bounds[s + 1] of `table` and `out` belong to signal s.
 
-    All combos go through one tile of the bars after the other, so that its prices stay in the cache while they do.
+    Row i of `table` belongs to row order[i] of `returns`. All combos go through one tile of the bars before the next,
+    so the prices of a tile stay in the cache while they are needed.
     """
     first = bounds[0]
     combos, n_days = bounds[len(sides)] - first, len(tape.day_closes) - _DAYS_AT_ONCE
@@ -159,7 +162,7 @@ def _play_tile(
     trades: _Trades,
     books: _Books,
 ) -> None:
-    """Every combo's events that fill before bar `until` and were not played yet."""
+    """Play every combo's events that fill before bar `until` and have not been played yet."""
     for s in range(len(every.counts)):
         here = slice(every.offsets[s], every.offsets[s + 1])
         fills, wanted = every.fills[here], every.wanted[here]
@@ -183,10 +186,10 @@ def _search(
     money: Money,
     trades: _Trades,
 ) -> int:
-    """Where each trade that events [begin, end) open ends, whatever the money; returns how many there are.
+    """Find where each trade ends that events [begin, end) open, whatever the money; return the number of trades.
 
-    Nothing here branches on where a trade ended: such branches cannot be foreseen, and each waits for the whole search
-    before it.
+    Nothing here branches on where a trade ended. The processor could not predict such a branch, and would wait at each
+    branch for the search before it.
     """
     stop_loss, take_profit, trailing = execution[STOP], execution[LIMIT], execution[TRAIL]
     max_bars, direction = int(execution[MAX_BARS]), int(execution[DIRECTION])
@@ -221,7 +224,7 @@ def _search(
 
 @leaf
 def _short_ruin(anchor: float, slip: float) -> float:
-    """No price below it ruins a short position: twice the entry price, less what float noise can do."""
+    """Return a price below which no short position is ruined: twice the entry price, less the error of float noise."""
     return 2.0 * anchor * (1.0 - slip) * (1.0 - NO_RUIN)
 
 
@@ -237,7 +240,7 @@ def _settle(
     books: _Books,
     k: int,
 ) -> None:
-    """Equity of combo k through some of its trades."""
+    """Compute the equity of combo k through its first `count` trades in `trades`, in the reference's order."""
     n_days = len(tape.day_closes) - _DAYS_AT_ONCE
     first_day = (tape.start + tape.lead) // BARS_PER_DAY
     max_bars = int(execution[MAX_BARS])
@@ -245,7 +248,7 @@ def _settle(
     cash, day, marks = books.cash[k], books.day[k], books.marks[k]
     closed = wins = 0
     for n in range(count):
-        if not cash > 0.0 or books.entries[k] < 0:  # NaN is no money either
+        if not cash > 0.0 or books.entries[k] < 0:  # written so that NaN ends the trading, too
             count = n
             break
         event = int(trades.event[n])
@@ -256,6 +259,7 @@ def _settle(
         anchor = float(tape.touch.open[bar])
         entry_price = anchor / tape.per_unit * (1 + side * slip)
         units = cash / (entry_price * (1 + fee))
+        # While the position is open, the equity at a price p is `base + side * units * p`.
         base = cash - side * units * entry_price - fee * units * entry_price
         is_open = at >= tape.stop
         entry_day = (bar + tape.lead) // BARS_PER_DAY - first_day
@@ -268,10 +272,12 @@ def _settle(
         stop, limit = trades.stop[n], trades.limit[n]
         price, low, high = float(tape.touch.open[at]), float(tape.touch.low[at]), float(tape.touch.high[at])
         is_touched = at < until
+        # `&` instead of `and`: one rare branch can be predicted, a chain of four cannot.
         if is_touched & (side == -1) & (high >= _short_ruin(anchor, slip)) & (stop >= _short_ruin(anchor, slip)):
             books.entries[k] = -1
             return
         is_stop, level = meets_stop_or_limit(price, high, low, side, stop, limit, money.tp_first)
+        # A trade that no level ends is closed at the open of the bar, with slippage, as is one that its stop ends.
         level = level if is_touched else price
         slips = 1 if is_stop | (not is_touched) else 0
         fill = level / tape.per_unit * (1 - side * slip * slips)
@@ -287,9 +293,10 @@ def _settle(
 
 @leaf
 def _mark(marks: Floats, day: int, until: int, offset: float, slope: float, closes: Floats) -> None:
-    """Equity at the closes of days [day, until); what is written behind them is overwritten later, in order.
+    """Write the equity at the closes of days [day, until). Later calls overwrite, in order, what lies behind `until`.
 
-    The first eight without asking: how many days a trade lasts is nothing a processor can foresee.
+    The first eight days are written without a comparison, because a processor cannot predict how many days a trade
+    lasts.
     """
     write_line(marks, day, offset, slope, closes)
     day += _DAYS_AT_ONCE

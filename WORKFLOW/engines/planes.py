@@ -1,4 +1,4 @@
-"""The seam between signals and engines: two bit planes on the base grid."""
+"""The form in which signals reach the engines: two bit planes on the base grid."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,15 @@ Words = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Planes:
-    """Signals of k parameter combos over n base bars, packed 64 bars to a word, bar i in bit i % 64 of word i // 64.
+    """Signals of k parameter combos over n base bars, packed 64 bars to a word: bar i is bit i % 64 of word i // 64.
 
     `side` (k, w): 1 = long, 0 = short; meaningless before the combo's `first_side` bar. A change of side between two
-    bars that both have one is an event on the close of the later bar. `armed` (k, w) or (1, w) for all combos alike: an
-    event fills only where armed; elsewhere it only exits. `first_side` (k,): n when there never is a side.
-    Bit i may depend on bars up to and including i, never on later ones: whoever breaks that looks ahead.
+    bars that both have a side is an event at the close of the later bar. `armed` (k, w), or (1, w) for all combos
+    alike: an event opens a position only where armed; elsewhere it only exits. `first_side` (k,): n if there never is a
+    side.
+
+    Look-ahead: bit i may depend on bars up to and including i, and on no later bar. A family that breaks this rule
+    looks ahead.
     """
 
     side: Words
@@ -30,17 +33,17 @@ class Planes:
 
 
 def words_for(n_bars: int) -> int:
-    """Words that hold n bits."""
+    """Return the number of 64-bit words that hold `n_bars` bits."""
     return (n_bars + 63) // 64
 
 
 def all_armed(n_bars: int) -> Words:
-    """One row of ones, for families whose every event may fill."""
+    """Return one row of ones, for families that may fill at every event."""
     return np.full((1, words_for(n_bars)), ~np.uint64(0), dtype=np.uint64)
 
 
 def pack(bits: NDArray[np.bool_]) -> Words:
-    """Boolean (k, n) to words (k, ceil(n / 64))."""
+    """Pack booleans (k, n) into words (k, ceil(n / 64))."""
     bits = np.atleast_2d(bits)
     padded = np.zeros((len(bits), words_for(bits.shape[1]) * 64), dtype=np.bool_)
     padded[:, : bits.shape[1]] = bits
@@ -48,7 +51,7 @@ def pack(bits: NDArray[np.bool_]) -> Words:
 
 
 def unpack(words: Words, n_bars: int) -> NDArray[np.bool_]:
-    """Words (k, w) to boolean (k, n)."""
+    """Unpack words (k, w) into booleans (k, n)."""
     octets = np.ascontiguousarray(words.astype(np.dtype("<u8"))).view(np.uint8)
     return np.unpackbits(octets, axis=1, bitorder="little")[:, :n_bars].astype(np.bool_)
 

@@ -1,7 +1,7 @@
-"""The specification as readable Python: one bar after the other, every rule in the order in which it applies.
+"""The specification as readable Python: bar after bar, with every rule in the order in which it applies.
 
-Every other engine must give the same trades, to the bit in bars and within 1e-9 in money. Read `_Account.bar` first.
-The `Switches` exist to agree trade by trade with engines that others wrote; their defaults are our semantics.
+Every other engine must give the same trades: equal in their bars, and within 1e-9 in money. Read `_Account.bar` first.
+The `Switches` make this engine agree, trade by trade, with engines that others wrote; their defaults are our semantics.
 """
 
 import math
@@ -19,8 +19,10 @@ from WORKFLOW.engines.rules import DUST, Rules, Tie
 
 @dataclass(frozen=True)
 class Signal:
-    """One combo's signal over n bars: `side` and `armed` boolean (n,), `first_side` the bar from which `side` means
-    something (n when never). Bit i may use bars up to i only."""
+    """The signal of one combo over n bars, as booleans (n,).
+
+    `side` has a meaning from bar `first_side` on (n: never). Bit i may use bars up to i only.
+    """
 
     side: NDArray[np.bool_]
     armed: NDArray[np.bool_]
@@ -29,10 +31,13 @@ class Signal:
 
 @dataclass(frozen=True)
 class Switches:
-    """Where other engines differ. `fill`: market orders at the next open, or at the close that gave the signal.
-    `anchor`: stops measured from the entry bar's open, or from the signal bar's close. `tp_gap`: a gapped take-profit
-    fills at its limit (pessimistic), or at the open. `drop_signal_on_stop_bar`: an event on the bar of a stop is lost.
-    `open_first`: gaps are tested at the open before anything inside the bar."""
+    """The rules in which other engines differ.
+
+    `fill`: market orders fill at the next open, or at the close that gave the signal. `anchor`: stops are measured from
+    the entry bar's open, or from the signal bar's close. `tp_gap`: a take-profit that the open has passed fills at its
+    limit (pessimistic), or at the open. `drop_signal_on_stop_bar`: an event on the bar of a stop is lost. `open_first`:
+    gaps at the open are tested before anything inside the bar.
+    """
 
     fill: Literal["next_open", "close"] = "next_open"
     anchor: Literal["open", "signal_close"] = "open"
@@ -43,10 +48,10 @@ class Switches:
 
 @dataclass(frozen=True)
 class BothTouched:
-    """An ambiguous bar: after its open, which neither level gapped, it touched both levels of the position of `side`.
+    """An ambiguous bar: no level was gapped at its open, and then it touched both levels of the position of `side`.
 
-    `stop` is the nearer of stop-loss, trailing stop and ruin, `limit` the take-profit, both in ticks; they stood there
-    for the whole bar. Which came first, its four prices do not tell.
+    `stop` is the nearest of stop-loss, trailing stop and ruin, and `limit` is the take-profit. Both are in ticks and
+    stood there for the whole bar. The bar's four prices do not tell which of them was touched first.
     """
 
     bar: int
@@ -55,7 +60,7 @@ class BothTouched:
     limit: float
 
 
-# Decides an ambiguous bar. It may know what happened inside that bar, and nothing of later ones.
+# Decides an ambiguous bar. It may know what happened inside that bar, and must know nothing of later bars.
 FirstTouch = Callable[[BothTouched], Tie]
 
 
@@ -67,9 +72,9 @@ def simulate(
     switches: Switches | None = None,
     first_touch: FirstTouch | None = None,
 ) -> Ledger:
-    """Trade `signal` over `window`; see `Ledger` for what comes back.
+    """Trade `signal` over `window`, and return the ledger.
 
-    `first_touch` is asked about every ambiguous bar, in order; without it `rules.tie` decides all of them.
+    `first_touch` is asked about every ambiguous bar, in order; without it, `rules.tie` decides all of them.
     """
     account = _Account(market, signal, rules, window, switches or Switches(), first_touch)
     equity = np.empty(len(window))
@@ -95,11 +100,11 @@ class _Position:
     equity_at_entry: float
     base: float  # equity at price x is base + side * units * x
     reason: Opened
-    stop: float  # levels in ticks; ±inf when off
+    stop: float  # levels in ticks; ±inf when switched off
     limit: float
     trail: float
     best: float  # ticks
-    lowest: float  # ticks, over bars held so far
+    lowest: float  # in ticks, over the bars held so far
     highest: float
 
 
@@ -117,7 +122,7 @@ class _Account:
     ) -> None:
         self.market, self.signal, self.rules, self.window, self.switches = market, signal, rules, window, switches
         self.first_touch = first_touch
-        # Lists, because reading one element of an array costs ten times as much.
+        # Lists, because reading one element of an array takes ten times as long.
         self.opens, self.highs = market.open.tolist(), market.high.tolist()
         self.lows, self.closes = market.low.tolist(), market.close.tolist()
         self.sides, self.armed = signal.side.tolist(), signal.armed.tolist()
@@ -127,10 +132,10 @@ class _Account:
         self.entries = self.held_bars = self.filled_bar_fills = 0
         self.notional = 0.0
         self.ruined = False
-        self.exited_inside = -1  # bar of the last stop, limit or ruin
+        self.exited_inside = -1  # the bar of the last stop, limit or ruin
 
     def bar(self, j: int) -> float:
-        """Everything that happens on bar j, in order; returns the equity at its close."""
+        """Do everything that happens on bar j, in order, and return the equity at its close."""
         if self.switches.fill == "next_open":
             self.market_orders(j, event_bar=j - 1, price=self.opens[j])
         self.pay_funding(j)
@@ -161,7 +166,7 @@ class _Account:
                 self.open(j, side, price, event_bar, Opened.REVERSAL if reversing else Opened.SIGNAL)
 
     def is_event(self, i: int) -> bool:
-        """Did the close of bar i change the side? Only bars of this window count."""
+        """Return whether the close of bar i changed the side; only bars of this window count."""
         if i < self.window.start or i <= self.signal.first_side:
             return False
         return bool(self.sides[i] != self.sides[i - 1])
@@ -190,15 +195,15 @@ class _Account:
         self.count_fill(j, units * fill)
 
     def stop_level(self, anchor: float, side: int, fraction: float) -> float:
-        """`fraction` against the position, on the tick nearer the anchor; 0 puts it out of reach."""
+        """Return the level `fraction` against the position, on the tick nearer to the anchor; 0: out of reach."""
         return self.on_tick(anchor * (1 - side * fraction), side) if fraction > 0 else -side * math.inf
 
     def limit_level(self, anchor: float, side: int, fraction: float) -> float:
-        """`fraction` in the position's favour, on the tick further from the anchor; 0 puts it out of reach."""
+        """Return the level `fraction` in the position's favour, on the tick further from the anchor; 0: infinite."""
         return self.on_tick(anchor * (1 + side * fraction), side) if fraction > 0 else side * math.inf
 
     def on_tick(self, exact: float, side: int) -> float:
-        """Both roundings go the same way: up for a long position, down for a short one."""
+        """Round to a tick: up for a long position and down for a short one, for stops and limits alike."""
         if not self.market.has_tick:
             return exact
         return float(math.ceil(exact - TICK_SNAP) if side == 1 else math.floor(exact + TICK_SNAP))
@@ -209,6 +214,8 @@ class _Account:
         position = self.position
         if position is None or len(self.market.funding) == 0:
             return
+        # Funding changes the cash and with it the level of ruin; a long position pays a positive rate, a short one
+        # earns it.
         price = self.opens[j] / self.market.per_unit
         position.base -= position.side * position.units * price * self.market.funding[j]
 
@@ -240,7 +247,10 @@ class _Account:
                 test(j, self.position)
 
     def tie_on(self, j: int, position: _Position) -> Tie:
-        """What counts as touched first on bar j; where only one level is touched the answer changes nothing."""
+        """Return the level that counts as touched first on bar j.
+
+        If only one level is touched, the answer changes nothing.
+        """
         best = self.highs[j] if position.side == 1 else self.lows[j]
         if self.first_touch is None or position.side * (best - position.limit) < 0:
             return self.rules.tie
@@ -252,9 +262,9 @@ class _Account:
 
     def test_stop(self, j: int, position: _Position) -> None:
         stop = self.effective_stop(position)
-        reachable = position.side * (stop - self.ruin_level(position)) > 0  # beyond it, ruin has come before
+        reachable = position.side * (stop - self.ruin_level(position)) > 0  # a stop beyond ruin is never reached
         if reachable and position.side * (self.worst(j, position) - stop) <= 0:
-            gapped = position.side * (self.opens[j] - stop) <= 0  # only when gaps are not tested first
+            gapped = position.side * (self.opens[j] - stop) <= 0  # can only be true when gaps are not tested first
             self.exit_inside(j, self.opens[j] if gapped else stop, self.stop_reason(position), slipped=True)
 
     def test_ruin(self, j: int, position: _Position) -> None:
@@ -273,7 +283,10 @@ class _Account:
         return float(self.lows[j] if position.side == 1 else self.highs[j])
 
     def ruin_level(self, position: _Position) -> float:
-        """The price in ticks at which equity is 0: twice the entry for a short, near 0 for a long, moved by funding."""
+        """Return the price in ticks at which equity is 0: twice the entry for a short position, near 0 for a long one.
+
+        Fees and funding move it.
+        """
         return -position.base / (position.side * position.units) * self.market.per_unit
 
     def effective_stop(self, position: _Position) -> float:
@@ -296,7 +309,7 @@ class _Account:
         equity = position.base + side * units * fill - rules.fee_rate * units * fill
         if equity <= DUST * rules.capital or reason == Closed.RUIN:
             equity, self.ruined = 0.0, True
-        # What the trade can have seen on its last bar: the open, and the level at which it left.
+        # The prices that the trade has certainly seen on its last bar: the open, and the level at which it left.
         lowest = min(position.lowest, price, self.opens[j]) / market.per_unit
         highest = max(position.highest, price, self.opens[j]) / market.per_unit
         against, favour = (lowest, highest) if side == 1 else (highest, lowest)
@@ -326,7 +339,7 @@ class _Account:
     # (4) the close ----------------------------------------------------------------------------------------------------
 
     def see(self, j: int) -> None:
-        """Take the whole bar into what the open position has lived through; the trail moves for the bars to come."""
+        """Add the whole bar to the extremes of the open position, and move the trailing stop for the bars to come."""
         position = self.position
         if position is None:
             return

@@ -1,4 +1,4 @@
-"""How an event becomes trades: the execution parameters of one combo and the costs of the run."""
+"""The rules that turn an event into trades: the execution parameters of one combo and the costs of the run."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -13,24 +13,26 @@ Direction = Literal["both", "long_only", "short_only"]
 DIRECTIONS: tuple[Direction, ...] = ("both", "long_only", "short_only")
 Tie = Literal["sl_first", "tp_first"]
 
-# An account below this fraction of its capital is ruined: it is 0 from there on. Far below what any exchange lets one
-# trade, far above where floats lose their digits and two engines would no longer agree on what is left.
+# An account below this fraction of its capital counts as ruined and is 0 from there on. The limit lies far below what
+# any exchange lets anybody trade, and far above the size at which floats lose their digits and two engines would
+# disagree on the rest.
 DUST = 1e-12
 
-# Columns of the execution table, one row a combo.
+# Columns of the execution table; each combo has one row.
 STOP, LIMIT, TRAIL, MAX_BARS, DIRECTION = range(5)
 
-# The execution part of every parameter space; whatever else a space holds belongs to the signal family.
+# The execution parameters of every parameter space; all its other parameters belong to the signal family.
 EXECUTION = ("direction", "stop_loss", "take_profit", "trailing_stop", "max_bars")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Fractions are of the anchor price (stop-loss, take-profit) or of the best price (trailing); 0 switches one off.
+    """Execution parameters and costs of one combo. A fraction of 0 switches its level off.
 
-    `max_bars`: exit at the open of bar entry + max_bars. `fee_rate`: fraction of notional per fill. `slippage`:
-    fraction, adverse, on market, stop and trailing fills. `tie`: what is hit first when one bar spans stop and limit;
-    the pessimistic default is the stop, running both bounds the truth.
+    `stop_loss` and `take_profit` are fractions of the anchor price, `trailing_stop` of the best price so far.
+    `max_bars`: exit at the open of bar entry + max_bars. `fee_rate`: fraction of the notional per fill. `slippage`:
+    adverse fraction on market, stop and trailing fills. `tie`: the level that counts as hit first when one bar touches
+    stop and limit. The default, the stop, is pessimistic; running both values bounds the truth.
     """
 
     direction: Direction = "both"
@@ -45,7 +47,7 @@ class Rules:
 
     @classmethod
     def of(cls, costs: Costs, execution: dict[str, float | int | str]) -> Self:
-        """The rules of one combo (its `EXECUTION` values) under the costs of a run."""
+        """Return the rules of one combo (its `EXECUTION` values) under the costs of a run."""
         direction = execution.get("direction", "both")
         assert direction in DIRECTIONS, direction
         return cls(
@@ -75,16 +77,16 @@ class Executions:
         max_bars: Floats,
         direction: NDArray[np.int64],
     ) -> "Executions":
-        """From columns of shape (k,); `direction` indexes `DIRECTIONS`."""
+        """Build the table from columns of shape (k,); `direction` indexes `DIRECTIONS`."""
         return cls(np.column_stack([stop_loss, take_profit, trailing_stop, max_bars, direction]).astype(np.float64))
 
     @classmethod
     def one(cls, rules: Rules) -> "Executions":
-        """The single row that `rules` describes."""
+        """Return the table of one row that `rules` describes."""
         row = [rules.stop_loss, rules.take_profit, rules.trailing_stop, rules.max_bars, direction_code(rules.direction)]
         return cls(np.array([row], dtype=np.float64))
 
 
 def direction_code(direction: Direction) -> int:
-    """Its place in `DIRECTIONS`."""
+    """Return the index of `direction` in `DIRECTIONS`."""
     return DIRECTIONS.index(direction)

@@ -1,8 +1,8 @@
-"""The first bar on which a price level is touched, found without looking at every bar.
+"""Find the first bar on which a price level is touched, without looking at every bar.
 
-32 bars after the entry are compared at once; then the lowest low and highest high of blocks of 32 bars, 32 blocks at
-once; then the bars of the block that was touched. Prices are whole ticks in int32 where they can be, as exact as
-float64 and half as wide.
+First, 32 bars after the entry are compared at once. Then the lowest low and highest high of blocks of 32 bars are
+compared, 32 blocks at once, and last the bars of the first touching block. Where prices are whole ticks they are held
+in int32, which is as exact as float64 and half as wide.
 """
 
 from functools import lru_cache
@@ -20,20 +20,20 @@ from WORKFLOW.engines.market import Market
 BLOCK_BITS = 5
 BLOCK = 1 << BLOCK_BITS
 INT32 = 4  # bytes
-_LARGEST_INT32 = 2**31 - 2  # one less than the padding, which no level may reach
-# How much nearer than computed a trailing stop may be for float noise, as a fraction: a thousand times what it can err.
+_LARGEST_INT32 = 2**31 - 2  # one less than the padding, because no level may reach the padding
+# Float noise may bring a trailing stop nearer than computed by up to this fraction: a thousand times its largest error.
 NOISE = 1e-12
 
 Prices = NDArray[Any]  # int32 ticks, or float64
 
 
 class Touchable(NamedTuple):
-    """Opens, lows and highs (n + `LANES`,), and the extremes of each block of 32 bars; behind the last, values that
-    nothing touches.
+    """Prices (n + `LANES`,) and the extremes of each block of 32 bars, padded with values that no level touches.
 
-    int32 when prices are whole ticks that fit, else float64. `fall` (blocks,): the lowest that any bar's low stands
-    below the highest high of the bars before it in its block, as a ratio, on the safe side by a tick; `rise` the same
-    for highs above lows. A trailing stop looser than that is not touched by what happens inside the block.
+    Prices are int32 if they are whole ticks that fit, else float64. `fall` (blocks,) is the lowest ratio of a bar's low
+    to the highest high of the bars before it in its block; `rise` is the highest ratio of a high to the lowest low
+    before. Both err on the safe side by a tick. A trailing stop looser than these ratios is not touched by a swing
+    inside the block.
     """
 
     open: Prices
@@ -45,9 +45,9 @@ class Touchable(NamedTuple):
     rise: Floats
 
 
-@lru_cache(maxsize=2)  # a few milliseconds that every batch of a prescreen would pay
+@lru_cache(maxsize=2)  # saves every batch of a prescreen a few milliseconds
 def touchable(market: Market) -> Touchable:
-    """The prices of `market`; no NaN there, none here."""
+    """Prepare the prices of `market` for the search; they contain no NaN."""
     fits = market.has_tick and market.high.max() < _LARGEST_INT32
     kind = np.int32 if fits else np.float64
     top = np.iinfo(np.int32).max if fits else np.inf
@@ -67,7 +67,10 @@ def touchable(market: Market) -> Touchable:
 
 @kernel
 def _swings(low: Floats, high: Floats, tick: float) -> tuple[Floats, Floats]:
-    """Rounding moves a level by less than a tick towards the price: `tick` keeps the ratios on its safe side."""
+    """Return `fall` and `rise` of every block, see `Touchable`.
+
+    Rounding to a tick moves a level by less than a tick towards the price, so `tick` is added on the safe side.
+    """
     blocks = (len(low) + BLOCK - 1) // BLOCK
     fall, rise = np.full(blocks, np.inf), np.full(blocks, -np.inf)
     for block in range(blocks):
@@ -82,19 +85,24 @@ def _swings(low: Floats, high: Floats, tick: float) -> tuple[Floats, Floats]:
 
 @leaf
 def _as_price(level: float, prices: Prices) -> Any:
-    """A level in the type of `prices`, whole already where that is int32; padding stays beyond it."""
+    """Return a level in the type of `prices`, clipped so that the padding stays beyond it.
+
+    For int32 it must be whole.
+    """
     top = float(prices[len(prices) - 1]) - 1.0
     return prices.dtype.type(max(min(level, top), -top))
 
 
 @leaf
 def first_touch(touch: Touchable, bar: int, until: int, floor: float, ceiling: float) -> int:
-    """The first of bars [bar, until) with low <= floor or high >= ceiling, `until` when there is none.
+    """Return the first of bars [bar, until) with low <= floor or high >= ceiling, or `until` if there is none.
 
-    Without branches for the first 32 bars and 32 blocks: where a trade ends is what a processor cannot predict.
+    The first 32 bars and 32 blocks are searched without a branch, because a processor cannot predict where a trade
+    ends.
     """
     low, high = touch.low, touch.high
     if low.itemsize == INT32:
+        # A low in whole ticks is at or below the level exactly if it is at or below the level rounded down.
         floor, ceiling = np.floor(floor), np.ceil(ceiling)
     under, over = _as_price(floor, low), _as_price(ceiling, low)
     near = touched(low, high, bar, under, over)
@@ -103,7 +111,7 @@ def first_touch(touch: Touchable, bar: int, until: int, floor: float, ceiling: f
     while far == 0 and near == 0 and (block + BLOCK) << BLOCK_BITS < until:
         block += BLOCK
         far = touched(touch.block_low, touch.block_high, block, under, over)
-    # Bars of that block that were looked at before did not touch, so the first that does is a new one.
+    # The bars of this block before `bar` did not touch, so its first touching bar is one that was not looked at.
     first = min((block + lowest_bit(far)) << BLOCK_BITS, len(low) - LANES)
     there = touched(low, high, first, under, over)
     at = bar + lowest_bit(near) if near != 0 else first + lowest_bit(there)
@@ -122,9 +130,10 @@ def first_touch_trailing(
     fraction: float,
     has_tick: bool,
 ) -> tuple[int, float]:
-    """The same with a stop that follows the best price `fraction` behind, and the trailing level on that bar.
+    """Search as `first_touch` does, with a stop that follows the best price at a distance of `fraction`.
 
-    `stop`: the tightest fixed level. Blocks are skipped when neither their extremes nor their own swings can touch.
+    Returns the bar and the trailing level there. `stop` is the tightest fixed level. Blocks are skipped if neither
+    their extremes nor the swings inside them can touch a level.
     """
     best = anchor
     trail = stop_at(anchor, side, fraction, has_tick)
@@ -137,6 +146,7 @@ def first_touch_trailing(
             is_quiet = lowest > tightest and highest < limit and touch.fall[block] > loose_fall
         else:
             is_quiet = highest < tightest and lowest > limit and touch.rise[block] < loose_rise
+        # A whole block is skipped only from its first bar on, and only if the block ends before `until`.
         step = BLOCK
         if not is_quiet or bar & (BLOCK - 1) != 0 or bar + BLOCK > until:
             lowest, highest, step = float(touch.low[bar]), float(touch.high[bar]), 1

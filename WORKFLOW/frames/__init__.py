@@ -4,9 +4,9 @@
     frames.result("SOL/aggressive")      one result: .trades .equity .returns .trials .prescreen .metrics .validation
     frames.bars("~/data", "SOL")         the bars as a run reads them
 
-Whatever is moments is UTC. `_pct` columns are fractions: 0.12 is 12 %. What is undefined is NaN, or <NA> in columns of
-whole numbers and of yes and no. Every frame is yours to change; no file is ever written. Columns, units and dtypes:
-docs/reference/frames.md.
+All moments are UTC. `_pct` columns are fractions: 0.12 is 12 %. An undefined value is NaN, or <NA> in columns of whole
+numbers and of yes and no. You may change every frame, because no file is ever written. Columns, units and dtypes stand
+in docs/reference/frames.md.
 """
 
 from WORKFLOW.frames.leaderboard import results

@@ -26,25 +26,27 @@ _STRATEGY = {
     "found": WHOLE,
     "artifacts": TEXT,
 }
-_LISTED = 3
+_LISTED = 3  # differences that an error lists
 
 
 def results(root: str | Path | None = None, verify: bool = True) -> pd.DataFrame:
-    """The leaderboard, in its order: promoted, candidates, the rest, in each the best out-of-sample Sharpe ratio first.
+    """Return the leaderboard: promoted strategies, candidates, then the rest, each by out-of-sample Sharpe ratio.
 
     Args:
-        root: a RESULTS_ROOT; by default that of the environment, else `state/run` in the checkout.
-        verify: refuse when the files of a strategy are not those in its `run_manifest.json`, or say other things than
-            the record of its run; False takes the records as they are.
+        root: a RESULTS_ROOT; the default is that of the environment, or else `state/run` in the checkout.
+        verify: refuse if the files of a strategy are not those in its `run_manifest.json`, or if they contradict the
+        record of its run. False takes the records as they are.
 
-    Index: `rank`, from 1. `name` is what `result` takes; `strategies`: every best that it is; `standing`: ordered
-    categories, promoted the highest; `started`: when its run began, UTC; `round` of the run, from 0; `found`: in how
-    many rounds of runs it was chosen; `artifacts`: its folder, missing where a later run's files lie there (then only
-    the record of its run speaks for it); `params_…`; `in_sample_…` and `out_of_sample_…`: the metrics of both windows.
-    Whoever picks the best of many out-of-sample values picks luck as well.
+    Index: `rank`, from 1. `name` is the name that `result` takes. `strategies` lists all its finalists by name.
+    `standing` holds ordered categories, with promoted as the highest. `started` is when its run began, UTC. `round` is
+    the round of the run, from 0. `found` counts the rounds of all runs in which it was chosen. `artifacts` is its
+    folder, and is missing if a later run has replaced the files; then only the record of its run speaks for the
+    strategy. `params_…` are its parameters. `in_sample_…` and `out_of_sample_…` are the metrics of both windows.
+
+    The best of many out-of-sample values contains luck, as the best of many in-sample values does.
 
     Raises:
-        Refused: there is no result on file, or one was edited.
+        Refused: there is no result on file, or a result was edited.
     """
     roots = roots_of(root)
     found = ranked(collected(roots))
@@ -55,7 +57,7 @@ def results(root: str | Path | None = None, verify: bool = True) -> pd.DataFrame
         )
     if verify:
         _refuse_edited(found)
-    with ours(roots.results):  # of a strategy whose files are gone only the record of its run is left, unchecked
+    with ours(roots.results):  # without files, a strategy has only the record of its run, which cannot be checked
         return _table(found)
 
 
@@ -77,7 +79,7 @@ def _refuse_edited(found: Sequence[ChosenStrategy]) -> None:
 
 
 def _wrong(one: ChosenStrategy, artifacts: Path) -> Iterator[str]:
-    """What contradicts a row: files that are not the manifest's, or other numbers in them."""
+    """Yield what contradicts a row: files that are not the manifest's, or other numbers in them."""
     try:
         tree = Published.opened(artifacts.parent, verify=True)
         names = ("config.json", "metrics.json", "validation.json")

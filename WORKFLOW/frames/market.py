@@ -1,4 +1,4 @@
-"""Bars as a run reads them."""
+"""Bars as a DataFrame, read as a run reads them."""
 
 import os
 from pathlib import Path
@@ -24,25 +24,27 @@ def bars(
     repair: bool = False,
     allow_wicks: bool = False,
 ) -> pd.DataFrame:
-    """The 5-minute bars of a symbol: every form of file that `--data-path` takes.
+    """Return the 5-minute bars of a symbol, from every form of file that `--data-path` takes.
 
     Args:
-        path: a file, or a folder in which the symbol's file is found by its name; as `--data-path`.
-        symbol: as `--symbol`.
-        checked: through the pre-flight of a run: on the full grid, short holes filled, everything doubtful refused.
-            False: the rows as they stand in the file, in its order, holes and all; missing numbers are NaN.
-        date_format: as `--date-format`, where the file leaves it open.
-        timezone: as `--timezone`, likewise.
-        repair: as `--repair`, where the bars are checked.
-        allow_wicks: as `--allow-wicks`, likewise.
+        path: a file, or a folder in which the symbol's file is found by its name, as for `--data-path`.
+        symbol: the symbol, as for `--symbol`.
+        checked: pass the bars through the pre-flight of a run: they are put on the full grid, short holes are filled,
+        and everything doubtful is refused. False returns the rows as they stand in the file, in its order, with holes;
+        missing numbers are NaN.
+        date_format: as `--date-format`, if the file leaves it open.
+        timezone: as `--timezone`, if the file leaves it open.
+        repair: as `--repair`, if `checked`.
+        allow_wicks: as `--allow-wicks`, if `checked`.
 
-    Index: `time`, the OPEN of each bar, UTC. `open`, `high`, `low`, `close` in quote currency, `volume` in base
-    currency, float64; `filled` (boolean): made by pre-flight to close a hole, flat at the close before, without volume.
-    **Only the open of a bar is known at its index**; high, low and close are 5 minutes later. `attrs` holds symbol,
-    source, synthetic and the tick size.
+    Index: `time`, the OPEN of each bar, UTC. `open`, `high`, `low` and `close` are in quote currency, and `volume` is
+    in base currency, all float64. `filled` (boolean) marks bars that pre-flight made to close a hole: flat at the close
+    before, and without volume. `attrs` holds symbol, source, synthetic and the tick size.
+
+    Look-ahead: **only the open of a bar is known at its index**; high, low and close are known 5 minutes later.
 
     Raises:
-        Refused: no such file, or bars that a run would refuse; with all reasons.
+        Refused: there is no such file, or a run would refuse the bars; the message gives all reasons.
     """
     where, reading = Path(path).expanduser(), Reading(date_format, timezone)
     made = _checked(where, symbol, reading, repair, allow_wicks) if checked else load(where, symbol, reading)

@@ -1,4 +1,4 @@
-"""The files of one result tree: each is the one that its manifest names, or is read as it is when somebody asks so."""
+"""The files of one result tree: each must be the file that the manifest names, unless the user asks for no check."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +20,17 @@ AS_IT_IS = "restore the folder whole or run again; verify=False reads files as t
 
 @dataclass(frozen=True)
 class Published:
-    """A result tree as it was when it was opened. With `verify` it is read as that or not at all."""
+    """A result tree as it was when it was opened. With `verify`, a tree that has changed since is refused."""
 
     tree: PublishedTree
     verify: bool
 
     @classmethod
     def opened(cls, folder: Path, verify: bool) -> "Published":
-        """The tree in `folder`.
+        """Open the tree in `folder`.
 
         Raises:
-            Refused: no manifest, or with `verify` one that was changed since it was published.
+            Refused: there is no manifest; or, with `verify`, the manifest was changed since it was published.
         """
         tree = results.read(folder)
         if verify and tree.is_whole is False:
@@ -44,21 +44,21 @@ class Published:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """`run_manifest.json`."""
+        """The record `run_manifest.json`."""
         return self.tree.manifest
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """The strategies that it holds."""
+        """The bests that the tree holds."""
         if self.verify:
             return tuple(self.tree.bests)
         return tuple(best for best in BESTS if (self.folder / best).is_dir())
 
     def read(self, name: str) -> bytes:
-        """A file of the tree.
+        """Read a file of the tree.
 
         Raises:
-            Refused: it is not there, cannot be read, or with `verify` is not the one that was published.
+            Refused: the file is missing or cannot be read; or, with `verify`, it is not the file that was published.
         """
         path = self.folder / name
         if self.verify and name not in self.tree.sums:
@@ -71,7 +71,7 @@ class Published:
             raise self._changed(path, refusal.reason) from refusal
 
     def record(self, name: str) -> dict[str, Any]:
-        """A JSON file of the tree; errors as for `read`."""
+        """Read a JSON file of the tree; the errors are those of `read`."""
         data = self.read(name)
         with ours(self.folder / name):
             record = codec.decode(data)
@@ -98,7 +98,7 @@ class Published:
 
 @contextmanager
 def ours(path: Path) -> Iterator[None]:
-    """Errors about what a file holds, as refusals that name it."""
+    """Turn errors about the content of a file into refusals that name the file."""
     try:
         yield
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""One result, as `results` shows it: its tables, read when they are asked for and checked against its manifest."""
+"""One result as tables, which are read when they are asked for and checked against the result's manifest."""
 
 import contextlib
 import os
@@ -38,15 +38,16 @@ _TRIAL = {
     "value": FLOAT,
 }
 _CHECK = {"name": TEXT, "passed": YES_NO, "value": FLOAT, "threshold": FLOAT, "needed": TEXT, "if_failed": TEXT}
-_LISTED = 5
+_LISTED = 5  # results that an error lists
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PublishedResult:
-    """The result of a symbol and mode, and in it one of its bests (None: its run chose no strategy).
+    """The result of a symbol and mode, with one of its bests (None: its run chose no strategy).
 
-    Each table is read once, when it is first asked for, and is yours to change. All of them are of the run that was
-    there when the result was opened: when a later run has replaced it, reading is refused, and never mixed.
+    Each table is read once, when it is first asked for, and you may change it. All tables belong to the run that was
+    there when the result was opened. After a later run has replaced the result, reading is refused, and never mixes two
+    runs.
     """
 
     published: Published
@@ -54,32 +55,32 @@ class PublishedResult:
 
     @property
     def name(self) -> str:
-        """`SOL/aggressive/best_sharpe`."""
+        """The name of the result, such as `SOL/aggressive/best_sharpe`."""
         return "/".join(filter(None, (self.published.tree.name, self.best)))
 
     @property
     def folder(self) -> Path:
-        """Where the files of the best lie, or of the tree where there is none."""
+        """The folder of the best, or of the tree if there is no best."""
         return self.published.folder / (self.best or "")
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """All bests of this result; `with_best` opens another one."""
+        """All bests of this result; `with_best` opens another best."""
         return self.published.bests
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """`run_manifest.json`: what was computed from what."""
+        """The record `run_manifest.json`, which says what was computed from what."""
         return self.published.manifest
 
     @property
     def synthetic(self) -> bool:
-        """Whether the bars were generated: then nothing here means anything for a market."""
+        """Whether the bars were generated; if they were, nothing here says anything about a market."""
         return bool(self.published.manifest.get("synthetic"))
 
     @property
     def verdict(self) -> str:
-        """The plain verdict line, as it stands everywhere."""
+        """The plain verdict line, the same as everywhere else."""
         return str(self.published.manifest["verdict"] if self.best is None else self.record("metrics.json")["verdict"])
 
     @cached_property
@@ -89,30 +90,31 @@ class PublishedResult:
 
     @cached_property
     def trades(self) -> pd.DataFrame:
-        """Closed trades of the continuous run over all bars, one a row, in order.
+        """The closed trades of the continuous run over all bars, one per row, in order.
 
-        Index: `entry_time`, open of the bar of the entry, UTC; `exit_time` likewise. `side`, `reason_open` and
-        `reason_close`: categories. Prices in quote currency, slippage included; `pnl` in currency after fees; `_pct`
-        are fractions: `net_pnl_pct` of the equity at entry after fees, the others of the entry price; `bars`: 5-minute
-        bars. Nothing is ever missing. The trade still open at the end is not among them.
+        Index: `entry_time`, the open of the entry bar, UTC; `exit_time` is the open of the exit bar. `side`,
+        `reason_open` and `reason_close` are categories. Prices are in quote currency and include slippage. `pnl` is in
+        currency after fees. `_pct` columns are fractions: `net_pnl_pct` of the equity at entry after fees, the others
+        of the entry price. `bars` counts 5-minute bars. No value is ever missing. A trade that is open at the end is
+        not in the table.
         """
         return self._labelled(self._csv("trades.csv", TRADES).set_index("entry_time"))
 
     @cached_property
     def equity(self) -> pd.DataFrame:
-        """The same run's equity at the last close of each UTC day, open profit included.
+        """The equity of the same run at the last close of each UTC day, open profit included.
 
-        Index: `time`, the OPEN of the day's last bar, UTC. `equity` in currency; `drawdown_pct`: fraction, of these
-        daily marks; `window`: in_sample or out_of_sample. Nothing is ever missing.
+        Index: `time`, the OPEN of the day's last bar, UTC. `equity` is in currency. `drawdown_pct` is a fraction,
+        measured on these daily marks. `window` is in_sample or out_of_sample. No value is ever missing.
         """
         return self._labelled(self._csv("equity.csv", EQUITY).set_index("time"))
 
     @cached_property
     def returns(self) -> pd.Series:
-        """Daily returns of that equity, fractions: `returns.mean() / returns.std() * 365**0.5` is the Sharpe ratio of
-        the window `full`.
+        """The daily returns of that equity, as fractions.
 
-        Index: as `equity`. The first is against the capital; after ruin they are 0. Nothing is ever missing.
+        `returns.mean() / returns.std() * 365**0.5` is the Sharpe ratio of the window `full`. The index is that of
+        `equity`. The first return is measured against the capital; after ruin, returns are 0. No value is ever missing.
         """
         costs, marks = self._of("config.json", "costs"), self.equity["equity"]
         with ours(self.folder / "config.json"):
@@ -125,9 +127,9 @@ class PublishedResult:
     def trials(self) -> pd.DataFrame:
         """Every trial of the Bayesian search, in-sample only.
 
-        Index: `number`. `value`: the objective, NaN where the Sharpe ratio is undefined; `fold_1` …: Sharpe ratio of
-        each fold in time, NaN where nothing was traded; `params_…`; and the metrics of all in-sample bars, missing in a
-        trial that was pruned.
+        Index: `number`. `value` is the objective, NaN where the Sharpe ratio is undefined. `fold_1` … hold the Sharpe
+        ratio of each fold in time, NaN without a trade. `params_…` are the parameters. The metrics cover all in-sample
+        bars, and are missing in a pruned trial.
         """
         record = self.published.record(ALL_TRIALS)
         with ours(self.published.folder / ALL_TRIALS):
@@ -145,7 +147,8 @@ class PublishedResult:
     def prescreen(self) -> pd.DataFrame:
         """The best combos of the prescreen, at most 500, in-sample only.
 
-        Index: `rank`, 1 is the best Sharpe ratio. `combo`: its number in the seeded draw; `params_…`; five metrics.
+        Index: `rank`; 1 has the best Sharpe ratio. `combo` is the combo's number in the seeded draw. `params_…` are its
+        parameters. Five metrics follow.
         """
         record = self.published.record(PHASE0)
         with ours(self.published.folder / PHASE0):
@@ -158,7 +161,7 @@ class PublishedResult:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """A row a window: in_sample, out_of_sample, each on its own and starting flat, and full, one continuous run."""
+        """The metrics of each window, a row each: in_sample and out_of_sample, which start flat, and full, the run."""
         names = (*WINDOWS, "full")
         record = self.record("metrics.json")
         with ours(self.folder / "metrics.json"):
@@ -168,11 +171,11 @@ class PublishedResult:
 
     @cached_property
     def validation(self) -> pd.DataFrame:
-        """The checks behind the verdict, one a row; those that decide about a promotion stand in `promotion`.
+        """The checks behind the verdict, one per row; `promotion` holds the checks that decide about a promotion.
 
-        Index: `name`. `passed`; `value` held against `threshold`, NaN where undefined; a question of yes or no has a
-        value of 1 or 0 and no threshold; `needed` and `if_failed` in words. All else of `validation.json`
-        (walk-forward, Monte Carlo, regimes, …): `record("validation.json")`.
+        Index: `name`. `value` is compared with `threshold` and gives `passed`; it is NaN where undefined. A question of
+        yes or no has a value of 1 or 0 and no threshold. `needed` and `if_failed` are texts. All else of
+        `validation.json` (walk-forward, Monte Carlo, regimes, …) is in `record("validation.json")`.
         """
         checks = self._of("validation.json", "checks")
         with ours(self.folder / "validation.json"):
@@ -180,22 +183,22 @@ class PublishedResult:
 
     @cached_property
     def promotion(self) -> pd.DataFrame:
-        """The checks that look at all runs together, as `validation`; empty where an earlier version kept none."""
+        """The checks that look at all runs together, as in `validation`; empty if an earlier version kept none."""
         of_best = self.manifest.get("promotion", {}).get(self._chosen(), {})
         with ours(self.published.folder / MANIFEST):
             return self._labelled(_checks(of_best.get("checks", [])))
 
     def record(self, name: str) -> dict[str, Any]:
-        """A JSON file as it is: one of the best's (`validation.json`), or one of the tree's (`search.json`).
+        """Read a JSON file as it is: a file of the best (`validation.json`), or a file of the tree (`search.json`).
 
         Raises:
-            Refused: there is none of that name, or it is not what was published.
+            Refused: there is no file of that name, or it is not what was published.
         """
         of_tree = name in self.published.tree.sums
         return self.published.record(name if of_tree else f"{self._chosen()}/{name}")
 
     def with_best(self, best: str) -> "PublishedResult":
-        """Another best of the same result."""
+        """Open another best of the same result."""
         return PublishedResult(self.published, _chosen(self.published, best))
 
     def __repr__(self) -> str:
@@ -227,17 +230,18 @@ class PublishedResult:
 def result(
     folder: str | os.PathLike[str], best: str | None = None, verify: bool = True, root: str | Path | None = None
 ) -> PublishedResult:
-    """A result and one of its bests.
+    """Open a result with one of its bests.
 
     Args:
-        folder: its folder (`…/SOL/aggressive`, `…/SOL/aggressive/best_sharpe`), or its name as `results` has it.
-        best: `best_sharpe`, `best_returns`, `lowest_drawdown` or `best_winrate`; by default the one that `folder`
-            names, else the first that is there.
-        verify: refuse every file whose SHA-256 is not the one in `run_manifest.json`; False reads them as they are.
-        root: the RESULTS_ROOT in which a name is looked for; by default that of the environment, else `state/run`.
+        folder: its folder (`…/SOL/aggressive`, `…/SOL/aggressive/best_sharpe`), or its name in the table of `results`.
+        best: `best_sharpe`, `best_returns`, `lowest_drawdown` or `best_winrate`; the default is the best that `folder`
+        names, or else the first that exists.
+        verify: refuse every file whose SHA-256 is not the one in `run_manifest.json`; False reads files as they are.
+        root: the RESULTS_ROOT in which a name is looked up; the default is that of the environment, or else
+        `state/run`.
 
     Raises:
-        Refused: there is no such result; it names the path and what there is instead.
+        Refused: there is no such result; the message names the path and the results that exist.
     """
     tree, of_folder = _located(Path(folder).expanduser(), root)
     opened = Published.opened(tree, verify)
@@ -245,14 +249,14 @@ def result(
 
 
 def roots_of(root: str | Path | None) -> Roots:
-    """The roots below a RESULTS_ROOT that somebody named, or those of the environment."""
+    """Return the roots below a RESULTS_ROOT that the user names, or those of the environment."""
     if root is None:
         return Roots.from_environment()
     return Roots.from_environment({"RESULTS_ROOT": str(Path(root).expanduser())})
 
 
 def _located(path: Path, root: str | Path | None) -> tuple[Path, str | None]:
-    """The folder of the tree, and the best that `path` names."""
+    """Return the folder of the tree, and the best that `path` names."""
     trees = roots_of(root).optimizations
     for place in dict.fromkeys((path, trees / path)):
         tree, best = (place.parent, place.name) if place.name in BESTS else (place, None)
@@ -273,12 +277,12 @@ def _located(path: Path, root: str | Path | None) -> tuple[Path, str | None]:
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a folder that may not be looked into, a name that is too long
+    except OSError:  # the folder may not be read, or the name is too long
         return False
 
 
 def _below(path: Path, trees: Path) -> list[str]:
-    """Results in a folder that is above some (a symbol's, a RESULTS_ROOT), else the names of those in the root."""
+    """Return the results below a folder (a symbol's, a RESULTS_ROOT), or else the names of the results in the root."""
     with contextlib.suppress(OSError):
         of_symbol = [one.parent for one in sorted(path.glob(f"*/{MANIFEST}"))]
         if found := of_symbol or results.folders(path / OPTIMIZATIONS):

@@ -1,4 +1,4 @@
-"""Records and CSV files as DataFrames in which every column has the dtype that its values mean."""
+"""Turn records and CSV files into DataFrames in which every column has the dtype of its values."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from state.records.metrics import Metrics
 
 Record = Mapping[str, Any]
 
-UTC = "datetime64[us, UTC]"  # the unit that pandas itself gives to moments, so that frames join without a cast
+UTC = "datetime64[us, UTC]"  # the unit that pandas gives to moments by default, so that frames join without a cast
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 FLOAT, WHOLE, YES_NO, TEXT = "float64", "Int64", "boolean", "str"
@@ -25,11 +25,12 @@ SCREEN = {name: METRICS[name] for name in metrics.SCREEN}
 
 
 def of_records(rows: Sequence[Record], dtypes: Mapping[str, Any], prefix: str = "") -> pd.DataFrame:
-    """A row a record. A column that `dtypes` does not know is of a later version: floats. None and what is absent is
-    missing.
+    """Make a row from each record. None and an absent value become missing.
+
+    A column that `dtypes` does not know comes from a later version, and is read as floats.
 
     Raises:
-        TypeError, ValueError: a value that its column cannot hold.
+        TypeError, ValueError: a column cannot hold one of its values.
     """
     names = list(dict.fromkeys((*dtypes, *(name for row in rows for name in row))))
     columns = {name: _column(name, [row.get(name) for row in rows], dtypes.get(name, FLOAT)) for name in names}
@@ -38,33 +39,35 @@ def of_records(rows: Sequence[Record], dtypes: Mapping[str, Any], prefix: str = 
 
 
 def of_parameters(rows: Sequence[Record]) -> pd.DataFrame:
-    """Parameters as `params_…`, as Optuna's own table has them; whole numbers where all are, missing where a family has
-    none of that name."""
+    """Return parameters as `params_…`, as Optuna's own table does.
+
+    A column holds whole numbers if all of its values are whole. A value is missing if its family has no such parameter.
+    """
     names = dict.fromkeys(name for row in rows for name in row)
     return of_records(rows, {name: _dtype_of(row.get(name) for row in rows) for name in names}, "params_")
 
 
 def side_by_side(*frames: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
-    """Frames of the same rows as one, under `index`."""
+    """Join frames of the same rows side by side, under `index`."""
     joined = pd.concat(frames, axis=1)
     joined.index = index
     return joined
 
 
 def of_csv(path: Path, data: bytes, dtypes: Mapping[str, Any]) -> pd.DataFrame:
-    """A CSV file of ours; floats are read to the bit, and nothing may be missing.
+    """Read a CSV file of a result; floats are read to the bit, and no value may be missing.
 
     Raises:
-        Refused: another header, a value that its column cannot hold, a missing one.
+        Refused: the header differs, a value is missing, or a column cannot hold one of its values.
     """
     try:
         return _of_csv(data, dtypes)
-    except (TypeError, ValueError) as error:  # pandas' own errors are ValueErrors
+    except (TypeError, ValueError) as error:  # errors of pandas are ValueErrors
         raise not_ours(path, error) from error
 
 
 def not_ours(path: Path, error: Exception) -> Refused:
-    """A file that does not hold what a run writes."""
+    """Return the refusal of a file that does not hold what a run writes."""
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Refused(
         f"{path} does not hold what a run writes ({said})", "restore the result's folder whole, or run again"
@@ -91,7 +94,7 @@ def _of_csv(data: bytes, dtypes: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _parsed(texts: Sequence[str], dtype: Any) -> list[Any]:
-    """Values of a column of text; an empty one is missing. Python reads a float as it was written, to the bit."""
+    """Parse a column of text; an empty text is missing. Python reads a float as it was written, to the bit."""
     parse = {FLOAT: float, WHOLE: int}.get(dtype if isinstance(dtype, str) else "", str)
     return [parse(text) if text else None for text in texts]
 

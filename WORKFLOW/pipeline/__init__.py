@@ -1,1 +1,1 @@
-"""The pipeline of one symbol and mode: its phases, as one process and as jobs on lanes of the swarm."""
+"""The pipeline of one symbol and mode: its phases in one process, and as jobs on lanes of the swarm."""

@@ -1,4 +1,4 @@
-"""What one phase hands to the next, whether both run in one process or each on a lane of the swarm."""
+"""What one phase hands to the next, whether both run in one process or each runs on a lane of the swarm."""
 
 import time
 import zlib
@@ -25,31 +25,34 @@ from WORKFLOW.search.seed_folders import Seed, SeedFile
 from WORKFLOW.search.space import Draw, Parameters
 from WORKFLOW.validity import walk_forward
 
-if TYPE_CHECKING:  # optuna costs a prescreen half a second that it does not need
+if TYPE_CHECKING:  # importing Optuna takes half a second, and a prescreen does not need it
     from WORKFLOW.search.job import SearchJob
     from WORKFLOW.search.study import Standing, StudyPlan
 
 
-_LEADERS = 4  # of a prescreen: by Sharpe ratio, return, drawdown, win rate
+_LEADERS = 4  # the best of a prescreen by Sharpe ratio, return, drawdown and win rate
 
 
 def pass_gates(
     point: Point, order: Order, run_id: str, tree: ResultTree, log: Path, records: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Every verdict at `point`; refuses when one of them is no. `records` are what this point is about."""
+    """Return every verdict at `point`, or refuse if any gate refuses.
+
+    `records` are the records that the gates judge.
+    """
     facts = {"symbol": order.symbol, "mode": order.mode, "run_id": run_id, **(records or {})}
     return pass_all(point, {**facts, "phase0": str(tree.folder / PHASE0), "log": str(log)})
 
 
 class Rates:
-    """Tells a phase's bar, batch by batch, how far a prescreen is and how fast."""
+    """Reports to a phase's progress bar, batch by batch, how far a prescreen is and how fast it is."""
 
     def __init__(self, phase: Phase, bars: int, tried: int) -> None:
         self._phase, self._bars, self._tried, self._began_s = phase, bars, tried, time.monotonic()
         phase.at(tried)
 
     def at(self, batch: int, of: int, now: screening.PrescreenProgress) -> float:
-        """Bar-combos a second since the start; the log line is what the deadline of the first kernel looks for."""
+        """Report a batch and return bar-combos per second; the deadline of the first kernel looks for the log line."""
         rate = (now.tried - self._tried) * self._bars / max(time.monotonic() - self._began_s, 1e-9)
         line = f"Batch {batch}/{of} · {rate / 1e9:.2f} G bar-combos/s · {now.eligible:,} eligible"
         self._phase.at(now.tried, note=f"Batch {batch}/{of} · {rate / 1e9:.2f} G bc/s", line=line)
@@ -59,7 +62,10 @@ class Rates:
 def plan_of(
     order: Order, prescreened: Prescreened, carried: Sequence[Parameters] = (), other: Sequence[SeedFile] = ()
 ) -> "StudyPlan":
-    """What the study is to do: try the best of earlier rounds and of phase 0 first, here and in `other` prescreens."""
+    """Return the plan of the study.
+
+    It first tries the best of earlier rounds, then the best of phase 0, here and in the `other` prescreens.
+    """
     from WORKFLOW.search.study import StudyPlan
 
     settings = order.settings
@@ -80,7 +86,7 @@ def plan_of(
 
 
 def search_job(order: Order, plan: "StudyPlan") -> "SearchJob":
-    """The plan with its costs and its constraint."""
+    """Return the plan as a job, with its costs and its constraint."""
     from WORKFLOW.search.job import SearchJob
 
     search = order.settings.search
@@ -97,7 +103,7 @@ def search_job(order: Order, plan: "StudyPlan") -> "SearchJob":
 
 
 def loaded_line(order: Order, plan: "StudyPlan", prescreened: Prescreened, other: Sequence[SeedFile] = ()) -> str:
-    """What a log must say before a long search; it names the folders from which seeds were merged."""
+    """Return the line that a log must show before a long search; it names the folders that seeds were merged from."""
     loaded = len(plan.seeds) - plan.carried
     sharpes = [prescreened.best[0].metrics.sharpe_ratio or 0.0] if prescreened.best else []
     sharpes += [file.seeds[0].sharpe_ratio for file in other if file.seeds]
@@ -108,13 +114,15 @@ def loaded_line(order: Order, plan: "StudyPlan", prescreened: Prescreened, other
 
 
 def best_note(now: "Standing") -> str:
-    """What is worth knowing while a search goes on."""
+    """Return the note for the progress bar of a search."""
     return "" if now.best is None else f"best value {now.best:.2f}"
 
 
 def read_progress(path: Path, say: Callable[[str], None]) -> screening.PrescreenProgress:
-    """The checkpoint at `path`; nothing done where there is none, or where it is not what was written: then `say`
-    hears that it is done again."""
+    """Read the checkpoint at `path`. Without one, or if it is not what was written, the progress is empty.
+
+    `say` receives the message that damaged progress is done again.
+    """
     record: Any = sealed.read_json(path)
     try:
         return screening.PrescreenProgress.of_json(record)
@@ -125,33 +133,33 @@ def read_progress(path: Path, say: Callable[[str], None]) -> screening.Prescreen
 
 
 def draw_of(order: Order) -> Draw:
-    """The combos that a prescreen of this order tries."""
+    """Return the combos that a prescreen of this order tries."""
     settings = order.settings
     return Draw(settings.mode(order.mode), settings.prescreen.combos, seed_of(settings, "prescreen"))
 
 
 def prescreened_of(order: Order, progress: screening.PrescreenProgress) -> Prescreened:
-    """What a prescreen of this order that is through has found."""
+    """Return the result of a complete prescreen of this order."""
     return screening.result(progress, draw_of(order))
 
 
 def phase0_record(
     labels: dict[str, Any], settings: Settings, market: Market, prescreened: Prescreened
 ) -> dict[str, Any]:
-    """`phase0_top500.json`; `market` is the in-sample one."""
+    """Return `phase0_top500.json`; `market` is the in-sample market."""
     window = walk_forward.span(market, Window(0, len(market)))
     return records.phase0(labels, prescreened, settings.prescreen, window.as_json())
 
 
 def seed_of(settings: Settings, purpose: str, *more: int) -> np.random.SeedSequence:
-    """A seed of its own for every purpose, derived from the run's."""
+    """Return a seed of its own for every purpose, derived from the run's seed."""
     return np.random.SeedSequence([settings.run.seed, zlib.crc32(purpose.encode()), *more])
 
 
 def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]:
-    """The seeds of both, best Sharpe ratio first, but this prescreen's leaders by each measure among the first.
+    """Return the seeds of both, best Sharpe ratio first, but with this prescreen's leaders by each measure in front.
 
-    Parameters that both found count once. Without others' seeds the order is that of `own`.
+    Parameters that both found count once. Without other seeds, the order is that of `own`.
     """
     leaders = [combo.parameters for combo in own[:_LEADERS]]
     ranked = [combo.parameters for combo in own]
@@ -164,7 +172,7 @@ def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]
 
 
 def distinct(some: Sequence[Parameters]) -> list[Parameters]:
-    """Each parameters once, where it stands first."""
+    """Return each set of parameters once, at its first place."""
     kept: dict[str, Parameters] = {}
     for parameters in some:
         kept.setdefault(str(sorted(parameters.items())), parameters)
@@ -172,7 +180,10 @@ def distinct(some: Sequence[Parameters]) -> list[Parameters]:
 
 
 def seeds_of(prescreened: Prescreened) -> list[Ranked]:
-    """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
+    """Return the kept combos, best Sharpe first, but with the best by each other measure in front.
+
+    So no search ends with a finalist worse than that of phase 0.
+    """
     measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
     leaders = prescreened.best[:1] + [
         max(prescreened.best, key=lambda ranked: sign * (getattr(ranked.metrics, key) or 0.0))

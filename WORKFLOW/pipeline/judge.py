@@ -1,6 +1,6 @@
-"""The third part of validation: every finalist is judged, and what all runs together tell of it is added.
+"""The third part of validation: judge every finalist, and add what all runs together say about it.
 
-Nothing before this part has seen a bar of the holdout.
+No step before this part has seen a bar of the holdout.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,16 +25,16 @@ from WORKFLOW.validity.search.whole import SearchTrial
 
 @dataclass(frozen=True)
 class Validated:
-    """What validation came to: of the whole search (None where it chose nothing), and by best."""
+    """The result of validation: that of the whole search (None if it chose nothing), and that of each best."""
 
     search: SearchTrial | None = None
     judged: dict[str, Judged] = field(default_factory=dict)
     promotions: dict[str, Promotion] = field(default_factory=dict)
-    holdout: Holdout | None = None  # what is left of it; None where nobody can tell, or bars are synthetic
+    holdout: Holdout | None = None  # what is left of it; None if that cannot be told, or if bars are synthetic
 
 
 def plan(run: PipelineRun, chosen: Mapping[str, Trial]) -> list[PlannedStep]:
-    """The steps of `judge`."""
+    """Return the steps of `judge`, in their order."""
     trials = distinct(chosen)
     asked = trials if _asks_vectorbt(run) else []
     return [
@@ -47,9 +47,9 @@ def plan(run: PipelineRun, chosen: Mapping[str, Trial]) -> list[PlannedStep]:
 def judge(
     run: PipelineRun, chosen: Mapping[str, Trial], tries: int, search: SearchTrial, walked: Walked, history: History
 ) -> Validated:
-    """Every chosen trial judged once, whichever of the bests it is; `tries` were made in this run and those before.
+    """Judge every chosen trial once, whichever of the bests it is; `tries` counts those of this run and of runs before.
 
-    Each look at the holdout is put into `history` before it is taken.
+    Each look at the holdout is recorded in `history` before it is taken.
     """
     surrounded = _surrounded(run, distinct(chosen))
     case = _case(run, tries, search, walked)
@@ -64,7 +64,7 @@ def judge(
 
 
 def distinct(chosen: Mapping[str, Trial]) -> list[Trial]:
-    """The trials that became finalists, each once, in the order of the bests."""
+    """Return the trials that became finalists, each once, in the order of the bests."""
     return list({trial.number: trial for trial in chosen.values()}.values())
 
 
@@ -92,7 +92,7 @@ def _case(run: PipelineRun, tries: int, search: SearchTrial, walked: Walked) -> 
 
 
 def _surrounded(run: PipelineRun, trials: Sequence[Trial]) -> list[Finalist]:
-    """Each trial with its plateau, and with what vectorbt makes of it where the order asks for that."""
+    """Return each trial with its plateau, and with the verdict of vectorbt if the order asks for it."""
     cross_checks = _cross_checks(run, trials) if _asks_vectorbt(run) else {}
     return [
         Finalist(
@@ -105,12 +105,12 @@ def _surrounded(run: PipelineRun, trials: Sequence[Trial]) -> list[Finalist]:
 
 
 def surroundings(run: PipelineRun, parameters: Parameters) -> Plateau:
-    """What lies around one strategy, in-sample."""
+    """Evaluate the in-sample neighbours of one strategy."""
     return plateau.around(run.in_sample, run.mode, parameters, run.settings.plateau, run.cores)
 
 
 def _cross_checks(run: PipelineRun, trials: Sequence[Trial]) -> dict[int, dict[str, Any]]:
-    """What vectorbt makes of each finalist, all of those that it was not asked about yet in one process."""
+    """Ask vectorbt about each finalist; one process handles all finalists that it was not asked about yet."""
 
     def ask(missing: list[int], heard: Heard) -> list[dict[str, Any]]:
         asked = {trials[at].number: trials[at].parameters for at in missing}
@@ -125,7 +125,7 @@ def _cross_checks(run: PipelineRun, trials: Sequence[Trial]) -> dict[int, dict[s
 
 
 def _second_opinion(run: PipelineRun, number: int, parameters: Parameters) -> dict[str, Any]:
-    """What vectorbt makes of a finalist that passes everything else: nobody knows beforehand whether it is asked."""
+    """Ask vectorbt about a finalist that passes everything else; the plan cannot know whether this step is needed."""
 
     def ask() -> dict[str, Any]:
         return in_vectorbt(run.everything, {number: parameters})[number]
@@ -134,7 +134,7 @@ def _second_opinion(run: PipelineRun, number: int, parameters: Parameters) -> di
 
 
 def _holdout_left(run: PipelineRun, history: History, judged: Sequence[Judged]) -> Holdout | None:
-    """Synthetic bars are no market: they have no holdout that could be used up."""
+    """Return what is left of the holdout. Synthetic bars have no holdout that could be used up."""
     if run.bars.synthetic or not judged:
         return None
     left = holdout.after(

@@ -1,4 +1,4 @@
-"""What a run leaves: the files of its result tree, its manifest, and what it says on the screen."""
+"""The outcome of a run: the files of its result tree, its manifest, and its summary for the screen."""
 
 import shlex
 from dataclasses import asdict
@@ -29,7 +29,7 @@ from WORKFLOW.validity.finalist import Judged
 def rendered(
     run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Every file of the result tree, and the manifest without their sums."""
+    """Return every file of the result tree, and the manifest without their hashes."""
     files = {
         PHASE0: codec.encode(phase0_record(run.labels, run.settings, run.in_sample.market, prescreened)),
         ALL_TRIALS: codec.encode(records.all_trials(run.labels, trials)),
@@ -59,7 +59,7 @@ def rendered(
 
 
 def summary(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
-    """What `--json` prints and the final table shows."""
+    """Return the summary that `--json` prints and the final table shows."""
     tried, judged = run.tries(prescreened, trials), validated.judged
     return {
         **run.labels,

@@ -44,7 +44,7 @@ from WORKFLOW.validity.history import History, made_of
 
 
 def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]:
-    """Bars that can be trusted, or a refusal with every reason. Writes nothing (but the demo's own bars)."""
+    """Return bars that can be trusted, or refuse with every reason. Only the demo writes a file: its own bars."""
     settings = order.settings
     space.draw(settings.mode(order.mode), 1, np.random.SeedSequence(0))  # refuses a space without valid combos
     needs.check(settings.search.storage)
@@ -75,7 +75,7 @@ def _demo(roots: Roots, screen: Screen) -> Path:
 
 
 def accept(run: PipelineRun) -> list[dict[str, Any]]:
-    """Ask the gates whether these bars may be worked on."""
+    """Ask the gates whether these bars may be used."""
     reading = run.order.reading.as_json()
     facts = {"data": {"sha256": run.bars.sha256, "synthetic": run.bars.synthetic, **run.report.as_json(), **reading}}
     return pass_gates("after_preflight", run.order, run.record.run_id, run.tree, run.log, facts)
@@ -84,7 +84,7 @@ def accept(run: PipelineRun) -> list[dict[str, Any]]:
 def approve(
     run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated
 ) -> list[dict[str, Any]]:
-    """Ask the gates whether what the finalists came to may be published."""
+    """Ask the gates whether the results of the finalists may be published."""
     result = outcome.summary(run, prescreened, trials, validated)
     facts = {key: result[key] for key in ("verdict", "bests", "chance")}
     facts["validation"] = {best: finalist.validation for best, finalist in validated.judged.items()}
@@ -93,7 +93,7 @@ def approve(
 
 
 def prescreen(run: PipelineRun) -> Prescreened:
-    """Phase 0: every combo once over the in-sample bars; publishes `phase0_top500.json`."""
+    """Run phase 0: screen every combo once over the in-sample bars, and publish `phase0_top500.json`."""
     settings = run.settings.prescreen
     with run.timed("prescreen"), run.screen.phase("prescreen", settings.combos) as phase:
         progress = read_progress(run.folder.prescreen, run.screen.say)
@@ -106,7 +106,8 @@ def prescreen(run: PipelineRun) -> Prescreened:
 
         progress = screening.run(run.in_sample, run.draw, settings, run.cores, progress, on_batch)
         prescreened = screening.result(progress, run.draw)
-        # Here and not with the search's: a run that is stopped from here on has shown what it found.
+        # Recorded here and not with the search's tries, because a run that is stopped after this has shown its best
+        # combos.
         _history(run).prescreened(prescreened.tried, run.settings, run.mode, run.bars.before(run.split).sha256)
         record = phase0_record(run.labels, run.settings, run.in_sample.market, prescreened)
         for stepped_aside in run.tree.write_phase0(PHASE0, record):
@@ -116,7 +117,7 @@ def prescreen(run: PipelineRun) -> Prescreened:
 
 
 def search(run: PipelineRun, prescreened: Prescreened) -> list[Trial]:
-    """Phase 1: Optuna around what the prescreen found; resumes an unfinished study."""
+    """Run phase 1: a Bayesian search that starts from the best of the prescreen; an unfinished study is resumed."""
     plan = plan_of(run.order, prescreened, other=run.seed_files)
     with run.timed("search"), run.screen.phase("search", plan.trials) as phase:
         folder = SearchFolder(run.folder)
@@ -132,7 +133,7 @@ def search(run: PipelineRun, prescreened: Prescreened) -> list[Trial]:
 
 
 def validate(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Validated:
-    """Try the search, walk the way of choosing forward, judge the finalists; done steps are kept for the next try."""
+    """Test the search, walk the selection rule forward, and judge the finalists; complete steps are kept."""
     history = remembered(run, prescreened, trials)
     if not chosen:
         return Validated()
@@ -152,19 +153,20 @@ def validate(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], ch
 
 
 def plan_of_validation(run: PipelineRun, chosen: dict[str, Trial]) -> list[PlannedStep]:
-    """Every step of validation: a step that is missing here cannot be done."""
+    """Return every step of validation; a step that is missing here cannot be done."""
     return [*try_search.plan(run), *walk.plan(run), *judge.plan(run, chosen)]
 
 
 def remembered(run: PipelineRun, prescreened: Prescreened, trials: list[Trial]) -> History:
-    """Put what was tried on file, before anything of it is looked at."""
+    """Record all tries in the ledger, before anything is selected from them."""
     history, settings, data = _history(run), run.settings, run.bars.before(run.split).sha256
     history.prescreened(prescreened.tried, settings, run.mode, data)
     for file in run.seed_files:
         history.tried(file.tried, "seeds of another prescreen", sha256=file.sha256)
     searched = sum(trial.source == "sampler" for trial in trials)
     how = {name: value for name, value in asdict(settings.search).items() if name not in ("processes", "storage")}
-    # What it proposed is part of it: seeds of an earlier round, say, lead elsewhere.
+    # The proposed parameters are part of the identity, because other seeds, such as those of an earlier round, lead to
+    # other proposals.
     proposed = [trial.parameters for trial in trials if trial.source == "sampler"]
     made = made_of(prescreened.tried, settings, run.mode, data)
     history.tried(searched, "search", **made, search=how, proposed=proposed)
@@ -172,13 +174,13 @@ def remembered(run: PipelineRun, prescreened: Prescreened, trials: list[Trial]) 
 
 
 def publish(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], validated: Validated) -> dict[str, Any]:
-    """Put the result tree in place, close the run, and say what came out."""
+    """Publish the result tree, close the run, and return its summary."""
     approve(run, prescreened, trials, validated)
     files, record = outcome.rendered(run, prescreened, trials, validated)
     for stepped_aside in run.tree.publish(files, record):
         run.screen.say(f"  {stepped_aside}")
     result = outcome.summary(run, prescreened, trials, validated)
-    snapshot.write_json(run.folder.outcome, result)  # a later run replaces the tree, and this stays
+    snapshot.write_json(run.folder.outcome, result)  # stays when a later run replaces the tree
     runs.finish(run.folder, run.record)
     return result
 

@@ -1,4 +1,4 @@
-"""One run under way: what was asked for, what it works on, where it writes."""
+"""One run: its order, the bars that it works on, and the folders that it writes."""
 
 import time
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ from WORKFLOW.steps.keep import KeptSteps
 
 @dataclass
 class PipelineRun:
-    """The order and its bars, the record of the run and its folders, and what the phases share."""
+    """The order and its bars, the record of the run and its folders, and the objects that the phases share."""
 
     order: Order
     bars: Bars
@@ -54,78 +54,81 @@ class PipelineRun:
     clock: Clock
     log: Path
     ledger: TriesLedger
-    round: int = 0  # of the swarm; results carry it
-    carried_tries: int = 0  # of earlier rounds of the swarm: luck had those chances, too
+    round: int = 0  # of the swarm; results carry the number
+    carried_tries: int = 0  # of earlier rounds of the swarm, because luck had those chances, too
     holdout_before: Holdout | None = None  # as the round before left it
     durations_s: dict[str, float] = field(default_factory=dict)
     bar_combos_per_s: float | None = None
     seed_files: tuple[SeedFile, ...] = ()  # other prescreens whose best combos are tried first
-    prescreened_by: set[str] = field(default_factory=set)  # engines; in a swarm CPUs and GPUs may share one prescreen
+    prescreened_by: set[str] = field(default_factory=set)  # engines; CPUs and GPUs of a swarm may share one prescreen
 
     @property
     def settings(self) -> Settings:
-        """The operator's values, flags applied."""
+        """The operator's settings with the flags of the command applied."""
         return self.order.settings
 
     @property
     def mode(self) -> Mode:
-        """The mode's space."""
+        """The mode with its parameter space."""
         return self.settings.mode(self.order.mode)
 
     @cached_property
     def split(self) -> int:
-        """First bar of the holdout."""
+        """The first bar of the holdout."""
         return split_of(self.bars, self.settings.split.holdout_fraction)
 
     @cached_property
     def in_sample(self) -> Evaluator:
-        """Everything that chooses works on this: the holdout's bars are not in it."""
+        """The evaluator for every step that selects; it does not contain the bars of the holdout."""
         return self._evaluator(self.bars.before(self.split))
 
     @cached_property
     def everything(self) -> Evaluator:
-        """Only validation looks at this, after the choice."""
+        """The evaluator over all bars; only validation uses it, after the selection."""
         return self._evaluator(self.bars)
 
     @property
     def windows(self) -> dict[str, Window]:
-        """In-sample and out-of-sample, as windows of `everything`."""
+        """The windows in_sample and out_of_sample, as windows of `everything`."""
         return {"in_sample": Window(0, self.split), "out_of_sample": Window(self.split, len(self.bars))}
 
     @property
     def labels(self) -> dict[str, Any]:
-        """What every artifact begins with."""
+        """The labels with which every artifact begins."""
         return {"symbol": self.order.symbol, "mode": self.order.mode, "synthetic": self.bars.synthetic}
 
     @cached_property
     def cores(self) -> int:
-        """Threads of a prescreen."""
+        """The threads of a prescreen."""
         return usable_cores()
 
     @property
     def processes(self) -> int:
-        """Search processes; more than a batch has trials would only wait."""
+        """The number of search processes; more processes than trials in a batch would only wait."""
         wanted = self.settings.search.processes or self.cores
         return min(wanted, self.settings.search.batch_trials)
 
     def seed(self, purpose: str, *more: int) -> np.random.SeedSequence:
-        """A seed of its own for every purpose, derived from the run's."""
+        """Return a seed of its own for every purpose, derived from the run's seed."""
         return seed_of(self.settings, purpose, *more)
 
     @property
     def draw(self) -> Draw:
-        """The combos of its prescreen."""
+        """The combos of the prescreen."""
         return draw_of(self.order)
 
     @cached_property
     def steps(self) -> KeptSteps:
-        """Steps of this job, kept until its results are there. Their key is all that decides every one of them."""
+        """The steps of validation, kept until the results are published.
+
+        Their key covers everything that decides a step.
+        """
         engine = {"engine_used": self.in_sample.engine_name, **manifest.software()}
         key = runs.key_of({**_identity(self.order, self.bars, self.seed_files), **engine})
         return KeptSteps(Checkpoint(self.folder.validation, key), self.screen.say)
 
     def tries(self, prescreened: Prescreened, trials: list[Trial]) -> int:
-        """All that was ever looked at on the in-sample bars; an enqueued seed was counted where it came from."""
+        """Return the number of all tries on the in-sample bars; a seed is counted where it came from."""
         others = sum(file.tried for file in self.seed_files)
         return self.carried_tries + others + prescreened.tried + sum(trial.source == "sampler" for trial in trials)
 
@@ -136,7 +139,7 @@ class PipelineRun:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Remember how long a phase took, over all the times it was resumed in this process."""
+        """Record how long a phase takes in this process."""
         started = time.monotonic()
         yield
         self.durations_s[phase] = round(time.monotonic() - started, 3)
@@ -144,7 +147,10 @@ class PipelineRun:
 
 @contextmanager
 def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen) -> Iterator[PipelineRun]:
-    """A new run, or the unfinished one that computes exactly this; nobody else may write this symbol and mode."""
+    """Begin a run, or resume the unfinished run that computes exactly this.
+
+    No other run may write this symbol and mode meanwhile.
+    """
     clock = SystemClock()
     seeds = seed_files(order, bars)
     if order.seed_dirs and not seeds:
@@ -173,10 +179,10 @@ def begin(order: Order, roots: Roots, bars: Bars, report: Report, screen: Screen
 
 
 def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
-    """The prescreens of this symbol and mode in the folders that `--phase0-seed-dirs` names.
+    """Return the prescreens of this symbol and mode in the folders that `--phase0-seed-dirs` names.
 
     Raises:
-        Refused: one of them knows days that are held out here, or is no prescreen's.
+        Refused: one of them was selected on days of this holdout, or is not the result of a prescreen.
     """
     files = seed_folders.read(order.seed_dirs, order.symbol, order.settings.mode(order.mode))
     split = split_of(bars, order.settings.split.holdout_fraction)
@@ -185,14 +191,14 @@ def seed_files(order: Order, bars: Bars) -> tuple[SeedFile, ...]:
 
 
 def split_of(bars: Bars, holdout_fraction: float) -> int:
-    """First bar of the holdout: the first bar of a UTC day, so that no day is seen by both sides."""
+    """Return the first bar of the holdout; it begins a UTC day, so that no day belongs to both sides."""
     days = bars.rows["time_ms"] // DAY_MS
     wanted = int(len(bars) * (1 - holdout_fraction))
     return int(np.searchsorted(days, days[wanted]))
 
 
 def _identity(order: Order, bars: Bars, seeds: tuple[SeedFile, ...]) -> dict[str, Any]:
-    """Everything that decides the results; the number of processes does not."""
+    """Return everything that decides the results; the number of processes does not."""
     of_others = {"seeds": [file.sha256 for file in seeds]} if seeds else {}
     return of_others | {
         "data": bars.sha256,
@@ -206,12 +212,12 @@ def _identity(order: Order, bars: Bars, seeds: tuple[SeedFile, ...]) -> dict[str
 
 
 def config_of(order: Order) -> dict[str, Any]:
-    """The settings as they decide the results: of the modes only the one in use, without who computes it."""
+    """Return the settings that decide the results: only the mode in use, without the settings of who computes them."""
     config = asdict(order.settings)
     for changes_nothing in ("processes", "storage"):
         config["search"].pop(changes_nothing)
     config.pop("swarm")
-    config.pop("reading")  # it bounds what is read, and changes nothing of it
-    config["run"] = {"modes": [order.mode], "seed": order.settings.run.seed}  # not how many rounds follow
+    config.pop("reading")  # it limits how much is read, and changes no bar
+    config["run"] = {"modes": [order.mode], "seed": order.settings.run.seed}  # without the rule for further rounds
     config["modes"] = {order.mode: config["modes"][order.mode]}
     return config

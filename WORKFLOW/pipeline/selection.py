@@ -1,4 +1,4 @@
-"""Which trials of a search become finalists."""
+"""Select the trials of a search that become finalists."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from WORKFLOW.search.job import SearchFolder
 from WORKFLOW.search.study import Trial
 from WORKFLOW.validity import plateau
 
-# best → (metric, 1 when more is better, the metric of a screen that its plateau is told by)
+# best → (metric, 1 when more is better, the screen metric that measures its plateau)
 _MEASURES = {
     "best_sharpe": ("sharpe_ratio", 1, "sharpe_ratio"),
     "best_returns": ("total_return", 1, "total_return"),
@@ -18,9 +18,9 @@ _MEASURES = {
 
 
 def finalists(run: PipelineRun, trials: list[Trial]) -> dict[str, Trial]:
-    """For each of the four measures: of the best feasible trials by it, the one on the best plateau of it.
+    """Return a finalist for each of the four measures: of its best feasible trials, the trial on the best plateau.
 
-    Equal plateaus are told apart by the measure, and then the earlier trial is taken.
+    Among equal plateaus, the better measure decides, and then the earlier trial.
     """
     settings = run.settings.plateau
     leading = {best: leaders(trials, best, settings.candidates) for best in BESTS}
@@ -41,19 +41,21 @@ def finalists(run: PipelineRun, trials: list[Trial]) -> dict[str, Trial]:
 def chosen_of(
     run: PipelineRun, trials: list[Trial], again: Callable[[], list[Trial]]
 ) -> tuple[list[Trial], dict[str, Trial]]:
-    """The trials and their finalists, each of which is what its parameters come to on these bars; `again` searches anew
-    where the study says otherwise, and then what it gives counts."""
+    """Return the trials and their finalists, after checking that the finalists' metrics follow from their parameters.
+
+    If the study says otherwise, it is discarded, and `again` searches again.
+    """
     chosen = finalists(run, trials)
     if not (wrong := _misjudged(run, list(chosen.values()))):
         return trials, chosen
-    why = f"the study says of trial {wrong[0]} what its parameters do not come to"
+    why = f"the study holds metrics of trial {wrong[0]} that do not follow from its parameters"
     SearchFolder(run.folder).discard_study(why, run.screen.say)
     trials = again()
     return trials, finalists(run, trials)
 
 
 def _misjudged(run: PipelineRun, chosen: list[Trial]) -> list[int]:
-    """The numbers of those whose metrics the engine does not confirm, to the bit."""
+    """Return the numbers of the trials whose metrics the engine does not confirm to the bit."""
     distinct = list({trial.number: trial for trial in chosen}.values())
     inputs = [[trial.number, trial.parameters, trial.result.as_json()["metrics"]] for trial in distinct]
 
@@ -67,9 +69,9 @@ def _misjudged(run: PipelineRun, chosen: list[Trial]) -> list[int]:
 
 
 def leaders(trials: list[Trial], best: str, wanted: int) -> list[Trial]:
-    """The best feasible trials by the measure of `best`, best first, the earlier one where two are equal.
+    """Return the best feasible trials by the measure of `best`, best first; of equal trials the earlier comes first.
 
-    Of trials with the same parameters the first counts.
+    Of trials with the same parameters, only the first counts.
     """
     key, sign, _ = _MEASURES[best]
     defined = [t for t in trials if t.feasible and _measured(t, key) is not None]

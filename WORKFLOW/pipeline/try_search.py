@@ -1,4 +1,4 @@
-"""The first part of validation: the whole search on trial. Could chance, or a shuffled market, do as well?"""
+"""The first part of validation: test the whole search. Could chance, or a shuffled market, do as well?"""
 
 from WORKFLOW.pipeline.run import PipelineRun
 from WORKFLOW.steps.keep import PlannedStep
@@ -7,11 +7,11 @@ from WORKFLOW.validity.search.whole import SearchTrial
 
 
 def plan(run: PipelineRun) -> list[PlannedStep]:
-    """The steps of `try_search`."""
+    """Return the steps of `try_search`."""
     return whole.plan(run.settings.prescreen.combos, run.settings)
 
 
 def try_search(run: PipelineRun) -> SearchTrial:
-    """Everything that the prescreen tried, looked at together, in-sample."""
+    """Test everything that the prescreen tried, together, in-sample."""
     before = run.bars.before(run.split)
     return whole.of_draw(run.in_sample, before, run.draw, run.settings, run.cores, run.seed, run.steps)

@@ -1,6 +1,6 @@
-"""The second part of validation: choose anew on what was known then, and look at what came next.
+"""The second part of validation: select again on what was known at a time, and look at what came next.
 
-Both tests stay in-sample, and both judge the way of choosing. The finalists are looked at by the third part.
+Both tests stay in-sample, and both judge the selection rule. The third part looks at the finalists.
 """
 
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ _CROSS_VALIDATION = "cross-validation"  # the name of its step
 
 @dataclass(frozen=True)
 class Walked:
-    """How the choice did on days that it had not seen, as `validation.json` tells it."""
+    """The results of the selection rule on days that it had not seen, as `validation.json` holds them."""
 
     forward: dict[str, WalkForward]  # by scheme
     cross_validation: CrossValidation
 
 
 def plan(run: PipelineRun) -> list[PlannedStep]:
-    """The steps of `walk`."""
+    """Return the steps of `walk`."""
     return [PlannedStep(name) for name in (*walk_forward.names(_combos(run)), _CROSS_VALIDATION)]
 
 
 def walk(run: PipelineRun) -> Walked:
-    """Walk-forward, anchored and rolling, then combinatorial cross-validation of the same combos."""
+    """Run walk-forward, anchored and rolling, then combinatorial cross-validation of the same combos."""
     combos = space.draw(run.mode, _combos(run), run.seed("walk-forward"))
     forward = walk_forward.process(
         run.in_sample, combos, run.settings.walk_forward, run.settings.prescreen, run.cores, run.steps
@@ -46,5 +46,5 @@ def _crossed(run: PipelineRun, combos: Combos) -> CrossValidation:
 
 
 def _combos(run: PipelineRun) -> int:
-    """How many combos are tried again in every window."""
+    """Return how many combos are tried again in every window."""
     return min(run.settings.walk_forward.combos, run.settings.prescreen.combos)

@@ -1,1 +1,1 @@
-"""What is promoted is counted again: checks from the figures, figures from equity and trades, these from the bars."""
+"""Count a promoted result again: checks from figures, figures from equity and trades, and these from the bars."""

@@ -1,8 +1,8 @@
-"""The checks of one best again, from its figures, and every place where its files contradict each other.
+"""Judge the checks of one best again from its figures, and find every place where its files contradict each other.
 
-Figures and whatever follows from them by additions, multiplications and roots are demanded to the bit: they are the
-same on every machine. What also goes through powers and logarithms of the system's library (`NEAR`) may differ there in
-the last digits, and is demanded to nine.
+Figures that follow by additions, multiplications and roots must be equal to the bit, because they are the same on every
+machine. Figures that also go through powers and logarithms of the system's library (`NEAR`) may differ in the last
+digits on another machine, and must agree to nine digits.
 """
 
 import math
@@ -35,7 +35,10 @@ _DIGITS = 1e-9
 
 
 def checks(one: Files) -> list[Record]:
-    """Every check, judged again; those that no figure tells (`ledger_whole`, `vectorbt_agrees`) by their value."""
+    """Return every check, judged again.
+
+    `ledger_whole` and `vectorbt_agrees` do not follow from figures on file, so they keep their value.
+    """
     settings, history = _settings(one), _history(one)
     stated = {str(check["name"]): check for check in history["checks"]}
     inside, outside = (_returns(one, name) for name in WINDOW_NAMES)
@@ -46,7 +49,7 @@ def checks(one: Files) -> list[Record]:
 
 
 def contradictions(one: Files, found: list[Record]) -> Iterator[str]:
-    """What the files of a best say and its figures, or its other files, do not; nothing where they are a run's."""
+    """Yield each claim in the files of a best that its figures or its other files contradict; a real run has none."""
     yield from _labels(one)
     yield from _figures(one)
     yield from _agreements(one)
@@ -85,7 +88,7 @@ def _evidence(one: Files) -> FinalistEvidence:
 
 
 def _settings(one: Files) -> Settings:
-    """Those of the run, as far as they decide a check; what was changed in them is said beside the verdict."""
+    """Return the run's settings that decide a check; those that differ from the defaults are named with the verdict."""
     config = one.manifest["config"]
     least = {"min_trades": config["prescreen"]["min_trades"]}
     return operator.with_values(_shipped(), verdict=config["verdict"], prescreen=least)
@@ -93,7 +96,7 @@ def _settings(one: Files) -> Settings:
 
 @cache
 def _shipped() -> Settings:
-    """Read once: it is half of what a recount costs."""
+    """Return the default settings, read once, because reading them takes half of a recount."""
     return operator.load({})
 
 
@@ -103,13 +106,13 @@ def _history(one: Files) -> Record:
 
 
 def _worth(one: Files, tries: int) -> float | None:
-    """What so many tries are worth, independent ones: those of `search.json`, times all over the prescreen's."""
+    """Return how many independent tries so many tries are worth, scaled up from those of `search.json`."""
     effective: float | None = one.search["effective_trials"]
     return None if effective is None else effective * max(1.0, tries / one.search["tried"])
 
 
 def _returns(one: Files, window: str) -> Any:
-    """Daily returns (d,) of a window; without `windows.json` those of the continuous run on its days."""
+    """Return the daily returns (d,) of a window; without `windows.json`, those of the continuous run on its days."""
     capital = _capital(one)
     if one.windows is not None:
         return metrics.daily_returns(one.windows[window].marks, capital)
@@ -122,7 +125,7 @@ def _capital(one: Files) -> float:
 
 
 def _placebo(record: Mapping[str, Any]) -> float | None:
-    """The p-value again, from the bests of the shuffled markets."""
+    """Compute the p-value again, from the bests of the shuffled markets."""
     best, luck = record["best"], record["luck"]
     if best is None:
         return None
@@ -184,7 +187,7 @@ def _agreements(one: Files) -> Iterator[str]:
 
 
 def _walk_forward(rolling: Mapping[str, Any]) -> Iterator[str]:
-    """How much of the training's Sharpe ratio was left, again, where every window was traded."""
+    """Compute again which share of the training's Sharpe ratio was left, if every window was traded."""
     trained = [window["in_sample"]["sharpe_ratio"] for window in rolling["windows"] if window["in_sample"]]
     if len(trained) == len(rolling["windows"]) and rolling["sharpe_ratio"] is not None:
         mean = float(np.mean(trained))
@@ -195,13 +198,13 @@ def _walk_forward(rolling: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _checks(one: Files, found: list[Record]) -> Iterator[str]:
-    """What is said of each check, and what it is."""
+    """Compare what is said of each check with the check judged again."""
     history = _history(one)
     own, of_runs = one.validation["checks"], history["checks"]
     yield from _unequal("the checks", "their names", [c["name"] for c in [*own, *of_runs]], [c["name"] for c in found])
     for said, is_so in zip([*own, *of_runs], found, strict=False):
         if one.windows is None and said["name"] == "holdout_after_all_looks":
-            continue  # the continuous run may carry a position over the border
+            continue  # the continuous run may carry a position from one window into the next
         where = f"check {said['name']}"
         if said["name"] in NEAR:
             yield from _apart(where, "value and threshold", *([c["value"], c["threshold"]] for c in (said, is_so)))
@@ -220,7 +223,7 @@ def _unequal(where: str, what: str, said: Any, found: Any) -> Iterator[str]:
 
 
 def _apart(where: str, what: str, said: list[Any], found: list[Any]) -> Iterator[str]:
-    """As `_unequal`, for numbers that another machine may give with other last digits."""
+    """Compare as `_unequal` does, for numbers whose last digits may differ on another machine."""
     near = all(
         a == b or (_is_number(a) and _is_number(b) and math.isclose(a, b, rel_tol=_DIGITS, abs_tol=1e-12))
         for a, b in zip(said, found, strict=True)

@@ -1,7 +1,7 @@
-"""`python -m WORKFLOW.recount.command FOLDER …`: one JSON object about result trees, folder → best → what is found.
+"""`python -m WORKFLOW.recount.command FOLDER …` prints one JSON object about result trees: folder → best → findings.
 
-Of each best its `checks`, judged again from its figures; `wrong`: what its files claim and its figures do not;
-`unknown`: what they cannot tell.
+For each best it holds `checks`, judged again from its figures; `wrong`, the claims that its figures contradict; and
+`unknown`, the claims that they cannot confirm.
 """
 
 import json
@@ -20,7 +20,7 @@ _DAMAGED = (AttributeError, LookupError, OverflowError, TypeError, ValueError, Z
 
 
 def of_tree(folder: Path) -> dict[str, Any]:
-    """Every best of a tree.
+    """Count every best of a tree again.
 
     Raises:
         Refused: a file is not the one that the manifest names.
@@ -30,7 +30,7 @@ def of_tree(folder: Path) -> dict[str, Any]:
 
 
 def of_best(tree: PublishedTree, best: str) -> dict[str, Any]:
-    """One of them."""
+    """Count one best again."""
     try:
         one = read(tree, best)
         found = checks.checks(one)
@@ -42,7 +42,7 @@ def of_best(tree: PublishedTree, best: str) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     print(json.dumps({folder: _answer(Path(folder)) for folder in argv}))
     return 0
 

@@ -1,6 +1,7 @@
-"""The figures of one simulation again, from its daily equity and its closed trades, to the bit.
+"""Compute the figures of one simulation again, from its daily equity and its closed trades, to the bit.
 
-What only every bar's close can tell (`max_drawdown`, `exposure`, `turnover`) is bounded here and told by a replay.
+Some figures need every bar's close (`max_drawdown`, `exposure`, `turnover`). They are bounded here, and a replay
+computes them.
 """
 
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ from WORKFLOW.engines import metrics
 from WORKFLOW.recount.files import Simulation
 
 _BAR_S = BASE_MINUTES * 60
-_NOISE = 1e-9  # of the equity: what adding up profits in another order may differ by
+_NOISE = 1e-9  # of the equity; adding up profits in another order may differ by this much
 
 
 def contradictions(where: str, run: Simulation, said: dict[str, Any], bars: int, capital: float) -> Iterator[str]:
-    """What the metrics `said` of a run over so many `bars` claim and its equity and trades do not."""
+    """Yield each metric in `said`, of a run over so many `bars`, that its equity and trades contradict."""
     for name, found in again(run, said, bars, capital).items():
         if said.get(name) != found:
             yield f"{where}: {name} is said to be {said.get(name)}, its equity and trades make it {found}"
@@ -30,7 +31,7 @@ def contradictions(where: str, run: Simulation, said: dict[str, Any], bars: int,
 
 
 def again(run: Simulation, said: dict[str, Any], bars: int, capital: float) -> dict[str, Any]:
-    """The metrics that daily equity and trades determine; undefined ones None, as in `metrics.json`."""
+    """Return the metrics that daily equity and trades determine; an undefined one is None, as in `metrics.json`."""
     held = (run.exit - run.entry) // _BAR_S
     drawdown = float(said.get("max_drawdown_pct") or 0.0)
     values = metrics.of_marks(run.marks, run.pnl, held, metrics.years_of(bars), capital, drawdown)
@@ -40,7 +41,10 @@ def again(run: Simulation, said: dict[str, Any], bars: int, capital: float) -> d
 
 
 def _torn(where: str, run: Simulation, capital: float) -> Iterator[str]:
-    """Equity and trades tell the same story: every trade begins with the profits so far, and so does every flat day."""
+    """Yield a contradiction between equity and trades.
+
+    Every trade must begin with the profits so far, and so must every day without a position.
+    """
     if not len(run.pnl):
         return
     before = capital + np.concatenate([[0.0], np.cumsum(run.pnl)])
@@ -49,6 +53,6 @@ def _torn(where: str, run: Simulation, capital: float) -> Iterator[str]:
         yield f"{where}: its trades do not follow from each other"
     closed = np.searchsorted(run.exit, run.days, side="right")
     begun = np.searchsorted(run.entry, run.days, side="right")
-    flat = (begun <= closed) & (run.days <= run.exit[-1])  # after the last exit one may be open that is not listed
+    flat = (begun <= closed) & (run.days <= run.exit[-1])  # a trade after the last exit may be open, and is not listed
     if (np.abs(run.marks - before[closed])[flat] > _NOISE * np.maximum(np.abs(before[closed])[flat], capital)).any():
         yield f"{where}: its equity on days without a position is not what its trades earned"

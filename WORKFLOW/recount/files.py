@@ -1,4 +1,4 @@
-"""The files of one best and of its tree, as a recount reads them: each the one that the manifest names."""
+"""Read the files of one best and of its result tree for a recount; each must be the file that the manifest names."""
 
 import csv
 import io
@@ -25,8 +25,8 @@ WINDOW_NAMES = ("in_sample", "out_of_sample")
 class Simulation:
     """One simulation: equity at the last bar of each UTC day, and its closed trades. Times are seconds, int64.
 
-    `marks` (d,) in currency, `days` (d,) the open of the bar they are of; `entry`, `exit` (t,) bar opens; `pnl` (t,)
-    currency after fees, `net` (t,) fraction of the equity at entry.
+    `marks` (d,) is the equity in currency, and `days` (d,) holds the open of the bar of each mark. `entry` and `exit`
+    (t,) hold bar opens. `pnl` (t,) is in currency after fees, and `net` (t,) is a fraction of the equity at entry.
     """
 
     days: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Files:
-    """What was published of one best. `windows` is None in results of a version that did not write it."""
+    """The published files of one best. `windows` is None in results of versions that did not write it."""
 
     best: str
     manifest: Record
@@ -49,15 +49,15 @@ class Files:
     validation: Record
     plateau: Record
     whole: Simulation
-    whole_windows: tuple[str, ...]  # of each day of `whole`
+    whole_windows: tuple[str, ...]  # the window of each day of `whole`
     windows: Mapping[str, Simulation] | None
 
 
 def tree_of(folder: Path) -> PublishedTree:
-    """The tree in `folder`.
+    """Return the tree in `folder`.
 
     Raises:
-        Refused: it has no manifest, or one that names no files.
+        Refused: the folder has no manifest, or its manifest names no files.
     """
     tree = results.read(folder)
     if not isinstance(tree.manifest.get("files"), dict):
@@ -66,10 +66,11 @@ def tree_of(folder: Path) -> PublishedTree:
 
 
 def read(tree: PublishedTree, best: str) -> Files:
-    """All that is known of a best.
+    """Read all files of a best.
 
     Raises:
-        Refused: a file is not the one that the manifest names. KeyError, TypeError, ValueError: it is none of ours.
+        Refused: a file is not the one that the manifest names.
+        KeyError, TypeError, ValueError: a file is not one that a run writes.
     """
 
     def record(name: str) -> Record:
@@ -95,7 +96,7 @@ def read(tree: PublishedTree, best: str) -> Files:
 
 
 def _table(data: bytes) -> dict[str, list[str]]:
-    """A CSV file by column."""
+    """Read a CSV file by column."""
     header, *rows = csv.reader(io.StringIO(data.decode()))
     columns = zip(*rows, strict=True) if rows else ([] for _ in header)
     return dict(zip(header, map(list, columns), strict=True))

@@ -1,7 +1,8 @@
-"""`python -m WORKFLOW.recount.replay FOLDER DATA_PATH BEST …`: trade bests once more on the bars of their manifest.
+"""`python -m WORKFLOW.recount.replay FOLDER DATA_PATH BEST …` trades bests again on the bars of their manifest.
 
-DATA_PATH may be empty: then the file that the manifest names. Prints one JSON object: best → whether it was `done`, a
-`line` for people, and `wrong`: what is on file and is not what these parameters trade on these bars.
+DATA_PATH may be empty, and then means the file that the manifest names. The command prints one JSON object: best →
+`done`, whether it was replayed; `line`, a sentence for people; and `wrong`, what is on file and does not follow from
+trading these parameters on these bars.
 """
 
 import json
@@ -34,7 +35,7 @@ _ELSEWHERE = "hooks/promotion.py FOLDER --data-path BARS"
 
 @dataclass(frozen=True)
 class Stage:
-    """The bars of a tree and what it traded them with."""
+    """The bars of a tree and the settings with which it traded them."""
 
     folder: Path
     manifest: Record
@@ -46,12 +47,12 @@ class Stage:
 
     @property
     def capital(self) -> float:
-        """What each run starts with, in currency."""
+        """The equity at the start of each simulation, in currency."""
         return self.settings.costs.capital
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     folder, bests = Path(argv[0]), argv[2:]
     try:
         manifest = tree_of(folder).manifest
@@ -69,10 +70,11 @@ def main(argv: list[str]) -> int:
 
 
 def _bars(manifest: Record, data_path: str) -> tuple[Bars, Settings]:
-    """The bars that the manifest means, and its settings.
+    """Return the bars that the manifest names, and its settings.
 
     Raises:
-        Refused: there are none, or others. KeyError, TypeError, ValueError: the manifest is none of ours.
+        Refused: there are no bars, or they are not the same bars.
+        KeyError, TypeError, ValueError: the manifest is not one that a run writes.
     """
     data = manifest["data"]
     settings = _settings(manifest)
@@ -84,19 +86,19 @@ def _bars(manifest: Record, data_path: str) -> tuple[Bars, Settings]:
         raise Refused(outcome.reasons[0].text if outcome.reasons else f"no bars at {path}", _ELSEWHERE)
     if outcome.bars.sha256 != data["sha256"]:
         sums = f"sha256 {outcome.bars.sha256[:12]}…, not {data['sha256'][:12]}…"
-        raise Refused(f"the bars at {path} are others ({sums})", _ELSEWHERE)
+        raise Refused(f"the bars at {path} are others than those of the run ({sums})", _ELSEWHERE)
     return outcome.bars, settings
 
 
 def _settings(manifest: Record) -> Settings:
-    """What the results depend on, of the run; everything else as it is shipped."""
+    """Return the run's settings that decide its results; all other settings are the defaults."""
     shipped = operator.tree_of(operator.load({}))
     modes = {name: _mode(mode) for name, mode in manifest["config"]["modes"].items()}
     return operator.of_tree({**shipped, **manifest["config"], "modes": {**shipped["modes"], **modes}})
 
 
 def _mode(record: Record) -> Record:
-    """As the settings file writes it: no name inside, a choice as a plain list."""
+    """Write a mode as the settings file does: without its name, and with a choice as a plain list."""
     space = {name: one.get("values", one) for name, one in record["space"].items()}
     return {"family": record["family"], "space": space}
 
@@ -110,7 +112,10 @@ def _stage(folder: Path, manifest: Record, bars: Bars, settings: Settings) -> St
 
 
 def _differences(stage: Stage, best: str) -> Iterator[str]:
-    """What its files hold and its parameters do not trade: the fast engine to the bit, the reference in each window."""
+    """Yield what the files hold and the parameters do not trade.
+
+    The fast engine must agree to the bit, and the reference engine must agree in each window.
+    """
     of = stage.folder / best
     if stage.synthetic is not stage.manifest["synthetic"]:
         yield "run_manifest.json: synthetic"

@@ -1,1 +1,1 @@
-"""Results out: the artifact tree, the manifest, the table, the progress of a run."""
+"""Write results: the artifact tree, the manifest, the table, and the progress of a run."""

@@ -1,4 +1,4 @@
-"""Trades and equity as CSV files."""
+"""Write trades and equity as CSV files."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ EQUITY_COLUMNS = ("time", "equity", "drawdown_pct", "window")
 
 
 def trades_csv(ledger: Ledger, market: Market) -> bytes:
-    """Closed trades, one a row; times are bar opens in UTC, `_pct` columns are fractions."""
+    """Return the closed trades, one per row; times are bar opens in UTC, and `_pct` columns are fractions."""
     rows = [
         (
             "long" if t["side"] > 0 else "short",
@@ -47,7 +47,7 @@ def trades_csv(ledger: Ledger, market: Market) -> bytes:
 
 
 def equity_csv(ledger: Ledger, market: Market, window: Window, split: int, capital: float) -> bytes:
-    """Equity at the last close of every UTC day, open profit included, with the drawdown of these daily marks."""
+    """Return the equity at the last close of every UTC day, open profit included, and the drawdown of these marks."""
     last = last_bars(market, window)
     marks = metrics.daily_marks(ledger.equity, market, window)
     peaks = np.maximum(np.maximum.accumulate(marks), capital)
@@ -64,13 +64,13 @@ def equity_csv(ledger: Ledger, market: Market, window: Window, split: int, capit
 
 
 def last_bars(market: Market, window: Window) -> NDArray[np.int64]:
-    """The last bar of each UTC day that the window touches, int64 (d,)."""
+    """Return the last bar of each UTC day that the window touches, int64 (d,)."""
     day = market.day[window.start : window.stop]
     return window.start + np.flatnonzero(np.append(day[1:] != day[:-1], True))
 
 
 def utc(time_ms: np.int64) -> str:
-    """A bar's open as files hold it."""
+    """Format a bar's open as result files hold it."""
     return f"{np.datetime64(int(time_ms) // 1000, 's')}Z"
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar for each phase on a terminal, plain lines elsewhere, a log file always.
+"""Show the progress of a run: a bar for each phase on a terminal, plain lines elsewhere, and always a log file.
 
 Everything but the result goes to standard error, so that standard output can be piped.
 """
@@ -23,7 +23,7 @@ OnProgress = Callable[[int, int, str], None]
 
 
 class Phase:
-    """One phase's progress."""
+    """The progress of one phase."""
 
     def __init__(self, screen: "Screen", name: str, total: int, task: TaskID | None) -> None:
         self._screen, self._name, self._total, self._task = screen, name, total, task
@@ -31,7 +31,10 @@ class Phase:
         self._done = 0
 
     def at(self, done: int, note: str = "", line: str = "") -> None:
-        """`done` of the total; `note` is what is worth knowing right now, `line` what the log must hold in any case."""
+        """Report `done` of the total.
+
+        `note` is a short remark for the bar, and `line` must appear in the log in any case.
+        """
         self._done = done
         if self._screen.on_progress is not None:
             self._screen.on_progress(done, self._total, note)
@@ -46,22 +49,22 @@ class Phase:
             self._screen.plain(f"{self._name}: {done:,} of {self._total:,} {note}".rstrip())
 
     def finish(self) -> None:
-        """All of it is done."""
+        """Report that the whole phase is done."""
         if self._task is not None and self._screen.bars is not None:
             self._screen.bars.update(self._task, completed=self._total)
         else:
             self._screen.plain(f"{self._name}: done, {self._total:,} of {self._total:,}")
 
     def step(self, note: str = "") -> None:
-        """One more."""
+        """Report one more step."""
         self.at(self._done + 1, note)
 
 
 class Screen:
-    """Header, phases and log lines of one run."""
+    """The header, phases and log lines of one run."""
 
     def __init__(self, log: Path | None = None, on_progress: OnProgress | None = None, quiet: bool = False) -> None:
-        """`on_progress` hears (done, total, note) of the phase at hand; a quiet screen speaks to its log alone."""
+        """`on_progress` receives (done, total, note) of the current phase. A quiet screen writes to its log alone."""
         self.console = Console(stderr=True, highlight=False, quiet=quiet)
         self.on_progress = on_progress
         self.bars: Progress | None = None
@@ -74,7 +77,7 @@ class Screen:
         if self.console.is_terminal and not self.console.quiet:
             self.bars = Progress(
                 TextColumn("  {task.description:<10}"),
-                BarColumn(bar_width=16),  # all of it fits into 80 columns
+                BarColumn(bar_width=16),  # keeps the whole line within 80 columns
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("[dim]{task.fields[note]}"),
@@ -93,29 +96,29 @@ class Screen:
             self._log.close()
 
     def log_to(self, path: Path) -> None:
-        """From now on write every line to `path` as well."""
+        """Write every further line to `path`, too."""
         private.folder(path.parent)
         self._log = path.open("a", encoding="utf-8", buffering=1)
 
     def say(self, text: str, style: str = "") -> None:
-        """A line for the screen and the log."""
+        """Write a line to the screen and the log."""
         self.log(text)
         self.console.print(visible(text), style=style or None, markup=False, soft_wrap=not self.console.is_terminal)
 
     def plain(self, text: str) -> None:
-        """A line where there is no terminal, and for the log: on a terminal a bar says the same."""
+        """Write a line to the log, and to standard error without a terminal; on a terminal, the bar says the same."""
         self.log(text)
         if self.bars is None and not self.console.quiet:
             print(visible(text), file=sys.stderr, flush=True)
 
     def log(self, text: str) -> None:
-        """A line for the log alone."""
+        """Write a line to the log only."""
         if self._log is not None:
             self._log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
 
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[Phase]:
-        """A phase of `total` steps; its bar stays when it is done."""
+        """Open a phase of `total` steps; its bar stays on the screen when the phase is done."""
         task = self.bars.add_task(name, total=total, note="") if self.bars is not None else None
         self.log(f"{name}: started, {total:,} steps")
         phase = Phase(self, name, total, task)

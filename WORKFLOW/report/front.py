@@ -1,4 +1,4 @@
-"""`pareto_front.svg`: all trials of a search with several objectives, and the front; by two of the objectives."""
+"""Draw `pareto_front.svg`: all trials of a search with several objectives, and the front, by two of the objectives."""
 
 import io
 import math
@@ -9,17 +9,18 @@ from WORKFLOW.search.pareto import values
 from WORKFLOW.search.study import Trial
 
 _TRIED, _FRONT, _CHOSEN, _INK = "#b8b8b8", "#2166ac", "#b2182b", "#1a1a1a"
-_APART = 0.08  # of the front's height, between two labels
-_SHARES = ("max_drawdown_pct", "total_return", "win_rate")  # fractions: drawn in percent
+_APART = 0.08  # least distance of two labels, as a fraction of the front's height
+_SHARES = ("max_drawdown_pct", "total_return", "win_rate")  # these fractions are drawn in percent
 
 
 def svg(
     trials: Sequence[Trial], front: Sequence[Trial], chosen: Set[int], objectives: Sequence[str], title: str
 ) -> bytes:
-    """The first objective upwards, the second to the right; infeasible trials are left out. `chosen`: the numbers of
-    the finalists.
+    """Draw the first objective upwards and the second to the right; infeasible trials are left out.
+
+    `chosen` holds the numbers of the finalists.
     """
-    import matplotlib as mpl  # 0.4 s, and only where there is a front
+    import matplotlib as mpl  # takes 0.4 s to import, and only searches with a front need it
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -48,7 +49,7 @@ def svg(
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     buffer = io.BytesIO()
-    # No date and no random ids: the same search gives the same bytes.
+    # The file holds no date and no random ids, so that the same search gives the same bytes.
     with mpl.rc_context({"svg.hashsalt": "pareto", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

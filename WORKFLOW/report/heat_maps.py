@@ -1,4 +1,4 @@
-"""`plateau.svg`: what surrounds a finalist as heat maps, one for each two ranges; a picture without any library."""
+"""Draw `plateau.svg`: heat maps around a finalist, one for each pair of ranges, without any library."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,18 +7,19 @@ from xml.sax.saxutils import escape
 from WORKFLOW.validity.plateau import Grid, Plateau, Value
 
 _CELL_W, _CELL_H = 46, 26
-_LEFT, _TOP, _RIGHT, _BOTTOM = 84, 34, 18, 52  # around the cells of one map: its labels
+_LEFT, _TOP, _RIGHT, _BOTTOM = 84, 34, 18, 52  # margins for the labels of one map
 _COLUMNS = 3
 _HEADER, _MARGIN, _LEGEND = 108, 24, 260
-_MOST_MAPS = 15  # of six ranges; a picture of more is read by nobody, plateau.json holds them all
+_MOST_MAPS = 15  # pairs of six ranges; nobody reads a picture of more, and plateau.json holds them all
 _GAIN, _LOSS, _PAPER, _INK, _NOTHING = (33, 102, 172), (178, 24, 43), (247, 247, 247), "#1a1a1a", "#d9d9d9"
 _FRACTIONS = ("stop_loss", "take_profit", "trailing_stop")
 
 
 def svg(plateau: Plateau, title: str) -> bytes:
-    """The maps of pairs of ranges (of all pairs where a space has fewer than two), three in a row.
+    """Draw the maps of pairs of ranges, or of all pairs if the space has fewer than two ranges, three in a row.
 
-    Blue is a gain and red a loss, both against the largest of all maps; grey is undefined; the frame is the finalist.
+    Blue is a gain and red a loss, relative to the largest value of all maps. Grey is undefined. The frame is the
+    finalist.
     """
     of_ranges = [grid for grid in plateau.grids if {grid.x, grid.y} <= set(plateau.ranges)]
     maps = (of_ranges or list(plateau.grids))[:_MOST_MAPS]
@@ -63,7 +64,7 @@ def _header(plateau: Plateau, title: str, largest: float | None) -> Iterator[str
 
 
 def _legend(largest: float) -> Iterator[str]:
-    """The scale, what grey is, what the frame is."""
+    """Draw the scale, and explain grey and the frame."""
     steps, y = 40, 72
     wide = _LEGEND / steps
     for step in range(steps):
@@ -80,7 +81,7 @@ def _legend(largest: float) -> Iterator[str]:
 
 
 def _map(plateau: Plateau, grid: Grid, largest: float) -> Iterator[str]:
-    """One map; the first axis to the right, the second upwards."""
+    """Draw one map, with the first axis to the right and the second upwards."""
     x_values, y_values = plateau.axes[grid.x], plateau.axes[grid.y]
     wide, high = _CELL_W * len(x_values), _CELL_H * len(y_values)
     own = (plateau.centre[grid.x], plateau.centre[grid.y])

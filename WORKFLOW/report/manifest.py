@@ -1,4 +1,4 @@
-"""`run_manifest.json`: all that is needed to make a result again, and to know which one it is."""
+"""Make `run_manifest.json`, which holds all that is needed to make a result again and to identify it."""
 
 import platform
 import subprocess
@@ -15,8 +15,10 @@ _LIBRARIES = ("numpy", "numba", "optuna", "skfolio", "pyarrow")
 
 @dataclass(frozen=True)
 class ManifestFacts:
-    """What the run knows. Only `promotion`, which depends on all runs before, and `execution` may
-    differ between two runs of the same work."""
+    """The facts of a run for its manifest.
+
+    Only `promotion`, which depends on all earlier runs, and `execution` may differ between two runs of the same work.
+    """
 
     labels: dict[str, Any]
     verdict: str
@@ -25,15 +27,15 @@ class ManifestFacts:
     config: dict[str, Any]
     seed: int
     engine: str
-    gpu: str | None  # its name, where one screened
+    gpu: str | None  # the name of the GPU that screened, if one did
     tries: dict[str, int]
     promotion: dict[str, Any]
     execution: dict[str, Any]
-    phase0_seeds: list[dict[str, Any]]  # other prescreens whose best combos were tried first; empty without any
+    phase0_seeds: list[dict[str, Any]]  # other prescreens whose best combos were tried first; often empty
 
 
 def record(facts: ManifestFacts) -> dict[str, Any]:
-    """The manifest, without the sums of the files beside it."""
+    """Return the manifest, without the hashes of the files beside it."""
     return {
         **facts.labels,
         "verdict": facts.verdict,
@@ -60,12 +62,12 @@ def record(facts: ManifestFacts) -> dict[str, Any]:
 
 
 def software() -> dict[str, Any]:
-    """Python and the libraries that results come from."""
+    """Return the versions of Python and of the libraries that results come from."""
     return {"python": platform.python_version(), "libraries": {name: version(name) for name in _LIBRARIES}}
 
 
 def _revision() -> str | None:
-    """The commit of the checkout, marked when the sources differ from it; None without git."""
+    """Return the commit of the checkout, marked as dirty if the sources differ from it; None without git."""
     command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         answer = subprocess.run(
@@ -77,7 +79,7 @@ def _revision() -> str | None:
 
 
 def cpu_model() -> str:
-    """What the machine calls its processor."""
+    """Return the machine's name for its processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Artifacts as plain records: what each JSON file holds (its schema stands in docs/reference/schemas)."""
+"""Build the records of the JSON artifacts; their schemas stand in docs/reference/schemas."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from config.settings import PrescreenSettings
 from state.records.metrics import Metrics
 from WORKFLOW.search.prescreen import Prescreened
 
-if TYPE_CHECKING:  # optuna: a prescreen does not need it
+if TYPE_CHECKING:  # these import Optuna, which a prescreen does not need
     from WORKFLOW.search.study import Trial
     from WORKFLOW.validity.finalist import Judged
     from WORKFLOW.validity.promote import Promotion
@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 
 def phase0(labels: Record, found: Prescreened, settings: PrescreenSettings, window: Record) -> Record:
-    """`phase0_top500.json`."""
+    """Return `phase0_top500.json`."""
     nothing = (
         f"none of {found.tried:,} combos closed {settings.min_trades} trades in-sample (the most: {found.most_trades})"
     )
@@ -36,7 +36,7 @@ def phase0(labels: Record, found: Prescreened, settings: PrescreenSettings, wind
 
 
 def all_trials(labels: Record, trials: "list[Trial]") -> Record:
-    """`all_trials.json`."""
+    """Return `all_trials.json`; an undefined value is None."""
     return {
         **labels,
         "trials": [
@@ -59,7 +59,7 @@ def all_trials(labels: Record, trials: "list[Trial]") -> Record:
 def pareto_front(
     labels: Record, objectives: Sequence[str], trials: "Sequence[Trial]", front: "Sequence[Trial]", chosen: Record
 ) -> Record:
-    """`pareto_front.json`; `chosen`: best → number of the trial it is."""
+    """Return `pareto_front.json`; `chosen` maps each best to the number of its trial."""
     from WORKFLOW.search.pareto import values
 
     return {
@@ -82,7 +82,7 @@ def pareto_front(
 
 
 def of_best(labels: Record, best: str, judged: "Judged", family: str, costs: Record) -> dict[str, Record]:
-    """`config.json`, `metrics.json`, `validation.json` and `plateau.json` of one best."""
+    """Return `config.json`, `metrics.json`, `validation.json` and `plateau.json` of one best."""
     label = {**labels, "strategy": best}
     return {
         "config.json": {**label, "family": family, "parameters": judged.trial.parameters, "costs": costs},
@@ -99,7 +99,7 @@ def of_best(labels: Record, best: str, judged: "Judged", family: str, costs: Rec
 
 
 def bests(judged: "Mapping[str, Judged]", promotions: "Mapping[str, Promotion]") -> Record:
-    """The bests as `--json` prints them."""
+    """Return the bests as `--json` prints them."""
     return {
         best: {
             "parameters": one.trial.parameters,

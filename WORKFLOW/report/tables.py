@@ -1,4 +1,4 @@
-"""The final table: candidates in-sample beside out-of-sample, and chance beside both."""
+"""Print the final table: candidates in-sample beside out-of-sample, with chance below them."""
 
 import shlex
 from pathlib import Path
@@ -33,14 +33,14 @@ TITLES = {
 
 
 def results(outcome: dict[str, Any]) -> Table:
-    """The table of `outcome` (as `--json` prints it): each cell is in-sample → out-of-sample."""
+    """Return the table of `outcome` (as `--json` prints it); each cell is in-sample → out-of-sample."""
     synthetic = " · SYNTHETIC DATA" if outcome["synthetic"] else ""
     table = Table(
         title=f"{outcome['symbol']} {outcome['mode']}{synthetic} · in-sample → out-of-sample",
         box=box.SIMPLE_HEAD,
         title_style="bold",
         title_justify="left",
-        padding=(0, 1, 0, 0),  # 80 columns are enough for all of it
+        padding=(0, 1, 0, 0),  # keeps the table within 80 columns
         pad_edge=False,
     )
     table.add_column("strategy", no_wrap=True)
@@ -60,11 +60,11 @@ def results(outcome: dict[str, Any]) -> Table:
 
 
 def regimes(outcome: dict[str, Any]) -> list[tuple[str, Table]]:
-    """The same by market regime, title and table of each strategy; bests that are one strategy share theirs."""
+    """Return the tables by market regime, each with its title; bests that are the same strategy share a table."""
     titles: dict[str, list[str]] = {}
     records: dict[str, dict[str, Any]] = {}
     for best, record in outcome["bests"].items():
-        if "by_regime" in record:  # results of an earlier version have none
+        if "by_regime" in record:  # results of older versions have no regimes
             which = str(record["by_regime"])
             titles.setdefault(which, []).append(TITLES[best])
             records[which] = record["by_regime"]
@@ -85,14 +85,14 @@ def _regimes(windows: dict[str, Any]) -> Table:
 
 
 def show(outcome: dict[str, Any], console: Console, by_regime: bool = False) -> None:
-    """Table, verdicts and the next command to type; on demand the tables by regime."""
+    """Print the table, the verdicts and the next command to type, and with `by_regime` the tables by regime."""
     console.print()
     if outcome["bests"]:
         console.print(results(outcome))
     for title, table in regimes(outcome) if by_regime else ():
         console.print(Text(title, style="bold"))
         console.print(table)
-    left = outcome.get("holdout") or {}  # results of an earlier version have none
+    left = outcome.get("holdout") or {}  # results of older versions have no record of the holdout
     spent = "; the holdout is used up" if holdout.words(left) else ""
     verdicts: dict[str, list[str]] = {}
     for best, record in outcome["bests"].items():
@@ -110,7 +110,7 @@ def show(outcome: dict[str, Any], console: Console, by_regime: bool = False) -> 
         why = f"not promoted: {titles}: {outcome['bests'][held[0]].get('promotion')}"
         console.print(Text(why, style="yellow"), soft_wrap=not console.is_terminal)
     for best, record in outcome["bests"].items():
-        for note in filter(None, (record.get("note"), record.get("wicks"))):  # results of an earlier version have none
+        for note in filter(None, (record.get("note"), record.get("wicks"))):  # results of older versions have no notes
             console.print(Text(f"{TITLES[best]}: {note}"), soft_wrap=not console.is_terminal)
         if "cross_check" in record:
             console.print(f"{TITLES[best]}: {record['cross_check']}", soft_wrap=True, highlight=False, markup=False)

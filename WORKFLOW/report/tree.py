@@ -1,8 +1,8 @@
-"""The result tree of one symbol and mode, and its one writer.
+"""The result tree of one symbol and mode, and its only writer.
 
-Every file is whole or not there. `run_manifest.json` is written last and names the SHA-256 of every other file, so a
-reader who finds it and its sums right has one run's results and no mixture. Files that no manifest names are somebody
-else's and stay. Nothing heavy is imported here.
+Every file is either whole or missing. `run_manifest.json` is written last and holds the SHA-256 of every other file. A
+reader who finds it with matching hashes has the results of one run and no mixture. Files that no manifest names belong
+to somebody else and stay. This module imports nothing heavy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,44 +19,44 @@ from state.files.artifacts import ALL_TRIALS, MANIFEST, PARETO, PARETO_SVG, PHAS
 from state.files.layout import Roots
 from state.files.publication import Publication
 
-OURS = (PHASE0, ALL_TRIALS, SEARCH, PARETO, PARETO_SVG, MANIFEST)  # beside the folders of the bests
+OURS = (PHASE0, ALL_TRIALS, SEARCH, PARETO, PARETO_SVG, MANIFEST)  # besides the folders of the bests
 
 
 @dataclass(frozen=True)
 class ResultTree:
-    """`Backtests/optimizations/{SYMBOL}/{mode}`."""
+    """The folder `Backtests/optimizations/{SYMBOL}/{mode}`."""
 
     folder: Path
 
     def write_phase0(self, name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
-        """Publish the prescreen's result before the search begins; what was in its way, in words."""
+        """Publish the prescreen's result before the search begins; return messages on files that were in the way."""
         with private.shared():
             said = Publication(self.folder).make_way(name)
             snapshot.write_json(self.folder / name, record)
         return tuple(said)
 
     def publish(self, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> tuple[str, ...]:
-        """Replace the tree's files by `files` (path inside the tree → content) and end with the manifest.
+        """Replace the tree's files by `files` (path inside the tree → content), and end with the manifest.
 
-        All bytes are on disk beside the tree before the first old file is touched: a full disk costs nothing. What is
-        not ours stays; returned is what of it was in the way and has another name now, in words.
+        All bytes are on disk beside the tree before the first old file is touched, so a full disk loses nothing. Files
+        that are not ours stay. If such a file was in the way, it gets another name, and a returned message says so.
         """
         with private.shared():
             return Publication(self.folder).publish(files, manifest)
 
     def finish(self) -> tuple[str, ...]:
-        """Put in place what a run that was killed had published by half; see `publish`."""
+        """Complete the publication that a killed run left half done; see `publish`."""
         with private.shared():
             return Publication(self.folder).finish()
 
     def sweep(self) -> None:
-        """Remove what writers of our files left that were killed."""
+        """Remove what killed writers of our files have left."""
         Publication(self.folder).sweep(OURS)
 
 
 @contextmanager
 def writing(roots: Roots, symbol: str, mode: str) -> Iterator[None]:
-    """Hold the result tree of one symbol and mode, whole; refuses when another run does."""
+    """Hold the lock of the result tree of one symbol and mode; refuse if another run holds it."""
     path = roots.lock(symbol, mode)
     with private.shared():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`windows.json`: what each window traded on its own, so that every figure of a window can be computed again.
+"""Make `windows.json`: what each window traded on its own, so that every figure of a window can be computed again.
 
 `trades.csv` and `equity.csv` are one run over all bars. The checks look at the windows, each of which starts flat.
 """
@@ -12,10 +12,10 @@ from WORKFLOW.report.artifacts import last_bars, utc
 
 
 def record(ledger: Ledger, market: Market, window: Window) -> dict[str, Any]:
-    """One window: at the last bar of each UTC day its open and the equity at its close, and the closed trades.
+    """Return one window: for the last bar of each UTC day its open and the equity at its close, and the closed trades.
 
-    All lists; times are bar opens in UTC, `pnl` is currency after fees, `net_pnl_pct` a fraction of the equity at
-    entry.
+    All values are lists. Times are bar opens in UTC, `pnl` is currency after fees, and `net_pnl_pct` is a fraction of
+    the equity at entry.
     """
     trades = ledger.trades
     return {

@@ -1,1 +1,1 @@
-"""From a parameter space to candidates: prescreen, then Bayesian search."""
+"""The search: from a parameter space to candidates, by a prescreen and a Bayesian search."""

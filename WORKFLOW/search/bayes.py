@@ -1,4 +1,4 @@
-"""Phase 1: run a study to the end of its budget with several processes, this one among them."""
+"""Phase 1: run a study to the end of its budget with several processes, including this one."""
 
 import os
 import subprocess
@@ -11,15 +11,15 @@ from state.files.run_folders import RunFolder
 from WORKFLOW.search.job import SearchFolder
 from WORKFLOW.search.study import Standing, Trial
 
-_GRACE_S = 2.0  # seconds a helper gets to end by itself, and again after SIGTERM
+_GRACE_S = 2.0  # seconds that a helper process gets to end by itself, and again after SIGTERM
 
 
 def search(
     folder: RunFolder, processes: int, on_result: Callable[[Standing], None], say: Callable[[str], None]
 ) -> list[Trial]:
-    """All trials of the study in `folder`, in order; resumes where it stands.
+    """Return all trials of the study in `folder`, in order; the study resumes where it stopped.
 
-    `on_result` hears how far it is; `say` that a damaged study was set aside.
+    `on_result` receives the progress, and `say` the message that a damaged study was set aside.
     """
     command = [sys.executable, "-m", "WORKFLOW.search.worker", str(folder.path), str(os.getpid())]
     with folder.search_errors.open("ab") as errors:
@@ -43,7 +43,7 @@ def search(
 
 
 def _end(helper: subprocess.Popen[bytes]) -> None:
-    """The study is through, or we are leaving: a helper has nothing left to do. One that is stopped hears only KILL."""
+    """End a helper process: the study is complete, or this process is leaving. A stopped process obeys SIGKILL only."""
     try:
         helper.wait(_GRACE_S)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""A study as it is at this moment, copied: whoever looks at the copy can neither disturb the search nor change it."""
+"""Copy a study as it is at this moment, so that a reader can neither disturb the search nor change it."""
 
 import sqlite3
 import warnings
@@ -18,12 +18,14 @@ from WORKFLOW.search.storage import name_of, open_storage
 
 
 def copied(folder: RunFolder, to: Path) -> optuna.storages.BaseStorage:
-    """The studies of the search in `folder`, in a storage of their own inside the folder `to`; maybe without a trial.
+    """Return the studies of the search in `folder` in a storage of their own inside the folder `to`.
+
+    The copy may be without a trial.
 
     Raises:
         Refused: the search's job is gone, or its database does not answer.
     """
-    record = snapshot.read_json(folder.search)  # not as a SearchJob, which would load the engines
+    record = snapshot.read_json(folder.search)  # read as plain JSON, because `SearchJob` would load the engines
     if not isinstance(record, dict) or "storage" not in record:
         raise Refused(f"{folder.search} is gone or no search", "scripts/backtest-optimize doctor says what else is")
     copy = _copied(record["storage"], folder, to)
@@ -45,25 +47,25 @@ def _copied(storage: str, folder: RunFolder, to: Path) -> optuna.storages.BaseSt
 
 
 def _name_metrics(copy: optuna.storages.BaseStorage, record: Mapping[str, Any]) -> None:
-    """So that charts say what is on their axes; the search itself needs no names."""
+    """Name the objectives, so that charts can label their axes; the search itself needs no names."""
     plan = record.get("plan")
     names = plan.get("objectives") if isinstance(plan, dict) else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its version is pinned
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # Optuna's version is pinned
         for study in copy.get_all_studies():
             if isinstance(names, list) and len(names) == len(study.directions):
                 optuna.load_study(study_name=study.study_name, storage=copy).set_metric_names(names)
 
 
 def _whole_lines(journal: Path, to: Path) -> Path:
-    """Somebody may be writing the last line."""
+    """Copy the whole lines of a journal, because another process may be writing the last line."""
     data = journal.read_bytes() if journal.exists() else b""
     to.write_bytes(data[: data.rfind(b"\n") + 1])
     return to
 
 
 def _backup(database: Path, to: Path) -> Path:
-    """As SQLite itself copies a database that others write."""
+    """Copy a database that others write, by SQLite's own backup."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as live, closing(sqlite3.connect(to)) as copy:
         live.backup(copy)
     return to

@@ -1,9 +1,9 @@
-"""A search in a database: one process has it open and serves it to the others through Optuna's GrpcStorageProxy.
+"""A search in a database: one process opens the database and serves the others through Optuna's GrpcStorageProxy.
 
-Whoever holds the server's lock serves, on a socket in a private folder of its own that only this user may enter; its
-address stands in a file beside the lock. When it dies the kernel frees the lock, and the next process that finds
-nobody answering serves, and removes the dead one's folder: its name was on file before it was made. Deeds may be done
-twice, so one that was cut off is simply done again.
+The process that holds the server's lock serves. It listens on a socket in a private folder of its own, which only this
+user may enter; its address stands in a file beside the lock. When the server dies, the kernel frees the lock. The next
+process that gets no answer then serves, and removes the folder of the dead server, whose name was on file before the
+folder was made. Every request may be sent twice, so a request that was cut off is simply sent again.
 """
 
 import fcntl
@@ -28,12 +28,12 @@ from WORKFLOW.search import needs
 from WORKFLOW.search.storage import NamedStudies, damaged
 
 Done = TypeVar("Done")
-_ANSWER_S = 1.0  # for a server on this machine to say that it is there
-_SERVED_S = 60.0  # until somebody must have opened the database and served it; on a busy machine imports alone take 10
+_ANSWER_S = 1.0  # seconds for a server on this machine to answer
+_SERVED_S = 60.0  # seconds until some process must serve the database; on a busy machine, imports alone take 10
 _PAUSE_S = 0.02
 _THREADS = 10
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-_BUSY_S = 60  # SQLite: how long to wait for another writer
+_BUSY_S = 60  # seconds to wait for another writer of SQLite
 
 
 class DatabaseStore(NamedStudies):
@@ -52,18 +52,18 @@ class DatabaseStore(NamedStudies):
 
     @property
     def where(self) -> str:
-        """The database's address."""
+        """The address of the database, without a password."""
         return redacted(self._url)
 
     def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
-        """What `deed` makes of the storage, whoever serves it by then."""
+        """Run `deed` on the storage and return its result, whichever process serves the storage then."""
         import grpc
 
         until_s = time.monotonic() + _SERVED_S
         while True:
             try:
                 return deed(self._open())
-            except (grpc.RpcError, ConnectionError) as error:  # its server is gone, or has not begun
+            except (grpc.RpcError, ConnectionError) as error:  # the server is gone, or has not begun
                 self._storage = None
                 if time.monotonic() > until_s:
                     raise Refused(
@@ -73,10 +73,10 @@ class DatabaseStore(NamedStudies):
                 time.sleep(_PAUSE_S)
 
     def mark(self) -> None:
-        """Only a look can tell."""
+        """Do nothing: a change of a database can be found only by reading it."""
 
     def close(self) -> None:
-        """Stop serving; the others find a new server among them."""
+        """Stop serving; another process of the search becomes the server."""
         if self._server is not None:
             self._server.stop(grace=1.0).wait()
             backend = self._served._backend
@@ -110,14 +110,14 @@ class DatabaseStore(NamedStudies):
 
     def _serve(self) -> Any:
         import grpc
-        from optuna.storages._grpc.auto_generated import api_pb2_grpc  # make_server knows no way to ask for its port
+        from optuna.storages._grpc.auto_generated import api_pb2_grpc  # `make_server` does not allow a Unix socket
         from optuna.storages._grpc.servicer import OptunaStorageProxyService
 
         self._clear_after_the_dead()
         try:
             storage = self._served = opened(self._url)
         except BaseException:
-            self.close()  # else nobody could serve the one that is made in its place
+            self.close()  # frees the lock, so that a later attempt can serve
             raise
         self._socket = self._new_socket()
         self._server = grpc.server(ThreadPoolExecutor(_THREADS))
@@ -135,7 +135,7 @@ class DatabaseStore(NamedStudies):
         self._address.unlink(missing_ok=True)
 
     def _new_socket(self) -> Path:
-        """Where to listen, on file before its folder is made; a run's own folder may lie too deep for a socket."""
+        """Return a new socket's path, on file before its folder is made; a run's folder may lie too deep for it."""
         socket = Path(tempfile.gettempdir()) / f"study-{secrets.token_hex(8)}" / "s"
         snapshot.write_json(self._address, {"port": str(socket)})
         socket.parent.mkdir(mode=0o700)
@@ -146,26 +146,26 @@ class DatabaseStore(NamedStudies):
         if not isinstance(record, dict) or "host" not in record:
             raise ConnectionError("no server yet")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its version is pinned
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # Optuna's version is pinned
             proxy = optuna.storages.GrpcStorageProxy(host=record["host"], port=record["port"])
         proxy.wait_server_ready(timeout=_ANSWER_S)
         return proxy
 
 
 def _remove(socket: Path) -> None:
-    """A server's socket and its folder. Nothing else is ever deleted, whatever an address on file names."""
+    """Remove a server's socket and its folder. Nothing else is ever deleted, whatever an address on file names."""
     with suppress(OSError):
         if socket.is_socket():
             socket.unlink()
-        socket.parent.rmdir()  # refuses a folder that holds anything
+        socket.parent.rmdir()  # fails if the folder still holds anything
 
 
 def opened(url: str) -> Any:
-    """The database at `url`, its tables made.
+    """Open the database at `url` and make its tables.
 
     Raises:
-        Refused: it does not answer, or there is no driver for it. The message never holds a password.
-        Recomputable: it is a file of SQLite, and damaged.
+        Refused: the database does not answer, or its driver is missing. The message never holds a password.
+        Recomputable: the database is a file of SQLite, and damaged.
     """
     from sqlalchemy.exc import SQLAlchemyError
 

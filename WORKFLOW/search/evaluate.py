@@ -1,4 +1,4 @@
-"""One market, one family, one set of costs: parameters in, metrics or a ledger out."""
+"""Evaluate parameters on one market, with one family and one set of costs; the result is metrics or a ledger."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,27 +29,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Signals see every bar of `market` up to the bar they decide on; a window only bounds the trading."""
+    """One market, family and set of costs, by which parameters are evaluated.
+
+    Signals see every bar of `market` up to the bar on which they decide; a window bounds the trading only.
+    """
 
     market: Market
     family: Family
     costs: Costs
     engine: str = "auto"
-    gpu: int | None = None  # which; None: the first, -1: none
+    gpu: int | None = None  # number of the GPU; None: the first, -1: none
 
     @cached_property
     def choice(self) -> EngineChoice:
-        """What screens, and why. Ledgers never leave the CPU: asking for one opens no GPU."""
+        """The engine that screens, and why. Ledgers are always made on the CPU, so asking for a ledger opens no GPU."""
         return choose(self.engine, self.gpu)
 
     @property
     def engine_name(self) -> str:
-        """What screens: reference, native or gpu."""
+        """The name of the engine that screens: reference, native or gpu."""
         return self.choice.engine
 
     @property
     def is_reference(self) -> bool:
-        """Whether the readable engine does everything."""
+        """Whether the readable reference engine does everything."""
         return self.engine == "reference"
 
     @cached_property
@@ -62,7 +65,7 @@ class Evaluator:
         return Window(0, len(self.market))
 
     def screen(self, combos: Combos, windows: Sequence[Window], threads: int) -> Floats:
-        """The `metrics.SCREEN` columns of many combos over some windows, float64 (w, k, 5)."""
+        """Return the `metrics.SCREEN` columns of many combos over w windows, float64 (w, k, 5), NaN where undefined."""
         if self.is_reference:
             rows = [combos.row(i) for i in range(len(combos))]
             table = [[self._screen_row(self.metrics(row, window)) for row in rows] for window in windows]
@@ -74,16 +77,16 @@ class Evaluator:
         return cpu.screen(self.market, signals, combos.executions(), rules, windows, threads, signal_of)
 
     def screen_returns(self, combos: Combos, window: Window, threads: int) -> Floats:
-        """Simple daily returns of many combos over one window, float64 (k, days).
+        """Return simple daily returns of many combos over one window, float64 (k, days).
 
-        Each row is `metrics.daily_returns` of the combo's ledger, within 1e-12. No NaN: a day without a position
-        returns 0, so does every day of a combo that never trades and all days after ruin. 8 bytes a combo and day:
-        whoever has many combos asks for some at a time.
+        Each row equals `metrics.daily_returns` of the combo's ledger within 1e-12. It contains no NaN: a day without a
+        position returns 0, and so does every day of a combo that never trades, and every day after ruin. The result
+        takes 8 bytes per combo and day, so a caller with many combos should ask for some at a time.
         """
         return self.screen_with_returns(combos, window, threads)[1]
 
     def screen_with_returns(self, combos: Combos, window: Window, threads: int) -> tuple[Floats, Floats]:
-        """The `metrics.SCREEN` columns (k, 5) and the daily returns (k, days) of many combos over one window."""
+        """Return the `metrics.SCREEN` columns (k, 5) and daily returns (k, days) of many combos over one window."""
         if self.is_reference:
             rows = [self._daily_returns(combos.row(i), window) for i in range(len(combos))]
             returns = np.array(rows).reshape(len(combos), metrics.days_of(self.market, window))
@@ -93,7 +96,7 @@ class Evaluator:
         return cpu.screen_returns(self.market, signals, combos.executions(), rules, window, threads, signal_of)
 
     def _shared(self, combos: Combos) -> tuple[Callable[[slice], Planes], NDArray[np.int64]]:
-        """The planes of a slice of the distinct signals, and (k,) which of them each combo trades."""
+        """Return a function from a slice of the distinct signals to planes, and which signal each combo trades (k,)."""
         distinct, signal_of = combos.distinct(self.family.parameters)
         self._signals.prepare(distinct)
         return lambda chunk: self._signals.planes({n: c[chunk] for n, c in distinct.items()}), signal_of
@@ -103,15 +106,15 @@ class Evaluator:
         return metrics.daily_returns(marks, self.costs.capital)
 
     def best(self, combos: Combos, min_trades: int, keep: int, threads: int) -> Best:
-        """At least the `keep` best by Sharpe ratio over the whole market, of the combos with enough trades."""
+        """Return at least the `keep` best combos by Sharpe ratio over the whole market, of those with enough trades."""
         if not self.is_reference and self.engine_name == "gpu":
             return self._on_gpu.best(self._work(combos), self.whole, min_trades, keep, threads)
         return passed(np.arange(len(combos)), self.screen(combos, [self.whole], threads)[0], min_trades)
 
     def batches_together(self, batch_combos: int) -> int:
-        """How many batches are worth doing at once: a GPU is hardly filled by one.
+        """Return how many batches are worth doing at once, because one batch hardly fills a GPU.
 
-        Of a family without kernels no more than one: this machine makes its planes and holds all of them.
+        A family without GPU kernels gets one batch, because its planes are made and held on the CPU.
         """
         is_on_gpu = not self.is_reference and self.engine_name == "gpu" and isinstance(self.family, HasDevice)
         return max(1, BLOCK // batch_combos) if is_on_gpu else 1
@@ -139,7 +142,7 @@ class Evaluator:
             return self._signals.planes(some)
 
         def signals(chunk: slice) -> "DevicePlanes":
-            on_device = self._device_signals  # made here, where what the device says is understood
+            on_device = self._device_signals  # made here, where errors of the device are handled
             if on_device is None:
                 return uploaded(on_cpu(chunk), len(self.market))
             return on_device.planes({name: column[chunk] for name, column in distinct.items()})
@@ -147,7 +150,7 @@ class Evaluator:
         return Work(on_cpu, signals, combos.executions(), Rules.of(self.costs, {}), signal_of)
 
     def ledger(self, parameters: Parameters, window: Window, tie: Tie = "sl_first") -> Ledger:
-        """Everything one combo does in `window`."""
+        """Return the trades and equity of one combo in `window`."""
         if self.is_reference:
             return self.reference_ledger(parameters, window, tie)
         combo = Combos.of([parameters])
@@ -162,7 +165,7 @@ class Evaluator:
         tie: Tie = "sl_first",
         first_touch: reference.FirstTouch | None = None,
     ) -> Ledger:
-        """The same by the reference engine, in readable Python and about a thousand times slower.
+        """Return the same ledger from the reference engine, in readable Python and about a thousand times slower.
 
         `first_touch` decides the ambiguous bars in place of `tie`.
         """
@@ -170,7 +173,7 @@ class Evaluator:
         return reference.simulate(self.market, self.signal(parameters), rules, window, first_touch=first_touch)
 
     def signal(self, parameters: Parameters) -> reference.Signal:
-        """One combo's signal over every bar, unpacked."""
+        """Return one combo's signal over every bar, unpacked into booleans."""
         combo = Combos.of([parameters])
         self._signals.prepare(combo.columns)
         planes = self._signals.planes(combo.columns)
@@ -178,20 +181,20 @@ class Evaluator:
         return reference.Signal(unpack(planes.side, n)[0], unpack(planes.armed, n)[0], int(planes.first_side[0]))
 
     def metrics(self, parameters: Parameters, window: Window, tie: Tie = "sl_first") -> Metrics:
-        """All metrics of one combo over `window`."""
+        """Return all metrics of one combo over `window`; an undefined metric is None."""
         return metrics.full(self.ledger(parameters, window, tie), self.market, window, self.costs.capital)
 
     def has_side(self, combos: Combos) -> bool:
-        """Whether any of the combos is ever long or short: none is while its indicators warm up."""
+        """Return whether any of the combos is ever long or short; none is while its indicators warm up."""
         return bool((self.warm_up_bars(combos) < len(self.market)).any())
 
     def warm_up_bars(self, combos: Combos) -> NDArray[np.int64]:
-        """Bars (k,) before each combo's first side: so much its indicators remember. All bars where it has none."""
+        """Return how many bars (k,) each combo's indicators need before its first side; all bars if it has none."""
         self._signals.prepare(combos.columns)
         return self._signals.planes(combos.columns).first_side
 
     def rules(self, parameters: Parameters, tie: Tie) -> Rules:
-        """The execution rules of one combo under these costs."""
+        """Return the execution rules of one combo under these costs."""
         return replace(Rules.of(self.costs, {name: parameters[name] for name in EXECUTION}), tie=tie)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A search as a record on disk: all that a search process needs to take part, whoever started it."""
+"""A search as a record on disk, with all that a search process needs to take part, whichever program started it."""
 
 import fcntl
 import io
@@ -29,7 +29,7 @@ from WORKFLOW.search.study import Hopeless, SharedStudy, StudyPlan, TrialResult
 
 @dataclass(frozen=True)
 class SearchJob:
-    """One study: what to try, at which costs. The bars beside it are the in-sample ones and no others."""
+    """One study: what to try, and at which costs. The bars on file beside it are the in-sample bars and no others."""
 
     costs: Costs
     min_trades: int
@@ -41,7 +41,10 @@ class SearchJob:
     storage: str = JOURNAL
 
     def evaluate(self, evaluator: Evaluator, parameters: Parameters, is_hopeless: Hopeless) -> TrialResult:
-        """The objectives, with the minimum of trades as a constraint; metrics are those of all in-sample bars."""
+        """Evaluate one trial: its objectives, its trades as a constraint, and its metrics over all in-sample bars.
+
+        With `prune`, the folds are evaluated one by one, and `is_hopeless` may end the trial early.
+        """
         windows = folds_of(evaluator.market, self.folds)
         sharpes: list[float] = []
         for some in ([window] for window in windows) if self.prune else (windows,):
@@ -76,7 +79,7 @@ class SearchFolder:
     folder: RunFolder
 
     def write_bars(self, in_sample: Bars) -> None:
-        """Put the in-sample bars where other processes find them."""
+        """Write the in-sample bars where other processes find them."""
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(in_sample.rows), allow_pickle=False)
         snapshot.write_bytes(self.folder.bars, buffer.getvalue())
@@ -84,15 +87,15 @@ class SearchFolder:
         sealed.write_json(self.folder.bar_labels, {**labels, "sha256": in_sample.sha256})
 
     def write(self, job: SearchJob) -> None:
-        """Put the job where search processes find it."""
+        """Write the job where search processes find it."""
         snapshot.write_json(self.folder.search, asdict(job))
 
     @cached_property
     def in_sample(self) -> Bars:
-        """The in-sample bars, mapped from disk so that processes share their pages.
+        """The in-sample bars, mapped from disk so that processes share their memory pages.
 
         Raises:
-            Recomputable: they are gone, or not those that were written.
+            Recomputable: the bars are gone, or are not those that were written.
         """
         labels = sealed.read_json(self.folder.bar_labels)
         changed = Recomputable(f"{self.folder.bars} or what describes them is not what was written", _AGAIN)
@@ -123,15 +126,16 @@ class SearchFolder:
         )
 
     def evaluator(self) -> Evaluator:
-        """What evaluates the job's trials."""
+        """Return the evaluator of the job's trials."""
         job = self.job
         return Evaluator(Market.of(self.in_sample), family_of(job.plan.mode), job.costs, job.engine)
 
     def study(self, say: Callable[[str], None] = print) -> SharedStudy:
-        """The study on file, opened or made; one that is damaged is set aside and made again, which `say` hears.
+        """Open the study on file, or make it; a damaged study is set aside and made again, which `say` reports.
 
         Raises:
-            Recomputable: it is damaged, and lies on a database server, where nobody sets it aside but its owner.
+            Recomputable: the study is damaged and lies on a database server, where only the server's owner can set it
+                aside.
         """
         try:
             return self._opened()
@@ -141,7 +145,7 @@ class SearchFolder:
             return self._made_again(damage, say)
 
     def discard_study(self, why: str, say: Callable[[str], None] = print) -> None:
-        """Set the study aside: what it holds is not what these bars and this job come to."""
+        """Set the study aside, because its trials do not follow from these bars and this job; `why` is the evidence."""
         if self.job.storage != JOURNAL:
             raise Recomputable(why, "its owner has to move it away; then type the command again")
         with self._alone():
@@ -152,7 +156,7 @@ class SearchFolder:
         return SharedStudy(self._store(), self.folder.claims, self.job.plan)
 
     def _made_again(self, damage: Recomputable, say: Callable[[str], None]) -> SharedStudy:
-        """One process alone sets it aside; who comes later finds the new one."""
+        """Make the study again. One process at a time sets a study aside; a later process finds the new study."""
         with self._alone():
             try:
                 return self._opened()
@@ -163,13 +167,13 @@ class SearchFolder:
     def _set_aside(self, why: str, say: Callable[[str], None]) -> None:
         is_journal = self.job.storage == JOURNAL
         aside = snapshot.set_aside(self.folder.study if is_journal else self.folder.study_database)
-        for name in ("-wal", "-shm", "-journal"):  # of the damaged one: they mean nothing to the next
+        for name in ("-wal", "-shm", "-journal"):  # side files of the damaged database mean nothing to a new one
             self.folder.study_database.with_name(f"{self.folder.study_database.name}{name}").unlink(missing_ok=True)
         say(f"  {why}: it is set aside as {aside.name}, and the search is done again")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """While nobody else sets the study aside; the kernel frees the lock of whoever dies."""
+        """Hold the lock under which a study is set aside; the kernel frees the lock of a process that dies."""
         private.folder(self.folder.claims)
         descriptor = os.open(self.folder.claims / "set_aside.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

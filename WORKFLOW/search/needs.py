@@ -1,11 +1,11 @@
-"""What `search.storage` needs: its packages, and a database that answers. Both are checked before any work begins."""
+"""Check what `search.storage` needs before any work begins: its packages, and a database that answers."""
 
 from config.errors import Refused
 from config.pip import install_line
 from config.search import JOURNAL, SQLITE
 from state.host.secrets import redacted
 
-_ANSWER_S = 10  # for a database server on a busy machine to take a connection
+_ANSWER_S = 10  # seconds for a database server on a busy machine to accept a connection
 
 
 def check(storage: str) -> None:
@@ -41,12 +41,12 @@ def check_packages(storage: str) -> None:
 
 
 def kind_of(storage: str) -> str:
-    """`sqlite` or `postgresql`."""
+    """Return `sqlite` or `postgresql`."""
     return storage.partition(":")[0]
 
 
 def unopened(storage: str, error: BaseException) -> Refused:
-    """The refusal of a database that cannot be opened."""
+    """Return the refusal of a database that cannot be opened."""
     why = redacted(str(error).strip().splitlines()[0])
     way_out = f"start the database or correct the URL; or {_JOURNAL}"
     return Refused(f"search.storage {redacted(storage)} cannot be opened: {why}", way_out)
@@ -67,4 +67,4 @@ def _connect(storage: str) -> None:
         raise unopened(storage, error) from None
     finally:
         if engine is not None:
-            engine.dispose()  # else its pool keeps the connection open
+            engine.dispose()  # otherwise its pool would keep the connection open

@@ -1,4 +1,4 @@
-"""What a search maximises: the Sharpe ratio over in-sample folds, less what they differ by."""
+"""The objective that a search maximises: the Sharpe ratio over in-sample folds, less a penalty for instability."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ import numpy as np
 
 from WORKFLOW.engines.market import Market, Window
 
-# Told for a combo whose Sharpe ratio is undefined: worse than any real one, and finite, as samplers like it.
+# Stands for an undefined Sharpe ratio: worse than any real one, and finite, because samplers need finite values.
 UNDEFINED_SHARPE = -1_000.0
 
 
 def folds_of(market: Market, wanted: int) -> list[Window]:
-    """Contiguous windows of as many UTC days each (the last has what is left over), over all bars of `market`.
+    """Cut all bars of `market` into contiguous folds of equally many UTC days; the last fold takes the days left over.
 
-    A market of fewer days than two a fold has one fold: all of it.
+    If there are fewer than two days per fold, all bars make one fold.
     """
     days = int(market.day[-1] - market.day[0]) + 1
     if days < 2 * wanted:
@@ -25,10 +25,10 @@ def folds_of(market: Market, wanted: int) -> list[Window]:
 
 
 def stable(sharpes: Sequence[float], penalty: float) -> float:
-    """Mean of the folds' Sharpe ratios - `penalty` x their standard deviation (ddof = 0), annualised.
+    """Return the mean of the folds' annualised Sharpe ratios, minus `penalty` times their standard deviation (ddof=0).
 
-    A fold in which nothing was traded (NaN) counts as 0: money that lies still. Where all are NaN the value is
-    `UNDEFINED_SHARPE`. One fold: its own Sharpe ratio.
+    A fold without a trade (NaN) counts as 0, because its money lies still. If all folds are NaN, the value is
+    `UNDEFINED_SHARPE`. For one fold, the value is its Sharpe ratio.
     """
     if all(math.isnan(sharpe) for sharpe in sharpes):
         return UNDEFINED_SHARPE

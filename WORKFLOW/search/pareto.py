@@ -1,4 +1,4 @@
-"""The Pareto front of a search with several objectives: trials that nobody beats in one without losing in another."""
+"""The Pareto front of several objectives: trials that no other trial beats in one without losing in another."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from WORKFLOW.search.study import Trial
 
 
 def values(trial: Trial) -> tuple[float, ...]:
-    """Of all objectives, in the order of the plan's, each as it is (a drawdown is a positive fraction)."""
+    """Return the values of all objectives, in the plan's order and with their own sign (a drawdown is positive)."""
     return (trial.result.value, *trial.result.others)
 
 
 def front(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
-    """Feasible trials that no other dominates, by the first objective, the best first.
+    """Return the feasible trials that no other trial dominates, sorted by the first objective, best first.
 
-    A trial dominates another that is nowhere better and somewhere worse. Of trials with equal values the first stands
-    for all. One whose Sharpe ratio is undefined never belongs.
+    A trial dominates another if it is nowhere worse and somewhere better. Of trials with equal values, the first stands
+    for all. A trial whose Sharpe ratio is undefined never belongs to the front.
     """
     known = [t for t in trials if t.feasible and t.result.value != UNDEFINED_SHARPE]
     distinct = list({values(trial): trial for trial in reversed(known)}.values())

@@ -1,4 +1,4 @@
-"""Phase 0: every combo once with the fast engine; the best by Sharpe ratio among those that traded enough go on."""
+"""Phase 0: screen every combo once with the fast engine, and keep the best by Sharpe ratio with enough trades."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ Rows = tuple[tuple[float | None, ...], ...]
 
 @dataclass(frozen=True)
 class Ranked:
-    """One combo that passed: its number in the draw, its parameters, its in-sample screen metrics."""
+    """One combo that was kept: its number in the draw, its parameters, and its in-sample screen metrics."""
 
     combo: int
     parameters: Parameters
@@ -29,10 +29,13 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Prescreened:
-    """What a prescreen found: combos tried, those with enough trades, the most trades of any, the best first.
+    """The result of a prescreen: counts over all combos, and the best combos first.
 
-    It iterates as deployed scripts go through it: one dict a strategy, best first, with `combo` (its number in the
-    draw), its parameters and its in-sample metrics by name, such as `total_trades`; an undefined metric is None.
+    `tried` counts all combos, `eligible` those with enough trades, and `most_trades` is the most trades of any combo.
+
+    Iteration yields dicts, as scripts that users have deployed expect: one dict per strategy, best first, with `combo`
+    (its number in the draw), its parameters, and its in-sample metrics by name, such as `total_trades`. An undefined
+    metric is None.
     """
 
     tried: int
@@ -41,31 +44,31 @@ class Prescreened:
     best: list[Ranked]
 
     def __len__(self) -> int:
-        """How many strategies were kept."""
+        """Return the number of strategies that were kept."""
         return len(self.best)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Their records, best first."""
+        """Yield their records, best first."""
         return (self[place] for place in range(len(self.best)))
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        """One record by its place; 0 is the best."""
+        """Return one record by its place; place 0 is the best."""
         ranked = self.best[place]
         return {"combo": ranked.combo, **ranked.parameters, **ranked.metrics.as_json()}
 
 
 @dataclass(frozen=True)
 class PrescreenProgress:
-    """How far a prescreen is, and all it needs to go on: a plain record that survives a restart."""
+    """The progress of a prescreen with all that it needs to go on: a plain record that survives a restart."""
 
     tried: int = 0
     eligible: int = 0
     most_trades: int = 0
     combos: tuple[int, ...] = ()  # kept so far, best first
-    table: Rows = field(default=())  # their `SCREEN` rows, undefined ones None
+    table: Rows = field(default=())  # their `SCREEN` rows; an undefined value is None
 
     def as_json(self) -> dict[str, Any]:
-        """For a snapshot; floats round-trip exactly."""
+        """Return the record for a snapshot; floats survive the round trip exactly."""
         return {
             "tried": self.tried,
             "eligible": self.eligible,
@@ -76,7 +79,7 @@ class PrescreenProgress:
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "PrescreenProgress":
-        """The inverse of `as_json`."""
+        """Read back what `as_json` wrote."""
         table = tuple(tuple(row) for row in record["table"])
         return cls(record["tried"], record["eligible"], record["most_trades"], tuple(record["combos"]), table)
 
@@ -91,17 +94,17 @@ def run(
     batches: range | None = None,
     held: int | None = None,
 ) -> PrescreenProgress:
-    """Go on from `progress` to the end of `batches` (None: all); `on_batch` hears (batch, of, progress) after each,
-    or after several that a GPU does at once.
+    """Go on from `progress` to the end of `batches` (None: all batches).
 
-    `held`: the most combos worked on at a time (None: a batch); where memory is short, less, with the same results.
+    `on_batch` receives (batch, of, progress) after each batch, or after several that a GPU does at once. `held` limits
+    the combos that are worked on at a time (None: a batch); where memory is short, fewer give the same results.
     """
     size = settings.batch_combos
     batches = range(batches_of(len(combos), settings)) if batches is None else batches
-    done = batches_of(progress.tried, settings)  # rounded up: a short last batch is done too
+    done = batches_of(progress.tried, settings)  # rounded up, because a short last batch is done, too
     together = evaluator.batches_together(size)
     while done < len(batches):
-        now = batches[done : done + (together if done else 1)]  # the first alone: somebody waits for it
+        now = batches[done : done + (together if done else 1)]  # the first batch alone, so that its log line comes soon
         for numbers, part in combos.at(range(now.start * size, min(now.stop * size, len(combos)))):
             for first in range(0, len(part), held or size * len(now)):
                 some = slice(first, first + (held or size * len(now)))
@@ -113,13 +116,13 @@ def run(
 
 
 def shard(combos: int, settings: PrescreenSettings, number: int, of: int) -> range:
-    """The batches of shard `number` of `of`: contiguous, as equal as can be."""
+    """Return the batches of shard `number` of `of`: contiguous, and as equal in number as possible."""
     batches = batches_of(combos, settings)
     return range(batches * number // of, batches * (number + 1) // of)
 
 
 def merged(parts: Iterable[PrescreenProgress], settings: PrescreenSettings) -> PrescreenProgress:
-    """What one prescreen over all the shards' combos would have come to."""
+    """Join the progress of shards to that of one prescreen over all their combos."""
     whole = PrescreenProgress()
     for part in parts:
         table = np.array(part.table, dtype=np.float64).reshape(-1, len(SCREEN))
@@ -135,7 +138,7 @@ def merged(parts: Iterable[PrescreenProgress], settings: PrescreenSettings) -> P
 
 
 def result(progress: PrescreenProgress, combos: Draw) -> Prescreened:
-    """The result of a prescreen that is through."""
+    """Return the result of a complete prescreen."""
     best = []
     rows = zip(progress.combos, combos.rows(progress.combos), progress.table, strict=True)
     for combo, parameters, row in rows:
@@ -149,7 +152,7 @@ def _named(row: tuple[float | None, ...]) -> ScreenMetrics:
 
 
 def batches_of(combos: int, settings: PrescreenSettings) -> int:
-    """How many batches a prescreen of so many combos has."""
+    """Return how many batches a prescreen of so many combos has."""
     return -(-combos // settings.batch_combos)
 
 
@@ -167,11 +170,13 @@ def _merge(
 
 
 def _ranked(progress: PrescreenProgress, more: Integers, table: Floats, keep: int) -> tuple[tuple[int, ...], Rows]:
-    """The best of what is kept and of `more` combos with their rows: highest Sharpe first, then by number."""
+    """Return the best of the kept combos and of `more` combos with their rows: highest Sharpe first, then by number."""
     numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), more])
     kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN
     rows = np.concatenate([kept, table])
-    if len(rows) > keep:  # a partition leaves all that can be among the best, equals included
+    if (
+        len(rows) > keep
+    ):  # a partition is faster than a sort, and keeps every row that can be among the best, ties included
         least = np.partition(rows[:, SHARPE], len(rows) - keep)[len(rows) - keep]
         numbers, rows = numbers[rows[:, SHARPE] >= least], rows[rows[:, SHARPE] >= least]
     best = np.lexsort((numbers, -rows[:, SHARPE]))[:keep]

@@ -1,4 +1,4 @@
-"""More combos around what is promising: near the best of a prescreen, on the same in-sample bars."""
+"""Try more combos near the best of a prescreen, on the same in-sample bars."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from WORKFLOW.engines.metrics import SHARPE
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import DIGITS, Combos, Parameters, coded, family_of
 
-_SPREAD = 0.05  # standard deviation of a step, as a fraction of the range: near, and yet not the same
-_STAYS = 0.8  # how often a choice stays what it is
+_SPREAD = 0.05  # standard deviation of a step, as a fraction of the range: small, but rarely no step at all
+_STAYS = 0.8  # probability that a choice keeps its value
 _REDRAWS = 100
 
 
 @dataclass(frozen=True)
 class Refined:
-    """What came of it: combos tried, those with enough trades, the best parameters with their Sharpe ratio."""
+    """The result of a refinement: combos tried, combos with enough trades, and the best with their Sharpe ratio."""
 
     tried: int
     eligible: int
@@ -27,7 +27,7 @@ class Refined:
 
 
 def around(mode: Mode, centres: Sequence[Parameters], n: int, seed: np.random.SeedSequence) -> Combos:
-    """n valid combos, each near one of `centres` (parameters of this mode's space); the same for the same seed."""
+    """Return n valid combos, each near one of `centres` (parameters of this mode); the same for the same seed."""
     family, random = family_of(mode), np.random.default_rng(seed)
     held = Combos.of(list(centres)).columns
     which = random.integers(0, len(centres), n)
@@ -38,7 +38,7 @@ def around(mode: Mode, centres: Sequence[Parameters], n: int, seed: np.random.Se
             return Combos(columns)
         for name, dimension in mode.space.items():
             columns[name][invalid] = _near(dimension, held[name][which[invalid]], random)
-    for name in mode.space:  # the centres themselves are valid
+    for name in mode.space:  # what is still invalid becomes its centre, which is valid
         columns[name][invalid] = held[name][which[invalid]]
     return Combos(columns)
 
@@ -46,7 +46,7 @@ def around(mode: Mode, centres: Sequence[Parameters], n: int, seed: np.random.Se
 def screen(
     evaluator: Evaluator, combos: Combos, threads: int, min_trades: int, keep: int, held: int, on_part: Any
 ) -> Refined:
-    """Try `combos`, `held` at a time; `on_part` hears how many are done. Undefined Sharpe ratios (NaN) never count."""
+    """Try `combos`, `held` at a time; `on_part` receives the number done. Undefined Sharpe ratios (NaN) never count."""
     eligible = 0
     best: list[tuple[float, Parameters]] = []
     for first in range(0, len(combos), held):
@@ -63,7 +63,7 @@ def screen(
 
 
 def _near(dimension: Dimension, values: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-    """Each value a little further on its own grid; never outside of the dimension."""
+    """Move each value a little on its own grid, inside the dimension."""
     if isinstance(dimension, Choice):
         options = np.array([coded(value) for value in dimension.values])
         drawn = options[random.integers(0, len(options), len(values))]

@@ -1,8 +1,8 @@
-"""What proposes parameters: Optuna's samplers, asked for one position of the budget at a time.
+"""Propose parameters with Optuna's samplers, for one position of the budget at a time.
 
-A proposal depends on the seed, the position and the sealed trials only, so any process may ask for any position. TPE's
-two density estimates are the same for a whole batch and are built once; stock TPE builds them anew at each ask
-(docs/reference/search.md: what that costs).
+A proposal depends only on the seed, the position and the sealed trials, so any process may ask for any position. TPE's
+two density estimates are the same for a whole batch, and are built once. Stock TPE builds them anew at each ask
+(docs/reference/search.md says what this costs).
 """
 
 import copy
@@ -27,20 +27,20 @@ from WORKFLOW.search.space import Parameters, on_grid
 from WORKFLOW.search.storage import Direction
 
 Space = Mapping[str, BaseDistribution]
-_STARTUP = 10  # trials before TPE has anything to say: Optuna's own number
-_JUDGED = 32  # sealed trials before a median says what is hopeless
+_STARTUP = 10  # trials before TPE proposes anything; Optuna's own number
+_JUDGED = 32  # sealed trials before their median decides what is hopeless
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Parameters to try, and what the sampler wants to remember of them."""
+    """Parameters to try, and the attributes that the sampler wants to keep with them."""
 
     parameters: Parameters
     system_attrs: dict[str, Any]
 
 
 class Proposer:
-    """A sampler and all it has been told: the sealed trials of one study, in the order of their positions."""
+    """A sampler with all that it has learned: the sealed trials of one study, in the order of their positions."""
 
     def __init__(self, sampler: str, directions: Sequence[Direction], space: Space, seed: int) -> None:
         self._space, self._seed = space, seed
@@ -53,10 +53,10 @@ class Proposer:
         self._estimators: tuple[Mixture, Mixture] | None = None
 
     def learn(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take in trials that are sealed; the order counts."""
+        """Add sealed trials; their order counts."""
         for trial in trials:
             mine = copy.copy(trial)
-            mine.user_attrs = {}  # the metrics: no sampler reads them, and the study copies what it is given
+            mine.user_attrs = {}  # holds the metrics, which no sampler reads; the study would copy them
             mine.number = len(self._trials)
             self._trials.append(mine)
             if not isinstance(
@@ -68,13 +68,14 @@ class Proposer:
                     self._steps.setdefault(step, []).append(value)
         self._estimators = None
         if isinstance(self._sampler, NSGAIISampler):
-            # The first ask of a generation sees its parents by rank, all others by number: nobody's ask is the first.
+            # The first ask of a generation sees its parents by rank, and all later asks see them by number. This ask is
+            # thrown away, so that every proposal is a later one.
             self._study.tell(self._study.ask(dict(self._space)), state=TrialState.FAIL)
 
     def propose(
         self, position: int, is_valid: Callable[[Parameters], bool], fixed: Parameters | None = None
     ) -> Proposal:
-        """What to try at `position`: `fixed` where it is given, else a draw that is valid."""
+        """Return what to try at `position`: `fixed` if it is given, otherwise a valid draw."""
         drawn = np.random.SeedSequence([self._seed, position]).generate_state(1)[0]
         for random in _generators(self._sampler):
             random.seed(int(drawn))
@@ -84,7 +85,7 @@ class Proposer:
                 return proposal
 
     def is_hopeless(self, values: Sequence[float]) -> bool:
-        """Whether a trial with these intermediate values is worse than half of the sealed ones were then."""
+        """Tell whether a trial with these intermediate values is worse than half of the sealed trials at that step."""
         known = self._steps.get(len(values) - 1, ())
         return len(known) >= _JUDGED and values[-1] < float(np.median(known))
 
@@ -123,7 +124,7 @@ class Proposer:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """A dimension in Optuna's terms."""
+    """Return a dimension in Optuna's terms."""
     if not isinstance(dimension, Range):
         return CategoricalDistribution(dimension.values)
     if dimension.is_integer:
@@ -136,7 +137,8 @@ def _made(sampler: str) -> BaseSampler:
         return NSGAIISampler(seed=0)
     if sampler == "random":
         return RandomSampler(seed=0)
-    # No constant liar: with it a proposal would depend on who asked for the others of its batch, and when.
+    # The constant liar stays off: with it, a proposal would depend on which process asked for the rest of its batch,
+    # and when.
     return TPESampler(seed=0, multivariate=True, constant_liar=False)
 
 

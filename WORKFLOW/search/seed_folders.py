@@ -1,7 +1,8 @@
 """Seeds for a search from the prescreens of other machines and lanes: every `phase0_top500.json` in some folders.
 
-A seed is only tried first; it proves nothing. To keep the statistics honest, the tries that it was the best of are
-counted with this search's own, and a seed that was chosen with knowledge of the days held out here is refused.
+A seed is only tried first, and proves nothing. To keep the statistics honest, the tries of the prescreen that it was
+the best of are added to this search's own tries. A seed that was selected with knowledge of this run's holdout is
+refused.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +18,13 @@ from state.files.artifacts import PHASE0
 from state.files.layout import OPTIMIZATIONS
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 
-_MOST_BYTES = 64 * 2**20  # of one file: 500 rows take half a megabyte
-_MOST_TRIES = 10**12  # more is no count of combos
+_MOST_BYTES = 64 * 2**20  # of one file; 500 rows take half a megabyte
+_MOST_TRIES = 10**12  # a larger number cannot be a count of combos
 
 
 @dataclass(frozen=True)
 class Seed:
-    """Parameters that were good in another prescreen; `sharpe_ratio` as measured there, in-sample."""
+    """Parameters that were good in another prescreen, with the in-sample `sharpe_ratio` that was measured there."""
 
     parameters: Parameters
     sharpe_ratio: float
@@ -31,9 +32,10 @@ class Seed:
 
 @dataclass(frozen=True)
 class SeedFile:
-    """One `phase0_top500.json`: the folder that was named, its sum, its tries, its last bar, its seeds, best first.
+    """One `phase0_top500.json`: the folder the user named, the file's hash, tries, last bar and seeds (best first).
 
-    `last_ms`: open of the last bar it was chosen on, epoch milliseconds UTC. `left_out`: rows outside of the space.
+    `last_ms` is the open of the last bar that it was selected on, in epoch milliseconds UTC. `left_out` counts the rows
+    outside of the parameter space.
     """
 
     folder: str
@@ -46,7 +48,10 @@ class SeedFile:
 
 
 def read(folders: Sequence[Path], symbol: str, mode: Mode) -> tuple[SeedFile, ...]:
-    """The prescreens of this symbol and mode in `folders`: results roots, lane roots in them, or result folders.
+    """Read the prescreens of this symbol and mode in `folders`: results roots, lane roots in them, or result folders.
+
+    The same file under two names counts once. A folder without such a file is no error, because it may hold those of
+    other symbols.
 
     The same file under two names counts once. A folder without one is no error: it may hold those of other symbols.
 
@@ -65,7 +70,7 @@ def read(folders: Sequence[Path], symbol: str, mode: Mode) -> tuple[SeedFile, ..
 
 
 def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Refused:
-    """What to say when the folders hold nothing for any of the (symbol, mode) `units`."""
+    """Return the refusal of folders that hold nothing for any of the (symbol, mode) `units`."""
     symbol, mode = units[0]
     return Refused(
         f"no {PHASE0} of {', '.join(' '.join(unit) for unit in units)} in {', '.join(map(str, folders))}",
@@ -74,7 +79,7 @@ def none_there(folders: Sequence[Path], units: Sequence[tuple[str, str]]) -> Ref
 
 
 def must_be_past(files: Iterable[SeedFile], holdout_ms: int) -> None:
-    """Refuse seeds that were chosen on days that are held out here; `holdout_ms`: open of the holdout's first bar."""
+    """Refuse seeds that were selected on days of this holdout; `holdout_ms` is the open of the holdout's first bar."""
     for file in files:
         if file.last_ms >= holdout_ms:
             raise Refused(
@@ -84,18 +89,18 @@ def must_be_past(files: Iterable[SeedFile], holdout_ms: int) -> None:
 
 
 def merged(files: Iterable[SeedFile]) -> list[Seed]:
-    """The seeds of all files, best Sharpe ratio first, each set of parameters once."""
+    """Return the seeds of all files, best Sharpe ratio first, with each set of parameters once."""
     ranked = sorted((seed for file in files for seed in file.seeds), key=lambda seed: -seed.sharpe_ratio)
     return list({str(sorted(seed.parameters.items())): seed for seed in reversed(ranked)}.values())[::-1]
 
 
 def as_json(files: Sequence[SeedFile]) -> list[dict[str, Any]]:
-    """For the record of a run; `of_json` reads it back."""
+    """Return the record for a run; `of_json` reads it back."""
     return [{**vars(file), "seeds": [[seed.sharpe_ratio, seed.parameters] for seed in file.seeds]} for file in files]
 
 
 def of_json(record: Any) -> tuple[SeedFile, ...]:
-    """The inverse of `as_json`; nothing where there is no record."""
+    """Read back what `as_json` wrote; without a record there are no seeds."""
     rows = record if isinstance(record, list) else []
     return tuple(
         SeedFile(**{**row, "seeds": tuple(Seed(parameters, sharpe) for sharpe, parameters in row["seeds"])})
@@ -104,7 +109,7 @@ def of_json(record: Any) -> tuple[SeedFile, ...]:
 
 
 def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
-    """Where a prescreen of this symbol and mode can lie in a folder, and in the lane roots one level below it."""
+    """Return where a prescreen of this symbol and mode can lie: in a folder, and in the folders directly below."""
     tail = Path(symbol) / mode / PHASE0
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", OPTIMIZATIONS))]
@@ -112,7 +117,7 @@ def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
 
 
 def _read(folder: Path, path: Path, symbol: str, mode: Mode) -> SeedFile | None:
-    """One file; None when it is of another symbol or mode."""
+    """Read one file; return None if it belongs to another symbol or mode."""
     way_out = f"move {path} away, or name other folders"
     if path.stat().st_size > _MOST_BYTES:
         raise Refused(f"{path} is larger than any prescreen's result", way_out)
@@ -140,7 +145,7 @@ def _read(folder: Path, path: Path, symbol: str, mode: Mode) -> SeedFile | None:
 
 
 def _fit(mode: Mode, parameters: Mapping[str, Any]) -> Parameters | None:
-    """The parameters as this mode's space holds them; None when they are not of it."""
+    """Return the parameters as this mode's space holds them, or None if they are outside of the space."""
     if set(parameters) != set(mode.space):
         return None
     fit: Parameters = {}
@@ -153,7 +158,7 @@ def _fit(mode: Mode, parameters: Mapping[str, Any]) -> Parameters | None:
 
 
 def _holds(dimension: Dimension, value: Any) -> bool:
-    """Whether a value is one of a dimension's; a number between two steps is not."""
+    """Return whether a value is one of a dimension's values; a number between two steps is not."""
     if isinstance(dimension, Choice):
         return not isinstance(value, bool) and value in dimension.values
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Parameter combos as columns: drawn in blocks, ordered so that neighbours share their signal, read by row."""
+"""Parameter combos as columns: drawn in blocks, sorted so that neighbours share their signal, and read by row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from WORKFLOW.engines.rules import DIRECTIONS, EXECUTION, Executions
 from WORKFLOW.signals import FAMILIES
 from WORKFLOW.signals.family import Family
 
-# Stepped floats are decimals; ten digits are finer than any step and coarser than float noise.
+# Stepped floats are decimals. Ten digits are finer than any step and coarser than float noise.
 DIGITS = 10
 _LARGEST_KEY = 2**62
 
@@ -28,13 +28,13 @@ _EXECUTION_LIMITS: dict[str, tuple[float, float]] = {
 Parameters = dict[str, int | float | str]
 Numbers = NDArray[np.int64]
 
-# Combos drawn, ordered and held at a time: 20 MB, and enough for several combos on each signal.
+# Combos that are drawn, sorted and in memory at a time: 20 MB, and enough that several combos share each signal.
 BLOCK = 262_144
 
 
 @dataclass(frozen=True)
 class Combos:
-    """k parameter combos; each column has shape (k,). `direction` is held as its index in `DIRECTIONS`."""
+    """k parameter combos; each column has shape (k,). `direction` is stored as its index in `DIRECTIONS`."""
 
     columns: dict[str, NDArray[Any]]
 
@@ -43,19 +43,20 @@ class Combos:
         return len(next(iter(self.columns.values())))
 
     def __getitem__(self, rows: slice | Numbers) -> "Combos":
-        """Some of the combos."""
+        """Return some of the combos."""
         return Combos({name: column[rows] for name, column in self.columns.items()})
 
     def distinct(self, names: Sequence[str]) -> tuple[dict[str, NDArray[Any]], Numbers]:
-        """The distinct values of the whole-number columns `names`, in order, and (k,) which of them each combo has."""
+        """Return the distinct values of the whole-number columns `names`, sorted, and each combo's place (k,)."""
         _, first, which = np.unique(self.keys(names), return_index=True, return_inverse=True)
         return {name: self.columns[name][first] for name in names}, which
 
     def keys(self, names: Sequence[str]) -> Numbers:
-        """One whole number a combo, (k,), ordered like the columns `names`, the first of them leading."""
+        """Return one whole number per combo, (k,), sorted like the columns `names`, of which the first leads."""
         keys, size = np.zeros(len(self), dtype=np.int64), 1
         for column in (self.columns[name] for name in names if len(self)):
             span = int(column.max()) - int(column.min()) + 1
+            # The product of the spans must fit into 63 bits; if it does not, ranks replace the keys so far.
             if size * span > _LARGEST_KEY:
                 keys = np.unique(keys, return_inverse=True)[1]
                 size = len(self)
@@ -63,29 +64,29 @@ class Combos:
         return keys
 
     def row(self, i: int) -> Parameters:
-        """One combo as plain values."""
+        """Return one combo as plain values."""
         values: Parameters = {name: column[i].item() for name, column in self.columns.items()}
         values["direction"] = DIRECTIONS[int(values["direction"])]
         return values
 
     @classmethod
     def of(cls, rows: list[Parameters]) -> "Combos":
-        """From plain values; the inverse of `row`."""
+        """Build combos from plain values; the inverse of `row`."""
         names = rows[0].keys()
         return cls({name: np.array([coded(row[name]) for row in rows]) for name in names})
 
     def executions(self) -> Executions:
-        """The execution part as the engine takes it."""
+        """Return the execution parameters in the form that engines take."""
         c = self.columns
         return Executions.of(c["stop_loss"], c["take_profit"], c["trailing_stop"], c["max_bars"], c["direction"])
 
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """`n` combos of a mode that are drawn again whenever they are looked at, a block at a time: memory stays bounded.
+    """`n` combos of a mode, drawn again whenever they are looked at, a block at a time, so that memory stays bounded.
 
-    A combo's number says where it stands in the draw. A position says where it stands in the order of work, which is by
-    signal inside each block, so that one look at a signal serves all combos that trade it.
+    A combo's number is its place in the draw. Its position is its place in the order of work, which is sorted by signal
+    inside each block, so that one look at a signal serves all combos that trade it.
     """
 
     mode: Mode
@@ -97,7 +98,7 @@ class Draw:
         return self.n
 
     def at(self, positions: range) -> Iterator[tuple[Numbers, Combos]]:
-        """The combos at `positions` with their numbers, one block after the other."""
+        """Yield the combos at `positions` with their numbers, one block after the other."""
         for block in range(positions.start // BLOCK, -(-positions.stop // BLOCK)):
             combos, order = _drawn(self, block)
             first = block * BLOCK
@@ -105,22 +106,22 @@ class Draw:
             yield numbers + first, combos[numbers]
 
     def sample(self, n: int) -> Combos:
-        """The combos numbered 0 to n - 1, at most one block: as random a part of the space as the draw itself.
+        """Return the combos numbered 0 to n - 1, at most one block; they are as random a sample as the draw itself.
 
-        Positions are no such thing: those of one signal stand side by side.
+        Positions would not be random, because the combos of one signal stand side by side.
         """
         combos, order = _drawn(self, 0)
         return combos[order[order < n]]
 
     def rows(self, numbers: Sequence[int]) -> list[Parameters]:
-        """The parameters of some combos by their numbers, in the order asked for."""
+        """Return the parameters of some combos by their numbers, in the order asked for."""
         by_number = {number: _drawn(self, number // BLOCK)[0].row(number % BLOCK) for number in sorted(numbers)}
         return [by_number[number] for number in numbers]
 
 
 @lru_cache(maxsize=1)
 def _drawn(of: Draw, block: int) -> tuple[Combos, Numbers]:
-    """Block 0 is what `draw` gives with the same seed, the others have seeds derived from it."""
+    """Draw one block. Block 0 is what `draw` gives with the same seed; the others have seeds derived from it."""
     seed = of.seed
     if block:
         seed = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, block))
@@ -129,10 +130,11 @@ def _drawn(of: Draw, block: int) -> tuple[Combos, Numbers]:
 
 
 def family_of(mode: Mode) -> Family:
-    """The signal family of a mode, after checking that the mode's space fits it.
+    """Return the signal family of a mode, after checking that the mode's space fits the family.
 
     Raises:
-        Refused: unknown family, missing or unknown parameters, an unknown direction.
+        Refused: the family or a direction is unknown, or parameters are missing, unknown or outside the family's
+            limits.
     """
     if mode.family not in FAMILIES:
         raise Refused(f"mode {mode.name!r} names the unknown family {mode.family!r}", f"one of: {', '.join(FAMILIES)}")
@@ -154,7 +156,7 @@ def family_of(mode: Mode) -> Family:
 
 
 def _check(where: str, dimension: Dimension, low: float, high: float) -> None:
-    """Every value a number from `low` to `high`; whole where the limits are."""
+    """Refuse values that are not numbers from `low` to `high`; they must be whole if the limits are."""
     values = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
     kind: Any = int if isinstance(low, int) else int | float
     whole = isinstance(dimension, Choice) or dimension.is_integer or not isinstance(low, int)
@@ -164,7 +166,7 @@ def _check(where: str, dimension: Dimension, low: float, high: float) -> None:
 
 
 def draw(mode: Mode, n: int, seed: np.random.SeedSequence) -> Combos:
-    """n combos, uniform over the mode's space, invalid ones drawn again; the same for the same seed.
+    """Draw n combos, uniformly over the mode's valid combos; the same seed gives the same combos.
 
     Raises:
         Refused: hardly any combo of the space is valid.
@@ -183,7 +185,7 @@ def draw(mode: Mode, n: int, seed: np.random.SeedSequence) -> Combos:
 
 
 def on_grid(value: int | float | str) -> int | float | str:
-    """A drawn value without the float noise of `low + i * step`."""
+    """Round away the float noise of `low + i * step`."""
     return round(value, DIGITS) if isinstance(value, float) else value
 
 
@@ -196,5 +198,5 @@ def _draw(dimension: Dimension, n: int, random: np.random.Generator) -> NDArray[
 
 
 def coded(value: int | float | str) -> int | float:
-    """A value as columns hold it: a direction is its index."""
+    """Return a value as columns hold it; a direction becomes its index."""
     return DIRECTIONS.index(value) if isinstance(value, str) else value

@@ -1,8 +1,8 @@
-"""Where a study lies: Optuna's journal on our own file, one that a killed writer cannot poison; or a database.
+"""Where a study is kept: in Optuna's journal on our own file, which no killed writer can spoil, or in a database.
 
-Measured on the stock backend: a torn append glues onto the next record and every reader fails for ever; a lock holder
-that was killed makes the others spin for ever. Here the kernel drops the lock of a dead process, and the next writer
-cuts a torn tail back to the last newline.
+We measured two faults of Optuna's own journal file. A torn append glues onto the next record, and then every reader
+fails for ever. A process that is killed while it holds the lock makes the others wait for ever. Here the kernel drops
+the lock of a dead process, and the next writer cuts a torn end back to the last newline.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ class FlockJournalBackend(BaseJournalBackend):
     """Optuna's log records in a `state.files.journal.Journal`."""
 
     def __init__(self, path: Path) -> None:
-        # A study can always be searched again up to its last records: only a power cut could take them, and paying
-        # an fsync for each of ten records a trial would cost more than the trial.
+        # Only a power cut could lose the last records of a study, and the search then repeats them. An fsync for each
+        # of ten records per trial would take longer than the trial.
         self._journal = Journal(path, durable=False)
-        self._offsets = {0: 0}  # log number → byte offset, of the last reads
+        self._offsets = {0: 0}  # log number → byte offset, from the last reads
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Whole records from number `log_number_from` on."""
+        """Return the whole records from number `log_number_from` on."""
         known = max(number for number in self._offsets if number <= log_number_from)
         page = self._journal.read(self._offsets[known])
         strange = sum(not isinstance(record, dict) or "op_code" not in record for record in page.records)
@@ -42,13 +42,13 @@ class FlockJournalBackend(BaseJournalBackend):
         return page.records[log_number_from - known :]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add records; another process sees all of a record or nothing."""
-        # Optuna's own records may hold infinities and whatever else its json writes: encode them as it does.
+        """Add records; another process sees either all of a record or nothing of it."""
+        # Optuna's records may hold infinities and other values of Python's json, so they are encoded as Optuna does.
         self._journal.append_lines(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
 
 
 class _Replayed(optuna.storages.JournalStorage):
-    """Optuna's, which ends with whatever error a record gives that it does not know or that lacks something."""
+    """Optuna's storage, with a clear error for a record that Optuna does not know or that lacks something."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,39 +63,39 @@ class _Replayed(optuna.storages.JournalStorage):
 
 
 def open_storage(path: Path) -> optuna.storages.JournalStorage:
-    """The study storage at `path`, made when it is not there; safe for many processes."""
+    """Open the study storage at `path`, or make it; many processes may use it at the same time."""
     return _Replayed(path)
 
 
 def damaged(study: Path | str, what: str) -> Recomputable:
-    """What is said of a study that holds what nobody here wrote."""
+    """Return the error for a study with content that our code has not written."""
     way_out = "it was edited or its disk is failing; type the command again: it sets it aside and searches again"
     return Recomputable(f"the study {study} {what}", way_out)
 
 
 def name_of(folder: RunFolder) -> str:
-    """What the studies of the search in `folder` are called after: one PostgreSQL may hold those of many searches."""
+    """Return the name of the studies in `folder`'s search; one PostgreSQL server may hold those of many searches."""
     return f"backtest-optimize {hashlib.sha256(str(folder.path).encode()).hexdigest()[:16]}"
 
 
 class StudyStore(Protocol):
-    """Studies of one search, for many processes."""
+    """The studies of one search, for many processes."""
 
     @property
     def where(self) -> str:
-        """The file or address that a person can look at; no password."""
+        """The file or address that a person can look at, without a password."""
 
     def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
-        """What `deed` makes of the storage; a deed may be done twice, so it must not matter."""
+        """Run `deed` on the storage and return its result. It may run twice, so a repetition must change nothing."""
 
     def study_id(self, storage: optuna.storages.BaseStorage, number: int, directions: Sequence[Direction]) -> int:
-        """The id of the search's study `number`, made when there is none."""
+        """Return the id of the search's study `number`, which is made if there is none."""
 
     def mark(self) -> int | None:
-        """What is another when anything was added since; None where only a look can tell."""
+        """Return a value that changes when anything is added; None if a change can be found only by reading."""
 
     def close(self) -> None:
-        """Let go of everything; others may go on."""
+        """Release everything; other processes may go on."""
 
 
 class NamedStudies:
@@ -106,7 +106,7 @@ class NamedStudies:
         self._ids: dict[int, int] = {}
 
     def study_id(self, storage: optuna.storages.BaseStorage, number: int, directions: Sequence[Direction]) -> int:
-        """The id of the search's study `number`, made when there is none."""
+        """Return the id of the search's study `number`, which is made if there is none."""
         if number not in self._ids:
             name = f"{self._name} {number}"
             study = optuna.create_study(
@@ -129,15 +129,15 @@ class JournalStore(NamedStudies):
         return str(self._path)
 
     def act(self, deed: Callable[[optuna.storages.BaseStorage], Done]) -> Done:
-        """What `deed` makes of the storage."""
+        """Run `deed` on the storage and return its result."""
         return deed(self._storage)
 
     def mark(self) -> int | None:
-        """The journal's length."""
+        """Return the length of the journal in bytes, or None if it is gone."""
         try:
             return self._path.stat().st_size
         except FileNotFoundError:
             return None
 
     def close(self) -> None:
-        """Nothing is held between two calls."""
+        """Do nothing: the file is open only during a call."""

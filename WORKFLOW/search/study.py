@@ -1,13 +1,14 @@
-"""Bayesian search that several processes share and that gives the same trials whatever their number.
+"""A Bayesian search that several processes share, with the same trials whatever their number.
 
-A study advances in sealed batches. A batch is a run of positions of the budget. What is tried at a position follows
-from the seed, the position and the batches sealed before: the next seed from phase 0, or what the sampler proposes.
-So any process may work on any position: it claims it, asks, evaluates, and adds the finished trial in one record. A
-batch is sealed when each of its positions has one. Neither the number of processes nor their timing nor a kill -9
-changes what the sampler ever sees (docs/adr/0020-asking-is-part-of-a-trial.md).
+A study advances in sealed batches. A batch is a run of positions of the budget. The parameters at a position follow
+from the seed, the position and the batches sealed before: either the next seed from phase 0, or a proposal of the
+sampler. So any process may work on any position. The process claims the position, asks for parameters, evaluates them,
+and adds the finished trial in one record. A batch is sealed when each of its positions has a trial. Neither the number
+of processes, nor their timing, nor a kill -9 changes what the sampler sees
+(docs/adr/0020-asking-is-part-of-a-trial.md).
 
-A claim is a held flock, so the death of its holder frees it at once; there are no heartbeats and no process ids.
-Nothing of an unfinished trial is on file, so a death leaves nothing behind: whoever claims its position comes to the
+A claim is a held flock, so the death of its holder frees the claim at once, without heartbeats or process ids. Nothing
+of an unfinished trial is on file, so a death leaves nothing behind: the next process that claims the position gets the
 same parameters.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import optuna
-from optuna.study._constrained_optimization import _CONSTRAINTS_KEY  # set_constraint's own key; versions are pinned
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY  # the key of `set_constraint`; versions are pinned
 from optuna.trial import FrozenTrial, TrialState
 
 from config.search import OBJECTIVES
@@ -35,18 +36,22 @@ from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 from WORKFLOW.search.storage import Direction, StudyStore, damaged
 
 _CONSTRAINT = "min_trades"
-_CARRIED = 500  # of the best trials, what a fresh study begins with: a tenth of what fills one
-_PATIENCE_S, _PATIENCE = 5.0, 10.0  # at least, and times the longest trial: then a claim's holder is not waited for
-_POLL_S, _MOST_POLL_S = 0.0005, 0.02  # from half a short trial on, each time twice as long: long ones cost no core
+_CARRIED = 500  # best trials with which a fresh study begins: a tenth of a full study
+# After this time a process no longer waits for the holder of a claim: at least so many seconds, and so many times the
+# longest trial.
+_PATIENCE_S, _PATIENCE = 5.0, 10.0
+# A wait starts with half of a short trial and doubles, so that waiting for long trials takes no core.
+_POLL_S, _MOST_POLL_S = 0.0005, 0.02
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What evaluating one trial gave: `value` is maximised; `violation` > 0 breaks the minimum of trades by so many.
+    """The result of one trial. `value` is maximised; `violation` > 0 is by how many trades the minimum was missed.
 
-    `folds`: the Sharpe ratio of each in-sample fold, None where it is undefined. `steps`: the value after each fold.
-    `others`: the further objectives, in the order of the plan's. `pruned`: it ended after `steps`; `metrics` is None.
+    `folds` holds the Sharpe ratio of each in-sample fold, None where undefined. `steps` holds the value after each
+    fold. `others` holds the further objectives, in the plan's order. A `pruned` trial ended after `steps`, and its
+    `metrics` is None.
     """
 
     value: float
@@ -58,15 +63,15 @@ class TrialResult:
     pruned: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """For the study."""
+        """Return this as the study holds it."""
         return {**vars(self), "metrics": {} if self.metrics is None else self.metrics.as_json()}
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `as_json`.
+        """Read what `as_json` returns.
 
         Raises:
-            LookupError, TypeError: something is missing or not known.
+            LookupError, TypeError: a part is missing or unknown.
         """
         lists = {name: tuple(record[name]) for name in ("folds", "steps", "others")}
         metrics = Metrics.of_json(record["metrics"]) if record["metrics"] else None
@@ -75,36 +80,38 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Trial:
-    """One finished trial, numbered in the order in which the study took it."""
+    """One finished trial, numbered by its position in the budget."""
 
     number: int
     batch: int
-    source: str  # "phase0", "earlier_round": enqueued from there; "sampler": proposed by it
+    source: str  # "phase0" or "earlier_round" for a seed, "sampler" for a proposal
     parameters: Parameters
     result: TrialResult
 
     @property
     def feasible(self) -> bool:
-        """Whether it has the minimum of trades; a pruned trial is nobody's choice."""
+        """Whether the trial has the minimum of trades; a pruned trial can never be chosen."""
         return self.result.violation <= 0 and not self.result.pruned
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a study is: trials with a result, and the best value among those that kept the constraint."""
+    """The progress of a study: trials with a result, and the best value among those that kept the constraint."""
 
     done: int
     best: float | None
 
 
-Hopeless = Callable[[Sequence[float]], bool]  # of the values after each fold so far
+Hopeless = Callable[[Sequence[float]], bool]  # takes the values after each fold so far
 Evaluate = Callable[[Parameters, Hopeless], TrialResult]
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study is to do. `seeds` are tried first, in order, as part of the budget; the first `carried` of them come
-    from earlier rounds, the others from phase 0. After about `study_trials` a fresh study begins from the best.
+    """The plan of a study.
+
+    `seeds` are tried first, in order, as part of the budget. The first `carried` seeds come from earlier rounds, and
+    the others from phase 0. After about `study_trials` trials, a fresh study begins from the best ones.
     """
 
     mode: Mode
@@ -119,12 +126,12 @@ class StudyPlan:
 
     @property
     def directions(self) -> list[Direction]:
-        """One an objective, in Optuna's words."""
+        """The direction of each objective, in Optuna's words."""
         return ["maximize" if OBJECTIVES[name] > 0 else "minimize" for name in self.objectives]
 
     @property
     def positions_of_a_study(self) -> int:
-        """Whole batches until a fresh study begins; NSGA-II and random draws do not slow down."""
+        """Return the positions, in whole batches, until a fresh study begins; only TPE needs one, as it slows down."""
         if self.sampler not in {"auto", "tpe"}:
             return self.trials
         return max(1, self.study_trials // self.batch_trials) * self.batch_trials
@@ -135,9 +142,9 @@ class _Known:
     """The finished trials of the studies so far, by position."""
 
     trials: dict[int, FrozenTrial] = field(default_factory=dict)
-    read: dict[int, int] = field(default_factory=dict)  # study → so many of its trials are finished and looked at
-    mark: int | None = None  # of the storage, at the last look
-    sealed: int = 0  # positions, from the first on, in sealed batches
+    read: dict[int, int] = field(default_factory=dict)  # study → number of its first trials that are finished and read
+    mark: int | None = None  # the storage's mark at the last look
+    sealed: int = 0  # positions in sealed batches, counted from the first
     best: float | None = None
 
 
@@ -149,13 +156,15 @@ class SharedStudy:
         self._plan, self._store, self._claims = plan, store, claims
         self._family = family_of(plan.mode)
         self._known = _Known()
-        self._longest_s = 0.0  # of the trials done here
-        self._proposer: tuple[int, int, Proposer] | None = None  # of which study, told up to which position
+        self._longest_s = 0.0  # the longest trial of this process
+        self._proposer: tuple[int, int, Proposer] | None = (
+            None  # its study, and the position up to which it has learned
+        )
         private.folder(claims)
         self._fail_strangers()
 
     def work(self, evaluate: Evaluate, on_result: Callable[[Standing], None], may_go_on: Callable[[], bool]) -> None:
-        """Take part until the budget is used up or `may_go_on` says no; `on_result` hears how far the study is."""
+        """Take part until the budget is used up or `may_go_on` returns False; `on_result` receives the progress."""
         while may_go_on():
             self._look()
             pending = self._pending()
@@ -165,12 +174,12 @@ class SharedStudy:
             on_result(self._standing())
 
     def standing(self) -> Standing:
-        """How far it is, sealed or not."""
+        """Return the progress of the study, sealed or not."""
         self._look()
         return self._standing()
 
     def finished(self) -> list[Trial]:
-        """All trials of sealed batches, in order."""
+        """Return all trials of sealed batches, in order."""
         self._look()
         return [
             Trial(
@@ -184,7 +193,7 @@ class SharedStudy:
         ]
 
     def close(self) -> None:
-        """Let go of the storage."""
+        """Release the storage."""
         self._store.close()
 
     # one trial --------------------------------------------------------------------------------------------------------
@@ -195,8 +204,9 @@ class SharedStudy:
                 if mine:
                     self._try(position, evaluate)
                     return
-        # Others are at work on all of them: wait for the first to end or to die, then look again. One that neither ends
-        # nor dies is stopped or hangs: what it would come to is computed here, and its own copy of it is passed over.
+        # Other processes work on all open positions. Wait until the first of them ends or dies, then look again. A
+        # process that does neither is stopped or hangs. Its trial is then computed here, and its own copy is ignored
+        # later.
         until_s, pause_s = time.monotonic() + max(_PATIENCE_S, _PATIENCE * self._longest_s), _POLL_S
         while time.monotonic() < until_s:
             with self._claim(pending[0]) as mine:
@@ -208,7 +218,7 @@ class SharedStudy:
 
     def _try(self, position: int, evaluate: Evaluate) -> None:
         self._look()
-        if position in self._known.trials:  # between our look and our claim another process has finished it
+        if position in self._known.trials:  # another process has finished the trial between our look and our claim
             return
         began, began_s, proposal = datetime.now(), time.monotonic(), self._ask(position)
         result = evaluate(proposal.parameters, self._proposer_now().is_hopeless)
@@ -253,7 +263,7 @@ class SharedStudy:
     # what the sampler knows -------------------------------------------------------------------------------------------
 
     def _proposer_now(self) -> Proposer:
-        """The sampler of the study at hand, told all batches that are sealed."""
+        """Return the sampler of the current study, after it has learned all sealed batches."""
         sealed, plan = self._known.sealed, self._plan
         era = sealed // plan.positions_of_a_study
         first = era * plan.positions_of_a_study
@@ -268,7 +278,7 @@ class SharedStudy:
         return proposer
 
     def _best(self, before: int) -> list[FrozenTrial]:
-        """Of the trials at earlier positions the best feasible ones, best first: what a fresh study begins with."""
+        """Return the best feasible trials at earlier positions, best first; a fresh study begins with them."""
         feasible = [
             (position, trial)
             for position, trial in self._in_order(0, before)
@@ -284,8 +294,8 @@ class SharedStudy:
     # reading ----------------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Take in what is new, and go on to the next study where one is full."""
-        mark = self._store.mark()  # before the look: what is added meanwhile is for the next one
+        """Read new trials, and go on to the next study where a study is full."""
+        mark = self._store.mark()  # before reading, so that trials added meanwhile are read by the next look
         if mark is not None and mark == self._known.mark:
             return
         self._known.mark = mark
@@ -306,7 +316,7 @@ class SharedStudy:
             is_gapless = is_gapless and trial.state.is_finished()
             read += is_gapless
             position = trial.user_attrs.get("position")
-            # Two of the same position are the same: its process died, or lost the word that it was written.
+            # Two trials of one position are equal: the first process died, or did not learn that its trial was written.
             if not isinstance(position, int) or position in self._known.trials or trial.state not in _FINISHED:
                 continue
             result = self._result_of_ours(trial)
@@ -331,7 +341,7 @@ class SharedStudy:
             known.sealed = end
 
     def _pending(self) -> list[int]:
-        """Positions of the open batch without a finished trial."""
+        """Return the positions of the open batch that have no finished trial."""
         first = self._known.sealed
         end = min(first + self._plan.batch_trials, self._plan.trials)
         return [position for position in range(first, end) if position not in self._known.trials]
@@ -346,7 +356,7 @@ class SharedStudy:
         return self._store.study_id(storage, era, self._plan.directions)
 
     def _fail_strangers(self) -> None:
-        """Trials of ours are finished when they appear; RUNNING or WAITING ones come from elsewhere, and died there."""
+        """Mark RUNNING and WAITING trials as failed; ours appear only when they are finished, so these were left."""
         self._look()
         era = self._known.sealed // self._plan.positions_of_a_study
 
@@ -359,7 +369,7 @@ class SharedStudy:
 
 
 def _parameters(trial: FrozenTrial, mode: Mode) -> Parameters:
-    """In the order of the space: a database served over gRPC gives them back in any."""
+    """Return a trial's parameters in the order of the space; a database served over gRPC returns them in any order."""
     return {name: on_grid(trial.params[name]) for name in mode.space}
 
 

@@ -1,4 +1,4 @@
-"""One search process: takes part in a study until it is done or its parent is gone.
+"""A search process that takes part in a study until the study is done or its parent process is gone.
 
 `python -m WORKFLOW.search.worker RUN_FOLDER PARENT_PID`
 """
@@ -15,7 +15,8 @@ from state.host import process
 def main(argv: list[str]) -> int:
     """Work on the study in the run folder `argv[0]`, as long as the process `argv[1]` is our parent.
 
-    The parent says who it is: asked after the seconds that the imports take, the system might name its heir.
+    The parent passes its own id. Imports take seconds, and if the parent died meanwhile, the system would already name
+    another process as our parent.
     """
     parent = int(argv[1])
     if os.getppid() != parent:
@@ -27,7 +28,7 @@ def main(argv: list[str]) -> int:
     search.study().work(
         evaluate=partial(search.job.evaluate, evaluator),
         on_result=lambda _: None,
-        may_go_on=lambda: os.getppid() == parent,  # an orphan ends after the trial at hand; its study can be resumed
+        may_go_on=lambda: os.getppid() == parent,  # an orphan ends after its current trial; the study can be resumed
     )
     return 0
 

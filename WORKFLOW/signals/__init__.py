@@ -1,6 +1,6 @@
-"""Signal families: each turns a parameter space into two bit planes; engines know nothing else of them.
+"""Signal families. Each turns a parameter space into two bit planes, and engines know nothing else about a family.
 
-A family of your own: docs/guides/adding_a_signal_family.md.
+docs/guides/adding_a_signal_family.md shows how to add one.
 """
 
 from WORKFLOW.signals.donchian import DONCHIAN

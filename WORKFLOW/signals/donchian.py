@@ -1,9 +1,9 @@
-"""Donchian channel breakout on a higher timeframe, armed only while the market moves enough for a breakout to mean it.
+"""Donchian channel breakout on a higher timeframe, armed only while the market moves enough to make a breakout count.
 
-`side`: long from a bucket that closes above the highest high of the `channel_period` buckets before it, short from one
-that closes below their lowest low, else as before; until the first breakout there is none. `armed`: few of the ATRs
-before it exceed the present one. Both become visible on the base bar that closes the bucket, and are held until the
-next one closes.
+`side` turns long when a bucket closes above the highest high of the `channel_period` buckets before it, and short when
+a bucket closes below their lowest low; there is no side before the first breakout. `armed` is on while enough of the
+earlier ATRs do not exceed the present ATR. Both become visible on the base bar that closes the bucket, and hold until
+the next bucket closes.
 
 The channel is Richard Donchian's n-week rule; the ATR is Wilder's (New Concepts in Technical Trading Systems, 1978).
 """
@@ -22,12 +22,12 @@ from WORKFLOW.signals.family import Columns
 
 _LIMITS = {
     "timeframe": (5, 1440),  # minutes
-    "channel_period": (1, 10_000),  # buckets before the one that closes
+    "channel_period": (1, 10_000),  # buckets before the closing bucket
     "atr_period": (1, 10_000),  # buckets
-    "atr_lookback": (1, 10_000),  # buckets whose ATRs the current one is compared with
-    "atr_percentile": (0, 100),  # least percent of them that must not exceed it; 0 switches the filter off
+    "atr_lookback": (1, 10_000),  # buckets whose ATRs are compared with the current ATR
+    "atr_percentile": (0, 100),  # percent of those ATRs, at least, that must not exceed it; 0 switches the filter off
 }
-_COLD = -1  # rank of a bucket whose ATR has not `atr_lookback` others before it
+_COLD = -1  # rank of a bucket with fewer than `atr_lookback` ATRs before it
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class _Donchian:
 
     @property
     def limits(self) -> dict[str, tuple[int, int]]:
-        """Timeframes up to a day; more than 10,000 buckets would never be warm."""
+        """The longest timeframe is a day; an indicator over more than 10,000 buckets would never warm up."""
         return dict(_LIMITS)
 
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
-        """Every combo means something."""
+        """Return True for every combo, because every combo of this family is valid."""
         return np.ones(len(columns["timeframe"]), dtype=np.bool_)
 
     def on(self, market: Market) -> "_Signals":
@@ -56,7 +56,7 @@ DONCHIAN = _Donchian()
 @dataclass
 class _Timeframe:
     buckets: Resampled  # prices in ticks
-    reach: NDArray[np.int32]  # (b,) see `reach`
+    reach: NDArray[np.int32]  # (b,), see the function `reach`
     sides: dict[int, tuple[Words, int]] = field(default_factory=dict)  # channel period → side bits, first side
     ranks: dict[tuple[int, int], NDArray[np.int16]] = field(default_factory=dict)  # (period, lookback) → (b,)
 
@@ -92,7 +92,7 @@ class _Signals:
             if percentile == 0:
                 armed[i] = ~np.uint64(0)
                 continue
-            needed = -(-percentile * lookback // 100)  # a whole number of ATRs: no float decides
+            needed = -(-percentile * lookback // 100)  # rounded up to a whole number of ATRs, without floats
             armed_bits(timeframe.ranks[period, lookback], needed, timeframe.buckets.closes_at, n, armed[i])
         return Planes(side, armed, first_side)
 
@@ -111,11 +111,11 @@ def _distinct(columns: Columns, *names: str) -> list[tuple[int, ...]]:
 
 @kernel
 def reach(high: Floats, low: Floats, close: Floats, longest: int) -> NDArray[np.int32]:
-    """How many buckets in a row, right before each of (b,), its close has broken out of; int32 (b,), at most `longest`.
+    """Return how many buckets right before each bucket its close has broken out of, int32 (b,), at most `longest`.
 
-    Positive: their highs all lie below the close. Negative: their lows all lie above it. A close on the edge of the
-    channel has not left it. A channel of N buckets is broken where |reach| >= N, whatever N is; the first N buckets
-    cannot break it. No NaN.
+    Positive: the highs of so many buckets all lie below the close. Negative: their lows all lie above it. A close on
+    the edge of the channel has not left it. A channel of N buckets is broken where |reach| >= N, whatever N is; the
+    first N buckets cannot break it. Prices must not be NaN.
     """
     out = np.zeros(len(close), dtype=np.int32)
     for b in range(len(close)):
@@ -133,10 +133,10 @@ def reach(high: Floats, low: Floats, close: Floats, longest: int) -> NDArray[np.
 
 @kernel
 def atr(high: Floats, low: Floats, close: Floats, period: int) -> Floats:
-    """Wilder's average true range of (b,) buckets, in their unit; meaningless (0) before bucket number `period`.
+    """Return Wilder's average true range of (b,) buckets, in the unit of the prices; 0 before bucket number `period`.
 
-    A true range needs the close before it, so the first is that of bucket 1. The first average is the mean of `period`
-    true ranges; each later one is (previous × (period − 1) + true range) / period.
+    A true range needs the close before it, so the first true range is that of bucket 1. The first average is the mean
+    of `period` true ranges; each later one is (previous × (period − 1) + true range) / period (Wilder 1978).
     """
     out = np.zeros(len(close))
     total = 0.0
@@ -152,9 +152,10 @@ def atr(high: Floats, low: Floats, close: Floats, period: int) -> Floats:
 
 @kernel
 def percent_ranks(values: Floats, first: int, lookback: int) -> NDArray[np.int16]:
-    """How many of the `lookback` values right before each of (b,) do not exceed it: a percent rank in whole numbers.
+    """Return how many of the `lookback` values right before each value do not exceed it, int16 (b,).
 
-    `values` count from index `first` on; −1 where fewer than `lookback` of them lie before. int16 (b,).
+    This is a percent rank in whole numbers. `values` count from index `first` on; −1 stands where fewer than `lookback`
+    of them lie before.
     """
     out = np.full(len(values), _COLD, dtype=np.int16)
     for b in range(first + lookback, len(values)):
@@ -167,7 +168,7 @@ def percent_ranks(values: Floats, first: int, lookback: int) -> NDArray[np.int16
 
 @kernel
 def side_bits(reached: NDArray[np.int32], period: int, closes_at: NDArray[np.int64], n: int, words: Words) -> int:
-    """Set the bits of the bars that are long, in `words` of zeros; returns the first bar with a side, n for none."""
+    """Set the bits of the long bars in `words`, which holds zeros; return the first bar with a side, or n."""
     first = n
     long_since = -1
     for b in range(len(reached)):
@@ -186,7 +187,7 @@ def side_bits(reached: NDArray[np.int32], period: int, closes_at: NDArray[np.int
 
 @kernel
 def armed_bits(ranks: NDArray[np.int16], needed: int, closes_at: NDArray[np.int64], n: int, words: Words) -> None:
-    """Set the bits of the bars whose last visible bucket has a rank of at least `needed` (> 0), in `words` of zeros."""
+    """Set the bits of the bars whose last visible bucket has a rank of at least `needed` (> 0); `words` holds zeros."""
     is_armed = False
     since = 0
     for b in range(len(ranks)):

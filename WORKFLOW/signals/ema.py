@@ -1,4 +1,4 @@
-"""What the CPU and the GPU must say alike of an exponential moving average (EMA)."""
+"""The rule for exponential moving averages (EMA) that the CPU and the GPU must share."""
 
-# An EMA's seed (the first close) still weighs e^-6 = 0.25 % after 3 × period buckets: small enough to be believed.
+# The seed of an EMA, which is the first close, still weighs e^-6 = 0.25 % after 3 × period buckets. That is negligible.
 WARM_UP_PERIODS = 3

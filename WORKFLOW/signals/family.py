@@ -1,4 +1,4 @@
-"""What a signal family is to everybody else."""
+"""What a signal family must offer to the rest of the product."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -20,33 +20,33 @@ class BoundFamily(Protocol):
     """A family bound to one market."""
 
     def prepare(self, columns: Columns) -> None:
-        """Compute what the combos in `columns` share (indicator rows). Not thread-safe; call it before `planes`."""
+        """Compute the indicator rows that combos in `columns` share. Call it before `planes`; it is not thread-safe."""
 
     def planes(self, columns: Columns) -> Planes:
-        """The planes of the combos in `columns`. Thread-safe once they were prepared."""
+        """Return the planes of the combos in `columns`; thread-safe once the combos were prepared."""
 
 
 class Family(Protocol):
-    """A parameter space and the signal it stands for."""
+    """A parameter space and the signal that it stands for."""
 
     @property
     def name(self) -> str:
-        """As `family:` in the settings names it."""
+        """The name that `family:` in the settings uses."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The columns it reads; a mode's space holds exactly these and the execution parameters."""
+        """The columns that the family reads; a mode's space holds exactly these and the execution parameters."""
 
     @property
     def limits(self) -> Mapping[str, tuple[int, int]]:
-        """Lowest and highest whole number that each parameter can take."""
+        """The lowest and the highest whole number that each parameter can take."""
 
     @property
     def rule(self) -> str:
-        """What `valid` asks of a combo, in words, for the message when no combo of a space fulfils it."""
+        """The condition of `valid` in words, for the message when hardly any combo of a space meets it."""
 
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
-        """Which combos mean anything, boolean (k,); the others are drawn again."""
+        """Return which combos are valid, boolean (k,); invalid combos are drawn again."""
 
     def on(self, market: Market) -> BoundFamily:
         """Bind the family to the bars of `market`."""
@@ -56,12 +56,15 @@ class DeviceFamily(Protocol):
     """A family bound to one market on the current GPU."""
 
     def planes(self, columns: Columns) -> "DevicePlanes":
-        """The planes of the combos in `columns`, in device memory: the bits of `BoundFamily.planes`."""
+        """Return the planes of the combos in `columns`, in device memory: the same bits as `BoundFamily.planes`."""
 
 
 @runtime_checkable
 class HasDevice(Protocol):
-    """A family with kernels of its own. Planes of others are made on the CPU and copied: slower, and as exact."""
+    """A family with GPU kernels of its own. The planes of other families are made on the CPU and copied to the device.
+
+    That is slower, and exactly as precise.
+    """
 
     def on_device(self, market: Market) -> DeviceFamily:
         """Bind the family to the bars of `market` on the current GPU."""

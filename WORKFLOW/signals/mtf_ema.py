@@ -1,7 +1,9 @@
-"""Multi-timeframe EMA cross: a fast EMA on one timeframe against a slow EMA on a higher one.
+"""Multi-timeframe EMA cross: a fast EMA on one timeframe against a slow EMA on a higher timeframe.
 
-Long while the fast EMA is above the slow one, short while below, always armed. A bucket's EMA becomes visible on the
-base bar that closes the bucket and is held until the next one closes: that, and nothing else, keeps the future out.
+The side is long while the fast EMA is above the slow one, and short while below; every event is armed.
+
+Look-ahead: a bucket's EMA becomes visible on the base bar that closes the bucket, and holds until the next bucket
+closes. This rule alone keeps the future out.
 """
 
 from collections.abc import Iterator
@@ -20,9 +22,9 @@ from WORKFLOW.mtf_resampler import MINUTE_MS, resample_ohlc
 from WORKFLOW.signals.ema import WARM_UP_PERIODS
 from WORKFLOW.signals.family import Columns, DeviceFamily
 
-_LONGEST_PERIOD = 10_000
-_ROWS_AT_ONCE = 8
-_DAY = 1_441  # more than any timeframe in minutes
+_LONGEST_PERIOD = 10_000  # buckets
+_ROWS_AT_ONCE = 8  # EMAs that are computed side by side
+_DAY = 1_441  # more minutes than any timeframe has, so that two timeframes fit into one number
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class _MtfEma:
 
     @property
     def limits(self) -> dict[str, tuple[int, int]]:
-        """Timeframes up to a day; a period beyond 10,000 buckets would never be warm."""
+        """The longest timeframe is a day; an EMA over more than 10,000 buckets would never warm up."""
         return {name: (5, 1440) if name.endswith("timeframe") else (1, _LONGEST_PERIOD) for name in self.parameters}
 
     def valid(self, columns: Columns) -> NDArray[np.bool_]:
-        """Fast timeframe <= slow timeframe, and with equal timeframes fast period < slow period."""
+        """Return where the fast EMA is the faster: by its timeframe, or by its period if timeframes are equal."""
         fast, slow = columns["fast_timeframe"], columns["slow_timeframe"]
         faster = columns["fast_period"] < columns["slow_period"]
         return np.asarray((fast < slow) | ((fast == slow) & faster), dtype=np.bool_)
@@ -47,7 +49,7 @@ class _MtfEma:
         return _Signals(market)
 
     def on_device(self, market: Market) -> DeviceFamily:
-        """The same on the current GPU; loads CUDA."""
+        """Bind the family to the bars of `market` on the current GPU; loads CUDA."""
         from WORKFLOW.signals.mtf_ema_gpu import MtfEmaOnDevice
 
         return MtfEmaOnDevice(market)
@@ -57,7 +59,7 @@ MTF_EMA = _MtfEma()
 
 
 class _Grid(NamedTuple):
-    """Where the buckets of a timeframe close: bucket i on base bar first + i * step, and visible from there on."""
+    """The base bars on which a timeframe's buckets close: bucket i closes on, and is visible from, first + i * step."""
 
     first: int
     step: int
@@ -65,7 +67,7 @@ class _Grid(NamedTuple):
 
 
 class _Timeframe:
-    """One timeframe of a market, and the EMAs over it that were asked for so far."""
+    """One timeframe of a market, and the EMAs over it that have been computed so far."""
 
     def __init__(self, market: Market, minutes: int) -> None:
         m = market
@@ -127,7 +129,7 @@ class _Signals:
 
 
 def _by_timeframes(columns: Columns) -> Iterator[tuple[tuple[int, int], NDArray[np.int64]]]:
-    """Each pair of timeframes (fast, slow) with the rows of `columns` that have it."""
+    """Yield each pair of timeframes (fast, slow) with the rows of `columns` that have it."""
     fast, slow = columns["fast_timeframe"], columns["slow_timeframe"]
     pairs = fast * _DAY + slow
     for pair in np.unique(pairs).tolist():
@@ -135,9 +137,10 @@ def _by_timeframes(columns: Columns) -> Iterator[tuple[tuple[int, int], NDArray[
 
 
 def ema(closes: Floats, period: int) -> Floats:
-    """Exponential moving average of (b,) closes, alpha = 2 / (period + 1), seeded with the first close, float64.
+    """Return the exponential moving average of (b,) closes, float64, with alpha = 2 / (period + 1).
 
-    Written as a step towards the close, so that on a flat market it is exactly the close and two EMAs are equal.
+    The first close is the seed. Each step goes a part of the way towards the close, so on a flat market the average is
+    exactly the close, and two EMAs are equal.
     """
     out = np.empty((1, len(closes)))
     _emas(closes, np.array([period]), out)
@@ -146,7 +149,10 @@ def ema(closes: Floats, period: int) -> Floats:
 
 @kernel
 def _emas(closes: Floats, periods: NDArray[np.int64], out: Floats) -> None:
-    """The EMAs of a few periods, one a row: a step waits for the one before it, and those of others fit in between."""
+    """Compute the EMAs of a few periods, one per row.
+
+    A step has to wait for the step before it, and the steps of the other rows fill that wait.
+    """
     if len(closes) == 0:
         return
     alphas, values = 2.0 / (periods + 1), np.full(len(periods), closes[0])
@@ -171,11 +177,11 @@ def _crosses(
     side: NDArray[np.uint64],
     first_side: NDArray[np.int64],
 ) -> None:
-    """Write the side bits and the first bar with a side of many pairs of one pair of timeframes.
+    """Write the side bits and the first bar with a side of many combos that share a pair of timeframes.
 
-    `*_warm` is the first bucket whose EMA counts. While one slow bucket is visible its EMA is one number; where all
-    fast EMAs of that time lie on one side of it, two comparisons settle the bucket, 64 buckets at once. Only the
-    others are walked through. Pairs in a row that share the fast EMA share its extremes.
+    `*_warm` is the first bucket whose EMA counts. While one slow bucket is visible, its EMA is a single number. If all
+    fast EMAs of that time lie on one side of that number, two comparisons settle the bucket, for 64 buckets at once.
+    Only the other buckets are walked through. Neighbouring combos with the same fast EMA share its extremes.
     """
     lowest, highest = np.zeros(slow_grid.buckets + LANES), np.zeros(slow_grid.buckets + LANES)
     of_row = -1
@@ -200,7 +206,7 @@ def _crosses(
 
 @leaf
 def _extremes(fast: Floats, fast_grid: _Grid, slow_grid: _Grid, n: int, lowest: Floats, highest: Floats) -> None:
-    """The lowest and the highest fast EMA that is visible while each slow bucket is, (slow buckets,)."""
+    """Write the lowest and the highest fast EMA that are visible while each slow bucket is, (slow buckets,)."""
     last, step = 0, fast_grid.step
     for bucket in range(slow_grid.buckets):
         begin = slow_grid.first + bucket * slow_grid.step
@@ -227,11 +233,15 @@ def _cross(
     n: int,
     side: NDArray[np.uint64],
 ) -> int:
-    """One pair; returns the first bar that has a side, n when there is none. A zero difference keeps the side."""
+    """Write the side bits of one combo; return the first bar that has a side, or n.
+
+    A zero difference keeps the side.
+    """
     buckets, length = slow_grid.buckets, slow_grid.step
-    warm_at = fast_grid.first + fast_warm * fast_grid.step  # the first slow bucket still visible on that bar
+    warm_at = fast_grid.first + fast_warm * fast_grid.step  # the slow bucket visible on this bar is the first to count
     start = min(max(slow_warm, (warm_at - slow_grid.first) // length), buckets)
-    first, now, since = n, 0, 0  # now: 1 long, -1 short, 0 before there is a side; since: the bar it turned
+    # `now` is 1 for long, -1 for short, 0 before there is a side; `since` is the bar at which the side last changed.
+    first, now, since = n, 0, 0
     for word in range(start >> 6, (buckets + LANES - 1) >> 6):
         origin = word << 6
         is_short, is_long = less(highest, slow, origin), less(slow, lowest, origin)
@@ -241,17 +251,19 @@ def _cross(
         if origin + LANES > buckets:
             valid &= (np.uint64(1) << np.uint64(buckets - origin)) - np.uint64(1)
         while True:
-            # Buckets that do not simply go on as before; in the first ones not every fast EMA may be warm yet.
+            # Buckets that may change the side. In the first ones, some fast EMA may not be warm yet.
             news = valid & ~(is_long if now == 1 else (is_short if now == -1 else np.uint64(0)))
             if news == 0:
                 break
             bucket = origin + lowest_bit(news)
             level, begin = slow[bucket], slow_grid.first + bucket * length
             end = begin + length if bucket + 1 < buckets else n
+            # `i` and `last` are the first and the last fast bucket that is visible while this slow bucket is.
             i = max((begin - fast_grid.first) // fast_grid.step, fast_warm)
             last = (end - 1 - fast_grid.first) // fast_grid.step
             while i <= last:
                 is_under, is_over = below(fast, i, level), above(fast, i, level)
+                # `here` masks the fast buckets up to `last`; `turns` are those among them that change the side.
                 here = ~np.uint64(0) >> np.uint64(64 - min(last + 1 - i, 32))
                 turns = here & (is_under if now == 1 else (is_over if now == -1 else is_under | is_over))
                 while turns != 0:
@@ -264,7 +276,8 @@ def _cross(
                     here &= ~np.uint64(1) << np.uint64(place)
                     turns = here & (is_under if now == 1 else is_over)
                 i += 32
-            valid &= ~((news & (~news + np.uint64(1))) * np.uint64(2) - np.uint64(1))  # what lies behind
+            # Keeps only the buckets after this one: `news & -news` is the lowest bit of `news`.
+            valid &= ~((news & (~news + np.uint64(1))) * np.uint64(2) - np.uint64(1))
     if now == 1:
         set_bits(side, since, n)
     return first

@@ -1,7 +1,8 @@
-"""`mtf_ema` on the device: EMAs with a thread a row, sides with a warp a pair, 32 places of their grid a ballot.
+"""`mtf_ema` on the GPU: a thread computes one EMA, and a warp computes one pair's sides, 32 places per ballot.
 
-The grid of a pair is the coarsest on which both its EMAs change: at 60 over 240 minutes one place an hour, not twelve.
-EMAs are float64 and computed by `mtf_ema`'s recursion, product and sum rounded apart, so that the signs are the same.
+The grid of a pair is the coarsest grid on which both of its EMAs change: for 60 and 240 minutes it has one place per
+hour, instead of twelve. EMAs are float64 and follow `mtf_ema`'s recursion, with product and sum rounded separately, so
+the signs are the same.
 """
 
 from typing import Any
@@ -20,16 +21,16 @@ from WORKFLOW.mtf_resampler import MINUTE_MS, resample_ohlc
 from WORKFLOW.signals.ema import WARM_UP_PERIODS
 from WORKFLOW.signals.family import Columns
 
-Array = Any  # on the device
+Array = Any  # in device memory
 
-# Columns of a pair: where each EMA's row begins, places from its grid's first to its first bucket, places a bucket,
-# and the first place at which both EMAs are warm.
+# Columns of a pair: where the row of each EMA begins, places from the pair's first place to the EMA's first bucket,
+# places per bucket, and the first place at which both EMAs are warm.
 FAST_ROW, SLOW_ROW, FAST_OFFSET, SLOW_OFFSET, FAST_UNIT, SLOW_UNIT, WARM = range(7)
 
 
 @kernel
 def emas(closes: Array, firsts: Array, lengths: Array, alphas: Array, starts: Array, out: Array) -> None:
-    """Row r: the EMA of closes[firsts[r] : firsts[r] + lengths[r]], written from out[starts[r]] on."""
+    """Write the EMA of closes[firsts[r] : firsts[r] + lengths[r]] for each row r, from out[starts[r]] on."""
     r = cuda.grid(1)
     if r >= len(alphas):
         return
@@ -42,7 +43,7 @@ def emas(closes: Array, firsts: Array, lengths: Array, alphas: Array, starts: Ar
 
 @device
 def _filled(over: Any, ties: Any, was_long: Any) -> Any:
-    """A word of sides: where the two are equal, the side before goes on."""
+    """Return a word of sides; where the two EMAs are equal, the side before continues."""
     while ties != 0:
         place = lowest_bit(ties)
         ties = np.uint32(ties & (ties - 1))
@@ -53,7 +54,7 @@ def _filled(over: Any, ties: Any, was_long: Any) -> Any:
 
 @kernel
 def signs(rows: Array, pairs: Array, words: Array, grid: Array) -> None:
-    """The sides of each pair into `words` from its warm-up on, and its first bar with one into `grid`."""
+    """Write the sides of each pair into `words` from its warm-up on, and its first bar with a side into `grid`."""
     pair = cuda.grid(1) // WARP
     lane = np.int32(cuda.grid(1) % WARP)
     if pair >= len(pairs):
@@ -72,7 +73,10 @@ def signs(rows: Array, pairs: Array, words: Array, grid: Array) -> None:
     while word * WARP < places:
         is_over = is_under = False
         if warm <= place < places:
-            upper, lower = rows[np.uint64(fast + i)], rows[np.uint64(slow + j)]  # unsigned: see touch.py
+            upper, lower = (
+                rows[np.uint64(fast + i)],
+                rows[np.uint64(slow + j)],
+            )  # unsigned for the reason given in touch.py
             is_over, is_under = upper > lower, upper < lower
         over, under = ballot(is_over), ballot(is_under)
         sided = np.uint32(over | under)
@@ -95,20 +99,20 @@ def signs(rows: Array, pairs: Array, words: Array, grid: Array) -> None:
 
 
 class MtfEmaOnDevice:
-    """The family bound to one market and the current device; EMA rows stay there once they were asked for."""
+    """The family bound to one market and the current device; EMA rows stay in device memory once they are computed."""
 
     def __init__(self, market: Market) -> None:
         self._n = len(market)
         self._market = market
         self._lead = int(market.time_ms[0]) % DAY_MS // BAR_MS
-        self._closes: dict[int, tuple[Any, int, int]] = {}  # minutes → closes on the device, buckets, first bar
-        self._row_at: dict[tuple[int, int], int] = {}  # (minutes, period) → where its row begins
+        self._closes: dict[int, tuple[Any, int, int]] = {}  # minutes → closes in device memory, buckets, first bar
+        self._row_at: dict[tuple[int, int], int] = {}  # (minutes, period) → where the row of that EMA begins
         self._rows = cuda.device_array(1, np.float64)
         self._used = 0
         self._armed = cuda.to_device(halves(all_armed(self._n)))
 
     def planes(self, columns: Columns) -> DevicePlanes:
-        """The sides of the pairs in `columns`."""
+        """Return the sides of the pairs in `columns`."""
         self._prepare(columns)
         pairs, grid = self._laid_out(columns)
         count = len(pairs)
@@ -118,7 +122,7 @@ class MtfEmaOnDevice:
         return DevicePlanes(words, on_device, self._armed)
 
     def _laid_out(self, columns: Columns) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """`signs`' table of the pairs, and the grid on which each changes."""
+        """Return the table of pairs that `signs` reads, and the grid on which each pair changes."""
         n, count = self._n, len(columns["fast_period"])
         pairs, grid = np.zeros((count, WARM + 1), dtype=np.int64), np.zeros((count, len(GRID)), dtype=np.int32)
         steps = {name: columns[f"{name}_timeframe"] * MINUTE_MS // BAR_MS for name in ("fast", "slow")}

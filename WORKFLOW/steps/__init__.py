@@ -1,1 +1,1 @@
-"""Work in steps that are kept one by one, so that a killed phase continues from the last of them."""
+"""Work in steps whose results are kept one by one, so that a killed phase continues after the last of them."""

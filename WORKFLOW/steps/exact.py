@@ -1,7 +1,7 @@
-"""Values as bytes and back, to the bit: floats, arrays and records come back exactly as they were, or not at all.
+"""Encode values as bytes and back, to the bit: what comes back is exactly what was encoded, or an error.
 
-A line of JSON says what the value is made of, and the arrays follow as raw bytes. Only plain types, NumPy arrays
-without objects and records that are registered here are known: reading makes no other object and runs nothing.
+A line of JSON describes the value, and the arrays follow as raw bytes. The format knows plain types, NumPy arrays
+without objects, and records that are registered here. So reading makes no other object and runs no code.
 """
 
 from typing import Any, TypeVar
@@ -20,13 +20,13 @@ _KINDS: dict[str, type[Any]] = {}
 
 
 def record(kind: Kind) -> Kind:
-    """A decorator: values of this dataclass may be kept, if those of its fields may."""
+    """Register a dataclass, so that its values may be kept if those of its fields may. Use it as a decorator."""
     assert _KINDS.setdefault(kind.__name__, kind) is kind, f"two records are called {kind.__name__}"
     return kind
 
 
 def encode(value: Any) -> bytes:
-    """`value` as bytes.
+    """Return `value` as bytes.
 
     Raises:
         TypeError: the value holds something of an unknown type.
@@ -38,7 +38,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """The value in `data`; its arrays are its own and may be written to.
+    """Return the value in `data`; its arrays are its own, and may be written to.
 
     Raises:
         ValueError: `data` does not come from `encode`, or holds a record that is no longer registered.
@@ -52,7 +52,7 @@ def decode(data: bytes) -> Any:
 
 
 def _tree(value: Any, arrays: Arrays) -> Any:  # noqa: PLR0911 - one for each kind of value
-    """Plain JSON; whatever JSON does not know is an object with one key that says what it is."""
+    """Turn a value into plain JSON; a value unknown to JSON becomes an object with one key that names its type."""
     kind = type(value)
     if kind in _PLAIN:
         return value

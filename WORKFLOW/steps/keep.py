@@ -1,9 +1,9 @@
-"""Steps of a long phase: each has a name and is done once, however often the phase is begun.
+"""Steps of a long phase: each step has a name and is done once, however often the phase is begun.
 
-The code that computes asks `Steps` to `do` the work of a named step. `Steps` itself only does the work;
-`KeptSteps` also writes the result to a file and reads it from there the next time. What a step returns goes through the
-same bytes in both cases, so a killed phase ends with the same results as an undisturbed one. All steps are planned
-before the first one: a step that is not in the plan cannot be done, and a phase that left one out does not end.
+The code that computes asks `Steps` to `do` the work of a named step. `Steps` itself only does the work. `KeptSteps`
+also writes the result to a file, and reads it from there the next time. The result of a step goes through the same
+bytes in both cases, so a killed phase ends with the same results as an undisturbed one. All steps are planned before
+the first one: a step outside of the plan cannot be done, and a phase that leaves a step out does not end.
 
 Steps of one call (`each`, `together`) do not depend on each other, so they may be done anywhere and in any order.
 """
@@ -25,14 +25,14 @@ _NONE = object()
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """`inputs`: what its result depends on, beside the inputs that all steps share; plain JSON."""
+    """One step of the plan. `inputs` is what its result depends on besides the inputs of all steps; plain JSON."""
 
     name: str
     inputs: Any = None
 
     @property
     def kind(self) -> str:
-        """The words for the progress bar: the name without numbers."""
+        """The words for the progress bar: the name without its numbers."""
         return re.split(r" o[fn] trial|,| \d", self.name)[0]
 
 
@@ -40,35 +40,35 @@ class Steps:
     """Steps whose results are not kept."""
 
     def do(self, name: str, work: Callable[[], T]) -> T:  # noqa: ARG002 - of those that are kept
-        """What `work` gives."""
+        """Do the work and return its result."""
         return work()
 
     def each(self, names: Sequence[str], work: Callable[[int], T], threads: int = 1) -> list[T]:
-        """What `work` gives for the number of each of `names`; `threads` of them at a time."""
+        """Return the result of `work` for the number of each of `names`, with `threads` of them at a time."""
         with ThreadPoolExecutor(max(threads, 1)) as pool:
             return list(pool.map(work, range(len(names))))
 
     def together(self, names: Sequence[str], work: Callable[[list[int], Heard], list[T]]) -> list[T]:
-        """What `work` gives for the numbers of `names`, which cost less when they are done at once.
+        """Return the results of `work` for the numbers of `names`, which take less time when they are done together.
 
-        `work` gets the numbers that are left to do, and a function to report how many are done.
+        `work` receives the numbers that are left to do, and a function to report how many are done.
         """
         return work(list(range(len(names))), lambda _: None)
 
     def rest(self, kind: str) -> None:
-        """Nothing is left to do in the steps whose names begin with `kind`."""
+        """Declare that no work is left in the steps whose names begin with `kind`."""
 
     def aside(self, name: str, inputs: Any, work: Callable[[], T]) -> T:  # noqa: ARG002 - of those that are kept
-        """What `work` gives: a step that is kept and not counted, for nobody knows beforehand whether it is needed."""
+        """Do a step outside of the plan, because nobody knows beforehand whether it is needed; its result is kept."""
         return work()
 
 
 class KeptSteps(Steps):
-    """Steps that `checkpoint` keeps. `warn` gets the reason, once, when a step cannot be kept; the work goes on."""
+    """Steps that `checkpoint` keeps. `warn` receives the reason, once, if a step cannot be kept; the work goes on."""
 
     def __init__(self, checkpoint: Checkpoint, warn: Callable[[str], None]) -> None:
         self.checkpoint = checkpoint
-        self.done_now: list[str] = []  # the planned steps that were not there
+        self.done_now: list[str] = []  # planned steps whose results were not on file
         self._warn = warn
         self._planned: dict[str, Any] = {}
         self._finished: set[str] = set()
@@ -78,9 +78,9 @@ class KeptSteps(Steps):
 
     @contextmanager
     def under_way(self, plan: Sequence[PlannedStep], on_progress: Callable[[int, str], None]) -> Iterator[int]:
-        """Do the steps of `plan`; gives how many of them are there already.
+        """Open the steps of `plan`; the context value is the number of results already on file.
 
-        `on_progress` hears how many steps are there, first of all those that were kept, and what is being done.
+        `on_progress` receives how many steps are done, beginning with those on file, and the kind of the current step.
         """
         self._planned, self._on_progress = {step.name: step.inputs for step in plan}, on_progress
         assert len(self._planned) == len(plan), "two steps of one name"
@@ -93,7 +93,7 @@ class KeptSteps(Steps):
         assert not forgotten, f"steps that were planned and not done: {sorted(forgotten)}"
 
     def do(self, name: str, work: Callable[[], T]) -> T:
-        """What `work` gives, or gave when it was done before."""
+        """Return the result of the step, from the file if the step was done before."""
         value = self._recalled(name)
         if value is not _NONE:
             return value  # type: ignore[no-any-return]
@@ -101,7 +101,7 @@ class KeptSteps(Steps):
         return self._told(name, work())
 
     def each(self, names: Sequence[str], work: Callable[[int], T], threads: int = 1) -> list[T]:
-        """As `do`, for each; what is found is kept in the order of `names`."""
+        """Do each step as `do` does; results are kept in the order of `names`."""
         values = [self._recalled(name) for name in names]
         missing = [number for number, value in enumerate(values) if value is _NONE]
         if missing:
@@ -112,7 +112,7 @@ class KeptSteps(Steps):
         return values
 
     def together(self, names: Sequence[str], work: Callable[[list[int], Heard], list[T]]) -> list[T]:
-        """As `do`, for those of `names` that are not there."""
+        """Do the steps of `names` whose results are not on file, as `do` does."""
         values = [self._recalled(name) for name in names]
         missing = [number for number, value in enumerate(values) if value is _NONE]
         if missing:
@@ -122,12 +122,12 @@ class KeptSteps(Steps):
         return values
 
     def rest(self, kind: str) -> None:
-        """Those that nobody asked for are done, with nothing in them."""
+        """Mark the planned steps that nobody asked for as done, with an empty result."""
         for name in [one for one in self._planned if one.startswith(kind) and one not in self._asked]:
             self.do(name, lambda: None)
 
     def aside(self, name: str, inputs: Any, work: Callable[[], T]) -> T:
-        """As `do`, outside of the plan."""
+        """Do the step as `do` does, outside of the plan."""
         value = self._read(name, inputs)
         return self._kept(name, inputs, work()) if value is _NONE else value
 
@@ -155,7 +155,7 @@ class KeptSteps(Steps):
         data = self.checkpoint.get(name, inputs)
         try:
             return _NONE if data is None else exact.decode(data)
-        except ValueError:  # of another layout: it can be made anew
+        except ValueError:  # an older layout; the step is done again
             return _NONE
 
     def _kept(self, name: str, inputs: Any, value: T) -> T:

@@ -1,1 +1,1 @@
-"""What a candidate must survive before anyone believes it."""
+"""The checks that a candidate must pass before its result can be believed."""

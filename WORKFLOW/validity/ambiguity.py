@@ -1,7 +1,7 @@
-"""The ambiguity band: what a result could be at worst and at best, where one bar touched both exits of a position.
+"""The ambiguity band: the worst and the best result, where one bar touched both exits of a position.
 
-The four prices of a bar do not say which exit came first. Everything is judged with the stop first; here stands what
-the take-profit first would have given, and, where 1-minute bars are at hand, what they say came first.
+The four prices of a bar do not say which exit came first. Every judgement assumes the stop first. This module computes
+what the take-profit first would have given and, where 1-minute bars exist, which exit they show to have come first.
 """
 
 from collections.abc import Mapping
@@ -24,17 +24,18 @@ from WORKFLOW.search.space import Parameters
 from WORKFLOW.steps import exact
 from WORKFLOW.validity import verdict
 
-# What the minutes of an ambiguous bar say. `same_minute`: one of them touched both first. `unknown`: they are not
-# there, do not make that bar, or do not reach both levels. Of these two nothing is known: the stop counts as first.
+# What the minutes of an ambiguous bar say. `same_minute`: one minute touched both levels before any other did.
+# `unknown`: the minutes are missing, do not add up to that bar, or do not reach both levels. In these two cases nothing
+# is known, and the stop counts as first.
 First = Literal["stop", "take_profit", "same_minute", "unknown"]
 ANSWERS: tuple[First, ...] = ("stop", "take_profit", "same_minute", "unknown")
 
-FAR_SHARPE = 0.5  # annualised; a band this wide can turn a judgement, narrower ones are told in the file alone
+FAR_SHARPE = 0.5  # annualised; a band this wide can change a judgement, and narrower bands are told in the file only
 
 
 @dataclass(frozen=True)
 class StrategyOnBars:
-    """One strategy, the bars it is tested on, and their minutes when they are at hand."""
+    """One strategy, the bars that test it, and their 1-minute bars if there are any."""
 
     evaluator: Evaluator
     parameters: Parameters
@@ -44,9 +45,9 @@ class StrategyOnBars:
 @exact.record
 @dataclass(frozen=True)
 class TiedTrade:
-    """The trade that an ambiguous bar ended: its net result (a fraction) both ways, and what the minutes say.
+    """The trade that an ambiguous bar ended: its net result (a fraction) in both runs, and what the minutes say.
 
-    `tp_first` is None where the run with the take-profit first has no such trade, `first` without minutes.
+    `tp_first` is None if the run with the take-profit first has no such trade. `first` is None without minutes.
     """
 
     side: str
@@ -60,7 +61,7 @@ class TiedTrade:
 @exact.record
 @dataclass(frozen=True)
 class Resolved:
-    """How many ambiguous bars got which of the `ANSWERS`, and the metrics that follow from them."""
+    """The number of ambiguous bars for each of the `ANSWERS`, and the metrics that follow from them."""
 
     stop: int
     take_profit: int
@@ -84,20 +85,22 @@ class BandRecord:
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """Every window's band, and what a reader of the verdict must know of them."""
+    """The band of every window, and a note that a reader of the verdict must know, or None."""
 
     note: str | None
     windows: Mapping[str, BandRecord]
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {"note": self.note, **{name: asdict(one) for name, one in self.windows.items()}}
 
 
 @dataclass(frozen=True)
 class OrderBand:
-    """One strategy in one window. `reference`: the reference engine's ledger with the stop first; `record`: what
-    `validation.json` says."""
+    """The ambiguity of one strategy in one window.
+
+    `reference` is the reference engine's ledger with the stop first. `record` is the record for `validation.json`.
+    """
 
     reference: Ledger
     record: BandRecord
@@ -106,9 +109,9 @@ class OrderBand:
 def band(subject: StrategyOnBars, window: Window, sl_first: Metrics) -> OrderBand:
     """Trade `window` with the stop first, with the take-profit first, and as the minutes say.
 
-    `sl_first` are the metrics of the first of the three, which everything else was judged by. The reference engine runs
-    it once more, because it names the ambiguous bars (and judges the other engine); it runs the third only when there
-    are any.
+    `sl_first` holds the metrics with the stop first, on which every other judgement rests. The reference engine runs
+    that case once more, because it names the ambiguous bars, and because its trades are compared with the other
+    engine's. It runs the third case only if there are ambiguous bars.
     """
     ties: list[BothTouched] = []
     pessimistic = _reference(subject, window, _noting(ties, "sl_first"))
@@ -125,19 +128,20 @@ def band(subject: StrategyOnBars, window: Window, sl_first: Metrics) -> OrderBan
 
 
 def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
-    """Which of the two levels was touched first, minute by minute.
+    """Return which of the two levels was touched first, minute by minute.
 
-    Both stand for the whole 5-minute bar (a trail follows the bars before the current one), and a position entered at
-    its open lives from its first minute. A minute that opens beyond a level has touched that one before the other.
+    Both levels stand for the whole 5-minute bar, because a trailing stop follows earlier bars only. A position entered
+    at the open of the bar lives from its first minute. A minute that opens beyond a level touched that level before the
+    other.
     """
     if not minutes.fits[tie.bar]:
         return "unknown"
-    prices = minutes.ohlc[tie.bar] * market.per_unit  # in ticks, as the levels are: comparisons are then exact
+    prices = minutes.ohlc[tie.bar] * market.per_unit  # in ticks as the levels are, so that comparisons are exact
     open_, high, low, _ = (np.rint(prices) if market.has_tick else prices).T
     worst, best = (low, high) if tie.side == 1 else (high, low)
     stopped, taken = tie.side * (worst - tie.stop) <= 0, tie.side * (best - tie.limit) >= 0
     if not (stopped.any() and taken.any()):
-        return "unknown"  # they make the bar within a tick, and that tick is missing
+        return "unknown"  # the minutes match the bar to within a tick, and just that tick is missing
     at = int(np.argmax(stopped | taken))
     if tie.side * (open_[at] - tie.stop) <= 0 or not taken[at]:
         return "stop"
@@ -147,7 +151,7 @@ def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
 
 
 def record(bands: Mapping[str, BandRecord], evidence: verdict.FinalistEvidence, settings: Settings) -> Ambiguity:
-    """`ambiguity` of `validation.json`."""
+    """Return the record `ambiguity` of `validation.json`."""
     return Ambiguity(_note(bands, evidence, settings), bands)
 
 
@@ -190,8 +194,11 @@ def _noting(ties: list[BothTouched], rule: Tie) -> FirstTouch:
 
 
 def _ties_tp_first(subject: StrategyOnBars, window: Window, ties: list[BothTouched], pessimistic: Ledger) -> int:
-    """Either way the position ends on that bar, and events do not depend on it: both runs meet the same ambiguous bars,
-    unless ruin has ended the one with the stop first."""
+    """Return how many ambiguous bars the run with the take-profit first meets.
+
+    Either way the position ends on that bar, and events do not depend on how. So both runs meet the same ambiguous
+    bars, unless ruin has ended the run with the stop first.
+    """
     if not (ties and pessimistic.ruined):
         return len(ties)
     others: list[BothTouched] = []
@@ -227,7 +234,10 @@ def _trade(subject: StrategyOnBars, tie: BothTouched, pessimistic: Ledger, optim
 
 
 def _ended(ledger: Ledger, tie: BothTouched) -> list[Any]:
-    """The trades that ended on that bar; the last is the tie's, one before it may have left at the open."""
+    """Return the trades that ended on the tie's bar.
+
+    The last of them is the tie's; an earlier one may have left at the open.
+    """
     return list(ledger.trades[ledger.trades["exit_bar"] == tie.bar])
 
 

@@ -14,7 +14,7 @@ BANDS = (5, 25, 50, 75, 95)
 @exact.record
 @dataclass(frozen=True)
 class Bands:
-    """The percentiles; None where nothing is known."""
+    """The percentiles; each is None if there are no values."""
 
     p5: float | None = None
     p25: float | None = None
@@ -24,6 +24,6 @@ class Bands:
 
     @classmethod
     def of(cls, values: Floats) -> Self:
-        """Of the finite ones of `values` (n,), all None without any."""
+        """Return the percentiles of the finite values of `values` (n,); each is None if there are none."""
         finite = values[np.isfinite(values)]
         return cls(*map(float, np.percentile(finite, BANDS))) if len(finite) else cls()

@@ -1,4 +1,4 @@
-"""What buying and holding would have given: the least that a strategy has to be better than."""
+"""Buy and hold over the same bars: the result that a strategy has to beat at least."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from WORKFLOW.engines.market import Market, Window
 
 @dataclass(frozen=True)
 class Holding:
-    """What holding came to: annualised Sharpe ratio (None when undefined), return and drawdown as fractions."""
+    """The result of buy and hold: annualised Sharpe ratio (None if undefined), return and drawdown as fractions."""
 
     sharpe_ratio: float | None
     total_return: float
@@ -20,9 +20,10 @@ class Holding:
 
 
 def buy_and_hold(market: Market, window: Window, costs: Costs) -> Holding:
-    """Bought with everything at the first open of `window`, fee and slippage paid, held to its end.
+    """Return the metrics of buying with all capital at the first open of `window` and holding to its end.
 
-    The open position is marked at the last close, as a strategy's is. `sharpe_ratio` is None below 2 days.
+    The purchase pays fee and slippage. The open position is marked at the last close, as a strategy's is.
+    `sharpe_ratio` is None below 2 days.
     """
     equity = holding(market, window, costs)
     returns = metrics.daily_returns(metrics.daily_marks(equity, market, window), costs.capital)
@@ -35,7 +36,7 @@ def buy_and_hold(market: Market, window: Window, costs: Costs) -> Holding:
 
 
 def holding(market: Market, window: Window, costs: Costs) -> Floats:
-    """Its equity at the close of every bar of `window`, in currency."""
+    """Return the equity of buy and hold at the close of every bar of `window`, (len(window),), in currency."""
     entry = market.open[window.start] / market.per_unit * (1 + costs.slippage_bps / 10_000)
     units = costs.capital / (entry * (1 + costs.fee_rate))
     return np.ascontiguousarray(units * market.close[window.start : window.stop] / market.per_unit)

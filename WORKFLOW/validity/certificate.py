@@ -1,4 +1,4 @@
-"""What a look-ahead proof leaves behind: what was tried, and the first thing that a changed future changed."""
+"""The record of a look-ahead proof: what was tried, and the first result that a changed future changed."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,19 +9,22 @@ from WORKFLOW.steps import exact
 @exact.record
 @dataclass(frozen=True)
 class Difference:
-    """The earliest thing that a changed future changed. `minutes_ahead`: at least so far it looked."""
+    """The earliest result that a changed future changed.
 
-    what: str  # side, armed, first_side of the family; equity, trade, entry, order of the engine
+    `minutes_ahead` is how far that result looked ahead, at least.
+    """
+
+    what: str  # side, armed or first_side of the family; equity, trade, entry or order of the engine
     engine: str | None
     combo: int
     bar: int
-    time: str  # that bar's open, UTC
+    time: str  # the open of that bar, UTC
     cut: int
     future: str
     minutes_ahead: int
 
     def __str__(self) -> str:
-        """For the verdict line."""
+        """Write the difference as a part of the verdict line."""
         whose = f" of the {self.engine} engine" if self.engine else ""
         return f"looks {self.minutes_ahead:,} minutes ahead: {self.what}{whose} at {self.time}"
 
@@ -29,7 +32,10 @@ class Difference:
 @exact.record
 @dataclass
 class Counts:
-    """What was compared. `futures`: changed markets over all cuts; trades and marks over all engines, too."""
+    """How much was compared.
+
+    `futures` counts changed markets over all cuts; trades and marks count over all engines.
+    """
 
     cuts: int = 0
     futures: int = 0
@@ -40,7 +46,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was tried, and what came out."""
+    """The result of a look-ahead proof and the inputs that it tried."""
 
     first_difference: Difference | None
     seed: list[int]
@@ -53,10 +59,10 @@ class Certificate:
 
     @property
     def proven(self) -> bool:
-        """Nothing differed."""
+        """Whether no changed future changed a result."""
         return self.first_difference is None
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json` and `--json`."""
+        """Return the record for `validation.json` and `--json`."""
         record = asdict(self)
         return {"proven": self.proven, **record.pop("counts"), **record}

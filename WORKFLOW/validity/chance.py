@@ -1,4 +1,4 @@
-"""What luck alone gives to somebody who tries often enough."""
+"""What luck alone gives to many tries."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ EULER_MASCHERONI = 0.5772156649015329
 
 @dataclass(frozen=True)
 class Chance:
-    """What luck alone gives to so many tries over so many in-sample days: an annualised Sharpe ratio."""
+    """The annualised Sharpe ratio that luck alone gives to so many tries over so many in-sample days."""
 
     tries: int
     days: int
@@ -20,17 +20,18 @@ class Chance:
 
     @classmethod
     def of(cls, tries: int, days: int) -> Self:
-        """As `expected_max_sharpe` says."""
+        """Compute it with `expected_max_sharpe`."""
         return cls(tries, days, expected_max_sharpe(tries, days))
 
 
 def expected_max_sharpe(tries: int, days: int) -> float | None:
-    """Annualised Sharpe ratio that the best of `tries` skill-less strategies is expected to show over `days` days.
+    """Return the annualised Sharpe ratio that the best of `tries` strategies without skill is expected to show.
 
-    The expected maximum of N independent Gaussians (Bailey & López de Prado, "The Deflated Sharpe Ratio", 2014, eq. 1),
-    each with the standard error sqrt(365 / days) of an annualised Sharpe ratio whose true value is 0. Combos that
-    resemble each other are fewer tries than they seem, which makes the true value smaller; a search that adapts to what
-    it has seen makes it larger. Half of all noise markets exceed it: see `chance_quantile`. None below 2 days or 1 try.
+    It is the expected maximum of N independent Gaussians (Bailey & López de Prado, "The Deflated Sharpe Ratio", 2014,
+    eq. 1), each with the standard error sqrt(365 / days) of an annualised Sharpe ratio whose true value is 0. Combos
+    that resemble each other count as fewer tries than they are, so the true value is smaller; a search that adapts to
+    its results makes the true value larger. Half of all noise markets exceed this value: see `chance_quantile`. Returns
+    None below 2 days or 1 try.
     """
     if days < 2 or tries < 1:
         return None
@@ -44,12 +45,12 @@ def expected_max_sharpe(tries: int, days: int) -> float | None:
 
 
 def chance_quantile(tries: int, days: int, probability: float) -> float | None:
-    """The annualised Sharpe ratio that the best of `tries` skill-less strategies exceeds with `probability`.
+    """Return the annualised Sharpe ratio that the best of `tries` strategies without skill exceeds with `probability`.
 
-    From the distribution of the maximum of N independent Gaussians, P(max <= x) = Φ(x)^N, with the standard error of
-    `expected_max_sharpe`. None below 2 days or 1 try.
+    It follows from the distribution of the maximum of N independent Gaussians, P(max <= x) = Φ(x)^N, with the standard
+    error of `expected_max_sharpe`. Returns None below 2 days or 1 try.
     """
     if days < 2 or tries < 1:
         return None
-    tail = -math.expm1(math.log1p(-probability) / tries)  # 1 - (1 - p)^(1/N), exact also for large N
+    tail = -math.expm1(math.log1p(-probability) / tries)  # 1 - (1 - p)^(1/N), computed so that large N lose no digits
     return -NormalDist().inv_cdf(tail) * math.sqrt(DAYS_PER_YEAR / days)

@@ -1,12 +1,14 @@
-"""Combinatorial purged cross-validation of the way of choosing (López de Prado 2018, chapter 12, by skfolio).
+"""Combinatorial purged cross-validation of the selection rule (López de Prado 2018, chapter 12, by skfolio).
 
-The in-sample days are cut into folds. For every combination of test folds the choice is made anew on the days of all
-other folds, and what it would have earned on the test folds is put together to paths, each over all days: walk-forward
-gives one history, this a distribution. Training days may lie after test days; two things keep what happened there out
-of the choice. *Purge*: on both sides of a test fold as many training days are dropped as any chosen combo ever held a
-position, so no trade is on both sides. *Embargo*: behind a test fold further days are dropped, for as long as the
-indicators of any chosen combo remember (their warm-up), but no more than a part of a fold: the slowest would leave
-nothing to train on.
+The in-sample days are cut into folds. For every combination of test folds, the selection is made again on the days of
+all other folds. Its returns on the test folds are then joined to paths, each over all days: walk-forward gives one
+history, and this gives a distribution of them. Training days may lie after test days, and two gaps keep what happened
+on the test days out of the selection.
+
+*Purge*: on both sides of a test fold, as many training days are dropped as any selected combo ever held a position. So
+no trade lies on both sides. *Embargo*: after a test fold, more days are dropped, for as long as the indicators of any
+selected combo remember (their warm-up). The embargo is at most a part of a fold, because the slowest indicators would
+leave no training days.
 """
 
 import itertools
@@ -30,15 +32,15 @@ from WORKFLOW.steps import exact
 from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity.bands import Bands
 
-_MOST_SPLITS = 5_000  # choices to make; a second or two
-_MOST_COMBOS = 20_000  # 80 MB of daily returns over 500 days
+_MOST_SPLITS = 5_000  # selections to make; they take a second or two
+_MOST_COMBOS = 20_000  # their daily returns over 500 days take 80 MB
 Days = NDArray[np.int64]
 
 
 @exact.record
 @dataclass(frozen=True)
 class CrossedPath:
-    """One history over all days; return and drawdown are fractions."""
+    """One path over all days; return and drawdown are fractions."""
 
     sharpe_ratio: float | None
     total_return: float
@@ -48,7 +50,7 @@ class CrossedPath:
 @exact.record
 @dataclass(frozen=True)
 class CrossValidation:
-    """How the paths did. `reason` says why there are none; what was then never counted is None."""
+    """The performance of the paths. `reason` says why there are none; values that were then not computed are None."""
 
     folds: int
     test_folds: int
@@ -66,7 +68,7 @@ class CrossValidation:
     reason: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`; without paths the probability stands before the Sharpe ratio."""
+        """Return this as `validation.json` holds it; without paths, the probability stands before the Sharpe ratio."""
         record = asdict(self)
         if self.reason is not None:
             record |= {name: record.pop(name) for name in ("sharpe_ratio", "paths", "reason")}
@@ -74,7 +76,7 @@ class CrossValidation:
 
 
 def check(settings: CrossValidationSettings) -> None:
-    """Refuse, before any work, what cannot be split."""
+    """Refuse settings that cannot be split, before any work is done."""
     splits = math.comb(settings.folds, settings.test_folds)
     if settings.test_folds >= settings.folds or splits > _MOST_SPLITS:
         reason = f"cross_validation.test_folds is {settings.test_folds} of {settings.folds} folds: {splits:,} splits"
@@ -89,10 +91,10 @@ def process(
     threads: int,
     kept: Steps | None = None,
 ) -> CrossValidation:
-    """How the paths did. The choice: the best Sharpe ratio over the training days.
+    """Cross-validate the selection rule "best Sharpe ratio over the training days", and return the record of the paths.
 
-    A split in which no combo closed the minimum of trades in the training folds (each fold started flat for the count)
-    is not traded: its days return 0.
+    `reason` says why there are no paths. A split is not traded, and its days return 0, if no combo closed the minimum
+    of trades in the training folds; for this count each fold starts without a position.
     """
     folds = _Folds(evaluator.market, settings)
     if folds.size < 2:
@@ -100,6 +102,8 @@ def process(
         return CrossValidation(*folds.sizes, reason=f"{days}: each needs 2 at least")
     tried = _Tried(evaluator, combos[:_MOST_COMBOS], folds, screen.min_trades, threads)
     kept = kept or Steps()
+    # The purge and the embargo depend on the combos that are selected, and the selection depends on both. They only
+    # grow, so the loop ends: at the latest when they leave no training days.
     purge = embargo = 0
     while True:
         if purge + embargo >= folds.size - 1:
@@ -134,7 +138,7 @@ def _chosen(tried: "_Tried", splits: list[tuple[Days, list[Days]]]) -> list[int 
 
 @dataclass(frozen=True)
 class _Folds:
-    """Days 0 to `days` of a market in equal folds; the last one has what is left over, too."""
+    """Days 0 to `days` of a market in equal folds; the last fold also takes the days that are left over."""
 
     market: Market
     settings: CrossValidationSettings
@@ -145,7 +149,7 @@ class _Folds:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """What every record begins with: folds, folds that are tested at once, days."""
+        """Return the values that every record begins with: folds, folds that are tested at once, days."""
         return self.settings.folds, self.settings.test_folds, self.days
 
     @property
@@ -160,18 +164,18 @@ class _Folds:
         return [Window(a, b) for a, b in itertools.pairwise(starts)]
 
     def splits(self, purge: int, embargo: int) -> Iterator[tuple[Days, list[Days]]]:
-        """The training days of each split, and the days of each of its test folds."""
+        """Yield the training days of each split, and the days of each of its test folds."""
         yield from self.splitter(purge, embargo).split(np.zeros((self.days, 1)))
 
     def splitter(self, purge: int = 0, embargo: int = 0) -> Any:
-        from skfolio.model_selection import CombinatorialPurgedCV  # 3 s to import
+        from skfolio.model_selection import CombinatorialPurgedCV  # takes 3 s to import
 
         return CombinatorialPurgedCV(self.settings.folds, self.settings.test_folds, purge, embargo)
 
 
 @dataclass(frozen=True)
 class _Tried:
-    """The combos to choose from, and what is known of them on every day and in every fold."""
+    """The combos to select from, and their returns and trades on every day and in every fold."""
 
     evaluator: Evaluator
     combos: Combos
@@ -181,7 +185,7 @@ class _Tried:
 
     @cached_property
     def returns(self) -> Floats:
-        """Daily returns (k, days) of one continuous run."""
+        """Daily returns (k, days) of one continuous run; no NaN."""
         return self.evaluator.screen_returns(self.combos, self.evaluator.whole, self.threads)
 
     @cached_property
@@ -194,7 +198,7 @@ class _Tried:
         return {}
 
     def best(self, train: Days, tests: list[Days]) -> int | None:
-        """The combo with the best Sharpe ratio over the training days, the first of equals; None when none passes."""
+        """Return the eligible combo with the best Sharpe ratio over the training days, the first of equals, or None."""
         tested = [min(int(days[0]) // self.folds.size, len(self.trades) - 1) for days in tests]
         trained = np.delete(self.trades, tested, axis=0).sum(axis=0)
         passed = np.flatnonzero(trained >= self.min_trades)
@@ -203,7 +207,11 @@ class _Tried:
         return int(passed[np.argmax(np.where(defined, sharpes, -np.inf))]) if defined.any() else None
 
     def needs(self, chosen: set[int]) -> tuple[int, int]:
-        """Days, rounded up, that any of these combos ever held a position, and that its indicators take to be valid."""
+        """Return the purge and the embargo that the selected combos need, in days, rounded up.
+
+        The purge is the longest time that any of them held a position, and the embargo is the longest warm-up of their
+        indicators.
+        """
         if not chosen:
             return 0, 0
         held = max(self._held(combo) for combo in sorted(chosen))
@@ -220,7 +228,7 @@ class _Tried:
 
 
 def _paths(returns: Floats, folds: _Folds, splits: list[tuple[Days, list[Days]]], chosen: list[int | None]) -> Floats:
-    """Daily returns (paths, days): every fold of a path from another split."""
+    """Return daily returns (paths, days), in which every fold of a path comes from another split."""
     splitter = folds.splitter()
     paths = np.zeros((splitter.n_test_paths, folds.days))
     for (_, tests), combo, path_ids in zip(splits, chosen, splitter.get_path_ids(), strict=True):
@@ -231,7 +239,7 @@ def _paths(returns: Floats, folds: _Folds, splits: list[tuple[Days, list[Days]]]
 
 
 def _performance(paths: Floats) -> tuple[Bands, float, list[CrossedPath]]:
-    """Bands of the Sharpe ratios, the share of paths that lose, and every path; `paths` (n, days) are returns."""
+    """Return bands of Sharpe ratios, the share of paths that lose, and all paths; `paths` (n, days) are returns."""
     sharpes = np.array([metrics.sharpe(path) for path in paths])
     equity = np.cumprod(1.0 + paths, axis=1)
     totals = equity[:, -1] - 1.0

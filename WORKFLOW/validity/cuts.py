@@ -1,4 +1,4 @@
-"""Where to cut a market in two: anywhere, and where decisions lie on an edge."""
+"""Choose bars at which a market is cut in two: anywhere, and where a small look ahead would show."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from WORKFLOW.engines.market import Market
 from WORKFLOW.engines.planes import Planes, unpack
 
 HOUR_MS = 3_600_000
-_ROWS = 64  # combos whose events are looked at: 8 MB of bits for two years of bars
+_ROWS = 64  # combos whose events are looked at; their bits take 8 MB for two years of bars
 
 
 def choose(
     market: Market, planes: Planes, ledgers: Sequence[Ledger], wanted: int, random: np.random.Generator
 ) -> list[int]:
-    """Up to `wanted` last known bars, rising; some coincide and count once.
+    """Return up to `wanted` last known bars in rising order; equal cuts count once.
 
-    Every other one lies anywhere. The rest lies where the smallest look ahead changes something: on the bar of an
-    event, right before a fill, right before an hour closes, at the end of a UTC day.
+    Every other cut lies anywhere. The others lie where the smallest look ahead changes something: on the bar of an
+    event, right before a fill, right before an hour closes, and at the end of a UTC day.
     """
-    last = len(market) - 2  # after it there must be a future
+    last = len(market) - 2  # a cut needs a future, so the last bar cannot be a cut
     anywhere = random.integers(0, last + 1, wanted)
     events, hours, days = _events(market, planes), _closing(market, HOUR_MS), _closing(market, DAY_MS)
     pools = [pool for pool in (events, _fills(ledgers) - 1, events, hours - 1, days) if len(pool)]

@@ -1,4 +1,4 @@
-"""One finalist on trial: the holdout, Monte Carlo, the other engine, other futures, and the verdict that follows."""
+"""Judge one finalist: the holdout, Monte Carlo, the other engines, changed futures, and the verdict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,14 +35,17 @@ from WORKFLOW.validity.verdict import WindowFigures
 from WORKFLOW.validity.walk_forward import FixedWindow, WalkForward
 from WORKFLOW.validity.wicks import WickShare
 
-# A seed of its own for every purpose.
+# Returns a seed of its own for every purpose.
 SeedOf = Callable[..., np.random.SeedSequence]
 
 
 @dataclass(frozen=True)
 class Case:
-    """What every finalist of a run is judged by. `windows`: in_sample and out_of_sample, as windows of `everything`.
-    `minutes`: of the bars of `everything`, when they are at hand."""
+    """What every finalist of a run is judged by.
+
+    `windows` holds in_sample and out_of_sample, as windows of `everything`. `minutes` holds the 1-minute bars of
+    `everything`, if there are any.
+    """
 
     everything: Evaluator
     minutes: Minutes | None
@@ -56,19 +59,19 @@ class Case:
     seed: SeedOf
     search: SearchTrial
     regimes: regimes.Labels  # of each day of `everything`
-    extreme_bars: NDArray[np.bool_]  # (n,) of `everything`: a high or low there is far from its neighbours
-    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that only the operator accepts
+    extreme_bars: NDArray[np.bool_]  # (n,) of `everything`: a high or low lies far from those of its neighbours
+    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that the operator has allowed
 
     @property
     def effective_trials(self) -> float | None:
-        """What all tries of this run are worth: those of the search like those of the prescreen."""
+        """The number of independent tries that all tries of this run are worth, in prescreen and search together."""
         effective, searched = self.search.effective_trials, self.search.tried
         return None if effective is None else effective * max(1.0, self.tries / searched)
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial that was chosen, what surrounds it, and what another tool made of it, if that was asked beforehand."""
+    """A trial that was selected, its neighbours, and the result of another tool if one was asked beforehand."""
 
     trial: Trial
     plateau: Plateau
@@ -78,9 +81,9 @@ class Finalist:
 @exact.record
 @dataclass(frozen=True)
 class Traded:
-    """What one finalist traded: by window its ledger, metrics and ambiguity band, and one run over `whole`.
+    """What one finalist traded: ledger, metrics and ambiguity band of each window, and one run over all bars (`whole`).
 
-    `agree`: whether every engine found the same trades.
+    `agree` says whether all engines found the same trades.
     """
 
     ledgers: dict[str, Ledger]
@@ -92,20 +95,23 @@ class Traded:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that was measured of one finalist, by window where it has a name of one. `daily`: returns (d,)."""
+    """All measurements of one finalist; the dicts are by window, but for `monte_carlo` within a window by method.
+
+    `daily` holds daily returns (d,).
+    """
 
     traded: Traded
     daily: dict[str, Floats]
-    holding: dict[str, Holding]  # buying at the start of the window and holding
-    wicks: dict[str, WickShare]  # what depends on extreme ones
+    holding: dict[str, Holding]  # buy and hold over each window
+    wicks: dict[str, WickShare]  # how much of the result depends on extreme wicks
     look_ahead: Certificate
-    test_windows: list[FixedWindow]  # of the walk-forward, traded with these parameters
+    test_windows: list[FixedWindow]  # the walk-forward's test windows, traded with these parameters
     monte_carlo: dict[str, MonteCarlo]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Everything known about one finalist. `whole`: one continuous run over all bars. Returns are daily, (d,)."""
+    """All that is known about one finalist. `whole` is one continuous run over all bars; returns are daily, (d,)."""
 
     trial: Trial
     in_sample: Metrics
@@ -116,23 +122,23 @@ class Judged:
     out_of_sample_returns: Floats
     plateau: Plateau
     validation: Validation
-    ledgers: Mapping[str, Ledger] = field(default_factory=dict)  # of each window, run on its own
+    ledgers: Mapping[str, Ledger] = field(default_factory=dict)  # by window; each window was run on its own
 
     @property
     def verdict(self) -> str:
-        """The one plain line."""
+        """The verdict as one plain line."""
         return self.validation.verdict
 
 
 def plan(trial: Trial, windows: Sequence[str]) -> list[PlannedStep]:
-    """The steps of `judge`."""
+    """Return the steps of `judge`, in their order."""
     looked = [_traded_step(trial), *look_ahead.parts(_proof_step(trial)), _fixed_step(trial)]
     names = [*looked, *(_monte_carlo_step(trial, window) for window in windows)]
     return [PlannedStep(name, trial.parameters) for name in names]
 
 
 def judge(case: Case, finalist: Finalist, steps: Steps | None = None) -> Judged:
-    """Look at the holdout, once, and at everything else that could speak against a finalist."""
+    """Look at the holdout once, and at all other evidence for or against a finalist."""
     measured = _measure(case, finalist.trial, steps or Steps())
     evidence = _evidence(case, finalist, measured)
     traded, market = measured.traded, case.everything.market
@@ -154,7 +160,7 @@ def judge(case: Case, finalist: Finalist, steps: Steps | None = None) -> Judged:
 
 
 def _measure(case: Case, trial: Trial, steps: Steps) -> Measured:
-    """Everything that computes; whatever takes long is a step."""
+    """Measure one finalist; each measurement that takes long is a step, so that its result is kept."""
     parameters, market, costs = trial.parameters, case.everything.market, case.settings.costs
     traded = steps.do(_traded_step(trial), partial(_traded, case, parameters))
     daily = {name: _daily_returns(case, name, ledger) for name, ledger in traded.ledgers.items()}
@@ -187,7 +193,7 @@ def _wicks(case: Case, name: str, traded: Traded) -> WickShare:
 
 
 def _evidence(case: Case, finalist: Finalist, measured: Measured) -> verdict.FinalistEvidence:
-    """What the checks look at: of the finalist, and of the search that found it."""
+    """Collect the values that the checks look at, of the finalist and of the search that found it."""
     traded, search, rolling = measured.traded, case.search, case.walk_forward["rolling"]
     values, effective = traded.values, case.effective_trials
     return verdict.FinalistEvidence(
@@ -213,7 +219,7 @@ def _evidence(case: Case, finalist: Finalist, measured: Measured) -> verdict.Fin
 
 
 def _record(case: Case, finalist: Finalist, measured: Measured, evidence: verdict.FinalistEvidence) -> Validation:
-    """`validation.json`: the verdict, its checks, and what they rest on."""
+    """Return `validation.json`: the verdict, its checks, and the evidence for them."""
     checks, traded = verdict.checks(evidence, case.settings), measured.traded
     ledgers, values, market = traded.ledgers, traded.values, case.everything.market
     spans = {name: walk_forward.span(market, window) for name, window in case.windows.items()}
@@ -296,7 +302,7 @@ def _monte_carlo(case: Case, trial: Trial, name: str, ledger: Ledger, returns: F
 
 
 def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, Metrics]) -> bool:
-    """Whether the batch engine, which chose this strategy, sees in it what its ledgers show."""
+    """Return whether the batch engine, which selected this strategy, shows the same metrics as the ledgers."""
     windows = [case.windows[name] for name in values]
     rows = case.everything.screen(Combos.of([parameters]), windows, threads=1)[:, 0]
     ledgers = [[getattr(row, key) for key in metrics.SCREEN] for row in values.values()]
@@ -304,7 +310,10 @@ def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, Met
 
 
 def same_trades(fast: Ledger, reference: Ledger) -> bool:
-    """Equal trades in bars, sides and reasons; numbers within 1e-9 (strategy_semantics: when two engines agree)."""
+    """Return whether trades are equal in bars, sides and reasons, and numbers within 1e-9.
+
+    The rule is that of strategy_semantics: When two engines agree.
+    """
     exact = ("side", "entry_bar", "exit_bar", "reason_open", "reason_close")
     if len(fast.trades) != len(reference.trades) or any((fast.trades[k] != reference.trades[k]).any() for k in exact):
         return False

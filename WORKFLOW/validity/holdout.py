@@ -1,4 +1,4 @@
-"""What one more look at a holdout could still bring: whether it is used up, and which bars leave a new one."""
+"""What another look at a holdout could still show: whether the holdout is used up, and which bars make a new one."""
 
 import math
 import re
@@ -27,11 +27,11 @@ def after(
     holdout_fraction: float,
     before: Holdout | None = None,
 ) -> Holdout | None:
-    """The holdout as a round leaves it; None when it was not looked at by any finalist that can be measured.
+    """Return the state of the holdout after a round; None if no finalist that looked at it can be measured.
 
-    `in_sample_returns`: the daily returns (d,) of each finalist on the days it was chosen for. `days` of the holdout.
-    `ceiling`: the largest p-value, times all looks, that is promoted. `before`: what the round before left; what was
-    found then still counts.
+    `in_sample_returns` holds the daily returns (d,) of each finalist on the days it was selected on. `days` is the
+    length of the holdout. `ceiling` is the largest p-value, times all looks, that is promoted. `before` is the state
+    after the round before; its best finalist still counts.
     """
     shapes = [shape for returns in in_sample_returns if (shape := Shape.of(returns)) is not None]
     shapes += [] if before is None else [Shape(**before.best_shape)]
@@ -40,7 +40,7 @@ def after(
         return None
     luck, best = min(lucks, key=lambda pair: pair[0])
     looks = history.count().looks
-    allowed = ceiling / (looks + 1)  # of the next look
+    allowed = ceiling / (looks + 1)  # the p-value that the next look needs
     daily = best.ratio_for(-NormalDist().inv_cdf(allowed), days) if 0.0 < allowed < 1.0 else None
     return Holdout(
         used_up=luck > allowed,
@@ -55,9 +55,9 @@ def after(
 
 
 def free_from(history: History, holdout_fraction: float) -> str:
-    """The first date up to which bars leave a holdout without a day that somebody looked at, or chose on.
+    """Return the first date up to which bars make a holdout with no day that anybody looked at or selected on.
 
-    The bars are taken to begin where they do now; their last `holdout_fraction` is the holdout, from a day's first bar.
+    The bars begin where they begin now, and their last `holdout_fraction` is the holdout, which starts with a UTC day.
     """
     assert history.holdout is not None
     seen = [entry.span.last_ms for entry in history.ledger.entries() if entry.span.overlaps(history.holdout)]
@@ -68,7 +68,7 @@ def free_from(history: History, holdout_fraction: float) -> str:
 
 
 def told(holdout: Holdout, data_path: Path | None, symbol: str) -> Holdout:
-    """The same with the way out: what to type, for bars that `scripts/fetch-data` has brought or anybody else."""
+    """Return `holdout` with its way out: the command that brings newer bars, from `scripts/fetch-data` or elsewhere."""
     if data_path is None:
         return holdout
     path = find(data_path, symbol)

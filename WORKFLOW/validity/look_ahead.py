@@ -1,11 +1,12 @@
-"""Proof that a strategy does not look ahead: change the future, and demand the same past to the bit.
+"""Prove that a strategy does not look ahead: change the future, and demand the same past to the bit.
 
-At each of many cuts the bars after it are replaced by other futures (`WORKFLOW.validity.futures`). Signals up to the
-cut must not change in a single bit, nor trades closed, entries made and equity marked by then, whichever engine trades
-them. Where a future keeps the next bar's open, market orders at that open must stay, and whatever leaves inside that
-bar must leave at the same price: the level of a resting order was set before the bar.
+At each of many cuts, the bars after the cut are replaced by other futures (`WORKFLOW.validity.futures`). Up to the cut,
+not a single bit of the signals may change, nor may closed trades, entries and marks of equity, whichever engine trades.
+Some futures keep the next bar's open. There, market orders at that open must stay the same, and stops and limits that
+fill inside that bar must fill at the same price, because the level of a resting order was set before the bar.
 
-A leak that changes nothing for these combos on these bars does not show: hence many cuts (`WORKFLOW.validity.cuts`).
+A leak that changes nothing for these combos on these bars stays hidden, and therefore the proof makes many cuts
+(`WORKFLOW.validity.cuts`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,29 +36,33 @@ from WORKFLOW.validity.past import ChangedPast
 
 Simulate = Callable[[Market, Planes, int, Rules, Window], Ledger]
 
-FINALIST_CUTS = 32  # 256 futures: 2 to 5 s on one core for 853 days of bars
-_PART = 8  # cuts of one step
+FINALIST_CUTS = 32  # they make 256 futures, which take 2 to 5 s on one core for 853 days of bars
+_PART = 8  # cuts of one step of validation
 
 
 @dataclass(frozen=True)
 class Engine:
-    """`simulate` trades at one of `every` cuts: up to `bars` before the cut, or from the first or a random bar on."""
+    """An engine that trades at one of `every` cuts.
+
+    It starts up to `bars` bars before the cut or, if `bars` is None, at the first or a random bar.
+    """
 
     simulate: Simulate
     bars: int | None = None
     every: int = 1
 
     def window(self, bars: int, number: int, cut: int, random: np.random.Generator) -> Window:
-        """Where to trade for cut number `number`."""
+        """Return the bars to trade for cut number `number`."""
         if self.bars is not None:
             return Window(max(cut - self.bars, 0), min(cut + self.bars // 4 + 2, bars))
         return Window(0 if number % 2 == 0 else int(random.integers(cut + 1)), bars)
 
 
 def by_reference(market: Market, planes: Planes, combo: int, rules: Rules, window: Window) -> Ledger:
-    """The reference engine on the bars of the window, and the one before that its first event is measured against.
+    """Trade with the reference engine, on copies that hold only the bars of the window and one bar before it.
 
-    It makes lists of all it is given, which costs more than trading a short window.
+    The first event of the window is a change against that earlier bar. The engine makes lists of all the bars that it
+    is given, which takes longer than trading a short window.
     """
     first = max(window.start - 1, 0)
     bars = slice(first, window.stop)
@@ -80,17 +85,17 @@ ENGINES: Mapping[str, Engine] = {
 
 @dataclass(frozen=True)
 class Strategies:
-    """Some combos of a family: its parameter columns, each (k,), and the k rules that go with them."""
+    """Some combos of a family: its parameter columns, each (k,), and the k rules that belong to them."""
 
     family: Family
     columns: Columns
     rules: Sequence[Rules]
 
     def planes(self, market: Market) -> Planes:
-        """Their signals, from nothing: no row that another market gave is used.
+        """Compute the signals anew, so that no row that another market gave is used.
 
         Raises:
-            Refused: planes of another shape than `Planes` asks for; an engine would read beyond them.
+            Refused: the family returns planes of a wrong shape; an engine would read beyond them.
         """
         signals = self.family.on(market)
         signals.prepare(self.columns)
@@ -115,12 +120,13 @@ def prove(
     steps: Steps | None = None,
     name: str = "look-ahead",
 ) -> Certificate:
-    """Try `strategies` at up to `cuts` cuts of `market`; stops at the first difference. The same for the same seed.
+    """Try `strategies` at up to `cuts` cuts of `market`, and stop at the first difference.
 
-    `on_cut` hears how many cuts are done, and of how many; `steps` are those of `parts(name, cuts)`.
+    The same seed gives the same proof. `on_cut` receives the number of cuts done and their total. `steps` are those of
+    `parts(name, cuts)`.
 
     Raises:
-        Refused: fewer than two bars; whatever the family refuses.
+        Refused: `market` has fewer than two bars, or the family refuses its parameters.
     """
     if len(market) < 2:
         raise Refused(f"{len(market)} bars have no future that could be changed", "give at least two")
@@ -141,14 +147,14 @@ def prove(
 
 
 def parts(name: str, cuts: int = FINALIST_CUTS) -> list[str]:
-    """The steps of a proof over so many cuts."""
+    """Return the names of the steps of a proof over so many cuts."""
     return [f"{name}, cuts from {first}" for first in range(0, cuts, _PART)]
 
 
 def of_finalist(
     everything: Evaluator, parameters: Parameters, seed: np.random.SeedSequence, steps: Steps, name: str
 ) -> Certificate:
-    """The proof for one strategy on all its bars."""
+    """Prove one finalist on all its bars."""
     columns = Combos.of([parameters]).columns
     strategies = Strategies(everything.family, columns, [everything.rules(parameters, "sl_first")])
     return prove(everything.market, strategies, FINALIST_CUTS, seed, steps=steps, name=name)
@@ -157,7 +163,7 @@ def of_finalist(
 @exact.record
 @dataclass(frozen=True)
 class Part:
-    """A proof after some of its cuts. `random`: the generator's state, from which the next cut goes on."""
+    """The state of a proof after some of its cuts; `random` is the state of the generator for the next cut."""
 
     difference: Difference | None
     counts: Counts
@@ -166,7 +172,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Run:
-    """One engine over one window of the unchanged market, every combo."""
+    """The trades of every combo by one engine over one window of the unchanged market."""
 
     name: str
     engine: Engine
@@ -192,13 +198,13 @@ class _Trial:
 
     @cached_property
     def points(self) -> list[int]:
-        """The first thing that the generator is asked for."""
+        """The cuts. This property must be the first to use the generator, so that each part sees the same cuts."""
         fast = next(iter(self.engines.values()))
         ledgers = self._ledgers(fast, self.market, self.known, Window(0, len(self.market)))
         return cut_points.choose(self.market, self.known, ledgers, self.wanted, self.random)
 
     def part(self, number: int, so_far: Part, on_cut: Callable[[int, int], None]) -> Part:
-        """So many cuts more, from where `so_far` ended; nothing more once there is a difference."""
+        """Do the cuts of one part, from where `so_far` ended; do nothing once there is a difference."""
         if so_far.difference is not None:
             return so_far
         first, points, difference = number * _PART, self.points, None
@@ -213,7 +219,7 @@ class _Trial:
         return Part(difference, self.counts, dict(self.random.bit_generator.state))
 
     def at(self, number: int, cut: int) -> Difference | None:
-        """Every future of one cut; None when nothing before it changes."""
+        """Try every future of one cut; return the first difference, or None if nothing before the cut changes."""
         runs = [
             self._run(name, engine, number, cut) for name, engine in self.engines.items() if number % engine.every == 0
         ]
@@ -259,7 +265,7 @@ class _Trial:
                     yield changed
 
     def _bars_ahead(self, changed: ChangedPast, cut: int) -> int:
-        """How far after `changed.bar` a change still changes it: by doubling, then by halves."""
+        """Return how many bars ahead a change still alters `changed.bar`, by doubling and then halving the distance."""
         near, far = cut - changed.bar, 2 * (cut - changed.bar) + 1
         last = len(self.market) - 2 - changed.bar
         while far <= last and self._reaches(changed, far):
@@ -282,10 +288,10 @@ class _Trial:
 
 
 def _tick_known_from(market: Market) -> str | None:
-    """The first bar whose prices rule out a larger tick size, UTC; None without a tick size.
+    """Return the time (UTC) of the first bar whose prices rule out a larger tick size; None without tick size.
 
-    Futures keep the tick size: it is the exchange's rule and no secret. But where it was read off the bars, a reader
-    wants to see that early ones were enough.
+    Futures keep the tick size, because it is a public rule of the exchange. But if it was derived from the bars, a
+    reader wants to see that early bars were enough to derive it.
     """
     if not market.has_tick:
         return None

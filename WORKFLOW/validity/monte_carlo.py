@@ -1,9 +1,9 @@
-"""The same trades and the same days again, in another order or not quite as they were: how much of a result was luck.
+"""Monte Carlo: change the order of a finalist's trades and days, or the trades themselves, to see how much was luck.
 
-Trade shuffle reorders the closed trades: it cannot change the terminal return, so it reports drawdown only. The
-stationary bootstrap draws blocks of days with a random length, so that bursts of
-volatility stay whole, and reports everything. Skipped trades leave some out, as an exchange that is down does. Noisy
-fills worsen each price, as a thin book does.
+Trade shuffle reorders the closed trades. Their order cannot change the terminal return, so the shuffle reports drawdown
+only. The stationary bootstrap draws blocks of days of random length, so that bursts of volatility stay whole, and
+reports all metrics. Skipped trades leave some trades out, as an exchange that is down does. Noisy fills worsen each
+price, as a thin order book does.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from WORKFLOW.steps import exact
 from WORKFLOW.validity.bands import BANDS, Bands
 from WORKFLOW.validity.bootstrap import stationary
 
-_FAN_POINTS = 60
-_CHUNK_BYTES = 64 * 2**20
+_FAN_POINTS = 60  # days of a path that the report draws, at most
+_CHUNK_BYTES = 64 * 2**20  # memory for the paths that are computed at a time
 
 
 @exact.record
 @dataclass(frozen=True)
 class TradeShuffle:
-    """Trades in random orders. Drawdowns are fractions, trade by trade, like those of all records below."""
+    """Trades in random orders. Drawdowns are fractions, trade by trade."""
 
     paths: int
     trades: int
@@ -53,7 +53,7 @@ class EquityFan:
 @exact.record
 @dataclass(frozen=True)
 class BlockBootstrap:
-    """Days drawn again in blocks; returns and drawdowns are fractions."""
+    """Days drawn again in blocks; returns and daily drawdowns are fractions."""
 
     paths: int
     block_days: int
@@ -68,7 +68,7 @@ class BlockBootstrap:
 @exact.record
 @dataclass(frozen=True)
 class Level:
-    """What trades came to at one `value` of what makes them harder: `name` is `probability` or `noise_bps`."""
+    """The results at one `value` of the setting that makes trades worse: `name` is `probability` or `noise_bps`."""
 
     name: str
     value: float
@@ -77,7 +77,7 @@ class Level:
     probability_of_loss: float
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         record = asdict(self)
         return {record.pop("name"): record.pop("value"), **record}
 
@@ -85,7 +85,7 @@ class Level:
 @exact.record
 @dataclass(frozen=True)
 class HarderTrades:
-    """Trades left out, or filled worse, level by level, beside what was observed."""
+    """Trades left out or filled worse, level by level, beside the observed result."""
 
     paths: int
     trades: int
@@ -94,14 +94,14 @@ class HarderTrades:
     levels: list[Level]
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         return {**vars(self), "levels": [level.as_json() for level in self.levels]}
 
 
 @exact.record
 @dataclass(frozen=True)
 class MonteCarlo:
-    """All that is played again of one window; None where there are too few trades or days, or none are known."""
+    """All simulations of one window. A part is None if its trades or days are too few or unknown."""
 
     trade_shuffle: TradeShuffle | None
     block_bootstrap: BlockBootstrap | None
@@ -109,7 +109,7 @@ class MonteCarlo:
     noisy_fills: HarderTrades | None
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         harder = {"skipped_trades": self.skipped_trades, "noisy_fills": self.noisy_fills}
         return asdict(self) | {name: None if one is None else one.as_json() for name, one in harder.items()}
 
@@ -117,9 +117,9 @@ class MonteCarlo:
 def trade_shuffle(
     net_pnl_pct: Floats, settings: MonteCarloSettings, seed: np.random.SeedSequence
 ) -> TradeShuffle | None:
-    """Bands of the maximum drawdown (fraction, trade by trade) over random orders of the closed trades.
+    """Return bands of the maximum drawdown (a fraction, trade by trade) over random orders of the closed trades.
 
-    `net_pnl_pct`: (t,) fractions of equity at entry. None with fewer than 2 trades.
+    `net_pnl_pct` (t,) holds each trade's return as a fraction of the equity at its entry. Returns None below 2 trades.
     """
     if len(net_pnl_pct) < 2:
         return None
@@ -141,9 +141,10 @@ def trade_shuffle(
 def block_bootstrap(
     returns: Floats, settings: MonteCarloSettings, seed: np.random.SeedSequence
 ) -> BlockBootstrap | None:
-    """Bands of return, Sharpe ratio and daily drawdown over stationary-bootstrap paths of (d,) daily returns.
+    """Return bands of return, Sharpe ratio and daily drawdown over stationary-bootstrap paths of (d,) daily returns.
 
-    `equity_fan` gives the bands of equity (1 = start) at up to 60 days. None with fewer than 2 days.
+    `equity_fan` holds the bands of equity (1 = start) at up to 60 days. Returns None below 2 days. The bootstrap is
+    that of Politis & Romano 1994.
     """
     if len(returns) < 2:
         return None
@@ -174,10 +175,11 @@ def block_bootstrap(
 def skipped_trades(
     net_pnl_pct: Floats, settings: MonteCarloSettings, seed: np.random.SeedSequence
 ) -> HarderTrades | None:
-    """Bands of return and drawdown (trade by trade) when each closed trade is missed with a probability.
+    """Return bands of return and drawdown (trade by trade) when each closed trade is missed with a probability.
 
-    One level for each of `skip_probabilities`. A missed trade returns 0; the others return what they did, since
-    `net_pnl_pct` (t,) is a fraction of the equity at entry, whatever that is. None with fewer than 2 trades.
+    Each of `skip_probabilities` makes one level. A missed trade returns 0. The other trades return what they did,
+    because `net_pnl_pct` (t,) is a fraction of the equity at entry, whatever that equity is. Returns None below 2
+    trades.
     """
     if len(net_pnl_pct) < 2:
         return None
@@ -192,14 +194,16 @@ def skipped_trades(
 def noisy_fills(
     trades: NDArray[np.void], fee_rate: float, settings: MonteCarloSettings, seed: np.random.SeedSequence
 ) -> HarderTrades | None:
-    """Bands of return and drawdown (trade by trade) when every market and stop fill is worse by a random slippage.
+    """Return bands of return and drawdown (trade by trade) when every market and stop fill gets random extra slippage.
 
-    One level for each of `noise_bps`: a fill at price p by a buyer (seller) becomes p·(1 ± e), with e exponentially
-    distributed around that mean, of the fill's own and never negative. Take-profits are limits and fill where they are.
-    `trades`: closed ones, dtype `TRADE`; their bars stay, as exits are measured from the open before slippage. The
-    trade's return changes by g(entry', exit') - g(entry, exit), where g is what equity is multiplied by at 1x:
-    exit·(1 - f) / (entry·(1 + f)) for a long, 1 + (1 - f)/(1 + f) - exit/entry for a short, f the fee rate; funding
-    stays what it was, and -1 is the worst. None with fewer than 2 trades.
+    Each of `noise_bps` makes one level: a fill at price p of a buyer (seller) becomes p·(1 ± e), where e is drawn for
+    each fill from an exponential distribution with that mean and is never negative. Take-profits are limit orders and
+    keep their price. `trades` are closed trades, dtype `TRADE`; they keep their bars, because exits are measured from
+    the open before slippage.
+
+    A trade's return changes by g(entry', exit') - g(entry, exit), where g is the factor on equity at 1x leverage:
+    exit·(1 - f) / (entry·(1 + f)) for a long, 1 + (1 - f)/(1 + f) - exit/entry for a short, with the fee rate f.
+    Funding does not change, and no return falls below -1. Returns None below 2 trades.
     """
     if len(trades) < 2:
         return None
@@ -225,16 +229,17 @@ def _with_noise(random: np.random.Generator, bps: float, trades: NDArray[np.void
 
 
 def _growth(side: Floats, entry: Floats, exit_: Floats, fee: float) -> Floats:
-    """What equity is multiplied by in a trade, all of it at 1x; shapes (…, t)."""
+    """Return the factor on equity of trades with all equity at 1x leverage; shapes (…, t)."""
     kept = (1 - fee) / (1 + fee)
     grown: Floats = np.where(side > 0, kept * exit_ / entry, 1 + kept - exit_ / entry)
     return grown
 
 
 def _trade_by_trade(paths: Callable[[int], Floats], wanted: int, length: int) -> tuple[Bands, Bands, float]:
-    """Return and drawdown over `wanted` rows of trade returns, and the share of rows that lose.
+    """Return the bands of return and drawdown over `wanted` rows of trade returns, and the share of rows that lose.
 
-    `paths` makes them (n → (n, t)); `length`: numbers a row takes.
+    `paths` makes the rows (n → (n, t)). `length` is the number of random numbers that one row takes; it limits the
+    memory.
     """
     totals, drawdowns = [], []
     for n in _chunks(wanted, length):
@@ -256,7 +261,7 @@ def _with_levels(net_pnl_pct: Floats, paths: int, levels: list[Level]) -> Harder
 
 
 def _max_drawdowns(paths: Floats) -> Floats:
-    """Maximum drawdown of each row of simple returns (p, d), against a peak that starts at 1."""
+    """Return the maximum drawdown of each row of simple returns (p, d), against a peak that starts at 1."""
     return np.array([metrics.max_drawdown_fraction(equity, 1.0) for equity in np.cumprod(1.0 + paths, axis=1)])
 
 

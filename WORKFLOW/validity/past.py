@@ -1,4 +1,4 @@
-"""What two runs have in common when their markets are the same up to a bar: bits, trades, entries, equity, orders."""
+"""Compare two runs on markets that are equal up to a bar: bits, trades, entries, equity and orders."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from WORKFLOW.engines.ledger import Closed, Ledger
 from WORKFLOW.engines.market import Window
 from WORKFLOW.engines.planes import Planes, Words, unpack, words_for
 
+# Market orders fill at the open. The other reasons to close are resting orders, which fill inside a bar.
 _AT_MARKET = (int(Closed.SIGNAL), int(Closed.MAX_BARS))
 _ENTRY = ["side", "entry_bar", "entry_price", "reason_open"]
 
@@ -17,7 +18,7 @@ Orders = dict[tuple[bool, int], float]
 
 @dataclass(frozen=True)
 class ChangedPast:
-    """What differs, of which combo, on which bar."""
+    """What differs, for which combo, and on which bar."""
 
     what: str
     combo: int
@@ -25,7 +26,7 @@ class ChangedPast:
 
 
 def signals(known: Planes, other: Planes, cut: int) -> ChangedPast | None:
-    """The earliest bit up to and including bar `cut` in which the planes of the same combos differ."""
+    """Return the earliest bit up to and including bar `cut` in which the planes of the same combos differ."""
     changes = (
         _bit("side", known.side, other.side, cut),
         _bit("armed", known.armed, other.armed, cut),
@@ -35,12 +36,12 @@ def signals(known: Planes, other: Planes, cut: int) -> ChangedPast | None:
 
 
 def bits(planes: Planes, cut: int) -> int:
-    """How many bits `signals` compares."""
+    """Return how many bits `signals` compares."""
     return (len(planes.side) + len(planes.armed)) * (cut + 1)
 
 
 def fills(known: Ledger, other: Ledger, window: Window, cut: int, combo: int) -> ChangedPast | None:
-    """The earliest bar up to `cut` on which two ledgers of windows with one start differ: equity, trades, entries."""
+    """Return the earliest difference up to bar `cut` in equity, trades or entries; both windows have the same start."""
     n = cut + 1 - window.start
     marks = np.flatnonzero(known.equity[:n].view(np.uint64) != other.equity[:n].view(np.uint64))
     if len(marks):
@@ -54,10 +55,11 @@ def fills(known: Ledger, other: Ledger, window: Window, cut: int, combo: int) ->
 
 
 def orders(known: Ledger, other: Ledger, bar: int, combo: int) -> ChangedPast | None:
-    """Differences on `bar` between ledgers of markets that are the same up to and including the open of `bar`.
+    """Return a difference on `bar` between ledgers of markets that are equal up to and including the open of `bar`.
 
-    Market orders at that open are the same. Stops and limits may be hit in one and not in the other, for the bars reach
-    differently far; but where the same kind is hit in both, its price is the same: it was set before the bar.
+    Market orders at that open must be equal. A stop or a limit may be hit in one market only, because the bars have
+    different extremes. But where the same kind of order is hit in both markets, its price must be equal, because it was
+    set before the bar.
     """
     ours, theirs = _exits(known, bar), _exits(other, bar)
     missed = {key for key in ours.keys() ^ theirs.keys() if key[1] in _AT_MARKET}
@@ -76,19 +78,19 @@ def _first(known: NDArray[np.int64], other: NDArray[np.int64]) -> ChangedPast | 
 def _bit(what: str, known: Words, other: Words, cut: int) -> ChangedPast | None:
     words = words_for(cut + 1)
     if known.shape[0] != other.shape[0]:
-        return ChangedPast(what, 0, 0)  # one row for all combos in one future, one for each in another
+        return ChangedPast(what, 0, 0)  # one future gave one row for all combos, and another gave one row for each
     changed = known[:, :words] ^ other[:, :words]
     if not changed.any():
         return None
     at: NDArray[np.bool_] = unpack(changed, cut + 1)
-    if not at.any():  # only beyond the cut, in its last word
+    if not at.any():  # the planes differ only after the cut, in the same word
         return None
     bar = int(np.argmax(at.any(axis=0)))
     return ChangedPast(what, int(np.argmax(at[:, bar])), bar)
 
 
 def _trade(known: NDArray[np.void], other: NDArray[np.void]) -> int | None:
-    """The exit bar of the first trade that is not the same to the bit; None where all are."""
+    """Return the exit bar of the first trade that differs in a bit, or None if none does."""
     if known.tobytes() == other.tobytes():
         return None
     pairs = list(zip(known, other, strict=False))
@@ -97,9 +99,9 @@ def _trade(known: NDArray[np.void], other: NDArray[np.void]) -> int | None:
 
 
 def _entry(known: Ledger, other: Ledger, last: int) -> int | None:
-    """The first bar up to `last` with different entries, as far as trades tell.
+    """Return the first bar up to `last` at which entries differ, as far as closed trades show them.
 
-    Only the position that is open at its ledger's end is in no trade, so one of them may know of one entry less.
+    A position that is open at the end of its ledger is in no trade, so one ledger may show one entry fewer.
     """
     ours, theirs = (ledger.trades[ledger.trades["entry_bar"] <= last][_ENTRY].tolist() for ledger in (known, other))
     for a, b in zip(ours, theirs, strict=False):
@@ -111,6 +113,6 @@ def _entry(known: Ledger, other: Ledger, last: int) -> int | None:
 
 
 def _exits(ledger: Ledger, bar: int) -> Orders:
-    """(entered on this very bar, reason) → fill price of what ended on `bar`."""
+    """Map (entered on this very bar, reason to close) to the fill price, for the trades that ended on `bar`."""
     trades = ledger.trades[ledger.trades["exit_bar"] == bar]
     return {(bool(t["entry_bar"] == bar), int(t["reason_close"])): float(t["exit_price"]) for t in trades}

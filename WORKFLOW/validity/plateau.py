@@ -1,9 +1,9 @@
-"""Plateau or peak: the exact neighbourhood of a strategy in its parameter space, evaluated on the in-sample bars.
+"""Plateau or peak: the neighbours of a strategy in its parameter space, evaluated on the in-sample bars.
 
-A value of a range has neighbours that lie a few percent of the value away: markets and costs shift by percents,
-whatever the step of the range is. They are snapped onto the range and are at least one of its steps apart. Values of a
-list have no distance: 15 and 60 minutes are two strategies and not neighbours. Heat maps show them side by side; the
-plateau score is taken over ranges alone, and over lists only where a space has no range.
+The neighbours of a value in a range lie a few percent of the value away, because markets and costs shift by percents,
+whatever the step of the range is. They are snapped onto the range and lie at least one of its steps apart. The values
+of a list have no distance: 15 and 60 minutes are two strategies and not neighbours. Heat maps show them side by side.
+The plateau score covers ranges only, and lists only if a space has no range.
 """
 
 import itertools
@@ -24,9 +24,9 @@ from WORKFLOW.validity.bands import BANDS, Bands
 
 Value = int | float | str
 Axes = Mapping[str, tuple[Value, ...]]
-# Screen metrics that plateaus are told by → 1 when more is better.
+# The screen metrics that plateaus are measured by → 1 when more is better, -1 when less is better.
 MEASURES = {"sharpe_ratio": 1, "total_return": 1, "max_drawdown_daily_pct": -1, "win_rate": 1}
-_SCORE = 25  # percent: three quarters of the nearest neighbours reach it
+_SCORE = 25  # percent: three quarters of the nearest neighbours reach this quantile
 _HALF = 0.5  # of the strategy's own Sharpe ratio
 
 
@@ -43,7 +43,7 @@ class Grid:
 @exact.record
 @dataclass(frozen=True)
 class PlateauSummary:
-    """The neighbours in numbers; None where there are none, or the strategy's own Sharpe ratio is undefined."""
+    """The neighbours in numbers; None if there are none, or if the strategy's own Sharpe ratio is undefined."""
 
     evaluated: int
     neighbours: int
@@ -57,17 +57,17 @@ class PlateauSummary:
 @exact.record
 @dataclass(frozen=True)
 class Plateau:
-    """What surrounds one strategy. `axes` are in order and hold the strategy's values."""
+    """The neighbours of one strategy; `axes` are sorted and contain the strategy's values."""
 
     centre: Parameters
     sharpe: float | None
     summary: PlateauSummary
     axes: Axes
-    ranges: tuple[str, ...]  # those dimensions that are ranges: the others are lists
+    ranges: tuple[str, ...]  # the dimensions that are ranges; the others are lists
     grids: tuple[Grid, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For `plateau.json`."""
+        """Return the record for `plateau.json`."""
         grids = [
             {"x": grid.x, "y": grid.y, "x_values": [*self.axes[grid.x]], "y_values": [*self.axes[grid.y]]}
             | {"sharpe_ratio": grid.sharpe}
@@ -79,12 +79,12 @@ class Plateau:
 def scores(
     evaluator: Evaluator, mode: Mode, centres: Sequence[Parameters], settings: PlateauSettings, threads: int
 ) -> list[dict[str, float]]:
-    """The plateau score of each of `centres` by each of `MEASURES`: what three quarters of its neighbours reach.
+    """Return the plateau score of each of `centres` by each of `MEASURES`: what three quarters of its neighbours reach.
 
-    The more the better: a drawdown counts as negative. The lower quartile and not the median: a cliff on one side of
-    one dimension leaves two thirds of them untouched. A neighbour whose measure is undefined counts as worse than any
-    other (it does not trade, so nothing is known of it); -inf where more than a quarter are, and where a space has no
-    neighbours.
+    More is better; a drawdown counts as negative. The score is the lower quartile and not the median, because a cliff
+    on one side of one dimension leaves two thirds of the neighbours untouched. A neighbour whose measure is undefined
+    does not trade, so nothing is known of it, and it counts as worse than all others. The score is -inf if more than a
+    quarter are undefined, and if a space has no neighbours.
     """
     if not centres:
         return []
@@ -98,14 +98,16 @@ def scores(
 
 
 def around(evaluator: Evaluator, mode: Mode, centre: Parameters, settings: PlateauSettings, threads: int) -> Plateau:
-    """Every neighbour of `centre`: the nearest, and for each two dimensions all their values with the others fixed.
+    """Evaluate the neighbours of `centre`: the nearest ones, and for each pair of dimensions all pairs of their values.
 
-    Where they would be more than `max_neighbours`, the last heat maps are left out.
+    In a pair, all other dimensions keep their value. Pairs are left out from the end where `max_neighbours` is
+    exceeded.
     """
     axes = {name: values for name, values in _axes(mode, centre, settings).items() if len(values) > 1}
     ranges = tuple(name for name in axes if isinstance(mode.space[name], Range))
     near = _nearest(mode, centre, settings)
     pairs, tried = [], {_key(parameters): parameters for parameters in near}
+    # Pairs of ranges come first, so that the heat maps of lists are the first to be left out.
     for x, y in sorted(itertools.combinations(axes, 2), key=lambda pair: sum(name not in ranges for name in pair)):
         more = {_key(parameters): parameters for parameters in _varied(mode, centre, {x: axes[x], y: axes[y]})}
         if len(tried | more) > settings.max_neighbours:
@@ -126,7 +128,7 @@ def _axes(mode: Mode, centre: Parameters, settings: PlateauSettings) -> dict[str
 
 
 def _axis(dimension: Dimension, value: Value, settings: PlateauSettings) -> tuple[Value, ...]:
-    """The values to try in one dimension, in order, `value` among them."""
+    """Return the values to try in one dimension, sorted, with `value` among them."""
     if isinstance(dimension, Choice):
         known = dict.fromkeys((*dimension.values, value))
         return tuple(known) if any(isinstance(x, str) for x in known) else tuple(sorted(known))
@@ -147,10 +149,10 @@ def _stepped(dimension: Range, value: float, settings: PlateauSettings) -> list[
 
 
 def _nearest(mode: Mode, centre: Parameters, settings: PlateauSettings) -> list[Parameters]:
-    """`centre` and its nearest valid neighbours: every combination of one step down, none or up in all ranges.
+    """Return `centre` and its nearest valid neighbours: all combinations of one step down, none or up in all ranges.
 
-    Where that would be more than `max_neighbours`, every such combination of two ranges; without ranges, every other
-    value of one list at a time.
+    If these are more than `max_neighbours`, only two ranges change at a time. In a space without ranges, one list
+    changes at a time and takes each of its values.
     """
     axes = _axes(mode, centre, settings)
     steps = {name: _beside(axes[name], centre[name]) for name in axes if isinstance(mode.space[name], Range)}
@@ -171,7 +173,7 @@ def _beside(values: tuple[Value, ...], value: Value) -> tuple[Value, ...]:
 
 
 def _varied(mode: Mode, centre: Parameters, axes: Axes) -> list[Parameters]:
-    """`centre` with every combination of the values of `axes` that the family calls valid."""
+    """Return `centre` with every combination of the values of `axes` that the family calls valid."""
     rows: list[Parameters] = [
         {**centre, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())
     ]
@@ -187,7 +189,7 @@ def _key(parameters: Parameters) -> tuple[Value, ...]:
 
 
 def _screened(evaluator: Evaluator, rows: list[Parameters], threads: int) -> Floats:
-    """In-sample rows (k, 5) by the fast engine, also where the reference does the rest: that would be hours."""
+    """Return in-sample rows (k, 5) from the native engine, because the reference would take hours."""
     fast = replace(evaluator, engine="native") if evaluator.engine == "reference" else evaluator
     table: Floats = fast.screen(Combos.of(rows), [fast.whole], threads)[0]
     return table
@@ -198,7 +200,7 @@ def _score(values: Floats) -> float:
 
 
 def _quantiles(values: NDArray[np.float64], percents: Sequence[int]) -> Floats:
-    """Values (n,) that are there, not between two of them; NaN counts as -inf."""
+    """Return quantiles that are elements of `values` (n,) and never lie between two; NaN counts as -inf."""
     ranked = np.sort(np.where(np.isnan(values), -np.inf, values))
     at = [(len(ranked) - 1) * percent // 100 for percent in percents]
     picked: Floats = ranked[at]

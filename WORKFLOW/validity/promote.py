@@ -1,7 +1,7 @@
-"""What depends on every run ever made: all tries on these days, all looks at this holdout, and a second opinion.
+"""Checks that depend on every run ever made: all tries on these days, all looks at the holdout, a second opinion.
 
-The checks in `validation.json` are a matter of this run alone, and the same command gives them again to the bit. Those
-here grow stricter with every run, so they stand in the manifest beside them.
+The checks in `validation.json` depend on one run alone, and the same command gives them again to the bit. The checks
+here grow stricter with every run, and are therefore in the manifest beside them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +15,15 @@ from hooks import promotion
 from WORKFLOW.validity.search import deflated
 from WORKFLOW.validity.verdict import VerdictCheck
 
-if TYPE_CHECKING:  # whoever only counts again what is on file needs no engine
+if TYPE_CHECKING:  # a recount of files on disk imports this module and needs no engine
     from WORKFLOW.search.space import Parameters
     from WORKFLOW.validity.finalist import Judged
     from WORKFLOW.validity.history import History
     from WORKFLOW.validity.search.whole import SearchTrial
 
 Days = np.ndarray[Any, np.dtype[np.float64]]  # daily returns, (d,)
-NOT_ASKED = "not asked: another check failed"  # of vectorbt
-# What another engine makes of a strategy: the `cross_check` record of `WORKFLOW.crosscheck.finalists`.
+NOT_ASKED = "not asked: another check failed"  # in place of the verdict of vectorbt
+# Returns what another engine says about a strategy: the record `cross_check` of `WORKFLOW.crosscheck.finalists`.
 SecondOpinion = Callable[[int, "Parameters"], Mapping[str, Any]]
 
 
@@ -38,7 +38,7 @@ class Promotion:
     checks: Sequence[VerdictCheck]
 
     def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return this as the manifest holds it."""
         return {**vars(self), "checks": [asdict(check) for check in self.checks]}
 
 
@@ -49,9 +49,9 @@ def promotions(
     settings: VerdictSettings,
     second_opinion: SecondOpinion,
 ) -> dict[str, Promotion]:
-    """Best → whether it may be promoted.
+    """Return for each best whether it may be promoted.
 
-    The second opinion costs seconds and half a gigabyte; it is asked only about a strategy that passes all else.
+    The second opinion takes seconds and half a gigabyte, so it is asked only about a strategy that passes all else.
     """
     count, bad = history.count(), history.ledger.bad_lines()
     out: dict[str, Promotion] = {}
@@ -76,7 +76,7 @@ def promotions(
 
 
 def ledger_check(bad_lines: int) -> VerdictCheck:
-    """Whether every line of the ledger of tries can be read."""
+    """Check that every line of the ledger of tries can be read."""
     whole, message = bad_lines == 0, f"{bad_lines} lines of the ledger of tries are damaged"
     return VerdictCheck("ledger_whole", whole, whole, None, "every line readable", message)
 
@@ -84,9 +84,9 @@ def ledger_check(bad_lines: int) -> VerdictCheck:
 def of_all_runs(
     inside: Days, outside: Days, trials: float | None, tries: int, looks: int, settings: VerdictSettings
 ) -> list[VerdictCheck]:
-    """The checks that grow stricter with every run, from the daily returns (d,) of both windows.
+    """Return the checks that grow stricter with every run, from the daily returns (d,) of both windows.
 
-    `trials`: what the `tries` of all runs on these days are worth, independent ones; None where nobody can tell.
+    `trials` is the number of independent tries that the `tries` of all runs on these days are worth; None if unknown.
     """
     sharpe = None if trials is None else deflated.deflated_sharpe(inside, trials)
     p_value = holdout_luck(outside)
@@ -119,6 +119,9 @@ def _agrees(record: Mapping[str, Any] | None) -> VerdictCheck:
 
 
 def holdout_luck(returns: Days) -> float | None:
-    """Probability that a strategy without merit shows a Sharpe ratio as high as this one's daily returns (d,)."""
+    """Return the probability that a strategy without skill shows a Sharpe ratio as high as daily returns (d,) do.
+
+    The method is the probabilistic Sharpe ratio (Bailey & López de Prado 2012). None below 3 days or without movement.
+    """
     probability = deflated.probabilistic_sharpe(returns, 0.0)
     return None if probability is None else 1.0 - probability

@@ -1,7 +1,7 @@
-"""What can be said for and against trades, or a curve, whose bars, rules and search nobody here has seen.
+"""Judge a list of trades, or an equity curve, whose bars, rules and search are unknown.
 
-Such a list is never a candidate: look-ahead, other engines and the search itself cannot be put on trial. What fails,
-fails; what is unknown is named with the flag that would tell.
+Such a list is never a candidate, because look-ahead, other engines and the search itself cannot be tested. A check that
+fails makes the verdict; an unknown is named together with the flag that would tell.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from WORKFLOW.validity.verdict import VerdictCheck, least, most, number
 
 @dataclass(frozen=True)
 class Known:
-    """Metrics and daily returns (d,) of the trades the strategy was chosen by, and of those it was not.
+    """Metrics and daily returns (d,) of the trades that the strategy was chosen by, and metrics of the other trades.
 
-    `outside` is None when nobody said where unseen data begin, `tries` when nobody said how many strategies were tried.
+    `outside` is None if the user did not say where unseen data begin, and `tries` if the user did not say how many
+    strategies were tried.
     """
 
     inside: StatedMetrics
@@ -29,7 +30,7 @@ class Known:
 
 
 def checks(known: Known, settings: Settings) -> list[VerdictCheck]:
-    """All that can be asked; a check whose value is unknown is not passed."""
+    """Return all checks that a trade list allows; a check whose value is unknown is not passed."""
     floor, inside, outside = settings.verdict, known.inside, known.outside
     wanted = max(settings.prescreen.min_trades, trade_significance.MIN_TRADES)
     days = (inside.days or 0) + ((outside and outside.days) or 0)
@@ -65,7 +66,7 @@ def checks(known: Known, settings: Settings) -> list[VerdictCheck]:
 
 
 def line(known: Known, results: list[VerdictCheck]) -> str:
-    """The verdict in one line."""
+    """Return the verdict as one line."""
     luck = "" if known.tries is None else f"; {_chance(known)}"
     is_curve = known.inside.total_trades is None
     asked = {
@@ -89,7 +90,7 @@ def line(known: Known, results: list[VerdictCheck]) -> str:
 
 
 def _is_of(check: VerdictCheck, unknown: list[str]) -> bool:
-    """Whether nobody could pass it, since what it looks at was not said."""
+    """Return whether a check could not be passed by any list, because the user left out what it looks at."""
     subjects = {"beats_chance": "chance", "deflated_sharpe": "chance", "in_sample_trades": "trades"}
     if check.name == "out_of_sample_trades" and "trades" in unknown:
         return True

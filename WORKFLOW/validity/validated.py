@@ -1,4 +1,4 @@
-"""What `validation.json` holds of one finalist, as a record: the verdict, its checks, and all that they rest on."""
+"""The contents of `validation.json` for one finalist: the verdict, its checks, and all evidence for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,19 +20,19 @@ from WORKFLOW.validity.wicks import WickRecord
 
 @dataclass(frozen=True)
 class WindowResult:
-    """What the finalist did in one window, run on its own."""
+    """The result of the finalist in one window, which was run on its own."""
 
     span: DateSpan
     metrics: Metrics
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {**self.span.as_json(), "metrics": self.metrics.as_json()}
 
 
 @dataclass(frozen=True)
 class Engines:
-    """Whether all engines found the same trades, and of how many trades that was asked."""
+    """Whether all engines found the same trades, and how many trades were compared."""
 
     agree: bool
     trades_compared: int
@@ -40,7 +40,7 @@ class Engines:
 
 @dataclass(frozen=True)
 class Validation:
-    """All that was found out about one finalist. Mappings are by name of the window where nothing else is said."""
+    """All findings about one finalist. Mappings are by name of the window unless a comment says otherwise."""
 
     verdict: str
     candidate: bool
@@ -53,16 +53,16 @@ class Validation:
     look_ahead: Certificate
     ambiguity: Ambiguity
     wicks: WickRecord
-    cross_check: Mapping[str, Any] | None  # as `WORKFLOW.crosscheck.finalists` records it; None when it was not asked
+    cross_check: Mapping[str, Any] | None  # as `WORKFLOW.crosscheck.finalists` records it; None if it was not asked for
     plateau: PlateauSummary
-    walk_forward: Mapping[str, WalkForward]  # by scheme: the choice made anew in every window
-    test_windows: Sequence[FixedWindow]  # of the walk-forward, traded with the finalist's parameters
+    walk_forward: Mapping[str, WalkForward]  # by scheme; a new selection in every window
+    test_windows: Sequence[FixedWindow]  # the walk-forward's test windows, traded with the finalist's parameters
     cross_validation: CrossValidation
     monte_carlo: Mapping[str, MonteCarlo]
     by_regime: Mapping[str, Mapping[str, RegimeDays]]  # by window, then by regime
 
     def as_json(self) -> dict[str, Any]:
-        """`validation.json` without its labels."""
+        """Return `validation.json` without its labels."""
         return {
             "verdict": self.verdict,
             "candidate": self.candidate,
@@ -87,11 +87,11 @@ class Validation:
         }
 
     def buy_and_hold_json(self) -> dict[str, Any]:
-        """`buy_and_hold` as every file has it."""
+        """Return `buy_and_hold` as every file holds it."""
         return {name: asdict(one) for name, one in self.buy_and_hold.items()}
 
     def by_regime_json(self) -> dict[str, Any]:
-        """`by_regime` as every file has it."""
+        """Return `by_regime` as every file holds it."""
         return {
             window: {name: asdict(one) for name, one in of_window.items()}
             for window, of_window in self.by_regime.items()

@@ -1,4 +1,7 @@
-"""One plain line for each result, the same everywhere, and the checks behind it. Fail-closed: what is unknown fails."""
+"""The verdict: one plain line for each result, the same everywhere, and the checks behind it.
+
+An unknown value fails.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,9 +16,9 @@ from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 
 @dataclass(frozen=True)
 class VerdictCheck:
-    """One question and its answer; `if_failed` is what the verdict line says when it is not passed.
+    """One question and its answer. `if_failed` is what the verdict line says when the check is not passed.
 
-    `threshold` is the number that `value` was held against, None where the question is yes or no.
+    `threshold` is the number that `value` is compared with; None for a question of yes or no.
     """
 
     name: str
@@ -37,12 +40,12 @@ class WindowFigures:
 
     @classmethod
     def of(cls, values: Metrics) -> Self:
-        """Those of all metrics."""
+        """Select these of all metrics."""
         return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> Self:
-        """Those of a window of `metrics.json`; other metrics there, known or not, are passed over.
+        """Read these from a window of `metrics.json`; other metrics there, known or not, are ignored.
 
         Raises:
             KeyError: one of them is missing.
@@ -52,7 +55,7 @@ class WindowFigures:
 
 @dataclass(frozen=True)
 class FinalistEvidence:
-    """What the checks look at, of one strategy. None is unknown, and unknown fails."""
+    """The values of one strategy that the checks look at. None means unknown, and unknown fails."""
 
     in_sample: WindowFigures
     out_of_sample: WindowFigures
@@ -60,8 +63,8 @@ class FinalistEvidence:
     walk_forward_efficiency: float | None
     plateau: float | None  # share of the nearest neighbours with at least half of its Sharpe ratio
     engines_agree: bool
-    looks_ahead: str | None  # what a changed future changed; None when proven that it changes nothing
-    ruined: bool  # in a window or in the continuous run
+    looks_ahead: str | None  # what a changed future changed; None if it provably changes nothing
+    ruined: bool  # in a window or in the continuous run over all bars
     synthetic: bool
     tries: int
     deflated_sharpe: float | None
@@ -70,12 +73,12 @@ class FinalistEvidence:
     luck: float | None  # p-value of the whole search, Hansen's test
     placebo: float | None  # p-value of the whole search, shuffled markets
     buy_and_hold_sharpe: float | None  # out-of-sample, net
-    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that only the operator accepts
+    allowed_wicks: int = 0  # prices that no neighbouring bar reaches and that the operator has allowed
     sharpe_without_wicks: float | None = None  # out-of-sample, without the trades on extreme wicks
 
 
 def checks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
-    """All checks, in the order in which a reader wants to hear of them."""
+    """Return all checks, in the order in which a reader wants to hear of them."""
     floor = settings.verdict
     outside = evidence.out_of_sample
     return [
@@ -152,7 +155,7 @@ def _trades(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck
 
 
 def _against_luck(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
-    """What the best of so many tries could be without any merit; the last four look at the whole search."""
+    """Return checks against what luck gives to the best of so many tries; the last four look at the whole search."""
     floor, inside = settings.verdict, evidence.in_sample
     by_chance = chance_quantile(evidence.tries, inside.days, floor.chance_probability)
     years = inside.days / DAYS_PER_YEAR
@@ -199,7 +202,7 @@ def _against_luck(evidence: FinalistEvidence, settings: Settings) -> list[Verdic
 
 
 def _without_wicks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
-    """Asked only where the operator vouches for prices that nobody may have paid."""
+    """Return the check that is made only if the operator has allowed prices that nobody may have paid."""
     if not evidence.allowed_wicks:
         return []
     message = f"without trades on extreme wicks the out-of-sample Sharpe is {number(evidence.sharpe_without_wicks)}"
@@ -209,7 +212,7 @@ def _without_wicks(evidence: FinalistEvidence, settings: Settings) -> list[Verdi
 
 
 def line(evidence: FinalistEvidence, results: list[VerdictCheck]) -> str:
-    """The verdict in one line."""
+    """Return the verdict as one line."""
     luck = _chance_words(evidence.tries, evidence.in_sample.days)
     if evidence.allowed_wicks:
         prices = "1 price" if evidence.allowed_wicks == 1 else f"{evidence.allowed_wicks:,} prices"
@@ -228,10 +231,10 @@ def line(evidence: FinalistEvidence, results: list[VerdictCheck]) -> str:
 def nothing_line(
     tries: int, most_trades: int, minimum: int, days_without_signal: float | None = None, moves: bool = True
 ) -> str:
-    """The verdict of a search that found no strategy to judge.
+    """Return the verdict of a search that found no strategy to judge.
 
-    `days_without_signal`: in-sample days in which no trial was ever long or short, None when one was. `moves`: whether
-    the in-sample close ever changes.
+    `days_without_signal` is the number of in-sample days if no trial was ever long or short, and None if one was.
+    `moves` says whether the in-sample close ever changes.
     """
     line = f"not tradeable: none of {tries:,} tries closed {minimum} trades in-sample (the most: {most_trades})"
     if days_without_signal is None:
@@ -251,13 +254,13 @@ def _yes(name: str, passed: bool, needed: str, if_failed: str) -> VerdictCheck:
 
 
 def least(name: str, value: float | None, floor: float | None, if_failed: str, why: str = "") -> VerdictCheck:
-    """Whether `value` is known and at least `floor`."""
+    """Check that `value` is known and at least `floor`."""
     passed = value is not None and floor is not None and value >= floor
     return VerdictCheck(name, passed, value, floor, f">= {_short(floor)}{why}", if_failed)
 
 
 def most(name: str, value: float | None, ceiling: float, if_failed: str, why: str = "") -> VerdictCheck:
-    """Whether `value` is known and at most `ceiling`."""
+    """Check that `value` is known and at most `ceiling`."""
     passed = value is not None and value <= ceiling
     return VerdictCheck(name, passed, value, ceiling, f"<= {_short(ceiling)}{why}", if_failed)
 
@@ -271,8 +274,8 @@ def _fraction(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """A Sharpe ratio as verdicts say it."""
-    return "undefined" if value is None else f"{round(value, 1) + 0.0:.1f}"  # + 0.0: no minus before a zero
+    """Format a Sharpe ratio as verdicts show it."""
+    return "undefined" if value is None else f"{round(value, 1) + 0.0:.1f}"  # + 0.0 removes the minus of -0.0
 
 
 def _percent(value: float | None) -> str:

@@ -1,8 +1,8 @@
-"""Walk-forward: choose on what was known then, trade what came next, and look only at the latter.
+"""Walk-forward: select on the bars known at the time, trade the bars that came next, and judge by the latter only.
 
-In every window the choice is made anew, by a prescreen on the training bars alone; the test windows lie side by side.
-Anchored training starts at the first bar, rolling training keeps its length. All of it lies inside the in-sample part:
-the holdout is looked at once, at the very end.
+In every window the selection is made again, by a prescreen on the training bars alone; the test windows lie side by
+side. Anchored training starts at the first bar, and rolling training keeps its length. All windows lie inside the
+in-sample part, because the holdout is looked at once, at the very end.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class WalkWindow:
 @exact.record
 @dataclass(frozen=True)
 class DateSpan:
-    """A window as people read it: the opens of its first and its last bar in UTC, bars, days."""
+    """A window as people read it: the opens of its first and its last bar in UTC, its bars, and its days."""
 
     first: str
     last: str
@@ -47,7 +47,7 @@ class DateSpan:
     days: float
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return this as files hold it."""
         return {"from": self.first, "to": self.last, "bars": self.bars, "days": self.days}
 
 
@@ -64,27 +64,27 @@ class BriefMetrics:
 
     @classmethod
     def of(cls, values: Metrics) -> Self:
-        """Those of all metrics."""
+        """Select these of all metrics."""
         return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
 
 
 @exact.record
 @dataclass(frozen=True)
 class FixedWindow:
-    """One test window, traded with parameters that were given."""
+    """One test window, traded with given parameters."""
 
     span: DateSpan
     metrics: BriefMetrics
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return self.span.as_json() | asdict(self.metrics)
 
 
 @exact.record
 @dataclass(frozen=True)
 class WalkedWindow:
-    """One window in which the choice was made anew; without `parameters` nothing passed, and nothing was traded."""
+    """One window with a new selection; if `parameters` is None, no combo was eligible and nothing was traded."""
 
     train: DateSpan
     test: DateSpan
@@ -93,14 +93,14 @@ class WalkedWindow:
     out_of_sample: BriefMetrics | None
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {**asdict(self), "train": self.train.as_json(), "test": self.test.as_json()}
 
 
 @exact.record
 @dataclass(frozen=True)
 class Efficiency:
-    """The share of the in-sample performance that was left on unseen bars; None where there is no such share."""
+    """The share of the in-sample performance that was left on unseen bars; None if undefined."""
 
     annualized_return: float | None
     sharpe_ratio: float | None
@@ -109,7 +109,7 @@ class Efficiency:
 @exact.record
 @dataclass(frozen=True)
 class WalkForward:
-    """One scheme: its windows, and what their test days came to side by side. `total_return` is a fraction."""
+    """One scheme: its windows, and the metrics of all test days joined. `total_return` is a fraction."""
 
     windows: tuple[WalkedWindow, ...]
     sharpe_ratio: float | None
@@ -119,15 +119,15 @@ class WalkForward:
     profitable_windows: int
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {**asdict(self), "windows": [window.as_json() for window in self.windows]}
 
 
 def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[WalkWindow]:
-    """The windows of a scheme over the bars of `whole`; equal test windows of whole days that end with the last bar.
+    """Return the windows of a scheme over the bars of `whole`: equal test windows of whole days, up to the last bar.
 
     Raises:
-        Refused: `whole` is so short that a test window would have less than a day.
+        Refused: `whole` is so short that a test window would be shorter than a day.
     """
     parts = settings.train_to_test + settings.windows
     test = len(whole) // parts // BARS_PER_DAY * BARS_PER_DAY
@@ -154,9 +154,10 @@ def process(
     threads: int,
     kept: Steps,
 ) -> dict[str, WalkForward]:
-    """Both schemes with a new choice in every window: does the way of choosing carry over to bars it has not seen?
+    """Test the selection rule by both schemes, with a new selection in every window.
 
-    A window in which no combo of the training bars passes is not traded: its days count with a return of 0.
+    The record shows whether the rule carries over to bars that it has not seen. A window in which no combo of the
+    training bars is eligible is not traded: its days count with a return of 0.
     """
     plan = {scheme: steps(evaluator.whole, walk, scheme) for scheme in SCHEMES}
     trainings = [step.train for scheme in SCHEMES for step in plan[scheme]]
@@ -175,7 +176,7 @@ def _stitched_of(
     tables: Iterator[Floats],
     screen: PrescreenSettings,
 ) -> dict[str, WalkForward]:
-    """Of each scheme: its windows, and their test days put together."""
+    """Return, for each scheme, its windows and the metrics of all test days joined."""
     out = {}
     for scheme in SCHEMES:
         windows, returns = [], []
@@ -188,7 +189,10 @@ def _stitched_of(
 
 
 def fixed(evaluator: Evaluator, parameters: Parameters, walk: WalkForwardSettings) -> list[FixedWindow]:
-    """One strategy, unchanged, over the test windows: good all the time, or once? (In-sample for the strategy.)"""
+    """Trade one strategy, unchanged, over the test windows, to see whether it was good all the time or once.
+
+    The windows are in-sample for the strategy.
+    """
     return [
         FixedWindow(span(evaluator.market, step.test), BriefMetrics.of(evaluator.metrics(parameters, step.test)))
         for step in steps(evaluator.whole, walk, "rolling")
@@ -196,7 +200,7 @@ def fixed(evaluator: Evaluator, parameters: Parameters, walk: WalkForwardSetting
 
 
 def names(combos: int) -> list[str]:
-    """The steps of `process` for so many combos: slices of them in every training window, and what was chosen."""
+    """Return the steps of `process`: slices of the combos in every training window, then the selections."""
     return [*(f"walk-forward {number}" for number in range(-(-combos // _SLICE))), "walk-forward choices"]
 
 
@@ -243,11 +247,12 @@ def _stitched(returns: list[Floats], windows: tuple[WalkedWindow, ...]) -> WalkF
 
 
 def _efficiency(returns: list[Floats], windows: tuple[WalkedWindow, ...]) -> Efficiency:
-    """How much of the in-sample performance was left on unseen bars, over the windows that were traded; 1 = all of it.
+    """Return the share of the in-sample performance that was left on unseen bars, over traded windows; 1 = all of it.
 
-    Pardo (2008), chapter 11: the annualised out-of-sample return over the annualised in-sample one, both compounded
-    over all of their days. Beside it the Sharpe ratio of the test days over the mean one of the trainings. None where
-    nothing was gained in-sample (a share of a loss means nothing), or a Sharpe ratio is undefined.
+    The return efficiency is that of Pardo (2008), chapter 11: the annualised out-of-sample return over the annualised
+    in-sample return, both compounded over all of their days. The Sharpe efficiency is the Sharpe ratio of the test days
+    over the mean Sharpe ratio of the trainings. A value is None if nothing was gained in-sample, because a share of a
+    loss means nothing, or if a Sharpe ratio is undefined.
     """
     traded = [(days, one.train, one.in_sample) for days, one in zip(returns, windows, strict=True) if one.in_sample]
     if not traded:
@@ -263,7 +268,7 @@ def _efficiency(returns: list[Floats], windows: tuple[WalkedWindow, ...]) -> Eff
 
 
 def _annual(returns: Floats, days: float) -> float | None:
-    """The yearly rate at which `returns` one after the other grew money over `days`."""
+    """Return the yearly rate at which `returns`, compounded, grew money over `days`."""
     growth = float(np.prod(1.0 + returns))
     try:
         return _defined(max(growth, 0.0) ** (metrics.DAYS_PER_YEAR / days) - 1.0)
@@ -280,6 +285,6 @@ def _defined(value: float) -> float | None:
 
 
 def span(market: Market, window: Window) -> DateSpan:
-    """A window as people read it."""
+    """Describe a window for people."""
     first, last = (np.datetime64(int(market.time_ms[bar]) // 1000, "s") for bar in (window.start, window.stop - 1))
     return DateSpan(f"{first}Z", f"{last}Z", len(window), round(len(window) / BARS_PER_DAY, 2))

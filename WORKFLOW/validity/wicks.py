@@ -1,7 +1,7 @@
-"""How much a result depends on extreme wicks: highs and lows far from those of the neighbouring bars, often real.
+"""Measure how much a result depends on extreme wicks: highs and lows far from those of the neighbouring bars.
 
-Nobody can be sure of a fill there, and a price at which nobody traded makes profits all the same. So the result
-says how many trades began or ended on such a bar, and what is left without them.
+Extreme wicks are often real, but nobody can be sure of a fill there, and a price at which nobody traded shows profits
+all the same. So the result says how many trades began or ended on such a bar, and what is left without them.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from WORKFLOW.validity import verdict
 
 @dataclass(frozen=True)
 class WickShare:
-    """Of one window: its bars with an extreme wick, the trades on them, and Sharpe ratio and return without these."""
+    """One window: its bars with an extreme wick, the trades on them, Sharpe ratio and return without them."""
 
     extreme_bars: int
     trades: int
@@ -32,19 +32,19 @@ class WickShare:
 
 @dataclass(frozen=True)
 class WickRecord:
-    """Every window, the wicks that only the operator accepts, and one line for readers of the verdict."""
+    """Every window, the number of wicks that the operator has allowed, and a note on the verdict or None."""
 
     note: str | None
     allowed: int
     windows: Mapping[str, WickShare]
 
     def as_json(self) -> dict[str, Any]:
-        """For `validation.json`."""
+        """Return this as `validation.json` holds it."""
         return {"note": self.note, "allowed": self.allowed, **{name: asdict(one) for name, one in self.windows.items()}}
 
 
 def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
-    """Bool (n,): where a high or a low lies far from its neighbours (docs/reference/data.md says how far)."""
+    """Return booleans (n,): whether a high or a low lies far from its neighbours, as docs/reference/data.md defines."""
     extreme = np.zeros(len(bars), dtype=bool)
     extreme[lone_prices(bars.rows, bars.rows["time_ms"], has_volume=False).row] = True
     return extreme
@@ -53,9 +53,9 @@ def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
 def share(
     ledger: Ledger, market: Market, window: Window, extreme: NDArray[np.bool_], values: Metrics, capital: float
 ) -> WickShare:
-    """Of one strategy in one window: its trades on extreme bars, and Sharpe ratio and return without them.
+    """Return a strategy's trades on extreme bars in one window, and its Sharpe ratio and return without them.
 
-    `extreme` (n,) is of all bars of `market`; `values` are the window's metrics with all trades.
+    `extreme` (n,) covers all bars of `market`; `values` are the window's metrics with all trades.
     """
     trades = ledger.trades
     dropped = extreme[trades["entry_bar"]] | extreme[trades["exit_bar"]]
@@ -64,15 +64,15 @@ def share(
 
 
 def record(hangs: Mapping[str, WickShare], values: Mapping[str, Metrics], allowed: int) -> WickRecord:
-    """`wicks` of `validation.json`."""
+    """Return the record `wicks` of `validation.json`."""
     return WickRecord(_note(hangs, values), allowed, hangs)
 
 
 def equity_without(ledger: Ledger, start: int, dropped: NDArray[np.bool_], capital: float) -> Floats:
-    """Equity (len(window),) had the trades `dropped` (bool) never been made, in a window from bar `start` on.
+    """Return the equity (len(window),) if the trades `dropped` had not been made; the window begins at bar `start`.
 
-    Every trade is made with all of the equity, so leaving one out scales all later ones by 1 / (1 + its net profit).
-    A trade that is still open at the end is not in `trades` and stays.
+    Every trade is made with all of the equity. So leaving one out scales all later equity by 1 / (1 + its net profit).
+    A trade that is open at the end is not in `trades`, and stays.
     """
     trades, n = ledger.trades, len(ledger.equity)
     growth = 1.0 + trades["net_pnl_pct"]
@@ -90,7 +90,7 @@ def equity_without(ledger: Ledger, start: int, dropped: NDArray[np.bool_], capit
 
 
 def _compounded(growth: Floats, end: NDArray[np.int64], n: int) -> Floats:
-    """At each of n closes the product of the `growth` of all trades that have ended."""
+    """Return, at each of n closes, the product of the `growth` of all trades that have ended."""
     product = np.append(1.0, np.cumprod(growth))
     return np.asarray(product[np.searchsorted(end, np.arange(n), side="right")])
 
@@ -98,10 +98,10 @@ def _compounded(growth: Floats, end: NDArray[np.int64], n: int) -> Floats:
 def _without(
     ledger: Ledger, market: Market, window: Window, dropped: NDArray[np.bool_], values: Metrics, capital: float
 ) -> tuple[float | None, float | None]:
-    """Sharpe ratio and return without the trades `dropped`."""
+    """Return the Sharpe ratio and the return without the trades `dropped`."""
     if not dropped.any():
         return values.sharpe_ratio, values.total_return
-    if ledger.ruined:  # there is no telling what would have come after
+    if ledger.ruined:  # nobody can tell what would have come after ruin
         return None, None
     equity = equity_without(ledger, window.start, dropped, capital)
     returns = metrics.daily_returns(metrics.daily_marks(equity, market, window), capital)

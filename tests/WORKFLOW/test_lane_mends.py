@@ -173,7 +173,7 @@ ATTACKS: dict[str, tuple[str, Callable[[RunFolder], Any], str]] = {
     "study torn": ("validate", lambda f: _study(f, lambda lines: [*lines[:5], "{]\n", *lines[6:]]), "set aside as"),
     "study short": ("validate", lambda f: _study(f, lambda lines: lines[:-6]), "the others are done here"),
     "study gone": ("validate", lambda f: f.study.unlink(), "0 of 24 trials: the others are done here"),
-    "study of a liar": ("validate", lambda f: _study(f, _flattered), "do not come to: it is set aside"),
+    "study of a liar": ("validate", lambda f: _study(f, _flattered), "do not follow from its parameters: it is set"),
     "staged": ("report", lambda f: (f.staged / "search.json").write_text("{}"), "it is validated again"),
     "staged gone": ("report", lambda f: (f.staged / "best_sharpe" / "trades.csv").unlink(), "it is validated again"),
     "staged manifest": (

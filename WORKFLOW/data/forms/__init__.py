@@ -1,1 +1,1 @@
-"""The forms in which people have bars: each module reads one concern of them, and says what it decided."""
+"""The forms in which people have bars; each module handles one concern and reports what it decided."""

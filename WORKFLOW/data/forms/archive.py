@@ -1,4 +1,4 @@
-"""The files inside a zip archive, read one by one within bounds. Nothing is ever written to disk."""
+"""Read the files inside a zip archive one by one, within limits. Nothing is ever written to disk."""
 
 import io
 import zipfile
@@ -38,14 +38,15 @@ class Archive:
 
     @property
     def names(self) -> list[str]:
-        """Of its files, sorted."""
+        """The names of its files, sorted."""
         return sorted(self._members)
 
     def read(self, name: str, meter: Meter) -> bytes:
-        """One file, as far as `meter` allows.
+        """Read one file, within the limits of `meter`.
 
         Raises:
-            Refused: it has a password, is torn, or unpacks to more than bars could be, whatever size it declares.
+            Refused: the file has a password, is torn, or unpacks to more than bars could take, whatever size it
+                declares.
         """
         member, label = self._members[name], f"{shown(name)} in {self.label}"
         if member.flag_bits & 1:
@@ -56,7 +57,7 @@ class Archive:
         meter.look(label, member.file_size)
         try:
             with self._zip.open(member) as file:
-                data = file.read(member.file_size + 1)  # more than it declares is never unpacked
+                data = file.read(member.file_size + 1)  # never unpacks more than the file declares
         except _BROKEN as error:
             raise Refused(f"{label} is torn: {error}", f"{AGAIN} (unzip -t FILE tests it)") from error
         if not data:
@@ -64,5 +65,5 @@ class Archive:
         return data
 
     def refuse_choice(self, why: str) -> Refused:
-        """The refusal when no file of the archive can be chosen."""
+        """Return the refusal when no file of the archive can be chosen; `why` says why."""
         return Refused(f"{self.label} holds {listing(self.names) or 'no files'}: {why}", "unpack it and name the file")

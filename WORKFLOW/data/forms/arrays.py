@@ -1,4 +1,4 @@
-"""Arrow's arrays as numpy's. Arrow's own conversion imports pandas, which costs half a second."""
+"""Turn Arrow's arrays into NumPy's. Arrow's own conversion imports pandas, which takes half a second."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 
 def as_numpy(column: Any) -> NDArray[Any]:
-    """A copy of an array or chunked array of numbers without nulls."""
+    """Return a copy of an array or chunked array of numbers without nulls."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     parts = [np.from_dlpack(chunk) for chunk in chunks if len(chunk)]
     return np.concatenate(parts) if parts else np.empty(0, dtype=column.type.to_pandas_dtype())
 
 
 def flags(column: Any) -> NDArray[np.bool_]:
-    """A copy of truth values; a missing one is False."""
+    """Return a copy of an array of booleans; a missing value becomes False."""
     return as_numpy(pc.fill_null(column, False).cast(pa.uint8())).astype(np.bool_)
 
 
 def is_text(column: Any) -> bool:
-    """Whether the array holds text."""
+    """Return whether the array holds text."""
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))

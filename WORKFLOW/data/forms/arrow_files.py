@@ -1,4 +1,4 @@
-"""Parquet and Feather files as tables; their declared size is checked before memory is taken."""
+"""Read Parquet and Feather files as tables; the size that they declare is checked before memory is allocated."""
 
 import ast
 import struct
@@ -15,16 +15,16 @@ from WORKFLOW.data.forms.meter import Meter
 from WORKFLOW.data.forms.table import Table
 
 PARQUET, FEATHER = b"PAR1", (b"ARROW1", b"FEA1")
-BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)  # the last: column names in which a bit has flipped
-_RECORD_BATCH = 3  # the kind of message, as Arrow's format numbers it
+BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)  # a flipped bit in a column's name raises the last of them
+_RECORD_BATCH = 3  # the number of this kind of message in Arrow's format
 
 
 def read_parquet(label: str, data: bytes, meter: Meter) -> Table:
-    """Every column of a Parquet file.
+    """Read every column of a Parquet file.
 
     Raises:
-        Refused: the file is torn, or declares more rows and columns than `meter` allows: the bytes that a file declares
-            are those of a packed form, and a constant packs to none.
+        Refused: the file is torn, or declares more rows and columns than `meter` allows. The rows are counted and not
+            the bytes, because a file declares the bytes of its packed form, and a constant column packs to almost none.
     """
     try:
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
@@ -35,7 +35,7 @@ def read_parquet(label: str, data: bytes, meter: Meter) -> Table:
 
 
 def read_feather(label: str, data: bytes, meter: Meter) -> Table:
-    """Every column of a Feather (Arrow IPC) file; errors as for Parquet."""
+    """Read every column of a Feather (Arrow IPC) file; the errors are those of `read_parquet`."""
     try:
         meter.rows(label, *declared(data))
         table = pyarrow.feather.read_table(pa.BufferReader(data))
@@ -46,14 +46,14 @@ def read_feather(label: str, data: bytes, meter: Meter) -> Table:
 
 
 def declared(data: bytes) -> tuple[int, int]:
-    """Rows and columns that a Feather file declares; (0, 0) of its first version, which packs nothing."""
+    """Return the rows and columns that a Feather file declares; (0, 0) for its first version, which packs nothing."""
     if not data.startswith(b"ARROW1"):
         return 0, 0
     return sum(_declared_rows(data)), len(pa.ipc.open_file(pa.BufferReader(data)).schema)
 
 
 def _declared_rows(data: bytes) -> Iterator[int]:
-    """Of each record batch of an Arrow file, from its head alone: reading the batch would unpack it."""
+    """Yield the rows of each record batch of an Arrow file, from its head alone, because reading would unpack it."""
     messages = pa.ipc.MessageReader.open_stream(pa.BufferReader(data).read_buffer()[8:])
     for message in _until_the_end(messages):
         if message.type == "record batch":
@@ -69,7 +69,7 @@ def _until_the_end(messages: Any) -> Iterator[Any]:
 
 
 def _length_of(head: bytes) -> int:
-    """`length` of the RecordBatch in a flatbuffer of a Message: tables point to their fields by tables of offsets."""
+    """Return `length` of the RecordBatch in a flatbuffer Message, in which tables of offsets locate the fields."""
     try:
         message = _at(head, "<I", 0)
         kind, batch = _field(head, message, 1), _field(head, message, 2)
@@ -78,11 +78,11 @@ def _length_of(head: bytes) -> int:
         length = _field(head, batch + _at(head, "<I", batch), 0)
         return _at(head, "<q", length) if length else 0
     except (struct.error, IndexError):
-        return 0  # torn: who reads it will say so
+        return 0  # the head is torn, and the reader will refuse the file
 
 
 def _field(head: bytes, table: int, number: int) -> int:
-    """Where a field of a table lies; 0: it is not there."""
+    """Return where a field of a table lies, or 0 if the table does not have it."""
     offsets = table - _at(head, "<i", table)
     if 4 + 2 * number >= _at(head, "<H", offsets):
         return 0
@@ -101,7 +101,7 @@ def _table(table: pa.Table) -> Table:
 
 
 def _levels(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """pandas writes columns of several levels as `('Close', 'SOL-USD')`."""
+    """Return the levels of columns that pandas wrote as `('Close', 'SOL-USD')`."""
     found = [_tuple(name) for name in names]
     depth = max((len(one) for one in found), default=1)
     if depth < 2 or sum(len(one) == depth for one in found) < 4:

@@ -1,7 +1,7 @@
-"""What a file is, told by its first bytes: compressed files unpacked within bounds, and what holds no bars named.
+"""Tell what a file is by its first bytes: unpack compressed files within limits, and refuse files that hold no bars.
 
-A name may lie (a `.csv` that is gzip, a web page saved as `.csv`), the first bytes do not. Whatever unpacks to far more
-than bars could is a bomb and refused before it fills the memory.
+A name may lie (a `.csv` that is gzip, a web page saved as `.csv`), but the first bytes do not. A file that unpacks to
+far more than bars could take is a decompression bomb, and is refused before it fills the memory.
 """
 
 import bz2
@@ -22,16 +22,16 @@ from WORKFLOW.data.forms.shown import shown
 
 Pieces = Callable[[bytes], Iterator[bytes]]
 
-MOST_BYTES = 4 << 30  # of one list of trades, plain or unpacked; bars have the bounds of the settings (`Meter`)
-# Bars pack to a fifth or a tenth, and even a market that never moves to a fiftieth; a bomb to a thousandth and less.
+MOST_BYTES = 4 << 30  # for one list of trades, plain or unpacked; the settings limit bars (`Meter`)
+# Bars pack to a fifth or a tenth, even a market that never moves to a fiftieth, and a bomb to a thousandth or less.
 MOST_RATIO = 200
-_SMALL = 64 << 20  # any file may unpack to this much
-_PIECE = 16 << 20  # of what a file unpacks to, between two looks at its bounds
-_DEPTH = 3  # a .csv.gz inside a .zip is two
+_SMALL = 64 << 20  # any file may unpack to this size
+_PIECE = 16 << 20  # bytes that are unpacked between two checks of the limits
+_DEPTH = 3  # levels of packing; a .csv.gz inside a .zip has two
 AGAIN = "download or export it again"
 BARS = "bars"
 
-# First bytes → what such a file is, and what to do.
+# First bytes → what such a file is, and what to do about it.
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "git lfs pull fetches the file"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save it as CSV UTF-8 in the spreadsheet program"),
@@ -51,12 +51,13 @@ _TITLE = re.compile(rb"<(?:title|h1|message)[^>]*>(.{1,80}?)</", re.IGNORECASE |
 
 
 def read_bytes(path: Path, what: str = BARS, meter: Meter | None = None) -> bytes:
-    """The content of a regular file that is not empty. A pipe or a device is refused and never waited for.
+    """Return the content of a regular file that is not empty. A pipe or a device is refused at once, without waiting.
 
-    `what` it should hold is said in messages, here and below. `meter` knows how much may be read.
+    `what` names the expected content in messages, here and below. `meter` limits how much may be read.
 
     Raises:
-        Refused: the file is not regular, unreadable, empty, or larger than bars could be.
+        Refused: the file is not regular, is empty, or is larger than bars could be.
+        Transient: the file cannot be read.
     """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -79,10 +80,10 @@ def read_bytes(path: Path, what: str = BARS, meter: Meter | None = None) -> byte
 
 
 def unpacked(label: str, data: bytes, what: str = BARS, meter: Meter | None = None) -> bytes:
-    """The content of a gzip, xz, zstd, lz4 or bzip2 file; of any other file the bytes as they are.
+    """Return the content of a gzip, xz, zstd, lz4 or bzip2 file; the bytes of any other file are returned as they are.
 
     Raises:
-        Refused: it is torn, or unpacks to more than bars could be.
+        Refused: the file is torn, or unpacks to more than bars could take.
     """
     for _ in range(_DEPTH):
         found = next(((name, read) for first, name, read in _PACKED if data.startswith(first)), None)
@@ -109,13 +110,13 @@ def refuse_others(label: str, data: bytes) -> None:
 
 
 def limit(packed: int, holds: str = BARS) -> int:
-    """The most bytes that a compressed file of `packed` bytes may unpack to; of bars a `Meter` knows more."""
+    """Return how many bytes a compressed file of `packed` bytes may unpack to; for bars, a `Meter` limits more."""
     by_ratio = max(_SMALL, MOST_RATIO * packed)
     return by_ratio if holds == BARS else min(MOST_BYTES, by_ratio)
 
 
 def refuse_bomb(label: str, packed: int, holds: str = BARS) -> Refused:
-    """The refusal of a file that unpacks to more than its limit."""
+    """Return the refusal of a file that unpacks to more than its limit."""
     what = f"{label} has {packed:,} bytes and unpacks to more than {limit(packed, holds):,}"
     return Refused(
         f"{what}: {holds} never compress that well", "unpack it yourself, look at what it holds, and name that file"
@@ -144,16 +145,16 @@ def _unpacked(label: str, data: bytes, what: str, meter: Meter | None, name: str
 
 
 def _members(make: Callable[[], Any], data: bytes) -> Iterator[bytes]:
-    """What one or more packed members hold, one after the other, in pieces that any memory has room for."""
+    """Yield the content of one or more packed members, in pieces that fit into any memory."""
     while data:
         one = make()
         while not one.eof:
             piece = one.decompress(data, _PIECE)
-            data = getattr(one, "unconsumed_tail", b"")  # the others of zlib's keep it themselves
+            data = getattr(one, "unconsumed_tail", b"")  # only zlib returns its unread input; the others keep it
             if not piece and not data and not one.eof:
                 raise EOFError("the file is cut off")
             yield piece
-        data = one.unused_data.lstrip(b"\0")  # what gzip, too, takes as padding
+        data = one.unused_data.lstrip(b"\0")  # zeros between members are padding, as for gzip
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:

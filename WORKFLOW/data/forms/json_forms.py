@@ -1,4 +1,4 @@
-"""JSON as a table: rows, objects, columns, objects a line, and answers of exchanges with the rows somewhere inside."""
+"""Read JSON as a table: rows, objects, columns, one object per line, or an exchange's answer with rows inside."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from WORKFLOW.data.forms.shown import listing, shown
 from WORKFLOW.data.forms.table import Table
 
 ROW = "open_time, open, high, low, close, volume"
-_DEPTH = 6  # an answer of Yahoo's has its columns five levels down
-_LEAST = 5  # columns of bars: a time and four prices
-# How an exchange says in its answer that there is none.
+_DEPTH = 6  # levels that are searched; an answer of Yahoo has its columns five levels down
+_LEAST = 5  # columns that bars need: a time and four prices
+# The keys under which exchanges say why their answer holds no bars.
 _COMPLAINTS = ("retMsg", "msg", "message", "error", "errors", "Error", "error_message", "Note", "Information", "reason")
 
 
 def read(label: str, data: bytes) -> Table:
-    """The rows of a JSON document.
+    """Return the rows of a JSON document.
 
     Raises:
         Refused: the JSON is not valid, or nothing in it is a table.
@@ -38,7 +38,7 @@ def read(label: str, data: bytes) -> Table:
 def _document(label: str, data: bytes) -> Any:
     try:
         return json.loads(data)
-    except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
+    except (ValueError, RecursionError) as error:  # endless nested brackets raise a RecursionError
         lines = data.split(b"\n")
         if len(lines) > 1 and lines[0].strip().startswith(b"{") and lines[0].strip().endswith(b"}"):
             return _lines(label, lines)
@@ -57,7 +57,7 @@ def _lines(label: str, lines: Sequence[bytes]) -> list[Any]:
 
 
 def _tables(value: Any, depth: int, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Whatever could be one, the outermost first: a list of rows or of objects, or an object of lists of one length."""
+    """Yield what could be a table, outermost first: a list of rows or objects, or an object of lists of one length."""
     if isinstance(value, list):
         if not value or _is_rows(value) or _is_objects(value):
             if value or not where:
@@ -93,7 +93,7 @@ def _is_objects(value: list[Any]) -> bool:
 
 
 def _is_split(value: dict[str, Any]) -> bool:
-    """`to_json(orient="split")` of pandas."""
+    """Return whether an object is what `to_json(orient="split")` of pandas writes."""
     keys = {"columns", "data"}
     return keys <= value.keys() and all(isinstance(value[key], list) for key in keys) and _is_names(value["columns"])
 
@@ -111,7 +111,10 @@ def _of_split(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _columns(value: dict[str, Any]) -> dict[str, list[Any]] | None:
-    """Columns of one length (`{"t": […], "o": […]}`, pandas' `{"open": {"0": 1.5}}`), Yahoo's prices beside times."""
+    """Return columns of one length, if the object holds them.
+
+    The forms are `{"t": […], "o": […]}`, pandas' `{"open": {"0": 1.5}}`, and Yahoo's prices beside times.
+    """
     lists = {key: one for key, one in value.items() if isinstance(one, list) and one and not isinstance(one[0], list)}
     if isinstance(value.get("timestamp"), list) and isinstance(value.get("indicators"), dict):
         quote = value["indicators"].get("quote")
@@ -130,7 +133,7 @@ def _columns(value: dict[str, Any]) -> dict[str, list[Any]] | None:
 
 
 def _complaint(document: Any) -> str:
-    """What an exchange says instead of bars."""
+    """Return what an exchange says in place of bars, as the end of a message."""
     if not isinstance(document, dict):
         return ""
     said = next((document[key] for key in _COMPLAINTS if document.get(key)), None)
@@ -175,7 +178,7 @@ def _columns_of(label: str, columns: dict[str, list[Any]]) -> Table:
 def _array(label: str, name: str, values: list[Any]) -> pa.ChunkedArray:
     try:
         return pa.chunked_array([pa.array(values)])
-    except (pa.ArrowException, OverflowError) as error:  # the latter: a whole number beyond 64 bits
+    except (pa.ArrowException, OverflowError) as error:  # a whole number beyond 64 bits raises an OverflowError
         mixed = _as_text(values)
         if mixed is not None:
             return mixed
@@ -185,7 +188,7 @@ def _array(label: str, name: str, values: list[Any]) -> pa.ChunkedArray:
 
 
 def _as_text(values: list[Any]) -> pa.ChunkedArray | None:
-    """Numbers beside texts of numbers, as some exchanges mix them."""
+    """Return numbers mixed with texts of numbers as text, because some exchanges mix them; None for other values."""
     if any(isinstance(one, list | dict | bool) for one in values) or not any(isinstance(one, str) for one in values):
         return None
     return pa.chunked_array([pa.array([None if one is None else str(one) for one in values], pa.string())])

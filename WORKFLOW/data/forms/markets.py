@@ -1,4 +1,4 @@
-"""Several markets in one file: which of them a symbol means."""
+"""Choose among several markets in one file the one that a symbol means."""
 
 import re
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from config.errors import Refused
 from WORKFLOW.data.forms.shown import listing
 
-# What the name of a market may go on with after its symbol, besides a separator: what it is paid in.
+# Quote currencies: how a market's name may go on after its symbol, besides a separator.
 QUOTES = ("USD", "BUSD", "FDUSD", "TUSD", "DAI", "EUR", "GBP", "TRY", "JPY", "KRW", "BRL", "BTC", "ETH", "BNB", "PERP")
 
 
 def letters(name: str) -> str:
-    """`SOL/USDT`, `sol-usdt`, `SOL_USDT`: SOLUSDT."""
+    """Return capital letters and digits alone: `SOL/USDT`, `sol-usdt` and `SOL_USDT` all give SOLUSDT."""
     return re.sub(r"[^A-Z0-9]+", "", name.upper())
 
 
 def choose(held: Sequence[str], symbol: str, file: str, where: str) -> str:
-    """The name in `held` that the symbol matches; a single name is taken whatever it is.
+    """Return the name in `held` that the symbol matches; a single name is taken in any case.
 
     Raises:
         Refused: no name matches, or several do.

@@ -1,4 +1,4 @@
-"""The time of each row, from one column or two, in any notation and any time zone."""
+"""Read the time of each row, from one column or two, in any notation and any time zone."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ from WORKFLOW.data.forms.shown import shown
 
 Ints = NDArray[np.int64]
 
-_MOST_STEPS_ON = 4  # of a file that runs back: clocks put back in autumn make one a year
+_MOST_STEPS_ON = 4  # forward steps in a file that runs backwards; clocks put back in autumn make one per year
 
 
 @dataclass(frozen=True)
 class When:
-    """`ms`: int64[rows], epoch milliseconds UTC, oldest first where `is_reversed` says that the file ran back."""
+    """Times as int64[rows], epoch milliseconds UTC; `is_reversed` says that the file ran back and was reversed."""
 
     ms: Ints
     is_reversed: bool
@@ -29,17 +29,17 @@ class When:
 
 
 def read(column: pa.ChunkedArray, clock: pa.ChunkedArray | None, name: str, file: str, reading: Reading) -> When:
-    """The moments of `column`, with the time of day in `clock` where that is a column of its own.
+    """Return the moments of `column`, with the time of day in `clock` if that is a column of its own.
 
     Args:
         column: epoch numbers, text in any notation, datetimes or dates.
-        clock: text, numbers such as 93000, or times; None: `column` has it.
-        name: of the column; a name with UTC or GMT says the zone.
-        file: for messages.
-        reading: what was said of the format and the zone, for what the column leaves open.
+        clock: text, numbers such as 93000, or times; None if `column` holds the time of day.
+        name: name of the column; UTC or GMT in the name states the zone.
+        file: name of the file, for messages.
+        reading: what the user said about format and zone, for what the column leaves open.
 
     Raises:
-        Refused: a value is not a time; the day may be the month; the zone is needed and was not named.
+        Refused: a value is not a time; day and month cannot be told apart; or the zone is needed and not given.
     """
     if len(column) == 0:
         return When(np.empty(0, dtype=np.int64), False, ())
@@ -55,7 +55,7 @@ def read(column: pa.ChunkedArray, clock: pa.ChunkedArray | None, name: str, file
         return When(local, is_reversed, tuple(notes))
     if reading.zone is None or reading.timezone is None:
         zones.refuse_unsaid(local, file)
-        if clock is not None:  # as trading programs write it, in the time of their server
+        if clock is not None:  # trading programs write two columns in the time of their server, which may not be UTC
             notes.append("times without a zone are read as UTC; if they are local, name their zone with --timezone")
         return When(local, is_reversed, tuple(notes))
     notes.append(f"times without a zone are read as {reading.timezone}")
@@ -63,7 +63,7 @@ def read(column: pa.ChunkedArray, clock: pa.ChunkedArray | None, name: str, file
 
 
 def _written(column: pa.ChunkedArray, file: str, reading: Reading) -> Moments:
-    """As the clock says, in the usual ways first."""
+    """Read the column as it is written, trying the usual notations first."""
     if is_text(column) and reading.date_format not in (None, *ORDERS) and not _is_number(column):
         return _of(times.read(pc.utf8_trim_whitespace(column), file, reading.date_format))
     try:
@@ -94,7 +94,7 @@ def _unusual(column: pa.ChunkedArray, file: str, refusal: Refused, date_format: 
 
 
 def _number(numbers: pa.ChunkedArray | None) -> Moments | None:
-    """Day numbers of a spreadsheet, or dates written as whole numbers."""
+    """Read day numbers of a spreadsheet, or dates written as whole numbers."""
     if numbers is None:
         return None
     values = np.concatenate([np.from_dlpack(chunk) for chunk in numbers.chunks])
@@ -122,7 +122,7 @@ def _of(written: times.Written) -> Moments:
 
 
 def _joined(day: pa.ChunkedArray, clock: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One text of two columns; the clock's digits alone (930, 93000) get the zeros that numbers lose."""
+    """Join two columns to one text; a clock of digits alone (930, 93000) gets back the zeros that numbers lose."""
     dates = pc.utf8_trim_whitespace(day.cast(pa.string()))
     hours = pc.utf8_trim_whitespace(clock.cast(pa.string()))
     if pc.all(pc.match_substring_regex(hours, r"^\d{1,6}$")).as_py():
@@ -130,12 +130,12 @@ def _joined(day: pa.ChunkedArray, clock: pa.ChunkedArray) -> pa.ChunkedArray:
         padded = pc.utf8_lpad(hours, width, "0")
         pattern, plain = (r"(\d\d)(\d\d)", r"\1:\2") if width == 4 else (r"(\d\d)(\d\d)(\d\d)", r"\1:\2:\3")
         hours = pc.replace_substring_regex(padded, pattern, plain)
-    midnight = pc.replace_substring_regex(dates, r"[T ]00:00(:00(\.0+)?)?$", "")  # a day saved as a datetime
+    midnight = pc.replace_substring_regex(dates, r"[T ]00:00(:00(\.0+)?)?$", "")  # the day was saved as a datetime
     return pc.binary_join_element_wise(midnight, hours, " ")
 
 
 def is_clock(column: pa.ChunkedArray) -> bool:
-    """Whether a column holds times of day."""
+    """Return whether a column holds times of day."""
     if pa.types.is_time(column.type):
         return True
     if len(column) == 0 or pa.types.is_timestamp(column.type) or pa.types.is_floating(column.type):
@@ -146,7 +146,7 @@ def is_clock(column: pa.ChunkedArray) -> bool:
 
 
 def _runs_back(local: Ints, zoned: bool) -> bool:
-    """From the newest to the oldest; local clocks that were put back go on for one row in each autumn."""
+    """Return whether the rows run from newest to oldest; clocks that are put back step forward once each autumn."""
     steps = np.diff(local)
     if len(steps) == 0 or (steps[0] > 0 and steps[-1] > 0):
         return False

@@ -1,4 +1,4 @@
-"""Numbers as countries and spreadsheets write them: decimal comma, thousands, K and M, decided by whole columns."""
+"""Read numbers as countries and spreadsheets write them: decimal comma, thousands, K and M; whole columns decide."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _BLANKS = "[ \u00a0\u202f\u2009]"
 
 @dataclass(frozen=True)
 class _Style:
-    """How thousands are set apart, and what stands before the decimals; `pattern` reads every number of the style."""
+    """A style of writing numbers: the thousands separator and the decimal sign. `pattern` matches all its numbers."""
 
     thousands: str
     point: str
@@ -45,13 +45,13 @@ _CURRENCY = f"^[-+]?(?:{_SIGNS}) ?|[ \u00a0]?(?:{_SIGNS}|%)$"
 def as_plain(
     columns: Mapping[str, pa.ChunkedArray], file: str, separator: str
 ) -> tuple[dict[str, pa.ChunkedArray], tuple[str, ...]]:
-    """Text columns rewritten from the one style that fits all of them to plain numbers, and notes on it.
+    """Rewrite text columns as plain numbers, from the one style that fits all of them, and return notes on the style.
 
-    Prices decide, the volume where no price is foreign. Columns of numbers stay as they are, and so do texts when no
-    style reads all of them: the parser then names the first value that is not a number.
+    Prices decide the style; the volume decides it if all prices are plain. Columns of numbers stay as they are. Texts
+    stay as they are if no style reads all of them, and the parser then names the first value that is not a number.
 
     Raises:
-        Refused: two styles read all of them, differently (1,234 everywhere).
+        Refused: two styles read all of them with different results (1,234 everywhere).
     """
     text = {name: _cleaned(column) for name, column in columns.items() if is_text(column)}
     foreign = [name for name, column in text.items() if not _is_plain(column)]
@@ -74,7 +74,7 @@ def _style(deciding: Sequence[pa.ChunkedArray], file: str, separator: str) -> _S
     by_point = {style.point: style for style in reversed(fitting)}
     if len(by_point) < 2 or all(_is_plain(column) for column in deciding):
         return fitting[0] if fitting else None
-    if separator == ";":  # countries with a decimal comma separate fields by semicolons, others do not
+    if separator == ";":  # only countries with a decimal comma separate fields by semicolons
         return by_point[","]
     example = next(value for column in deciding for value in column.to_pylist() if value and "," in value)
     said = (
@@ -109,7 +109,7 @@ def _plain(column: pa.ChunkedArray, style: _Style) -> pa.ChunkedArray:
 
 
 def _volume(column: pa.ChunkedArray, style: _Style) -> pa.ChunkedArray:
-    """Volumes with K, M and B in full; a dash is a bar in which nothing was traded."""
+    """Write volumes with K, M and B in full; a dash is a bar without trades."""
     number, suffix = _suffixed(column)
     styles = (style, *(one for one in _STYLES if one.point == style.point))
     fitting = next((one for one in styles if _fits(number, one)), None)
@@ -121,7 +121,7 @@ def _volume(column: pa.ChunkedArray, style: _Style) -> pa.ChunkedArray:
 
 
 def _suffixed(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """The number and the letter behind it."""
+    """Return the number, and the letter after it."""
     text = pc.if_else(pc.equal(column, "-"), "0", pc.fill_null(column, ""))
     number = pc.replace_substring_regex(text, r"\s*[KMBTkmbt]$", "")
     suffix = pc.utf8_upper(pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(text), -1))

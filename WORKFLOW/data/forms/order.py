@@ -1,4 +1,4 @@
-"""Columns without names: which is the time, which are prices, and the only order in which every row is possible."""
+"""Find the meaning of columns without names: the time, and the only order of prices in which every row is possible."""
 
 import re
 from collections.abc import Mapping
@@ -17,23 +17,23 @@ from WORKFLOW.data.forms.times import looks_like_moment
 
 KLINE_COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 _LEAST = 5
-_MOST_PRICES = 7  # columns among which the four are looked for
-_NEAR = 3.0  # times: prices of one bar are nearer to each other than that, or they are no prices of it
-_PLAINLY = 0.5  # the gaps from close to open, told by the right order, are at most so much of those told by the wrong
-_LOOKED_AT = 1_000  # rows, more than three days of bars: a day's column changes in them
+_MOST_PRICES = 7  # columns among which the four prices are sought
+_NEAR = 3.0  # factor; columns that differ by more than this factor within a bar are not its prices
+_PLAINLY = 0.5  # the right order's gaps from close to open are at most this fraction of the wrong order's
+_LOOKED_AT = 1_000  # rows, more than three days of bars, so that a column of days changes within them
 _EPOCH = r"\d{9,19}(\.\d+)?"
 _DAY = r"^(\d{8}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})$"
 _DIGITS = r"^\d{1,6}$"
-_TELLING = 50  # rows: fewer may follow upon each other by chance
+_TELLING = 50  # rows; in fewer rows, prices may follow on each other by chance
 _CLOCK = r"^\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?$"
 _HELP = "give the file a header line of its own, for example time,open,high,low,close,volume (the names in its order)"
 
 
 def usual(table: Table, file: str) -> Roles:
-    """The order of an exchange's klines: time, open, high, low, close, volume, the time of day apart or not.
+    """Return the order of an exchange's klines: time, open, high, low, close, volume, with or without a separate clock.
 
     Raises:
-        Refused: too few columns.
+        Refused: the table has too few columns.
     """
     if table.width < _LEAST:
         raise Refused(
@@ -46,9 +46,9 @@ def usual(table: Table, file: str) -> Roles:
 
 
 def fits(values: Mapping[str, Floats], is_newest_first: bool) -> bool:
-    """Whether no bar contradicts itself and opens are not mistaken for closes: an open follows the close before it.
+    """Return whether no bar contradicts itself, and opens follow the closes before them.
 
-    A comparison with NaN contradicts nothing.
+    A comparison with NaN counts as no contradiction. In fewer than 50 rows, opens and closes are not compared.
     """
     o, h, l, c = (values[name] for name in PRICES)
     with np.errstate(invalid="ignore"):
@@ -62,10 +62,11 @@ def fits(values: Mapping[str, Floats], is_newest_first: bool) -> bool:
 
 
 def better(table: Table, file: str, taken: Roles, is_newest_first: bool) -> Roles | None:
-    """The order in which every row is possible, where the order `taken` makes some impossible; None if there is none.
+    """Return the order in which every row is possible, if the order `taken` makes some row impossible; None if none
+    exists.
 
     Raises:
-        Refused: there is one, but the rows do not show which column is open and which is close.
+        Refused: there is such an order, but the rows do not show which column is open and which is close.
     """
     found = _search(_numbers(table, {taken.position["time"], taken.clock}), is_newest_first)
     if found is None:
@@ -79,7 +80,7 @@ def better(table: Table, file: str, taken: Roles, is_newest_first: bool) -> Role
 
 
 def _when(table: Table) -> tuple[int, int | None]:
-    """The column of the moment, and that of the time of day where it stands apart."""
+    """Return the column of the moment, and the column of the time of day if it is separate."""
     first = [str(table.column(at)[0].as_py()) if len(table.column(at)) else "" for at in range(table.width)]
     places = [*range(min(4, table.width)), *range(max(4, table.width - 3), table.width)]
     when = next((at for at in places if looks_like_moment(first[at]) and _varies(table, at)), 0)
@@ -117,7 +118,7 @@ def _numbers(table: Table, without: set[int | None]) -> dict[int, Floats]:
 
 
 def _search(values: Mapping[int, Floats], is_newest_first: bool) -> tuple[dict[str, int], bool] | None:
-    """The prices, and whether open is told from close: each open is near the close before it, as markets go on."""
+    """Return the price columns, and whether open and close are told apart: an open lies near the close before it."""
     likely = [at for at, column in values.items() if len(column) and (column > 0).all()][:_MOST_PRICES]
     for four in combinations(likely, 4):
         rows = np.stack([values[at] for at in four])
@@ -141,7 +142,7 @@ def _told_apart(
 
 
 def _gaps(one: Floats, other: Floats, is_newest_first: bool) -> tuple[float, float]:
-    """Between each close and the next open, when `one` are the opens, and when `other` are."""
+    """Return the gaps between each close and the next open, if `one` are the opens, and if `other` are."""
     if is_newest_first:
         one, other = one[::-1], other[::-1]
     return _gap(one, other), _gap(other, one)

@@ -1,4 +1,4 @@
-"""What each column holds, by its name: the names that programs and exchanges use, in the languages they speak."""
+"""Find what each column holds by its name: the names that programs and exchanges use, in several languages."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from config.errors import Refused
 from WORKFLOW.data.forms.shown import listing, shown
 
-# In the order of preference: a file may hold both `timestamp` and `date`. pandas calls an unnamed index
-# `__index_level_0__` in Parquet and nothing at all in CSV; a plain row number there is refused as a moment.
+# The names are in order of preference, because a file may hold both `timestamp` and `date`. pandas calls an unnamed
+# index `__index_level_0__` in Parquet, and gives it no name in CSV. A plain row number there is refused as a moment.
 ALIASES: dict[str, tuple[str, ...]] = {
     "time": (
         *(
@@ -34,7 +34,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 PRICES = ("open", "high", "low", "close")
 
-# Asked only for a field that none of the names above gives, and compared without signs, blanks and brackets.
+# These names are used only for a field that none of the names above gives. Signs, blanks and brackets are ignored.
 MORE: dict[str, tuple[str, ...]] = {
     "time": (
         *("starttime", "start", "startat", "begin", "begins", "begintime", "candlebegintime", "candletime", "bartime"),
@@ -108,9 +108,9 @@ RENAME = "rename the columns to timestamp, open, high, low, close, volume (or gi
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column (by position) holds which field, and what had to be assumed to say so.
+    """Which column (by position) holds which field, and notes on what was assumed.
 
-    `clock` is the column of the time of day where day and time are two columns.
+    `clock` is the column of the time of day, if day and time are two columns.
     """
 
     position: dict[str, int]
@@ -122,27 +122,27 @@ class Roles:
 
 
 def is_complete(names: Sequence[str]) -> bool:
-    """Whether the usual names alone give a time and four prices."""
+    """Return whether the usual names alone give a time and four prices."""
     plain = [_plain(name) for name in names]
     return all(any(alias in plain for alias in ALIASES[one]) for one in ("time", *PRICES))
 
 
 def prices_of(names: Sequence[str]) -> list[int]:
-    """Where the usual names put the four prices."""
+    """Return the positions of the four prices by the usual names."""
     plain = [_plain(name) for name in names]
     return [plain.index(next(alias for alias in ALIASES[one] if alias in plain)) for one in PRICES]
 
 
 def names_a_time(name: str) -> bool:
-    """Whether a column of this name would hold times."""
+    """Return whether a column of this name would hold times."""
     return bool(_plain(name)) and (_plain(name) in ALIASES["time"] or _bare(name) in MORE["time"])
 
 
 def pick(names: Sequence[str], file: str, base: str = "") -> Roles:
-    """The fields among the column `names`, case aside; `base` is what the market is called, for `Volume SOL`.
+    """Find the fields among the column `names`, ignoring case; `base` is the market's base currency, for `Volume SOL`.
 
     Raises:
-        Refused: a price is missing, or two columns carry the very same name. A missing time is left out.
+        Refused: a price is missing, or two columns have exactly the same name. A missing time is no error here.
     """
     plain, bare = [_plain(name) for name in names], [_bare(name) for name in names]
     position: dict[str, int] = {}
@@ -151,7 +151,7 @@ def pick(names: Sequence[str], file: str, base: str = "") -> Roles:
     for one, aliases in ALIASES.items():
         found = [alias for alias in aliases if alias in plain]
         if found == [""] and plain.index("") > 0:
-            found = []  # an index without a name stands first; behind the others it is what a last separator leaves
+            found = []  # an unnamed index comes first; a later column without a name is left by a trailing separator
         if not found:
             continue
         if plain.count(found[0]) > 1:
@@ -163,12 +163,12 @@ def pick(names: Sequence[str], file: str, base: str = "") -> Roles:
     _check(names, position, file)
     symbol, frame, ticks = (_first(bare, wanted) for wanted in (SYMBOL_NAMES, FRAME_NAMES, TICKS))
     if is_complete(names):
-        ticks = None  # such files are read without a word about them
+        ticks = None  # files with all usual names are read without a note on their ticks
     return Roles(position, tuple(notes), clock, symbol, frame, ticks)
 
 
 def _by_more(names: Sequence[str], bare: Sequence[str], position: dict[str, int], base: str) -> list[str]:
-    """Fields that no usual name gave: by a rarer one, which is said."""
+    """Find fields that no usual name gave by rarer names, and return a note on each."""
     notes = []
     for one, aliases in MORE.items():
         if one in position:
@@ -180,13 +180,13 @@ def _by_more(names: Sequence[str], bare: Sequence[str], position: dict[str, int]
             at = _volume_of(names, base)
         if at is not None:
             position[one] = at
-            if bare[at] not in usual:  # <OPEN> is open
+            if bare[at] not in usual:  # `<OPEN>` counts as open, without a note
                 notes.append(f"{one} is read from column {shown(names[at].strip())!r}")
     return notes
 
 
 def _volume_of(names: Sequence[str], base: str) -> int | None:
-    """`Volume SOL`, `Volume_(BTC)`: of what the market trades, never of what it is paid in."""
+    """Find a column such as `Volume SOL` or `Volume_(BTC)`, in the base currency and never in the quote currency."""
     for at, name in enumerate(names):
         found = re.fullmatch(r"vol(?:ume)?[\s_.(\[]+([a-z0-9]{2,10})[)\]]?", name.strip().lower())
         if found and base.lower().startswith(found[1]):
@@ -199,17 +199,17 @@ def _check(names: Sequence[str], position: dict[str, int], file: str) -> None:
     if missing:
         absent = [one for one in ALIASES if one not in position and one != "volume"]
         held = f"its columns are {listing(names) or 'none'}"
-        too_few = len(names) < len(PRICES) + 1  # beside the time: no name could make bars of these
+        too_few = len(names) < len(PRICES) + 1  # with the time; other names could not make bars of so few columns
         raise Refused(f"{file} has no column for {', '.join(absent)}; {held}", COMPLETE if too_few else RENAME)
 
 
 def is_close_time(name: str) -> bool:
-    """Whether a column of this name says when a bar ended."""
+    """Return whether a column of this name holds the times at which bars end."""
     return _plain(name) in CLOSES
 
 
 def refuse_timeless(names: Sequence[str], file: str) -> Refused:
-    """The refusal when no column holds the time."""
+    """Return the refusal of a file in which no column holds the time."""
     held = f"{file} has no column for time; its columns are {listing(names)}"
     if any(is_close_time(name) for name in names):
         return Refused(held, "add a column open_time: close_time without its last 4 minutes and 59.999 seconds")
@@ -217,12 +217,12 @@ def refuse_timeless(names: Sequence[str], file: str) -> Refused:
 
 
 def _clock(bare: Sequence[str]) -> int | None:
-    """The column of the time of day, where another has the day."""
+    """Return the column of the time of day, if another column holds the day."""
     return _first(bare, CLOCK_NAMES) if _first(bare, DAY_NAMES) is not None else None
 
 
 def day_of(names: Sequence[str]) -> int | None:
-    """The column of the day."""
+    """Return the column of the day."""
     return _first([_bare(name) for name in names], DAY_NAMES)
 
 
@@ -235,7 +235,7 @@ def _plain(name: str) -> str:
 
 
 def _bare(name: str) -> str:
-    """`<DTYYYYMMDD>`, `Timestamp (UTC)`, `startTime`, `Vol.`: letters and digits alone."""
+    """Return the letters and digits of a name alone, for `<DTYYYYMMDD>`, `Timestamp (UTC)`, `startTime` and `Vol.`."""
     return re.sub(r"[\W_]+", "", name.strip().lower())
 
 
@@ -245,9 +245,10 @@ def _bare(name: str) -> str:
 def flattened(
     levels: Sequence[Sequence[str]], choose: Callable[[Sequence[str]], str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """One name a column out of several header lines (yfinance's: fields, tickers, the index), and what was chosen.
+    """Make one name per column out of several header lines, and return notes on what was chosen.
 
-    Columns of other tickers lose their names, so that nothing is read from them; `choose` says whose are read.
+    yfinance writes such headers: fields, tickers, the index. Columns of other tickers lose their names, so that nothing
+    is read from them; `choose` says which ticker is read.
     """
     known = {alias for one in PRICES for alias in (*ALIASES[one], *MORE[one])}
     hits = [sum(_bare(name) in known for name in level) for level in levels]

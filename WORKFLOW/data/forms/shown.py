@@ -1,4 +1,4 @@
-"""Names and values of foreign files as a terminal may see them: control sequences in them are shown and not obeyed."""
+"""Show names and values of foreign files safely: a terminal shows their control sequences and does not obey them."""
 
 from collections.abc import Iterable
 
@@ -6,13 +6,13 @@ LISTED = 10
 
 
 def shown(text: object) -> str:
-    """The text as it is, but with its control characters (escapes, line ends, changes of direction) spelled out."""
+    """Return the text with its control characters (escapes, line ends, direction marks) spelled out."""
     plain = str(text)
     return plain if plain.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
 
 
 def listing(names: Iterable[object]) -> str:
-    """The first ten items, and how many more there are."""
+    """List the first ten items, and say how many more there are."""
     all_ = [shown(name) for name in names]
     more = len(all_) - LISTED
     return ", ".join(all_[:LISTED]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Columns as a file has them, before their meaning is known."""
+"""A table of columns as a file has them, before their meaning is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Table:
-    """`names` in file order, None where the file has none; `how` then says in what form it came.
+    """`names` is in file order, or None if the file has none; `how` then says in what form the table came.
 
-    `column(at)` gives one of them; `separator` is the character between two fields of text.
+    `column(at)` returns one column; `separator` is the character between two fields of text.
     """
 
     names: tuple[str, ...] | None
@@ -20,12 +20,12 @@ class Table:
     synthetic: bool = False
     notes: tuple[str, ...] = ()
     separator: str = ","
-    levels: tuple[tuple[str, ...], ...] = ()  # all header lines, where there are several
+    levels: tuple[tuple[str, ...], ...] = ()  # all header lines, if there are several
 
     def named(self, names: tuple[str, ...]) -> "Table":
-        """The same columns under other names."""
+        """Return the same columns under other names."""
         return replace(self, names=names)
 
     def noted(self, *notes: str) -> "Table":
-        """The same table with more notes."""
+        """Return the same table with more notes."""
         return replace(self, notes=(*self.notes, *notes))

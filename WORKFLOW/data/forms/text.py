@@ -1,4 +1,4 @@
-"""Text as a table: its encoding, its separator, its header lines, and the lines to skip."""
+"""Read text as a table: find its encoding, its separator, its header lines, and the lines to skip."""
 
 import csv
 import re
@@ -17,11 +17,11 @@ from WORKFLOW.data.forms.table import Table
 from WORKFLOW.data.forms.times import looks_like_moment
 
 HEADLESS = "no header line"
-_LEAST_FIELDS = 5  # a time and four prices
-_LOOKED_AT = 60  # lines in which the first row must come
+_LEAST_FIELDS = 5  # fields that a row needs: a time and four prices
+_LOOKED_AT = 60  # lines within which the first row must come
 _HEAD_BYTES = 2_000
-_SHOWN = 60  # letters of a line that is skipped
-_BLANK = "blank"  # as a separator: any run of spaces and tabs
+_SHOWN = 60  # letters that are shown of a skipped line
+_BLANK = "blank"  # stands for any run of spaces and tabs as the separator
 _SEPARATORS = (",", ";", "\t", "|", _BLANK)
 _BOMS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -34,7 +34,7 @@ _MISSING = {"", "nan", "null", "none", "na", "n/a", "-", "#n/a"}
 
 
 def read(label: str, data: bytes) -> Table:
-    """The rows of a text file, every column as text, so that a value that is no number can be named.
+    """Return the rows of a text file with every column as text, so that a value that is no number can be named.
 
     Raises:
         Refused: the file is not text, or a row has more or fewer fields than the others.
@@ -49,7 +49,7 @@ def read(label: str, data: bytes) -> Table:
 
 
 def decoded(label: str, data: bytes) -> bytes:
-    """As UTF-8: a file that begins with the mark of UTF-16 or UTF-32 says so itself."""
+    """Return the data as UTF-8; a byte order mark shows UTF-16 or UTF-32."""
     for mark, name in (*_BOMS, *_without_mark(data)):
         if data.startswith(mark):
             try:
@@ -58,7 +58,7 @@ def decoded(label: str, data: bytes) -> bytes:
                 raise Refused(f"{label} is not valid {name.upper()} text", "export it as a plain UTF-8 CSV") from error
     head, line_end, rows = data.partition(b"\n") if not data[:_HEAD_BYTES].isascii() else (b"", b"", b"")
     if head and _is_text(head, "cp1252") and not _is_text(head, "utf-8") and rows.isascii():
-        return head.decode("cp1252").encode() + line_end + rows  # names of columns as Windows writes them in Europe
+        return head.decode("cp1252").encode() + line_end + rows  # column names as Windows writes them in Europe
     return data
 
 
@@ -71,7 +71,7 @@ def _is_text(data: bytes, encoding: str) -> bool:
 
 
 def _without_mark(data: bytes) -> tuple[tuple[bytes, str], ...]:
-    """UTF-16 that does not say so: every second byte of plain letters and digits is zero."""
+    """Recognise UTF-16 without a byte order mark: every second byte of plain letters and digits is zero."""
     head = data[:200]
     if head.count(0) <= len(head) // 3:
         return ()
@@ -79,7 +79,7 @@ def _without_mark(data: bytes) -> tuple[tuple[bytes, str], ...]:
 
 
 def lines_of(path: Path | str, data: bytes) -> tuple[bytes, list[str], str]:
-    """The lines of a CSV, the fields of the first of them, and the separator."""
+    """Return the lines of a CSV, the fields of its first line, and the separator."""
     data = data.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
     try:
         data.decode("utf-8")
@@ -97,7 +97,7 @@ def lines_of(path: Path | str, data: bytes) -> tuple[bytes, list[str], str]:
 
 
 def parse_csv(path: Path | str, data: bytes, delimiter: str, columns: int, skip: int) -> pa.Table:
-    """All columns as text, so that a value that is no number can be named."""
+    """Return all columns as text, so that a value that is no number can be named."""
     names = [str(at) for at in range(columns)]
     ragged: list[str] = []
 
@@ -109,7 +109,9 @@ def parse_csv(path: Path | str, data: bytes, delimiter: str, columns: int, skip:
     try:
         return pyarrow.csv.read_csv(
             pa.BufferReader(data),
-            pyarrow.csv.ReadOptions(use_threads=False, column_names=names, skip_rows=skip),  # threads lose row numbers
+            pyarrow.csv.ReadOptions(
+                use_threads=False, column_names=names, skip_rows=skip
+            ),  # with threads, rows lose their number
             pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=refuse_row),
             pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True),
         )
@@ -125,7 +127,10 @@ def parse_csv(path: Path | str, data: bytes, delimiter: str, columns: int, skip:
 
 @dataclass(frozen=True)
 class _Shape:
-    """`above`: lines passed over; `names` of the columns, None without a header; `skip` lines lie above the rows."""
+    """The layout of a text: `above` are skipped lines, `names` those of columns (None: no header).
+
+    `skip` is the number of lines above the first row.
+    """
 
     separator: str
     above: tuple[str, ...]
@@ -136,7 +141,7 @@ class _Shape:
 
 
 def _is_plain(body: bytes, fields: Sequence[str], separator: str) -> bool:
-    """Whether the first line says all there is to say, and the second is a row of it: nearly every file."""
+    """Return whether the first line alone gives the layout and the second is a row of it, as in nearly every file."""
     numeric = len(fields) > _LEAST_FIELDS and all(_is_float(field) for field in fields)
     if not numeric and not roles.is_complete(fields):
         return False
@@ -151,9 +156,9 @@ def _is_plain(body: bytes, fields: Sequence[str], separator: str) -> bool:
 
 
 def _shape(body: bytes) -> _Shape | None:
-    """Found from the first row: the lines above it that have as many fields are its header, those above them are not.
+    """Find the layout from the first row: lines above it with as many fields are its header, and earlier lines are not.
 
-    None: no line looks like a row.
+    Returns None if no line looks like a row.
     """
     lines = _head(body, _LOOKED_AT)
     for at, line in enumerate(lines):
@@ -164,7 +169,7 @@ def _shape(body: bytes) -> _Shape | None:
 
 
 def _confirmed(below: Sequence[str], separator: str, width: int) -> bool:
-    """The row below, where there is one, must be of the same kind: a table of contents may have one line of numbers."""
+    """Return whether the row below is of the same kind; other text may contain a single line of numbers, too."""
     nearest = next((line for line in below if line.strip()), None)
     return nearest is None or len(_split(nearest, separator)) == width or roles.is_complete(_split(nearest, separator))
 
@@ -192,7 +197,7 @@ def _around(lines: Sequence[str], at: int, separator: str) -> _Shape:
 
 
 def _fitted(above: list[str], row: list[str]) -> list[str] | None:
-    """A header line with a name for every field of the row; None: it is none."""
+    """Return a header line with a name for every field of the row, or None if the line is no header."""
     missing = len(row) - len(above)
     if missing == 0:
         return above
@@ -201,10 +206,10 @@ def _fitted(above: list[str], row: list[str]) -> list[str] | None:
     if missing != 1 or len(above) < _LEAST_FIELDS - 1:
         return None
     if not row[-1].strip():
-        return [*above, ""]  # every row ends in a separator
+        return [*above, ""]  # every row ends with a separator
     if roles.names_a_time(above[0]) and looks_like_moment(row[0]) and ":" in row[1]:
-        return ["date", "time", *above[1:]]  # separated by blanks, a moment is two fields
-    return ["", *above] if looks_like_moment(row[0]) else None  # an index without a name
+        return ["date", "time", *above[1:]]  # if blanks separate fields, a moment takes two of them
+    return ["", *above] if looks_like_moment(row[0]) else None  # the index has no name
 
 
 def _is_comment(line: str) -> bool:
@@ -212,7 +217,7 @@ def _is_comment(line: str) -> bool:
 
 
 def _is_row(fields: Sequence[str]) -> bool:
-    """Four numbers at least, one field that says when, and hardly a word."""
+    """Return whether a line is a row: at least four numbers, and one field that tells the time."""
     if len(fields) < _LEAST_FIELDS:
         return False
     numbers = sum(bool(_NUMBER.fullmatch(field.strip())) for field in fields)
@@ -229,7 +234,7 @@ def _split(line: str, separator: str) -> list[str]:
 
 
 def _head(body: bytes, lines: int) -> list[str]:
-    """The first lines, as far as they are whole."""
+    """Return the first lines, as far as they are whole."""
     found = body[:65_536].decode("utf-8", "replace").split("\n")
     return [line.rstrip("\r") for line in (found[:-1] or found)[:lines]]
 
@@ -266,13 +271,13 @@ def _table(label: str, body: bytes, shape: _Shape) -> Table:
 
 
 def _without_repeated(body: bytes, skip: int) -> tuple[bytes, int]:
-    """Without the lines below the header (the last of `skip`) that repeat it, as files put one after the other do."""
+    """Remove lines that repeat the header (the last of `skip` lines), as joined files have them; return their count."""
     start = 0
     for _ in range(skip - 1):
         start = body.index(b"\n", start) + 1
     end = body.index(b"\n", start)
     line = b"\n" + body[start:end] + b"\n"
-    # Its first letter is in no row of numbers, and looking for one letter costs nothing.
+    # The header's first letter occurs in no row of numbers, so a search for that letter is a quick test.
     if len(line) < _LEAST_FIELDS or body.find(line[1:2], end) < 0 or body.find(line, end) < 0:
         return body, 0
     head, rows = body[:end], body[end:]
@@ -298,5 +303,5 @@ def _passed_over(lines: Sequence[str]) -> list[str]:
 
 
 def filled(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text without blanks around it, missing values as empty text."""
+    """Return text without blanks around it, with empty text for missing values."""
     return pc.fill_null(pc.utf8_trim_whitespace(column.cast(pa.string())), "")

@@ -1,4 +1,4 @@
-"""Moments written as text in the ways of programs and countries, decided by the whole column and never by one row."""
+"""Read moments written as text, in the ways of programs and countries; the whole column decides, never one row."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _CLOCK = (
 )
 _ZONE = r"\s*(?P<z>(?:GMT|UTC)?[+-]\d{2}:?\d{0,2}|Z|z|UTC|GMT|utc)?(?: \([A-Za-z ]+\))?"
 _WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,? )?"
-# What a pattern is called, and how its parts stand in a row. a, b, c: day, month and year, in an order to be found.
+# Each pattern has a name and its parts. a, b and c are day, month and year in an order that has to be found.
 _PATTERNS: dict[str, str] = {
     "numbers": rf"(?P<a>\d{{1,4}})[-/. ](?P<b>\d{{1,2}})[-/. ](?P<c>\d{{1,4}}){_CLOCK}{_ZONE}",
     "compact": r"(?P<y>\d{4})(?P<mo>\d{2})(?P<d>\d{2})(?:[T ,;_-]?(?P<h>\d{2}):?(?P<m>\d{2})(?::?(?P<s>\d{2})"
@@ -42,10 +42,10 @@ _DIRECTIVES = {
     "f": r"(?P<f>\d{1,9})", "p": r"(?P<p>[AaPp])\.?[Mm]\.?", "b": r"(?P<n>[A-Za-z]{3,9})", "B": r"(?P<n>[A-Za-z]{3,9})",
     "j": r"(?P<j>\d{1,3})", "z": r"(?P<z>[+-]\d{2}:?\d{2}|Z)", "Z": r"(?P<z>UTC|GMT|Z)?",
 }  # fmt: skip
-_ORDERS = {"ymd": "abc", "dmy": "cba", "mdy": "cab"}  # which group is the year, the month, the day
+_ORDERS = {"ymd": "abc", "dmy": "cba", "mdy": "cab"}  # which groups are the year, the month and the day
 _EXAMPLES = {"ymd": "year first", "dmy": "day first", "mdy": "month first"}
 _YEARS = (1970, 2200)
-_PIVOT = 70  # of two digits: 69 is 2069, 70 is 1970, as strptime has it
+_PIVOT = 70  # for years of two digits: 69 is 2069 and 70 is 1970 (strptime has 1969, but no bars are older than 1970)
 _DAY_MS = 86_400_000
 _SHEET_EPOCH_DAYS = 25_569  # 1970-01-01 in a spreadsheet, which counts from 1899-12-30
 _SHEET_END_DAYS = 73_051  # 2100-01-01
@@ -53,7 +53,10 @@ _SHEET_END_DAYS = 73_051  # 2100-01-01
 
 @dataclass(frozen=True)
 class Written:
-    """`ms`: int64[rows], epoch milliseconds of the clock that was written; `zoned`: it is UTC. `how`: what to say."""
+    """Times as int64[rows], epoch milliseconds of the clock as written; `zoned` says that it is UTC.
+
+    `how` is a note.
+    """
 
     ms: Ints
     zoned: bool
@@ -66,20 +69,21 @@ def _compiled(name: str) -> re.Pattern[str]:
 
 
 def looks_like_moment(text: str) -> bool:
-    """Whether one field could be a moment: a date in any notation, or an epoch number."""
+    """Return whether one field could be a moment: a date in any notation, or an epoch number."""
     return bool(re.fullmatch(r"\d{9,19}(\.\d+)?", text.strip())) or looks_like_date(text)
 
 
 def looks_like_date(text: str) -> bool:
-    """Whether one field could be a date in any notation."""
+    """Return whether one field could be a date in any notation."""
     plain = text.strip()
     return bool(re.search(r"\d", plain)) and any(_compiled(name).fullmatch(plain) for name in _PATTERNS)
 
 
 def compact(column: pa.ChunkedArray, values: Ints) -> Written | None:
-    """Whole numbers that are dates without separators (20240131093000), or None: they are epoch numbers.
+    """Read whole numbers that are dates without separators (20240131093000); None if they are epoch numbers.
 
-    14 digits would be milliseconds of the year 2286 and later, 12 that begin with 199 or 20 of 1976: no bars are.
+    As epoch milliseconds, such numbers of 14 digits would lie after 2286, and those of 12 digits in 1976, where no bars
+    are.
     """
     if len(values) == 0 or not _could_be_compact(values):
         return None
@@ -96,7 +100,7 @@ def _could_be_compact(values: Ints) -> bool:
 
 
 def of_spreadsheet(values: NDArray[np.float64]) -> Written | None:
-    """Day numbers as spreadsheets store dates (45292.25 is 2024-01-01 06:00), to the second; None: they are none."""
+    """Read day numbers as spreadsheets store dates (45292.25 is 2024-01-01 06:00), to the second; None for others."""
     if len(values) == 0 or not ((values >= _SHEET_EPOCH_DAYS) & (values < _SHEET_END_DAYS)).all():
         return None
     if (values == np.rint(values)).all():
@@ -106,10 +110,10 @@ def of_spreadsheet(values: NDArray[np.float64]) -> Written | None:
 
 
 def read(column: pa.ChunkedArray, file: str, date_format: str | None) -> Written:
-    """Text without blanks around it, as moments. `date_format`: what somebody said of the order, or the whole pattern.
+    """Read text without blanks around it as moments. `date_format` is the order that the user gave, or a whole pattern.
 
     Raises:
-        Refused: a row that no notation reads, dates of which only a person can say what comes first, a missing zone.
+        Refused: no notation reads a row; the order of day and month cannot be told; or a row lacks the others' zone.
     """
     if date_format is not None and date_format not in _ORDERS:
         name, parts = f"--date-format {date_format}", _parts(column, _of_directives(date_format))
@@ -139,7 +143,7 @@ def _help(name: str, date_format: str | None) -> str:
 
 
 def _best(column: pa.ChunkedArray) -> tuple[str, dict[str, NDArray[np.object_]]]:
-    """The pattern that reads the most rows, of those that read the first."""
+    """Return the pattern that reads the most rows, of the patterns that read the first row."""
     first = str(column[0].as_py() or "")
     names = [name for name in _PATTERNS if _compiled(name).fullmatch(first)] or ["numbers"]
     read_ = [(name, _parts(column, _PATTERNS[name])) for name in names]
@@ -147,7 +151,7 @@ def _best(column: pa.ChunkedArray) -> tuple[str, dict[str, NDArray[np.object_]]]
 
 
 def _parts(column: pa.ChunkedArray, pattern: str) -> dict[str, NDArray[np.object_]]:
-    """Text of every named group, and under the empty name which rows matched at all."""
+    """Return the text of every named group, and under the empty name which rows matched at all."""
     found = pc.extract_regex(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0), f"^(?:{pattern})$")
     parts = {found.type.field(at).name: pc.struct_field(found, at) for at in range(found.type.num_fields)}
     matched = flags(found.is_valid())
@@ -165,7 +169,7 @@ def _whole(part: pa.Array, default: int) -> Ints:
 
 
 def _days(parts: Mapping[str, pa.Array], column: pa.ChunkedArray, file: str, order: str | None) -> tuple[Ints, str]:
-    """Days since 1970 (int64[rows]), and in what order day and month were taken where that was to be found out."""
+    """Return days since 1970 (int64[rows]), and the order of day and month if it had to be found."""
     if "a" in parts:
         return _by_order(parts, column, file, order)
     year = _full_year(_whole(parts["y"], 0))
@@ -184,7 +188,7 @@ def _by_order(parts: Mapping[str, pa.Array], column: pa.ChunkedArray, file: str,
     widths = {group: int(pc.max(pc.utf8_length(parts[group])).as_py()) for group in "abc"}
     possible = [order for order in _ORDERS if _may_be(order, numbers, widths)]
     if asked is not None:
-        year_first = "ymd" if "ymd" in possible and widths["a"] == 4 else None  # leaves nothing open
+        year_first = "ymd" if "ymd" in possible and widths["a"] == 4 else None  # a year in front leaves nothing open
         chosen = asked if asked in possible else year_first
         if chosen is None:
             raise Refused(f"time is {shown(column[0].as_py())!r} in row 1 of {file}: not {asked}", _orders(possible))
@@ -224,7 +228,7 @@ def _is_real(year: Ints, month: Ints, day: Ints) -> bool:
 
 
 def _is_ordered(date: tuple[Ints, Ints, Ints]) -> bool:
-    """Whether the days only ever go on, or only ever back, a day or a long weekend at a time."""
+    """Return whether the days only go forward, or only back, by at most a week at a time."""
     steps = np.diff(_civil(*date))
     return bool(((steps >= 0).all() or (steps <= 0).all()) and np.abs(steps).max(initial=0) <= 7)
 
@@ -259,7 +263,7 @@ def _full_year(year: Ints) -> Ints:
 
 
 def _monday_of_week_1(year: Ints) -> Ints:
-    fourth = _civil(year, np.ones_like(year), np.full_like(year, 4))  # 4 January lies in week 1
+    fourth = _civil(year, np.ones_like(year), np.full_like(year, 4))  # 4 January always lies in week 1
     return fourth - (fourth + 3) % 7  # 1970-01-01 was a Thursday
 
 
@@ -295,7 +299,7 @@ def _fraction(part: pa.Array) -> Ints:
 
 
 def _offsets(parts: Mapping[str, pa.Array], column: pa.ChunkedArray, file: str) -> tuple[Ints, bool]:
-    """Milliseconds by which the written clock is ahead of UTC, and whether the rows say so at all."""
+    """Return the milliseconds by which the written clock is ahead of UTC, and whether the rows state it at all."""
     zero = np.zeros(len(column), dtype=np.int64)
     if "z" not in parts:
         return zero, False

@@ -1,4 +1,4 @@
-"""Local times to UTC: the hour that occurs twice in autumn, the one missing in spring, and how to recognise both."""
+"""Turn local times into UTC: the hour that occurs twice in autumn, the missing hour in spring, and how to tell."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,11 +13,11 @@ Ints = NDArray[np.int64]
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
-_MOST_MS = 3 * _HOUR_MS  # from bar to bar over an hour that is skipped, with a few bars missing beside it
-_MOST_DAYS = 400  # looked at
+_MOST_MS = 3 * _HOUR_MS  # the largest step over a skipped hour, with a few bars missing beside it
+_MOST_DAYS = 400  # days with odd steps that are looked at
 _LOOK_DAYS = 7  # clocks never change twice within a week
-_ENOUGH = 6  # bars of 12 in the hours around a change: fewer, and the market was closed
-# The zones that files are written in; one zone stands for all that change at the same hour on the same days.
+_ENOUGH = 6  # of the 12 bars in an hour beside a change; with fewer, the market was closed
+# The zones in which files are written; one zone stands for all that change their clocks at the same hour and days.
 COMMON = (
     *("Europe/London", "Europe/Berlin", "Europe/Athens", "America/New_York", "America/New_York+7"),
     *("Australia/Sydney", "America/Sao_Paulo", "Asia/Jerusalem", "Pacific/Auckland"),
@@ -26,12 +26,12 @@ _SAME_HOUR = {"America/New_York": "America/New_York, Chicago, Denver or Los_Ange
 
 
 def to_utc(local_ms: Ints, zone: Zone, name: str, file: str) -> Ints:
-    """Epoch milliseconds (int64[rows]) of clock times in file order, oldest first.
+    """Return epoch milliseconds (int64[rows]) of clock times in file order, oldest first.
 
-    The hour that occurs twice is resolved by the order of its rows: its first occurrence is before the change.
+    In an hour that occurs twice, the order of the rows decides: the first occurrence lies before the change.
 
     Raises:
-        Refused: a time that the zone skips, or an hour that occurs twice in the zone and once in the file.
+        Refused: the zone skips a time, or an hour occurs twice in the zone and only once in the file.
     """
     if len(local_ms) == 0:
         return local_ms
@@ -47,7 +47,7 @@ def to_utc(local_ms: Ints, zone: Zone, name: str, file: str) -> Ints:
 
 
 def _told_by_order(local_ms: Ints, before: Ints, after: Ints, name: str, file: str) -> Ints:
-    """Which stretch of constant offset every row lies in."""
+    """Return in which stretch of constant offset each row lies."""
     chosen = before.copy()
     for change in np.unique(before[before < after]):
         rows = np.flatnonzero((before == change) & (after > before))
@@ -61,7 +61,7 @@ def _told_by_order(local_ms: Ints, before: Ints, after: Ints, name: str, file: s
 
 
 def refuse_unsaid(local_ms: Ints, file: str) -> None:
-    """Refuse times without a zone that skip an hour in spring, or have one twice in autumn, as clocks of a place do.
+    """Refuse times without a zone that skip an hour in spring, or repeat one in autumn, as the clocks of a place do.
 
     Only a person can say whether these are local times of that place, or UTC with an outage in that very hour.
     """
@@ -90,7 +90,7 @@ def _changes_near(zone: Zone, moment_ms: int) -> bool:
 
 
 def _pattern(ordered: Ints, name: str) -> str:
-    """What speaks for the clocks of a place; nothing does when any change of clocks speaks against it."""
+    """Describe what speaks for the clocks of a place; the text is empty if any change of clocks speaks against it."""
     changes, offsets = _changes(zone_of(name), int(ordered[0]), int(ordered[-1]))
     said = []
     for change, old, new in zip(changes, offsets[:-1], offsets[1:], strict=True):
@@ -113,7 +113,7 @@ def _is_open_around(ordered: Ints, first: int, last: int) -> bool:
 
 
 def _changes(zone: Zone, first_ms: int, last_ms: int) -> tuple[Ints, Ints]:
-    """Moments at which the clocks change, and by how much they are ahead of UTC before, between and after them."""
+    """Return when the clocks change, and by how much they are ahead of UTC before, between and after the changes."""
     moments: list[int] = []
     step = _LOOK_DAYS * _DAY_MS
     at, offset = first_ms, _offset(zone, first_ms)

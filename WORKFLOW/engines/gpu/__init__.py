@@ -1,1 +1,1 @@
-"""The batch engine on NVIDIA GPUs; nothing here is imported before somebody asks for one."""
+"""The batch engine on NVIDIA GPUs. Nothing here is imported before a GPU is asked for."""

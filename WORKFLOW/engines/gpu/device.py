@@ -1,4 +1,4 @@
-"""Which GPU, bound by its UUID, and what its errors mean: try smaller, or never again."""
+"""Choose a GPU and bind it by its UUID; tell errors that a smaller batch avoids from errors that end its use."""
 
 import importlib
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from config.errors import Refused
 from WORKFLOW.engines.gpu.presence import GpuLost, reason_against
 from WORKFLOW.engines.gpu.toolkit import SIMULATED, cuda
 
-# Codes of the CUDA driver (cuda.h). After those of a lost device its context is void: nothing but a new process helps,
-# and often not even that.
+# Codes of the CUDA driver (cuda.h). After a code of `_LOST` the CUDA context is void: only a new process could help,
+# and often it does not, either.
 _OUT_OF_MEMORY = 2
 _LOST = {
     4: "the driver is shutting down",
@@ -39,15 +39,15 @@ _LOST = {
     810: "its MPS server ended this process",
     999: "unknown error of the driver",
 }
-_SAFE_SHARE = 0.7  # of the free memory: the driver, fragments and other processes need the rest
+_SAFE_SHARE = 0.7  # of the free memory; the driver, fragmentation and other processes need the rest
 LEAST_COMBOS = 32  # a batch that does not fit is halved down to this
 
 
 @dataclass
 class Device:
-    """One GPU or MIG slice, `uuid` naming it whatever its number is today.
+    """One GPU or MIG slice. `uuid` names it for good, whatever its number is today.
 
-    `most_combos`: what fits at a time, as far as is known; None before the first batch. It only ever shrinks.
+    `most_combos` is how many combos fit at a time, as far as is known; None before the first batch. It only shrinks.
     """
 
     number: int
@@ -57,20 +57,21 @@ class Device:
     most_combos: int | None = field(default=None)
 
     def combos_at_once(self, bytes_per_combo: int) -> int:
-        """As many as fit into the memory that is free now, or fewer when that turned out to be too many before."""
+        """Return how many combos fit into the free memory, or fewer if that number has failed before."""
         if self.most_combos is None:
             self.most_combos = max(LEAST_COMBOS, int(self.free_bytes() * _SAFE_SHARE) // bytes_per_combo)
         return self.most_combos
 
     def free_bytes(self) -> int:
-        """Memory that nobody uses."""
+        """Return the free memory of this device in bytes."""
         return 2**30 if SIMULATED else int(cuda.current_context().get_memory_info().free)
 
     def give_way(self, error: Exception, combos: int) -> None:
-        """After a batch of `combos` failed: the next are half as large, when that can help.
+        """Halve the next batches after a batch of `combos` failed, if smaller batches can help.
 
         Raises:
-            GpuLost: the device is lost, or has no room for even a small batch. `error` itself, when it is not CUDA's.
+            GpuLost: the device is lost, or has no room for even a small batch.
+            Exception: `error` itself, if it does not come from CUDA.
         """
         code = code_of(error)
         if code == _OUT_OF_MEMORY and combos > LEAST_COMBOS:
@@ -85,14 +86,15 @@ class Device:
         raise error
 
     def said(self, what: str) -> str:
-        """Something about this device."""
+        """Return a message that begins with this device's number, name and UUID."""
         return f"GPU {self.number} ({self.name}, {self.uuid}): {what}"
 
 
 def code_of(error: BaseException) -> int | None:
-    """The CUDA driver's code of an error, None when it is none of CUDA's.
+    """Return the CUDA driver's code of an error, or None if the error does not come from CUDA.
 
-    numba-cuda's own errors carry it. Those of cuda.core, through which it loads and launches kernels, only name it.
+    Errors of numba-cuda carry the code. Errors of cuda.core, through which numba-cuda loads and launches kernels, carry
+    only its name.
     """
     code = getattr(error, "code", None)
     number = code if isinstance(code, int) else getattr(code, "value", None)
@@ -108,12 +110,12 @@ def _code_named_by(error: BaseException) -> int | None:
 
 
 def chosen(number: int | None = None) -> Device:
-    """The device with that number (None: the first), its context made in this thread.
+    """Return the device with that number (None: the first), with its context made in this thread.
 
-    A worker of the swarm sees one device only, named by its UUID in CUDA_VISIBLE_DEVICES: for it, that is the first.
+    A worker of the swarm sees one device only, which CUDA_VISIBLE_DEVICES names by its UUID; that device is its first.
 
     Raises:
-        Refused: there is no usable GPU, or not that one; with the reason and the way out.
+        Refused: there is no usable GPU, or none with that number; the message gives the reason and the way out.
     """
     if (against := reason_against()) is not None:
         raise against
@@ -126,7 +128,7 @@ def chosen(number: int | None = None) -> Device:
     try:
         cuda.select_device(mine.number)
         mine.free_bytes()
-    except Exception as error:  # whatever the driver says now, it says no
+    except Exception as error:  # the driver has many kinds of errors, and each means that this GPU cannot be used
         raise Refused(
             mine.said(f"cannot be used: {error}"), "nvidia-smi shows who uses it; or --engine native"
         ) from error
@@ -134,7 +136,7 @@ def chosen(number: int | None = None) -> Device:
 
 
 def devices() -> list[Device]:
-    """All that this process may see; MIG slices are devices of their own.
+    """Return all devices that this process may see; each MIG slice is a device of its own.
 
     Raises:
         Refused: the driver cannot be asked.
@@ -152,6 +154,6 @@ def _described(number: int, one: Any) -> Device:
         return Device(number, "simulator", "SIMULATED", (0, 0))
     name = one.name.decode() if isinstance(one.name, bytes) else str(one.name)
     uuid = str(one.uuid)
-    if " MIG " in name:  # numba-cuda writes GPU- before the UUID of a slice, too
+    if " MIG " in name:  # numba-cuda writes GPU- before the UUID of a MIG slice, too
         uuid = f"MIG-{uuid.removeprefix('GPU-').removeprefix('MIG-')}"
     return Device(number, name, uuid, tuple(one.compute_capability))

@@ -1,4 +1,4 @@
-"""Packed sides to events, as `engines/events.py` does: a warp looks at 1,024 bits of one signal at a time."""
+"""Turn packed sides into events, as `engines/events.py` does; a warp looks at 1,024 bits of one signal at a time."""
 
 from typing import Any
 
@@ -7,16 +7,19 @@ import numpy as np
 from WORKFLOW.engines.gpu.toolkit import WARP, cuda, device, kernel
 from WORKFLOW.engines.gpu.warp import ALL, lowest_bit, ones, shuffle, shuffle_up
 
-Array = Any  # on the device
+Array = Any  # in device memory
 
 _WORD_BITS = 5
-# Columns of a signal's grid: the bar of its first bit, bars from bit to bit, bits, the first bar with a side.
+# Columns of a signal's grid: the bar of its first bit, bars between two bits, number of bits, first bar with a side.
 FIRST, STEP, PLACES, FIRST_SIDE = range(4)
 
 
 @device
 def _turns(words: Array, signal: Any, word: Any, low: Any, high: Any, lane: Any, carry: Any) -> tuple[Any, Any, Any]:
-    """Bits of word `word` + lane in places [low, high] that differ from the bit before; the word; the next carry."""
+    """Return the bits of word `word` + lane that differ from the bit before, that word, and the next carry.
+
+    Only bits in places [low, high] count.
+    """
     now = np.uint32(words[signal, word + lane]) if word + lane < words.shape[1] else np.uint32(0)
     top = np.int32(now >> 31)
     below = shuffle_up(top, 1)
@@ -26,14 +29,14 @@ def _turns(words: Array, signal: Any, word: Any, low: Any, high: Any, lane: Any,
     if origin < low:
         turned = np.uint32(turned >> (low - origin) << (low - origin)) if low - origin < 32 else np.uint32(0)
     if origin + 31 > high:
-        beyond = high + 1 - origin  # bits kept
+        beyond = high + 1 - origin  # the number of low bits that are kept
         turned = np.uint32(turned & (np.uint32(ALL) >> np.uint32(32 - beyond))) if beyond > 0 else np.uint32(0)
     return turned, now, shuffle(top, WARP - 1)
 
 
 @device
 def _running_total(count: Any, lane: Any) -> Any:
-    """The sum over this lane and those below."""
+    """Return the sum of `count` over this lane and all lanes below, in five steps (a parallel prefix sum)."""
     delta = 1
     while delta < WARP:
         other = shuffle_up(count, delta)
@@ -45,7 +48,7 @@ def _running_total(count: Any, lane: Any) -> Any:
 
 @device
 def _places(grid: Array, signal: Any, start: Any, stop: Any) -> tuple[Any, Any]:
-    """The first and the last place whose change is an event of bars [start, stop)."""
+    """Return the first and the last place whose change is an event of bars [start, stop)."""
     first, step = grid[signal, FIRST], grid[signal, STEP]
     low = max(start, grid[signal, FIRST_SIDE] + 1, first + 1) - first
     high = stop - 2 - first
@@ -55,7 +58,7 @@ def _places(grid: Array, signal: Any, start: Any, stop: Any) -> tuple[Any, Any]:
 
 @kernel
 def count_events(words: Array, grid: Array, start: Any, stop: Any, counts: Array) -> None:
-    """How many events each signal has in bars [start, stop), into `counts` (signals,)."""
+    """Count the events of each signal in bars [start, stop) into `counts` (signals,)."""
     signal = cuda.grid(1) // WARP
     lane = np.int32(cuda.grid(1) % WARP)
     if signal >= len(counts):
@@ -76,9 +79,9 @@ def count_events(words: Array, grid: Array, start: Any, stop: Any, counts: Array
 def write_events(
     words: Array, grid: Array, armed: Array, start: Any, stop: Any, offsets: Array, all_events: Array
 ) -> None:
-    """The events of each signal, from offsets[signal] on, and after them one at `stop` that opens nothing.
+    """Write the events of each signal from offsets[signal] on, then a final event at `stop` that opens nothing.
 
-    `armed` (rows, words of 32 base bars): row signal % rows.
+    `armed` has shape (rows, words of 32 base bars); a signal reads row signal % rows.
     """
     signal = cuda.grid(1) // WARP
     lane = np.int32(cuda.grid(1) % WARP)

@@ -1,9 +1,10 @@
-"""Kernels that trade: where each trade ends, a warp a combo; then the money and the daily marks, a thread a combo.
+"""Kernels that trade. First a warp per combo finds where each trade ends; then a thread per combo computes the money.
 
-Where a trade ends does not depend on money, so all searches of a combo stand side by side, and what waits for the trade
-before it is a few additions. Both give `engines/cpu.py`'s numbers to the bit.
+Where a trade ends does not depend on money. So all searches of a combo run side by side, and only a few additions have
+to wait for the trade before. Both kernels give the numbers of `engines/cpu.py` to the bit.
 
-An event is one word: the bar it fills at, times four, and the side it opens (1 long, 3 short, 0 only exits).
+An event is one word: the bar at whose open it fills, times four, plus the side that it opens (1 long, 3 short, 0: it
+only exits).
 """
 
 import math
@@ -20,12 +21,12 @@ from WORKFLOW.engines.passes import NO_RUIN
 from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL
 from WORKFLOW.engines.touch import INT32
 
-Array = Any  # on the device
+Array = Any  # in device memory
 
-SKIPPED = -1  # in place of a trade's last bar: the event opens none
-# Columns of the counts that `settle` leaves for each combo.
+SKIPPED = -1  # stands in place of a trade's last bar when the event opens no trade
+# Columns of the counts that `settle` writes for each combo.
 ENTRIES, CLOSED, WINS = range(3)
-MAY_BE_RUINED = -1  # entries of a combo that only the bar loop knows
+MAY_BE_RUINED = -1  # stands in place of the entries of a combo that only the bar loop can compute
 
 
 @device
@@ -64,9 +65,10 @@ def search(
     ends: Array,
     stops: Array,
 ) -> None:
-    """The last bar of every event's trade into `ends`, and the stop level there into `stops` where one trails.
+    """Write the last bar of every event's trade into `ends`, and a trailing stop's level at that bar into `stops`.
 
-    32 events at once: each lane places the levels of one; then the warp searches for one after the other.
+    A warp takes 32 events at once: each lane places the levels of one event, then all lanes search for one event after
+    the other.
     """
     warp = cuda.grid(1) // WARP
     lane = np.int32(cuda.grid(1) % WARP)
@@ -74,7 +76,7 @@ def search(
         return
     signal = signal_of[warp]
     first_event, out = event_offsets[signal], trade_offsets[warp]
-    count = np.int32(event_offsets[signal + 1] - first_event - 1)  # the last word only ends
+    count = np.int32(event_offsets[signal + 1] - first_event - 1)  # the last event only marks the end
     stop_loss, take_profit, trailing = table[warp, STOP], table[warp, LIMIT], table[warp, TRAIL]
     max_bars, direction = np.int32(table[warp, MAX_BARS]), np.int32(table[warp, DIRECTION])
     shut = np.int32(0 if direction == 0 else (-1 if direction == 1 else 1))  # the side that is not traded
@@ -93,6 +95,7 @@ def search(
             tightest = stop if side == 1 else min(stop, short_ruin(anchor, slip, NO_RUIN))
             end = np.int32(SKIPPED)
         under, over = (tightest, limit) if side == 1 else (limit, tightest)
+        # Prices may be int32. A comparison with the rounded level then gives the same answer as with the exact level.
         if low.itemsize == INT32:
             under, over = math.floor(max(min(under, top), -top)), math.ceil(max(min(over, top), -top))
         floor, ceiling = low.dtype.type(under), low.dtype.type(over)
@@ -143,7 +146,7 @@ def search(
 
 @device
 def _mark(marks: Array, combo: Any, day: Any, until: Any, offset: float, slope: float, closes: Array) -> None:
-    """Equity at the closes of days [day, until)."""
+    """Write the equity at the closes of days [day, until)."""
     for d in range(day, until):
         marks[d, combo] = offset + times(slope, closes[d])
 
@@ -173,10 +176,10 @@ def settle(
     marks: Array,
     counts: Array,
 ) -> None:
-    """Every combo's money from trade to trade: `passes._settle`, operation by operation.
+    """Compute every combo's money from trade to trade, with the operations of `passes._settle` in the same order.
 
-    `marks` (days, combos): equity at each day's last close. `counts` (combos, 3): entries (`MAY_BE_RUINED` where the
-    bar loop has to decide), closed, won.
+    `marks` (days, combos) receives the equity at each day's last close. `counts` (combos, 3) receives the trades
+    opened, closed and won; the first is `MAY_BE_RUINED` where the bar loop has to decide.
     """
     k = cuda.grid(1)
     if k >= len(signal_of):
@@ -194,7 +197,7 @@ def settle(
         at = ends[out + e]
         if at == SKIPPED:
             continue
-        if not cash > 0.0:  # NaN is no money either
+        if not cash > 0.0:  # written so that NaN ends the trading, too
             break
         event = all_events[first_event + e]
         side, bar = _side(event), _bar(event)

@@ -1,4 +1,4 @@
-"""Where levels lie and what ends a trade: `engines/fills.py` for kernels, the same operations in the same order."""
+"""Where levels lie and what ends a trade: the functions of `engines/fills.py` with the same operations, for kernels."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from WORKFLOW.engines.gpu.warp import times
 from WORKFLOW.engines.market import TICK_SNAP
 from WORKFLOW.engines.rules import DUST
 
-# No rounding of its own inside: compiled from the very source of the CPU engines.
+# This function rounds nothing itself, so it can be compiled from the very source that the CPU engines use.
 _meets: Any = fills.meets_stop_or_limit
 meets_stop_or_limit = device(_meets.py_func)
 
@@ -23,7 +23,7 @@ def _whole(exact: float, side: int, has_tick: bool) -> Any:
 
 @device
 def stop_at(anchor: float, side: int, fraction: float, has_tick: bool) -> Any:
-    """As `fills.stop_at`."""
+    """Return the same level as `fills.stop_at`."""
     if fraction <= 0.0:
         return -math.inf if side == 1 else math.inf
     signed = fraction if side == 1 else -fraction
@@ -32,7 +32,7 @@ def stop_at(anchor: float, side: int, fraction: float, has_tick: bool) -> Any:
 
 @device
 def limit_at(anchor: float, side: int, fraction: float, has_tick: bool) -> Any:
-    """As `fills.limit_at`."""
+    """Return the same level as `fills.limit_at`."""
     if fraction <= 0.0:
         return math.inf if side == 1 else -math.inf
     signed = fraction if side == 1 else -fraction
@@ -41,12 +41,12 @@ def limit_at(anchor: float, side: int, fraction: float, has_tick: bool) -> Any:
 
 @device
 def short_ruin(anchor: float, slip: float, no_ruin: float) -> Any:
-    """As `passes._short_ruin`."""
+    """Return the same price as `passes._short_ruin`."""
     return times(times(times(2.0, anchor), 1.0 - slip), 1.0 - no_ruin)
 
 
 @device
 def equity_after(base: float, side: float, units: float, fill: float, fee: float, capital: float) -> Any:
-    """As `fills.equity_after` where ruin is out of reach; `side` is 1.0 or -1.0."""
+    """Return the same equity as `fills.equity_after` for a trade that ruin cannot reach; `side` is 1.0 or -1.0."""
     equity = base + times(times(side, units), fill) - times(times(fee, units), fill)
     return 0.0 if equity <= times(DUST, capital) else equity

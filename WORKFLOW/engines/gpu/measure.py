@@ -1,6 +1,6 @@
-"""Kernels that judge: a combo's screen metrics from its daily marks, and the best of many without a sort.
+"""Kernels that measure: a combo's screen metrics from its daily marks, and the best of many combos without a sort.
 
-Sums run in the order of `engines/metrics.py`, so the metrics are the same to the bit.
+Sums run in the order of `engines/metrics.py`, so the metrics are equal to the bit.
 """
 
 import math
@@ -21,13 +21,13 @@ from WORKFLOW.engines.metrics import (
     WIN_RATE,
 )
 
-Array = Any  # on the device
+Array = Any  # in device memory
 
-LEFT_TO_BAR_LOOP = -1.0  # in place of the number of trades
-# Sharpe ratios fall into bins of 1/1024 from -32 to 32; the outermost take the rest.
+LEFT_TO_BAR_LOOP = -1.0  # stands in place of the number of trades
+# Sharpe ratios fall into bins of 1/1024 from -32 to 32; the outermost bins take all values beyond.
 BINS = 65_536
 _BIN_ORIGIN, _BINS_PER_ONE = 32.0, 1024.0
-# What `tally` counts beside the bins.
+# The counts that `tally` makes besides the bins.
 ELIGIBLE, MOST_TRADES, LEFT = range(3)
 _YEAR = math.sqrt(DAYS_PER_YEAR)
 
@@ -40,6 +40,7 @@ def _return(marks: Array, k: Any, day: Any, capital: float) -> Any:
 
 @device
 def _power_sum(marks: Array, k: Any, n: Any, capital: float, origin: float, squared: bool) -> float:
+    # Four partial sums, as `metrics` adds them: the order decides the last bit.
     a = b = c = d = 0.0
     whole = n // 4 * 4
     for i in range(0, whole, 4):
@@ -77,7 +78,7 @@ def _drawdown(marks: Array, k: Any, n: Any, capital: float) -> Any:
 
 @kernel
 def measure(marks: Array, counts: Array, capital: float, out: Array) -> None:
-    """`metrics.screen_row` of every combo: `marks` (days, combos), `counts` (combos, 3), `out` (combos, 5)."""
+    """Write every combo's `metrics.screen_row`: `marks` (days, combos), `counts` (combos, 3), `out` (combos, 5)."""
     k = cuda.grid(1)
     if k >= len(out):
         return
@@ -92,7 +93,7 @@ def measure(marks: Array, counts: Array, capital: float, out: Array) -> None:
 
 @kernel
 def daily_returns(marks: Array, capital: float, out: Array) -> None:
-    """`metrics.daily_returns` of every combo, (combos, days), in the type of `out`."""
+    """Write the `metrics.daily_returns` of every combo into `out` (combos, days), in the type of `out`."""
     k = cuda.grid(1)
     if k >= len(out):
         return
@@ -102,7 +103,7 @@ def daily_returns(marks: Array, capital: float, out: Array) -> None:
 
 @device
 def _bin(sharpe: float) -> Any:
-    """Never falls when `sharpe` rises, whatever is rounded: products and sums of floats keep order."""
+    """Return the bin of a Sharpe ratio. A higher ratio never has a lower bin, because rounding keeps the order."""
     place = times(sharpe + _BIN_ORIGIN, _BINS_PER_ONE)
     return np.int32(min(max(place, 0.0), BINS - 1.0))
 
@@ -129,7 +130,7 @@ def tally(rows: Array, min_trades: float, bins: Array, seen: Array) -> None:
 
 @kernel
 def collect(rows: Array, min_trades: float, least_bin: Any, chosen: Array, filled: Array) -> None:
-    """The numbers of combos in `least_bin` or a better one, and of those left to the bar loop, in no order."""
+    """Write the numbers of combos in `least_bin` or a better bin, and of those left to the bar loop, in no order."""
     k = cuda.grid(1)
     if k >= len(rows):
         return
@@ -140,7 +141,7 @@ def collect(rows: Array, min_trades: float, least_bin: Any, chosen: Array, fille
 
 @kernel
 def gather(rows: Array, chosen: Array, out: Array) -> None:
-    """Rows of the chosen combos, (chosen, 5)."""
+    """Copy the rows of the chosen combos into `out` (chosen, 5)."""
     i = cuda.grid(1)
     if i < len(chosen):
         for column in range(rows.shape[1]):

@@ -1,4 +1,4 @@
-"""Whether there is a GPU that this process could use, asked without opening it or loading a library."""
+"""Find out whether this process could use a GPU, without opening it or loading a library."""
 
 import os
 import sys
@@ -11,16 +11,19 @@ from config.pip import install_line
 _DRIVER = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
 _HIDDEN = ("", "-1")
 _NATIVE = "or use --engine native"
-# A test says this; nobody else takes the simulator for a GPU.
+# Only tests set this variable; without it, Numba's simulator is never taken for a GPU.
 SIMULATOR_WANTED = "BACKTEST_OPTIMIZE_SIMULATED_GPU"
 
 
 class GpuLost(Refused):
-    """The device was lost, or has no room: final for this process. The swarm drains its lane, and the job goes on."""
+    """The device was lost or has no room.
+
+    This process cannot use it again; the swarm closes its lane and keeps the job.
+    """
 
 
 def reason_against() -> Refused | None:
-    """Why no GPU can be used, with the way out; None when nothing speaks against one until its driver is asked."""
+    """Return why no GPU can be used, and the way out; None if nothing but its driver could still speak against it."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         if os.environ.get(SIMULATOR_WANTED) == "1":
             return None

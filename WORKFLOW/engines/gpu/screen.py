@@ -1,4 +1,4 @@
-"""The GPU's batch engine: `cpu.screen` on a device, in batches that fit, with only what is asked for coming back."""
+"""The batch engine on a GPU: `cpu.screen` on a device, in batches that fit, which returns only what is asked for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ from WORKFLOW.engines.planes import Planes
 from WORKFLOW.engines.rules import TRAIL, Executions, Rules
 from WORKFLOW.engines.touch import touchable
 
-# Bars for each event, when memory is planned: three times as many as the benchmark space has.
+# Memory is planned for one event per so many bars: three times the events of the benchmark's parameter space.
 _BARS_PER_EVENT = 200
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be screened. `signals` makes planes on the CPU, for combos that only the bar loop knows."""
+    """The combos to screen. `signals` makes planes on the CPU, for combos that only the bar loop can compute."""
 
     signals: Callable[[slice], Planes]
     on_device: DeviceSignals
@@ -48,7 +48,7 @@ class Work:
 
 
 class _Tape(NamedTuple):
-    """A market and a window in device memory; see `passes.Tape`."""
+    """The data of one market and one window in device memory; see `passes.Tape`."""
 
     prices: tuple[Any, Any, Any]
     blocks: tuple[Any, Any, Any, Any]
@@ -77,14 +77,14 @@ class _Tape(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What the device holds of some combos once they were played."""
+    """The results of some combos in device memory."""
 
     rows: Any  # (combos, 5)
     marks: Any  # (days, combos)
 
 
 class Screener:
-    """One market on one device. Not thread-safe: a device does one thing at a time."""
+    """One market on one device. A screener is not thread-safe, because a device does one thing at a time."""
 
     def __init__(self, device: Device, market: Market) -> None:
         self.device = device
@@ -92,7 +92,11 @@ class Screener:
         self._tapes: dict[tuple[int, int], _Tape] = {}
 
     def table(self, work: Work, windows: Sequence[Window], cores: int = 1) -> Floats:
-        """The `metrics.SCREEN` columns of k combos over w windows, float64 (w, k, 5): `cpu.screen` on the device."""
+        """Return the `metrics.SCREEN` columns of k combos over w windows, float64 (w, k, 5), as `cpu.screen` does.
+
+        NaN stands where a metric is undefined. Combos that only the bar loop can compute run on `cores` cores of the
+        CPU.
+        """
         combos = len(work.signal_of)
         out = np.empty((len(windows), combos, len(SCREEN)))
         if cpu.is_for_bar_loop(self._market):
@@ -109,7 +113,10 @@ class Screener:
         return out
 
     def best(self, work: Work, window: Window, min_trades: int, keep: int, cores: int = 1) -> Best:
-        """The `keep` best by Sharpe ratio; ranked on the device, the rest never leaves it."""
+        """Return at least the `keep` best combos by Sharpe ratio.
+
+        The device ranks them; the other rows never leave it.
+        """
         if cpu.is_for_bar_loop(self._market):
             every = np.arange(len(work.signal_of))
             return passed(every, self._by_bar_loop(work, [window], cores, every)[0], min_trades)
@@ -122,10 +129,10 @@ class Screener:
         return joined(found)
 
     def daily_returns(self, work: Work, window: Window, kind: Any = np.float32) -> NDArray[Any]:
-        """The daily returns of every combo, (k, days), float32 or float64.
+        """Return the daily returns of every combo, (k, days), as `kind` (float32 or float64). They contain no NaN.
 
         Raises:
-            ValueError: for a market or a combo that only the bar loop knows: it keeps no daily returns of many.
+            ValueError: only the bar loop can compute this market or one of the combos; it keeps no daily returns here.
         """
         if cpu.is_for_bar_loop(self._market):
             raise ValueError("daily returns of a market with funding, or with prices near zero")
@@ -143,7 +150,7 @@ class Screener:
         return out
 
     def _play(self, work: Work, window: Window, hear: Callable[[Integers, _Part], None]) -> None:
-        """`hear` each part of the combos, (numbers, results), as large as memory allows."""
+        """Compute the combos in parts as large as memory allows, and pass each part's numbers and results to `hear`."""
         order = np.argsort(work.signal_of, kind="stable")
         first = 0
         while first < len(order):
@@ -159,6 +166,7 @@ class Screener:
     def _part(self, work: Work, tape: _Tape, some: Integers) -> _Part:
         begin, end = int(work.signal_of[some[0]]), int(work.signal_of[some[-1]]) + 1
         planes = work.on_device(slice(begin, end))
+        # Two passes over the events: the first counts them, so that the second knows where to write.
         signals, combos = end - begin, len(some)
         counted = cuda.device_array(signals, np.int32)
         count_events[warps(signals)](planes.words, planes.grid, tape.start, tape.stop, counted)
@@ -207,7 +215,7 @@ class Screener:
         bins, seen = cuda.to_device(np.zeros(BINS, dtype=np.int32)), cuda.to_device(np.zeros(3, dtype=np.int32))
         tally[threads(len(some))](rows, float(min_trades), bins, seen)
         counted = seen.copy_to_host()
-        at_least = np.cumsum(bins.copy_to_host()[::-1])[::-1]  # combos in each bin or a better one
+        at_least = np.cumsum(bins.copy_to_host()[::-1])[::-1]  # combos in each bin or a better bin
         enough = np.flatnonzero(at_least >= keep)
         least = int(enough[-1]) if len(enough) else 0
         wanted = int(at_least[least] + counted[LEFT])
@@ -243,6 +251,6 @@ def _offsets(counts: Integers) -> Integers:
 
 
 def _bytes_per_combo(window: Window) -> int:
-    """Were no signal shared: its bits on the base grid, events, trades with stops, marks and row."""
+    """Return the device memory of one combo if no combos shared a signal: its bits, events, trades, marks and row."""
     events = len(window) // _BARS_PER_EVENT
     return len(window) // 8 + 4 * events + 12 * events + 8 * (len(window) // BARS_PER_DAY + 2) + 128

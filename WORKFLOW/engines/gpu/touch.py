@@ -1,4 +1,4 @@
-"""`engines/touch.py` for a warp: its 32 lanes look at 32 bars, or at 32 blocks of 32 bars, at once."""
+"""`engines/touch.py` for a warp: its 32 lanes look at 32 bars, or at 32 blocks of 32 bars, at the same time."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from WORKFLOW.engines.gpu.toolkit import WARP, device
 from WORKFLOW.engines.gpu.warp import ballot, lowest_bit, shuffle, shuffle_up
 from WORKFLOW.engines.touch import BLOCK_BITS, NOISE
 
-Prices = Any  # int32 ticks or float64, on the device
+Prices = Any  # int32 ticks or float64, in device memory
 
 
 @device
@@ -24,8 +24,8 @@ def first_touch(
     over: Any,
     lane: Any,
 ) -> Any:
-    """The first of bars [bar, until) with low <= under or high >= over, `until` when there is none; for all lanes."""
-    i = np.uint32(bar + lane)  # unsigned: Numba asks of a signed index whether it counts from the end
+    """Return the first of bars [bar, until) with low <= under or high >= over, or `until`; all lanes get the answer."""
+    i = np.uint32(bar + lane)  # unsigned, because Numba checks each signed index for counting from the end
     hits = ballot((low[i] <= under) | (high[i] >= over))
     if hits == 0:
         block = np.int32((bar + WARP) >> BLOCK_BITS)
@@ -38,7 +38,7 @@ def first_touch(
             block = np.int32(block + WARP)
         if hits == 0:
             return until
-        # Bars of that block that were looked at before did not touch, so the first that does is a new one.
+        # The bars of this block before `bar` did not touch, so its first touching bar is one that was not looked at.
         bar = np.int32((block + lowest_bit(hits)) << BLOCK_BITS)
         i = np.uint32(bar + lane)
         hits = ballot((low[i] <= under) | (high[i] >= over))
@@ -47,7 +47,7 @@ def first_touch(
 
 @device
 def _best_before(reached: float, best: float, is_long: bool, lane: Any) -> Any:
-    """The best of `best` and of what the lanes below reached: a scan in five steps."""
+    """Return the best of `best` and of what the lanes below have reached, by a scan in five steps."""
     seen = shuffle_up(reached, 1)
     seen = best if lane == 0 else seen
     delta = 1
@@ -77,13 +77,14 @@ def first_touch_trailing(
     has_tick: bool,
     lane: Any,
 ) -> tuple[Any, Any]:
-    """The same with a stop that follows the best price `fraction` behind, and the trailing level on that bar.
+    """Search as `first_touch` does, with a stop that follows the best price at a distance of `fraction`.
 
-    Whole blocks, 32 of them at once, are passed over when neither their extremes nor their own swings can touch.
+    Returns the bar and the trailing level there. The search passes over whole blocks, 32 at once, when neither their
+    extremes nor the swings inside them can touch a level.
     """
     is_long = side == 1
     best = anchor
-    blocks = np.int32(until >> BLOCK_BITS)  # those before it end by then
+    blocks = np.int32(until >> BLOCK_BITS)  # the number of whole blocks before `until`
     while bar < until:
         if bar & (WARP - 1) == 0 and bar >> BLOCK_BITS < blocks:
             block = np.int32(bar >> BLOCK_BITS)
@@ -114,7 +115,7 @@ def first_touch_trailing(
             is_hit = lowest <= max(stop, trail) or highest >= limit
         else:
             is_hit = highest >= min(stop, trail) or lowest <= limit
-        end = np.int32(min((bar | (WARP - 1)) + 1, until))  # of this block: the next begins with a look at blocks
+        end = np.int32(min((bar | (WARP - 1)) + 1, until))  # the end of this block; the next step can pass over blocks
         hits = ballot(is_hit and at < end)
         if hits != 0:
             place = lowest_bit(hits)
@@ -126,7 +127,7 @@ def first_touch_trailing(
 
 @device
 def _best_at(before: float, reached: float, lane: Any, is_long: bool) -> Any:
-    """The best before `lane`, which may be one beyond the last."""
+    """Return the best price before `lane`; `lane` may be one beyond the last lane."""
     last = shuffle(before, WARP - 1), shuffle(reached, WARP - 1)
     beyond = max(last[0], last[1]) if is_long else min(last[0], last[1])
     return shuffle(before, lane) if lane < WARP else beyond

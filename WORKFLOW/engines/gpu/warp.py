@@ -1,10 +1,10 @@
-"""What the 32 lanes of a warp tell each other, and the one product that no compiler may fuse with a sum.
+"""How the 32 lanes of a warp exchange values, and a product that no compiler may fuse with a sum.
 
-Each has a plain twin for Numba's simulator, which lacks ballot and shuffle and computes bit scans and libdevice wrong
-without a word. There a block is one warp, its lanes are threads, and lanes meet at one place; when not all
-come, those that wait say so, where a device would hang.
+Each function has a plain twin for Numba's simulator, which lacks ballot and shuffle, and silently computes bit scans
+and libdevice wrong. In the simulator a block is one warp, its lanes are threads, and the lanes meet at one place. If
+some lanes do not come, the waiting lanes raise an error, where a device would hang.
 
-All words are of 32 bits. Every lane of a warp calls these together, or none.
+All words have 32 bits. Either every lane of a warp calls these functions together, or none does.
 """
 
 import threading
@@ -21,9 +21,10 @@ if SIMULATED:
     _opening = threading.Lock()
 
     class _Meeting:
-        """Where the lanes of one simulated warp leave a value each; two boards, so that one wait is enough.
+        """The place where the lanes of one simulated warp leave a value each. Two boards make one wait enough.
 
-        Who goes on wakes the next: threads that all wake at once fight for the interpreter, and take six times as long.
+        Each lane that goes on wakes the next lane. Threads that all wake at once would fight for the interpreter and
+        take six times as long.
         """
 
         def __init__(self) -> None:
@@ -51,6 +52,7 @@ if SIMULATED:
             if not hasattr(thread._manager, "meeting"):
                 thread._manager.meeting = _Meeting()
         meeting = thread._manager.meeting
+        # Boards alternate, because a fast lane may write its next value while a slow lane still reads this board.
         thread.board = 1 - getattr(thread, "board", 0)
         board: list[Any] = meeting.boards[thread.board]
         board[thread.thread_id] = value
@@ -58,29 +60,29 @@ if SIMULATED:
         return board
 
     def ballot(vote: Any) -> Any:
-        """Bit i: what lane i votes."""
+        """Return a word whose bit i is the vote of lane i."""
         return sum(1 << lane for lane, yes in enumerate(_all_lanes(bool(vote))) if yes)
 
     def shuffle(value: Any, lane: Any) -> Any:
-        """The value that `lane` has."""
+        """Return the value of lane `lane`."""
         return _all_lanes(value)[lane]
 
     def shuffle_up(value: Any, delta: Any) -> Any:
-        """The value of the lane `delta` below; the lowest keep their own."""
+        """Return the value of the lane `delta` below; the lowest lanes get their own value."""
         own: Any = threading.current_thread()
         return _all_lanes(value)[own.thread_id - delta if own.thread_id >= delta else own.thread_id]
 
     def ones(word: Any) -> Any:
-        """How many bits are 1."""
+        """Count the bits of `word` that are 1."""
         return (int(word) & ALL).bit_count()
 
     def lowest_bit(word: Any) -> Any:
-        """Place of the lowest 1; -1 when there is none."""
+        """Return the place of the lowest 1, or -1 if there is none."""
         word = int(word) & ALL
         return (word & -word).bit_length() - 1
 
     def times(a: Any, b: Any) -> Any:
-        """a * b, rounded to float64 before anything is done with it."""
+        """Return a * b, rounded to float64 before it is used."""
         return np.float64(a) * np.float64(b)
 
 else:
@@ -90,30 +92,30 @@ else:
 
     @device
     def ballot(vote: Any) -> Any:
-        """Bit i: what lane i votes."""
+        """Return a word whose bit i is the vote of lane i."""
         return np.uint32(cuda.ballot_sync(ALL, vote))
 
     @device
     def shuffle(value: Any, lane: Any) -> Any:
-        """The value that `lane` has."""
+        """Return the value of lane `lane`."""
         return cuda.shfl_sync(ALL, value, lane)
 
     @device
     def shuffle_up(value: Any, delta: Any) -> Any:
-        """The value of the lane `delta` below; the lowest keep their own."""
+        """Return the value of the lane `delta` below; the lowest lanes get their own value."""
         return cuda.shfl_up_sync(ALL, value, delta)
 
     @device
     def ones(word: Any) -> Any:
-        """How many bits are 1."""
+        """Count the bits of `word` that are 1."""
         return np.int32(cuda.popc(np.uint32(word)))
 
     @device
     def lowest_bit(word: Any) -> Any:
-        """Place of the lowest 1; -1 when there is none."""
+        """Return the place of the lowest 1, or -1 if there is none."""
         return np.int32(np.int32(cuda.ffs(np.uint32(word))) - np.int32(1))
 
     @device
     def times(a: Any, b: Any) -> Any:
-        """a * b, rounded to float64 before anything is done with it: `mul.rn`, which is never fused with a sum."""
+        """Return a * b, rounded to float64 before it is used: `mul.rn` is never fused with a sum."""
         return libdevice.dmul_rn(np.float64(a), np.float64(b))

@@ -1,1 +1,1 @@
-"""What the swarm runs on a lane: one worker, one job."""
+"""The code that runs on a lane of the swarm: one worker does one job."""

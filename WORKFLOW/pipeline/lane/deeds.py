@@ -1,6 +1,7 @@
-"""The deed of each phase, built from the same parts as the pipeline of one process, so that both give the same bytes.
+"""The work of each phase of the swarm, built from the same parts as the pipeline of one process.
 
-Each returns the job's metrics and imports what it needs: a merge starts in half the time of a validation.
+So both write the same bytes. Each function returns the job's metrics and imports only what it needs: a merge starts in
+half the time of a validation.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,11 +22,11 @@ from state.records.workers import Result
 from WORKFLOW.pipeline.lane import mended, refinement
 from WORKFLOW.pipeline.lane.given import LEAST_HELD, LaneContext, Outdated
 
-_WARM_COMBOS = 16
+_WARM_COMBOS = 16  # enough to compile every kernel that a prescreen needs
 
 
 def _preflight(lane: LaneContext) -> dict[str, Any]:
-    """Check the bars, leave the in-sample ones for all others, and compile what they will run."""
+    """Check the bars, write the in-sample bars for all other jobs, and compile the kernels that they will run."""
     from WORKFLOW.pipeline import phases
     from WORKFLOW.report.console import Screen
     from WORKFLOW.search import space
@@ -47,7 +48,7 @@ def _preflight(lane: LaneContext) -> dict[str, Any]:
 
 
 def _prescreen(lane: LaneContext) -> dict[str, Any]:
-    """One shard of the combos; goes on from its checkpoint."""
+    """Prescreen one shard of the combos, from its checkpoint on."""
     from WORKFLOW.pipeline.handover import Rates, draw_of, read_progress
     from WORKFLOW.pipeline.lane.screening import PaceReport
     from WORKFLOW.report.console import Screen
@@ -77,7 +78,7 @@ def _prescreen(lane: LaneContext) -> dict[str, Any]:
 
 
 def _merge(lane: LaneContext) -> dict[str, Any]:
-    """Put the shards together, publish `phase0_top500.json`, and plan the search."""
+    """Join the shards, publish `phase0_top500.json`, and plan the search."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.report.tree import ResultTree, writing
     from WORKFLOW.search.job import SearchFolder
@@ -101,7 +102,7 @@ def _merge(lane: LaneContext) -> dict[str, Any]:
 
 
 def _search(lane: LaneContext) -> dict[str, Any]:
-    """Take part in the unit's study until its budget is used up."""
+    """Take part in the study of this symbol and mode until its budget is used up."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.report.console import Screen
     from WORKFLOW.report.tree import ResultTree
@@ -130,7 +131,7 @@ def _search(lane: LaneContext) -> dict[str, Any]:
 
 
 def _validate(lane: LaneContext) -> dict[str, Any]:
-    """Walk-forward, holdout and Monte Carlo of the finalists; stages every artifact."""
+    """Validate the finalists (walk-forward, holdout, Monte Carlo), and stage every artifact."""
     from WORKFLOW.pipeline import outcome, phases, selection
     from WORKFLOW.report.console import Screen
 
@@ -166,7 +167,7 @@ def _validate(lane: LaneContext) -> dict[str, Any]:
 
 
 def _report(lane: LaneContext) -> dict[str, Any]:
-    """Put what was staged into the result tree."""
+    """Publish the staged artifacts in the result tree."""
     from WORKFLOW.report.tree import ResultTree, writing
 
     ready = mended.staged(lane)
@@ -189,14 +190,14 @@ def _report(lane: LaneContext) -> dict[str, Any]:
 
 
 def _refine(lane: LaneContext) -> dict[str, Any]:
-    """Fill a lane: more combos around the best of this unit's prescreen, for the next round to begin with."""
+    """Fill an idle lane: try more combos around the best of this unit's prescreen, for the next round to build on."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.report.console import Screen
     from WORKFLOW.search import refine
 
     order, job, settings = lane.order, lane.launch.job, lane.order.settings
     mode, limits = settings.mode(order.mode), settings.swarm
-    if not lane.folder.prescreen.exists():  # the report has dropped it: this symbol and mode are done
+    if not lane.folder.prescreen.exists():  # the report has removed it, because this symbol and mode are complete
         return {"tried": 0, "eligible": 0}
     prescreened = mended.prescreened(lane, partial(_evaluator, lane))
     centres = [ranked.parameters for ranked in prescreened.best[: refinement.CENTRES]]
@@ -215,7 +216,7 @@ def _refine(lane: LaneContext) -> dict[str, Any]:
 
 
 def _remember(lane: LaneContext, market: Any, tries: int) -> None:
-    """Put the tries of a refinement on file."""
+    """Record the tries of a refinement in the ledger of tries."""
     from WORKFLOW.search.job import SearchFolder
 
     order, job, history = lane.order, lane.launch.job, _history(lane, market)
@@ -226,7 +227,7 @@ def _remember(lane: LaneContext, market: Any, tries: int) -> None:
 
 
 def _history(lane: LaneContext, in_sample: Any) -> Any:
-    """Of a job that sees the in-sample market and nothing else."""
+    """Return the history of a job that sees the in-sample market only."""
     from WORKFLOW.engines.market import Window
     from WORKFLOW.validity.history import History
 
@@ -255,7 +256,7 @@ DEEDS: dict[str, Callable[[LaneContext], dict[str, Any]]] = {
 
 
 def _say(lines: Iterable[str]) -> None:
-    """To the job's log."""
+    """Print lines to the job's log."""
     for line in lines:
         print(line, flush=True)
 
@@ -271,7 +272,7 @@ def _evaluator(lane: LaneContext) -> Any:
 
 
 def _find_seeds(lane: LaneContext, bars: Any) -> None:
-    """Put on file what prescreens in the folders of `--phase0-seed-dirs` hand on: later phases rely on it."""
+    """Write the seeds that the folders of `--phase0-seed-dirs` hold to a file, which later phases rely on."""
     from WORKFLOW.pipeline.run import seed_files
     from WORKFLOW.search import seed_folders
 
@@ -304,7 +305,7 @@ def _pipeline_run(lane: LaneContext, bars: Any, report: Any, screen: Any) -> Any
 
 
 def _recall(lane: LaneContext, run: Any) -> None:
-    """What the earlier phases of this unit took, for the manifest."""
+    """Read how long the earlier phases of this unit took, for the manifest."""
     for state in JobJournal(Journal(lane.round_folder.jobs), SystemClock()).states().values():
         record = snapshot.read_json(lane.round_folder.result(state.job.job_id))
         if state.job.unit != lane.launch.job.unit or not isinstance(record, dict):
@@ -314,13 +315,13 @@ def _recall(lane: LaneContext, run: Any) -> None:
         except ValueError:
             continue
         run.durations_s[phase] = round(max(run.durations_s.get(phase, 0.0), result.duration_s), 3)
-        if phase == "prescreen":  # shards work side by side
+        if phase == "prescreen":  # shards run at the same time, so their rates add up
             run.bar_combos_per_s = (run.bar_combos_per_s or 0.0) + (result.metrics.get("bar_combos_per_s") or 0.0)
             run.prescreened_by |= {result.metrics["engine"]} if "engine" in result.metrics else set()
 
 
 def _tidy(lane: LaneContext) -> None:
-    """Drop what only an unfinished round needs from the round before the last: a run may go on for weeks."""
+    """Remove what only an unfinished round needs from the round before the last, because a run may go on for weeks."""
     number = lane.launch.job.round - 2
     if number < 0:
         return

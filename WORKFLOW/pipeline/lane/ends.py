@@ -1,11 +1,12 @@
-"""How a worker's error is classified, in one place: what passes by itself, what is made again, what is final.
+"""Classify a worker's error, in one place: an obstacle that passes, a file to make again, or a final failure.
 
-- *waiting*: `Transient` (another run writes, the data folder is not there), a full disk, a file server that does not
-  answer. Tried again, each wait twice the last, `swarm.blame.patience_s` in all; nothing is thrown away.
-- *again*: `Recomputable`, a working file of ours that is damaged or was changed. The next worker makes it anew.
-- *failed*: any other `Refused`. It is final, and the symbol and mode end with it.
-- no result: memory, other errors of the system, what an earlier phase left does not fit. A death that counts: so many
-  in a row without progress (`swarm.blame.max_deaths`) end the job.
+- *waiting*: `Transient` (another run writes, the data folder is missing), a full disk, or a file server that does not
+  answer. The job is tried again. Each wait is twice as long as the last, at most `swarm.blame.patience_s` in all, and
+  nothing is thrown away.
+- *again*: `Recomputable`, a working file of ours that is damaged or was changed. The next worker makes the file again.
+- *failed*: any other `Refused`. The failure is final, and the symbol and mode end with it.
+- No result: out of memory, other errors of the system, or files of an earlier phase that do not fit. Such a death
+  counts, and `swarm.blame.max_deaths` deaths in a row without progress end the job.
 """
 
 import errno
@@ -15,7 +16,7 @@ from hooks.gate import verdicts_of
 from state.host.secrets import redacted
 from state.records.workers import Launch, Result
 
-# Of the system: they end by themselves, or when somebody makes room.
+# Errors of the system that pass by themselves, or when somebody makes room.
 _PASSING = frozenset(
     (
         *(errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENOLCK, errno.ENFILE, errno.EMFILE, errno.ENOSPC, errno.EDQUOT),
@@ -26,7 +27,7 @@ _PASSING = frozenset(
 
 
 def result_of(error: Exception, launch: Launch) -> Result | None:
-    """What a worker leaves that ends with `error`; None where its death has to speak for itself."""
+    """Return the result of a worker that ends with `error`, or None if its death counts and leaves no result."""
     job_id, epoch = launch.job.job_id, launch.epoch
     if isinstance(error, Transient):
         return Result(job_id, epoch, "waiting", _message(error), patience_s=error.patience_s)

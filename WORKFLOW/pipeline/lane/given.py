@@ -1,4 +1,4 @@
-"""What one worker has in hands: its launch, the folders it reads and writes, and how it says how far it is."""
+"""The context of one worker: its launch, the folders that it reads and writes, and its progress reports."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,19 +22,19 @@ from state.records.workers import Launch
 from WORKFLOW.command_line import Order
 from WORKFLOW.pipeline.lane import refinement
 
-if TYPE_CHECKING:  # numpy costs a merge what it does not need here
+if TYPE_CHECKING:  # a merge does not need NumPy here
     from WORKFLOW.search.seed_folders import SeedFile
 
-LEAST_HELD = 64  # combos worked on at a time, however often memory ran out
+LEAST_HELD = 64  # combos that are worked on at a time, at least, however often memory ran out
 
 
 class Outdated(Exception):
-    """What an earlier phase left does not fit any more: the next try may find it right."""
+    """Files of an earlier phase do not fit any more; the next try may find them right."""
 
 
 @dataclass
 class LaneContext:
-    """A launch, where it reads and writes, and how it says how far it is."""
+    """A launch, the folders that it reads and writes, and the way to report progress."""
 
     launch: Launch
     roots: Roots
@@ -53,7 +53,7 @@ class LaneContext:
 
     @cached_property
     def order(self) -> Order:
-        """The run's order for this symbol and mode; round r has the seed base + r."""
+        """The run's order for this symbol and mode; round r uses the run's seed + r."""
         settings = operator.of_tree(self.swarm_order.settings)
         seed = (settings.run.seed + self.launch.job.round) % 2**32
         path = self.swarm_order.data_path
@@ -73,73 +73,74 @@ class LaneContext:
 
     @property
     def _engine(self) -> str:
-        """On a GPU's lane that GPU or none; on a CPU's what no GPU is meant for."""
+        """The engine: on a GPU's lane that GPU, or a failure; on a CPU's lane the native engine in place of `gpu`."""
         if self.launch.gpu:
             return "gpu"
         return "native" if self.swarm_order.engine == "gpu" else self.swarm_order.engine
 
     @property
     def threads(self) -> int:
-        """Its cores; where memory ran out before, half as many each time."""
+        """The threads of this job: its cores, halved for each time that memory ran out before."""
         return max(1, self.launch.cores >> self.launch.ooms)
 
     @property
     def held(self) -> int | None:
-        """The most combos of a prescreen worked on at a time; None: what its engine likes, several batches on a GPU.
+        """The most combos of a prescreen that are tried at a time; with None, the engine decides.
 
-        Where memory ran out before, half a batch, then half as much each time.
+        After memory ran out once, it is half a batch, and it is halved again for each further time.
         """
         batch = self.order.settings.prescreen.batch_combos
         return max(LEAST_HELD, batch >> self.launch.ooms) if self.launch.ooms else None
 
     @property
     def log(self) -> Path:
-        """The job's own log."""
+        """The log of this job."""
         return self.roots.worker_log(self.launch.run_id, self.launch.job.job_id)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say how far it is; leave when a newer worker has the job."""
+        """Report progress, and raise `Superseded` if a newer worker has the job."""
         if self.pulse.at(done, total, note):
             self.still_mine()
 
     def say(self, line: str) -> None:
-        """One line for the job's log."""
+        """Write one line to the job's log."""
         print(redacted(f"{stamp(self.pulse.clock.now())} {line.strip()}"), flush=True)
 
     def beat(self) -> None:
-        """Say that it lives, no further than it was."""
+        """Report that the worker is alive, without new progress."""
         self.progress(self.pulse.last.done, self.pulse.last.total, self.pulse.last.note)
 
     def still_mine(self) -> None:
-        """Raise `Superseded` when a newer worker has the job, or nobody knows of this one any more."""
+        """Raise `Superseded` if a newer worker has the job, or if this worker's launch record is gone."""
         if not self.roots.launch(self.launch.worker_id).exists():
             raise lease.Superseded(f"{self.launch.worker_id}: its launch record is gone")
         lease.check(self.round_folder.lease(self.launch.job.job_id), self.launch.epoch)
 
     def round_before(self) -> RunFolder | None:
-        """The files of this symbol and mode in the round before this one."""
+        """Return the files of this symbol and mode in the round before this one, if there is one."""
         number = self.launch.job.round - 1
         folder = self.roots.swarm_run(self.launch.run_id).round(number)
         return folder.unit(*self.launch.job.unit) if number >= 0 else None
 
     def seed_files(self) -> "tuple[SeedFile, ...]":
-        """What prescreens of others hand to this unit's first round, as pre-flight found it."""
+        """Return the seeds from other prescreens for this unit's first round, as pre-flight found them."""
         from WORKFLOW.search import seed_folders
 
         return seed_folders.of_json(snapshot.read_json(self.folder.phase0_seeds))
 
     def carried(self) -> dict[str, Any]:
-        """What the round before this one hands on: tries so far, and the parameters of its bests."""
+        """Return what the round before hands on: the tries so far, and the parameters of its bests."""
         before = self.round_before()
         if before is None:
             return {"tries": 0, "seeds": []}
         return refinement.added(before, self._fills(), self._handed_on(before))
 
     def _handed_on(self, before: RunFolder) -> dict[str, Any]:
-        """What the validation of the round before wrote; from its results where that is not what it wrote.
+        """Return what the validation of the round before wrote; if damaged, make it again from its results.
 
         Raises:
-            Refused: those are gone or changed, too: fewer tries than there were would flatter this round.
+            Refused: those results are gone or changed, too. With too few tries, this round would look better than it
+                is.
         """
         record = sealed.read_json(before.carried)
         if record is not None or not before.carried.exists():
@@ -161,7 +162,7 @@ class LaneContext:
         return made
 
     def holdout_before(self) -> Holdout | None:
-        """The holdout as the round before this one left it; None where nobody can tell."""
+        """Return the holdout as the round before left it; None if that is unknown."""
         before = self.round_before()
         record = None if before is None else snapshot.read_json(before.outcome)
         try:
@@ -170,7 +171,7 @@ class LaneContext:
             return None
 
     def _fills(self) -> list[int]:
-        """Which refinements of the round before this one builds on: fixed when it began."""
+        """Return the refinements of the round before that this one builds on; they were fixed when this round began."""
         begun = snapshot.read_json(self.round_folder.begun)
         fills = begun.get("fills", {}) if isinstance(begun, dict) else {}
         return list(fills.get(" ".join(self.launch.job.unit), ()))

@@ -1,6 +1,6 @@
-"""What an earlier phase left, held against its sum or against what it was made from before it is gone on from.
+"""Check what an earlier phase left, against its hash or against its source, before a job builds on it.
 
-What is not what was written is made again, here and at once, and the job's log says so in one line.
+A file that is not what was written is made again at once, and the job's log says so in one line.
 """
 
 import hashlib
@@ -25,8 +25,11 @@ _DATA_S = (
 
 
 def order_of(lane: LaneContext) -> SwarmOrder:
-    """The order as this unit began with it: pre-flight keeps a copy, so that no edit of `order.json` changes costs or
-    settings between two phases, or two rounds. Which GPU is used decides no result and may change."""
+    """Return the order with which this unit began.
+
+    Pre-flight keeps a copy, so that no edit of `order.json` changes costs or settings between two phases or two rounds.
+    Only the choice of the GPU may change, because it decides no result.
+    """
     now = lane.swarm_order
     for folder in (lane.folder, lane.round_before()):
         record = sealed.read_json(folder.preflight) if folder is not None else None
@@ -34,13 +37,15 @@ def order_of(lane: LaneContext) -> SwarmOrder:
             continue
         begun = replace(record_of(SwarmOrder, record["order"]), gpu=now.gpu)
         if begun != now:
-            lane.say("order.json is not what this symbol and mode began with: they go on with what they began with")
+            lane.say(
+                "order.json is not what this symbol and mode began with: they go on with the order that they began with"
+            )
         return begun
     return now
 
 
 def in_sample(lane: LaneContext) -> Any:
-    """The in-sample bars on file; from the data once more where they are not what pre-flight wrote."""
+    """Return the in-sample bars on file; if they are not what pre-flight wrote, make them again from the data."""
     from WORKFLOW.search.job import SearchFolder
 
     try:
@@ -53,10 +58,10 @@ def in_sample(lane: LaneContext) -> Any:
 
 
 def checked_bars(lane: LaneContext, screen: Any = None) -> tuple[Any, Any]:
-    """The bars and their report, if they are those that pre-flight accepted.
+    """Return the bars and their report, if they are the bars that pre-flight accepted.
 
     Raises:
-        Transient: they cannot be read now, or are others: the files may be on their way.
+        Transient: the bars cannot be read now, or have changed; somebody may still be copying the files.
     """
     from WORKFLOW.pipeline import phases
     from WORKFLOW.report.console import Screen
@@ -86,19 +91,21 @@ def checked_bars(lane: LaneContext, screen: Any = None) -> tuple[Any, Any]:
 
 
 def sums_of(bars: Any) -> dict[str, str | None]:
-    """What the results depend on, of the data."""
+    """Return the hashes of the data that the results depend on."""
     return {"sha256": bars.sha256, "minutes": None if bars.minutes is None else bars.minutes.sha256}
 
 
 def snapshot_of(lane: LaneContext, bars: Any) -> None:
-    """Put on file which bars were accepted, and what was ordered."""
+    """Record which bars were accepted, and what was ordered."""
     record = {**sums_of(bars), "synthetic": bars.synthetic, "order": tree_of(lane.swarm_order)}
     sealed.write_json(lane.folder.preflight, record)
 
 
 def must_be_of(lane: LaneContext, bars: Any) -> None:
-    """Hold the in-sample bars on file against `bars`, which they are the first part of; where they are not, everything
-    that was computed on them is done again."""
+    """Check that the in-sample bars on file are the first part of `bars`.
+
+    If they are not, everything that was computed on them is done again.
+    """
     from WORKFLOW.search.job import SearchFolder
 
     true, folder = bars.before(_split(lane, bars)), SearchFolder(lane.folder)
@@ -112,10 +119,11 @@ def must_be_of(lane: LaneContext, bars: Any) -> None:
 
 
 def prescreened(lane: LaneContext, evaluate: Callable[[], Any], shards: int | None = None) -> Any:
-    """What the prescreen of this unit found, for every job that builds on it.
+    """Return the prescreen of this unit, for every job that builds on it.
 
-    `shards`: put so many shards together and leave the whole on file; None: read the whole, or put those together that
-    are on file where it is not what the merge wrote. What is missing of a shard is tried here by what `evaluate` gives.
+    With `shards`, so many shards are joined and the whole is written. With None, the whole is read; if it is not what
+    the merge wrote, the shards on file are joined. Missing combos of a shard are tried here, with the evaluator that
+    `evaluate` returns.
 
     Raises:
         Outdated: the shards do not hold every combo.
@@ -136,7 +144,7 @@ def prescreened(lane: LaneContext, evaluate: Callable[[], Any], shards: int | No
 
 
 def _shard(lane: LaneContext, number: int, of: int, evaluate: Callable[[], Any]) -> Any:
-    """What one shard of the prescreen came to; what is missing of it is done here."""
+    """Return the progress of one shard of the prescreen; missing combos are tried here."""
     from WORKFLOW.pipeline.handover import draw_of, read_progress
     from WORKFLOW.search import prescreen
 
@@ -155,7 +163,7 @@ def _shard(lane: LaneContext, number: int, of: int, evaluate: Callable[[], Any])
 
 
 def job_of(lane: LaneContext, prescreened: Any) -> Any:
-    """The search's folder, its job held against what the order and the prescreen come to; written again if another."""
+    """Return the search's folder with the job that follows from order and prescreen; a wrong job is replaced."""
     from WORKFLOW.pipeline import handover
     from WORKFLOW.search.job import SearchFolder
 
@@ -166,13 +174,13 @@ def job_of(lane: LaneContext, prescreened: Any) -> Any:
     except (Refused, AttributeError, LookupError, TypeError, ValueError):
         on_file = None
     if on_file is None or replace(on_file, engine=wanted.engine) != wanted:
-        lane.say(f"{lane.folder.search} is not what the order and the prescreen come to: it is written again")
+        lane.say(f"{lane.folder.search} does not follow from the order and the prescreen: it is written again")
         SearchFolder(lane.folder).write(wanted)
     return SearchFolder(lane.folder)
 
 
 def searched(lane: LaneContext, folder: Any) -> list[Any]:
-    """All trials of the study; those that are not on file are done here."""
+    """Return all trials of the study; missing trials are done here."""
     with closing(folder.study(lane.say)) as study:
         plan, done = folder.job.plan, study.standing().done
         if done < plan.trials:
@@ -183,7 +191,7 @@ def searched(lane: LaneContext, folder: Any) -> list[Any]:
 
 
 def staged(lane: LaneContext) -> tuple[dict[str, bytes], dict[str, Any]] | None:
-    """Every artifact that validation staged, and the manifest; None where one is not what it wrote."""
+    """Return every artifact that validation staged, and the manifest; None if one of them is not what it wrote."""
     folder = lane.folder.staged
     manifest = sealed.read_json(folder / MANIFEST)
     sums = (manifest or {}).pop("files", {})
@@ -193,7 +201,7 @@ def staged(lane: LaneContext) -> tuple[dict[str, bytes], dict[str, Any]] | None:
 
 
 def stage(lane: LaneContext, files: dict[str, bytes], manifest: dict[str, Any]) -> None:
-    """Put them where the report finds them, with their sums."""
+    """Write the artifacts where the report finds them, with their hashes."""
     for name, data in files.items():
         snapshot.write_bytes(lane.folder.staged / name, data)
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -1,4 +1,4 @@
-"""Report of a prescreen, batch by batch, what tells a slow one from a large one."""
+"""Report the pace of a prescreen, batch by batch, so that a slow prescreen is told from a large one."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ class PaceReport:
     """The pace of one worker's prescreen, in its heartbeat."""
 
     def __init__(self, lane: LaneContext, evaluator: "Evaluator", done: int) -> None:
-        """Computing begins now; `done` combos are an earlier worker's."""
+        """Start the clock; `done` combos were tried by an earlier worker."""
         mode = lane.order.settings.mode(lane.order.mode)
         device, engine = evaluator.choice.device, evaluator.engine_name
         space = digest.short(codec.encode_line(asdict(mode)))
@@ -35,14 +35,14 @@ class PaceReport:
         lane.pulse.screens(self._screening)
 
     def at(self, done: int) -> None:
-        """Report a batch that is complete."""
+        """Report a complete batch."""
         if self._screening.first_s is None:
             first_s = round(self._clock.monotonic_s() - self._screening.began_at_s, 3)
             self._screening = replace(self._screening, first_s=first_s, first_done=done)
             self._worker.pulse.screens(self._screening)
 
     def came_to(self, done: int) -> dict[str, Any]:
-        """For the job's result: its kind, seconds, work, and speed a thread."""
+        """Return the pace for the job's result: its kind, seconds, work, and speed per thread."""
         seconds = self._clock.monotonic_s() - self._screening.began_at_s
         work = (done - self._screening.began_done) * self._screening.bars
         rate = speed(self._screening, done, seconds)

@@ -1,6 +1,6 @@
-"""One worker of the swarm: does one job on one lane and leaves its result.
+"""One worker of the swarm: it does one job on one lane, and leaves its result.
 
-`python -m WORKFLOW.pipeline.lane.worker LAUNCH_RECORD`; worker_sentry alone starts it. What it does stands in
+`python -m WORKFLOW.pipeline.lane.worker LAUNCH_RECORD`; only worker_sentry starts it. The work of each phase stands in
 `deeds.py`.
 """
 
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
 
 
 def _open(lane: LaneContext) -> None:
-    """Open the device before anything is done; the one this worker sees is the one it was bound to."""
+    """Open the device before any work; the only device that this worker sees is the one that it is bound to."""
     try:
         taken = choose("gpu")
     except Refused as refusal:
@@ -83,7 +83,7 @@ def _open(lane: LaneContext) -> None:
 def _worker(path: Path) -> LaneContext:
     launch = record_of(Launch, snapshot.read_json(path))
     roots, clock = Roots.from_environment(), SystemClock()
-    with contextlib.suppress(OSError):  # a full disk; held until this process ends
+    with contextlib.suppress(OSError):  # the disk may be full; the lock is held until this process ends
         presence.hold(roots.state)
     first = Heartbeat(
         worker_id=launch.worker_id,

@@ -1,1 +1,1 @@
-"""Tearsheets: one document of plain JSON for each strategy, and its page, picture and comparison."""
+"""Tearsheets: one document of plain JSON for each strategy, from which its page, picture and comparison are made."""

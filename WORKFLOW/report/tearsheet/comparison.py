@@ -1,4 +1,4 @@
-"""Several strategies beside each other: their own figures, and those of the days that all of them have."""
+"""Compare several strategies: their own figures, and their figures over the days that all of them have."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,20 +15,20 @@ from WORKFLOW.report.tearsheet.page import METRICS, STATES, WINDOWS, without_sta
 from WORKFLOW.report.tearsheet.parts import Cell, card, chart, number, percent, table
 
 KIND = "backtest-optimize comparison 1"
-MOST = 8  # lines that can be told apart
+MOST = 8  # lines in one chart that can be told apart
 
 _SHOWN = ("total_return", "sharpe_ratio", "max_drawdown_pct", "win_rate", "profit_factor", "total_trades")
 
 
 def label(strategy: dict[str, Any]) -> str:
-    """A strategy among others."""
+    """Return a strategy's name among others."""
     if not strategy["symbol"]:
         return str(strategy["name"])
     return f"{strategy['symbol']} {strategy['mode']} {TITLES[strategy['name']]}"
 
 
 def of(docs: Sequence[Document]) -> Document:
-    """The comparison of 2 to `MOST` documents; finalists that are one and the same strategy are one line."""
+    """Return the comparison of 2 to `MOST` documents; finalists that are the same strategy share one line."""
     grouped: dict[str, list[Document]] = {}
     for doc in docs:
         one = doc["strategy"]
@@ -59,13 +59,13 @@ def of(docs: Sequence[Document]) -> Document:
 
 
 def _names(group: list[Document]) -> str:
-    """`SOL aggressive best Sharpe, lowest drawdown`."""
+    """Return the names of a group, such as `SOL aggressive best Sharpe, lowest drawdown`."""
     first, *others = (doc["strategy"] for doc in group)
     return ", ".join([label(first), *(TITLES[one["name"]] for one in others)])
 
 
 def _common(docs: list[Document]) -> dict[str, Any] | None:
-    """Figures of the days that all strategies have, and how their daily returns go together; None below 2 days."""
+    """Return figures and the correlation of daily returns over the days that all strategies have; None below 2 days."""
     starts = [np.datetime64(doc["daily"]["first_day"]) for doc in docs]
     ends = [start + len(doc["daily"]["equity"]) for start, doc in zip(starts, docs, strict=True)]
     first, end = max(starts), min(ends)
@@ -85,7 +85,7 @@ def _common(docs: list[Document]) -> dict[str, Any] | None:
                 "max_drawdown_daily_pct": float(drawdown(marks, float(marks[0])).max()),
             }
         )
-    with np.errstate(divide="ignore", invalid="ignore"):  # a strategy without a trade goes with nothing
+    with np.errstate(divide="ignore", invalid="ignore"):  # a strategy without a trade has no correlation
         together = np.corrcoef(np.array(rows))
     return {
         "from": str(first),
@@ -97,7 +97,7 @@ def _common(docs: list[Document]) -> dict[str, Any] | None:
 
 
 def render(doc: Document) -> bytes:
-    """The page of a comparison."""
+    """Return the page of a comparison."""
     found = doc["strategies"]
     names = [one["name"] for one in found]
     badge = Markup('<span class="badge">SYNTHETIC DATA</span>') if any(one["synthetic"] for one in found) else ""
@@ -135,7 +135,7 @@ def _verdicts(found: list[dict[str, Any]]) -> Markup:
 
 
 def _figures(found: list[dict[str, Any]]) -> Markup:
-    """A row for each strategy; where data was held back, both sides of it."""
+    """Make a row for each strategy, with the figures of both windows if data was held back."""
     chosen = [row for row in METRICS if row[0] in _SHOWN]
     rows: list[list[Cell | str]] = []
     for one in found:

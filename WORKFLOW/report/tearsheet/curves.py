@@ -1,4 +1,4 @@
-"""Equity as a tearsheet shows it: thinned without losing an extreme, by day, by month, by drawdown, rolling."""
+"""Prepare equity for a tearsheet: thinned without losing an extreme, by day, by month, by drawdown, and rolling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from WORKFLOW.engines import metrics
 
 Indices = NDArray[np.int64]
 
-BUCKETS = 1_200  # columns of pixels of a wide screen; more points than four in each cannot be told apart
-ROLLING_DAYS = (90, 30, 10)  # the longest that leaves at least as many days to show
+BUCKETS = 1_200  # pixels of a wide screen; more than four points in each cannot be told apart
+ROLLING_DAYS = (90, 30, 10)  # lengths of the rolling window; the longest that leaves as many days to show is used
 DEEPEST = 5  # drawdowns in the table
 
 
@@ -21,7 +21,7 @@ DEEPEST = 5  # drawdowns in the table
 class Daily:
     """Equity at the end of each of consecutive UTC days, in currency; `first_day` counts from 1970-01-01.
 
-    `capital` is what the first day's return is against.
+    The first day's return is measured against `capital`.
     """
 
     first_day: int
@@ -30,7 +30,7 @@ class Daily:
 
     @property
     def returns(self) -> Floats:
-        """Simple daily returns (d,), as the metrics take them."""
+        """Simple daily returns (d,), as the metrics define them."""
         return metrics.daily_returns(self.equity, self.capital)
 
     @property
@@ -40,17 +40,20 @@ class Daily:
 
 
 def drawdown(equity: Floats, capital: float) -> Floats:
-    """How far each mark (n,) is below the highest so far, which starts at `capital`; fractions, 0 or more."""
+    """Return how far each mark (n,) is below the highest mark so far, as a fraction of it (0 or more).
+
+    The highest mark starts at `capital`.
+    """
     peaks = np.maximum.accumulate(np.maximum(equity, capital))
     return (peaks - equity) / peaks
 
 
 def thinned(equity: Floats, below: Floats, buckets: int = BUCKETS) -> Indices:
-    """Which of n marks to draw: of each bucket the first, the last, both ends of equity and of the drawdown `below`.
+    """Return the indices of the marks to draw: of each bucket the first, the last, and the extremes of both curves.
 
-    Whatever is left out lies between marks that are drawn, so that the picture is the same (M4: Jugel, Jerzak,
-    Hackenbroich & Markl 2014) and its highest, lowest and deepest marks are exact. Of marks that equal both neighbours
-    none is kept.
+    All other marks lie between drawn ones, so the picture is the same (M4: Jugel, Jerzak, Hackenbroich & Markl 2014),
+    and its highest, lowest and deepest marks are exact. Marks that equal both of their neighbours are left out, too.
+    `below` is the drawdown (n,).
     """
     n = len(equity)
     starts = np.unique(np.linspace(0, n, min(buckets, n), endpoint=False).astype(np.int64)) if n else np.zeros(0, int)
@@ -65,7 +68,7 @@ def thinned(equity: Floats, below: Floats, buckets: int = BUCKETS) -> Indices:
 
 
 def _first_of_largest(values: Floats, starts: Indices) -> Indices:
-    """Index of the largest of each bucket, the first of equals."""
+    """Return the index of the largest value in each bucket, the first of equals."""
     if not len(starts):
         return starts
     tops = np.maximum.reduceat(values, starts)
@@ -77,7 +80,7 @@ def _first_of_largest(values: Floats, starts: Indices) -> Indices:
 
 
 def curve(time_ms: NDArray[np.int64], equity: Floats, capital: float) -> dict[str, Any]:
-    """Marks (n,) in order of time, as a tearsheet draws them."""
+    """Return marks (n,) in order of time, in the form in which a tearsheet draws them."""
     below = drawdown(equity, capital)
     chosen = thinned(equity, below)
     return {
@@ -89,7 +92,7 @@ def curve(time_ms: NDArray[np.int64], equity: Floats, capital: float) -> dict[st
 
 
 def months(daily: Daily) -> list[dict[str, Any]]:
-    """Return of every calendar month and year that was touched, of equity marks, a row a year."""
+    """Return the return of every calendar month and year that the equity touches, one row per year."""
     dates = daily.dates
     of_month = dates.astype("datetime64[M]").astype(np.int64)
     of_year = dates.astype("datetime64[Y]").astype(np.int64)
@@ -108,7 +111,7 @@ def _by_period(period: NDArray[np.int64], daily: Daily) -> list[tuple[int, float
 
 
 def rolling_sharpe(daily: Daily) -> dict[str, Any] | None:
-    """Sharpe ratio of as many days up to each day, as the metrics define it; None where there is little to show."""
+    """Return the Sharpe ratio of the last days before each day, as the metrics define it; None for too few days."""
     returns = daily.returns
     days = next((days for days in ROLLING_DAYS if len(returns) >= 2 * days), None)
     if days is None:
@@ -118,11 +121,11 @@ def rolling_sharpe(daily: Daily) -> dict[str, Any] | None:
 
 
 def deepest(daily: Daily) -> list[dict[str, Any]]:
-    """The deepest falls of daily marks that do not overlap, deepest first: from the peak until it is reached again."""
+    """Return the deepest drawdowns of daily marks, deepest first, each from its peak until that peak is reached."""
     below = drawdown(daily.equity, daily.capital)
     under = np.concatenate([[False], below > 0, [False]])
     starts = np.flatnonzero(under[1:] & ~under[:-1])
-    ends = np.flatnonzero(~under[1:] & under[:-1])  # the day of recovery, or one past the last
+    ends = np.flatnonzero(~under[1:] & under[:-1])  # the day of recovery, or one day past the last
     falls: list[tuple[float, dict[str, Any]]] = []
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         trough = start + int(np.argmax(below[start:end]))
@@ -139,17 +142,17 @@ def deepest(daily: Daily) -> list[dict[str, Any]]:
 
 
 def short(values: Sequence[float] | Floats) -> list[float | None]:
-    """Numbers to seven digits, as a page needs them; None for what is not finite."""
+    """Round numbers to seven digits, which a page needs; a number that is not finite becomes None."""
     return [float(f"{value:.7g}") if np.isfinite(value) else None for value in values]
 
 
 def moment(time_ms: int) -> str:
-    """`2024-03-20T00:00:00Z`."""
+    """Format a moment as `2024-03-20T00:00:00Z`."""
     return f"{np.datetime64(int(time_ms) // 1000, 's')}Z"
 
 
 def day_of(time_ms: int) -> int:
-    """UTC days since 1970-01-01."""
+    """Return the UTC days since 1970-01-01."""
     return int(time_ms) // DAY_MS
 
 

@@ -1,6 +1,6 @@
-"""A tearsheet as plain JSON: everything its page, its picture and a comparison show, each number in one place.
+"""Build a tearsheet as plain JSON, which holds each number of its page, its picture and a comparison once.
 
-The same strategy gives the same document to the bit: it holds no time of making and nothing of the machine.
+The same strategy gives the same document to the bit: it holds no date of its own, and nothing about the machine.
 """
 
 from dataclasses import asdict
@@ -29,7 +29,7 @@ Document = dict[str, Any]
 def of_finalist(
     labels: dict[str, Any], best: str, judged: "Judged", family: str, costs: Costs, market: Market, split: int
 ) -> Document:
-    """The document of a finalist; every figure that `metrics.json` or `validation.json` holds is taken from there."""
+    """Return the document of a finalist; figures that `metrics.json` or `validation.json` hold are taken from there."""
     found, whole = judged.validation, Window(0, len(market))
     daily = Daily(int(market.day[0]), metrics.daily_marks(judged.whole.equity, market, whole), costs.capital)
     held = metrics.daily_marks(holding(market, whole, costs), market, whole)
@@ -109,7 +109,10 @@ def of_finalist(
 
 
 def drawn(daily: Daily, marks: tuple[Any, Floats], trades: trading.Trades | None) -> Document:
-    """What is drawn from equity and known trades; `marks`: epoch milliseconds and equity (n,), the finest there is."""
+    """Return what is drawn from equity and known trades.
+
+    `marks` are epoch milliseconds and equity (n,) of the finest curve.
+    """
     return {
         "equity": curves.curve(*marks, daily.capital),
         "daily": {"first_day": str(daily.dates[0]), "equity": short(daily.equity)},
@@ -121,7 +124,10 @@ def drawn(daily: Daily, marks: tuple[Any, Floats], trades: trading.Trades | None
 
 
 def played_again(found: MonteCarlo, returns: Floats) -> Document:
-    """Monte Carlo of one window beside what happened (1 = start) at the days of the equity fan; None without a fan."""
+    """Return the Monte Carlo of one window, and the observed equity (1 = start) at the days of the equity fan.
+
+    `observed` is None without a fan.
+    """
     drawn_again, happened = found.block_bootstrap, np.cumprod(1.0 + returns)
     return {
         **found.as_json(),

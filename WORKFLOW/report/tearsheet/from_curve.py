@@ -1,4 +1,4 @@
-"""The document of daily returns or an equity curve: what an account did, without trades."""
+"""Build the document of daily returns or of an equity curve, which show an account without its trades."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ _HOW = (
 
 
 def of_curve(found: Curve, asked: Asked, settings: Settings) -> document.Document:
-    """The document of a curve; every day has its mark, and there is no trade.
+    """Return the document of a curve; every day has its mark, and there is no trade.
 
     Raises:
-        Refused: the equity does not stay above 0; the curve lasts longer than `from_trades.MOST_YEARS`; the split
-        leaves one side without a day.
+        Refused: the equity does not stay above 0; the curve is longer than `from_trades.MOST_YEARS`; or the split
+            leaves one side without a day.
     """
     from_trades.fits_a_page(int(found.ms[0]), int(found.ms[-1]))
     first_day, equity, capital = curves_of.daily(found, asked.capital)
@@ -80,7 +80,7 @@ def _survives(kind: str, first_day: int, equity: Floats, capital: float) -> None
 
 
 def _windows(daily: Daily, split_ms: int | None) -> dict[str, tuple[int, int]]:
-    """Days of each window (first, one past the last); none without a split."""
+    """Return the days of each window (first, one past the last); without a split there are no windows."""
     if split_ms is None:
         return {}
     border, days = day_of(split_ms) - daily.first_day, len(daily.equity)
@@ -94,7 +94,7 @@ def _windows(daily: Daily, split_ms: int | None) -> dict[str, tuple[int, int]]:
 
 
 def _metrics(daily: Daily, first: int, last: int) -> StatedMetrics:
-    """The metrics of days `first` to `last` (exclusive); those of trades are unknown."""
+    """Return the metrics of days `first` to `last` (exclusive); metrics that need trades are None."""
     start = daily.capital if first == 0 else float(daily.equity[first - 1])
     marks = np.ascontiguousarray(daily.equity[first:last])
     deepest = float(drawdown(marks, start).max())
@@ -108,7 +108,7 @@ def _metrics(daily: Daily, first: int, last: int) -> StatedMetrics:
 
 
 def _played_again(daily: Daily, window: tuple[int, int], settings: Settings, number: int) -> dict[str, Any]:
-    """Days drawn again: there are no trades to put into another order."""
+    """Run the Monte Carlo methods that draw days again; without trades, the others are None."""
     returns = np.ascontiguousarray(daily.returns[slice(*window)])
     seeds = np.random.SeedSequence((settings.run.seed, number)).spawn(3)
     found = monte_carlo.MonteCarlo(

@@ -1,4 +1,4 @@
-"""The document of trades that somebody else's program made: what they say, and what they cannot say."""
+"""Build the document of trades that another program made, with what they show and what they cannot show."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,13 +25,13 @@ METRICS = (
     *("total_return", "annualized_return", "sharpe_ratio", "sortino_ratio", "calmar_ratio", "max_drawdown"),
     *("max_drawdown_pct", "max_drawdown_daily_pct", "cvar_95", "win_rate", "profit_factor", "exposure"),
 )
-MOST_GROWTH = 1e12  # of equity over the capital: beyond it a unit or the capital is another
-MOST_YEARS = 100  # every day has its mark: one time in another unit would make a page of millions
+MOST_GROWTH = 1e12  # of equity over the capital; beyond this factor, a unit or the capital must be wrong
+MOST_YEARS = 100  # every day has its mark, and a single time in a wrong unit would make millions of them
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user said of the trades; None is unknown."""
+    """What the user said about the trades; None means unknown."""
 
     name: str
     capital: float
@@ -41,11 +41,11 @@ class Asked:
 
 
 def of_trades(trades: Trades, asked: Asked, settings: Settings) -> document.Document:
-    """The document of closed trades; equity is known at their exits only.
+    """Return the document of closed trades; equity is known at their exits only.
 
     Raises:
-        Refused: the capital does not survive the trades, or grows beyond all measure; they go on for more than
-        `MOST_YEARS`; the split leaves one side without a trade.
+        Refused: the capital does not survive the trades, or grows beyond `MOST_GROWTH`; the trades last longer than
+            `MOST_YEARS`; or the split leaves one side without a trade.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # refused on the next line
         equity = asked.capital + np.cumsum(trades.pnl)
@@ -94,7 +94,7 @@ def made(
     settings: Settings,
     capital: float,
 ) -> document.Document:
-    """The document of what somebody else's program made; `source` is trades or curve, `how` says what it cannot say."""
+    """Return the document of another program's results; `source` is trades or curve, `how` says what is missing."""
     checks = trade_list.checks(known, settings)
     line = trade_list.line(known, checks)
     first, last, days = period
@@ -155,12 +155,12 @@ def _survives(equity: Floats, trades: Trades, capital: float) -> None:
 
 
 def _needed(equity: Floats, capital: float) -> float:
-    """The smallest capital that survives the same results."""
+    """Return the smallest capital that survives the same results."""
     return float(capital - equity.min())
 
 
 def fits_a_page(first_ms: int, last_ms: int) -> None:
-    """Every day has its mark: refused where there are too many of them."""
+    """Refuse times that are too far apart, because every day between them has its mark."""
     if last_ms - first_ms > MOST_YEARS * 365.25 * DAY_MS:
         raise Refused(
             f"the times go from {moment(first_ms)} to {moment(last_ms)}, which is more than {MOST_YEARS} years",
@@ -169,14 +169,14 @@ def fits_a_page(first_ms: int, last_ms: int) -> None:
 
 
 def _daily(exit_ms: Any, equity: Floats, first_ms: int, capital: float) -> Daily:
-    """The last equity of every UTC day from the first entry to the last exit."""
+    """Return the last equity of every UTC day from the first entry to the last exit."""
     first, last = day_of(first_ms), day_of(exit_ms[-1])
     closed = np.searchsorted(exit_ms // DAY_MS, np.arange(first, last + 1), side="right")
     return Daily(first, np.concatenate([[capital], equity])[closed], capital)
 
 
 def _windows(daily: Daily, trades: Trades, split_ms: int | None) -> dict[str, tuple[int, int]]:
-    """Days of each window (first, one past the last); none without a split."""
+    """Return the days of each window (first, one past the last); without a split there are no windows."""
     if split_ms is None:
         return {}
     border = day_of(split_ms) - daily.first_day
@@ -191,7 +191,7 @@ def _windows(daily: Daily, trades: Trades, split_ms: int | None) -> dict[str, tu
 
 
 def _metrics(daily: Daily, trades: Trades, equity: Floats, first: int, last: int) -> StatedMetrics:
-    """The metrics of days `first` to `last` (exclusive), as far as closed trades give them."""
+    """Return the metrics of days `first` to `last` (exclusive), as far as closed trades determine them."""
     days = trades.exit_ms // DAY_MS - daily.first_day
     chosen = (days >= first) & (days < last)
     start = daily.capital if first == 0 else float(daily.equity[first - 1])
@@ -215,7 +215,7 @@ def _metrics(daily: Daily, trades: Trades, equity: Floats, first: int, last: int
 
 
 def of_days(returns: Floats, total: float, deepest: float) -> dict[str, Any]:
-    """What daily returns (d,) say, beside the return of all of them and the deepest fall, as fractions."""
+    """Return the metrics of daily returns (d,); `total` is their total return, `deepest` the drawdown, as fractions."""
     annualized = (
         metrics.annualized_return(total, len(returns) / metrics.DAYS_PER_YEAR) if len(returns) > 1 else float("nan")
     )
@@ -232,7 +232,7 @@ def of_days(returns: Floats, total: float, deepest: float) -> dict[str, Any]:
 
 
 def _exposure(trades: Trades, first_day: int, last_day: int) -> float:
-    """Share of the time in which at least one trade was open; NaN without entries."""
+    """Return the share of the time in which at least one trade was open; NaN without entry times."""
     if trades.entry_ms is None:
         return float("nan")
     low, high = first_day * DAY_MS, last_day * DAY_MS
@@ -252,7 +252,7 @@ def _chance(known: trade_list.Known) -> dict[str, Any] | None:
 def _played_again(
     daily: Daily, trades: Trades, window: tuple[int, int], settings: Settings, number: int
 ) -> dict[str, Any]:
-    """Trades in another order, days drawn again: as for a finalist."""
+    """Run Monte Carlo as for a finalist: trades in another order, and days drawn again."""
     days = trades.exit_ms // DAY_MS - daily.first_day
     net = np.ascontiguousarray(trades.net[(days >= window[0]) & (days < window[1])])
     returns = np.ascontiguousarray(daily.returns[slice(*window)])

@@ -1,4 +1,4 @@
-"""`tearsheet.html`: one strategy on one page, readable without its charts, and its document inside."""
+"""Write `tearsheet.html`: one strategy on one page that is readable without its charts and holds its document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 STATES = {CANDIDATE: "Candidate", REJECTED: "Not tradeable", UNJUDGED: "Not judged"}
 SOURCES = {"trades": "from a list of trades", "curve": "from a curve, without trades"}
 WINDOWS = {"in_sample": "in-sample", "out_of_sample": "out-of-sample", "full": "all trades"}
-# metric, its name, how it is shown
+# Each row: a metric, its name on the page, and the function that formats it.
 METRICS: tuple[tuple[str, str, Any], ...] = (
     ("total_return", "total return", percent),
     ("annualized_return", "annualised return", percent),
@@ -43,7 +43,7 @@ _FOOT = (
 
 
 def render(doc: Document) -> bytes:
-    """The page of one strategy."""
+    """Return the page of one strategy."""
     one = doc["strategy"]
     where = f"{one['symbol']} · {one['mode']} · {one['family']}" if one["symbol"] else SOURCES[one["source"]]
     span = f"{_day(doc['period']['from'])} to {_day(doc['period']['to'])} · {doc['period']['days']:,} days"
@@ -57,7 +57,7 @@ def render(doc: Document) -> bytes:
 
 
 def title(strategy: dict[str, Any]) -> str:
-    """The strategy's name as a heading."""
+    """Return the strategy's name as a heading."""
     return f"{strategy['symbol']} {TITLES[strategy['name']]}" if strategy["symbol"] else strategy["name"]
 
 
@@ -79,7 +79,7 @@ def _sections(doc: Document) -> Iterator[Markup]:
 
 
 def without_state(line: str) -> str:
-    """A verdict beside a heading that says its state."""
+    """Return a verdict without its state, for a place beside a heading that shows the state."""
     return line.split(": ", 1)[1] if line.split(": ", 1)[0] in ("not tradeable", "candidate", "not judged") else line
 
 
@@ -267,7 +267,7 @@ def _falls(doc: Document) -> Markup:
 
 
 def _again(doc: Document) -> Iterator[Markup]:
-    """Monte Carlo: a fan and its figures for each window."""
+    """Yield the Monte Carlo cards: a fan and its figures for each window."""
     cards = []
     for window, found in doc["monte_carlo"].items():
         fan = found["block_bootstrap"]

@@ -1,4 +1,4 @@
-"""What pages are made of: numbers as people read them, tables, cards, and the one file that holds all of it."""
+"""Parts of pages: numbers as people read them, tables, cards, and the single file that holds all of it."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from state.files import codec
 
 _ASSETS = Path(__file__).with_name("assets")
-# Nothing may be loaded, sent or framed: the page has all it needs, wherever it is opened.
+# The page may load, send and frame nothing; it has all that it needs, wherever it is opened.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 _LICENCE = "/* uPlot 1.6.32, copyright (c) 2022 Leon Sorokin, MIT licence */"
 _RECORD = re.compile(rb'<script type="application/json" id="document">(.*?)</script>', re.S)
@@ -18,7 +18,7 @@ _NOTHING = "–"
 
 
 class Cell(NamedTuple):
-    """What stands in a table: text, its class, and how strong its colour is (0 to 100)."""
+    """A cell of a table: its text, its class, and how strong its colour is (0 to 100)."""
 
     text: Any
     kind: str = ""
@@ -26,9 +26,9 @@ class Cell(NamedTuple):
 
 
 def page(title: str, body: Markup, record: dict[str, Any], script: str) -> bytes:
-    """One self-contained HTML file; `record` is what its `script` draws, and what programs can read out of it again."""
+    """Return one self-contained HTML file; `record` is drawn by its `script`, and programs can read it out again."""
     scripts = Markup("\n").join(
-        Markup("<script>\n{}\n</script>").format(Markup(text))  # our own files, and no data in them
+        Markup("<script>\n{}\n</script>").format(Markup(text))  # safe unescaped, because these files hold no user data
         for text in (_uplot(), _asset("charts.js"), _asset(script))
     )
     style = Markup(_asset("uPlot.min.css") + "\n" + _asset("page.css"))
@@ -46,7 +46,7 @@ def page(title: str, body: Markup, record: dict[str, Any], script: str) -> bytes
 
 
 def _uplot() -> str:
-    """The library without its first line, which names an address."""
+    """Return the library without its first line, which names an address."""
     return _LICENCE + "\n" + _asset("uPlot.iife.min.js").partition("\n")[2]
 
 
@@ -55,12 +55,12 @@ def _asset(name: str) -> str:
 
 
 def _data(record: dict[str, Any]) -> Markup:
-    """JSON that no text in it can end the script with."""
+    """Return the record as JSON in which no text can end the script element."""
     return Markup(codec.encode_line(record).decode().strip().replace("<", "\\u003c"))
 
 
 def record_of(data: bytes) -> dict[str, Any] | None:
-    """The record inside a page; None where there is none."""
+    """Return the record inside a page, or None if there is none."""
     found = _RECORD.search(data)
     try:
         record = None if found is None else codec.decode(found[1])
@@ -73,22 +73,22 @@ def record_of(data: bytes) -> dict[str, Any] | None:
 
 
 def percent(value: float | None, digits: int = 1, sign: bool = False) -> str:
-    """A fraction as percent."""
+    """Format a fraction as percent."""
     return _NOTHING if value is None else _minus(f"{100 * value:{'+' if sign else ''},.{digits}f} %")
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """With thousands separated."""
+    """Format a number with thousands separated."""
     return _NOTHING if value is None else _minus(f"{value:,.{digits}f}")
 
 
 def count(value: float | None) -> str:
-    """A whole number."""
+    """Format a whole number."""
     return number(value, 0)
 
 
 def short(value: float | bool | None) -> str:
-    """Whatever a check looked at."""
+    """Format the value of a check, whatever its type."""
     if value is None:
         return "unknown"
     return ("yes" if value else "no") if isinstance(value, bool) else _minus(f"{value:,.4g}")
@@ -99,7 +99,7 @@ def _minus(text: str) -> str:
 
 
 def tone(value: float | None) -> str:
-    """The class of a gain or a loss."""
+    """Return the class of a gain or a loss."""
     return "" if value is None or value == 0 else "gain" if value > 0 else "loss"
 
 
@@ -107,7 +107,7 @@ def tone(value: float | None) -> str:
 
 
 def card(title: str, hint: str, *content: Markup, side: Markup | None = None) -> Markup:
-    """A titled block; `hint` says how to read it."""
+    """Return a titled block; `hint` says how to read it."""
     head = Markup("<div><h2>{}</h2>{}</div>{}").format(
         title, Markup('<p class="hint">{}</p>').format(hint) if hint else "", side or ""
     )
@@ -115,22 +115,22 @@ def card(title: str, hint: str, *content: Markup, side: Markup | None = None) ->
 
 
 def columns(*cards: Markup) -> Markup:
-    """Side by side where there is room."""
+    """Return cards that stand side by side if there is room."""
     return Markup('<div class="columns">{}</div>').format(joined(cards))
 
 
 def chart(name: str, words: str) -> Markup:
-    """A place for a chart; `words` are for who cannot see it."""
+    """Return the place of a chart; `words` describe it for users of screen readers."""
     return Markup('<div class="chart" id="{}" role="img" aria-label="{}"></div>').format(name, words)
 
 
 def log_button() -> Markup:
-    """What switches the scale of the equity chart; its script names it."""
+    """Return the button that switches the scale of the equity chart; its script finds it by its id."""
     return Markup('<button id="log" type="button">log scale</button>')
 
 
 def table(head: Sequence[Cell | str], rows: Iterable[Sequence[Cell | str]], kind: str = "") -> Markup:
-    """A table in a frame of its own, so that a narrow screen moves it and not the page."""
+    """Return a table in a frame of its own, so that a narrow screen scrolls the table and not the page."""
     cells = joined(_cell(Cell(one) if isinstance(one, str) else one, "th") for one in head)
     body = joined(Markup("<tr>{}</tr>").format(_row(row)) for row in rows)
     return Markup(
@@ -150,12 +150,12 @@ def _cell(one: Cell, tag: str = "td") -> Markup:
 
 
 def tiles(rows: Iterable[tuple[str, Markup | str, str]]) -> Markup:
-    """Label, value and what stands below it."""
+    """Return tiles, each with a label, a value and a line below."""
     return Markup('<div class="tiles">{}</div>').format(
         joined(Markup('<div class="tile"><span>{}</span><b>{}</b><span>{}</span></div>').format(*row) for row in rows)
     )
 
 
 def joined(parts: Iterable[Markup | str]) -> Markup:
-    """One after the other, escaped where they are no markup."""
+    """Join parts; a part that is not markup is escaped."""
     return Markup("").join(escape(part) for part in parts)

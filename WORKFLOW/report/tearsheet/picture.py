@@ -1,4 +1,4 @@
-"""The same as a PNG, by matplotlib, for where no browser is: a chat, a paper, an issue."""
+"""Draw a tearsheet as a PNG with matplotlib, for places without a browser: a chat, a paper, an issue."""
 
 import io
 import warnings
@@ -26,7 +26,7 @@ _IN_TABLE = (
     *("win_rate", "profit_factor", "total_trades", "exposure", "days"),
 )
 
-STYLE: Any = {  # Any: its own type lists all of matplotlib's settings
+STYLE: Any = {  # Any, because the exact type lists all of matplotlib's settings
     "font.size": 9,
     "axes.edgecolor": _LINE,
     "axes.labelcolor": _MUTED,
@@ -40,14 +40,14 @@ STYLE: Any = {  # Any: its own type lists all of matplotlib's settings
     "axes.spines.right": False,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
-    "legend.framealpha": 0.8,  # lines may pass below it
+    "legend.framealpha": 0.8,  # lines may pass below the legend
     "legend.edgecolor": "none",
-    "text.parse_math": False,  # a $ in a name is a $
+    "text.parse_math": False,  # keeps a $ in a name from starting a formula
 }
 
 
 def render(doc: Document) -> bytes:
-    """A PNG of 1280 × 1700 pixels."""
+    """Return a PNG of 1280 × 1700 pixels."""
     from matplotlib import rc_context
 
     with rc_context(STYLE):
@@ -55,7 +55,7 @@ def render(doc: Document) -> bytes:
 
 
 def comparison(doc: Document) -> bytes:
-    """A PNG of 1280 × 900 pixels of several strategies."""
+    """Return a PNG of 1280 × 900 pixels that compares several strategies."""
     from matplotlib import rc_context
 
     with rc_context(STYLE):
@@ -63,7 +63,7 @@ def comparison(doc: Document) -> bytes:
 
 
 def compared(doc: Document) -> "Figure":
-    """The same, for who draws it otherwise."""
+    """Return the figure of a comparison, for callers that draw it in another form."""
     found = doc["strategies"]
     figure = _blank(_WIDE, 9.0)
     top, bottom = figure.subplots(2, 1, height_ratios=[2.2, 1])
@@ -85,7 +85,7 @@ def compared(doc: Document) -> "Figure":
     bottom.set_title("drawdown of daily marks, %")
     legend = top.legend(lines, ["" for _ in lines], loc="upper left")
     for text, one in zip(legend.get_texts(), found, strict=True):
-        text.set_text(_label(one))  # a label that begins with _ is one that matplotlib leaves out
+        text.set_text(_label(one))  # set here, because matplotlib drops a label that begins with _
     figure.subplots_adjust(left=0.07, right=0.97, top=0.91, bottom=0.05, hspace=0.2)
     return figure
 
@@ -109,14 +109,14 @@ def _blank(wide: float, high: float) -> "Figure":
 def _png(figure: "Figure") -> bytes:
     out = io.BytesIO()
     with warnings.catch_warnings():
-        # A name in letters that the font lacks is drawn as boxes; the page has it, and nobody can do anything about it.
+        # The font draws boxes for letters that it lacks. The page shows the name, and the user cannot change the font.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
 
 
 def figure(doc: Document) -> "Figure":
-    """The same, for who draws it otherwise."""
+    """Return the figure of a tearsheet, for callers that draw it in another form."""
     made = _blank(_WIDE, _HIGH)
     grid = made.add_gridspec(
         6, 2, height_ratios=[3.2, 1.4, 1.5, 2.0, 2.4, 2.4], left=0.07, right=0.97, top=0.905, bottom=0.035, hspace=0.34
@@ -143,7 +143,7 @@ def _of_trades(doc: Document) -> list[Callable[["Axes"], None]]:
 
 
 def _of_windows(doc: Document) -> list[Callable[["Axes"], None]]:
-    """A Monte Carlo fan each."""
+    """Return the functions that draw a Monte Carlo fan for each window."""
     known = [window for window, one in doc["monte_carlo"].items() if one["block_bootstrap"]]
     return [partial(_fan, doc=doc, window=window) for window in known]
 
@@ -204,7 +204,7 @@ def _unseen(axes: "Axes", doc: Document, height: float = 0.97) -> None:
 
 
 def _shaded(axes: "Axes", border: str | None, height: float) -> None:
-    """The days from `border` on; their name at a `height` (0 bottom, 1 top) where no line is expected."""
+    """Shade the days from `border` on; their label is at a `height` (0 bottom, 1 top) where no line is expected."""
     if border is None:
         return
     start: Any = np.datetime64(border[:10])
@@ -213,7 +213,7 @@ def _shaded(axes: "Axes", border: str | None, height: float) -> None:
 
 
 def _scaled(axes: "Axes", amounts: list[float], words: Callable[[float], str]) -> None:
-    """A logarithmic scale where `amounts` differ much, labelled in `words`."""
+    """Use a logarithmic scale if `amounts` differ much, labelled by `words`."""
     if not max(amounts) > 5 * min(amounts) > 0:
         steps = axes.yaxis.get_major_locator()
     else:
@@ -227,7 +227,7 @@ def _scaled(axes: "Axes", amounts: list[float], words: Callable[[float], str]) -
 
 
 def _months(axes: "Axes", doc: Document) -> None:
-    """The last eight years: more would not be read at this size."""
+    """Draw the months of the last eight years; more would be unreadable at this size."""
     rows = doc["months"][-8:]
     values = np.array([[np.nan if v is None else 100 * v for v in (*row["months"], None)] for row in rows])
     largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
@@ -263,7 +263,7 @@ def _figures(axes: "Axes", doc: Document) -> None:
 
 
 def _is_known(found: dict[str, Any], key: str) -> bool:
-    """Lists of trades know all of them, as far as they are defined; curves know nothing of trades."""
+    """Return whether a metric is known: trades determine all metrics, defined or not, and curves none of the trades."""
     return found["full"]["total_trades"] is not None or found["full"].get(key) is not None
 
 

@@ -1,4 +1,4 @@
-"""Trades, or a curve, from a file of any program: read as its source has it, and every assumption said."""
+"""Read trades or a curve from a file of any program, by the rules of its source; notes name every assumption."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,19 +17,19 @@ from WORKFLOW.report.tearsheet.trading import Trades
 
 PNL, PCT, EITHER = "pnl", "pct", "either"
 FRACTION, PERCENT = "fraction", "percent"
-ASSUMED_CAPITAL = 10_000.0  # where nobody says another: as costs.capital has it
-NOTHING_OF_IT = 1e-5  # of the assumed capital: a largest result below it was made with another
+ASSUMED_CAPITAL = 10_000.0  # the default of costs.capital, for files without a capital of their own
+NOTHING_OF_IT = 1e-5  # fraction of the assumed capital; if the largest result is smaller, the capital was another
 
 _LONG = {"long", "buy", "1", "1.0", "+1", "false", "buy to open", "bot", "b"}
 _SHORT = {"short", "sell", "-1", "-1.0", "true", "sell short", "sellshort", "short sell", "sell to open", "s"}
-_PRICE_TOLERANCE = 0.02  # of a result, fees apart: percent and fractions differ by a factor of 100
-_GUESS_TRADES = 5  # trades with a result far from 0 that it takes to tell which
-_COINS = ("BTC", "XBT", "ETH", "BNB", "₿")  # whose 10,000 nobody has
+_PRICE_TOLERANCE = 0.02  # of a result, for fees; percent and fractions differ by a factor of 100
+_GUESS_TRADES = 5  # trades with a clear result that are needed to tell percent from fractions
+_COINS = ("BTC", "XBT", "ETH", "BNB", "₿")  # coins of which nobody has 10,000
 
 
 @dataclass(frozen=True)
 class TradesFile:
-    """Trades sorted by exit, or a curve, one of the two; the capital they began with; what had to be assumed."""
+    """Either trades sorted by exit or a curve, the capital they began with, and notes on what was assumed."""
 
     trades: Trades | None
     curve: Curve | None
@@ -53,15 +53,15 @@ def read(
     hints: Hints | None = None,
     assumed: float = ASSUMED_CAPITAL,
 ) -> TradesFile:
-    """The closed trades of a file, or its daily returns or equity.
+    """Read the closed trades of a file, or its daily returns or equity.
 
-    `capital` is what a person said; None takes what the file says, and `assumed` where it says nothing. `wants`: `PNL`
-    needs a column of currency, `PCT` derives it from a column of percent or fractions, all equity in every trade;
-    `EITHER` takes pnl where there is one. `unit` says what a pct column holds; None tells by the prices, and takes
-    fractions, as our own files have, where there are none.
+    `capital` is what the user said. None takes what the file says, or else `assumed`. `wants` decides about the result:
+    `PNL` needs a column of currency; `PCT` derives it from a column of percent or fractions, with all equity in every
+    trade; `EITHER` takes pnl if there is such a column. `unit` says what a pct column holds. With None, prices tell;
+    without prices, the column holds fractions, as in our own files.
 
     Raises:
-        Refused: a column that is needed is missing, or a value is none; names column, row and value.
+        Refused: a needed column is missing, or a value is invalid; the message names column, row and value.
     """
     hints = hints or Hints()
     found = recognise.read(path, hints, unit)
@@ -114,7 +114,7 @@ def _curve(path: Path, found: Curve, capital: Capital | None, assumed: float, wa
 
 
 def _closed(ledger: TradeTable) -> tuple[TradeTable, tuple[str, ...]]:
-    """Without the trades that are still open: no exit time, or said so."""
+    """Leave out the trades that are still open: they have no exit time, or their status says so."""
     closed = np.array([bool(word) and word not in ("0", "-") for word in ledger.words("exit_time")])
     if "status" in ledger:
         closed &= np.array([word.lower() != "open" for word in ledger.words("status")])
@@ -140,7 +140,7 @@ def _times(ledger: TradeTable, hints: Hints) -> tuple[moments.MomentColumn, mome
 
 
 def _same_zone(ledger: TradeTable, exits: moments.MomentColumn, entries: moments.MomentColumn) -> None:
-    """Entries without a zone beside exits with one are hours apart from where they belong; numbers have none to say."""
+    """Refuse entries without a zone beside exits with one, because both would be hours apart; numbers have no zone."""
     if exits.is_bare == entries.is_bare or any(_is_epoch(ledger, field) for field in ("exit_time", "entry_time")):
         return
     one, other = (ledger.name(field) for field in ("exit_time", "entry_time"))
@@ -176,7 +176,7 @@ def _sides(ledger: TradeTable) -> NDArray[np.int8] | None:
 
 
 def _excursion(ledger: TradeTable, numbers: dict[str, amounts.AmountColumn], name: str) -> Floats | None:
-    """A fraction of the entry price: against it 0 or less, in favour 0 or more, whichever sign the source writes."""
+    """Return an excursion as a fraction of the entry price: MAE is 0 or less and MFE 0 or more, whatever the sign."""
     if name not in numbers:
         return None
     values = _whole(ledger, numbers, name)
@@ -198,8 +198,8 @@ def _money(
     side: NDArray[np.int8] | None,
     assumed: float,
 ) -> _Money:
-    """Currency and fraction of the equity of every trade, in `order`, and how they were read."""
-    in_percent = "pnl" in numbers and numbers["pnl"].is_percent  # a column called profit that holds 1.2%
+    """Return currency and fraction of the equity of every trade, in `order`, and notes on how they were read."""
+    in_percent = "pnl" in numbers and numbers["pnl"].is_percent  # for example a column called profit with 1.2%
     if in_percent and "pct" not in numbers:
         numbers = {**numbers, "pct": numbers["pnl"]}
         ledger = _with_pct(ledger)
@@ -211,7 +211,7 @@ def _money(
 
 
 def _with_pct(ledger: TradeTable) -> TradeTable:
-    """The column of results is one of percent."""
+    """Use the column of results as a column of percent."""
     columns = {**ledger.columns, "pct": ledger.columns["pnl"]}
     return replace(ledger, columns=columns)
 
@@ -255,7 +255,7 @@ def _of_pnl(
         )
     pnl = total[order]
     capital, note = _capital(ledger, float(np.abs(pnl).max()), numbers["pnl"].currency, said, assumed)
-    with np.errstate(all="ignore"):  # equity of 0, or beyond all numbers, is refused by who draws it
+    with np.errstate(all="ignore"):  # the document refuses equity of 0 and equity beyond all numbers
         net = pnl / (capital + np.concatenate([[0.0], np.cumsum(pnl)[:-1]]))
     costs = " and costs" if ledger.costs else ""
     return _Money(pnl, net, capital, (*note, f"pnl is column {ledger.name('pnl')!r}{costs}, in currency"))
@@ -264,10 +264,10 @@ def _of_pnl(
 def _capital(
     ledger: TradeTable, largest: float, currency: str, said: float | None, assumed: float
 ) -> tuple[float, tuple[str, ...]]:
-    """What was said, else what the file says, else what is assumed, where that can be.
+    """Return the capital that the user said, or else the file, or else the assumed capital if that is plausible.
 
     Raises:
-        Refused: the results are nothing beside the capital that would be assumed, or in a coin.
+        Refused: the results are tiny beside the assumed capital, or are in a coin.
     """
     if said is not None:
         return said, ()
@@ -322,7 +322,7 @@ def _of_pct(
 def _unit_of(
     ledger: TradeTable, numbers: dict[str, amounts.AmountColumn], raw: Floats, side: NDArray[np.int8] | None
 ) -> tuple[str, str]:
-    """By % signs, the source, the move of the prices, where the file has them; else as our own files have it."""
+    """Tell percent from fractions by % signs, by the source, or by the prices; otherwise they are fractions."""
     if numbers["pct"].is_percent:
         return PERCENT, "as its % signs say"
     if ledger.is_percent is not None:
@@ -342,7 +342,7 @@ def _unit_of(
 
 
 def _whole(ledger: TradeTable, numbers: dict[str, amounts.AmountColumn], name: str) -> Floats:
-    """A column without a hole."""
+    """Return a column, and refuse missing values in it."""
     found = numbers[name].values
     if not np.isfinite(found).all():
         row = int(np.argmax(~np.isfinite(found)))

@@ -1,4 +1,4 @@
-"""What a list of closed trades says: how results are distributed, by side and exit, and what they went through."""
+"""Summarise closed trades: the distribution of results, results by side and exit, and excursions."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,18 +14,18 @@ from WORKFLOW.report.tearsheet.curves import moment, short
 
 BINS = 41
 EXTREMES = 5  # best and worst trades in the table
-MOST_POINTS = 3_000  # of a scatter plot: beyond it points hide each other
-MOST_REASONS = 30  # rows of the table; bots that write prices into their reasons have one for every trade
+MOST_POINTS = 3_000  # of a scatter plot; with more, points hide each other
+MOST_REASONS = 30  # rows of the table; bots that write prices into their reasons have a reason for every trade
 _HOUR_MS = 3_600_000
 _SIDES = {1: "long", -1: "short"}
 
 
 @dataclass(frozen=True)
 class Trades:
-    """Closed trades (t,) in order of their exits; what a source does not know is None.
+    """Closed trades (t,) in order of their exits; None stands for what a source does not know.
 
-    Times are epoch milliseconds UTC, `pnl` currency after costs, `net` a fraction of the equity at entry, `mae` and
-    `mfe` fractions of the entry price (worst <= 0, best >= 0), `side` 1 long and -1 short.
+    Times are epoch milliseconds UTC. `pnl` is currency after costs. `net` is a fraction of the equity at entry. `mae`
+    and `mfe` are fractions of the entry price (worst <= 0, best >= 0). `side` is 1 for long and -1 for short.
     """
 
     exit_ms: NDArray[np.int64]
@@ -38,12 +38,12 @@ class Trades:
     reasons: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of trades."""
         return len(self.exit_ms)
 
     @classmethod
     def of(cls, ledger: Ledger, market: Market) -> Self:
-        """Those of a simulation."""
+        """Return the trades of a simulation."""
         rows = ledger.trades
         names = [reason.name.lower() for reason in Closed]
         return cls(
@@ -59,7 +59,7 @@ class Trades:
 
 
 def summary(trades: Trades) -> dict[str, Any]:
-    """All of it as plain JSON."""
+    """Return the whole summary as plain JSON."""
     everything = np.ones(len(trades), dtype=np.bool_)
     return {
         "all": _group(trades, everything),
@@ -73,7 +73,7 @@ def summary(trades: Trades) -> dict[str, Any]:
 
 
 def streak(pnl: Floats) -> int:
-    """The most losses in a row."""
+    """Return the largest number of losses in a row."""
     breaks = np.flatnonzero(np.concatenate([[True], pnl >= 0, [True]]))
     return int(np.diff(breaks).max()) - 1
 
@@ -115,7 +115,7 @@ def _by_exit(trades: Trades) -> dict[str, Any] | None:
 
 
 def _histogram(net: Floats) -> dict[str, Any] | None:
-    """Counts of net results in bins of one width with a border at 0; the outermost 1 % are in the end bins."""
+    """Count net results in bins of equal width with an edge at 0; the outermost 1 % go into the end bins."""
     if len(net) < 2:
         return None
     low, high = np.percentile(net, [0.5, 99.5])
@@ -131,7 +131,7 @@ def _beyond(net: Floats, edges: Floats) -> int:
 
 
 def _excursions(trades: Trades) -> dict[str, Any] | None:
-    """How far trades went against (MAE) and for (MFE) their entry, beside what they ended with."""
+    """Return how far trades went against their entry (MAE) and in its favour (MFE), beside their results."""
     if trades.mae is None and trades.mfe is None:
         return None
     chosen = np.unique(np.linspace(0, len(trades) - 1, min(len(trades), MOST_POINTS)).astype(np.int64))

@@ -1,1 +1,1 @@
-"""The whole search on trial: what it would have shown on luck alone, from the daily returns of everything it tried."""
+"""Tests of the whole search: what luck alone would have shown, from the daily returns of all combos tried."""

@@ -1,6 +1,6 @@
-"""The Sharpe ratio after allowing for how many were tried, how long, and how far from normal the days are.
+"""The Sharpe ratio, deflated for the number of tries, the length of the sample, and days that are not normal.
 
-Daily Sharpe ratios inside, annual ones (√365) where a name says so. Undefined is None.
+Functions compute with daily Sharpe ratios; names that begin with `annual` mean annual ones (√365). Undefined is None.
 """
 
 import math
@@ -14,13 +14,15 @@ from WORKFLOW.engines.metrics import DAYS_PER_YEAR
 from WORKFLOW.validity.chance import EULER_MASCHERONI
 
 _NORMAL = NormalDist()
-_FLOOR = 1e-18
+_FLOOR = 1e-18  # smallest variance that counts as movement; equal returns leave float noise
 _MOST_TRIALS = 1e15
 
 
 def expected_maximum(trials: float) -> float:
-    """Of so many independent standard normals (Bailey & López de Prado 2014, eq. 1), at least 0; trials need not be
-    whole."""
+    """Return the expected maximum of so many independent standard normals (Bailey & López de Prado 2014, eq. 1).
+
+    The result is at least 0, and `trials` need not be whole.
+    """
     if trials <= 1.0:
         return 0.0
     first, second = 1.0 - 1.0 / trials, 1.0 - 1.0 / (trials * math.e)
@@ -29,15 +31,15 @@ def expected_maximum(trials: float) -> float:
 
 
 def effective_trials(expected: float, tried: int) -> float:
-    """How many independent trials have the same expected maximum as `tried` correlated ones; from 1 to `tried`.
+    """Return how many independent trials have the same expected maximum as `tried` correlated ones; from 1 to `tried`.
 
-    `expected`: the mean of the maximum over all trials, in standard errors, when none has merit, as a bootstrap that
-    keeps their dependence finds it. Nothing is assumed of clusters or of a common correlation.
+    `expected` is the mean of the maximum over all trials without skill, in standard errors, from a bootstrap that keeps
+    their dependence. The function assumes neither clusters nor a common correlation.
     """
     low, high = 0.0, math.log(max(min(float(tried), _MOST_TRIALS), 1.0))
     if expected >= expected_maximum(math.exp(high)):
         return float(tried)
-    for _ in range(80):
+    for _ in range(80):  # bisection on the logarithm, since trials range from 1 to 1e15
         middle = (low + high) / 2
         low, high = (middle, high) if expected_maximum(math.exp(middle)) < expected else (low, middle)
     return math.exp((low + high) / 2)
@@ -45,7 +47,7 @@ def effective_trials(expected: float, tried: int) -> float:
 
 @dataclass(frozen=True)
 class Shape:
-    """A daily Sharpe ratio with what widens its error: the skewness and kurtosis of the days it is of."""
+    """A daily Sharpe ratio, with the skewness and kurtosis of its days, which widen its standard error."""
 
     ratio: float
     skewness: float
@@ -53,7 +55,7 @@ class Shape:
 
     @classmethod
     def of(cls, returns: Floats) -> "Shape | None":
-        """That of (d,) daily returns. None below 3 days or without movement."""
+        """Return the shape of (d,) daily returns; None below 3 days or without movement."""
         n = len(returns)
         if n < 3:
             return None
@@ -67,20 +69,22 @@ class Shape:
         return cls(ratio, skewness, kurtosis)
 
     def probability(self, benchmark: float, days: int) -> float | None:
-        """That the true daily Sharpe ratio exceeds `benchmark` when so many days show this one. None: undefined."""
+        """Return the probability that the true daily Sharpe ratio exceeds `benchmark`, or None if undefined."""
         spread = 1.0 - self.skewness * self.ratio + (self.kurtosis - 1.0) / 4.0 * self.ratio**2
         if spread <= 0.0:
             return None
         return _NORMAL.cdf((self.ratio - benchmark) * math.sqrt((days - 1) / spread))
 
     def luck(self, days: int) -> float | None:
-        """Probability that a strategy without merit shows such days, so many of them. None: undefined."""
+        """Return the probability that a strategy without skill shows `days` such days; None: undefined."""
         probability = self.probability(0.0, days)
         return None if probability is None else 1.0 - probability
 
     def ratio_for(self, errors: float, days: int) -> float | None:
-        """The daily Sharpe ratio that lies so many standard errors above 0 over so many days of this skewness and
-        kurtosis. None: no ratio does."""
+        """Return the daily Sharpe ratio that lies so many standard errors above 0; None if no ratio does.
+
+        The days have this skewness and kurtosis, and there are `days` of them.
+        """
         if errors <= 0.0:
             return 0.0
         square = (days - 1) / errors**2 - (self.kurtosis - 1.0) / 4.0
@@ -89,18 +93,20 @@ class Shape:
 
 
 def probabilistic_sharpe(returns: Floats, benchmark: float) -> float | None:
-    """Probability that the true daily Sharpe ratio of (d,) daily returns exceeds `benchmark` (Bailey & López de Prado
-    2012): skewness and kurtosis widen its error. None below 3 days or without movement."""
+    """Return the probability that the true daily Sharpe ratio of (d,) daily returns exceeds `benchmark`.
+
+    Skewness and kurtosis widen the error (Bailey & López de Prado 2012). None below 3 days or without movement.
+    """
     shape = Shape.of(returns)
     return None if shape is None else shape.probability(benchmark, len(returns))
 
 
 def deflated_sharpe(returns: Floats, trials: float) -> float | None:
-    """Probability that the true Sharpe ratio exceeds what luck gives to the best of `trials` independent tries
-    (Bailey & López de Prado 2014).
+    """Return the probability that the true Sharpe ratio exceeds what luck gives to the best of `trials` tries.
 
-    Luck's spread is the standard error of a Sharpe ratio whose true value is 0, 1/√days, and not the spread among the
-    trials: where some have merit, theirs would be counted as luck.
+    The method is that of Bailey & López de Prado 2014, with one difference: the spread of luck is the standard error of
+    a Sharpe ratio whose true value is 0, 1/√days, and not the spread among the trials. Otherwise the skill of some
+    trials would count as luck. None below 3 days or without movement.
     """
     if len(returns) < 3:
         return None
@@ -108,11 +114,14 @@ def deflated_sharpe(returns: Floats, trials: float) -> float | None:
 
 
 def min_backtest_years(annual_sharpe: float, trials: float) -> float | None:
-    """Years below which luck alone is expected to show the best of `trials` tries an annual Sharpe ratio this high
-    (Bailey, Borwein, López de Prado & Zhu 2014). None for one that is not positive: no length is enough."""
+    """Return the years below which luck alone is expected to show so high an annual Sharpe ratio in `trials` tries.
+
+    The formula is that of Bailey, Borwein, López de Prado & Zhu 2014. None for a ratio that is not positive, because no
+    length is enough for it.
+    """
     return (expected_maximum(trials) / annual_sharpe) ** 2 if annual_sharpe > 0.0 else None
 
 
 def annual(daily: float) -> float:
-    """A daily Sharpe ratio as an annual one."""
+    """Return a daily Sharpe ratio as an annual one."""
     return daily * math.sqrt(DAYS_PER_YEAR)

@@ -1,7 +1,7 @@
-"""The same search where there is nothing to find: how good does its best look on markets without a pattern?
+"""Placebo: the same search on markets without a pattern, to see how good its best looks where nothing can be found.
 
-No formula knows how the combos of a space depend on each other, on this market's volatility and on the costs; a search
-of shuffled markets does. Its p-value is the plainest there is: how many of them gave as good a best.
+No formula knows how the combos of a space depend on each other, on the market's volatility and on the costs, but a
+search of shuffled markets does. Its p-value is simple: the share of shuffled markets with an equally good best.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,8 +21,11 @@ from WORKFLOW.steps.keep import Steps
 
 @dataclass(frozen=True)
 class Placebo:
-    """`best`: the highest Sharpe ratio of `combos` on the real bars, `luck` on each shuffled market; None where none
-    traded enough. Such a market counts as one on which luck did worse."""
+    """The result of the placebo test.
+
+    `best` is the highest Sharpe ratio of `combos` on the real bars, and `luck` is that on each shuffled market. A
+    market on which no combo traded enough has None; it counts as a market on which luck did worse.
+    """
 
     p_value: float | None
     best: float | None
@@ -31,12 +34,12 @@ class Placebo:
     block_bars: int
 
     def as_json(self) -> dict[str, Any]:
-        """For `search.json`."""
+        """Return the record for `search.json`."""
         return asdict(self) | {"markets": len(self.luck), "luck": list(self.luck)}
 
 
 def names(markets: int) -> list[str]:
-    """The steps of `placebo`: the real bars, and each of so many markets."""
+    """Return the steps of `placebo`: the real bars, and each of so many markets."""
     return ["real bars beside shuffled markets", *(f"shuffled markets {number}" for number in range(markets))]
 
 
@@ -51,10 +54,10 @@ def placebo(
     threads: int,
     steps: Steps,
 ) -> Placebo:
-    """The best of `combos` on `bars`, which `evaluator` stands on, and on as many `markets` without a pattern.
+    """Find the best of `combos` on `bars`, the bars of `evaluator`, and on `markets` shuffled markets.
 
-    The observed search counts as one of the draws, so the p-value is never 0; it is None when nothing traded enough on
-    the real bars.
+    The real search counts as one of the draws, so the p-value is never 0. It is None if no combo traded enough on the
+    real bars.
     """
     children = seed.spawn(markets)
 

@@ -1,13 +1,13 @@
 """Is the best of all combos better than luck? White's reality check and Hansen's test, over hundreds of thousands.
 
-White, "A Reality Check for Data Snooping", 2000; Hansen, "A Test for Superior Predictive Ability", 2005. Days are drawn
-again in blocks (Politis & Romano 1994, the indices by `arch`), all combos with the same days, so whatever they have in
-common stays. A bootstrap mean is a row of counts times the returns: one matrix product for all combos and all draws,
-in chunks of combos of which only the maxima are kept.
+The sources are White, "A Reality Check for Data Snooping", 2000, and Hansen, "A Test for Superior Predictive Ability",
+2005. Days are drawn again in blocks (Politis & Romano 1994). All combos share the drawn days, so their dependence
+stays. A bootstrap mean is a row of counts times the returns. So one matrix product serves all combos and draws, in
+chunks of combos of which only the maxima are kept.
 
-Two statistics: the mean daily return, as `arch` has both tests; and the Sharpe ratio, which is what a search maximises.
-The latter takes mean and deviation from every draw anew. Dividing by one estimate of the standard error, as Hansen
-does, finds among thousands of combos those whose error was estimated too small: on real bars it gave p = 0.002 where
+There are two statistics: the mean daily return, as `arch` has both tests, and the Sharpe ratio, which a search
+maximises. The second takes mean and deviation of every draw anew. Hansen divides by one estimate of the standard error.
+Among thousands of combos, this finds those whose error was estimated too small: on real bars it gave p = 0.002 where
 shuffled markets gave 0.1.
 """
 
@@ -23,33 +23,35 @@ from WORKFLOW.steps import exact
 from WORKFLOW.validity.bootstrap import stationary
 
 KINDS = ("lower", "consistent", "upper")
-_CHUNK = 2048  # combos whose draws are held at a time: 16 MB for 1,000 of them, three times
-_FLOOR = 1e-18  # of a variance: equal returns leave float noise, not 0
+_CHUNK = 2048  # combos whose draws are in memory: three arrays of 16 MB each for 1,000 draws
+_FLOOR = 1e-18  # smallest variance that counts as movement; equal returns leave float noise, not 0
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How often each of d days stands in each of b draws: `counts` (b, d). `block_days`: mean length of a block."""
+    """How often each of d days was drawn in each of b draws: `counts` (b, d). `block_days` is the mean block length."""
 
     counts: Floats
     block_days: float
 
     @classmethod
     def of(cls, days: int, draws: int, block_days: float, random: np.random.Generator) -> "Resampling":
-        """Draws of the stationary bootstrap."""
+        """Draw with the stationary bootstrap."""
         block = int(min(block_days, days))
         drawn = [np.bincount(draw, minlength=days) for draw in stationary(days, block, draws, random)]
         return cls(np.array(drawn, dtype=np.float64), float(block))
 
     @property
     def days(self) -> int:
-        """Days in a draw."""
+        """Number of days in a draw."""
         return int(self.counts.shape[1])
 
     @cached_property
     def long_run_weights(self) -> Floats:
-        """(d, d): x' W x / d is the variance that this resampling gives sqrt(d) times the mean of x (Hansen 2005, A.1;
-        Politis & Romano 1994)."""
+        """Weights W (d, d): x' W x / d is the variance that this resampling gives to sqrt(d) times the mean of x.
+
+        See Hansen 2005, A.1, and Politis & Romano 1994.
+        """
         d, q = self.days, 1.0 / self.block_days
         lag = np.arange(d)
         kappa = (1.0 - lag / d) * (1.0 - q) ** lag + lag / d * (1.0 - q) ** (d - lag)
@@ -60,7 +62,7 @@ class Resampling:
 @exact.record
 @dataclass(frozen=True)
 class Maxima:
-    """What `Superior` knows of some combos: the best of each statistic, and of each draw by kind (3, b)."""
+    """The state of `Superior` after some combos: the best of each statistic, and of each draw by kind (3, b)."""
 
     best: dict[str, float]
     simulated: dict[str, Floats]
@@ -71,9 +73,9 @@ class Maxima:
 class Superior:
     """Maxima over combos that come chunk after chunk.
 
-    `combos` counts those that move; `excluded` those that never do. Three ways to say what is true of combos that did
-    badly: `upper` gives all of them a true value of 0 (White), `consistent` leaves those out that are clearly worse
-    than 0, `lower` all that are below 0.
+    `combos` counts the combos that move; `excluded` counts those that never do. There are three assumptions about the
+    true value of combos that did badly: `upper` sets it to 0 for all (White), `consistent` leaves out combos that are
+    clearly worse than 0, and `lower` leaves out all below 0.
     """
 
     def __init__(self, resampling: Resampling) -> None:
@@ -84,11 +86,11 @@ class Superior:
 
     @property
     def maxima(self) -> Maxima:
-        """Of all combos so far."""
+        """The maxima over all combos so far."""
         return Maxima(self.best, self.simulated, self.combos, self.excluded)
 
     def take(self, other: Maxima) -> None:
-        """Combos that somebody else has added up."""
+        """Add combos whose maxima another object has computed."""
         for name in self.best:
             self.best[name] = max(self.best[name], other.best[name])
             np.maximum(self.simulated[name], other.simulated[name], out=self.simulated[name])
@@ -96,7 +98,7 @@ class Superior:
         self.excluded += other.excluded
 
     def add(self, returns: Floats) -> None:
-        """Daily returns (k, d) of more combos, in excess of what they are compared with."""
+        """Add combos by their daily returns (k, d), in excess of the benchmark and without NaN."""
         d = self._draws.days
         mean = returns.mean(axis=1)
         centred = returns - mean[:, None]
@@ -110,6 +112,7 @@ class Superior:
         self.best["mean"] = max(self.best["mean"], float(mean.max()))
         self.best["sharpe"] = max(self.best["sharpe"], float((mean / deviation).max()))
         long_run = np.einsum("kd,kd->k", centred @ self._draws.long_run_weights, centred) / d
+        # Hansen's threshold, -sqrt(2 log log d) standard errors: a combo below it is clearly worse than 0.
         worse = -np.sqrt(np.maximum(long_run, 0.0) / d) * math.sqrt(2.0 * math.log(max(math.log(d), 1.0)))
         for chosen, at_zero in ((mean < worse, 1), ((mean >= worse) & (mean < 0.0), 2), (mean >= 0.0, 3)):
             rows = np.flatnonzero(chosen)
@@ -118,13 +121,17 @@ class Superior:
                 self._draw(centred[some], mean[some], deviation[some], at_zero)
 
     def _draw(self, centred: Floats, mean: Floats, deviation: Floats, at_zero: int) -> None:
-        """Combos whose true value is 0 in the last `at_zero` of `KINDS`, and what was observed in the others."""
+        """Draw combos whose true value is 0 in the last `at_zero` of `KINDS`, and the observed value in the others."""
         d = self._draws.days
-        drawn = self._draws.counts @ centred.T / d  # (b, k): bootstrap means less the mean
+        drawn = self._draws.counts @ centred.T / d  # (b, k): bootstrap means minus the observed mean
         self._keep("mean", drawn, mean, at_zero)
-        spread = self._draws.counts @ (centred * centred).T / d  # of each draw, around the mean of all days
+        # The second moment of each draw around the mean of all days, minus the square of the draw's own shift, is the
+        # variance of the draw.
+        spread = self._draws.counts @ (centred * centred).T / d
         spread -= drawn * drawn
         np.sqrt(np.maximum(spread, _FLOOR, out=spread), out=spread)
+        # From here on `drawn` holds the Sharpe ratio of each draw, minus the observed one. The array is used again to
+        # save memory.
         drawn += mean
         drawn /= spread
         observed = mean / deviation
@@ -138,9 +145,9 @@ class Superior:
             np.maximum(kept[: 3 - at_zero], (drawn + observed).max(axis=1), out=kept[: 3 - at_zero])
 
     def p_values(self, statistic: str) -> dict[str, float] | None:
-        """How often luck alone does as well as the best, by kind; None without a combo that moves.
+        """Return how often luck alone does as well as the best, by kind; None if no combo moves.
 
-        The observed search counts as one of the draws (Davison & Hinkley 1997), so no p-value is ever 0.
+        The real search counts as one of the draws (Davison & Hinkley 1997), so no p-value is 0.
         """
         if not self.combos:
             return None
@@ -149,12 +156,14 @@ class Superior:
         return {kind: (1.0 + int(n)) / (1.0 + draws) for kind, n in zip(KINDS, above, strict=True)}
 
     def expected_maximum(self) -> float | None:
-        """What luck gives to the best when no combo has any merit, on average over the draws: its Sharpe ratio in
-        standard errors, 1/√d each."""
+        """Return the Sharpe ratio that luck alone gives to the best combo, on average over the draws.
+
+        The ratio is in standard errors of 1/√d each; None if no combo moves.
+        """
         return float(self.simulated["sharpe"][2].mean()) * math.sqrt(self._draws.days) if self.combos else None
 
     def as_json(self) -> dict[str, Any]:
-        """For `search.json`."""
+        """Return the record for `search.json`."""
         return {
             "reality_check": self.p_values("mean"),
             "superior_ability": self.p_values("sharpe"),

@@ -1,7 +1,7 @@
-"""Everything a search tried, looked at together: one pass over the daily returns of all combos.
+"""Judge all combos of a search together, in one pass over their daily returns.
 
-The returns of 250,000 combos over two years are 1.5 GB; none of the tests needs them at once. Combos come in chunks,
-and what stays of each is its sums by block of days and its part in the maxima of the bootstrap.
+The returns of 250,000 combos over two years take 1.5 GB, and no test needs them at once. Combos come in chunks. Each
+chunk leaves its sums by block of days and its part in the maxima of the bootstrap.
 """
 
 from collections.abc import Callable
@@ -24,34 +24,34 @@ from WORKFLOW.validity.search.overfit import BlockSums, Overfit
 from WORKFLOW.validity.search.placebo import Placebo, placebo
 from WORKFLOW.validity.search.superior import Maxima, Resampling, Superior
 
-CHUNK = 16_384  # combos at a time: 64 MB of daily returns over two years
-_DIGITS = 12  # of what is written: matrix products may differ in the last bits with the number of threads
+CHUNK = 16_384  # combos at a time; their daily returns over two years take 64 MB
+_DIGITS = 12  # significant digits in files; the last bits of matrix products depend on the number of threads
 
 SeedOf = Callable[[str], np.random.SeedSequence]
 
 
 @dataclass(frozen=True)
 class SearchTrial:
-    """What is known of the search as a whole. `eligible`: of the `tried` those that could have been chosen."""
+    """The results of the tests of a whole search. `eligible` counts the tried combos that could have been chosen."""
 
     tried: int
     eligible: int
     days: int
     overfit: Overfit | None
     tests: dict[str, Any]
-    luck: float | None  # p-value of Hansen's test on Sharpe ratios, consistent
-    expected_maximum: float | None  # standard errors that luck gives to the best of these combos
+    luck: float | None  # p-value of Hansen's test on Sharpe ratios, kind `consistent`
+    expected_maximum: float | None  # what luck gives to the best of these combos, in standard errors
     placebo: Placebo
 
     @property
     def effective_trials(self) -> float | None:
-        """How many independent tries the eligible combos are worth."""
+        """How many independent tries the eligible combos are worth; None if no combo moves."""
         return (
             None if self.expected_maximum is None else deflated.effective_trials(self.expected_maximum, self.eligible)
         )
 
     def as_json(self) -> dict[str, Any]:
-        """`search.json`."""
+        """Return the record for `search.json`."""
         record = {
             "tried": self.tried,
             "eligible": self.eligible,
@@ -68,7 +68,7 @@ class SearchTrial:
 @exact.record
 @dataclass(frozen=True)
 class Chunk:
-    """What stays of some combos: their part in the maxima of the bootstrap, and their sums by block of days."""
+    """The results of some combos: their part in the maxima of the bootstrap, and their sums by block of days."""
 
     maxima: Maxima
     sums: BlockSums
@@ -77,9 +77,9 @@ class Chunk:
 def of_draw(
     evaluator: Evaluator, bars: Bars, draw: Draw, settings: Settings, threads: int, seed: SeedOf, steps: Steps
 ) -> SearchTrial:
-    """The search of `draw` on trial; `evaluator` stands on `bars`, the in-sample ones.
+    """Test the search of `draw`; `evaluator` holds the market of `bars`, which are the in-sample bars.
 
-    A combo counts where the search could have chosen it: with the minimum of closed trades.
+    A combo counts if the search could have chosen it: it must have the minimum of closed trades.
     """
     validity = settings.validity
     days = len(np.unique(evaluator.market.day))
@@ -93,7 +93,7 @@ def of_draw(
         sums.append(chunk.sums)
     every = BlockSums.joined(sums)
     overfitted = overfit.probability(every, threads, steps)
-    steps.rest("overfitting")  # there are fewer parts where not every combo is eligible
+    steps.rest("overfitting")  # if not every combo is eligible, there are fewer steps than planned
     shuffled = placebo(
         evaluator,
         bars,
@@ -118,7 +118,7 @@ def of_draw(
 
 
 def plan(combos: int, settings: Settings) -> list[PlannedStep]:
-    """The steps of `of_draw` for so many combos."""
+    """Return the steps of `of_draw` for so many combos."""
     names = [*_chunks(combos), *overfit.steps(combos), *shuffling.names(settings.validity.placebo_markets)]
     return [PlannedStep(name) for name in names]
 
@@ -140,7 +140,7 @@ def _chunk(
 
 
 def rounded(value: Any) -> Any:
-    """A record with its floats to 12 significant digits, so that it does not depend on the number of threads."""
+    """Round the floats of a record to 12 significant digits, so that they do not depend on the number of threads."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,1 +1,1 @@
-"""Trades and curves out of the files of other programs: one module for each source, recognised in `recognise`."""
+"""Read trades and curves from files of other programs, with one module for each source; see `recognise`."""

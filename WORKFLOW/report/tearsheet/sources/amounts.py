@@ -1,4 +1,4 @@
-"""Numbers as people and programs write them: brackets, currencies, percent signs, either decimal mark."""
+"""Read numbers as people and programs write them: brackets, currencies, percent signs, either decimal mark."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from WORKFLOW.report.tearsheet.sources.ledger import NUMBERS, TradeTable
 POINT, COMMA = "point", "comma"
 _MARK = {POINT: ".", COMMA: ","}
 _MINUS = str.maketrans(dict.fromkeys("−‐‑–﹣－", "-"))
-_SPACES = re.compile(r"(?<=\d)[\s'’\u00a0\u2009\u202f](?=\d)")  # between groups of digits
+_SPACES = re.compile(r"(?<=\d)[\s'’\u00a0\u2009\u202f](?=\d)")  # separators between groups of digits
 _AMOUNT = re.compile(
     r"^(?P<open>\()?\s*(?P<sign>[+-]?)\s*(?P<before>[A-Za-z$€£¥₿₹₽]{0,6})\s*(?P<inner>[+-]?)\s*"
     r"(?P<digits>\d[\d.,]*|[.,]\d+)(?P<power>[eE][+-]?\d+)?\s*(?P<after>%|[A-Za-z$€£¥₿₹₽]{1,6})?\s*(?P<trailing>-?)"
@@ -26,7 +26,7 @@ _NOTHING = {"", "-", "n/a", "na", "nan", "null", "none"}
 
 @dataclass(frozen=True)
 class AmountColumn:
-    """Values (n,) as float64, NaN where there is none; whether their % signs make them percent; their currency."""
+    """Values (n,) as float64, NaN where there is none; whether % signs make them percent; and their currency."""
 
     values: Floats
     is_percent: bool = False
@@ -34,10 +34,10 @@ class AmountColumn:
 
 
 def of(ledger: TradeTable, decimal: str | None) -> dict[str, AmountColumn]:
-    """Every field of numbers; all of them together decide the decimal mark, unless a person named it.
+    """Return every field of numbers; all fields together decide the decimal mark, unless the user named it.
 
     Raises:
-        Refused: a value is not a number, marks or currencies contradict each other, or a mark may be either.
+        Refused: a value is not a number, marks or currencies contradict each other, or a mark is ambiguous.
     """
     fields = [name for name in NUMBERS if name in ledger]
     simple = {name: _simple(ledger, name) for name in fields}
@@ -48,7 +48,7 @@ def of(ledger: TradeTable, decimal: str | None) -> dict[str, AmountColumn]:
 
 
 def _simple(ledger: TradeTable, name: str) -> Floats | None:
-    """By Arrow, where nothing but plain numbers stands there."""
+    """Read a field with Arrow; None if it holds anything but plain numbers."""
     try:
         plain = ledger.text(name).cast(pa.float64())
     except pa.ArrowInvalid:
@@ -86,12 +86,12 @@ def _decided(ledger: TradeTable, fields: Sequence[str]) -> str:
 
 
 def name_of(ledger: TradeTable, name: str) -> str:
-    """The name that the file has for a field."""
+    """Return the file's name for a field."""
     return ledger.name(name)
 
 
 def _shows(digits: str) -> str | None:
-    """The decimal mark that a number can only have; None where there is none, or it may be thousands."""
+    """Return the only decimal mark that a number can have; None without a mark, or if it may separate thousands."""
     marks = [letter for letter in digits if letter in ".,"]
     if len(set(marks)) == 2:
         return marks[-1]

@@ -1,4 +1,4 @@
-"""Bybit's closed P&L: one row for each position that was closed, named by the order that closed it."""
+"""Read Bybit's closed P&L: one row for each position that was closed, named by the closing order."""
 
 import re
 
@@ -7,11 +7,11 @@ from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, as_text
 
 _TIME = re.compile(r"^(trade|filled/settlement|close)_time")
-_LONG = ("close long", "sell")  # what closes a long position is a sale
+_LONG = ("close long", "sell")  # a sale closes a long position
 
 
 def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
-    """The trades; None where it is another kind of list."""
+    """Return the trades; None if the sheet is another kind of list."""
     plain = sheet.plain
     time = next((at for at, name in enumerate(plain) if _TIME.match(name)), None)
     if time is None or not {"closing_direction", "closed_p&l"} <= set(plain):

@@ -1,4 +1,4 @@
-"""Daily returns, or an equity curve: what an account was worth, and nothing of its trades."""
+"""Read daily returns or an equity curve, which show the worth of an account and nothing about its trades."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ _EQUITY = (
 )
 _DAILY_PNL = ("daily_pnl", "daily_profit", "daily_p&l")
 RETURNS, EQUITY, DAILY_PNL = "returns", "equity", "daily results"
-_NOT = {"side", "price", "type", *ALIASES["exit_time"]}  # what lists of trades have
-_TOO_LARGE = 0.2  # a median daily return beyond it is percent
+_NOT = {"side", "price", "type", *ALIASES["exit_time"]}  # columns that only lists of trades have
+_TOO_LARGE = 0.2  # a larger median daily return must be percent
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Marks (n,) in order of time; `values` are fractions of RETURNS, currency of EQUITY and DAILY_PNL."""
+    """Marks (n,) in order of time; `values` are fractions for RETURNS, and currency for EQUITY and DAILY_PNL."""
 
     kind: str
     ms: Indices
@@ -38,16 +38,16 @@ class Curve:
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether these are a date and what an account did or was worth."""
+    """Return whether the fields name a date, and what an account gained or was worth."""
     plain = [plain_name(field) for field in fields]
     return any(name in plain for name in _TIME) and any(name in plain for name in (*_RETURN, *_EQUITY, *_DAILY_PNL))
 
 
 def read(sheet: Sheet, hints: Hints, unit: str | None) -> Curve | None:
-    """The marks; None where it is a list of trades.
+    """Return the marks; None if the sheet is a list of trades.
 
     Raises:
-        Refused: a value is missing; one time has two values; returns may be fractions or percent.
+        Refused: a value is missing, a time has two values, or returns may be fractions or percent.
     """
     time = sheet.position(*_TIME)
     kinds = {
@@ -79,7 +79,7 @@ def read(sheet: Sheet, hints: Hints, unit: str | None) -> Curve | None:
 
 
 def _known(table: TradeTable, values: Floats, kind: str) -> Floats:
-    """The first return of a day's change has nothing before it, and is often empty."""
+    """Refuse missing values, but let the first daily return be missing: it has no day before it, and is often empty."""
     if kind == RETURNS and len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([[0.0], values[1:]])
     if not np.isfinite(values).all():
@@ -123,10 +123,10 @@ def _one_each(table: TradeTable, ms: Indices, order: Indices) -> None:
 
 
 def daily(curve: Curve, capital: float) -> tuple[int, Floats, float]:
-    """(first UTC day, equity at the end of each day (d,), capital at its beginning).
+    """Return the first UTC day, the equity at the end of each day (d,), and the capital at the beginning.
 
-    The first mark of an equity curve is its capital and not the result of a day. Days without a mark
-    have the mark of the day before.
+    The first mark of an equity curve is its capital, and not the result of a day. A day without a mark has the mark of
+    the day before.
     """
     days = curve.ms // DAY_MS
     day_after = int(days[0]) + 1

@@ -1,4 +1,4 @@
-"""The content of files, recognised by their first bytes, not their names: text in any encoding, archives, workbooks."""
+"""Read files by their first bytes and not by their names: text in any encoding, archives, workbooks."""
 
 import io
 import json
@@ -24,17 +24,17 @@ from WORKFLOW.report.tearsheet.sources.sheet import Sheet
 _SHARED = "xl/sharedStrings.xml"
 _XML = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _AGAIN = "download or export it again"
-TRADES = "trades"  # what these files hold, in messages
-_MOST_MEMBERS = 1_000  # of an archive
+TRADES = "trades"  # what such files hold, for messages
+_MOST_MEMBERS = 1_000  # files in an archive
 _MOST_SQLITE = 1_000_000  # bytes of one value
 Rows = list[list[str]]
 
 
 def unpacked(path: Path) -> bytes:
-    """The content of a file, unpacked if it is compressed.
+    """Return the content of a file, unpacked if it is compressed.
 
     Raises:
-        Refused: not a regular file, not there, empty, broken, or more than trades could be.
+        Refused: the file is missing, not regular, empty, broken, or larger than trades could be.
     """
     data = bytes_in.unpacked(shown(path), bytes_in.read_bytes(path, TRADES), TRADES)
     bounds.check_bytes(path, len(data))
@@ -42,7 +42,7 @@ def unpacked(path: Path) -> bytes:
 
 
 def text_of(path: Path, data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Text, and a note where its encoding had to be guessed."""
+    """Return the text, with a note if its encoding had to be guessed."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace"), ()
     if data[1:2] == b"\0" or data[:1] == b"\0":
@@ -58,16 +58,16 @@ def text_of(path: Path, data: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def json_of(path: Path, text: str) -> Any:
-    """The value of a JSON text."""
+    """Return the value of a JSON text."""
     bounds.check_json(path, text)
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
+    except (ValueError, RecursionError) as error:  # endless nested brackets raise a RecursionError
         raise Refused(f"{path} is not valid JSON: {error}", _AGAIN) from error
 
 
 def of_records(path: str, found: Any) -> Sheet | None:
-    """A list of objects, as pandas writes it, as a table; None where it is something else."""
+    """Return a list of objects, as pandas writes it, as a table; None for anything else."""
     if not isinstance(found, list) or not found or not all(isinstance(row, dict) for row in found):
         return None
     names = list(dict.fromkeys(str(name) for row in found for name in row))
@@ -80,22 +80,22 @@ def _word(value: Any) -> str | None:
 
 
 def members(path: Path, data: bytes) -> dict[str, bytes]:
-    """The files of a zip that may hold trades, by name; {} where it is a workbook.
+    """Return the files of a zip that may hold trades, by name; {} if the zip is a workbook.
 
     Raises:
-        Refused: broken, locked, or more than `MOST_BYTES`.
+        Refused: the zip is broken, has a password, or holds more than `MOST_BYTES`.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [one for one in archive.infolist() if one.filename.lower().endswith((".json", ".csv", ".txt"))]
             _check_members(path, names)
-            return {one.filename: archive.read(one) for one in names}  # never more than it declares
+            return {one.filename: archive.read(one) for one in names}  # reads no more than a file declares
     except (zipfile.BadZipFile, RuntimeError, OSError, zlib.error, NotImplementedError) as error:
         raise Refused(f"{path} is not a valid zip file: {error}", f"{_AGAIN}, without a password") from error
 
 
 def _check_members(path: Path, names: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse a bomb by what its members declare: all are read together, and none beyond that."""
+    """Refuse a decompression bomb by what its members declare together; nothing beyond that is ever read."""
     if len(names) > _MOST_MEMBERS:
         raise Refused(f"{shown(path)} holds {len(names):,} files", "unpack it and give the one with the trades")
     bounds.check_bytes(path, sum(one.file_size for one in names))
@@ -105,7 +105,7 @@ def _check_members(path: Path, names: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def workbook(path: Path, data: bytes) -> list[Rows]:
-    """The sheets of an Excel workbook as rows of text; dates are days as spreadsheets count them."""
+    """Return the sheets of an Excel workbook as rows of text; dates are day numbers as spreadsheets store them."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             inside = {one.filename: one for one in archive.infolist()}
@@ -128,7 +128,7 @@ def workbook(path: Path, data: bytes) -> list[Rows]:
 
 
 def _strings(path: Path, file: io.BytesIO) -> list[str]:
-    """The texts that cells point to."""
+    """Return the texts that cells refer to by number."""
     found: list[str] = []
     for _, one in ElementTree.iterparse(file):
         if one.tag == f"{_XML}si":
@@ -139,7 +139,7 @@ def _strings(path: Path, file: io.BytesIO) -> list[str]:
 
 
 def _cells(path: Path, sheet: io.BytesIO, shared: Sequence[str]) -> Rows:
-    """Row by row, so that a sheet is refused where it gets too long, and its XML is never there as a whole."""
+    """Read a sheet row by row, so that it is refused once it is too long, and its XML is never whole in memory."""
     rows: Rows = []
     cells = letters = 0
     for _, line in ElementTree.iterparse(sheet):
@@ -174,7 +174,7 @@ def _value(cell: ElementTree.Element, shared: Sequence[str]) -> str:
 
 
 class _Tables(HTMLParser):
-    """Rows of all tables; cells that are not shown are passed over, as MetaTrader has them."""
+    """Collects the rows of all tables; hidden cells, as MetaTrader writes them, are skipped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class _Tables(HTMLParser):
 
 
 def tables(path: Path, text: str) -> Rows:
-    """Rows of the tables of an HTML page."""
+    """Return the rows of the tables of an HTML page."""
     bounds.check_table(path, max(text.count("<tr"), text.count("<t") // 20), 1)
     found = _Tables()
     found.feed(text)
@@ -209,7 +209,7 @@ def tables(path: Path, text: str) -> Rows:
 
 
 def frame(path: Path, data: bytes) -> Sheet:
-    """A Feather or Parquet table as text."""
+    """Read a Feather or Parquet table as text."""
     try:
         if data.startswith(b"PAR1"):
             file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
@@ -231,13 +231,13 @@ def frame(path: Path, data: bytes) -> Sheet:
 
 
 def database(path: Path, data: bytes) -> Sheet:
-    """The table of trades of a bot's SQLite database, as freqtrade keeps it."""
+    """Read the table of trades in the SQLite database of a bot, as freqtrade keeps it."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.deserialize(data)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_SQLITE)
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'trades'").fetchone():
-            raise sqlite3.DatabaseError("no such table: trades")  # a view would run what its maker wrote, without end
+            raise sqlite3.DatabaseError("no such table: trades")  # a view could run any query, and never end
         rows = connection.execute("SELECT * FROM trades LIMIT ?", (bounds.MOST_ROWS + 1,))
         names = [one[0] for one in rows.description]
         table: list[list[str | None]] = []

@@ -1,4 +1,4 @@
-"""Fills of an exchange or a broker, a row for each buy and sell: closed trades by first in, first out."""
+"""Turn the fills of an exchange or broker, one row per buy and sell, into closed trades by first in, first out."""
 
 import re
 from collections import deque
@@ -40,15 +40,15 @@ _QUANTITY = (
 _FEE = ("fee", "fees", "commission", "fees_and/or_spread", "trading_fee", "exec_fee", "fees_paid")
 _COIN = ("fee_coin", "fee_currency", "feecoin", "commission_asset")
 _BUY, _SELL = ("buy", "advanced trade buy", "bought", "b"), ("sell", "advanced trade sell", "sold", "s")
-_OWN = {"executed", "product", "transaction_type", "quantity_transacted"}  # of spot markets: nothing is sold short
+_OWN = {"executed", "product", "transaction_type", "quantity_transacted"}  # columns of spot markets, without shorting
 _UNIT = re.compile(r"^([\d.,'\s]+?)\s*([A-Z][A-Z0-9]{1,9})$")
-_SLACK = 1e-9  # of a quantity: what floating point leaves
+_SLACK = 1e-9  # fraction of a quantity that floating point may leave
 _QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "TUSD", "USD", "EUR", "GBP", "TRY", "BTC", "ETH", "BNB", "DAI")
 
 
 @dataclass
 class _Lot:
-    """What is left of a fill that opened: `sign` 1 bought, -1 sold; `fee` of what is left."""
+    """The open rest of a fill: `sign` is 1 if bought and -1 if sold, and `fee` is the fee of that rest."""
 
     ms: int
     sign: int
@@ -69,7 +69,7 @@ class _Fill:
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether these are columns of fills: a time, a side, a price, a quantity, and neither an exit nor a result."""
+    """Return whether these columns are those of fills: time, side, price and quantity, without an exit or a result."""
     plain = {plain_name(field) for field in fields}
     wanted = (_TIME, _SIDE, _PRICE, _QUANTITY)
     closed = {*generic.ALIASES["exit_time"], "profit", "pnl", "deal"}
@@ -77,10 +77,10 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
-    """Closed trades; None where it is another kind of list.
+    """Return closed trades; None if the sheet is another kind of list.
 
     Raises:
-        Refused: a fee in a currency of its own, more sold than bought on a spot market, nothing closed.
+        Refused: a fee is in another currency, more is sold than was bought on a spot market, or nothing is closed.
     """
     if not is_header(sheet.names):
         return None
@@ -122,12 +122,12 @@ _COLUMNS = {
 
 
 def _there(at: int | None) -> int:
-    assert at is not None  # is_header has seen it
+    assert at is not None  # `is_header` has checked this column
     return at
 
 
 def _fills(sheet: Sheet, at: dict[str, int | None], hints: Hints) -> tuple[list[_Fill], tuple[str, ...]]:
-    """Fills in order of time, and what had to be assumed of their times."""
+    """Return the fills in order of time, and notes on what was assumed about their times."""
     quantities, _ = _with_units(sheet, at["quantity"])
     fees, coins = _with_units(sheet, at["fee"])
     columns = {
@@ -144,7 +144,7 @@ def _fills(sheet: Sheet, at: dict[str, int | None], hints: Hints) -> tuple[list[
     symbols = sheet.words(at["symbol"]) if at["symbol"] is not None else [""] * len(sheet)
     sides = [word.lower() for word in sheet.words(_there(at["side"]))]
     charged = np.nan_to_num(read_["cost_1"].values) if "cost_1" in read_ else np.zeros(len(sheet))
-    charged = -charged if (charged <= 0).all() else charged  # some write what is paid as a negative number
+    charged = -charged if (charged <= 0).all() else charged  # some programs write paid fees as negative numbers
     found = []
     for row in range(len(sheet)):
         price, quantity = float(read_["entry_price"].values[row]), abs(float(read_["pnl"].values[row]))
@@ -159,7 +159,7 @@ def _fills(sheet: Sheet, at: dict[str, int | None], hints: Hints) -> tuple[list[
 
 
 def _with_units(sheet: Sheet, at: int | None) -> tuple[list[str], list[str]]:
-    """Values without the coin that Binance writes behind them, and that coin."""
+    """Return values without the coin that Binance writes behind them, and that coin."""
     if at is None:
         return [""] * len(sheet), [""] * len(sheet)
     split = [_UNIT.match(word) for word in sheet.words(at)]
@@ -171,7 +171,7 @@ def _with_units(sheet: Sheet, at: int | None) -> tuple[list[str], list[str]]:
 
 
 def _in_quote(table: TradeTable, row: int, symbol: str, coin: str, fee: float, price: float) -> float:
-    """A fee in the coin that is traded is worth its price; in any other but the quote's nobody here knows its worth."""
+    """Return a fee in the quote currency; a fee in the base coin is worth its price, and any other coin is refused."""
     pair = re.sub(r"[^A-Z0-9]", "", symbol.upper())
     if not fee or not coin or not pair or pair.endswith(coin):
         return fee
@@ -185,7 +185,10 @@ def _in_quote(table: TradeTable, row: int, symbol: str, coin: str, fee: float, p
 
 
 def _paired(sheet: Sheet, fills: list[_Fill], is_spot: bool) -> tuple[list[tuple[_Fill, int, int, float, float]], int]:
-    """(closing fill, entry time, side, pnl, mean entry price) of each closing fill; how many lots stay open."""
+    """Pair fills, first in first out.
+
+    Returns (closing fill, entry time, side, pnl, mean entry price) of each closing fill, and the number of open lots.
+    """
     books: dict[str, deque[_Lot]] = {}
     trades = []
     for fill in fills:

@@ -1,4 +1,4 @@
-"""freqtrade: the result of a backtest as JSON (in a zip, too), and lists of its trades."""
+"""Read freqtrade's files: the result of a backtest as JSON (in a zip, too), and lists of its trades."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ _READ = (
     ),
     *("exit_reason", "sell_reason"),
 )
-_MARKET = {"price", "amount", "cost", "side"}  # of trades of the market that freqtrade downloads
+_MARKET = {"price", "amount", "cost", "side"}  # columns of the market trades that freqtrade downloads
 
 
 def strategies(found: Any) -> Mapping[str, Any]:
-    """Results by the strategy's name; {} where the file is not a result."""
+    """Return the results by strategy name; {} if the file is not a result."""
     inside = found.get("strategy") if isinstance(found, Mapping) else None
     if not isinstance(inside, Mapping):
         return {}
@@ -35,10 +35,10 @@ def strategies(found: Any) -> Mapping[str, Any]:
 
 
 def of_json(path: str, found: Any, hints: Hints) -> TradeTable | None:
-    """The trades; None where it is another kind of JSON.
+    """Return the trades; None if the JSON is of another kind.
 
     Raises:
-        Refused: there are several strategies and none was named, or there is no trade.
+        Refused: there are several strategies and the user named none, or there is no trade.
     """
     known = strategies(found)
     if known:
@@ -85,6 +85,6 @@ def _text(value: Any) -> str | None:
 
 
 def is_market(names: Sequence[str]) -> bool:
-    """Whether these are trades of the market: a price and an amount each, without a result."""
+    """Return whether these columns are of market trades, which have a price and an amount each and no result."""
     plain = {name.lower() for name in names}
     return plain >= _MARKET and bool(plain & {"id", "timestamp"})

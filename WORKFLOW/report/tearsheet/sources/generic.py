@@ -1,4 +1,4 @@
-"""Closed trades, a row each, by the names that most programs use: backtesting.py, vectorbt and backtrader, too."""
+"""Read closed trades, one per row, by the names that most programs use, such as backtesting.py and vectorbt."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from WORKFLOW.report.tearsheet.sources import ledger
 from WORKFLOW.report.tearsheet.sources.ledger import Column, Hints, TradeTable
 from WORKFLOW.report.tearsheet.sources.sheet import Sheet, as_text, listed, plain_name
 
-# In the order of preference; names are compared in lower case with _ for spaces, dots and hyphens.
+# Names are in order of preference, in lower case, with _ for spaces, dots and hyphens.
 ALIASES: dict[str, tuple[str, ...]] = {
     "exit_time": (
         *("exit_time", "close_time", "close_date", "exit_date", "exittime", "closed_at", "exit_timestamp", "closetime"),
@@ -49,23 +49,28 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "status": ("status", "trade_status", "is_open", "closed?"),
     "reason": ("reason_close", "exit_reason", "sell_reason", "close_reason", "exit_type", "exit_name", "exit_tag"),
 }
-# One time, one result: trades by their exits, or what each day brought?
+# A file with one time and one result per row holds either trades by their exits, or the results of days.
 DAY_NAMES = ("date", "day", "datetime", "timestamp", "time")
 _NUMBERED = (
     *("trade_#", "trade_number", "trade_id", "trade", "trade_no", "#", "no", "nr", "number", "id"),
     *("ticket", "position", "position_id", "order", "ref"),
 )
-_OURS = {"bars", "reason_open", "gross_pnl_pct", "net_pnl_pct"}  # of our own files: not read, and nothing to say of it
+_OURS = {
+    "bars",
+    "reason_open",
+    "gross_pnl_pct",
+    "net_pnl_pct",
+}  # columns of our own files that are ignored without a note
 _FEES = {"commission", "commissions", "fee", "fees", "swap", "entry_fees", "exit_fees", "commission_usd", "funding_fee"}
 _OPEN_WORDS = {
     "is_open": {"true": "open", "1": "open", "1.0": "open"},
     "closed?": {"open": "open", "no": "open", "false": "open"},
 }
-_PAIRED_FROM = 4  # rows in equal pairs that it takes to call them pairs
+_PAIRED_FROM = 4  # rows in equal pairs, at least, before they count as pairs
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether these are names of columns of trades."""
+    """Return whether these are names of columns of trades."""
     plain = {plain_name(field) for field in fields}
     return any(plain & set(ALIASES[name]) for name in ("exit_time",)) and any(
         plain & set(ALIASES[name]) for name in ("pnl", "pct")
@@ -73,10 +78,10 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read(sheet: Sheet, hints: Hints) -> TradeTable:
-    """Whatever has a column for the time of the exit.
+    """Read any sheet that has a column for the time of the exit.
 
     Raises:
-        Refused: it has none, or rows that look like two for each trade.
+        Refused: there is no such column, or there seem to be two rows for each trade.
     """
     position = {field: at for field, aliases in ALIASES.items() if (at := sheet.position(*aliases)) is not None}
     if "exit_time" not in position:
@@ -127,20 +132,20 @@ def _without_exits(sheet: Sheet, position: dict[str, int]) -> Refused:
 
 
 def _are_sides(sheet: Sheet, at: int) -> bool:
-    """A column called type may hold anything."""
+    """Return whether a column holds sides, because a column called type may hold anything."""
     if plain_name(sheet.names[at]) not in ("type", "trade_type"):
         return True
     return all(word.lower() in ("long", "short", "buy", "sell") for word in sheet.words(at))
 
 
 def _with(sheet: Sheet, at: int, known: dict[str, str], otherwise: str) -> Sheet:
-    """The column in words that all programs share."""
+    """Write a column in the words that all programs share."""
     words = as_text(known.get(word.lower(), otherwise) for word in sheet.words(at))
     return replace(sheet, columns=(*sheet.columns[:at], words, *sheet.columns[at + 1 :]))
 
 
 def _side_by_size(sheet: Sheet, position: dict[str, int]) -> dict[str, Column]:
-    """backtesting.py says the side by the sign of the size."""
+    """Return the side by the sign of the size, as backtesting.py tells it."""
     at = sheet.position("size")
     if "side" in position or at is None or sheet.position("entrybar") is None:
         return {}
@@ -149,7 +154,7 @@ def _side_by_size(sheet: Sheet, position: dict[str, int]) -> dict[str, Column]:
 
 
 def _ignored(sheet: Sheet, position: dict[str, int]) -> tuple[str, ...]:
-    """Columns that are read for nothing: unknown ones, and those beside one that was preferred to them."""
+    """Return notes on ignored columns: unknown ones, and those that another column was preferred to."""
     read_ = set(position.values())
     left = [name for at, name in enumerate(sheet.names) if name and name != "-" and at not in read_]
     left = [name for name in left if plain_name(name) not in _OURS]
@@ -167,10 +172,10 @@ def _ignored(sheet: Sheet, position: dict[str, int]) -> tuple[str, ...]:
 def _out_of_pairs(
     sheet: Sheet, position: dict[str, int], hints: Hints
 ) -> tuple[Sheet, dict[str, int], tuple[str, ...]]:
-    """One row a trade out of an entry row and an exit row with one result, where a number says which belong together.
+    """Make one row per trade out of an entry row and an exit row with one result, if a number pairs the rows.
 
     Raises:
-        Refused: the results come in equal pairs, and nothing says which belong together.
+        Refused: the results come in equal pairs, and nothing says which rows belong together.
     """
     if "entry_time" in position or len(sheet) < _PAIRED_FROM or len(sheet) % 2:
         return sheet, position, ()
@@ -190,7 +195,7 @@ def _out_of_pairs(
 
 
 def _pairs(numbers: list[str], result: list[str]) -> list[tuple[int, int]] | None:
-    """Rows of each number, where each stands in two rows with one result."""
+    """Return the two rows of each number, if every number stands in two rows with one result; otherwise None."""
     of: dict[str, list[int]] = {}
     for at, number in enumerate(numbers):
         of.setdefault(number, []).append(at)
@@ -206,7 +211,7 @@ def _in_equal_pairs(result: list[str]) -> bool:
 def _joined(
     sheet: Sheet, position: dict[str, int], pairs: list[tuple[int, int]], name: str, hints: Hints
 ) -> tuple[Sheet, dict[str, int], tuple[str, ...]]:
-    """Exit rows with the time of their entry rows beside them."""
+    """Return the exit rows, with the time of their entry rows beside them."""
     from WORKFLOW.report.tearsheet.sources import moments
 
     times = moments.of(ledger.of_sheet(sheet, {"exit_time": position["exit_time"]}), "exit_time", hints).ms

@@ -1,4 +1,4 @@
-"""QuantConnect and LEAN: trades as CSV, and the closed trades inside the result's JSON; fees are taken off."""
+"""Read QuantConnect and LEAN: trades as CSV, and the closed trades in a result's JSON. Fees are subtracted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ _FIELDS = ("entry_time", "exit_time", "side", "entry_price", "exit_price", "pnl"
 
 
 def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
-    """The trades; None where it is another kind of list."""
+    """Return the trades; None if the sheet is another kind of list."""
     plain = sheet.plain
     if not {"entry_time", "exit_time", "p&l", "fees", "direction"} <= set(plain):
         return None
@@ -27,7 +27,7 @@ def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
 
 
 def of_json(path: str, found: Any, hints: Hints) -> TradeTable | None:
-    """The closed trades of a result; None where it is another kind of JSON."""
+    """Return the closed trades of a result; None if the JSON is of another kind."""
     performance = _get(found, "totalperformance") or found
     rows = _get(performance, "closedtrades")
     if not isinstance(rows, list) or not rows:
@@ -47,7 +47,7 @@ def of_json(path: str, found: Any, hints: Hints) -> TradeTable | None:
 
 
 def _get(found: Any, key: str) -> Any:
-    """By a name in whatever case."""
+    """Return the value of a key, whatever the case of its letters."""
     if not isinstance(found, Mapping):
         return None
     return next((value for name, value in found.items() if str(name).lower() == key), None)

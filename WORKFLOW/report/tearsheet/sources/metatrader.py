@@ -1,4 +1,4 @@
-"""MetaTrader 4 and 5: positions with commission and swap apart, and deals in and out; results after all costs."""
+"""Read MetaTrader 4 and 5: positions with separate commission and swap, and deals in and out, after all costs."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ _SLACK = 1e-9
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether these are its columns."""
+    """Return whether these are columns of MetaTrader."""
     plain = [plain_name(field) for field in fields]
     return "profit" in plain and (_is_positions(plain) or _is_deals(plain))
 
 
 def _is_positions(plain: Sequence[str]) -> bool:
-    """One row a trade: two times, or an open and a close time, beside what MetaTrader charges."""
+    """Return whether each row is a trade, with two times, or an open and a close time, beside MetaTrader's costs."""
     has_two = plain.count("time") == 2 or ("open_time" in plain and "close_time" in plain)
     return has_two and "swap" in plain
 
@@ -33,7 +33,7 @@ def _is_deals(plain: Sequence[str]) -> bool:
 
 
 def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
-    """The trades; None where it is another kind of list.
+    """Return the trades; None if the sheet is another kind of list.
 
     Raises:
         Refused: more is closed than was opened before.
@@ -86,7 +86,7 @@ def _said(sheet: Sheet, plain: Sequence[str]) -> str:
 
 
 def _deposit(sheet: Sheet, kinds: list[str], hints: Hints) -> Capital | None:
-    """The first row of type balance (MetaTrader 4, deals): its profit is what was paid in."""
+    """Return the profit of the first row of type balance (MetaTrader 4, deals), which is the amount paid in."""
     at = next((at for at, kind in enumerate(kinds) if kind.lower() in _BALANCE), None)
     if at is None:
         return None
@@ -96,7 +96,7 @@ def _deposit(sheet: Sheet, kinds: list[str], hints: Hints) -> Capital | None:
 
 
 def _last_first(row: Sheet) -> list[str]:
-    """Profit where it has its column; reports that span cells put it last."""
+    """Return the values of a row in which a deposit is sought, profit first; reports that span cells put it last."""
     profit = row.words(row.plain.index("profit"))
     return [*profit, *(row.words(at)[0] for at in reversed(range(len(row.names))) if row.names[at] != "Balance")]
 
@@ -114,7 +114,7 @@ def _amount(row: Sheet, word: str, hints: Hints) -> float:
 
 @dataclass
 class _Open:
-    """What is left of a deal that opened; `cost` is what it was charged for what is left."""
+    """The open rest of a deal; `cost` is what was charged for that rest."""
 
     ms: int
     price: float
@@ -160,7 +160,7 @@ def _times(dealt: Sheet, plain: list[str]) -> TradeTable:
 
 
 def _paired(sheet: Sheet, plain: list[str], hints: Hints) -> tuple[list[_Trade], int]:
-    """Trades by the deals that close; a deal in/out closes all that is open and opens the rest the other way."""
+    """Return trades by the closing deals; a deal in/out closes all that is open and opens its rest the other way."""
     fields = {"pnl": plain.index("profit"), "entry_price": plain.index("price"), "pct": plain.index("volume")}
     fields |= {f"cost_{n + 1}": at for n, at in enumerate(_costs(plain))}
     table = ledger.of_sheet(sheet, fields, unused=False)
@@ -195,7 +195,7 @@ def _paired(sheet: Sheet, plain: list[str], hints: Hints) -> tuple[list[_Trade],
 
 
 def _take(book: deque[_Open], volume: float) -> tuple[int, float, float] | None:
-    """(first entry, mean price, cost) of that much of what was opened first; None where there is less."""
+    """Take so much of what was opened first; return first entry, mean price and cost, or None if there is less."""
     entry_ms, worth, cost, left = None, 0.0, 0.0, volume
     while left > _SLACK:
         if not book:

@@ -1,4 +1,4 @@
-"""Moments as people write them; where a time can be read in two ways, the whole file decides, or the user is asked."""
+"""Read moments as people write them; if a time is ambiguous, the whole file decides, or the user is asked."""
 
 import datetime
 import re
@@ -23,7 +23,7 @@ HELP = (
     " any other form is read with --date-format, such as --date-format '%d/%b/%Y %H.%M'"
 )
 _EXCEL_EPOCH_DAYS = -25_569  # 1899-12-30, from which spreadsheets count days
-_EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119; seconds since 1970 are beyond
+_EXCEL_DAYS = (20_000, 80_000)  # the years 1954 to 2119; seconds since 1970 are larger
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
 _CLOCK = (
@@ -37,7 +37,7 @@ DAY_FIRST, MONTH_FIRST = "day", "month"
 
 @dataclass(frozen=True)
 class MomentColumn:
-    """Epoch milliseconds (n,), and what had to be assumed; `is_bare`: no zone stood there."""
+    """Epoch milliseconds (n,), and notes on what was assumed; `is_bare` says that the times had no zone."""
 
     ms: Moments
     notes: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class MomentColumn:
 
 @dataclass(frozen=True)
 class _Parts:
-    """A date whose day and month may be either way round."""
+    """A date in which day and month may stand in either order."""
 
     year: int
     first: int
@@ -61,10 +61,10 @@ class _Parts:
 
 
 def of(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn:
-    """A field of moments.
+    """Read a field of moments.
 
     Raises:
-        Refused: a value is not a time; some have a zone and some have none; day and month may be swapped.
+        Refused: a value is not a time, only some values have a zone, or day and month cannot be told apart.
     """
     if hints.date_format is not None:
         return _said(ledger, field, hints)
@@ -86,7 +86,7 @@ def _by_arrow(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn | No
 
 
 def _by_number(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn | None:
-    """Epoch numbers, days as spreadsheets count them, days such as 20240301."""
+    """Read epoch numbers, day numbers of spreadsheets, and days such as 20240301."""
     text = ledger.text(field)
     try:
         values = np.array(pc.fill_null(text.cast(pa.float64()), float("nan")).to_numpy(), dtype=np.float64)
@@ -163,7 +163,7 @@ def _offset_ms(zone: str | None) -> int:
 
 
 def _order(ledger: TradeTable, field: str, parts: list[_Parts]) -> tuple[str, str]:
-    """Whether the day or the month comes first: by a number above 12 in any time column; dots are day first."""
+    """Decide whether the day or the month comes first, by a number above 12 in any time column; dots mean day first."""
     if not parts:
         return DAY_FIRST, ""
     everywhere = [part for part in _all_parts(ledger) if part is not None and part.is_open]
@@ -219,7 +219,7 @@ def _ms(ledger: TradeTable, field: str, at: int, part: _Parts, order: str) -> in
 
 
 def _one_zone(ledger: TradeTable, field: str, words: list[str], zoned: list[bool]) -> None:
-    """Some times with a zone and some without cannot be told from a mistake."""
+    """Refuse a column in which some times have a zone and some have none, because that may be a mistake."""
     if all(zoned) or not any(zoned):
         return
     with_zone, without = zoned.index(True), zoned.index(False)
@@ -231,7 +231,7 @@ def _one_zone(ledger: TradeTable, field: str, words: list[str], zoned: list[bool
 
 
 def _said(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn:
-    """In the layout that was typed."""
+    """Read times in the layout that the user typed."""
     assert hints.date_format is not None
     words, found = ledger.words(field), []
     for at, word in enumerate(words):
@@ -250,7 +250,7 @@ def _said(ledger: TradeTable, field: str, hints: Hints) -> MomentColumn:
 
 
 def _placed(ms: Moments, hints: Hints) -> MomentColumn:
-    """Moments without a zone, as if UTC: of the zone that was said, or UTC."""
+    """Move times without a zone, read as UTC so far, from the zone that the user named; without it, they are UTC."""
     if hints.timezone is None:
         return MomentColumn(ms, ("times without a zone are taken as UTC",), True)
     to_utc = _converter(hints.timezone)

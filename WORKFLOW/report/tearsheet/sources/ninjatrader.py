@@ -1,4 +1,4 @@
-"""NinjaTrader's list of trades; its cumulative column says whether commission is taken off already."""
+"""Read NinjaTrader's list of trades; its cumulative column shows whether commission is already subtracted."""
 
 import numpy as np
 
@@ -17,11 +17,11 @@ _NAMES = {
 }
 _FEES = ("commission", "clearing_fee", "exchange_fee", "ip_fee", "nfa_fee")
 _TOTAL = "cum_net_profit"
-_CENT = 0.011  # to which amounts are shown
+_CENT = 0.011  # tolerance for amounts that are shown to the cent
 
 
 def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
-    """The trades; None where it is another kind of list."""
+    """Return the trades; None if the sheet is another kind of list."""
     plain = sheet.plain
     if not {"market_pos", "entry_time", "exit_time", "profit"} <= set(plain):
         return None
@@ -33,7 +33,10 @@ def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
 
 
 def _costs(sheet: Sheet, found: TradeTable, hints: Hints) -> tuple[dict[str, int], str]:
-    """Nothing where the cumulative column adds up without them; else all of them."""
+    """Return the cost columns that still reduce the profit, and a note.
+
+    There are none if the cumulative column is the sum of the profit column alone.
+    """
     fields = [name for name in found.columns if name.startswith("cost")]
     profit = found.name("pnl")
     if not fields:
@@ -45,7 +48,7 @@ def _costs(sheet: Sheet, found: TradeTable, hints: Hints) -> tuple[dict[str, int
 
 
 def _adds_up(sheet: Sheet, found: TradeTable, hints: Hints) -> bool:
-    """Whether the cumulative column moves by the profit alone, in whichever direction the list is written."""
+    """Return whether the cumulative column moves by the profit alone, in whichever direction the list is written."""
     if _TOTAL not in sheet.plain:
         return False
     at = sheet.plain.index(_TOTAL)

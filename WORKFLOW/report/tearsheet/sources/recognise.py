@@ -1,4 +1,4 @@
-"""Which program wrote a file: every source is tried in turn, the specific ones before the general one."""
+"""Find out which program wrote a file: every source is tried in turn, the specific ones before the general one."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,10 +28,10 @@ _HEADERS = (*(tradingview.is_header, metatrader.is_header, fills.is_header, gene
 
 
 def read(path: Path, hints: Hints, unit: str | None) -> TradeTable | Curve:
-    """The trades of a file, or what an account was worth.
+    """Return the trades of a file, or its curve.
 
     Raises:
-        Refused: the file is broken, of no known source, or leaves something open that only a person can say.
+        Refused: the file is broken, has no known source, or leaves something open that only a person can say.
     """
     data = files.unpacked(path)
     if data.startswith(b"PK"):
@@ -55,12 +55,12 @@ def _of_text(path: Path, data: bytes, hints: Hints, unit: str | None) -> TradeTa
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether a line is the header of a table that some source reads."""
+    """Return whether a line is the header of a table that some source reads."""
     return any(is_one(fields) for is_one in _HEADERS)
 
 
 def of_sheet(sheet: Sheet, hints: Hints, unit: str | None) -> TradeTable | Curve:
-    """The trades or the curve, by the first source that recognises the sheet."""
+    """Return the trades or the curve, by the first source that recognises the sheet."""
     if freqtrade.is_market(sheet.names):
         raise Refused(
             f"{sheet.path} holds trades of the market, a price and an amount each, and none of a strategy",
@@ -106,12 +106,12 @@ def _of_zip(path: Path, data: bytes, hints: Hints, unit: str | None) -> TradeTab
 
 
 def _may_be(name: str) -> bool:
-    """freqtrade puts the settings of a backtest beside its result."""
+    """Return whether a name may be that of a result; freqtrade puts the settings of a backtest beside it."""
     return name.lower().endswith(".json") and not name.lower().endswith("_config.json")
 
 
 def _in_rows(path: Path, sheets: list[files.Rows]) -> Sheet:
-    """The first table whose header some source knows."""
+    """Return the first table whose header some source knows."""
     for rows in sheets:
         at = next((at for at, row in enumerate(rows) if len(row) > 1 and is_header(row)), None)
         if at is not None:
@@ -123,6 +123,6 @@ def _in_rows(path: Path, sheets: list[files.Rows]) -> Sheet:
 
 
 def _live(sheet: Sheet) -> Sheet:
-    """freqtrade's database calls the result of a trade what its exports call profit."""
+    """Rename columns of freqtrade's database, which has other names for results than freqtrade's exports."""
     known = {"close_profit_abs": "profit_abs", "close_profit": "profit_ratio"}
     return Sheet(sheet.path, tuple(known.get(name, name) for name in sheet.names), sheet.columns, sheet.rows)

@@ -1,4 +1,4 @@
-"""A table of text as a file holds it, before anybody knows what its columns mean."""
+"""A table of text as a file holds it, before the meaning of its columns is known."""
 
 import csv
 import io
@@ -18,17 +18,17 @@ from config.errors import Refused
 from WORKFLOW.data.load import parse_csv
 from WORKFLOW.report.tearsheet.sources import bounds
 
-Text: TypeAlias = pa.ChunkedArray  # of strings
+Text: TypeAlias = pa.ChunkedArray  # an array of strings
 Indices = NDArray[np.int64]
 
-HEADER_WITHIN = 200  # lines: reports of MetaTrader begin with their settings
-_VALUE = re.compile(r"^[(\[$€£+−-]*\s*\d[\d\s.,:/TZ+%)-]*$")  # a number or a moment, and no name
-_NAME_SHOWN = 40  # letters of a column's name: a file that is no CSV has one of thousands
+HEADER_WITHIN = 200  # lines; reports of MetaTrader begin with their settings
+_VALUE = re.compile(r"^[(\[$€£+−-]*\s*\d[\d\s.,:/TZ+%)-]*$")  # a number or a moment, which is no name of a column
+_NAME_SHOWN = 40  # letters of a column's name; in a file that is no CSV, a name may have thousands
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of text (n,) below a header; `rows` says which row of the file each is (the first below the header is 1)."""
+    """Rows of text (n,) below a header; `rows` holds the number of each row in the file, from 1 below the header."""
 
     path: str
     names: tuple[str, ...]
@@ -37,23 +37,23 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Return the number of rows."""
         return len(self.rows)
 
     @classmethod
     def of(cls, path: str, names: Sequence[str], rows: Sequence[Sequence[str | None]], *notes: str) -> Self:
-        """A sheet of rows that are lists; those that are too short end with nothing."""
+        """Build a sheet from rows that are lists; missing values at the end of a row become None."""
         columns = ([row[at] if at < len(row) else None for row in rows] for at in range(len(names)))
         numbers = np.arange(1, len(rows) + 1, dtype=np.int64)
         return cls(path, tuple(names), tuple(as_text(column) for column in columns), numbers, notes)
 
     @property
     def plain(self) -> tuple[str, ...]:
-        """Names in lower case with _ for what stands between words."""
+        """The names in lower case, with _ between words."""
         return tuple(plain_name(name) for name in self.names)
 
     def position(self, *aliases: str) -> int | None:
-        """The position of the first alias that the sheet has, in the order of preference.
+        """Return the position of the first alias that the sheet has, in the order of preference.
 
         Raises:
             Refused: two columns have that name.
@@ -70,49 +70,50 @@ class Sheet:
         return plain.index(found)
 
     def words(self, at: int) -> list[str]:
-        """A column as plain strings without spaces around them; a missing value is ''."""
+        """Return a column as plain strings without spaces around them; a missing value is ''."""
         return [word or "" for word in pc.utf8_trim_whitespace(self.columns[at]).to_pylist()]
 
     def taken(self, chosen: Sequence[int] | Indices) -> Self:
-        """Only those rows, in that order."""
+        """Return only the chosen rows, in the chosen order."""
         at = np.asarray(chosen, dtype=np.int64)
         return replace(self, columns=tuple(one.take(pa.array(at)) for one in self.columns), rows=self.rows[at])
 
     def repeated(self) -> int:
-        """How many rows equal an earlier row in every column."""
+        """Return how many rows equal an earlier row in every column."""
         table = pa.table({str(at): one for at, one in enumerate(self.columns)})
         return len(self) - len(table.group_by(table.column_names, use_threads=False).aggregate([]))
 
 
 def as_text(values: Iterable[str | None]) -> Text:
-    """A column of strings."""
+    """Return a column of strings."""
     return pa.chunked_array([pa.array(list(values), pa.string())])
 
 
 def plain_name(name: str) -> str:
-    """`Avg. Entry-Price` is `avg_entry_price`, `<DATE>` is `date`."""
+    """Return a plain form of a name: `Avg. Entry-Price` gives `avg_entry_price`, and `<DATE>` gives `date`."""
     bare = name.strip().strip("<>").lower()
     return "_".join(bare.replace(".", " ").replace("-", " ").replace("_", " ").split())
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message."""
+    """List names for a message."""
     shown = ", ".join(repr(name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…") for name in names[:12])
     return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown or "none"
 
 
 def shown(word: str) -> str:
-    """A word of the file; control characters, which a terminal would obey, are spelled out."""
+    """Return a word of the file for a message; control characters, which a terminal would obey, are spelled out."""
     return word if word.isprintable() else repr(word)
 
 
 def of_csv(path: Path, text: str, known: Callable[[Sequence[str]], bool], columns: Sequence[str] | None) -> Sheet:
-    """The table of a CSV; a header that is `known` may stand below other lines, as in reports.
+    """Return the table of a CSV; a header that is `known` may stand below other lines, as in reports.
 
-    `columns` are the names that a person gave, in the order of the columns.
+    `columns` are the names that the user gave, in the order of the columns.
 
     Raises:
-        Refused: no text, no header, no row, rows of different lengths, another number of `columns`.
+        Refused: there is no text, no header or no row; rows have different lengths; or the number of `columns` is
+            wrong.
     """
     bounds.check_text(path, text)
     text = text.strip("\r\n") + "\n"
@@ -155,7 +156,7 @@ def _example(count: int) -> str:
 
 
 def _report(path: Path, text: str, known: Callable[[Sequence[str]], bool]) -> Sheet | None:
-    """The first table in a report whose header is known; it ends at a line that is no row of it."""
+    """Return the first table in a report whose header is known; it ends at a line that is no row of it."""
     for delimiter in ",;\t":
         try:
             lines = list(islice(csv.reader(io.StringIO(text), delimiter=delimiter), HEADER_WITHIN))
@@ -169,7 +170,7 @@ def _report(path: Path, text: str, known: Callable[[Sequence[str]], bool]) -> Sh
 
 
 def of_rows(path: str, rows: Sequence[Sequence[str]], header: int) -> Sheet:
-    """The table below the header in row `header` (from 0), up to an empty line or the title of the next table."""
+    """Return the table below the header in row `header` (from 0), up to an empty line or the next table's title."""
     names = [name.strip() for name in rows[header]]
     while names and not names[-1]:
         names.pop()

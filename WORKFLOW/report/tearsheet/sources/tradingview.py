@@ -1,4 +1,4 @@
-"""TradingView's list of trades: two rows a trade, each with the result of both, of every version so far."""
+"""Read TradingView's list of trades of every version so far: two rows per trade, each with the result of both."""
 
 import re
 from collections.abc import Sequence
@@ -28,16 +28,16 @@ _PRICE = re.compile(rf"^(price|preis){_MONEY}$")
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether these are its columns."""
+    """Return whether these are columns of TradingView's list of trades."""
     plain = [plain_name(field) for field in fields]
     return all(any(form.match(name) for name in plain) for form in (_NUMBER, _KIND, _TIME))
 
 
 def read(sheet: Sheet, hints: Hints) -> TradeTable | None:
-    """The trades; None where it is another kind of list.
+    """Return the trades; None if the sheet is another kind of list.
 
     Raises:
-        Refused: rows that say entry and exit, and no number that says which belong together; a trade with more of them.
+        Refused: rows are entries and exits without a number that pairs them, or a trade has several of either.
     """
     kind = _column(sheet, _KIND)
     words = sheet.words(kind) if kind is not None else []
@@ -60,7 +60,7 @@ def _column(sheet: Sheet, form: re.Pattern[str]) -> int | None:
 
 
 def _rows(sheet: Sheet, number: int, words: list[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """The row of each trade's entry and of its exit."""
+    """Return the row of each trade's entry, and the row of its exit."""
     entries: dict[str, int] = {}
     exits: dict[str, int] = {}
     for at, (trade, word) in enumerate(zip(sheet.words(number), words, strict=True)):
@@ -90,7 +90,7 @@ def _ledger(
     words: list[str],
     time: int,
 ) -> TradeTable:
-    """Closed trades and, without an exit, those that are open."""
+    """Return closed trades, and open trades, which have no exit."""
     pairs = [*closed.values(), *((entry, entry) for trade, entry in entries.items() if trade not in closed)]
     ins, outs = sheet.taken([entry for entry, _ in pairs]), sheet.taken([exit_ for _, exit_ in pairs])
     signal = _column(sheet, re.compile(r"^signal$"))
@@ -132,9 +132,9 @@ def _ledger(
 
 
 def _capital(outs: Sheet, hints: Hints) -> Capital | None:
-    """What the cumulative columns were made with: the roundest amount that all rows allow.
+    """Return the capital behind the cumulative columns: the roundest amount that all rows allow.
 
-    A percentage of two decimals allows total / (pct ± 0.005): rows with a large one narrow it down.
+    A percentage of two decimals allows total / (pct ± 0.005), so rows with a large percentage narrow the range.
     """
     money, share = _column(outs, _TOTAL), _column(outs, _TOTAL_PCT)
     if money is None or share is None:
@@ -158,7 +158,7 @@ def _capital(outs: Sheet, hints: Hints) -> Capital | None:
 
 
 def _roundest(low: float, high: float) -> float | None:
-    """The number with the fewest digits between two; None where there is none of three digits at most."""
+    """Return the number with the fewest digits between two numbers; None if it would need more than three digits."""
     if not 0 < low <= high < float("inf"):
         return None
     for digits in (1, 2, 3):
