@@ -1,7 +1,9 @@
-"""Every path the product writes, in one place.
+"""Every path that the product writes, in one place.
 
-Roots come from the environment (`RESULTS_ROOT`, `STATE_ROOT`, `LOGS_ROOT`); by default all of them lie under
-`state/run` in the checkout, which git ignores. Links in them are followed once, here: one folder has one spelling.
+The roots come from the environment (`RESULTS_ROOT`, `STATE_ROOT`, `LOGS_ROOT`). By default all of them lie under
+`state/run` in the checkout, which git ignores. Links in their paths are resolved once, here, so that each folder has
+one
+spelling.
 """
 
 import os
@@ -13,23 +15,23 @@ from config.record import dataclass
 from state.files.knowledge import KnowledgeFolder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-DEFAULT = CHECKOUT / "state" / "run"  # of results, and with them of state and logs
+DEFAULT = CHECKOUT / "state" / "run"  # the default RESULTS_ROOT; state and logs lie below it
 
 PHASE0 = "phase0_top500.json"
 ALL_TRIALS = "all_trials.json"
 SEARCH = "search.json"
-PARETO = "pareto_front.json"  # and its picture: only where a search has several objectives
+PARETO = "pareto_front.json"  # written, as its picture is, only when a search has several objectives
 PARETO_SVG = "pareto_front.svg"
 MANIFEST = "run_manifest.json"
 OPTIMIZATIONS = Path("Backtests") / "optimizations"  # under RESULTS_ROOT
 TEARSHEET = "tearsheet.html"
-WINDOWS = "windows.json"  # of each best: what its windows traded
+WINDOWS = "windows.json"  # for each best strategy the trades in its windows
 BESTS = ("best_sharpe", "best_returns", "lowest_drawdown", "best_winrate")
 
 
 @dataclass(frozen=True)
 class Roots:
-    """Where results, state and logs of one installation lie."""
+    """The folders of results, state and logs of one installation."""
 
     results: Path
     state: Path
@@ -37,7 +39,11 @@ class Roots:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Roots":
-        """The roots that the environment names, or the checkout's own; creates nothing."""
+        """Return the roots that the environment names, or else the checkout's own. No folder is made.
+
+        Raises:
+            Refused: a variable names a file, or holds control characters.
+        """
         environment = os.environ if environment is None else environment
         results = _folder(environment, "RESULTS_ROOT", DEFAULT)
         return cls(
@@ -52,33 +58,35 @@ class Roots:
         return self.results / OPTIMIZATIONS
 
     def artifacts(self, symbol: str, mode: str) -> Path:
-        """`Backtests/optimizations/{SYMBOL}/{mode}`: what users read."""
+        """The result tree of a symbol and mode, which users read: `Backtests/optimizations/{SYMBOL}/{mode}`."""
         return self.optimizations / symbol / mode
 
     def demo_data(self) -> Path:
-        """The generated bars, kept between runs."""
+        """The folder of the generated demo bars, which are kept between runs."""
         return self.results / "demo"
 
     @property
     def freqtrade(self) -> Path:
-        """freqtrade's user folder that `export` writes into when nobody names another."""
+        """The freqtrade user folder that `export` writes to by default."""
         return self.results / "freqtrade" / "user_data"
 
     def run(self, run_id: str) -> "RunFolder":
-        """The working files of one run."""
+        """The working files of one run of a single process."""
         return RunFolder(self.state / "runs" / run_id)
 
     def runs(self) -> list["RunFolder"]:
-        """All runs on file, oldest first (run ids sort by time)."""
+        """Return all runs on file, the oldest first, because run ids sort by time."""
         folder = self.state / "runs"
         return [RunFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
     def tries(self, symbol: str) -> Path:
-        """All tries on a symbol and all looks at its holdout, over all runs; the user's alone, unlike the results."""
+        """The ledger of all tries on a symbol and all looks at its holdout, over all runs. Unlike results, it is
+        private.
+        """
         return self.results / "tries" / f"{symbol}.jsonl"
 
     def lock(self, symbol: str, mode: str) -> Path:
-        """The lock of one result tree, beside it so that it holds whatever STATE_ROOT is; the kernel frees it."""
+        """The lock of one result tree. It lies beside the tree, so that it also holds between different STATE_ROOTs."""
         return self.artifacts(symbol, mode).with_name(f".{mode}.lock")
 
     def log(self, run_id: str) -> Path:
@@ -87,166 +95,166 @@ class Roots:
 
     @property
     def settings(self) -> Path:
-        """The settings as they were resolved when the swarm was started; what agents read."""
+        """The settings as they were when the swarm was started, which agents read."""
         return self.state / "settings.json"
 
     @property
     def root_record(self) -> Path:
-        """Which root this is, and where its swarm runs; see state/host/root.py."""
+        """The record of which root this is, and where its swarm runs; see state/host/root.py."""
         return self.state / "root.json"
 
     @property
     def swarm(self) -> Path:
-        """Which tmux server is ours."""
+        """The record of the swarm's tmux server."""
         return self.state / "swarm.json"
 
     @property
     def current_run(self) -> Path:
-        """Which run the swarm works on."""
+        """The pointer to the run that the swarm works on, with a copy of its order."""
         return self.state / "current_run.json"
 
     @property
     def tombstone(self) -> Path:
-        """There while the operator wants nothing to run."""
+        """The file that exists while the operator wants the swarm stopped."""
         return self.state / "stopped.json"
 
     @property
     def launch_lock(self) -> Path:
-        """Held while sessions are made or a run begins."""
+        """The lock that is held while sessions are started or a run begins."""
         return self.state / "launch.lock"
 
     @property
     def launch_holder(self) -> Path:
-        """Who holds the launch lock, so that one that is stopped can be continued."""
+        """The identity of the holder of the launch lock, so that a stopped holder can be continued."""
         return self.state / "launch_holder.json"
 
     @property
     def keeper(self) -> Path:
-        """How the swarm is brought back, in which environment, and by which process."""
+        """The record of the keeper: its method, its environment, and its process."""
         return self.state / "keeper.json"
 
     @property
     def keeper_lock(self) -> Path:
-        """Held by the one keeper process for as long as it lives."""
+        """The lock that the one keeper process holds while it lives."""
         return self.state / "keeper.lock"
 
     @property
     def stop_log(self) -> Path:
-        """What a `stop` said that was typed inside the swarm."""
+        """The output of a `stop` that was typed inside the swarm."""
         return self.logs / "stop.log"
 
     @property
     def keeper_log(self) -> Path:
-        """What the keeper had to do."""
+        """The keeper's log of what it did."""
         return self.logs / "keeper.log"
 
     @property
     def hooks(self) -> Path:
-        """The user's own executables, a folder a point."""
+        """The user's own hooks, in one folder for each hook point."""
         return self.results / "hooks"
 
     @property
     def notified(self) -> Path:
-        """How the last run of every on_incident hook ended."""
+        """The record of how the last run of each on_incident hook ended."""
         return self.state / "notified.json"
 
     @property
     def requests(self) -> Path:
-        """Wishes to the owners of targets."""
+        """The folder of requests to the agents that own a target."""
         return self.state / "requests"
 
     @property
     def workers(self) -> Path:
-        """One launch record a worker that was started and not yet accounted for."""
+        """The folder with one launch record for each worker that is not yet accounted for."""
         return self.state / "workers"
 
     @property
     def gpu_question(self) -> Path:
-        """Who asks the GPU driver, since when, and what is known from earlier answers."""
+        """The last question to the GPU driver: its process, since when, and what earlier answers said."""
         return self.state / "gpu_question.json"
 
     @property
     def gpu_answer(self) -> Path:
-        """What the driver answered last."""
+        """The last answer of the GPU driver."""
         return self.state / "gpu_answer.json"
 
     @property
     def made(self) -> Path:
-        """Which logs below LOGS_ROOT we made."""
+        """The record of which logs below LOGS_ROOT we made."""
         return self.state / "made.jsonl"
 
     @property
     def events(self) -> Path:
-        """Failures and remedies, for people and for the failure memory."""
+        """The log of failures and remedies, for people and for the failure memory."""
         return self.state / "workflow_events.log"
 
     @property
     def healing(self) -> Path:
-        """What was found dead, gone or hung, and who brought it back how."""
+        """The journal of what was found dead, gone or hung, and of what brought it back."""
         return self.state / "healing.jsonl"
 
     @property
     def session_events(self) -> Path:
-        """Incidents as they open and close."""
+        """The log of incidents as they open and close."""
         return self.state / "session_state_manager_events.jsonl"
 
     @property
     def session_latest(self) -> Path:
-        """The last line of the session log, whole."""
+        """The last line of the session log, as a file of its own."""
         return self.state / "session_latest.json"
 
     @property
     def hypotheses(self) -> Path:
-        """The ledger of what was tried, and what came of it."""
+        """The ledger of hypotheses, and their outcomes."""
         return self.state / "hypotheses.jsonl"
 
     def knowledge(self, folder: str) -> KnowledgeFolder:
-        """The documents that grow from run to run; `folder` is the setting swarm.knowledge_folder."""
+        """The documents that grow from run to run. `folder` is the setting swarm.knowledge_folder."""
         return KnowledgeFolder(self.results / Path(folder or "docs/reference").expanduser())
 
     def agent_state(self, agent: str) -> Path:
-        """The snapshot that `agent` alone writes."""
+        """The state file of an agent, which only this agent writes."""
         names = {"watchdog": "swarm_control_state.json", "process_auditor": "process_audit_state.json"}
         return self.state / names.get(agent, f"{agent}_state.json")
 
     def cycles(self, agent: str) -> Path:
-        """What the agent saw and decided, cycle by cycle."""
+        """The cycle journal of an agent: what it saw and decided."""
         return self.state / "cycles" / f"{agent}.jsonl"
 
     def cycle_lock(self, agent: str) -> Path:
-        """Held by the one cycle of that agent that is under way."""
+        """The lock that the one cycle of an agent holds while it is under way."""
         return self.state / "locks" / f"{agent}.lock"
 
     def loop(self, agent: str) -> Path:
-        """Which process runs the agent's cycles."""
+        """The record of the process that runs an agent's cycles."""
         return self.state / "loops" / f"{agent}.json"
 
     def pipe(self, agent: str) -> Path:
-        """Where the agent's loop listens for nudges."""
+        """The pipe on which an agent's loop listens for nudges."""
         return self.state / "wake" / f"{agent}.fifo"
 
     def session_log(self, run_id: str) -> Path:
-        """The heartbeat lines of one run."""
+        """The session log of one run."""
         return self.state / f"session_state_{run_id}.jsonl"
 
     def launch(self, worker_id: str) -> Path:
-        """What a worker was started for."""
+        """The launch record of a worker."""
         return self.workers / f"{worker_id}.json"
 
     def heartbeat(self, worker_id: str) -> Path:
-        """What a worker says of itself."""
+        """The heartbeat file of a worker."""
         return self.state / "heartbeats" / f"{worker_id}.json"
 
     def exit(self, worker_id: str) -> Path:
-        """How a worker ended."""
+        """The exit file of a worker, in which its wrapper records how it ended."""
         return self.state / "exits" / f"{worker_id}.json"
 
     def worker_log(self, run_id: str, job_id: str) -> Path:
-        """What the workers of one job had to say."""
+        """The output of all workers of one job."""
         return self.logs / run_id / f"{job_id}.log"
 
     def agent_log(self, agent: str) -> Path:
-        """What went wrong in an agent's loop."""
+        """The errors of an agent's loop."""
         return self.logs / "agents" / f"{agent}.log"
 
     def swarm_run(self, run_id: str) -> "SwarmRunFolder":
@@ -256,13 +264,13 @@ class Roots:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`STATE_ROOT/runs/<RUN_ID>`: what a run needs to go on after it was stopped."""
+    """The working files of a run, or of one unit of a round: what it needs to go on after it was stopped."""
 
     path: Path
 
     @property
     def record(self) -> Path:
-        """What the run computes and how far it is."""
+        """The record of what the run computes and how far it is."""
         return self.path / "run.json"
 
     @property
@@ -272,7 +280,7 @@ class RunFolder:
 
     @property
     def bars(self) -> Path:
-        """The in-sample bars, as every search process maps them; the holdout is not in this file."""
+        """The in-sample bars, which every search process maps into memory. The holdout is not in this file."""
         return self.path / "in_sample.npy"
 
     @property
@@ -282,22 +290,22 @@ class RunFolder:
 
     @property
     def phase0_seeds(self) -> Path:
-        """What prescreens of other machines and lanes hand to this one's search; only where some were named."""
+        """The prescreen results of other machines and lanes that seed this search; only when such files were named."""
         return self.path / "phase0_seeds.json"
 
     @property
     def carried(self) -> Path:
-        """What later rounds of the swarm take over from this one."""
+        """What later rounds of the swarm take over from this round."""
         return self.path / "carried.json"
 
     @property
     def search(self) -> Path:
-        """The search job: what to try, at which costs."""
+        """The description of the search: what to try, at which costs."""
         return self.path / "search.json"
 
     @property
     def search_errors(self) -> Path:
-        """What search processes had to complain about."""
+        """The error output of the search processes."""
         return self.path / "search.err"
 
     @property
@@ -307,17 +315,17 @@ class RunFolder:
 
     @property
     def study_database(self) -> Path:
-        """The Optuna study where search.storage is sqlite."""
+        """The Optuna study when search.storage is sqlite."""
         return self.path / "study.sqlite3"
 
     @property
     def study_server(self) -> Path:
-        """Lock and address of the process that serves a study in a database."""
+        """The folder with the lock and the address of the process that serves a study in a database."""
         return self.path / "study-server"
 
     @property
     def preflight(self) -> Path:
-        """What the checks of the bars found; the swarm's later phases rely on it."""
+        """The result of the checks of the bars, on which the swarm's later phases rely."""
         return self.path / "preflight.json"
 
     def shard(self, number: int) -> Path:
@@ -325,57 +333,57 @@ class RunFolder:
         return self.path / f"prescreen-{number}.json"
 
     def refined(self, number: int) -> Path:
-        """What one job that only filled a lane has found around the best of the prescreen."""
+        """What one job that filled an idle lane found near the best of the prescreen."""
         return self.path / f"refine-{number}.json"
 
     @property
     def validation(self) -> Path:
-        """What validation has finished, a file a step, until the results are there."""
+        """The finished steps of a validation, one file each, until the results are there."""
         return self.path / "validation"
 
     @property
     def outcome(self) -> Path:
-        """What the unit came to: what `--single --json` prints."""
+        """The outcome of the unit, as `--single --json` prints it."""
         return self.path / "outcome.json"
 
     @property
     def manifest(self) -> Path:
-        """The manifest that this round has published; the one in the result tree is the last round's."""
+        """The manifest that this round published; the result tree holds only that of the last round."""
         return self.path / MANIFEST
 
     @property
     def staged(self) -> Path:
-        """Artifacts that are complete and wait to be published."""
+        """The complete artifacts that wait to be published."""
         return self.path / "staged"
 
     @property
     def claims(self) -> Path:
-        """Which trial is being evaluated by a living process."""
+        """The folder of locks that show which trial a living process evaluates."""
         return self.path / "claims"
 
 
 @dataclass(frozen=True)
 class SwarmRunFolder:
-    """`STATE_ROOT/runs/<RUN_ID>` of a run of the swarm: its order and a folder a round."""
+    """`STATE_ROOT/runs/<RUN_ID>` of a run of the swarm: its order, and one folder for each round."""
 
     path: Path
 
     @property
     def order(self) -> Path:
-        """What was asked for, every default filled in."""
+        """The order: what was asked for, with every default filled in."""
         return self.path / "order.json"
 
     @property
     def finished(self) -> Path:
-        """There when no round is left to do."""
+        """The record that exists once the run is complete."""
         return self.path / "finished.json"
 
     def round(self, number: int) -> "RoundFolder":
-        """One round's files."""
+        """The files of one round, counted from 0."""
         return RoundFolder(self.path / f"round-{number:04d}")
 
     def rounds(self) -> list["RoundFolder"]:
-        """All rounds begun, in order."""
+        """Return all rounds that have begun, in order."""
         return [RoundFolder(path) for path in sorted(self.path.glob("round-*")) if path.is_dir()]
 
 
@@ -387,7 +395,7 @@ class RoundFolder:
 
     @property
     def number(self) -> int:
-        """Which round it is, from 0."""
+        """The number of the round, counted from 0."""
         return int(self.path.name.partition("-")[2])
 
     @property
@@ -397,7 +405,7 @@ class RoundFolder:
 
     @property
     def begun(self) -> Path:
-        """When it began, and which units are no longer taken along, with the reason."""
+        """The record of when the round began, with which code, and which units are left out of it and why."""
         return self.path / "begun.json"
 
     def unit(self, symbol: str, mode: str) -> RunFolder:
@@ -405,11 +413,11 @@ class RoundFolder:
         return RunFolder(self.path / symbol / mode)
 
     def result(self, job_id: str) -> Path:
-        """What a job came to, written by its worker as the last thing it does."""
+        """The result of a job; writing it is the last thing that its worker does."""
         return self.path / "results" / f"{job_id}.json"
 
     def lease(self, job_id: str) -> Path:
-        """Which epoch of a job counts."""
+        """The lease of a job, which says which epoch, and so which of its workers, counts."""
         return self.path / "leases" / f"{job_id}.json"
 
 
@@ -426,5 +434,5 @@ def _folder(environment: Mapping[str, str], variable: str, default: Path) -> Pat
 
 
 def _spelled(path: Path) -> Path:
-    """The one spelling of a folder, whether it is there yet or not."""
+    """Return the one spelling of a folder, whether or not it exists yet."""
     return Path(os.path.realpath(path))
