@@ -33,7 +33,7 @@ def remember_failures(path: Path, found: Iterable[Mapping[str, Any]]) -> str:
     A file that holds no array is renamed first, so that nothing is lost.
     """
     entries, is_damaged = failures_in(path)
-    aside = f"; what was there is {snapshot.set_aside(path).name} now" if is_damaged else ""
+    aside = f"; the damaged file is {snapshot.set_aside(path).name} now" if is_damaged else ""
     known = by_signature(entries)
     for one in found:
         entry = known.get(one["signature"])

@@ -1,4 +1,6 @@
-"""Who may work on a job: the highest epoch. A worker takes its lease first and leaves when a newer one exists."""
+"""The lease of a job, which only the worker with the highest epoch holds. A worker first takes it, and ends when a
+newer one exists.
+"""
 
 from pathlib import Path
 
@@ -6,14 +8,14 @@ from state.files import flock, snapshot
 
 
 class Superseded(Exception):
-    """A newer worker has this job; leaving is the right thing to do."""
+    """A newer worker has this job, so this one must end."""
 
 
 def take(path: Path, epoch: int, holder: str) -> None:
-    """Make `epoch` the one that counts.
+    """Take the lease of a job for this epoch.
 
     Raises:
-        Superseded: this epoch or a newer one is taken already, by somebody else.
+        Superseded: another worker has taken this epoch, or a newer one.
     """
     with flock.held(Path(f"{path}.lock")):
         found = _read(path)
@@ -30,7 +32,7 @@ def check(path: Path, epoch: int) -> None:
 
 
 def newest(path: Path) -> int:
-    """The epoch that counts; 0 before the first."""
+    """Return the epoch that holds the lease; 0 before the first."""
     return _read(path)[0]
 
 
