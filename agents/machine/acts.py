@@ -78,7 +78,7 @@ class Acts(Hands):
 
     @_do.register
     def launch_worker(self, action: LaunchWorker) -> str:
-        """Start a worker, and return its id. The journal is written first, so a launch that is cut short is seen later."""
+        """Start a worker and return its id. The journal is written first, so that a launch cut short is seen later."""
         jobs = self._jobs()
         state = jobs.states()[action.job_id]
         # The lease file outlives a journal that lost lines, so no epoch is ever given twice.
@@ -116,7 +116,7 @@ class Acts(Hands):
 
     @_do.register
     def end_worker(self, action: EndWorker) -> str:
-        """Send SIGTERM to the worker's processes, then SIGCONT: a stopped process handles SIGTERM only once it goes on."""
+        """Send SIGTERM to the worker's processes, then SIGCONT, without which a stopped process would not handle it."""
         tree = self._tree(action.worker_id, action.nonce)
         reached = processes.signal_tree(tree, signal.SIGTERM)
         processes.signal_tree(tree, signal.SIGCONT)
@@ -373,7 +373,7 @@ class Acts(Hands):
         return next((row.session for row in AGENTS if row.name == self._by), "")
 
     def _respawned(self, state: JobState, worker_id: str) -> dict[str, Any]:
-        """Return the record for healing.jsonl of a job that goes on after a death, with the seconds it had no worker."""
+        """Return the healing.jsonl record of a job that goes on after a death, with the seconds without a worker."""
         died = [one for one in self._journal().read().records if _is_death_of(one, state.job.job_id)]
         for_s = healing.between_s(str(died[-1].get("at")), stamp(self._clock.now())) if died else None
         job_id, why = state.job.job_id, state.last_death

@@ -187,7 +187,7 @@ def _lines(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
 
 
 def _generation(path: Path) -> str:
-    """Return a name for this file's contents, made from its first line, which differs after each rotation; "" if none."""
+    """Return a name for a log's contents, made from its first line, which is new after a rotation; "" without one."""
     try:
         with plain.opened(path) as file:
             first = file.readline()

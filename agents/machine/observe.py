@@ -165,7 +165,7 @@ _QUIET_S = 0.2  # a worker that progressed more recently is not asked for its CP
 def _records(
     roots: Roots, limits: SwarmSettings, order: SwarmOrder | None, report: WatchdogReport, clock: Clock
 ) -> Records:
-    """Return which records grew too long; every few minutes also those that expired, because listing these is costly."""
+    """Return the records that grew too long, and every few minutes those that expired, which are costly to list."""
     from agents.machine import records  # imported only by cycles that look
 
     age_s = _age(report.records_looked_s, report.boot_id, clock)

@@ -123,7 +123,7 @@ def disk_free(folder: Path) -> int | None:
 
 
 def disk_free_files(*folders: Path) -> int | None:
-    """Return how many more files the fullest of these folders can hold; None where the file system has no such limit."""
+    """Return how many more files the fullest of these folders can hold; None without such a limit."""
     found = [free for folder in folders if (free := _free_files(folder)) is not None]
     return min(found, default=None)
 
@@ -139,7 +139,7 @@ def _free_files(folder: Path) -> int | None:
 
 
 def suspended_s() -> float | None:
-    """Return the seconds that the machine slept in this boot: the boot clock counts them, the monotonic clock does not."""
+    """Return the seconds that the machine slept in this boot, which only the boot clock counts; None: unknown."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return None
     return round(time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic(), 1)
@@ -167,7 +167,10 @@ def state_problem(folder: Path) -> str:
 
 
 def settings_problem(roots: Roots) -> str:
-    """Return what is wrong with settings.json, or was, as long as the damaged file lies beside it; "" when nothing is."""
+    """Return what is wrong with settings.json; "" when nothing is.
+
+    A fault is reported until a person has removed the damaged file that was set aside.
+    """
     try:
         names = os.listdir(roots.state)
     except OSError:

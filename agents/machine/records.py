@@ -191,7 +191,7 @@ def _is_left_lock(roots: Roots, path: Path) -> bool:
 
 
 def _says(path: Path, key: str) -> Any:
-    """Return what the record in a file, or the first one of a journal, holds under `key`; None: it is no such record."""
+    """Return the value of `key` in a file's record, or in a journal's first record; None without such a record."""
     with contextlib.suppress(OSError, ValueError), plain.opened(path) as file:
         text = file.readline(_RECORD_BYTES) if ".jsonl" in path.name else file.read(_RECORD_BYTES)
         record = json.loads(text)

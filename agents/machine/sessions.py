@@ -154,7 +154,7 @@ class Tmux:
         self.acting().end(session)
 
     def end_server(self) -> None:
-        """End the whole server with all its panes. `stop` needs this beside a broken environment, so without libtmux."""
+        """End the server and all its panes, without libtmux: `stop` must work beside a broken environment."""
         self.call("kill-server")
 
     def claim(
@@ -254,7 +254,7 @@ def _with_a_socket(tmux: Tmux, process: Identity) -> tuple[Answer, int, int]:
 
 
 def _is_starved(timeout_s: float) -> bool:
-    """Whether an empty program, too, takes a fifth of the deadline. Then silence does not prove that the server hangs."""
+    """Whether an empty program, too, takes a fifth of the deadline; then silence does not prove a hanging server."""
     import subprocess
 
     began_s = time.monotonic()
@@ -274,7 +274,7 @@ def is_ours(tmux: Tmux) -> bool:
 
 
 def belongs_to_another(tmux: Tmux) -> str | None:
-    """Return the state root that the server on this label serves if it is not ours; None when it is ours or names none."""
+    """Return the state root that the server on this label serves; None when it is ours, or it names none."""
     folder, serves_us = tmux.served()
     return folder if folder and not serves_us else None
 

@@ -85,12 +85,12 @@ class TmuxServer(libtmux.Server):
 
     @property
     def panes(self) -> QueryList[Pane]:
-        """All panes. Of libtmux's 125 formats only six are read: three ids, pid, session name, and whether it is dead."""
+        """All panes, with only six of libtmux's 125 formats: three ids, pid, session name, and whether it is dead."""
         return QueryList([Pane(server=self, **dict[str, Any](row)) for row in self._tmux.rows(*_IDS)])
 
     @property
     def sessions(self) -> QueryList[Session]:
-        """All sessions; none when there is no server. libtmux's own list would also be empty after any error of tmux."""
+        """All sessions; none when there is no server. libtmux's own list is also empty after any error of tmux."""
         names = {row["session_id"]: row["session_name"] for row in self._tmux.rows(*_IDS)}
         return QueryList([Session(server=self, session_id=id_, session_name=name) for id_, name in names.items()])
 
@@ -112,7 +112,7 @@ class TmuxServer(libtmux.Server):
             )
 
     def end(self, name: str) -> None:
-        """End the session of exactly this name, by its id: as a target, a name also matches names that begin with it."""
+        """End the session of exactly this name, by its id: a name as a target also matches longer names."""
         with suppress(LibTmuxException):  # it has ended since it was listed
             for session in self.sessions.filter(session_name=name):
                 session.kill()
@@ -127,7 +127,7 @@ class TmuxServer(libtmux.Server):
                 self.set_option(option, value, global_=True, scope=OptionScope.Session)
 
     def run_outside(self, command: str) -> bool:
-        """Let the server run a shell command in its environment and in the background; return whether it accepted it."""
+        """Let the server run a shell command in the background, in its environment; return whether it accepted that."""
         try:
             self.run_shell(_plain(command), background=True)
         except LibTmuxException:

@@ -56,7 +56,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _forecast(world: World, memory: Memory, limits: SwarmSettings) -> Forecast:
-    """Return the dollars by midnight UTC if work goes on without a pause, and after how many hours a budget is spent."""
+    """Return the dollars by midnight UTC if work goes on, and after how many hours of work a budget is spent."""
     now = datetime.fromisoformat(world.now)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     rate = limits.dollars_per_hour

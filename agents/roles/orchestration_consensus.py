@@ -35,7 +35,7 @@ _UNITS = {"prescreen": "combos_per_s", "search": "trials_per_s"}
 
 @dataclass(frozen=True)
 class Look:
-    """The progress since the look before, in parts of jobs, and how many jobs of all rounds were completed at `at_s`."""
+    """The progress since the last look, in parts of jobs, and how many jobs of all rounds were complete at `at_s`."""
 
     at_s: float
     useful: float

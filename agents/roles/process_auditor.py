@@ -34,7 +34,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a score. `way_out` says what to do when it does not hold; `at_rest`: it is judged after a stop, too."""
+    """One check of a score. `way_out` says what to do when it does not hold. `at_rest`: it is judged after a stop."""
 
     name: str
     of: Literal["adherence", "efficacy"]

@@ -1,4 +1,4 @@
-"""Write one line in each cycle, so that people can read afterwards how a run went, and keep the latest line as a file."""
+"""Write one line in each cycle, from which people can read how a run went, and keep the latest line as a file."""
 
 from agents.actions.records import WriteLine
 from agents.model.decision import Agent, Decision

@@ -39,7 +39,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Memory:
-    """The open incidents (id → since when), and at how many looks in a row the hang guard was missing, and since when."""
+    """The open incidents (id → since when), and for how many looks in a row the hang guard is missing."""
 
     open: Mapping[str, str] = field(default_factory=dict)
     guard_stale: int = 0
@@ -370,7 +370,7 @@ def _is_open(world: World) -> bool:
 
 
 def expected_outcomes(world: World, limits: SwarmSettings) -> tuple[Outcome, ...]:
-    """Return what each agent expects of its last actions, and what each worker is expected to do and whether it does."""
+    """Return what agents expect of their last actions, what workers are expected to do, and whether they do it."""
     deeds = (
         Outcome(deed["target"], deed["expected"], f"{view.agent}: {deed['kind']}")
         for view in world.agents

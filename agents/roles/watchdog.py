@@ -251,7 +251,7 @@ def _counted_s(world: World, memory: Memory) -> float | None:
 
 
 def _is_starved(world: World, limits: SwarmSettings) -> bool:
-    """Whether all agents and workers that live are late at once: then the machine is starved, and none of them failed."""
+    """Whether all living agents and workers are late at once: then the machine is starved, and none of them failed."""
     others = [one for one in world.agents if one.agent != "watchdog" and one.loop_life == "running"]
     others = [one for one in others if not one.is_young(limits) and one.age_s is not None]
     late = [one for one in others if (one.age_s or 0.0) > patience_s(one.cadence_s, limits)]

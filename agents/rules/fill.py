@@ -41,7 +41,7 @@ def _idle_lanes(world: World) -> int:
 
 
 def _lanes_of(worker: Worker, world: World) -> int:
-    """Return how many lanes' cores a worker keeps busy. A validation uses several threads for about half of its time."""
+    """Return how many lanes' cores a worker keeps busy. A validation uses all its cores for half of its time."""
     cores = next((lane.cores for lane in world.lanes), 1)
     lanes = max(1, worker.launch.cores // cores)
     return (lanes + 1) // 2 if worker.launch.job.phase == "validate" else lanes

@@ -17,7 +17,7 @@ NO_GPU = "no GPU here: the plan is CPU only"
 
 @dataclass(frozen=True)
 class Device:
-    """A lane or a GPU. `state` is busy, lent (another lane's worker uses its cores), idle or unknown; `why` says why."""
+    """A lane or a GPU. `state` is busy, lent (another lane's worker uses its cores), idle or unknown."""
 
     name: str
     kind: str

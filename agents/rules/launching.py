@@ -107,7 +107,7 @@ def _nothing_starts(world: World, limits: SwarmSettings) -> str:
 
 
 def _canary(hands: Hands, free_lanes: list[Lane], wanted: list[JobState]) -> tuple[list[Start], str]:
-    """Return the single start that is allowed while the environment is to blame, none before the canary's wait is over."""
+    """Return the one start that is allowed while the environment is to blame; none before the canary's wait is over."""
     world, blame = hands.world, hands.blame
     reason = f"{blame.words()}: one at a time is tried"
     if world.now_s < blame.canary_at_s:

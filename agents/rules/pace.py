@@ -65,7 +65,7 @@ class Pace:
 
 
 def looked(pace: Pace, world: World, limits: SwarmSettings) -> Pace:
-    """Return the pace after this look at all workers. Entries of jobs that are over, or of another round, are dropped."""
+    """Return the pace after this look at all workers, without jobs that are over or of another round."""
     there = {worker.launch.worker_id for worker in world.workers}
     done = {state.job.job_id for state in world.jobs if state.status == "completed" and not world.run_finished}
     open_ = {state.job.job_id for state in world.jobs if state.epoch > 0 and not state.is_over}
@@ -303,7 +303,7 @@ def _of_kind(kind: str, world: World) -> list[Worker]:
 
 
 def _share(worker: Worker, said: Screening, pace: Pace, world: World, limits: SwarmSettings) -> float | None:
-    """Return the share of its cores that the worker got since the first look; None before two looks far enough apart."""
+    """Return the share of its cores that the worker got since the first look; None until that was long enough ago."""
     first = pace.looks.get(worker.launch.worker_id)
     if first is None or first.cpu_s is None or worker.cpu_s is None:
         return None

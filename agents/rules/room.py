@@ -5,7 +5,7 @@ from config.swarm import SwarmSettings
 
 
 def shortage(world: World, limits: SwarmSettings) -> str:
-    """Return what the disk has too little of, and how much is needed; "" when there is enough, or when it is unknown."""
+    """Return what the disk has too little of, and how much is needed; "" when it has enough, or nothing is known."""
     free, files = world.disk_free_bytes, world.disk_free_files
     if free is not None and free < limits.min_free_mb * 1_000_000:
         return f"{free / 1e6:.0f} MB are free, at least {limits.min_free_mb:,} are wanted"

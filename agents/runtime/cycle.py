@@ -82,7 +82,7 @@ def _must_be_ours(roots: Roots) -> None:
 
 
 def replay(record: Mapping[str, Any]) -> bytes:
-    """Decide again on a recorded world and memory; return the decision as one line with its keys in alphabetical order."""
+    """Decide again on a recorded world and memory; return the decision as a line with its keys in sorted order."""
     agent = row(record["agent"]).load()
     world, memory = record_of(World, record["world"]), record_of(agent.memory, record["memory"])
     limits = record_of(SwarmSettings, record["limits"])
@@ -90,7 +90,7 @@ def replay(record: Mapping[str, Any]) -> bytes:
 
 
 def replays(record: Mapping[str, Any]) -> bool:
-    """Whether the same is decided now; False, too, for a record of a version with other worlds, memories or settings."""
+    """Whether the same is decided now; False, too, when the record is of a version with other worlds or settings."""
     try:
         return replay(record) == codec.encode_line(record["decision"], by_name=True)
     except (KeyError, ValueError, Refused):

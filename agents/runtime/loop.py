@@ -251,7 +251,7 @@ class Sources:
         self._looks = 0
 
     def are_new(self) -> bool:
-        """Whether the loop should re-execute itself now. `problem` then says why not, when new code cannot be loaded."""
+        """Whether the loop should re-execute itself now; when new code cannot be loaded, `problem` says why."""
         now, before = code.control(), self._seen
         self._seen = now
         if now == self.running:

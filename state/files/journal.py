@@ -144,7 +144,7 @@ class Journal:
 
 
 def _lines(file: BinaryIO, size: int) -> tuple[list[bytes], list[bytes], int]:
-    """Return every whole line, the beginnings of lines longer than any record, and the number of bytes of all of them."""
+    """Return the whole lines, the beginnings of lines longer than any record, and the bytes that all of them take."""
     if size > _AT_ONCE:
         return _one_by_one(file)
     whole, newline, _ = file.read().rpartition(b"\n")

@@ -39,11 +39,7 @@ class Roots:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Roots":
-        """Return the roots that the environment names, or else the checkout's own. No folder is made.
-
-        Raises:
-            Refused: a variable names a file, or holds control characters.
-        """
+        """Return the roots that the environment names, else the checkout's own; Refused when one names no folder."""
         environment = os.environ if environment is None else environment
         results = _folder(environment, "RESULTS_ROOT", DEFAULT)
         return cls(

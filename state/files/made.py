@@ -99,7 +99,7 @@ def _journal(roots: Roots) -> Journal:
 
 
 def _root(roots: Roots) -> int | None:
-    """Return the inode of STATE_ROOT, which differs in a copy. The device number does not help: it may change at boot."""
+    """Return the inode of STATE_ROOT, which differs in a copy. A device number would not do: it may change at boot."""
     try:
         return roots.state.stat().st_ino
     except OSError:

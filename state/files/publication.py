@@ -30,7 +30,7 @@ _LEFTOVER = re.compile(r"[0-9a-f]{8}\.(new|gone)")
 
 @dataclass(frozen=True)
 class Half:
-    """A publication that was cut short: where the new set lies, how many files are in place, and whether it is whole."""
+    """A publication that was cut short: where the new set lies, how much of it is in place, whether it is whole."""
 
     ready: Path
     in_place: int
@@ -90,7 +90,7 @@ class Publication:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
     def finish(self) -> tuple[str, ...]:
-        """Complete a publication that was cut short, and remove what killed ones left; returns and raises as `publish`."""
+        """Complete a publication that was cut short, and remove what killed ones left; see `publish`."""
         said: tuple[str, ...] = ()
         half = self.half()
         if half is not None and half.is_whole:
@@ -154,7 +154,9 @@ class Publication:
         return said
 
     def make_way(self, name: str, is_mine: bool = True) -> list[str]:
-        """Rename what is not ours in the place of `name` (a link, a folder, a file that no manifest names), and say so."""
+        """Rename what is not ours in the place of `name`: a link, a folder, a file in no manifest. Return what was
+        done.
+        """
         said = []
         *folders, target = [*reversed((self.folder / name).parents), self.folder / name]
         for path in folders:

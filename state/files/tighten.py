@@ -45,7 +45,7 @@ class _Tightener:
             _close(self._root)
 
     def _inside(self, folder: Path) -> bool:
-        """Close our files in a folder; return whether nothing else lies in it, which is checked for open folders only."""
+        """Close our files in a folder; return whether nothing else lies in it (checked for open folders only)."""
         is_open, alone = _is_open(folder), True
         for entry in _entries(folder):
             alone &= self._close(Path(entry.path), is_open)

@@ -72,7 +72,7 @@ class Container:
 
     @property
     def memory_used_bytes(self) -> int | None:
-        """The memory that the group with the tightest limit uses, without the page cache that the kernel can take back."""
+        """The memory that the group with the tightest limit uses, without page cache that the kernel can take back."""
         folder = self._tightest("memory", _memory_limit)
         if folder is None:
             return None
@@ -120,7 +120,7 @@ class Container:
 
     @cached_property
     def _memberships(self) -> tuple[tuple[frozenset[str], str], ...]:
-        """Controllers and path of each line of /proc/self/cgroup; the line of the unified hierarchy has no controllers."""
+        """Controllers and path of each line of /proc/self/cgroup; the unified hierarchy's line has no controllers."""
         lines = (line.split(":", 2) for line in (_text(self.root / "proc/self/cgroup") or "").splitlines())
         return tuple((frozenset(cells[1].split(",")) - {""}, cells[2]) for cells in lines if len(cells) == 3)
 

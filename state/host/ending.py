@@ -110,5 +110,5 @@ def _is_unread() -> bool:
 
 
 def _read_no_more() -> None:
-    """Send standard output to the null device: at its end, Python flushes it, and would report the closed pipe again."""
+    """Send standard output to the null device, because Python flushes it at its end and would report the pipe again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

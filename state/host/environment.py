@@ -40,14 +40,14 @@ def allowed(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def of_swarm(roots: Roots, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of every process of the swarm: what is allowed, its roots, and the id of its state root."""
+    """Return the environment of a process of the swarm: what is allowed, its roots, and the id of its state root."""
     named = {"RESULTS_ROOT": str(roots.results), "STATE_ROOT": str(roots.state), "LOGS_ROOT": str(roots.logs)}
     known = root.look(roots.state).id
     return allowed(environment) | named | {UTF8: "1"} | ({MARK: known} if known else {})
 
 
 def of_member(roots: Roots) -> dict[str, str]:
-    """Return the environment of tmux and of loops, which belong to no worker: `of_swarm`, with the root's id as nonce."""
+    """Return the environment of tmux and of loops, which belong to no worker: their nonce is the id of the root."""
     told = of_swarm(roots)
     return told | {NONCE: told.get(MARK) or _NO_ID}
 

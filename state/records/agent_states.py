@@ -75,7 +75,7 @@ class AgentState:
 
 @dataclass(frozen=True)
 class Read:
-    """A state file as it was read: the fields that fit, what is wrong with the others, and whether it holds anything."""
+    """A state file as it was read: the fields that fit, what is wrong with others, and whether it holds anything."""
 
     state: AgentState = field(default_factory=AgentState)
     wrong: tuple[str, ...] = ()

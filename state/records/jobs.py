@@ -29,7 +29,7 @@ STATUSES: tuple[Status, ...] = ("pending", "running", "completed", "failed", "ca
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work, named by round, symbol, mode, phase and shard. `shards` is the number of shards in its phase."""
+    """One piece of work, named by round, symbol, mode, phase and shard. Its phase has `shards` shards."""
 
     round: int
     symbol: str
@@ -172,7 +172,7 @@ class JobJournal:
         self._append(records)
 
     def compact(self) -> None:
-        """Replace the records by the states to which they led; see `compacted`. The old journal is kept as `<name>.1`."""
+        """Replace the records by the states to which they led (`compacted`); the old journal is kept as `<name>.1`."""
         at = stamp(self._clock.now())
         self._journal.rewrite(lambda records: compacted(records, at))
 

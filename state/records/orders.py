@@ -1,4 +1,4 @@
-"""The order of a run of the swarm: what it should do. It is written once at the beginning; agents and workers read it."""
+"""The order of a run of the swarm. It is written once, when the run begins; agents and workers read it."""
 
 import os
 from datetime import datetime
@@ -114,7 +114,7 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Begun:
-    """What a round began with. `dropped` maps a unit to why it failed before, `fills` to the refinements to build on."""
+    """What a round began with. `dropped` maps a unit to why it failed before, `fills` to refinements to build on."""
 
     at: str = ""
     dropped: dict[str, str] = field(default_factory=dict)

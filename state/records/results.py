@@ -82,7 +82,7 @@ class PublishedTree:
         return record
 
     def seen_record(self, name: str) -> Record:
-        """Return the contents of one JSON file without comparing it with the manifest; {} when it holds no JSON object."""
+        """Return the contents of a JSON file without comparing it with the manifest; {} when it holds no JSON object."""
         record = snapshot.read_json(self.folder / name)
         return record if isinstance(record, dict) else {}
 
@@ -100,7 +100,7 @@ class PublishedTree:
 
 
 def trees(results: Path) -> Iterator[PublishedTree]:
-    """Yield every tree under `results` (`Roots.optimizations`) whose manifest can be read, in the order of their names."""
+    """Yield every tree under `results` (`Roots.optimizations`) whose manifest can be read, sorted by name."""
     for folder in folders(results):
         if (tree := seen(folder)) is not None:
             yield tree

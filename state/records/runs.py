@@ -1,4 +1,4 @@
-"""The record of a single process's run: what it computes, and whether it is done. A stopped run is continued by it."""
+"""The record of a single process's run: what it computes, and whether it is done. A stopped run continues from it."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -25,7 +25,7 @@ class Screening:
 
 
 def speed(screening: Screening, done: int, seconds: float) -> float | None:
-    """Return the bar-combos per second and thread when `done` combos are done after `seconds`; None before the first."""
+    """Return the bar-combos per second and thread for `done` combos after `seconds`; None without progress."""
     gained = done - screening.began_done
     if gained <= 0 or seconds <= 0:
         return None

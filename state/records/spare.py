@@ -77,7 +77,7 @@ class Spare:
                 yield one.begun, lambda tree: not fitting(orders.Begun, tree)[1]
 
     def _restore(self, path: Path, data: bytes) -> None:
-        """Write a record back unless a file is there by now: a start of a run, or another loop, may have been faster."""
+        """Write a record back unless a file is there by now: a new run, or another loop, may have been faster."""
         is_damaged = _mark(path) is not None
         aside = snapshot.set_aside(path).name if is_damaged else ""
         if not snapshot.write_new(path, data):

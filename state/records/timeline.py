@@ -129,7 +129,7 @@ def _cost(
 
 
 class _Shared:
-    """The integral over time of 1 / (number of running jobs). A job's share of a spell is the difference of two values."""
+    """The integral over time of 1 / (number of running jobs). A job's share of a spell is the difference of two."""
 
     def __init__(self, spells: Iterable[tuple[float, float]]) -> None:
         steps: dict[float, int] = defaultdict(int)

@@ -13,7 +13,7 @@ from state.records.jobs import Job
 
 @dataclass(frozen=True)
 class Launch:
-    """The launch record, written before the process exists. `wrapper` is its parent, None until the launcher knows it."""
+    """The launch record, written before the process exists. `wrapper` is its parent, None until that is known."""
 
     worker_id: str
     run_id: str
