@@ -185,6 +185,7 @@ class Acts(Hands):
         Raises:
             RuntimeError: a worker of these units runs that is not named in `left`.
         """
+        # Launch records, and not the World, say who is at work: a worker may have been launched since the look.
         folder = self._roots.swarm_run(self._run_id).round(self._round)
         units = [(str(symbol), str(mode)) for symbol, mode in action.units]
         launches = on_file(self._roots)
@@ -351,6 +352,7 @@ class Acts(Hands):
 
     def _ensure(self, respawn: list[str], only: list[str] | None) -> str:
         """Start sessions in this process, or from outside when this process's own pane may be ended by it."""
+        # Unless tmux answers and this agent's session is alive, a repair may end the pane that this cycle runs in.
         there = observe.sessions_of(self._roots, self._limits)
         if there is None or not any(one.name == self._session and one.alive for one in there):
             return self._from_outside()

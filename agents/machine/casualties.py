@@ -61,6 +61,7 @@ def told(before: Before, started: Sequence[str], repaired: Sequence[str], by: st
     """
     at, server = stamp(clock.now()), before.server
     known = () if server is None or server.process is None else server.sessions
+    # A session that this server never had on record was not lost: it is started for the first time.
     lost = [session for session in started if session in known]
     found = [one for text in repaired for one in _repaired(text, before, by, at)]
     if lost and not before.server_lives:

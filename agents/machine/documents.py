@@ -58,6 +58,7 @@ def _count(entry: dict[str, Any], one: Mapping[str, Any]) -> None:
 
 def write_findings(path: Path, findings: Iterable[Mapping[str, str]]) -> str:
     """Append the findings that the knowledge base does not hold yet; the bytes before them stay as they are."""
+    # Decided by the document itself and not by memory: after a write that was cut short, nothing is added twice.
     text = _read(path) or FINDINGS_HEAD.encode()
     held = set(FINDING.findall(text.decode(errors="replace")))
     new = [one for one in findings if one["id"] not in held]

@@ -56,6 +56,7 @@ def _run(roots: Roots, lives: bool, named: Iterable[str]) -> Iterator[RecordFaul
     folder = roots.swarm_run(run_id)
     if orders.read(folder.order) is None and not orders.is_newer(snapshot.read_json(folder.order)):
         yield _order(roots, run_id, lives)
+    # Only the last round matters: earlier ones are over.
     for one in folder.rounds()[-1:]:
         if one.jobs.exists() and snapshot.read_json(one.begun) is None:
             yield _of(one.begun, roots, "its round is under way", f"{_LOOPS}, where one has seen it")

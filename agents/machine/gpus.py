@@ -50,6 +50,7 @@ def look(roots: Roots, limits: SwarmSettings, now_s: float) -> Cards:
     """Return what the last answer says, and ask the next question when none is open."""
     if not devices():
         return Cards((), _NONE)
+    # The state of the question is on file, because each cycle is a process of its own.
     question = _followed_up(roots, limits, now_s)
     if question is not None and now_s - question.asked_s > _OLD_S and question.known.gpus is not None:
         question = replace(question, known=Cards())
@@ -77,6 +78,7 @@ def _followed_up(roots: Roots, limits: SwarmSettings, now_s: float) -> Question 
 
 def _judged(roots: Roots, question: Question, limits: SwarmSettings, now_s: float) -> Question:
     answer = snapshot.read_json(roots.gpu_answer)
+    # The nonce tells this answer from a late one to an earlier question.
     if isinstance(answer, dict) and answer.get("question") == question.nonce:
         return _on_file(roots, question, "answered", _cards(answer, roots))
     late = now_s - question.asked_s > limits.gpu_timeout_s

@@ -65,6 +65,7 @@ def start(roots: Roots, *more: str) -> None:
     keeper = recorded(roots)
     if keeper is None or keeper.method != "process" or roots.tombstone.exists():
         return
+    # Only a process of this root is continued: a copied root may hold the record of another root's keeper.
     if keeper.identity is not None and _is_of(keeper.identity, roots):
         _wake(keeper.identity, roots)
     with made.log(roots, roots.keeper_log) as log:
@@ -196,6 +197,7 @@ def _is_young(roots: Roots) -> bool:
 
 def _is_alive(keeper: Keeper, roots: Roots, ask: bool) -> bool | None:
     if keeper.method == "process":
+        # A keeper that was just started would look dead until it has written its identity.
         if keeper.identity is None and _is_young(roots):
             return None  # the process has started and not written its identity yet
         return keeper.identity is not None and _serves(keeper.identity, roots)

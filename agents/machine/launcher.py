@@ -95,6 +95,7 @@ def launch_lock(roots: Roots, wait_s: float = 0.0) -> Iterator[None]:
 def _continue_holder(roots: Roots) -> bool:
     """Continue a lock holder that is stopped (Ctrl-Z), which would keep everyone else out for ever; whether it was."""
     try:
+        # filelock does not tell who holds a lock, so each holder writes its identity beside it.
         holder = record_of(Identity, snapshot.read_json(roots.launch_holder))
     except ValueError:
         return False
@@ -162,9 +163,11 @@ def _started_into(
     names = registry.sessions(limits)
     commands = _commands(limits)
     missing = [one for one in commands if (only is None or one in only) and (one not in there or one in respawn)]
+    # An agent that ends at once, each time, would otherwise be started again in every cycle of every healer.
     waiting = [one for one in missing if is_patient and _is_too_soon(one, before, now_s, limits)]
     missing = [one for one in missing if one not in waiting]
     for session in missing:
+        # The loop is killed by its record before its session is ended: it may survive the end of its pane.
         _end_loop(roots, session)
         if session in all_names:
             tmux.end(session)
@@ -174,6 +177,7 @@ def _started_into(
         # All sessions count as begun now: the first agent to look must not find the others as old as their last cycle.
         if len(started) == 1:
             tmux = tmux.claim(names, {}, dict.fromkeys(missing, now_s), _awaited(missing, before, now_s))
+    # The patience goes on file, because the keeper judges by it with the standard library alone.
     patience = {roots.agent_state(row.name).name: row.patience_s(limits) for row in registry.at_work(limits)}
     tmux.claim(names, patience, {}, {})
     return waiting
@@ -332,6 +336,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
     """
     import subprocess
 
+    # Without the record, nothing could tell the process from a stranger's, or account for its end.
     path = roots.launch(launch.worker_id)
     snapshot.write_json(path, tree_of(launch))
     log = roots.worker_log(launch.run_id, launch.job.job_id)
@@ -342,6 +347,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
         *(python, "-m", "WORKFLOW.pipeline.lane.worker", str(path)),
     ]
     threads = str(launch.cores)
+    # The nonce, run and worker id identify the worker's whole tree, however it forks (`identity.Tree`).
     own = {
         NONCE: launch.nonce,
         RUN: launch.run_id,

@@ -155,6 +155,7 @@ def _best(one: _Best) -> BestResult:
 
 def _since(path: Path, place: Place) -> Iterator[Logged]:
     """Yield the lines behind `place`, also after the log was rotated; all lines when the place is in neither file."""
+    # The place may lie in the file before a rotation: its rest is read first, then the new file.
     older = path.with_name(f"{path.name}.1")
     files = [(file, _generation(file)) for file in (older, path)]
     known = [generation for _, generation in files].index(place.generation) if _is_there(files, place) else None

@@ -86,6 +86,7 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
     states = {row.name: read(roots, row.name) for row in at_work(limits)}
     views = tuple(agents(roots, limits, states, clock))
     reports = agent_states.reports(states)
+    # One replay of the journal serves all fields about jobs: a second read could see a later state.
     misfits: list[Any] = []
     states_of_jobs = fold(events, misfits).values()
     sees = frozenset(sees)
@@ -177,6 +178,7 @@ def _lane_target(report: ControllerReport, views: Iterable[AgentView], limits: S
     """Return how many lanes util_controller wants; None when it has not reported, or its report is too old."""
     wanted = report.lanes
     view = next((one for one in views if one.agent == "util_controller"), None)
+    # A controller that is gone must not hold the number of lanes at what suited an earlier load.
     is_fresh = view is not None and view.age_s is not None and view.age_s <= patience_s(view.cadence_s, limits)
     return wanted if is_fresh and wanted is not None and wanted >= 1 else None
 
@@ -195,6 +197,7 @@ def gpu_lanes(gpus: tuple[Gpu, ...] | None, order: SwarmOrder | None, visible: s
     named = None if visible is None else [name.strip() for name in visible.split(",")]
     wanted = [gpu for gpu in gpus or () if order.gpu in (None, gpu.index)]
 
+    # CUDA_VISIBLE_DEVICES names GPUs by index or by the beginning of their UUID. A MIG slice has only the latter.
     def is_free(gpu: Gpu) -> bool:
         uuid = gpu.uuid or ""
         shown = named is None or any(
@@ -245,6 +248,7 @@ def agents(roots: Roots, limits: SwarmSettings, states: Mapping[str, Read], cloc
     """Yield every agent as its files show it. In a copy of a root, no process on file belongs to this root."""
     here = root.look(roots.state)
     there = root.home(here)
+    # The records of a copy tell of the original's processes, of which none may be taken for this root's.
     tmux = None if here.is_copy else server.recorded(roots)
     began_s = {} if tmux is None else tmux.began_s
     awaited = {} if tmux is None else tmux.awaited
@@ -341,8 +345,10 @@ def workers(roots: Roots, now_s: float) -> Iterable[Worker]:
 def _worker(roots: Roots, here: Root, there: int | None, launch: Launch, now_s: float) -> Worker:
     beat = _read(Heartbeat, roots.heartbeat(launch.worker_id))
     ended = _read(Exit, roots.exit(launch.worker_id))
+    # The launch record, and not the run under way, says where the result lies: a worker may outlive its run.
     folder = roots.swarm_run(launch.run_id).round(launch.job.round)
     same_boot = launch.boot_id == identity.boot_id()
+    # Monotonic times of another boot cannot be compared, and no process of another boot is alive.
     progressed_s = launch.launched_at_s if beat is None or not same_boot else beat.progressed_at_s
     silent_s = round(max(0.0, now_s - progressed_s), 3) if same_boot else 0.0
     is_gone = not same_boot or ended is not None

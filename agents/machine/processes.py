@@ -65,6 +65,7 @@ def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
     cycle
     sees that.
     """
+    # A damaged record may hold a nonce that many processes have: then nothing is killed.
     if not tree.is_named:
         return 0
     known: set[Identity] = set()
@@ -74,6 +75,7 @@ def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
         for one in fresh:
             send(one, signal.SIGSTOP, tree)
     deadline = time.monotonic() + _DEATH_S
+    # Every look of this loop starts anew, because a process may have been forked between the last look and its stop.
     while left := _look(tree, wrapper, frozenset(), _CHASE if known else 1, deadline):
         known |= set(left)
         for one in left:
@@ -92,6 +94,7 @@ def _look(tree: Tree, wrapper: Identity | None, known: Set[Identity], looks: int
     for _ in range(looks):
         if time.monotonic() >= deadline:
             break
+        # Equal pids before and after the look prove that no process was born during it.
         born = _last_born()
         found = [one for one in tree.members() if wrapper is None or one.pid != wrapper.pid]
         if fresh := [one for one in found if one not in known]:
@@ -139,6 +142,7 @@ def _await(dying: list[Identity], deadline: float) -> None:
         except OSError:
             continue
         try:
+            # A pidfd becomes readable when its process dies, so no polling is needed.
             if identity.of(one.pid) == one:
                 select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         finally:

@@ -117,6 +117,7 @@ def is_complete(roots: Roots, run_id: str) -> bool:
 def _rounds(roots: Roots, limits: SwarmSettings, order: SwarmOrder) -> Iterator[Expired]:
     """Yield the rounds of the run under way beyond the number that is kept, except those with a unit's last outcome."""
     rounds = roots.swarm_run(order.run_id).rounds()
+    # `results --all` shows a unit's last outcome, however old it is.
     last = {unit: n for n, one in enumerate(rounds) for unit in order.units if one.unit(*unit).outcome.exists()}
     for number, one in enumerate(rounds[: -limits.keep_rounds]):
         if number not in last.values():
@@ -220,6 +221,7 @@ def retire(roots: Roots, one: Expired) -> bool:
         or path.resolve() == home.resolve()
     ):
         return False
+    # Time has passed since the record was listed: a run may have become the current one since.
     if not _may_go(roots, one):
         return False
     if one.kind in ("run", "round"):
@@ -261,6 +263,7 @@ def rotate(roots: Roots, name: str, most_bytes: int) -> bool:
         return False
     import shutil
 
+    # The end is copied, not renamed: the writers hold the file open, and would go on writing to the renamed one.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     with path.open("rb") as log, made.log(roots, temporary) as kept:
         inode = os.fstat(kept.fileno()).st_ino

@@ -85,6 +85,7 @@ class Tmux:
         """
         import subprocess
 
+        # -u: UTF-8 in every locale. -f: no configuration of the user's, which could change names or start programs.
         command = ["tmux", "-u", "-L", self.server.label, "-f", "/dev/null", *map(_literal, arguments)]
         # A server keeps the environment of the call that starts it, so that environment may hold no secret; and it
         # names the state root, so that the server says from its first moment on whose it is.
@@ -178,6 +179,7 @@ class Tmux:
             began_s={**self.server.began_s, **began_s},
             awaited={**self.server.awaited, **awaited},
         )
+        # Written only when it differs, so that `ensure` does not rewrite the file of a healthy swarm.
         if server != recorded(self.roots):
             snapshot.write_json(self.roots.swarm, tree_of(server))
         return Tmux(self.roots, server, self.timeout_s)
@@ -221,6 +223,7 @@ def repair(tmux: Tmux) -> str:
     ended only when it is silent; when its socket refuses or was removed, the server is asked for a new socket.
     """
     process = tmux.server.process
+    # Without a process on record there is nothing that may be signaled: another server may have this label.
     if process is None or identity.life_of(process) == "dead":
         return "its process is gone"
     if processes.is_stopped(process):  # checked before any call, because each call would cost its deadline
@@ -232,6 +235,7 @@ def repair(tmux: Tmux) -> str:
         return "its socket was gone; it made a new one" if asked else "it answers"
     if said == "refused" and made:
         return "it made a new socket each time it was asked, and each was gone again; it was left alone"
+    # On a starved machine every program is late. Ending a healthy server then would only add work.
     if _is_starved(tmux.timeout_s):
         return "it gave no answer, but this machine is too busy to tell whether it hangs; it was left alone"
     processes.send_in(tmux.roots.state, process, signal.SIGKILL)
@@ -243,6 +247,7 @@ def _with_a_socket(tmux: Tmux, process: Identity) -> tuple[Answer, int, int]:
     """Return the server's answer once it has a socket, how many sockets it was asked for, and how many it made."""
     said: Answer = "refused"
     asked = made = 0
+    # SIGUSR1 makes a tmux server open its socket anew. The socket may be removed again at once, so this is repeated.
     while True:
         if tmux.server.socket.exists():
             said = _answer(tmux)
@@ -305,6 +310,7 @@ def check_folder(server: Server) -> None:
     """
     folder = server.socket.parent
     try:
+        # lstat, because a link could lead to a folder that another user controls.
         found = folder.lstat()
     except FileNotFoundError:
         return  # tmux makes it with mode 0700

@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     contained.adopt_orphans()
+    # The kernel only counts its kills. A SIGKILL together with a higher count means that memory ran out.
     before = oom_kills(memory_events)
     pid = os.fork()
     if pid == 0:

@@ -56,6 +56,7 @@ def _take_up_code(world: World, units: Units, memory: Memory, report: SchedulerR
     if memory.code_seen != world.code:
         seen = replace(memory, code_seen=world.code)
         return Decision(seen, "the code has changed: a second look is taken", report=replace(report, stage="draining"))
+    # A worker that survives SIGKILL can do nothing more, so it must not hold up the upgrade for ever.
     survivors = world.reports.worker_sentry.survivors
     at_work = [one for one in world.workers if one.launch.worker_id not in survivors]
     if at_work:
@@ -163,6 +164,7 @@ def _after_round(
         for s in world.jobs
         if s.is_over and s.status != "completed" and not s.job.hand
     }
+    # A unit without a usable holdout has its results; it is complete, and only left out of further rounds.
     spent = holdouts.left_out(world, order)
     further = tuple(unit for unit in good if " ".join(unit) not in spent)
     if further and (order.rounds == 0 or world.round + 1 < order.rounds):

@@ -108,6 +108,7 @@ def _worked_s(world: World, memory: Memory, limits: SwarmSettings) -> float:
     if memory.boot_id != world.boot_id:
         return max(ages_s)
     gap_s = max(0.0, world.now_s - memory.at_s)
+    # Between two regular looks the whole time counts; after a gap only what living workers prove.
     seamless = memory.was_working and gap_s <= 3 * _CADENCE_S * limits.cadence_scale + limits.cycle_deadline_s
     return gap_s if seamless else min(gap_s, max(ages_s))
 

@@ -83,6 +83,7 @@ def _by_signature(here: Knowledge) -> dict[str, list[Logged]]:
 def _uncounted(events: list[Logged], last_event: str | None) -> list[Logged]:
     """Return the events after the last counted one; all of them when that one was not among those read."""
     ids = [event.event_id for event in events]
+    # The last occurrence counts, because equal lines have equal ids.
     return events[len(ids) - ids[::-1].index(last_event) :] if last_event in ids else events
 
 

@@ -29,6 +29,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         return Decision(memory, "there is no run", report=HypothesesReport(None, 0, 0))
     if world.hypotheses is None:
         return Decision(memory, "the ledger was not read", report=HypothesesReport(world.run_id))
+    # The ledger, and not a memory, decides: a line that was lost with a crash is written in the next cycle.
     held = set(world.hypotheses)
     lines = [line for line in (*_stated(world), *_ended(world)) if f"{line['id']} {line['event']}" not in held][:_MANY]
     mine = held | {f"{line['id']} {line['event']}" for line in lines}

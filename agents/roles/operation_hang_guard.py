@@ -45,6 +45,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         # from a dead one.
         actions.append(EnsureSessions((), outside=True))
         return Decision(Memory(stale, answered_at), "tmux gives no answer", tuple(actions), report)
+    # A missing session is proof, so it is started at once; a stale one may only be slow, so it is looked at twice.
     there = {s.name for s in world.sessions if s.alive}
     expected = {view.session for view in world.agents} | set(world.control.monitors)
     missing = sorted(expected - there)

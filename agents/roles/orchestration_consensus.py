@@ -199,6 +199,7 @@ def _looked(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
         before = memory.completed_before + memory.completed
         memory = replace(memory, round=world.round, completed_before=before, completed=0)
     completed = sum(state.status == "completed" for state in world.jobs)
+    # The first look has nothing to compare with, so whether jobs move is unknown.
     is_first = not memory.looks
     useful, repeated, advanced = 0.0, 0.0, False
     reached = {state.job.job_id: state.last_done for state in world.jobs}

@@ -42,6 +42,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         )
     since_s = world.now_s if memory.silent_since_s is None else memory.silent_since_s
     memory = replace(memory, silent_since_s=since_s)
+    # Death is proof; silence may be a busy machine, so it counts only at a second look.
     are_dead = all(view.loop_life == "dead" for view in guards)
     if not are_dead and world.now_s - since_s < _APART_S * limits.cadence_scale:
         return Decision(memory, "the hang guard and the state manager are silent: a second look decides")
@@ -49,6 +50,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if wait_s > 0:
         return Decision(memory, f"the last rescue was recent: the next one is allowed in {wait_s:.0f} s")
     memory = replace(memory, times=memory.times + 1, tried_s=world.now_s)
+    # On a starved machine every loop is silent, and ending loops would not help.
     respawn = () if world.control.host_starved else tuple(v.session for v in guards if _hangs(v))
     what = "; ".join(f"{view.agent} {view.how()}" for view in guards)
     return Decision(memory, what, (RescueSessions(respawn),))

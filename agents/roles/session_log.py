@@ -24,6 +24,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     if world.order is None:
         return Decision(Memory(), "there is no run")
     line = _line(world, limits)
+    # A run at rest gets one last line and then none, so that its log does not grow for ever.
     rests = world.run_finished or world.stopped
     if rests and memory.moving != world.run_id:
         return Decision(memory, "nothing moves", report=line)

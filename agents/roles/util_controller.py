@@ -68,6 +68,7 @@ def _report(world: World, memory: Memory, reason: str, limits: SwarmSettings) ->
 
 def _begun(world: World, memory: Memory) -> Memory:
     """Return the memory with a usable target: without one of this boot, the number of lanes that are there now."""
+    # A target of another boot, or one that is no longer possible here, is not a place to start from.
     if memory.boot_id == world.boot_id and 1 <= memory.lanes <= max(world.lane_cap, len(world.lanes)) + 1:
         return memory
     return replace(memory, boot_id=world.boot_id, lanes=max(1, len(world.lanes)), changed_at_s=None, oom_at_s=0.0)
@@ -142,6 +143,7 @@ def _held(world: World, memory: Memory, wish: Wish, limits: SwarmSettings) -> st
     """Return why a change must wait; "" when it may be made. Only one change is made in a window."""
     if wish.lanes == memory.lanes or memory.changed_at_s is None or memory.changed_at_s > world.now_s:
         return ""
+    # Within a window of the last change the measurement still contains the time before it.
     left_s = limits.window_s - (world.now_s - memory.changed_at_s)
     return "" if left_s <= 0 else f"waits {left_s:.0f} s more since the last change; then: {wish.reason}"
 

@@ -254,6 +254,7 @@ def _is_starved(world: World, limits: SwarmSettings) -> bool:
     """Whether all living agents and workers are late at once: then the machine is starved, and none of them failed."""
     others = [one for one in world.agents if one.agent != "watchdog" and one.loop_life == "running"]
     others = [one for one in others if not one.is_young(limits) and one.age_s is not None]
+    # Workers count, too: when agents are late and workers advance, the machine is not starved.
     late = [one for one in others if (one.age_s or 0.0) > patience_s(one.cadence_s, limits)]
     running = [one for one in world.workers if one.life == "running"]
     silent = all(one.silent_s > limits.silent_after_s for one in running)
@@ -328,6 +329,7 @@ def _machine_events(world: World, memory: Memory) -> tuple[Memory, list[dict[str
         return memory, events
     if sample.gpus == () and not memory.no_gpu_said:
         events.append({"event": "skip_gpu_actions_no_gpu_detected"})
+    # An environment that cannot be compared yet, because nothing is known of it, has not drifted.
     known = memory.environment
     drifted = sorted(key for key, value in sample.environment.items() if known.get(key, value) != value)
     if drifted:
@@ -352,6 +354,7 @@ def _deaths(world: World, memory: Memory) -> tuple[Memory, list[dict[str, Any]]]
 
     When that one is not found, because the journal was compacted, all deaths that are still there count as new.
     """
+    # The journal of jobs may be compacted between two looks, so the place is kept by contents and not by number.
     marks = [_mark(world, death) for death in world.last_deaths]
     seen = max((n for n, mark in enumerate(marks) if mark == memory.last_death), default=-1)
     events = [{**death, "run_id": world.run_id} for death in world.last_deaths[seen + 1 :]]

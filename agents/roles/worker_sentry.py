@@ -140,6 +140,7 @@ def _after_death(
     """
     why = memory.tried.killed.get(worker.launch.worker_id)
     how = _again(worker) or blaming.how(worker) if why is None else f"ended by us: {why}"
+    # Durable progress shows that the job itself can be done, so earlier deaths no longer count against it.
     advanced = worker.done > state.last_done
     asked = why is None and worker.launch.worker_id in memory.tried.asked_to_end_s
     if asked:
@@ -200,6 +201,7 @@ def _end(state: JobState, status: Status, message: str, gates: tuple[dict[str, A
 
 def _lost(world: World, jobs: Jobs) -> list[Action]:
     """Return the death of each job that counts as running and has no launch record: its launch was cut short."""
+    # The journal is written before the launch record, so a launch may be cut short between the two.
     known = {worker.launch.worker_id for worker in world.workers}
     return [
         RecordDeath(state.job.job_id, "its launch was cut short", state.deaths, state.last_done, 0.0, "")
@@ -261,6 +263,7 @@ def _unwanted(worker: Worker, jobs: Jobs, world: World) -> str | None:
         return "its round is over"
     if world.order is None or (is_of_run and state is None):
         return None  # a record is lost: unknown never ends anything
+    # A newer epoch means that another worker has the job: two must not work on it.
     is_mine = state is not None and not state.is_over and state.epoch == worker.launch.epoch
     return None if is_of_run and is_mine else "its job is no longer its own"
 

@@ -49,6 +49,7 @@ class Blame:
     @property
     def is_environment(self) -> bool:
         """Whether workers die whatever their job: three jobs at least, of two units at least."""
+        # Two units at least: a space whose code crashes would kill every job of one unit.
         jobs, units = {d.job_id for d in self.deaths}, {d.unit for d in self.deaths}
         return len(jobs) >= _JOBS and len(units) >= 2
 
@@ -66,6 +67,7 @@ def after_death(blame: Blame, worker: Worker, now_s: float, lanes: int, limits: 
     Once the environment is to blame, each further death doubles the wait before the next canary.
     """
     job = worker.launch.job
+    # Old deaths are no pattern any more, unless a storm is under way, in which canaries are far apart.
     kept = tuple(d for d in blame.deaths if now_s - d.at_s <= limits.healthy_after_s or blame.storms)[-_MOST + 1 :]
     blame = replace(blame, deaths=(*kept, Death(job.job_id, " ".join(job.unit), worker.launch.lane, now_s)))
     if blame.is_environment:

@@ -37,6 +37,7 @@ def events(world: World, boot_id: str, then: Clocks | None, patience_s: float) -
     now = of(world)
     slept_s = (now.suspended_s or 0.0) - (then.suspended_s or 0.0) if then.suspended_s is not None else 0.0
     passed_s = now.monotonic_s - then.monotonic_s
+    # Wall time moves with monotonic time and suspend; what is left was set by somebody.
     jump_s = (now.wall_s - then.wall_s) - passed_s - slept_s
     found: list[dict[str, Any]] = []
     if slept_s > _JUMP_S:

@@ -53,6 +53,7 @@ def _hands(world: World, order: SwarmOrder) -> list[Job]:
     for unit in order.units:
         states = [s for s in world.jobs if s.job.unit == unit and s.job.phase == "search"]
         at_work = [w for w in world.workers if w.launch.job.unit == unit and w.launch.job.phase == "search"]
+        # Trials are asked in batches: more workers than trials in a batch would only wait.
         is_full = len(states) >= order.settings["search"]["batch_trials"]
         if at_work and not is_full and all(s.status == "running" for s in states) and _left_s(at_work) > _LEAST_S:
             one = states[0].job
@@ -69,6 +70,7 @@ def _left_s(workers: list[Worker]) -> float:
 
 def _refinements(world: World, order: SwarmOrder, limits: SwarmSettings) -> list[Job]:
     """Return the next refinement of each unit whose prescreen is merged, if a further round will build on it."""
+    # After the last round nothing would build on what a refinement finds.
     if order.rounds and world.round + 1 >= order.rounds:
         return []
     most = int(limits.fill_volume * order.settings["prescreen"]["combos"] // limits.fill_combos)

@@ -52,10 +52,12 @@ def starts(hands: Hands, touched: set[str], limits: SwarmSettings) -> tuple[list
     wanted, fills = (ready(hands, touched, fills=fills) for fills in (False, True))
     if hands.blame.is_environment:
         return _canary(hands, free_lanes, [state for state in wanted if not _must_have_gpu(state, world)])
+    # GPUs choose first: a prescreen that a GPU takes must not occupy a CPU lane as well.
     on_gpus = _on_gpus(free(hands, world.gpu_lanes), wanted, fills)
     taken = {start.job_id for start in on_gpus}
     wanted, fills = ([s for s in some if s.job.job_id not in taken] for some in (wanted, fills))
     for_cpu = [state for state in wanted if not _must_have_gpu(state, world)]
+    # Filling jobs get only lanes that the pipeline leaves free.
     more = [state for state in fills if not _must_have_gpu(state, world)] if len(for_cpu) < len(free_lanes) else []
     on_cores = _on_cores(free_lanes, [*for_cpu, *more])
     waiting, without = len(for_cpu) - min(len(for_cpu), len(free_lanes)), len(wanted) - len(for_cpu)

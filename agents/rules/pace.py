@@ -116,6 +116,7 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
         )
     ended = {other for other, one in pace.slow.items() if one.kind == kind and one.ended}
     slow = {other: one for other, one in pace.slow.items() if other not in ended and other != job}
+    # In such a short time, starting and compiling dominate.
     if seconds < _LEAST_WORK_S:
         return replace(pace, slow=slow)
     pace = replace(pace, fast_at_s={**pace.fast_at_s, kind: now_s})
@@ -210,6 +211,7 @@ def _judged(worker: Worker, said: Screening, pace: Pace, world: World, late: int
     if cause in _LEFT_ALONE:
         remedy = "it goes on; it is looked at again in every cycle"
         return Slow(who, cause, f"{head}: {why}", remedy, kind)
+    # A stated speed is only an estimate for an unknown machine: it may raise an incident, but ends no worker.
     if pace.usual_speed(kind) is None and cause != "gpu_fallback":
         return Slow(who, "unclear", f"{head}: {why}", "it goes on: no speed was measured on this machine yet", kind)
     if pace.replaced.get(job, 0) >= _TRIES:
@@ -262,6 +264,7 @@ def _of_worker(
     worker: Worker, said: Screening, pace: Pace, world: World, late: int, limits: SwarmSettings
 ) -> tuple[str, str]:
     """Return the cause in the worker itself, with its evidence; without such evidence, a cause in `_LEFT_ALONE`."""
+    # This needs no measurement: a GPU job never falls back to another engine on purpose.
     if worker.launch.gpu and said.engine != "gpu":
         return "gpu_fallback", f"it screens with the engine {said.engine} on a GPU's lane"
     share = _share(worker, said, pace, world, limits)

@@ -106,6 +106,7 @@ def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | No
             return None
         many = rounds_after * len(open_units)
         total += Band(many * whole[0].low_s, many * whole[0].high_s)
+    # Phases of one unit follow each other, so however many cores there are, the longest unit bounds the run.
     return Band(total.low_s, max(total.high_s, longest_s))
 
 
@@ -138,6 +139,7 @@ def _phase(unit: Unit, phase: str, mine: Cost | None, known: Evidence) -> Band |
     whole = known.of(phase, unit[0])
     if whole is None:
         return None
+    # A phase that already took longer than comparable ones still gets a rest: it is not over yet.
     spent_s = 0.0 if mine is None else mine.machine_s
     return Band(max(0.0, whole.low_s - spent_s), max(_OVERDUE * spent_s, whole.high_s - spent_s))
 

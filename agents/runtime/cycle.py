@@ -65,6 +65,7 @@ def run_cycle(name: str, roots: Roots, dry_run: bool = False, clock: Clock | Non
     clock = SystemClock() if clock is None else clock
     if dry_run:
         return _cycle(name, roots, clock, True, by)
+    # A copied root, or one whose swarm lives in another PID namespace, must never be acted in.
     _must_be_ours(roots)
     try:
         with flock.held(roots.cycle_lock(name), wait=False):
@@ -105,6 +106,7 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
     world = observe(roots, limits, agent.sees, clock)
     verified = _verified(state, agent, world)
     decision = agent.decide(world, memory, limits)
+    # Two owners of one kind of action could give one target two remedies at once.
     strange = {action.kind for action in decision.actions if type(action) not in agent.owns}
     if strange:
         raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
@@ -225,6 +227,7 @@ def _epoch(state: AgentState) -> tuple[int, Identity | None]:
     A respawned loop, and a cycle by hand, has the next number. The number never falls, so a reader that has seen a
     higher number knows that a record is outdated.
     """
+    # The parent is the loop. It differs after a respawn, and in a cycle that was started by hand.
     parent = identity.of(os.getppid())
     loop = state.loop if parent is None else parent
     return state.epoch if state.epoch and loop == state.loop else state.epoch + 1, loop
@@ -244,6 +247,7 @@ def _journal(
     """Journal the cycle: in full when it acts or its reason is a new one, else as one line with the reason."""
     journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
     short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
+    # A full record holds the whole world, so it is written only when something was decided: 50 MB a day at most.
     acts = any(type(action) not in routine for action in decision.actions)
     if not acts and _kind(decision.reason) == _kind(state.reason):
         journal.append(short)

@@ -81,6 +81,7 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
         limits = limits_of(roots)
         code.work()  # computed here once, so that the forked cycles inherit it
         one_cycle(name, roots, limits)
+        # Any loop that lives heals the swarm when both agents that respawn sessions are gone (ADR 23).
         if nobody_heals(roots, limits):
             one_cycle(RESCUE.name, roots, limits, by=name)
         if sources.are_new():
@@ -158,6 +159,7 @@ def one_cycle(name: str, roots: Roots, limits: SwarmSettings, by: str = "") -> N
 
     When there is no process or descriptor left for a child, the cycle is missed, and the loop tries again next time.
     """
+    # A failed fork must not end the loop, which is all that can bring the agent back.
     try:
         pid = os.fork()
     except OSError as error:
@@ -190,6 +192,7 @@ def _child(name: str, roots: Roots, limits: SwarmSettings, by: str) -> None:
     _die_with_parent()
     status = 1
     try:
+        # The loop may have died before prctl took effect. Then this child has another parent, and must not act.
         if os.getppid() == parent:
             done = run_cycle(name, roots, by=by)
             if done.actions:
@@ -257,10 +260,12 @@ class Sources:
         if now == self.running:
             self.problem = self._refused = ""
             return False
+        # Code that could not be loaded is tried again only from time to time: each try costs a process.
         self._looks += 1
         if not now or now != before or (now == self._refused and self._looks % _TRY_AGAIN):
             return False
         why = unloadable(self.agent)
+        # The checkout may have changed while it was loaded: then what was loaded is not what would run.
         if not why and code.control() == now:
             return True
         self._refused = now

@@ -66,6 +66,7 @@ class Checkpoint:
         Raises:
             OSError: the disk is full, the folder is not writable, or the job's files would exceed `MOST_BYTES`.
         """
+        # The sum in the header makes fsync unnecessary: a file that a power cut damaged is not accepted.
         head = {"schema": SCHEMA, "step": step, "of": self.key, "key": self._key(step, inputs)}
         head["sha256"] = digest.of(payload)
         if sum(path.stat().st_size for path in _files(self.folder)) + len(payload) > MOST_BYTES:
@@ -148,6 +149,7 @@ def _open(path: str, flags: int) -> int:
     Raises:
         OSError: the file is missing, or is not such a file.
     """
+    # The checks are made on the open descriptor, so the file cannot be exchanged between check and use.
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     found = os.fstat(descriptor)
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:

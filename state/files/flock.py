@@ -24,6 +24,8 @@ def held(path: Path, wait: bool = True) -> Iterator[None]:
     Raises:
         Taken: another process holds it, and `wait` is off.
     """
+    # The lock file stays after the release: a process that waits on a removed file would hold a lock that no other
+    # process sees.
     private.folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

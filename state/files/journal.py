@@ -73,6 +73,8 @@ class Journal:
             self._rotate()
             descriptor = _opened(self.path)
             try:
+                # Only a writer, under the lock, may cut: to a reader, a record that is being written looks the same as
+                # a torn one.
                 end = _cut_torn_tail(descriptor)
                 is_new = end == 0
                 for line in lines:
@@ -105,6 +107,7 @@ class Journal:
                 )
             # removes what an earlier rewrite left that was killed here
             snapshot.sweep(self.path.parent, self.path.name)
+            # The old file gets a second name first, so that there is a journal at every moment.
             before = self.path.with_name(f"{self.path.name}.1")
             before.unlink(missing_ok=True)
             os.link(self.path, before)

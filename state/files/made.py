@@ -29,6 +29,7 @@ def log(roots: Roots, path: Path) -> BinaryIO:
     """
     private.folder(path.parent)
     try:
+        # O_EXCL tells, without a gap between check and creation, whether this process made the file.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return private.log(path)

@@ -60,6 +60,7 @@ def log(path: Path) -> BinaryIO:
         OSError: the path is no plain file, or it cannot be written.
     """
     folder(path.parent)
+    # O_NOFOLLOW covers a link that appears after the check; O_NONBLOCK keeps a pipe from blocking the open.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     if path.is_symlink():
         path.unlink(missing_ok=True)

@@ -77,6 +77,7 @@ class Publication:
             raise
         if os.path.lexists(self._ready):  # it is damaged or not ours, because `finish` would have removed it otherwise
             self._ready.rename(self._gone() if self.half() else _aside(self._ready))
+        # This rename decides: from here on, the new set is the one that `finish` completes.
         new.rename(self._ready)
         snapshot.sync_folder(self._beside)
         return self._put_in_place(sums)
@@ -127,6 +128,7 @@ class Publication:
         for name, total in sums.items():
             is_mine = name in before or name == PHASE0 or _is(self.folder / name, total)
             said += self._put(name, is_mine)
+        # Files of the old set go only when the new ones are in place, and the manifest comes last.
         for name in before.keys() - sums.keys():
             self._drop(name, before[name])
         said += self._put(MANIFEST, is_mine=True)
@@ -145,6 +147,7 @@ class Publication:
         if _same(source, target):
             return said
         temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+        # A link, so that the file also stays in `ready`: the set there must be whole until the last step.
         try:
             os.link(source, temporary, follow_symlinks=False)
         except OSError:

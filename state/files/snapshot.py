@@ -49,6 +49,7 @@ def _write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), private.file_mode())
+            # Without fsync before the rename, a power cut could leave the new name with empty contents.
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
@@ -128,6 +129,7 @@ def write_new(path: Path, data: bytes) -> bool:
         private.folder(path.parent)
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         write_bytes(temporary, data)
+        # Unlike a rename, a link fails when the name is taken, so nothing is overwritten.
         try:
             os.link(temporary, path)
         except FileExistsError:

@@ -64,6 +64,7 @@ class _Tightener:
         if stat.S_ISLNK(mode) or not (is_asked or mode & CLOSED):
             return not stat.S_ISLNK(mode)
         is_ours = self._is_file(str(path.relative_to(self._root)))
+        # A second name may belong to a person, for whom the mode would change as well.
         if is_ours and path.lstat().st_nlink == 1:
             _close(path)
         return is_ours

@@ -85,6 +85,7 @@ class Tree:
 
     def has(self, pid: int) -> bool:
         """Whether a process belongs to the tree. Processes of an earlier version name no run, or no worker."""
+        # The environment shows what the process was started with. It survives forks, setsid and the death of parents.
         words = _environment(pid)
         if not self.is_named or f"{NONCE}={self.nonce}".encode() not in words or not self.root.owns(words):
             return False
@@ -144,6 +145,7 @@ def life_of(identity: Identity) -> Life:
     found = _look(identity.pid) if identity.boot_id == boot_id() else None
     if found is None or not found[0].is_same(identity):
         return "dead"
+    # T: stopped by a signal; t: stopped by a debugger.
     return "stopped" if found[1] in "Tt" else "running"
 
 

@@ -43,6 +43,7 @@ class Place:
             OSError: a lost lock or record cannot be made anew.
         """
         if not self._is_here():
+            # An open descriptor follows a folder that is moved, and the kernel appends " (deleted)" to a removed one.
             where = str(Path(f"/proc/self/fd/{self._folder}").readlink())
             if not where.endswith(" (deleted)") and where != str(self._state):
                 return f"{self._state} was moved to {where}: start it there"
@@ -68,6 +69,7 @@ class Place:
     def _whose(self) -> str:
         root.restore(self._state, self._known)
         found = root.look(self._state)
+        # A process of an older version learns the id here; from then on another id means another swarm.
         self._known = self._known or found.id
         if found.is_copy or found.id not in ("", self._known):
             return f"{self._state} is another swarm's now, which was copied or started there"

@@ -100,6 +100,7 @@ def look(state: Path) -> Root:
         return Root(path, mark)
     if mark is None:
         return Root(path)
+    # Device numbers may change at boot, so they are compared within one boot only.
     moved_disk = mark.boot_id == boot_id() and mark.device != found.st_dev
     return Root(path, mark, mark.inode != found.st_ino or moved_disk)
 
@@ -148,6 +149,7 @@ def settle(state: Path) -> tuple[Root, int]:
     root = look(state)
     must_be_here(root)
     forgotten = sum(map(_forget, _of_processes(root.path))) if root.is_copy else 0
+    # Living processes of a root that lost its record still carry its id; with a new id they would be strangers.
     known = root.id or _heard(root) or os.urandom(16).hex()
     mark = _made(root.path, known)
     if mark != root.mark:

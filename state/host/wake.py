@@ -13,6 +13,7 @@ from state.files import private
 def nudge(pipe: Path) -> None:
     """Wake the loop that reads `pipe`, if one does. It never blocks and never fails."""
     with contextlib.suppress(OSError):
+        # With O_NONBLOCK the open fails at once when no loop listens.
         descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.write(descriptor, b"x")

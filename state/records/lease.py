@@ -17,6 +17,7 @@ def take(path: Path, epoch: int, holder: str) -> None:
     Raises:
         Superseded: another worker has taken this epoch, or a newer one.
     """
+    # Under a lock, because two workers could otherwise both read the old epoch and both write theirs.
     with flock.held(Path(f"{path}.lock")):
         found = _read(path)
         if found[0] > epoch or (found[0] == epoch and found[1] != holder):

@@ -224,6 +224,7 @@ def restored(roots: Roots) -> tuple[str, str] | None:
     order = copy_in_pointer(roots)
     if order is None or read(path) is not None or is_newer(snapshot.read_json(path)):
         return None
+    # The damaged file is kept under another name, and the new one is written only where nothing lies.
     if os.path.lexists(path):
         snapshot.set_aside(path)
     is_done = snapshot.write_new(path, codec.encode(tree_of(order)))

@@ -63,6 +63,7 @@ class PublishedTree:
             data = plain.read_bytes(path)
         except OSError as error:
             raise Refused(f"{_not_the_one(path)}: {error.strerror}", AGAIN) from None
+        # The sum is taken of the bytes that are returned, so the file cannot change between check and use.
         if hashlib.sha256(data).hexdigest() != self.sums.get(name):
             raise Refused(_not_the_one(path), AGAIN)
         return data
@@ -82,7 +83,7 @@ class PublishedTree:
         return record
 
     def seen_record(self, name: str) -> Record:
-        """Return the contents of a JSON file without comparing it with the manifest; {} when it holds no JSON object."""
+        """Return the contents of a JSON file without comparing it with the manifest; {} without a JSON object."""
         record = snapshot.read_json(self.folder / name)
         return record if isinstance(record, dict) else {}
 

@@ -53,6 +53,7 @@ def claim(roots: Roots, clock: Clock) -> RunFolder:
     moment = clock.now()
     folder = roots.run(_mint(moment))
     while not _claimed(folder):
+        # Ids hold the time to the second; a second run of one second gets the next free one.
         moment += timedelta(seconds=1)
         folder = roots.run(_mint(moment))
     return folder

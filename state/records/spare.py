@@ -47,6 +47,7 @@ class Spare:
         for path, is_whole in list(self._records()):
             mark = _mark(path)
             kept = self._kept.get(path)
+            # Unchanged files are not read: this runs after every cycle of every loop.
             if mark is not None and kept is not None and kept.mark == mark:
                 continue
             tree = snapshot.read_json(path)

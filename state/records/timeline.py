@@ -137,6 +137,7 @@ class _Shared:
             steps[start] += 1
             steps[end] -= 1
         self._at: dict[float, float] = {}
+        # A sweep over all beginnings and ends: between two of them, the number of running jobs is constant.
         running, before, total = 0, 0.0, 0.0
         for moment in sorted(steps):
             total += (moment - before) / running if running else 0.0

@@ -78,6 +78,7 @@ class TriesLedger:
         for record in Journal(self.path).read().records:
             if (entry := _entry(record)) is not None:
                 before = found.get(entry.identity)
+                # Two runs that began at once may both have recorded a search. The larger count is on the safe side.
                 found[entry.identity] = entry if before is None or before.tries < entry.tries else before
         return list(found.values())
 
