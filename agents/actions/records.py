@@ -147,7 +147,7 @@ class RetireRecords(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The next cycle does not list them, as listing costs time; a later list decides on what is still there."""
+        """The next cycle does not list them, as listing costs time; the next list names those that are still there."""
         return None
 
 

@@ -248,7 +248,6 @@ def agents(roots: Roots, limits: SwarmSettings, states: Mapping[str, Read], cloc
     """Yield every agent as its files show it. In a copy of a root, no process on file belongs to this root."""
     here = root.look(roots.state)
     there = root.home(here)
-    # The records of a copy tell of the original's processes, of which none may be taken for this root's.
     tmux = None if here.is_copy else server.recorded(roots)
     began_s = {} if tmux is None else tmux.began_s
     awaited = {} if tmux is None else tmux.awaited

@@ -30,7 +30,8 @@ def send_in(state_root: Path, target: Identity, number: signal.Signals, variable
     """Send a signal to a process only if the swarm of this root started it, whatever a record says; whether it was
     sent.
 
-    On a system that does not show the environments of processes, the record is believed.
+    A record of the process may be forged or old, so the process's environment decides. On a system that does not show
+    environments, the record is believed.
     """
     return _send(target, number, lambda: not identity.can_look() or identity.is_in(target.pid, state_root, variable))
 

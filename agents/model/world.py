@@ -81,6 +81,7 @@ class AgentView:
 
     def is_young(self, limits: SwarmSettings) -> bool:
         """Whether its session began so recently that a missing cycle means nothing, and its loop still lives."""
+        # A first cycle includes the start of Python, so a very short cadence still gets some seconds.
         grace_s = max(2 * self.cadence_s * limits.cadence_scale, _START_S)
         if self.session_age_s is None or self.session_age_s >= grace_s:
             return False

@@ -53,6 +53,7 @@ def _take_up_code(world: World, units: Units, memory: Memory, report: SchedulerR
 
     All results of a unit must come from the same code, so units without a report begin again; reported units stay.
     """
+    # A checkout is replaced file by file: the same new hash at two looks means that it is complete.
     if memory.code_seen != world.code:
         seen = replace(memory, code_seen=world.code)
         return Decision(seen, "the code has changed: a second look is taken", report=replace(report, stage="draining"))
@@ -74,6 +75,7 @@ def _take_up_code(world: World, units: Units, memory: Memory, report: SchedulerR
 def _go_on(
     world: World, order: SwarmOrder, units: Units, memory: Memory, limits: SwarmSettings, report: SchedulerReport
 ) -> Decision[Memory]:
+    # The lanes are divided among the units that are still open, so that each phase is split into as many shards.
     open_units = max(1, sum(not _is_over(states) for states in units.values()))
     lanes, gpus = (max(1, len(some) // open_units) if some else 0 for some in (world.lanes, world.gpu_lanes))
     jobs = [job for states in units.values() for job in _next(states, order, max(1, lanes), gpus, limits)]
@@ -169,6 +171,7 @@ def _after_round(
     further = tuple(unit for unit in good if " ".join(unit) not in spent)
     if further and (order.rounds == 0 or world.round + 1 < order.rounds):
         return _begin_round(world.round + 1, further, world, bad, fill.carried(world), memory, report)
+    # A time later than now is of another boot; the wait begins anew.
     since_s = memory.healing_since_s
     memory = replace(memory, healing_since_s=world.now_s if since_s is None or since_s > world.now_s else since_s)
     waited_s = world.now_s - (memory.healing_since_s or 0.0)

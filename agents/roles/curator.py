@@ -43,6 +43,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     notes = chronicle.notes(world, here)
     story = chronicle.story(world, here)
     actions: list[Action] = []
+    # A damaged file is also written without new failures: the action renames it and begins a whole one.
     if failures or here.is_damaged:
         actions.append(RememberFailures(tuple(failures)))
     if findings:

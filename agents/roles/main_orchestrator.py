@@ -49,6 +49,7 @@ class Step:
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
     """Decide on the next step; request a respawn of stale agents when no such request is open."""
+    # While the operator wants the swarm stopped, nothing is requested, and what was counted is forgotten.
     if world.stopped:
         step = Step("start_again", "scripts/backtest-optimize start", ("the operator stopped the swarm",))
         return _decided(world, Memory(), step, ())

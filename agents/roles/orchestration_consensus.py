@@ -225,6 +225,7 @@ def _progress(worker: Worker, memory: Memory, reached: int) -> tuple[float, floa
     """
     if worker.total <= 0:
         return 0.0, 0.0
+    # A later worker continues where an earlier one had saved its work, which lies anywhere up to `reached`.
     first = 0 if worker.launch.epoch <= 1 else min(reached, worker.done)
     begin = memory.done.get(worker.launch.worker_id, first)
     again = max(0, min(worker.done, reached) - begin)

@@ -356,6 +356,7 @@ def _polls(beside_others: bool) -> Step:
 
 def _advice(world: World, found: list[Incident]) -> list[Step]:
     """Return the orchestrator's next step, if it is about this run and no incident is open."""
+    # A report about another run, or about nothing to do, is no advice for this one.
     report = world.reports.main_orchestrator
     step = report.next_step
     if report.run_id != world.run_id or step is None or step.id == _IDLE:

@@ -78,6 +78,7 @@ def _learned(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
     """Return the memory with its cap lowered by a lane when a worker ran out of memory, and raised by one an hour
     later.
     """
+    # Counted from the jobs, so that a controller that was away learns of every worker that ran out of memory.
     ooms = sum(state.ooms for state in (*world.jobs, *world.fills))
     if ooms > memory.ooms:
         cap = max(1, min(memory.lanes, memory.oom_cap or memory.lanes) - 1)

@@ -222,6 +222,7 @@ def _bytes_per_day(readings: tuple[DiskReading, ...]) -> float | None:
     """
     if not readings or readings[-1].at_s - readings[0].at_s < _DISK_ENOUGH_S:
         return None
+    # Pairs far apart are compared, because the free space jumps with each result that is written or removed.
     half = len(readings) // 2
     pairs = zip(readings, readings[half:], strict=False)
     speeds = sorted((a.free_bytes - b.free_bytes) / (b.at_s - a.at_s) for a, b in pairs if b.at_s > a.at_s)

@@ -104,6 +104,7 @@ def _account(
     worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
 ) -> tuple[Memory, list[Action]]:
     """Record how a dead worker's job goes on, and retire the worker; a worker that lost its job is only retired."""
+    # The job's record comes before the retirement: cut short in between, the next cycle accounts for it again.
     launch = worker.launch
     retire = RetireWorker(launch.worker_id)
     state = jobs.get(launch.job.job_id)
@@ -118,6 +119,7 @@ def _account(
             memory = replace(memory, pace=pacing.completed(memory.pace, worker, world.now_s, limits))
             return memory, [CompleteJob(state.job.job_id, result.metrics, tuple(result.gates)), retire]
         return memory, [_end(state, "failed", result.error_message, result.gates), retire]
+    # Deaths by `stop` count against nothing, and need no wait.
     if world.stopped:
         return memory, [_death(state, worker, BY_OPERATOR, state.deaths, 0.0), retire]
     memory, action = _after_death(state, worker, world, memory, limits)
@@ -350,6 +352,7 @@ def _launches(
 
     A job that this cycle already acts on is launched in a later cycle, when its new epoch is on record.
     """
+    # A job that died through no fault of its own waits for nothing, and its lane is kept for its next worker.
     touched = {action.target for action in actions}
     again = {a.job_id for a in actions if isinstance(a, RecordDeath) and a.wait_s == 0}
     hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))

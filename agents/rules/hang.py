@@ -75,6 +75,7 @@ def is_suspect(worker: Worker, world: World, limits: SwarmSettings, has_excuse: 
 
     With `has_excuse` (a large job, or a slow machine) the time that a prescreen may take is not bounded.
     """
+    # After a suspend or an absence of the watchdog, every age is too large for a while.
     if world.control.host_starved or world.control.grace:
         return ""  # everything is late at once, so the machine is to blame and no single worker
     if worker.silent_s > limits.silent_after_s:

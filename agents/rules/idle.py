@@ -40,6 +40,7 @@ def devices(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
 
 
 def _lanes(world: World, limits: SwarmSettings) -> Iterable[Device]:
+    # A worker with more cores than its lane uses the cores of idle lanes, which are then shown as lent.
     taken = {worker.launch.lane: worker for worker in world.workers}
     borrowers = [w for w in world.workers if w.launch.cores > _cores_of(w.launch.lane, world)]
     free_cores = sum(w.launch.cores - _cores_of(w.launch.lane, world) for w in borrowers)
@@ -165,6 +166,7 @@ def why_waits(state: JobState, world: World, limits: SwarmSettings, ready: Mappi
 
     `ready` holds the places in the queue; a caller that asks about many jobs computes them once.
     """
+    # What holds up the whole swarm is the true reason, even if the job also waits for something of its own.
     held = _nothing_may_run(world) or _nobody_starts(world, limits) or _no_room(world, limits)
     if held:
         return held

@@ -85,6 +85,7 @@ def looked(pace: Pace, world: World, limits: SwarmSettings) -> Pace:
     pace = replace(pace, slow={job: one for job, one in pace.slow.items() if one.ended or job not in well})
     for worker, said in late:
         first = pace.looks.get(worker.launch.worker_id, Look(world.now_s, worker.cpu_s))
+        # Without a CPU time at the first look nothing could ever be compared, so the first look begins again.
         if first.cpu_s is None:
             first = Look(world.now_s, worker.cpu_s)
         pace = replace(pace, looks={**pace.looks, worker.launch.worker_id: first})
@@ -106,6 +107,7 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
         return pace
     kind, job, seconds = str(said["kind"]), worker.launch.job.job_id, float(said["seconds"])
     usual = expected_speed(pace, worker.screening)
+    # A slow job must not lower the usual speed, or a machine that slows down would soon count as usual.
     if usual is not None and seconds > limits.prescreen_least_s and said["speed"] * limits.prescreen_slow_times < usual:
         before = pace.slow.get(job)
         what = f"{job} took {seconds:.0f} s, {usual / said['speed']:.1f} times as long as {_standard(pace, kind)}"
@@ -158,7 +160,7 @@ def excuses(pace: Pace, worker: Worker) -> bool:
     return said is not None and worker.done > said.began_done and pace.usual_speed(said.kind) is not None
 
 
-# how it is told -------------------------------------------------------------------------------------------------------
+# expected and projected times -----------------------------------------------------------------------------------------
 
 
 def expected_speed(pace: Pace, said: Screening) -> float | None:
@@ -198,7 +200,7 @@ def _whole_s(worker: Worker, said: Screening, now_s: float) -> float:
     return said.first_s + (so_far_s - said.first_s) * (worker.total - said.first_done) / since
 
 
-# why it is so ---------------------------------------------------------------------------------------------------------
+# causes ---------------------------------------------------------------------------------------------------------------
 
 
 def _judged(worker: Worker, said: Screening, pace: Pace, world: World, late: int, limits: SwarmSettings) -> Slow:
@@ -214,6 +216,7 @@ def _judged(worker: Worker, said: Screening, pace: Pace, world: World, late: int
     # A stated speed is only an estimate for an unknown machine: it may raise an incident, but ends no worker.
     if pace.usual_speed(kind) is None and cause != "gpu_fallback":
         return Slow(who, "unclear", f"{head}: {why}", "it goes on: no speed was measured on this machine yet", kind)
+    # When the next worker is as slow again, the cause is not in the worker, and further replacements would only cost.
     if pace.replaced.get(job, 0) >= _TRIES:
         why = f"{pace.replaced[job]} workers of it were replaced and the next was as slow"
         remedy = "it goes on; scripts/backtest-optimize doctor looks for causes"

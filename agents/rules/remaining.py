@@ -149,9 +149,7 @@ def _around(costs: list[float]) -> Band | None:
 
 
 def in_words(band: Band) -> str:
-    """Return `about 4 to 9 min` or `at most 40 s`. The ends are rounded outward, so that no more is promised than
-    known.
-    """
+    """Return `about 4 to 9 min` or `at most 40 s`, with the ends rounded outward, so that they promise too little."""
     seconds, name = next((size, name) for limit, size, name in _SCALES if band.high_s <= limit)
     step = 10 if name == "s" else 1
     low, high = (int(band.low_s / seconds / step) * step, max(step, math.ceil(band.high_s / seconds / step) * step))

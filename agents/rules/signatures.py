@@ -45,6 +45,7 @@ def example(record: Mapping[str, Any]) -> dict[str, str]:
 
 def without_numbers(said: str) -> str:
     """Return the words without numbers. A signal's number becomes its name, because 9 and 11 are different failures."""
+    # Signals are named before numbers are replaced; paths are replaced first because they may hold words with digits.
     named = _SIGNAL.sub(lambda match: f"signal {_signal_name(int(match[1]))}", said)
     return " ".join(_WITH_DIGIT.sub("#", _PATH.sub("<path>", named)).split())
 

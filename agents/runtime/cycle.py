@@ -113,6 +113,7 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
     cycle = state.cycle + 1
     if dry_run:
         return Done(name, cycle, decision.reason, tuple(action.on_record() for action in decision.actions))
+    # The decision is journaled before it is carried out, so that a crash in an action can be explained.
     _journal(roots, name, cycle, state, world, memory, limits, decision, agent.routine)
     if wrong:
         _keep_beside(roots, limits, clock, name, wrong)

@@ -78,6 +78,7 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
         if leaves := _leaves(place):
             print(f"{agent.session} ends: {leaves}", flush=True)
             return 0
+        # Read anew for each cycle, because settings.json may have been restored or replaced by a new start.
         limits = limits_of(roots)
         code.work()  # computed here once, so that the forked cycles inherit it
         one_cycle(name, roots, limits)

@@ -25,6 +25,7 @@ def encode_line(value: Any, by_name: bool = False) -> bytes:
 
     `by_name` puts the keys in alphabetical order, so that equal objects give equal bytes. Errors are those of `encode`.
     """
+    # No blanks between the parts: journals are read in every cycle, and shorter lines are read faster.
     line = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=by_name)
     return (line + "\n").encode(errors="backslashreplace")
 

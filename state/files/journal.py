@@ -135,6 +135,7 @@ class Journal:
 
     def last(self) -> Any:
         """Return the last whole record, also from before a rotation; None when there is none, or it is not JSON."""
+        # Right after a rotation, the last record is still in the file that was moved aside.
         for path in (self.path, self.path.with_name(f"{self.path.name}.1")):
             with contextlib.suppress(FileNotFoundError, plain.NotPlain), plain.opened(path) as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))

@@ -28,6 +28,7 @@ def with_block(document: bytes, name: str, text: str) -> bytes:
     place = _whole(document, start, end)
     if place is None:
         return _ending_in_newline(_inert(document, name)) + block + b"\n"
+    # Markers outside the one whole block are made harmless, so that the next write finds exactly one block.
     before, behind = document[: place[0]], document[place[1] :]
     return _inert(before, name) + block + _inert(behind, name)
 

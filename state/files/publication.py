@@ -62,6 +62,7 @@ class Publication:
             OSError: the disk is full, for instance. Until the new set is whole on disk, the old one is as it was; after
                 that, `finish` does the rest.
         """
+        # An earlier publication is completed first, since its set may be the only whole one.
         self.finish()
         self._must_take(files)
         if os.path.lexists(self._beside) and not _is_folder(self._beside):
@@ -126,6 +127,7 @@ class Publication:
         self.sweep({*before, *sums, PHASE0, MANIFEST})
         said = []
         for name, total in sums.items():
+            # Only a file that the old manifest names, or that already has the new contents, may be replaced.
             is_mine = name in before or name == PHASE0 or _is(self.folder / name, total)
             said += self._put(name, is_mine)
         # Files of the old set go only when the new ones are in place, and the manifest comes last.

@@ -42,6 +42,7 @@ def manifest(record: Mapping[str, Any]) -> dict[str, Any]:
     execution = record.get("execution")
     if not isinstance(execution, Mapping):
         return dict(record)
+    # The sum is taken without itself, so that it can be computed again from what was read.
     bare = {**record, "execution": {key: value for key, value in execution.items() if key != SUM}}
     return {**bare, "execution": {**bare["execution"], SUM: digest.of(codec.encode_line(bare))}}
 

@@ -79,6 +79,7 @@ def look(path: Path) -> tuple[Any | None, bool]:
 
     A file that was made between the two looks of this function is read again, because a first record is no damage.
     """
+    # Missing at the first read and there now means that the file was just made, and not that it is damaged.
     value = read_json(path)
     if value is None and os.path.lexists(path):
         value = read_json(path)

@@ -40,6 +40,7 @@ class _Tightener:
 
     def all(self) -> None:
         """Close our files, and the root itself when nothing else lies in it and it has no sticky bit."""
+        # A folder with the sticky bit is shared on purpose, as /tmp is.
         alone = self._inside(self._root)
         if alone and not self._root.stat().st_mode & stat.S_ISVTX:
             _close(self._root)

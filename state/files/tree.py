@@ -188,6 +188,7 @@ def _objects(read: Reader, tree: Any) -> dict[str, Any]:
 
 
 def _int(tree: Any) -> Any:
+    # Not isinstance: bool is a subclass of int, and `true` in a file is no number.
     if type(tree) is not int:
         raise TypeError(f"{_shown(tree)} is no int")
     if not -_MOST_INT < tree < _MOST_INT:

@@ -47,6 +47,7 @@ class Container:
         usec = _field(folder / "cpu.stat", "usage_usec")
         if usec is not None:
             return usec / 1e6
+        # In v1, CPU time is counted by another controller, which may be mounted elsewhere with the same group path.
         mounts = self._hierarchies("cpuacct")
         accounts = next((mount / folder.relative_to(next(self._hierarchies("cpu"))[0]) for mount, _ in mounts), folder)
         nanoseconds = _number(accounts / "cpuacct.usage")
@@ -138,6 +139,7 @@ class Container:
 
     def _hierarchies(self, controller: str) -> Iterator[tuple[Path, str]]:
         mount = self.root / _MOUNT
+        # A v1 hierarchy of this controller first; in a mixed system, the unified one has only the other controllers.
         for controllers, path in self._memberships:
             if controller in controllers:
                 names = (controller, ",".join(sorted(controllers)), "cpu,cpuacct", "cpuacct,cpu")

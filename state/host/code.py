@@ -55,6 +55,7 @@ def _hash(base: Path, folders: Iterable[Path]) -> str:
     try:
         signature = tuple(sorted(mark for folder in folders for mark in _marks(str(folder))))
         if signature not in _known:
+            # A long-lived loop sees few versions; the bound only guards against a checkout that changes all the time.
             if len(_known) >= _KEPT:
                 _known.clear()
             _known[signature] = hash_of(base, sorted(Path(path) for path, _, _ in signature))

@@ -47,6 +47,7 @@ def ended(
     except SystemExit as left:
         return _code_of(left)
     except BrokenPipeError as broken:
+        # A broken pipe to another program is an error of the command; the end is quiet only when our reader has left.
         if not _is_unread():
             return _failed(mishap(broken), as_json)
         _read_no_more()  # the reader has left; the exit code stays as it is

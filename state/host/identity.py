@@ -91,6 +91,7 @@ class Tree:
             return False
         if self.worker_id and value_of(words, WORKER) not in ("", self.worker_id):
             return False
+        # Without the root's id the process is of an earlier version, which did not name the run either.
         return not value_of(words, MARK) or value_of(words, RUN) == self.run_id
 
     def members(self) -> list[Identity]:

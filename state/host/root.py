@@ -65,6 +65,7 @@ class Root:
         said = value_of(words, MARK)
         if said and self.id:
             return said == self.id
+        # A relative path would depend on the folder in which the other process runs.
         path = value_of(words, "STATE_ROOT")
         return path.startswith("/") and os.path.realpath(path) == str(self.path)
 

@@ -50,5 +50,6 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
 def _values(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         if is_secret_name(name) and len(value) >= _SHORTEST:
+            # A key file may be quoted in parts, so each of its longer lines is masked as well.
             yield value
             yield from (line for line in value.splitlines() if len(line) >= _SHORTEST_LINE)

@@ -107,6 +107,7 @@ def rebuilt(record: str, event: str, what: str, by: str, how: str) -> tuple[Reco
 
 def after(records: Sequence[Record], mark: str) -> tuple[Record, ...]:
     """Return the records after the one with this mark; all of them when none has it."""
+    # The search begins at the end, because usually only few records are new.
     last = next((n for n in range(len(records) - 1, -1, -1) if records[n]["mark"] == mark), -1)
     return tuple(records[last + 1 :])
 

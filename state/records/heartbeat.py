@@ -58,6 +58,7 @@ class Pulse:
             beats=self.last.beats + 1,
             progressed_at_s=now,
         )
+        # The last step is always written, so that a finished worker never looks unfinished.
         if now - self._written_at_s < _EVERY_S and done < total:
             return False
         self.write()

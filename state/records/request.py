@@ -87,5 +87,6 @@ def answer(folder: Path, request_id: str, done: bool, reason: str, clock: Clock)
     if not isinstance(record, dict):
         return
     target = folder / ("done" if done else "refused") / path.name
+    # Written before the open request is removed: when this is cut short, it is answered once more, and not lost.
     snapshot.write_json(target, {**record, "answered_at": stamp(clock.now()), "reason": reason})
     path.unlink(missing_ok=True)

@@ -38,6 +38,7 @@ def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: b
     if not fresh:
         for folder in reversed(roots.runs()):
             run = read(folder)
+            # The same key means the same results, so the unfinished run can be continued whatever was typed.
             if run is not None and run.key == key and not run.done:
                 resumed = replace(run, resumed=run.resumed + 1)
                 write(folder, resumed)

@@ -47,6 +47,7 @@ def word(jobs: "Iterable[tuple[str, str]]") -> str:
         return COMPLETE
     newest = max((phase for phase, _ in rows), key=_PHASES.index, default=_PHASES[0])
     here = [status for phase, status in rows if phase == newest]
+    # All jobs of the latest phase are done and the next are not enqueued yet: the unit waits for the next phase.
     if here and all(status == "completed" for status in here):
         return WORDS[_PHASES[_PHASES.index(newest) + 1]][1]
     return WORDS[newest][0 if "running" in here else 1]

@@ -62,6 +62,7 @@ class ChosenStrategy:
 def collected(roots: Roots) -> list[ChosenStrategy]:
     """Return every strategy on file, the newest first: from the runs' records, and from trees whose run is removed."""
     trees = [tree for tree in results.trees(roots.optimizations) if _is_ours(tree)]
+    # A result tree holds the files of the last run that was published there; earlier runs have only their records.
     owners = {_key(tree.manifest, tree.manifest["execution"]): tree.folder for tree in trees}
     found: list[ChosenStrategy] = []
     known = set()

@@ -91,6 +91,7 @@ def _read(path: Path) -> "Launch | str | None":
         launch = record_of(Launch, tree)
     except ValueError as error:
         return str(error)
+    # A forged record could otherwise make the swarm remove files elsewhere.
     if launch.worker_id != path.stem or not _is_plain(launch):
         return "its names are not those of its file"
     return launch
