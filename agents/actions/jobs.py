@@ -114,13 +114,11 @@ class EnqueueJobs(Action):
 
 @dataclass(frozen=True)
 class RestartUnits(Action):
-    """Compute units (symbol and mode) anew with the present code: remove our files of these units, begin their jobs
-    again.
+    """Compute units (symbol and mode) anew with the present code: their files are removed, their jobs begin again.
 
     The round records its new code last, so that a restart that is cut short is decided on again. The action is refused
     while a worker of these units runs. The workers named in `left` do not count: they were sent SIGKILL and survive
-    only
-    because the kernel waits for a disk or a driver, so they die before they do anything else.
+    only because the kernel waits for a disk or a driver, so they die before they do anything else.
     """
 
     kind = "restart_units"

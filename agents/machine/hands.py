@@ -53,9 +53,7 @@ class Hands:
         healing.record(self._roots, self._clock, records, self._record_bytes)
 
     def _append(self, journal: Journal, events: Sequence[dict[str, Any]]) -> None:
-        """Append events, each once. An event with a mark may be there already, when its writer has lost its memory
-        since.
-        """
+        """Append events, each once: an event with a mark may be there already, if its writer lost its memory since."""
         at = stamp(self._clock.now())
         held = healing.marks(journal.path) if any("mark" in event for event in events) else frozenset()
         new = [event for event in events if (event.get("mark"), event["event"]) not in held]

@@ -115,13 +115,12 @@ def ensure_sessions(
     only: Sequence[str] | None = None,
     is_patient: bool = False,
 ) -> Ensured:
-    """Start every missing session once, and respawn the named ones. Everything that heals the swarm calls this
-    function.
+    """Start every missing session once, and respawn the named ones; all that heals the swarm calls this.
 
     Call it under the launch lock. It does nothing while the operator wants the swarm stopped. It writes to
-    healing.jsonl
-    what was missing, since when and why, and that `by` brought it back. With `is_patient` (for agents, not for people),
-    an agent that was started and never cycled is started again only after a wait that doubles with every start.
+    healing.jsonl what was missing, since when and why, and that `by` brought it back. With `is_patient` (for agents,
+    not for people), an agent that was started and never cycled is started again only after a wait that doubles with
+    every start.
 
     Raises:
         Refused: tmux is missing or cannot start a session.

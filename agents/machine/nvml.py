@@ -106,9 +106,7 @@ def _number(cell: str) -> float | None:
 
 
 def _slices(lines: list[str]) -> dict[int, list[tuple[str, str]]]:
-    """Return for each card the (profile, uuid) of its slices, from lines like `  MIG 1g.10gb  Device  0: (UUID:
-    MIG-…)`.
-    """
+    """Return each card's slices (profile, uuid), from lines like `  MIG 1g.10gb  Device  0: (UUID: MIG-…)`."""
     found: dict[int, list[tuple[str, str]]] = defaultdict(list)
     index = -1
     for line in lines:

@@ -283,8 +283,7 @@ def is_silent(roots: Roots, row: Row, limits: SwarmSettings) -> bool:
     """Whether an agent's loop is dead or stopped, or its last cycle looks too old, by reading only two files.
 
     The age is taken from the state file's wall time, so an agent also looks silent after the clock was set. The cycle
-    of
-    the rescue, which looks at everything, decides.
+    of the rescue, which looks at everything, decides.
     """
     if _life(loop_of(roots, row.name)[0].identity, None) != "running":
         return True

@@ -36,9 +36,7 @@ def lanes(
 
 
 def lane_cap(limits: SwarmSettings, container: Container | None = None, memory_total_bytes: int | None = None) -> int:
-    """Return the most lanes that cores and memory of this container allow; never less than one or than the settings
-    ask.
-    """
+    """Return the most lanes that cores and memory allow; never less than one, or than the settings ask for."""
     container = Container() if container is None else container
     total = memory(container)[0] if memory_total_bytes is None else memory_total_bytes
     by_cores = int(usable_cores(container) / limits.lane_cores * limits.max_lanes_per_core)

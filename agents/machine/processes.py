@@ -27,8 +27,7 @@ def send(target: Identity, number: signal.Signals, tree: Tree | None = None) -> 
 
 
 def send_in(state_root: Path, target: Identity, number: signal.Signals, variable: str = NONCE) -> bool:
-    """Send a signal to a process only if the swarm of this root started it, whatever a record says; whether it was
-    sent.
+    """Send a signal to a process only if the swarm of this root started it; return whether it was sent.
 
     A record of the process may be forged or old, so the process's environment decides. On a system that does not show
     environments, the record is believed.
@@ -63,8 +62,7 @@ def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
 
     First all processes are stopped, until a look finds no new one: a stopped process cannot fork, so none escapes
     between a look and its signal. Only then they are killed. A process that hangs in the kernel survives; the next
-    cycle
-    sees that.
+    cycle sees that.
     """
     # A damaged record may hold a nonce that many processes have: then nothing is killed.
     if not tree.is_named:

@@ -119,15 +119,13 @@ class Tmux:
         )
 
     def rows(self, *ids: str) -> list[dict[str, str]]:
-        """Return of each pane whether it is dead, its pid, these ids and its session's name; [] when there is no
-        server.
+        """Return each pane's state, pid, these ids and session name as texts; [] when there is no server.
 
         Raises:
             NoAnswer: see `call`; or tmux fails, or answers in a form that is not understood.
         """
         # The fields are separated by blanks, which no locale and no version of tmux replaces. The name, which may
-        # itself
-        # hold blanks, comes last.
+        # itself hold blanks, comes last.
         formats = ("pane_dead", "pane_pid", *ids, "session_name")
         code, said = self.call("list-panes", "-a", "-F", " ".join(f"#{{{name}}}" for name in formats))
         if code != 0:
@@ -332,8 +330,7 @@ def _answer(tmux: Tmux) -> Answer:
     """Ask the server for a sign of life.
 
     Two calls without an answer mean "silent". A refused call is tried again until the deadline, because a server
-    refuses
-    every caller in the moment between bind and listen of its new socket.
+    refuses every caller in the moment between bind and listen of its new socket.
     """
     deadline_s = time.monotonic() + tmux.timeout_s
     silent = 0

@@ -78,9 +78,7 @@ class TmuxServer(libtmux.Server):
     # what is there ----------------------------------------------------------------------------------------------------
 
     def is_alive(self) -> bool:
-        """Whether there is a server. libtmux's own method returns False after any error, also when tmux gives no
-        answer.
-        """
+        """Whether there is a server. libtmux's own method returns False after any error, even without an answer."""
         return self.cmd("list-sessions").returncode == 0
 
     @property

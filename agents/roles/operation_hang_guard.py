@@ -63,8 +63,7 @@ def _looks(view: AgentView, limits: SwarmSettings) -> int:
     """Return at how many looks the agent must be stale before its loop is ended.
 
     Two are enough, unless the loop runs and only its state file cannot be read: its next cycle writes that file anew,
-    so
-    it gets as many looks as its patience lasts.
+    so it gets as many looks as its patience lasts.
     """
     if not view.is_unreadable:
         return _READS

@@ -217,8 +217,7 @@ def _looked(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
 
 
 def _progress(worker: Worker, memory: Memory, reached: int) -> tuple[float, float]:
-    """Return a worker's progress since the last look, in parts of its job: the part beyond `reached`, and the part
-    below.
+    """Return a worker's progress since the last look, in parts of its job: beyond `reached`, and below it.
 
     `reached` is where the job was before this worker. The first worker of a job began at 0. Where a later worker began
     is unknown, so its progress below `reached` before the first look counts as neither.

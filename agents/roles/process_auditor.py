@@ -124,9 +124,7 @@ def _gates_passed(world: World, limits: SwarmSettings) -> Finding:
 
 
 def _unlawful(state: JobState, world: World) -> list[str]:
-    """Return what this job's place violates: the phase before it was not completed, or a gate of its own has not
-    passed.
-    """
+    """Return which rules the job violates: the phase before it is not completed, or one of its gates has not passed."""
     number = PHASES.index(state.job.phase)
     wrong = []
     if number:

@@ -75,9 +75,7 @@ def _begun(world: World, memory: Memory) -> Memory:
 
 
 def _learned(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
-    """Return the memory with its cap lowered by a lane when a worker ran out of memory, and raised by one an hour
-    later.
-    """
+    """Return the memory with a lower cap after a worker ran out of memory, and a higher one an hour later."""
     # Counted from the jobs, so that a controller that was away learns of every worker that ran out of memory.
     ooms = sum(state.ooms for state in (*world.jobs, *world.fills))
     if ooms > memory.ooms:
@@ -166,9 +164,7 @@ def _queue(world: World) -> bool:
 
 
 def _fill_lanes(world: World, memory: Memory) -> int:
-    """Return how many lanes may be filled with work that nothing waits for: none while the machine is short of
-    anything.
-    """
+    """Return how many lanes may be filled with work that nothing waits for: none while anything is short."""
     if world.stopped or world.run_finished or world.order is None or world.control.host_starved:
         return 0
     return 0 if _pressure(world) else memory.lanes

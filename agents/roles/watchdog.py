@@ -122,9 +122,7 @@ def _housekeeping(records: Records | None) -> list[Action]:
 
 
 def _fallbacks(world: World) -> tuple[str, ...]:
-    """Return the jobs that only a GPU may do and that run on a CPU's lane. No agent starts such jobs; this is the
-    check.
-    """
+    """Return the jobs for GPUs only that run on a CPU's lane. No agent starts such jobs; this is the check of that."""
     if world.order is None or world.order.engine != "gpu":
         return ()
     jobs = [one.launch.job for one in world.workers if not one.launch.gpu]
@@ -204,9 +202,7 @@ def _cpu_pct(memory: Memory, sample: Sample | None) -> float | None:
 
 
 def _throttled_pct(memory: Memory) -> float | None:
-    """Return the percentage of the quota's periods that were cut short, over the window of the CPU's use; None:
-    unknown.
-    """
+    """Return the percentage of the quota's periods that were cut short, over the CPU's window; None: unknown."""
     known = [one for one in memory.readings if one.periods is not None and one.throttled_periods is not None]
     if len(known) < 2:
         return None

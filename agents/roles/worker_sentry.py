@@ -29,9 +29,7 @@ _SURVIVED = "it survives KILL; its lane stays closed until it is gone"
 
 @dataclass(frozen=True)
 class Memory:
-    """What was tried with which worker, what is to blame for deaths, and the usual speeds; a new sentry reads them
-    back.
-    """
+    """What was tried with which worker, what is to blame for deaths, and the usual speeds, as kept on file."""
 
     tried: Tried = field(default_factory=Tried)
     blame: Blame = field(default_factory=Blame)

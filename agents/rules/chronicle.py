@@ -78,9 +78,7 @@ def _bare(text: str) -> str:
 
 
 def story(world: World, here: Knowledge) -> str:
-    """Return the WORKFLOW-OUTCOMES block: per kind of action what was expected and what happened, and what is expected
-    now.
-    """
+    """Return the WORKFLOW-OUTCOMES block: what kinds of actions were expected to do, did, and are expected to do now."""
     rows = [
         f"| `{agent}` | `{kind}` | {row.done} | {row.failed} | {row.held} | {row.unmet} | {_last(row)} |"
         for agent, tally in sorted(here.deeds.items())

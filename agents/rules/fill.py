@@ -15,9 +15,7 @@ _LEAST_S = 20.0  # a hand takes seconds to start, so it pays only when a study t
 
 
 def jobs(world: World, order: SwarmOrder, limits: SwarmSettings) -> list[Job]:
-    """Return the jobs that fill the lanes which would idle now, one for each lane at most: first hands, then
-    refinements.
-    """
+    """Return at most one job for each lane that would idle now: hands first, then refinements."""
     idle = _idle_lanes(world)
     hands = _hands(world, order)[:idle]
     return [*hands, *_refinements(world, order, limits)[: idle - len(hands)]]

@@ -6,8 +6,7 @@ from state.records.agent_states import Deed
 
 
 def holds(deed: Deed, owns: tuple[type[Action], ...], world: World) -> Held:
-    """Return whether the expected outcome of one recorded action came true; `owns` holds the kinds that its agent
-    knows.
+    """Return whether the expected outcome of a recorded action came true. `owns`: the kinds that its agent knows.
 
     None means unknown: the action failed when it was carried out, its effect cannot be seen in a world, or it is of a
     kind that only another version knows.

@@ -2,9 +2,8 @@
 
 A file is a header line and a payload of bytes. The header names the step, a key made from everything that decides the
 step's result, and the SHA-256 of the payload. A file does not count, and its step is done again, if it is torn or
-edited,
-if it is of other bars, settings or code, or if another user could have written it. This module does not look into
-payloads; the code that did the step reads them, and nothing in them is ever executed.
+edited, if it is of other bars, settings or code, or if another user could have written it. This module does not look
+into payloads; the code that did the step reads them, and nothing in them is ever executed.
 """
 
 import os
@@ -60,8 +59,7 @@ class Checkpoint:
         return self.folder / f"{words}{_SUFFIX}"
 
     def put(self, step: str, inputs: Any, payload: bytes) -> None:
-        """Keep the result of `step` with these `inputs` (plain JSON), completely or not at all, without waiting for the
-        disk.
+        """Keep the result of `step` with these `inputs` (plain JSON), atomically and without waiting for the disk.
 
         Raises:
             OSError: the disk is full, the folder is not writable, or the job's files would exceed `MOST_BYTES`.

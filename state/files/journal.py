@@ -44,8 +44,7 @@ class Journal:
 
     With `durable`, an append returns only when the disk has the records. Without, a power cut may lose the last records
     but never damages others; a killed process loses nothing either way. An append that finds more than `max_bytes`
-    first
-    moves the file to `<name>.1`, whose old contents are lost; 0 means never.
+    first moves the file to `<name>.1`, whose old contents are lost; 0 means never.
     """
 
     path: Path
@@ -91,8 +90,7 @@ class Journal:
         """Replace all records by those that `shorter` makes of them. Writers wait; readers see the old or the new file.
 
         The old file is kept as `<name>.1`, and the beginning of each line that is no record moves to `<name>.bad`.
-        After a
-        kill at any point, the journal is either the old or the new file. Offsets of earlier reads mean nothing
+        After a kill at any point, the journal is either the old or the new file. Offsets of earlier reads mean nothing
         afterwards.
 
         Raises:
@@ -156,9 +154,7 @@ def _lines(file: BinaryIO, size: int) -> tuple[list[bytes], list[bytes], int]:
 
 
 def _one_by_one(file: BinaryIO) -> tuple[list[bytes], list[bytes], int]:
-    """Do the same for a file too large for a cycle's memory: lines are read singly, and long ones are skipped in
-    pieces.
-    """
+    """Do the same for a file too large for memory: lines are read singly, and long ones skipped in pieces."""
     lines, long, taken = list[bytes](), list[bytes](), 0
     while line := file.readline(codec.LONGEST_LINE):
         length, end = len(line), line

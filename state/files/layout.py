@@ -2,8 +2,7 @@
 
 The roots come from the environment (`RESULTS_ROOT`, `STATE_ROOT`, `LOGS_ROOT`). By default all of them lie under
 `state/run` in the checkout, which git ignores. Links in their paths are resolved once, here, so that each folder has
-one
-spelling.
+one spelling.
 """
 
 import os
@@ -76,9 +75,7 @@ class Roots:
         return [RunFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
     def tries(self, symbol: str) -> Path:
-        """The ledger of all tries on a symbol and all looks at its holdout, over all runs. Unlike results, it is
-        private.
-        """
+        """The ledger of all tries on a symbol and all looks at its holdout, over all runs. It is private."""
         return self.results / "tries" / f"{symbol}.jsonl"
 
     def lock(self, symbol: str, mode: str) -> Path:

@@ -2,9 +2,8 @@
 
 LOGS_ROOT may be a folder that others use, too, and names like `agents/watchdog.log` or `keeper.log` are common, so a
 name proves nothing there. A program that makes a log records its path and its inode at once. A file counts as ours
-while
-both fit and the record was written in this STATE_ROOT, not in one that was copied. Without the record no file is ours,
-and files that are not ours are left alone.
+while both fit and the record was written in this STATE_ROOT, not in one that was copied. Without the record no file is
+ours, and files that are not ours are left alone.
 """
 
 import contextlib

@@ -2,11 +2,9 @@
 
 The new set is written beside the folder, to `.<NAME>.publishing/<ID>.new`. Its manifest is written first, as the record
 of what we make there. When the whole set is on disk, one rename to `ready` decides: before it, the old set is
-untouched;
-after it, the new set is whole in `ready` until it is whole in its place. When the process is killed in between,
-`finish`
-does the rest; it may be called at any time and repeatedly. A file that no manifest names is not ours: it is left where
-it is, or renamed when one of our files needs its place.
+untouched; after it, the new set is whole in `ready` until it is whole in its place. When the process is killed in
+between, `finish` does the rest; it may be called at any time and repeatedly. A file that no manifest names is not ours:
+it is left where it is, or renamed when one of our files needs its place.
 """
 
 import contextlib
@@ -84,9 +82,7 @@ class Publication:
         return self._put_in_place(sums)
 
     def _must_take(self, names: Iterable[str]) -> None:
-        """Raise PermissionError before the decision when a folder cannot take its files; later, only half would be
-        placed.
-        """
+        """Raise PermissionError, before the decision, when a folder cannot take its files: half would be placed."""
         for folder in sorted({self.folder, *((self.folder / name).parent for name in names)}):
             if _is_folder(folder) and not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
@@ -159,9 +155,7 @@ class Publication:
         return said
 
     def make_way(self, name: str, is_mine: bool = True) -> list[str]:
-        """Rename what is not ours in the place of `name`: a link, a folder, a file in no manifest. Return what was
-        done.
-        """
+        """Rename what lies in the place of `name` and is not ours (a link, a folder, a file); return sentences."""
         said = []
         *folders, target = [*reversed((self.folder / name).parents), self.folder / name]
         for path in folders:
@@ -212,9 +206,7 @@ def digest_of(data: bytes) -> str:
 
 
 def sums_of(folder: Path) -> dict[str, str]:
-    """Return name and SHA-256 of every file in the manifest of `folder`; {} without one. Names that lead out are
-    dropped.
-    """
+    """Return name and SHA-256 of every file in a folder's manifest, without names that lead out; {} without one."""
     record = snapshot.read_json(folder / MANIFEST)
     files = record.get("files") if isinstance(record, dict) else None
     return {name: str(total) for name, total in files.items() if _is_inside(name)} if isinstance(files, dict) else {}

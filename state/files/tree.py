@@ -3,8 +3,7 @@
 This is the only place that looks into values from disk, which anybody may have written: they are read into their types,
 or named as not fitting. `record_of` takes a record completely or not at all. `fitting` is for records to which newer
 versions may add: it keeps the fields that fit, and says what is wrong with the others. `fitted` makes the record from
-the
-fields that fit.
+the fields that fit.
 """
 
 from collections.abc import Callable, Mapping

@@ -107,9 +107,7 @@ class Container:
 
     @property
     def cpu_pressure_pct(self) -> float | None:
-        """The share of the last ten seconds in which a process waited for a core; None when the kernel does not tell
-        it.
-        """
+        """The share of the last ten seconds in which a process waited for a core; None: unknown."""
         candidates = [group / "cpu.pressure" for group in self._groups("cpu")] + [self.root / "proc/pressure/cpu"]
         for path in candidates:
             for word in (_text(path) or "").split():

@@ -1,7 +1,7 @@
 """How every command reads its arguments: flags, errors of usage, and `--help`. How a command ends stands in `ending`.
 
-This module uses only the standard library and no syntax newer than Python 3.8, because
-`session_state_manager.py --query` imports it.
+This module uses only the standard library and no syntax newer than Python 3.8, because `session_state_manager.py
+--query` imports it.
 """
 
 import argparse
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that prints errors as `error: …` with the way to the help, exits with code 2, and keeps the layout of
-    texts.
+    """A parser that prints errors as `error: …` with the way to the help, exits with 2, and keeps texts' layout.
 
     Flags must be typed in full. A command that is older than this class still accepts the beginning of a flag, and
-    prints
-    its usage before an error.
+    prints its usage before an error.
     """
 
     def __init__(self, is_older: bool = False, **options: "Any") -> None:

@@ -78,9 +78,7 @@ class Tree:
 
     @property
     def is_named(self) -> bool:
-        """Whether the nonce has the form of a minted one. A forged or damaged record could hold a word of many
-        processes.
-        """
+        """Whether the nonce has the form of a minted one; a damaged record could hold a word of many processes."""
         return _MINTED.fullmatch(self.nonce) is not None
 
     def has(self, pid: int) -> bool:

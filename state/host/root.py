@@ -1,12 +1,10 @@
-"""Identify a state root, even when it was moved or copied, and tell whether its swarm's processes can be seen from
-here.
+"""Identify a state root, even a moved or copied one, and tell whether its swarm's processes can be seen here.
 
 A root has a random id, which `root.json` holds together with the folder's device and inode. In a copy, device and inode
 do not fit, so a copy has no id until it is given one, and no process of the original belongs to it. A folder that was
 moved keeps its inode, and so its id. Every process of the swarm has the id in its environment. The record also holds
-the
-PID namespace in which the swarm runs. From another namespace (a container beside its host), a dead process cannot be
-told from one that cannot be seen, so from there a swarm whose `alive.lock` is held is only observed.
+the PID namespace in which the swarm runs. From another namespace (a container beside its host), a dead process cannot
+be told from one that cannot be seen, so from there a swarm whose `alive.lock` is held is only observed.
 """
 
 import os
@@ -107,9 +105,7 @@ def look(state: Path) -> Root:
 
 
 def home(root: Root) -> int | None:
-    """Return the PID namespace of the root's swarm, if it is another one than ours and the swarm lives there; else
-    None.
-    """
+    """Return the PID namespace of the root's swarm, if the swarm lives in another one than ours; else None."""
     mark = root.mark
     if mark is None or root.is_copy or mark.boot_id != boot_id() or mark.namespace in (0, namespace()):
         return None

@@ -1,6 +1,4 @@
-"""The lease of a job, which only the worker with the highest epoch holds. A worker first takes it, and ends when a
-newer one exists.
-"""
+"""The lease of a job. A worker takes it first, and ends when a worker with a higher epoch has taken it."""
 
 from pathlib import Path
 

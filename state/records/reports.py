@@ -1,8 +1,7 @@
 """The reports, by which each agent tells the others what it knows. An agent builds its report; others read attributes.
 
 Every field has a default that means "not known". So an agent that has not reported yet has a report, too, and so has
-one
-whose file holds damaged fields. The names of fields must not change: state files and recorded decisions hold them.
+one whose file holds damaged fields. The names of fields must not change: state files and recorded decisions hold them.
 """
 
 from config.record import dataclass, field, fields

@@ -2,8 +2,8 @@
 
 `state/files/publication.py` writes them. A tree is the folder of a symbol and mode; its manifest holds the SHA-256 of
 every other file. Code that promotes, exports or counts a result again reads with `data` and `record`, which refuse a
-file
-that differs from the manifest. A table of all results shows everything that can be read, with `seen` and `seen_record`.
+file that differs from the manifest. A table of all results shows everything that can be read, with `seen` and
+`seen_record`.
 """
 
 import hashlib

@@ -2,8 +2,7 @@
 
 They are the settings, the tmux server, the pointer to the run under way, its order, and how its round began. Each loop
 looks at them after its cycle, and the first one that finds a record gone or damaged writes it back as it was. All
-copies
-are lost only when every loop dies. Nothing is written while the operator wants the swarm stopped.
+copies are lost only when every loop dies. Nothing is written while the operator wants the swarm stopped.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,8 +61,7 @@ class Spare:
         """Yield each record's path and the check of whether it is whole.
 
         The pointer comes first, because it says which run the further records are of. When its file is gone, the copy
-        in
-        memory says so.
+        in memory says so.
         """
         roots = self._roots
         yield roots.current_run, lambda tree: bool(orders.pointed(tree))

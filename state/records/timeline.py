@@ -2,8 +2,7 @@
 
 The cost of a job is counted in machine-seconds: a second in which n jobs run together costs each of them 1/n. So two
 validations that ran together for 80 s cost 40 each, as much as one that had all cores for 40 s. Jobs that only fill
-idle
-lanes are not counted, because they end when their lane is wanted.
+idle lanes are not counted, because they end when their lane is wanted.
 """
 
 from collections import defaultdict

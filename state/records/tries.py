@@ -1,8 +1,7 @@
 """The ledger of everything ever tried on a symbol and of every look at its holdout, append-only and kept with results.
 
 The best result of luck grows with every try, in whichever run it was made, and each look at a holdout uses some of it
-up.
-So both are counted over all runs whose days overlap. The same combos on the same bars count once, because typing a
+up. So both are counted over all runs whose days overlap. The same combos on the same bars count once, because typing a
 command twice tries nothing new.
 """
 
@@ -32,9 +31,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. `tries` is the number of combos tried in-sample, or 1 for a look. Entries with one `identity` count
-    once.
-    """
+    """One line: `tries` combos tried in-sample, or 1 look. Entries with the same `identity` count once."""
 
     kind: Kind
     identity: str
@@ -86,8 +83,7 @@ class TriesLedger:
         """Return the tries on days of `in_sample`, and the looks at days of `holdout`, over all runs.
 
         A search on some days also looks at them. So when an earlier run searched on days of this holdout, each of its
-        tries
-        counts as a look.
+        tries counts as a look.
         """
         entries = self.entries()
         return Count(
