@@ -43,20 +43,20 @@ class Monitor:
 
 
 AGENTS: tuple[Row, ...] = (
-    Row("watchdog", "bt-watchdog", 15, "samples the machine for all others; writes down what failed"),
+    Row("watchdog", "bt-watchdog", 15, "samples the machine for all agents; writes down failures"),
     Row("worker_sentry", "bt-worker-sentry", 15, "starts, stops and adopts workers; ends hung ones"),
     Row("operation_hang_guard", "bt-operation-hang-guard", 20, "respawns sessions that are gone or no longer cycle"),
     Row("auto_scheduler", "bt-auto-scheduler", 20, "enqueues phases and rounds"),
-    Row("util_controller", "bt-util-controller", 20, "sets how many lanes there are, calmly"),
-    Row("session_state_manager", "bt-session-state", 20, "continuity: incidents, next steps; watches the hang guard"),
-    Row("orchestration_consensus", "bt-consensus", 30, "scores; settles contradicting signals", advises=True),
-    Row("main_orchestrator", "bt-orchestrator", 30, "reasons over all reports; asks for the next step", advises=True),
-    Row("session_log", "bt-session-log", 30, "a line a cycle, and the latest of them"),
+    Row("util_controller", "bt-util-controller", 20, "sets how many lanes there are"),
+    Row("session_state_manager", "bt-session-state", 20, "keeps incidents and next steps; watches the hang guard"),
+    Row("orchestration_consensus", "bt-consensus", 30, "scores the swarm; settles contradictions", advises=True),
+    Row("main_orchestrator", "bt-orchestrator", 30, "reasons over all reports; requests the next step", advises=True),
+    Row("session_log", "bt-session-log", 30, "writes a line in each cycle, and keeps the latest"),
     Row("process_auditor", "bt-process-auditor", 60, "checks adherence and efficacy", advises=True),
-    Row("curator", "bt-curator", 60, "failure memory, knowledge base, notes, expected outcomes", advises=True),
+    Row("curator", "bt-curator", 60, "keeps failures, knowledge, notes, outcomes", advises=True),
     Row("budget_guard", "bt-budget-guard", 120, "counts hours and dollars of work", advises=True),
-    Row("quant_analyst", "bt-quant-analyst", 120, "sums up what was found so far", advises=True),
-    Row("hypothesis_runner", "bt-hypothesis-runner", 120, "keeps the ledger of what was tried", advises=True),
+    Row("quant_analyst", "bt-quant-analyst", 120, "summarizes the results so far", advises=True),
+    Row("hypothesis_runner", "bt-hypothesis-runner", 120, "keeps the ledger of hypotheses", advises=True),
 )
 # The rescue has no session and no cadence: any loop runs it when the two agents that respawn sessions are silent.
 RESCUE = Row("rescue", "any loop", 0, "brings all sessions back when the hang guard and the state manager are silent")
@@ -106,7 +106,7 @@ def page() -> str:
 
 
 def _runs_in(one: Row) -> str:
-    return f"{one.session} | when both are" if one is RESCUE else f"`{one.session}` | {one.cadence_s:g} s"
+    return f"{one.session} | when needed" if one is RESCUE else f"`{one.session}` | {one.cadence_s:g} s"
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def _bare(text: str) -> str:
 
 
 def story(world: World, here: Knowledge) -> str:
-    """Return the WORKFLOW-OUTCOMES block: what kinds of actions were expected to do, did, and are expected to do now."""
+    """Return the WORKFLOW-OUTCOMES block: what was expected of actions, what happened, and what is expected now."""
     rows = [
         f"| `{agent}` | `{kind}` | {row.done} | {row.failed} | {row.held} | {row.unmet} | {_last(row)} |"
         for agent, tally in sorted(here.deeds.items())
