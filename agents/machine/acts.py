@@ -242,7 +242,7 @@ class Acts(Hands):
     def run_hooks(self, action: RunHooks) -> str:
         """Start a process that runs the user's on_incident hooks; this cycle does not wait for it."""
         launcher.tell_hooks(self._roots, action.events)
-        return f"{len(action.events)} events are being told"
+        return f"{len(action.events)} events are handed to the hooks"
 
     # records ----------------------------------------------------------------------------------------------------------
 

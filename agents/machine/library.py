@@ -61,7 +61,7 @@ def failures_in(path: Path) -> tuple[list[Any], bool]:
 
 
 def by_signature(entries: Iterable[Any]) -> dict[str, dict[str, Any]]:
-    """Return the entries with a signature, which are those of the curator, by signature."""
+    """Return the curator's entries by their signatures; entries of people have none."""
     ours = (one for one in entries if isinstance(one, dict) and isinstance(one.get("signature"), str))
     return {one["signature"]: one for one in ours}
 

@@ -155,7 +155,7 @@ class Publication:
         return said
 
     def make_way(self, name: str, is_mine: bool = True) -> list[str]:
-        """Rename what lies in the place of `name` and is not ours (a link, a folder, a file); return sentences."""
+        """Rename what is not ours in the place of `name` (a link, a folder, a file); return a sentence for each."""
         said = []
         *folders, target = [*reversed((self.folder / name).parents), self.folder / name]
         for path in folders:

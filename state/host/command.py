@@ -1,4 +1,4 @@
-"""How every command reads its arguments: flags, errors of usage, and `--help`. How a command ends stands in `ending`.
+"""How every command reads its arguments: flags, errors of usage, and `--help`. `ending` says how a command ends.
 
 This module uses only the standard library and no syntax newer than Python 3.8, because `session_state_manager.py
 --query` imports it.

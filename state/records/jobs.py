@@ -37,7 +37,7 @@ class Job:
     phase: Phase
     shard: int = 0
     shards: int = 1
-    hand: bool = False  # a further worker on a study of other jobs: the study goes on, whatever happens to it
+    hand: bool = False  # a hand, a further worker on a study: the study goes on, whatever happens to the hand
 
     @property
     def job_id(self) -> str:
