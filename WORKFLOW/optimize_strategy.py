@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from config.errors import Refused
+from config.settings import renamed
 from state.files import private
 from state.files.layout import Roots
 from state.files.tighten import prepare
@@ -74,6 +75,8 @@ def _run(asked: argparse.Namespace) -> int:
     with Screen() as screen:
         what = "generated demo bars (SYNTHETIC)" if order.data_path is None else str(order.data_path)
         screen.say(f"backtest-optimize · {order.symbol} {order.mode} · {what}")
+        for line in renamed():
+            screen.say(f"note: {line}")
         try:
             outcome = optimise(order, screen)
         except Refused:

@@ -55,7 +55,7 @@ AGENTS: tuple[Row, ...] = (
     Row("process_auditor", "bt-process-auditor", 60, "checks adherence and efficacy", advises=True),
     Row("curator", "bt-curator", 60, "keeps failures, knowledge, notes, outcomes", advises=True),
     Row("budget_guard", "bt-budget-guard", 120, "counts hours and dollars of work", advises=True),
-    Row("quant_analyst", "bt-quant-analyst", 120, "summarizes the results so far", advises=True),
+    Row("quant_analyst", "bt-quant-analyst", 120, "summarises the results so far", advises=True),
     Row("hypothesis_runner", "bt-hypothesis-runner", 120, "keeps the ledger of hypotheses", advises=True),
 )
 # The rescue has no session and no cadence: any loop runs it when the two agents that respawn sessions are silent.
@@ -71,7 +71,7 @@ SESSIONS: tuple[str, ...] = (*(row.session for row in AGENTS), *(monitor.session
 
 def at_work(limits: SwarmSettings) -> tuple[Row, ...]:
     """Return the agents that run under these settings: without `advisers`, those that only advise are left out."""
-    return tuple(one for one in AGENTS if limits.advisers or not one.advises)
+    return tuple(one for one in AGENTS if limits.agents.advisers or not one.advises)
 
 
 def sessions(limits: SwarmSettings) -> tuple[str, ...]:

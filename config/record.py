@@ -1,10 +1,10 @@
 """`dataclass(frozen=True)` as the standard library has it, without compiling six methods for every class.
 
-That compiling is 0.4 ms a class, and a cold cycle needs 32 of them; the library itself, which loads `inspect`, is 10 ms
-more: together nearly half of the budget (docs/adr/0015). Here all classes share methods that were written once, and the
-library is loaded by whoever asks it about one: its own `fields`, `replace` and `asdict`, and type checkers, see an
-ordinary frozen dataclass. ClassVar, `__post_init__` and options of fields other than defaults are refused: the library
-knows them.
+That compiling is 0.6 ms a class, and a cold cycle needs more than a hundred of them; the library itself, which loads
+`inspect`, is 10 ms more: together more than the whole budget. Forked cycles, which are most, would not notice
+(docs/adr/0015). Here all classes share methods that were written once, and the library is loaded by whoever asks it
+about one: its own `fields`, `replace` and `asdict`, and type checkers, see an ordinary frozen dataclass. ClassVar,
+`__post_init__` and options of fields other than defaults are refused: the library knows them.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar

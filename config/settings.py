@@ -1,26 +1,22 @@
-"""The operator's values as frozen records: the only place that reads YAML.
+"""The operator's values as frozen records.
 
-Values, units and reasons stand in `workflow_defaults.yaml`; the records below give them types and limits. Later sources
-win: the defaults, the file named by `BACKTEST_OPTIMIZE_CONFIG`, then `BACKTEST_OPTIMIZE__SECTION__KEY` variables.
+Values, units and reasons stand in `workflow_defaults.yaml`; the records below give them types and limits, and
+`config/layers.py` reads the sources.
 """
 
 import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
-from config import plain
+from config import layers
 from config.errors import Refused
 from config.search import SEARCH_LIMITS, SearchSettings, check
-from config.swarm import SWARM_LIMITS, SwarmSettings, checked
-from config.trust import refuse_open
+from config.swarm import NOTHING, SWARM_LIMITS, SwarmSettings, checked, in_groups, of_section
 
-DEFAULTS = Path(__file__).with_name("workflow_defaults.yaml")
-OVERLAY_VARIABLE = "BACKTEST_OPTIMIZE_CONFIG"
-VALUE_PREFIX = "BACKTEST_OPTIMIZE__"
+DEFAULTS, OVERLAY_VARIABLE, VALUE_PREFIX = layers.DEFAULTS, layers.OVERLAY_VARIABLE, layers.VALUE_PREFIX
 _MODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -278,17 +274,22 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the defaults and what the environment lays over them.
 
     Raises:
-        Refused: an unreadable file, an unknown key, a value of the wrong type or outside its limits.
+        Refused: an unreadable file, an unknown key, a value of the wrong type or outside its limits, and one setting
+            with two values under its old and its new name.
     """
-    environment = os.environ if environment is None else environment
-    tree = _read(DEFAULTS)
-    if overlay := environment.get(OVERLAY_VARIABLE):
-        refuse_open(Path(overlay), f"{OVERLAY_VARIABLE}:")
-        _lay_over(tree, _read(Path(overlay)), source=overlay)
-    for variable, text in sorted(environment.items()):
-        if variable.startswith(VALUE_PREFIX):
-            _lay_over(tree, _nested(variable, text), source=variable)
-    return _settings(tree)
+    laid = layers.laid(os.environ if environment is None else environment)
+    return _settings(laid.tree, laid.written)
+
+
+def renamed(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """One line for each value that the environment gives under an old name: it counts, and this is the name it has now.
+
+    For whoever types a command that begins something. Agents and workers never say it.
+
+    Raises:
+        Refused: what `load` refuses before it looks at any value.
+    """
+    return layers.laid(os.environ if environment is None else environment).notes
 
 
 def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
@@ -296,11 +297,25 @@ def with_values(settings: Settings, **sections: Mapping[str, Any]) -> Settings:
     changed = {}
     for section, values in sections.items():
         record = getattr(settings, section)
-        tree = {f.name: getattr(record, f.name) for f in fields(record)} | dict(values)
-        changed[section] = checked(section, type(record), tree, LIMITS)
+        given = in_groups(values) if section == "swarm" else values
+        changed[section] = checked(section, type(record), _merged(_shallow(record), given), LIMITS)
     if "search" in changed:
         check(changed["search"])
     return Settings(**{f.name: changed.get(f.name, getattr(settings, f.name)) for f in fields(settings)})
+
+
+def _shallow(record: Any) -> dict[str, Any]:
+    """A section as a tree, with its values as they are."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {key: _shallow(value) if is_dataclass(value) else value for key, value in values.items()}
+
+
+def _merged(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`tree` with those values in it; a group takes only those it is given."""
+    both = {
+        key: value for key, value in values.items() if isinstance(value, Mapping) and isinstance(tree.get(key), dict)
+    }
+    return {**tree, **values, **{key: _merged(tree[key], value) for key, value in both.items()}}
 
 
 def tree_of(settings: Settings) -> dict[str, Any]:
@@ -320,85 +335,65 @@ def of_tree(tree: Mapping[str, Any]) -> Settings:
     """The inverse of `tree_of`, checked like a file.
 
     A tree of another version of the product is read, too: what it does not know takes its default, what is no longer
-    known is left out.
+    known is left out, and what had another name then is read by that name.
 
     Raises:
         Refused: a value that is none.
     """
-    hints = get_type_hints(Settings)
-    sections = {name: {f.name for f in fields(hint)} for name, hint in hints.items() if name != "modes"}
-    if "modes" in tree and all(set(tree.get(name, ())) == known for name, known in sections.items()):
+    tree = {**tree, "swarm": in_groups(tree.get("swarm"))}
+    hints = {name: hint for name, hint in get_type_hints(Settings).items() if name != "modes"}
+    if "modes" in tree and all(_has_all(hint, tree.get(name)) for name, hint in hints.items()):
         return _settings(tree)
-    defaults = _read(DEFAULTS)
-    laid = {name: defaults[name] | _known(tree.get(name), known) for name, known in sections.items()}
+    defaults = layers.read(DEFAULTS)
+    laid = {name: _filled(hint, tree.get(name), defaults[name]) for name, hint in hints.items()}
     return _settings(laid | {"modes": tree.get("modes", defaults["modes"])})
 
 
 def swarm_defaults() -> SwarmSettings:
-    """The swarm's part of the defaults, read without a YAML library: `key: value   # reason`, two spaces deep."""
+    """The swarm's part of the defaults, read without a YAML library: groups two spaces deep, and their values four."""
     import json
 
     section = DEFAULTS.read_text(encoding="utf-8").partition("\nswarm:\n")[2]
-    values: dict[str, Any] = {}
+    values: dict[str, dict[str, Any]] = {}
+    group: dict[str, Any] = {}
     for line in section.splitlines():
         if line and not line.startswith(" "):
             break
-        name, colon, rest = line.strip().partition(":")
-        if colon and name in SwarmSettings.__dataclass_fields__:
-            values[name] = json.loads(rest.partition("#")[0].strip() or "null")
-    return SwarmSettings(**values)
+        name, colon, rest = line.partition("#")[0].strip().partition(":")
+        if colon and not line.startswith("    "):
+            group = values.setdefault(name, {})
+        elif colon:
+            group[name] = json.loads(rest)
+    return of_section(values)
 
 
-def _known(section: Any, known: set[str]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key in known} if isinstance(section, Mapping) else {}
+def _has_all(kind: Any, section: Any) -> bool:
+    """Whether a section holds all of its settings and nothing else."""
+    if not isinstance(section, Mapping):
+        return False
+    groups = {f.name: f.type for f in fields(kind) if is_dataclass(f.type)}
+    return set(section) == {f.name for f in fields(kind)} and all(_has_all(groups[one], section[one]) for one in groups)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import yaml  # 25 ms: only those pay who read settings
-
-    try:
-        tree = yaml.safe_load(plain.read_bytes(path).decode())
-    except OSError as error:
-        raise Refused(f"cannot read settings {path}: {error.strerror}", f"fix or unset {OVERLAY_VARIABLE}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refused(f"settings {path} are not YAML: {error}", "compare with config/workflow_defaults.yaml") from error
-    if not isinstance(tree, dict):
-        raise Refused(f"settings {path} hold no sections", "compare with config/workflow_defaults.yaml")
-    return tree
+def _filled(kind: Any, section: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A section with what is known of it, and the defaults for all else."""
+    there = section if isinstance(section, Mapping) else {}
+    return {
+        f.name: _filled(f.type, there.get(f.name), defaults[f.name])
+        if is_dataclass(f.type)
+        else there.get(f.name, defaults[f.name])
+        for f in fields(kind)
+    }
 
 
-def _nested(variable: str, text: str) -> dict[str, Any]:
-    import yaml
-
-    path = variable.removeprefix(VALUE_PREFIX).lower().split("__")
-    try:
-        value: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise Refused(f"{variable} is {text!r}, which is not YAML: {error}", "write it as in a YAML file") from error
-    for key in reversed(path):
-        value = {key: value}
-    return dict(value)
-
-
-def _lay_over(tree: dict[str, Any], overlay: Mapping[str, Any], source: str, at: str = "") -> None:
-    for key, value in overlay.items():
-        where = f"{at}{key}"
-        is_new_mode = at == "modes."
-        if key not in tree and not is_new_mode:
-            raise Refused(f"unknown setting {where!r} in {source}", f"known here: {', '.join(map(str, tree))}")
-        replaces = at.endswith(".space.") or (is_new_mode and key not in tree)
-        if isinstance(tree.get(key), dict) and isinstance(value, Mapping) and not replaces:
-            _lay_over(tree[key], value, source, at=f"{where}.")
-        else:
-            tree[key] = value
-
-
-def _settings(tree: Mapping[str, Any]) -> Settings:
+def _settings(tree: Mapping[str, Any], written: Mapping[str, str] = NOTHING) -> Settings:
     hints = get_type_hints(Settings)
     if not isinstance(tree["modes"], Mapping):
         raise Refused(f"modes is {tree['modes']!r}", "it takes names, each with a family and a space")
     modes = {str(name): _mode(str(name), body) for name, body in tree["modes"].items()}
-    sections = {name: checked(name, hint, tree[name], LIMITS) for name, hint in hints.items() if name != "modes"}
+    sections = {
+        name: checked(name, hint, tree[name], LIMITS, written) for name, hint in hints.items() if name != "modes"
+    }
     check(sections["search"])
     for name in sections["run"].modes:
         if name not in modes:

@@ -8,119 +8,191 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.errors import Refused
-from config.record import dataclass, fields
+from config.record import dataclass, fields, is_dataclass
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d+)?[eE][+-]?\d+")
 Limits = Mapping[tuple[str, str], tuple[float, float]]
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
-class SwarmSettings:
-    """The control plane. `_s` are seconds; cycles of agents are `cadence_scale` times their own cadence."""
+class AgentSettings:
+    """How often agents look (`cadence_scale` times their own cadence), and how long they wait for an answer."""
 
     cadence_scale: float
-    lanes: int
-    lane_cores: int
-    lane_memory_mb: int
+    cycle_deadline_s: float
+    tmux_timeout_s: float
+    gpu_timeout_s: float
+    keeper_s: float
+    advisers: bool
+
+
+@dataclass(frozen=True)
+class LaneSettings:
+    """How many workers work side by side, and what one of them may take."""
+
+    count: int
+    cores: int
+    memory_mb: int
+    max_per_core: float
+    nice: int
+    oom_score: int
+
+
+@dataclass(frozen=True)
+class UseSettings:
+    """How busy cores and GPUs should be, and when the number of lanes changes."""
+
+    cpu_target_pct: float
+    gpu_target_pct: float
+    dead_band_pct: float
+    window_s: float
+    start_credit_s: float
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """How large a job is."""
+
     shard_combos: int
-    silent_after_s: float
+    fill_combos: int
+    fill_volume: float
+
+
+@dataclass(frozen=True)
+class HangSettings:
+    """When a worker counts as hung, slow or outdated, and how it is ended."""
+
+    after_s: float
     first_kernel_s: float
+    prescreen_budget_s: float
+    prescreen_least_s: float
+    prescreen_slow_times: float
     stop_grace_s: float
+    upgrade_wait_s: float
+
+
+@dataclass(frozen=True)
+class BlameSettings:
+    """What follows the death of a worker, and for how long it is remembered."""
+
     backoff_s: float
     backoff_max_s: float
     healthy_after_s: float
     max_deaths: int
     patience_s: float
-    min_free_mb: int
-    min_free_files: int
-    cpu_target_pct: float
-    gpu_target_pct: float
-    cycle_deadline_s: float
-    tmux_timeout_s: float
-    gpu_timeout_s: float
-    window_s: float
-    dead_band_pct: float
-    start_credit_s: float
-    max_lanes_per_core: float
-    prescreen_budget_s: float
-    prescreen_least_s: float
-    prescreen_slow_times: float
-    upgrade_wait_s: float
-    fill_combos: int
-    fill_volume: float
-    nice: int
-    oom_score: int
+
+
+@dataclass(frozen=True)
+class RecordSettings:
+    """What is kept, for how long, and how much room must be left."""
+
     keep_runs: int
     keep_rounds: int
     keep_log_days: float
     log_mb: int
-    record_mb: int
-    advisers: bool
+    journal_mb: int
+    min_free_mb: int
+    min_free_files: int
     knowledge_folder: str
-    budget_hours: float
-    budget_dollars_per_day: float
+
+
+@dataclass(frozen=True)
+class BudgetSettings:
+    """What a run may cost."""
+
+    hours: float
+    dollars_per_day: float
     dollars_per_hour: float
-    keeper_s: float
+
+
+@dataclass(frozen=True)
+class SwarmSettings:
+    """The control plane, in groups (docs/adr/0034). `_s` are seconds."""
+
+    agents: AgentSettings
+    lanes: LaneSettings
+    use: UseSettings
+    jobs: JobSettings
+    hang: HangSettings
+    blame: BlameSettings
+    records: RecordSettings
+    budget: BudgetSettings
 
 
 # Limits that no operator may leave: (section, key) -> (lowest, highest).
 SWARM_LIMITS: Limits = {
-    ("swarm", "cadence_scale"): (0.001, 100),
-    ("swarm", "lanes"): (0, 1_024),
-    ("swarm", "lane_cores"): (1, 1_024),
-    ("swarm", "lane_memory_mb"): (50, 1_000_000),
-    ("swarm", "shard_combos"): (16, 10_000_000),
-    ("swarm", "silent_after_s"): (0.5, 86_400),
-    ("swarm", "first_kernel_s"): (0.5, 86_400),
-    ("swarm", "stop_grace_s"): (0, 3_600),
-    ("swarm", "backoff_s"): (0, 3_600),
-    ("swarm", "backoff_max_s"): (0, 86_400),
-    ("swarm", "healthy_after_s"): (1, 86_400),
-    ("swarm", "max_deaths"): (1, 1_000),
-    ("swarm", "patience_s"): (0, 1_000_000),
-    ("swarm", "min_free_mb"): (0, 10_000_000),
-    ("swarm", "min_free_files"): (0, 10_000_000),
-    ("swarm", "cpu_target_pct"): (0, 100),
-    ("swarm", "gpu_target_pct"): (0, 100),
-    ("swarm", "cycle_deadline_s"): (1, 3_600),
-    ("swarm", "tmux_timeout_s"): (0.1, 600),
-    ("swarm", "gpu_timeout_s"): (0.1, 600),
-    ("swarm", "window_s"): (0.1, 86_400),
-    ("swarm", "dead_band_pct"): (0, 50),
-    ("swarm", "start_credit_s"): (0, 3_600),
-    ("swarm", "max_lanes_per_core"): (0.01, 16),
-    ("swarm", "prescreen_budget_s"): (1, 1_000_000),
-    ("swarm", "prescreen_least_s"): (0.1, 1_000_000),
-    ("swarm", "prescreen_slow_times"): (1.1, 1_000),
-    ("swarm", "upgrade_wait_s"): (0, 86_400),
-    ("swarm", "fill_combos"): (16, 10_000_000),
-    ("swarm", "fill_volume"): (0, 100),
-    ("swarm", "nice"): (0, 19),
-    ("swarm", "oom_score"): (0, 1_000),
-    ("swarm", "keep_runs"): (1, 100_000),
-    ("swarm", "keep_rounds"): (2, 100_000),
-    ("swarm", "keep_log_days"): (0.01, 36_500),
-    ("swarm", "log_mb"): (1, 100_000),
-    ("swarm", "record_mb"): (1, 10_000),
-    ("swarm", "budget_hours"): (0, 1_000_000),
-    ("swarm", "budget_dollars_per_day"): (0, 1_000_000),
-    ("swarm", "dollars_per_hour"): (0, 100_000),
-    ("swarm", "keeper_s"): (1, 86_400),
+    ("swarm.agents", "cadence_scale"): (0.001, 100),
+    ("swarm.agents", "cycle_deadline_s"): (1, 3_600),
+    ("swarm.agents", "tmux_timeout_s"): (0.1, 600),
+    ("swarm.agents", "gpu_timeout_s"): (0.1, 600),
+    ("swarm.agents", "keeper_s"): (1, 86_400),
+    ("swarm.lanes", "count"): (0, 1_024),
+    ("swarm.lanes", "cores"): (1, 1_024),
+    ("swarm.lanes", "memory_mb"): (50, 1_000_000),
+    ("swarm.lanes", "max_per_core"): (0.01, 16),
+    ("swarm.lanes", "nice"): (0, 19),
+    ("swarm.lanes", "oom_score"): (0, 1_000),
+    ("swarm.use", "cpu_target_pct"): (0, 100),
+    ("swarm.use", "gpu_target_pct"): (0, 100),
+    ("swarm.use", "dead_band_pct"): (0, 50),
+    ("swarm.use", "window_s"): (0.1, 86_400),
+    ("swarm.use", "start_credit_s"): (0, 3_600),
+    ("swarm.jobs", "shard_combos"): (16, 10_000_000),
+    ("swarm.jobs", "fill_combos"): (16, 10_000_000),
+    ("swarm.jobs", "fill_volume"): (0, 100),
+    ("swarm.hang", "after_s"): (0.5, 86_400),
+    ("swarm.hang", "first_kernel_s"): (0.5, 86_400),
+    ("swarm.hang", "prescreen_budget_s"): (1, 1_000_000),
+    ("swarm.hang", "prescreen_least_s"): (0.1, 1_000_000),
+    ("swarm.hang", "prescreen_slow_times"): (1.1, 1_000),
+    ("swarm.hang", "stop_grace_s"): (0, 3_600),
+    ("swarm.hang", "upgrade_wait_s"): (0, 86_400),
+    ("swarm.blame", "backoff_s"): (0, 3_600),
+    ("swarm.blame", "backoff_max_s"): (0, 86_400),
+    ("swarm.blame", "healthy_after_s"): (1, 86_400),
+    ("swarm.blame", "max_deaths"): (1, 1_000),
+    ("swarm.blame", "patience_s"): (0, 1_000_000),
+    ("swarm.records", "keep_runs"): (1, 100_000),
+    ("swarm.records", "keep_rounds"): (2, 100_000),
+    ("swarm.records", "keep_log_days"): (0.01, 36_500),
+    ("swarm.records", "log_mb"): (1, 100_000),
+    ("swarm.records", "journal_mb"): (1, 10_000),
+    ("swarm.records", "min_free_mb"): (0, 10_000_000),
+    ("swarm.records", "min_free_files"): (0, 10_000_000),
+    ("swarm.budget", "hours"): (0, 1_000_000),
+    ("swarm.budget", "dollars_per_day"): (0, 1_000_000),
+    ("swarm.budget", "dollars_per_hour"): (0, 100_000),
 }
 
 
 def of_section(tree: Any) -> SwarmSettings:
-    """The section `swarm` of the settings on file, checked.
+    """The section `swarm` of the settings on file, checked. A version without groups may have written it.
 
     Raises:
         Refused: it is none, or written by a version with other settings.
     """
-    limits: SwarmSettings = checked("swarm", SwarmSettings, tree, SWARM_LIMITS)
+    limits: SwarmSettings = checked("swarm", SwarmSettings, in_groups(tree), SWARM_LIMITS)
     return limits
 
 
-def checked(section: str, record: type[Any], tree: Any, limits: Limits) -> Any:
-    """The record of one section of the settings.
+def in_groups(tree: Any) -> Any:
+    """The section `swarm` with its values in groups, also where a version without groups wrote it.
+
+    Raises:
+        Refused: a value stands there under its old and its new name, and they differ.
+    """
+    if not isinstance(tree, Mapping) or all(isinstance(value, Mapping) for value in tree.values()):
+        return tree
+    from config import renamed  # a cold cycle has no use for it: what this version wrote is in groups
+
+    return renamed.in_groups(tree)
+
+
+def checked(section: str, record: type[Any], tree: Any, limits: Limits, written: Mapping[str, str] = NOTHING) -> Any:
+    """The record of one section of the settings, its groups included.
+
+    `written`: settings whose value stands under another name → that name and where, for the words of a refusal.
 
     Raises:
         Refused: keys that are missing or unknown, a value of the wrong type or outside its limits.
@@ -131,7 +203,13 @@ def checked(section: str, record: type[Any], tree: Any, limits: Limits) -> Any:
             f"settings section {section!r} must hold exactly {', '.join(hints)}",
             _difference(set(tree) if isinstance(tree, Mapping) else set(), set(hints)),
         )
-    return record(**{key: _value(section, key, hint, tree[key], limits) for key, hint in hints.items()})
+    values: dict[str, Any] = {}
+    for key, hint in hints.items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            values[key] = checked(f"{section}.{key}", hint, tree[key], limits, written)
+        else:
+            values[key] = _value(section, key, hint, tree[key], limits, written)
+    return record(**values)
 
 
 def _difference(there: set[str], wanted: set[str]) -> str:
@@ -141,8 +219,10 @@ def _difference(there: set[str], wanted: set[str]) -> str:
     return f"{said}, as config/workflow_defaults.yaml has it"
 
 
-def _value(section: str, key: str, hint: Any, value: Any, limits: Limits) -> Any:
+def _value(section: str, key: str, hint: Any, value: Any, limits: Limits, written: Mapping[str, str]) -> Any:
     name = f"{section}.{key}"
+    if name in written:
+        name = f"{name} ({written[name]})"
     if hint == tuple[str, ...]:
         if not isinstance(value, list | tuple) or not value or not all(isinstance(x, str) for x in value):
             raise Refused(f"{name} is {value!r}", "it takes a list of names")
@@ -154,15 +234,31 @@ def _value(section: str, key: str, hint: Any, value: Any, limits: Limits) -> Any
     if hint == tuple[float, ...]:
         if not isinstance(value, list | tuple) or not value:
             raise Refused(f"{name} is {value!r}", "it takes a list of numbers")
-        return tuple(_value(section, key, float, one, limits) for one in value)
+        return tuple(_value(section, key, float, one, limits, written) for one in value)
     if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)  # to YAML 1e-6 is a text, to everybody else a number
     if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
         raise Refused(f"{name} is {value!r}", f"it takes {'a whole number' if hint is int else 'a number'}")
-    low, high = limits[section, key]
+    low, high = _limits(section, key, limits)
     if not low <= value <= high:
         raise Refused(f"{name} is {value!r}", f"it takes {_plain(low)} to {_plain(high)}")
     return hint(value)
+
+
+def _limits(section: str, key: str, limits: Limits) -> tuple[float, float]:
+    """What the value may be at least and at most.
+
+    Raises:
+        Refused: nobody has said; whoever adds a setting that is a number does.
+    """
+    if (section, key) in limits:
+        return limits[section, key]
+    tables = {"swarm": "SWARM_LIMITS in config/swarm.py", "search": "SEARCH_LIMITS in config/search.py"}
+    table = tables.get(section.partition(".")[0], "LIMITS in config/settings.py")
+    raise Refused(
+        f"the setting {section}.{key} is a number without limits",
+        f'add a line to {table}: ("{section}", "{key}"): (lowest, highest),',
+    )
 
 
 def _plain(limit: float) -> str:

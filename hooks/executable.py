@@ -36,7 +36,7 @@ _CANNOT_RUN = (126, 127)  # what shells answer for a command that they cannot ru
 
 
 @dataclass(frozen=True)
-class Answer:
+class HookAnswer:
     """What a hook said. `fault` and `fix` are set when it gave no verdict: it is broken."""
 
     passed: bool
@@ -58,7 +58,7 @@ def fault_in(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def ask(path: Path, record: Mapping[str, Any], deadline_s: float = DEADLINE_S) -> Answer:
+def ask(path: Path, record: Mapping[str, Any], deadline_s: float = DEADLINE_S) -> HookAnswer:
     """Run it with `record` as JSON on its standard input. Exit code 0 passes; its first line is the reason."""
     if (fault := fault_in(path)) is not None:
         return _broken(*fault)
@@ -101,7 +101,7 @@ def _told(answers: IO[bytes]) -> str:
     return (answers.read() or b"").decode(errors="replace")
 
 
-def _judged(path: Path, told: str, said: bytes, deadline_s: float) -> Answer:
+def _judged(path: Path, told: str, said: bytes, deadline_s: float) -> HookAnswer:
     word, _, number = told.partition(" ")
     if word == "error":
         why = os.strerror(int(number))
@@ -115,11 +115,11 @@ def _judged(path: Path, told: str, said: bytes, deadline_s: float) -> Answer:
     reason = lines[0] if lines else f"exit code {code}"
     if code in _CANNOT_RUN:
         return _broken(f"cannot be run: {reason}", f"run {path} by hand to see why, or remove it")
-    return Answer(code == 0, reason)
+    return HookAnswer(code == 0, reason)
 
 
-def _broken(fault: str, fix: str) -> Answer:
-    return Answer(False, fault, fault, fix)
+def _broken(fault: str, fix: str) -> HookAnswer:
+    return HookAnswer(False, fault, fault, fix)
 
 
 def _plain(line: str) -> str:

@@ -18,9 +18,9 @@ from config import settings
 from config.errors import Refused
 from config.record import asdict
 from hooks import recounted
-from hooks.recounted import Replay
+from hooks.recounted import ReplayOutcome
 from hooks.verdict import Verdict
-from state.files.layout import MANIFEST
+from state.files.artifacts import MANIFEST
 from state.host import command, ending
 from state.records import results
 from state.records.results import AGAIN, PublishedTree
@@ -124,7 +124,7 @@ def _judged(asked: argparse.Namespace) -> int:
     return 0 if any(one.passed for one in verdicts.values()) else 1
 
 
-def _believed(verdict: Verdict, unknown: Sequence[str], replay: Replay | None) -> Verdict:
+def _believed(verdict: Verdict, unknown: Sequence[str], replay: ReplayOutcome | None) -> Verdict:
     """What the figures alone cannot tell is unknown, and unknown is a no, unless a replay has told it."""
     if not verdict.passed or not unknown or (replay is not None and replay.done):
         return verdict
@@ -169,7 +169,7 @@ def _are_checks(some: object) -> "TypeGuard[list[dict[str, Any]]]":
     )
 
 
-def _page(best: str, checks: Sequence[Mapping[str, Any]], verdict: Verdict, replay: Replay | None) -> str:
+def _page(best: str, checks: Sequence[Mapping[str, Any]], verdict: Verdict, replay: ReplayOutcome | None) -> str:
     head = f"{best}: {'PROMOTED' if verdict.passed else 'not promoted'}: {verdict.reason}"
     width = max((len(str(check.get("name"))) for check in checks), default=0)
     rows = [

@@ -18,7 +18,7 @@ _COUNT_S, _REPLAY_S = 120.0, 1_800.0  # the longest that we wait
 
 
 @dataclass(frozen=True)
-class Replay:
+class ReplayOutcome:
     """What trading a best once more on its bars came to: `done` and the same, or not done; `line` says why."""
 
     done: bool
@@ -61,7 +61,7 @@ def must_agree(folder: Path, found: dict[str, dict[str, Any]]) -> None:
             raise Refused(f"{folder / best} contradicts itself: {one['wrong'][0]}{more}", AGAIN)
 
 
-def replayed(folder: Path, data_path: Path | None, bests: list[str]) -> dict[str, Replay]:
+def replayed(folder: Path, data_path: Path | None, bests: list[str]) -> dict[str, ReplayOutcome]:
     """Each of `bests` traded once more on the bars that the manifest names, from `data_path` or where they lay.
 
     Raises:
@@ -75,7 +75,7 @@ def replayed(folder: Path, data_path: Path | None, bests: list[str]) -> dict[str
         if one["wrong"]:
             said = f"{folder / best} is not what its parameters trade on its bars: {one['wrong'][0]}"
             raise Refused(said, AGAIN)
-    return {best: Replay(one["done"], one["line"]) for best, one in found.items()}
+    return {best: ReplayOutcome(one["done"], one["line"]) for best, one in found.items()}
 
 
 def _asked(words: list[str], longest_s: float) -> dict[str, Any]:

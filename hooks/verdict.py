@@ -15,8 +15,3 @@ class Verdict:
     reason: str
     path: str = ""  # of a gate of the user's
     fix: str = ""
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether it could not be asked."""
-        return bool(self.fix)

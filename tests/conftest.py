@@ -22,37 +22,70 @@ settings.register_profile("checkout", deadline=None, print_blob=True)
 settings.load_profile("checkout")
 
 
-# Files that take more than a quarter of a minute on two cores: `scripts/check --fast` leaves them
-# out. All of tests/tmux is slow: real swarms, which mostly wait.
-SLOW = (
+# `scripts/check --fast` leaves these out: what takes more than a quarter of a minute on two cores, the longest first.
+# All of tests/tmux is slow: real swarms, which mostly wait; others mostly compute.
+SWARMS = (
+    "tmux/test_whole_runs.py",
+    "tmux/test_healing.py",
+    "tmux/test_faults.py",
+    "tmux/test_safety.py",
+    "tmux/test_keeper.py",
+    "tmux/test_locales.py",
+    "tmux/test_lanes.py",
+    "tmux/test_hooks.py",
+    "tmux/test_roots.py",
+    "tmux/test_rescue.py",
     "tmux",
+)
+SLOW = (
+    "agents/test_pairs.py",
+    "WORKFLOW/test_killed_runs.py",
+    "WORKFLOW/test_equal_runs.py",
     "WORKFLOW/test_optimize_strategy.py",
-    "scripts/test_environment.py",
-    "data/test_hostile.py",
-    "report/test_publishing.py",
-    "scripts/test_command.py",
-    "hooks/test_lying_results.py",
+    "WORKFLOW/test_what_a_run_leaves.py",
+    "crosscheck",
     "scripts/test_bench.py",
+    "report/test_publishing.py",
+    "scripts/test_environment.py",
+    "scripts/test_environment_refused.py",
+    "scripts/test_install.py",
     "WORKFLOW/test_steps.py",
-    "WORKFLOW/test_frames.py",
+    "search/test_database.py",
+    "WORKFLOW/test_lane_mends.py",
+    "agents/test_advisers.py",
+    "properties/test_engines_agree.py",
+    "fetch/test_download.py",
     "gpu/test_face.py",
     "report/tearsheet/test_hostile_trades.py",
-    "hooks/test_promotion.py",
+    "WORKFLOW/test_frames.py",
+    "data/test_hostile.py",
+    "hooks/test_lying_results.py",
     "machine/test_strangers.py",
-    "crosscheck",
-    "fetch/test_download.py",
+    "scripts/test_command.py",
+    "hooks/test_promotion.py",
     "guides/test_first_hour.py",
     "guides/test_your_own_bars.py",
 )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `SLOW` names."""
+    """Mark what is slow, and put it first: at the end no process is left alone with a long file.
+
+    A file that waits and one that computes take turns, so that processes side by side seldom want the same core.
+    """
     here = Path(__file__).resolve().parent
-    slow = {here / name for name in SLOW}
+    turns = {here / name: 2 * number for number, name in enumerate(SWARMS)}
+    turns |= {here / name: 2 * number + 1 for number, name in enumerate(SLOW)}
+    last = len(turns) * 2
+
+    def turn(item: pytest.Item) -> int:
+        return min((turns[place] for place in (item.path, *item.path.parents) if place in turns), default=last)
+
     for item in items:
-        if not slow.isdisjoint((item.path, *item.path.parents)):
+        if turn(item) < last:
             item.add_marker(pytest.mark.slow)
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

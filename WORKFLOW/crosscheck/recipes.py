@@ -54,4 +54,3 @@ RECIPES = (
         must_agree=False,
     ),
 )
-TOOLS = tuple(dict.fromkeys(recipe.tool for recipe in RECIPES))

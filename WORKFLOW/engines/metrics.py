@@ -5,22 +5,25 @@ Drawdowns, returns and rates are fractions.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from state.records.metrics import SCREEN as SCREEN  # noqa: PLC0414 - the columns of the table below
+from state.records.metrics import Metrics
 from WORKFLOW.data.bars import BARS_PER_DAY, Floats
 from WORKFLOW.engines.jit import kernel, leaf
 from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window
+from WORKFLOW.steps import exact
 
 DAYS_PER_YEAR = 365.0
 NOISE = 1e-12
 
-# Columns of the metrics that a batch engine gives for every combo.
-SCREEN = ("sharpe_ratio", "total_return", "max_drawdown_daily_pct", "win_rate", "total_trades")
+# Columns of the metrics that a batch engine gives for every combo (`SCREEN`).
 SHARPE, TOTAL_RETURN, MAX_DRAWDOWN_DAILY, WIN_RATE, TOTAL_TRADES = range(5)
+
+exact.record(Metrics)  # steps keep them
 
 
 @kernel
@@ -99,33 +102,27 @@ def daily_marks(equity: Floats, market: Market, window: Window) -> Floats:
     return np.ascontiguousarray(equity[last])
 
 
-def full(ledger: Ledger, market: Market, window: Window, capital: float) -> dict[str, Any]:
-    """All metrics of one simulation, undefined ones None, in the documented order."""
+def full(ledger: Ledger, market: Market, window: Window, capital: float) -> Metrics:
+    """All metrics of one simulation, undefined ones None."""
     trades, equity = ledger.trades, ledger.equity
     marks = daily_marks(equity, market, window)
     years = years_of(len(window))
     drawdown = float(max_drawdown_fraction(equity, capital))
     held = trades["exit_bar"] - trades["entry_bar"]
     told = of_marks(marks, trades["pnl"], held, years, capital, drawdown)
-    values = {
-        **{name: told[name] for name in _BEFORE_DRAWDOWN},
+    values = told | {
         "max_drawdown": _max_drawdown_currency(equity, capital),
         "max_drawdown_pct": drawdown,
-        **{name: told[name] for name in ("max_drawdown_daily_pct", "cvar_95", "win_rate", "profit_factor")},
         "exposure": ratio(float(ledger.held_bars), float(len(window))),
         "turnover": ratio(ledger.notional, float(equity.mean()) * years if len(equity) else 0.0),
-        "avg_bars_held": told["avg_bars_held"],
     }
-    defined = {key: or_none(value) if ledger.entries > 0 else None for key, value in values.items()}
-    return defined | {
-        "total_trades": len(trades),
-        "filled_bar_fills": ledger.filled_bar_fills,
-        "ruined": ledger.ruined,
-        "days": len(marks),
-    }
-
-
-_BEFORE_DRAWDOWN = ("total_return", "annualized_return", "sharpe_ratio", "sortino_ratio", "calmar_ratio")
+    return Metrics(
+        **{name: or_none(value) if ledger.entries > 0 else None for name, value in values.items()},
+        total_trades=len(trades),
+        filled_bar_fills=ledger.filled_bar_fills,
+        ruined=ledger.ruined,
+        days=len(marks),
+    )
 
 
 def of_marks(

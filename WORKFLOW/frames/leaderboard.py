@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from config.errors import Refused
-from config.record import asdict
 from state.records.strategies import STANDINGS, ChosenStrategy, collected, ranked
 from WORKFLOW.frames import tables
 from WORKFLOW.frames.published import AS_IT_IS, Published, ours
@@ -61,11 +60,11 @@ def results(root: str | Path | None = None, verify: bool = True) -> pd.DataFrame
 
 
 def _table(found: Sequence[ChosenStrategy]) -> pd.DataFrame:
-    rows = [{**asdict(one), "name": one.name, "strategies": ", ".join(one.strategies)} for one in found]
+    rows = [{**one.as_json(), "name": one.name, "strategies": ", ".join(one.strategies)} for one in found]
     strategies = of_records([{name: row[name] for name in _STRATEGY} for row in rows], _STRATEGY)
     started = pd.to_datetime(strategies["run_id"], format="bt-%Y%m%d_%H%M%SZ", utc=True, errors="coerce")
     strategies.insert(strategies.columns.get_loc("round"), "started", started.astype(UTC))
-    windows = [of_records([getattr(one, name) for one in found], METRICS, f"{name}_") for name in WINDOWS]
+    windows = [of_records([getattr(one, name).as_json() for one in found], METRICS, f"{name}_") for name in WINDOWS]
     index = pd.RangeIndex(1, len(found) + 1, name="rank")
     return tables.side_by_side(strategies, *windows, of_parameters([one.parameters for one in found]), index=index)
 
@@ -89,6 +88,7 @@ def _wrong(one: ChosenStrategy, artifacts: Path) -> Iterator[str]:
     promoted = tree.manifest.get("promotion", {}).get(artifacts.name, {}).get("promoted")
     standing = STANDINGS[0 if promoted else 1 if validation.get("candidate") else 2]
     files = {**{name: metrics.get(name) for name in (*WINDOWS, "verdict")}, "parameters": config.get("parameters")}
+    row = one.as_json()
     for name, value in {**files, "standing": standing}.items():
-        if getattr(one, name) != value:
+        if row[name] != value:
             yield f"the record of run {one.run_id} and the files in {artifacts} differ in {name}"

@@ -9,7 +9,7 @@ from typing import Any
 from config import plain
 from config.errors import Refused
 from state.files import codec
-from state.files.layout import BESTS, MANIFEST, PHASE0
+from state.files.artifacts import BESTS, MANIFEST, PHASE0
 from state.files.publication import Publication
 from state.records import results
 from state.records.results import PublishedTree

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from config.errors import Refused
-from state.files.layout import ALL_TRIALS, BESTS, MANIFEST, OPTIMIZATIONS, PHASE0, Roots
+from state.files.artifacts import ALL_TRIALS, BESTS, MANIFEST, PHASE0
+from state.files.layout import OPTIMIZATIONS, Roots
 from state.records import results
 from WORKFLOW.engines.ledger import Closed, Opened
 from WORKFLOW.frames import tables

@@ -9,6 +9,9 @@ from typing import Any
 import pandas as pd
 
 from config.errors import Refused
+from config.record import fields
+from state.records import metrics
+from state.records.metrics import Metrics
 
 Record = Mapping[str, Any]
 
@@ -16,28 +19,9 @@ UTC = "datetime64[us, UTC]"  # the unit that pandas itself gives to moments, so 
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 FLOAT, WHOLE, YES_NO, TEXT = "float64", "Int64", "boolean", "str"
-METRICS: Mapping[str, str] = {
-    "total_return": FLOAT,
-    "annualized_return": FLOAT,
-    "sharpe_ratio": FLOAT,
-    "sortino_ratio": FLOAT,
-    "calmar_ratio": FLOAT,
-    "max_drawdown": FLOAT,
-    "max_drawdown_pct": FLOAT,
-    "max_drawdown_daily_pct": FLOAT,
-    "cvar_95": FLOAT,
-    "win_rate": FLOAT,
-    "profit_factor": FLOAT,
-    "exposure": FLOAT,
-    "turnover": FLOAT,
-    "avg_bars_held": FLOAT,
-    "total_trades": WHOLE,
-    "filled_bar_fills": WHOLE,
-    "ruined": YES_NO,
-    "days": WHOLE,
-}
-_OF_A_SCREEN = ("sharpe_ratio", "total_return", "max_drawdown_daily_pct", "win_rate", "total_trades")
-SCREEN = {name: METRICS[name] for name in _OF_A_SCREEN}
+_DTYPES: Mapping[Any, str] = {int: WHOLE, bool: YES_NO}
+METRICS: Mapping[str, str] = {one.name: _DTYPES.get(one.type, FLOAT) for one in fields(Metrics)}
+SCREEN = {name: METRICS[name] for name in metrics.SCREEN}
 
 
 def of_records(rows: Sequence[Record], dtypes: Mapping[str, Any], prefix: str = "") -> pd.DataFrame:

@@ -12,7 +12,7 @@ from config.settings import Settings
 from hooks.folder import Point
 from hooks.gate import pass_all
 from state.files import sealed
-from state.files.layout import PHASE0
+from state.files.artifacts import PHASE0
 from WORKFLOW.command_line import Order
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.report import records
@@ -99,7 +99,7 @@ def search_job(order: Order, plan: "StudyPlan") -> "SearchJob":
 def loaded_line(order: Order, plan: "StudyPlan", prescreened: Prescreened, other: Sequence[SeedFile] = ()) -> str:
     """What a log must say before a long search; it names the folders from which seeds were merged."""
     loaded = len(plan.seeds) - plan.carried
-    sharpes = [prescreened.best[0].metrics["sharpe_ratio"] or 0.0] if prescreened.best else []
+    sharpes = [prescreened.best[0].metrics.sharpe_ratio or 0.0] if prescreened.best else []
     sharpes += [file.seeds[0].sharpe_ratio for file in other if file.seeds]
     best = f"best in-sample Sharpe {max(sharpes):.2f}" if loaded else "none passed"
     there = len(prescreened.best) + sum(len(file.seeds) for file in other)
@@ -139,7 +139,8 @@ def phase0_record(
     labels: dict[str, Any], settings: Settings, market: Market, prescreened: Prescreened
 ) -> dict[str, Any]:
     """`phase0_top500.json`; `market` is the in-sample one."""
-    return records.phase0(labels, prescreened, settings.prescreen, walk_forward.span(market, Window(0, len(market))))
+    window = walk_forward.span(market, Window(0, len(market)))
+    return records.phase0(labels, prescreened, settings.prescreen, window.as_json())
 
 
 def seed_of(settings: Settings, purpose: str, *more: int) -> np.random.SeedSequence:
@@ -155,7 +156,7 @@ def with_other(own: Sequence[Ranked], other: Sequence[Seed]) -> list[Parameters]
     leaders = [combo.parameters for combo in own[:_LEADERS]]
     ranked = [combo.parameters for combo in own]
     if other:
-        scored = [(combo.metrics["sharpe_ratio"] or 0.0, combo.parameters) for combo in own]
+        scored = [(combo.metrics.sharpe_ratio or 0.0, combo.parameters) for combo in own]
         scored += [(seed.sharpe_ratio, seed.parameters) for seed in other]
         ranked = [parameters for _, parameters in sorted(scored, key=lambda pair: -pair[0])]
     first = [*ranked[:1], *leaders, *ranked]
@@ -174,7 +175,7 @@ def seeds_of(prescreened: Prescreened) -> list[Ranked]:
     """Best Sharpe first, but the best by each other measure among the first, so that no search ends below phase 0."""
     measures = (("total_return", 1), ("max_drawdown_daily_pct", -1), ("win_rate", 1))
     leaders = prescreened.best[:1] + [
-        max(prescreened.best, key=lambda ranked: sign * (ranked.metrics[key] or 0.0))
+        max(prescreened.best, key=lambda ranked: sign * (getattr(ranked.metrics, key) or 0.0))
         for key, sign in measures
         if prescreened.best
     ]

@@ -19,7 +19,7 @@ from WORKFLOW.validity import finalist, holdout, plateau, regimes, wicks
 from WORKFLOW.validity.finalist import Case, Finalist, Judged
 from WORKFLOW.validity.history import History
 from WORKFLOW.validity.plateau import Plateau
-from WORKFLOW.validity.promote import promotions
+from WORKFLOW.validity.promote import Promotion, promotions
 from WORKFLOW.validity.search.whole import SearchTrial
 
 
@@ -29,7 +29,7 @@ class Validated:
 
     search: SearchTrial | None = None
     judged: dict[str, Judged] = field(default_factory=dict)
-    promotions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    promotions: dict[str, Promotion] = field(default_factory=dict)
     holdout: Holdout | None = None  # what is left of it; None where nobody can tell, or bars are synthetic
 
 

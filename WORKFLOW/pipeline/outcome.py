@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from state.files import codec
-from state.files.layout import ALL_TRIALS, PARETO, PARETO_SVG, PHASE0, SEARCH, TEARSHEET, WINDOWS
+from state.files.artifacts import ALL_TRIALS, PARETO, PARETO_SVG, PHASE0, SEARCH, TEARSHEET, WINDOWS
 from state.host.clock import stamp
 from WORKFLOW.data.bars import BARS_PER_DAY
 from WORKFLOW.pipeline.handover import phase0_record
@@ -22,7 +22,8 @@ from WORKFLOW.search import pareto, space
 from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.study import Trial
 from WORKFLOW.validity import verdict, walk_forward
-from WORKFLOW.validity.finalist import Judged, chance
+from WORKFLOW.validity.chance import Chance
+from WORKFLOW.validity.finalist import Judged
 
 
 def rendered(
@@ -68,7 +69,7 @@ def summary(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], val
         "verdict": _verdict(run, prescreened, trials, judged),
         "bests": records.bests(judged, validated.promotions),
         "holdout": None if validated.holdout is None else asdict(validated.holdout),
-        "chance": chance(tried, len(np.unique(run.in_sample.market.day))),
+        "chance": asdict(Chance.of(tried, len(np.unique(run.in_sample.market.day)))),
         "prescreen": {
             "tried": prescreened.tried,
             "eligible": prescreened.eligible,
@@ -86,7 +87,8 @@ def summary(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], val
 def _verdict(run: PipelineRun, prescreened: Prescreened, trials: list[Trial], judged: dict[str, Judged]) -> str:
     if judged:
         return next(iter(judged.values())).verdict
-    most = max((prescreened.most_trades, *(trial.result.metrics.get("total_trades", 0) for trial in trials)))
+    measured = [trial.result.metrics for trial in trials if trial.result.metrics]
+    most = max((prescreened.most_trades, *(one.total_trades for one in measured)))
     silent = most == 0 and trials and not run.in_sample.has_side(space.Combos.of([t.parameters for t in trials]))
     days = len(run.in_sample.market) / BARS_PER_DAY if silent else None
     moves = bool(np.ptp(run.in_sample.market.close) > 0)
@@ -106,7 +108,9 @@ def _facts(
             **run.report.as_json(),
             **run.order.reading.as_json(),
         },
-        windows={name: walk_forward.span(run.everything.market, window) for name, window in run.windows.items()},
+        windows={
+            name: walk_forward.span(run.everything.market, window).as_json() for name, window in run.windows.items()
+        },
         config=config_of(run.order),
         seed=run.settings.run.seed,
         engine=run.in_sample.engine_name,
@@ -120,7 +124,7 @@ def _facts(
             {"path": file.path, "sha256": file.sha256, "tried": file.tried, "seeds": len(file.seeds)}
             for file in run.seed_files
         ],
-        promotion=validated.promotions,
+        promotion={best: one.as_json() for best, one in validated.promotions.items()},
         execution={
             "run_id": run.record.run_id,
             "round": run.round,

@@ -8,7 +8,8 @@ import numpy as np
 
 from config.errors import Refused, Transient
 from state.files import sealed, snapshot
-from state.files.layout import PHASE0, Roots
+from state.files.artifacts import PHASE0
+from state.files.layout import Roots
 from state.files.tighten import prepare
 from state.records import runs
 from WORKFLOW.command_line import Order

@@ -13,7 +13,8 @@ import numpy as np
 from config.settings import Mode, Settings
 from state.files import made, snapshot
 from state.files.checkpoint import Checkpoint
-from state.files.layout import Roots, RunFolder
+from state.files.layout import Roots
+from state.files.run_folders import RunFolder
 from state.host.clock import Clock, SystemClock
 from state.host.cores import usable_cores
 from state.records import results, runs

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from state.files.layout import BESTS
+from state.files.artifacts import BESTS
 from WORKFLOW.pipeline.run import PipelineRun
 from WORKFLOW.search.job import SearchFolder
 from WORKFLOW.search.study import Trial
@@ -55,7 +55,7 @@ def chosen_of(
 def _misjudged(run: PipelineRun, chosen: list[Trial]) -> list[int]:
     """The numbers of those whose metrics the engine does not confirm, to the bit."""
     distinct = list({trial.number: trial for trial in chosen}.values())
-    inputs = [[trial.number, trial.parameters, trial.result.metrics] for trial in distinct]
+    inputs = [[trial.number, trial.parameters, trial.result.as_json()["metrics"]] for trial in distinct]
 
     def is_confirmed(trial: Trial) -> bool:
         return run.in_sample.metrics(trial.parameters, run.in_sample.whole) == trial.result.metrics
@@ -72,6 +72,10 @@ def leaders(trials: list[Trial], best: str, wanted: int) -> list[Trial]:
     Of trials with the same parameters the first counts.
     """
     key, sign, _ = _MEASURES[best]
-    defined = [t for t in trials if t.feasible and t.result.metrics[key] is not None]
+    defined = [t for t in trials if t.feasible and _measured(t, key) is not None]
     distinct = list({tuple(t.parameters.values()): t for t in reversed(defined)}.values())
-    return sorted(distinct, key=lambda t: (-sign * t.result.metrics[key], t.number))[:wanted]
+    return sorted(distinct, key=lambda t: (-sign * (_measured(t, key) or 0.0), t.number))[:wanted]
+
+
+def _measured(trial: Trial, key: str) -> float | None:
+    return None if trial.result.metrics is None else getattr(trial.result.metrics, key)

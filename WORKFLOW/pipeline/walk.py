@@ -4,13 +4,14 @@ Both tests stay in-sample, and both judge the way of choosing. The finalists are
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from WORKFLOW.pipeline.run import PipelineRun
 from WORKFLOW.search import space
 from WORKFLOW.search.space import Combos
 from WORKFLOW.steps.keep import PlannedStep
 from WORKFLOW.validity import cross_validation, walk_forward
+from WORKFLOW.validity.cross_validation import CrossValidation
+from WORKFLOW.validity.walk_forward import WalkForward
 
 _CROSS_VALIDATION = "cross-validation"  # the name of its step
 
@@ -19,8 +20,8 @@ _CROSS_VALIDATION = "cross-validation"  # the name of its step
 class Walked:
     """How the choice did on days that it had not seen, as `validation.json` tells it."""
 
-    forward: dict[str, Any]
-    cross_validation: dict[str, Any]
+    forward: dict[str, WalkForward]  # by scheme
+    cross_validation: CrossValidation
 
 
 def plan(run: PipelineRun) -> list[PlannedStep]:
@@ -37,7 +38,7 @@ def walk(run: PipelineRun) -> Walked:
     return Walked(forward, run.steps.do(_CROSS_VALIDATION, lambda: _crossed(run, combos)))
 
 
-def _crossed(run: PipelineRun, combos: Combos) -> dict[str, Any]:
+def _crossed(run: PipelineRun, combos: Combos) -> CrossValidation:
     settings = run.settings
     return cross_validation.process(
         run.in_sample, combos, settings.cross_validation, settings.prescreen, run.cores, run.steps

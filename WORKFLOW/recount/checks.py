@@ -20,10 +20,10 @@ from WORKFLOW.engines import metrics
 from WORKFLOW.recount import figures
 from WORKFLOW.recount.files import WINDOW_NAMES, Files, Record
 from WORKFLOW.validity import verdict
-from WORKFLOW.validity.chance import expected_max_sharpe
+from WORKFLOW.validity.chance import Chance
 from WORKFLOW.validity.promote import of_all_runs
 from WORKFLOW.validity.search import deflated
-from WORKFLOW.validity.verdict import FinalistEvidence
+from WORKFLOW.validity.verdict import FinalistEvidence, WindowFigures
 
 NEAR = frozenset(
     (
@@ -60,8 +60,8 @@ def _evidence(one: Files) -> FinalistEvidence:
     validation, search = one.validation, one.search
     rolling = validation["walk_forward"]["process"]["rolling"]
     proof, tries = validation["look_ahead"], one.manifest["tries"]["total"]
-    inside, outside = (one.metrics[name] for name in WINDOW_NAMES)
-    worth, sharpe = _worth(one, tries), inside["sharpe_ratio"]
+    inside, outside = (WindowFigures.of_json(one.metrics[name]) for name in WINDOW_NAMES)
+    worth, sharpe = _worth(one, tries), inside.sharpe_ratio
     return FinalistEvidence(
         in_sample=inside,
         out_of_sample=outside,
@@ -168,7 +168,7 @@ def _agreements(one: Files) -> Iterator[str]:
     yield from _unequal("plateau.json", "parameters", plateau["parameters"], one.config["parameters"])
     yield from _unequal("config.json", "costs", one.config["costs"], config["costs"])
     days = metric["in_sample"]["days"]
-    by_chance = {"tries": tries, "days": days, "expected_max_sharpe": expected_max_sharpe(tries, days)}
+    by_chance = asdict(Chance.of(tries, days))
     yield from _apart("validation.json", "chance", [*validation["chance"].values()], [*by_chance.values()])
     yield from _apart("validation.json", "effective_trials", [validation["effective_trials"]], [_worth(one, tries)])
     yield from _apart("plateau.json", "sharpe_ratio", [plateau["sharpe_ratio"]], [metric["in_sample"]["sharpe_ratio"]])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from config.errors import Refused
 from state.files import codec
-from state.files.layout import MANIFEST, SEARCH, WINDOWS
+from state.files.artifacts import MANIFEST, SEARCH, WINDOWS
 from state.records import results
 from state.records.results import PublishedTree
 from WORKFLOW.data.bars import Floats

@@ -7,7 +7,7 @@ DATA_PATH may be empty: then the file that the manifest names. Prints one JSON o
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,19 +132,19 @@ def _whole(stage: Stage, of: Path, parameters: Any, metric: Record) -> Iterator[
         yield "trades.csv"
     if equity_csv(ledger, market, window, stage.split, stage.capital) != (of / "equity.csv").read_bytes():
         yield "equity.csv"
-    if metrics.full(ledger, market, window, stage.capital) != metric["full"]:
+    if metrics.full(ledger, market, window, stage.capital).as_json() != metric["full"]:
         yield "metrics.json: full"
 
 
 def _window(stage: Stage, of: Path, name: str, parameters: Any, metric: Record, validation: Record) -> Iterator[str]:
     market, window = stage.evaluator.market, stage.windows[name]
     ledger = stage.evaluator.ledger(parameters, window)
-    if metrics.full(ledger, market, window, stage.capital) != metric[name]:
+    if metrics.full(ledger, market, window, stage.capital).as_json() != metric[name]:
         yield f"metrics.json: {name}"
     apart = of / "windows.json"
     if apart.exists() and json.loads(apart.read_bytes())[name] != windows.record(ledger, market, window):
         yield f"windows.json: {name}"
-    if buy_and_hold(market, window, stage.settings.costs) != validation["buy_and_hold"][name]:
+    if asdict(buy_and_hold(market, window, stage.settings.costs)) != validation["buy_and_hold"][name]:
         yield f"validation.json: buy_and_hold of {name}"
     if not same_trades(ledger, stage.evaluator.reference_ledger(parameters, window)):
         yield f"engines.agree: the reference engine trades {name} differently"

@@ -23,7 +23,7 @@ def svg(
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    shown = [trial for trial in trials if trial.feasible and trial.result.metrics["sharpe_ratio"] is not None]
+    shown = [trial for trial in trials if trial.feasible and _is_measured(trial)]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(*_points(shown), s=14, color=_TRIED, linewidths=0, label=f"{len(shown)} feasible trials")
@@ -52,6 +52,10 @@ def svg(
     with mpl.rc_context({"svg.hashsalt": "pareto", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def _is_measured(trial: Trial) -> bool:
+    return trial.result.metrics is not None and trial.result.metrics.sharpe_ratio is not None
 
 
 def _points(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:

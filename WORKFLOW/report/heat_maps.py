@@ -50,11 +50,11 @@ def _size(grid: Grid) -> tuple[int, int]:
 def _header(plateau: Plateau, title: str, largest: float | None) -> Iterator[str]:
     summary = plateau.summary
     yield _text(_MARGIN, 34, title, size=18, weight="bold")
-    said = [f"in-sample Sharpe ratio {_number(plateau.sharpe)}", f"{summary['neighbours']} nearest neighbours"]
-    if summary["score"] is not None:
-        said.append(f"three quarters of them reach {_number(summary['score'])}")
-    if summary["share_of_half"] is not None:
-        said.append(f"{summary['share_of_half']:.0%} at least half of it")
+    said = [f"in-sample Sharpe ratio {_number(plateau.sharpe)}", f"{summary.neighbours} nearest neighbours"]
+    if summary.score is not None:
+        said.append(f"three quarters of them reach {_number(summary.score)}")
+    if summary.share_of_half is not None:
+        said.append(f"{summary.share_of_half:.0%} at least half of it")
     yield _text(_MARGIN, 56, " · ".join(said), size=13)
     if largest is None:
         yield _text(_MARGIN, 86, "no dimension of this space has a second value: there is nothing around it", size=13)

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from config.search import OBJECTIVES
 from config.settings import PrescreenSettings
+from state.records.metrics import Metrics
 from WORKFLOW.search.prescreen import Prescreened
 
 if TYPE_CHECKING:  # optuna: a prescreen does not need it
     from WORKFLOW.search.study import Trial
     from WORKFLOW.validity.finalist import Judged
+    from WORKFLOW.validity.promote import Promotion
 
 Record = dict[str, Any]
 
@@ -27,7 +29,7 @@ def phase0(labels: Record, found: Prescreened, settings: PrescreenSettings, wind
         "reason": None if found.best else nothing,
         "window": window,
         "results": [
-            {"rank": rank, "combo": one.combo, "parameters": one.parameters, "metrics": one.metrics}
+            {"rank": rank, "combo": one.combo, "parameters": one.parameters, "metrics": one.metrics.as_json()}
             for rank, one in enumerate(found.best, start=1)
         ],
     }
@@ -47,7 +49,7 @@ def all_trials(labels: Record, trials: "list[Trial]") -> Record:
                 "value": _value(trial),
                 "folds": list(trial.result.folds),
                 "parameters": trial.parameters,
-                "metrics": trial.result.metrics or None,
+                "metrics": _stated(trial.result.metrics),
             }
             for trial in trials
         ],
@@ -72,7 +74,7 @@ def pareto_front(
                 "values": dict(zip(objectives, values(trial), strict=True)),
                 "bests": [best for best, number in chosen.items() if number == trial.number],
                 "parameters": trial.parameters,
-                "metrics": trial.result.metrics,
+                "metrics": _stated(trial.result.metrics),
             }
             for trial in front
         ],
@@ -87,33 +89,37 @@ def of_best(labels: Record, best: str, judged: "Judged", family: str, costs: Rec
         "metrics.json": {
             **label,
             "verdict": judged.verdict,
-            "in_sample": judged.in_sample,
-            "out_of_sample": judged.out_of_sample,
-            "full": judged.full,
+            "in_sample": judged.in_sample.as_json(),
+            "out_of_sample": judged.out_of_sample.as_json(),
+            "full": judged.full.as_json(),
         },
-        "validation.json": {**label, **judged.validation},
+        "validation.json": {**label, **judged.validation.as_json()},
         "plateau.json": {**label, **judged.plateau.as_json()},
     }
 
 
-def bests(judged: "Mapping[str, Judged]", promotions: Mapping[str, Record]) -> Record:
+def bests(judged: "Mapping[str, Judged]", promotions: "Mapping[str, Promotion]") -> Record:
     """The bests as `--json` prints them."""
     return {
         best: {
             "parameters": one.trial.parameters,
-            "in_sample": one.in_sample,
-            "out_of_sample": one.out_of_sample,
+            "in_sample": one.in_sample.as_json(),
+            "out_of_sample": one.out_of_sample.as_json(),
             "verdict": one.verdict,
-            "note": one.validation["ambiguity"]["note"],
-            "wicks": one.validation["wicks"]["note"],
-            "candidate": one.validation["candidate"],
-            "promoted": promotions[best]["promoted"],
-            "promotion": promotions[best]["reason"],
-            "by_regime": one.validation["by_regime"],
-            **({"cross_check": one.validation["cross_check"]["line"]} if "cross_check" in one.validation else {}),
+            "note": one.validation.ambiguity.note,
+            "wicks": one.validation.wicks.note,
+            "candidate": one.validation.candidate,
+            "promoted": promotions[best].promoted,
+            "promotion": promotions[best].reason,
+            "by_regime": one.validation.by_regime_json(),
+            **({} if one.validation.cross_check is None else {"cross_check": one.validation.cross_check["line"]}),
         }
         for best, one in judged.items()
     }
+
+
+def _stated(metrics: Metrics | None) -> Record | None:
+    return None if metrics is None else metrics.as_json()
 
 
 def _value(trial: "Trial") -> float | None:

@@ -15,15 +15,8 @@ from filelock import FileLock, Timeout
 
 from config.errors import Transient
 from state.files import private, snapshot
-from state.files.layout import (
-    ALL_TRIALS,
-    MANIFEST,
-    PARETO,
-    PARETO_SVG,
-    PHASE0,
-    SEARCH,
-    Roots,
-)
+from state.files.artifacts import ALL_TRIALS, MANIFEST, PARETO, PARETO_SVG, PHASE0, SEARCH
+from state.files.layout import Roots
 from state.files.publication import Publication
 
 OURS = (PHASE0, ALL_TRIALS, SEARCH, PARETO, PARETO_SVG, MANIFEST)  # beside the folders of the bests

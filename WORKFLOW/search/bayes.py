@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from state.files.layout import CHECKOUT, RunFolder
+from state.files.layout import CHECKOUT
+from state.files.run_folders import RunFolder
 from WORKFLOW.search.job import SearchFolder
 from WORKFLOW.search.study import Standing, Trial
 

@@ -12,7 +12,7 @@ import optuna
 from config.errors import Refused
 from config.search import JOURNAL, SQLITE
 from state.files import snapshot
-from state.files.layout import RunFolder
+from state.files.run_folders import RunFolder
 from WORKFLOW.search.database import opened
 from WORKFLOW.search.storage import name_of, open_storage
 

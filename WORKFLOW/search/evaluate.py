@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import Costs
+from state.records.metrics import Metrics
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines import bar_loop, cpu, metrics, reference
 from WORKFLOW.engines.best import Best, passed
@@ -176,7 +177,7 @@ class Evaluator:
         n = len(self.market)
         return reference.Signal(unpack(planes.side, n)[0], unpack(planes.armed, n)[0], int(planes.first_side[0]))
 
-    def metrics(self, parameters: Parameters, window: Window, tie: Tie = "sl_first") -> dict[str, Any]:
+    def metrics(self, parameters: Parameters, window: Window, tie: Tie = "sl_first") -> Metrics:
         """All metrics of one combo over `window`."""
         return metrics.full(self.ledger(parameters, window, tie), self.market, window, self.costs.capital)
 
@@ -194,5 +195,6 @@ class Evaluator:
         return replace(Rules.of(self.costs, {name: parameters[name] for name in EXECUTION}), tie=tie)
 
     @staticmethod
-    def _screen_row(values: dict[str, Any]) -> list[float]:
-        return [math.nan if values[key] is None else float(values[key]) for key in metrics.SCREEN]
+    def _screen_row(values: Metrics) -> list[float]:
+        row = [getattr(values, name) for name in metrics.SCREEN]
+        return [math.nan if value is None else float(value) for value in row]

@@ -16,7 +16,7 @@ from config.errors import Recomputable, Refused
 from config.search import JOURNAL, OBJECTIVES, SQLITE
 from config.settings import Choice, Costs, Dimension, Mode, Range
 from state.files import private, sealed, snapshot
-from state.files.layout import RunFolder
+from state.files.run_folders import RunFolder
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import SHARPE
@@ -48,16 +48,16 @@ class SearchJob:
             sharpes += self._sharpes(evaluator, parameters, some)
             steps = tuple(stable(sharpes[: n + 1], self.instability_penalty) for n in range(len(sharpes)))
             if self.prune and len(sharpes) < len(windows) and is_hopeless(steps):
-                return TrialResult(steps[-1], 0.0, {}, _defined(sharpes), steps, pruned=True)
+                return TrialResult(steps[-1], 0.0, None, _defined(sharpes), steps, pruned=True)
         metrics = evaluator.metrics(parameters, evaluator.whole)
-        undefined = metrics["sharpe_ratio"] is None
+        undefined = metrics.sharpe_ratio is None
         return TrialResult(
             value=UNDEFINED_SHARPE if undefined else steps[-1],
-            violation=float(self.min_trades - metrics["total_trades"]),
+            violation=float(self.min_trades - metrics.total_trades),
             metrics=metrics,
             folds=_defined(sharpes),
             steps=steps,
-            others=tuple(_aim(metrics[name], OBJECTIVES[name]) for name in self.plan.objectives[1:]),
+            others=tuple(_aim(getattr(metrics, name), OBJECTIVES[name]) for name in self.plan.objectives[1:]),
         )
 
     @staticmethod

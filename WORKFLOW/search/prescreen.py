@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from config.settings import PrescreenSettings
+from state.records.metrics import ScreenMetrics
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.best import Best, Integers
-from WORKFLOW.engines.metrics import SCREEN, SHARPE, TOTAL_TRADES
+from WORKFLOW.engines.metrics import SCREEN, SHARPE
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Draw, Parameters
 
@@ -23,7 +24,7 @@ class Ranked:
 
     combo: int
     parameters: Parameters
-    metrics: dict[str, float | int | None]
+    metrics: ScreenMetrics
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Prescreened:
     def __getitem__(self, place: int) -> dict[str, Any]:
         """One record by its place; 0 is the best."""
         ranked = self.best[place]
-        return {"combo": ranked.combo, **ranked.parameters, **ranked.metrics}
+        return {"combo": ranked.combo, **ranked.parameters, **ranked.metrics.as_json()}
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,13 @@ def result(progress: PrescreenProgress, combos: Draw) -> Prescreened:
     best = []
     rows = zip(progress.combos, combos.rows(progress.combos), progress.table, strict=True)
     for combo, parameters, row in rows:
-        metrics: dict[str, float | int | None] = dict(zip(SCREEN, row, strict=True))
-        metrics["total_trades"] = int(row[TOTAL_TRADES] or 0)
-        best.append(Ranked(combo, parameters, metrics))
+        best.append(Ranked(combo, parameters, _named(row)))
     return Prescreened(progress.tried, progress.eligible, progress.most_trades, best)
+
+
+def _named(row: tuple[float | None, ...]) -> ScreenMetrics:
+    sharpe, total_return, drawdown, wins, trades = row
+    return ScreenMetrics(sharpe, total_return, drawdown, wins, int(trades or 0))
 
 
 def batches_of(combos: int, settings: PrescreenSettings) -> int:

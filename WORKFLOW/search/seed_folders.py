@@ -13,7 +13,8 @@ from typing import Any
 from config.errors import Refused
 from config.settings import Choice, Dimension, Mode
 from state.files import codec, digest
-from state.files.layout import OPTIMIZATIONS, PHASE0
+from state.files.artifacts import PHASE0
+from state.files.layout import OPTIMIZATIONS
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 
 _MOST_BYTES = 64 * 2**20  # of one file: 500 rows take half a megabyte

@@ -16,7 +16,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from config.errors import Recomputable
 from state.files.journal import Journal
-from state.files.layout import RunFolder
+from state.files.run_folders import RunFolder
 
 Done = TypeVar("Done")
 Direction = Literal["minimize", "maximize"]

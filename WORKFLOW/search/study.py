@@ -14,13 +14,13 @@ same parameters.
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import optuna
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY  # set_constraint's own key; versions are pinned
@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from config.search import OBJECTIVES
 from config.settings import Mode
 from state.files import private
+from state.records.metrics import Metrics
 from WORKFLOW.search.samplers import Proposal, Proposer, distribution
 from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 from WORKFLOW.search.storage import Direction, StudyStore, damaged
@@ -45,16 +46,31 @@ class TrialResult:
     """What evaluating one trial gave: `value` is maximised; `violation` > 0 breaks the minimum of trades by so many.
 
     `folds`: the Sharpe ratio of each in-sample fold, None where it is undefined. `steps`: the value after each fold.
-    `others`: the further objectives, in the order of the plan's. `pruned`: it ended after `steps`; no metrics.
+    `others`: the further objectives, in the order of the plan's. `pruned`: it ended after `steps`; `metrics` is None.
     """
 
     value: float
     violation: float
-    metrics: dict[str, Any]
+    metrics: Metrics | None
     folds: tuple[float | None, ...] = ()
     steps: tuple[float, ...] = ()
     others: tuple[float, ...] = ()
     pruned: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """For the study."""
+        return {**vars(self), "metrics": {} if self.metrics is None else self.metrics.as_json()}
+
+    @classmethod
+    def of_json(cls, record: Mapping[str, Any]) -> Self:
+        """The inverse of `as_json`.
+
+        Raises:
+            LookupError, TypeError: something is missing or not known.
+        """
+        lists = {name: tuple(record[name]) for name in ("folds", "steps", "others")}
+        metrics = Metrics.of_json(record["metrics"]) if record["metrics"] else None
+        return cls(**{**record, **lists, "metrics": metrics})
 
 
 @dataclass(frozen=True)
@@ -212,7 +228,7 @@ class SharedStudy:
             values=None if result.pruned else [result.value, *result.others],
             params=asked.parameters,
             distributions=self._space,
-            user_attrs={"position": position, "source": source, "result": asdict(result)},
+            user_attrs={"position": position, "source": source, "result": result.as_json()},
             system_attrs=asked.system_attrs | {f"{_CONSTRAINTS_KEY}:{_CONSTRAINT}": result.violation},
             intermediate_values=dict(enumerate(result.steps)) if len(plan.objectives) == 1 else {},
         )
@@ -348,6 +364,4 @@ def _parameters(trial: FrozenTrial, mode: Mode) -> Parameters:
 
 
 def _result(trial: FrozenTrial) -> TrialResult:
-    record = trial.user_attrs["result"]
-    lists = {name: tuple(record[name]) for name in ("folds", "steps", "others")}
-    return TrialResult(**{**record, **lists})
+    return TrialResult.of_json(trial.user_attrs["result"])

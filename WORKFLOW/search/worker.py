@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from state.files.layout import RunFolder
+from state.files.run_folders import RunFolder
 from state.host import process
 
 

@@ -4,12 +4,12 @@ A line of JSON says what the value is made of, and the arrays follow as raw byte
 without objects and records that are registered here are known: reading makes no other object and runs nothing.
 """
 
-from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from config.record import fields
 from state.files import codec
 
 Arrays = list[NDArray[Any]]

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from config.record import asdict
 from config.settings import Settings
+from state.records.metrics import Metrics
 from WORKFLOW.data.bars import Minutes
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Ledger
@@ -19,6 +21,7 @@ from WORKFLOW.engines.reference import BothTouched, FirstTouch
 from WORKFLOW.engines.rules import Tie
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Parameters
+from WORKFLOW.steps import exact
 from WORKFLOW.validity import verdict
 
 # What the minutes of an ambiguous bar say. `same_minute`: one of them touched both first. `unknown`: they are not
@@ -28,11 +31,9 @@ ANSWERS: tuple[First, ...] = ("stop", "take_profit", "same_minute", "unknown")
 
 FAR_SHARPE = 0.5  # annualised; a band this wide can turn a judgement, narrower ones are told in the file alone
 
-Values = dict[str, Any]
-
 
 @dataclass(frozen=True)
-class Subject:
+class StrategyOnBars:
     """One strategy, the bars it is tested on, and their minutes when they are at hand."""
 
     evaluator: Evaluator
@@ -40,16 +41,69 @@ class Subject:
     minutes: Minutes | None
 
 
+@exact.record
 @dataclass(frozen=True)
-class Band:
-    """One strategy in one window. `reference`: the reference engine's ledger with the stop first; `values`: what
+class TiedTrade:
+    """The trade that an ambiguous bar ended: its net result (a fraction) both ways, and what the minutes say.
+
+    `tp_first` is None where the run with the take-profit first has no such trade, `first` without minutes.
+    """
+
+    side: str
+    entry_time: str
+    exit_time: str
+    sl_first: float
+    tp_first: float | None
+    first: First | None
+
+
+@exact.record
+@dataclass(frozen=True)
+class Resolved:
+    """How many ambiguous bars got which of the `ANSWERS`, and the metrics that follow from them."""
+
+    stop: int
+    take_profit: int
+    same_minute: int
+    unknown: int
+    metrics: Metrics
+
+
+@exact.record
+@dataclass(frozen=True)
+class BandRecord:
+    """The metrics of one window with the stop first, with the take-profit first, and as the minutes say."""
+
+    ambiguous_bars: int
+    ambiguous_bars_tp_first: int
+    sl_first: Metrics
+    tp_first: Metrics
+    resolved: Resolved | None
+    trades: list[TiedTrade]
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """Every window's band, and what a reader of the verdict must know of them."""
+
+    note: str | None
+    windows: Mapping[str, BandRecord]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `validation.json`."""
+        return {"note": self.note, **{name: asdict(one) for name, one in self.windows.items()}}
+
+
+@dataclass(frozen=True)
+class OrderBand:
+    """One strategy in one window. `reference`: the reference engine's ledger with the stop first; `record`: what
     `validation.json` says."""
 
     reference: Ledger
-    values: Values
+    record: BandRecord
 
 
-def band(subject: Subject, window: Window, sl_first: Values) -> Band:
+def band(subject: StrategyOnBars, window: Window, sl_first: Metrics) -> OrderBand:
     """Trade `window` with the stop first, with the take-profit first, and as the minutes say.
 
     `sl_first` are the metrics of the first of the three, which everything else was judged by. The reference engine runs
@@ -59,15 +113,15 @@ def band(subject: Subject, window: Window, sl_first: Values) -> Band:
     ties: list[BothTouched] = []
     pessimistic = _reference(subject, window, _noting(ties, "sl_first"))
     optimistic = subject.evaluator.ledger(subject.parameters, window, tie="tp_first")
-    values = {
-        "ambiguous_bars": len(ties),
-        "ambiguous_bars_tp_first": _ties_tp_first(subject, window, ties, pessimistic),
-        "sl_first": sl_first,
-        "tp_first": _metrics(subject, window, optimistic),
-        "resolved": None if subject.minutes is None else _resolved(subject, subject.minutes, window, ties, sl_first),
-        "trades": [_trade(subject, tie, pessimistic, optimistic) for tie in ties],
-    }
-    return Band(pessimistic, values)
+    told = BandRecord(
+        ambiguous_bars=len(ties),
+        ambiguous_bars_tp_first=_ties_tp_first(subject, window, ties, pessimistic),
+        sl_first=sl_first,
+        tp_first=_metrics(subject, window, optimistic),
+        resolved=None if subject.minutes is None else _resolved(subject, subject.minutes, window, ties, sl_first),
+        trades=[_trade(subject, tie, pessimistic, optimistic) for tie in ties],
+    )
+    return OrderBand(pessimistic, told)
 
 
 def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
@@ -92,24 +146,24 @@ def first_touch(tie: BothTouched, minutes: Minutes, market: Market) -> First:
     return "same_minute"
 
 
-def record(bands: Mapping[str, Values], evidence: verdict.FinalistEvidence, settings: Settings) -> Values:
-    """`ambiguity` of `validation.json`: every band, and `note`, what a reader of the verdict must know of them."""
-    return {"note": _note(bands, evidence, settings), **bands}
+def record(bands: Mapping[str, BandRecord], evidence: verdict.FinalistEvidence, settings: Settings) -> Ambiguity:
+    """`ambiguity` of `validation.json`."""
+    return Ambiguity(_note(bands, evidence, settings), bands)
 
 
 # helpers --------------------------------------------------------------------------------------------------------------
 
 
-def _note(bands: Mapping[str, Values], evidence: verdict.FinalistEvidence, settings: Settings) -> str | None:
-    bars = sum(values["ambiguous_bars"] for values in bands.values())
+def _note(bands: Mapping[str, BandRecord], evidence: verdict.FinalistEvidence, settings: Settings) -> str | None:
+    bars = sum(one.ambiguous_bars for one in bands.values())
     if bars == 0:
         return None
     where = f"{bars:,} {'bar touches' if bars == 1 else 'bars touch'} both stop and take-profit"
-    at_best = {name: values["tp_first"] for name, values in bands.items()}
+    at_best: dict[str, Any] = {name: verdict.WindowFigures.of(one.tp_first) for name, one in bands.items()}
     if not _passes(evidence, settings) and _passes(replace(evidence, **at_best), settings):
         return f"{where}; with the take-profit first in all of them every check would pass"
-    for name, values in bands.items():
-        worst, best = (values[tie]["sharpe_ratio"] for tie in ("sl_first", "tp_first"))
+    for name, one in bands.items():
+        worst, best = one.sl_first.sharpe_ratio, one.tp_first.sharpe_ratio
         if worst is not None and best is not None and best - worst >= FAR_SHARPE:
             return f"{where}; {name.replace('_', '-')} Sharpe is {worst:.1f} to {best:.1f} as either comes first"
     return None
@@ -119,11 +173,11 @@ def _passes(evidence: verdict.FinalistEvidence, settings: Settings) -> bool:
     return all(check.passed for check in verdict.checks(evidence, settings))
 
 
-def _reference(subject: Subject, window: Window, decide: FirstTouch) -> Ledger:
+def _reference(subject: StrategyOnBars, window: Window, decide: FirstTouch) -> Ledger:
     return subject.evaluator.reference_ledger(subject.parameters, window, first_touch=decide)
 
 
-def _metrics(subject: Subject, window: Window, ledger: Ledger) -> Values:
+def _metrics(subject: StrategyOnBars, window: Window, ledger: Ledger) -> Metrics:
     return metrics.full(ledger, subject.evaluator.market, window, subject.evaluator.costs.capital)
 
 
@@ -135,7 +189,7 @@ def _noting(ties: list[BothTouched], rule: Tie) -> FirstTouch:
     return decide
 
 
-def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pessimistic: Ledger) -> int:
+def _ties_tp_first(subject: StrategyOnBars, window: Window, ties: list[BothTouched], pessimistic: Ledger) -> int:
     """Either way the position ends on that bar, and events do not depend on it: both runs meet the same ambiguous bars,
     unless ruin has ended the one with the stop first."""
     if not (ties and pessimistic.ruined):
@@ -145,7 +199,9 @@ def _ties_tp_first(subject: Subject, window: Window, ties: list[BothTouched], pe
     return len(others)
 
 
-def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[BothTouched], sl_first: Values) -> Values:
+def _resolved(
+    subject: StrategyOnBars, minutes: Minutes, window: Window, ties: list[BothTouched], sl_first: Metrics
+) -> Resolved:
     first_touches: list[First] = []
 
     def decide(tie: BothTouched) -> Tie:
@@ -153,22 +209,21 @@ def _resolved(subject: Subject, minutes: Minutes, window: Window, ties: list[Bot
         return "tp_first" if first_touches[-1] == "take_profit" else "sl_first"
 
     values = _metrics(subject, window, _reference(subject, window, decide)) if ties else sl_first
-    return {**{answer: first_touches.count(answer) for answer in ANSWERS}, "metrics": values}
+    return Resolved(**{answer: first_touches.count(answer) for answer in ANSWERS}, metrics=values)
 
 
-def _trade(subject: Subject, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> Values:
-    """The trade that an ambiguous bar ended, both ways; `tp_first` is None where that run has no such trade."""
+def _trade(subject: StrategyOnBars, tie: BothTouched, pessimistic: Ledger, optimistic: Ledger) -> TiedTrade:
     market, minutes = subject.evaluator.market, subject.minutes
     [*_, worst] = _ended(pessimistic, tie)
     [*_, best] = _ended(optimistic, tie) or [None]
-    return {
-        "side": "long" if tie.side == 1 else "short",
-        "entry_time": _utc(market, worst["entry_bar"]),
-        "exit_time": _utc(market, tie.bar),
-        "sl_first": float(worst["net_pnl_pct"]),
-        "tp_first": None if best is None else float(best["net_pnl_pct"]),
-        "first": None if minutes is None else first_touch(tie, minutes, market),
-    }
+    return TiedTrade(
+        side="long" if tie.side == 1 else "short",
+        entry_time=_utc(market, worst["entry_bar"]),
+        exit_time=_utc(market, tie.bar),
+        sl_first=float(worst["net_pnl_pct"]),
+        tp_first=None if best is None else float(best["net_pnl_pct"]),
+        first=None if minutes is None else first_touch(tie, minutes, market),
+    )
 
 
 def _ended(ledger: Ledger, tie: BothTouched) -> list[Any]:

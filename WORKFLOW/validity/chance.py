@@ -1,11 +1,27 @@
 """What luck alone gives to somebody who tries often enough."""
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Self
 
 from WORKFLOW.engines.metrics import DAYS_PER_YEAR
 
 EULER_MASCHERONI = 0.5772156649015329
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What luck alone gives to so many tries over so many in-sample days: an annualised Sharpe ratio."""
+
+    tries: int
+    days: int
+    expected_max_sharpe: float | None
+
+    @classmethod
+    def of(cls, tries: int, days: int) -> Self:
+        """As `expected_max_sharpe` says."""
+        return cls(tries, days, expected_max_sharpe(tries, days))
 
 
 def expected_max_sharpe(tries: int, days: int) -> float | None:

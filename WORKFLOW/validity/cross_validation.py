@@ -12,7 +12,7 @@ nothing to train on.
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -26,12 +26,51 @@ from WORKFLOW.engines import metrics
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos
+from WORKFLOW.steps import exact
 from WORKFLOW.steps.keep import Steps
-from WORKFLOW.validity.monte_carlo import bands
+from WORKFLOW.validity.bands import Bands
 
 _MOST_SPLITS = 5_000  # choices to make; a second or two
 _MOST_COMBOS = 20_000  # 80 MB of daily returns over 500 days
 Days = NDArray[np.int64]
+
+
+@exact.record
+@dataclass(frozen=True)
+class CrossedPath:
+    """One history over all days; return and drawdown are fractions."""
+
+    sharpe_ratio: float | None
+    total_return: float
+    max_drawdown_daily_pct: float
+
+
+@exact.record
+@dataclass(frozen=True)
+class CrossValidation:
+    """How the paths did. `reason` says why there are none; what was then never counted is None."""
+
+    folds: int
+    test_folds: int
+    days: int
+    combos: int | None = None
+    splits: int | None = None
+    splits_without_choice: int | None = None
+    longest_trade_days: int | None = None
+    warm_up_days: int | None = None
+    purge_days: int | None = None
+    embargo_days: int | None = None
+    sharpe_ratio: Bands = field(default_factory=Bands)
+    probability_of_loss: float | None = None
+    paths: list[CrossedPath] = field(default_factory=list)
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `validation.json`; without paths the probability stands before the Sharpe ratio."""
+        record = asdict(self)
+        if self.reason is not None:
+            record |= {name: record.pop(name) for name in ("sharpe_ratio", "paths", "reason")}
+        return record
 
 
 def check(settings: CrossValidationSettings) -> None:
@@ -49,24 +88,23 @@ def process(
     screen: PrescreenSettings,
     threads: int,
     kept: Steps | None = None,
-) -> dict[str, Any]:
-    """How the paths did; `reason` says why there are none. The choice: the best Sharpe ratio over the training days.
+) -> CrossValidation:
+    """How the paths did. The choice: the best Sharpe ratio over the training days.
 
     A split in which no combo closed the minimum of trades in the training folds (each fold started flat for the count)
     is not traded: its days return 0.
     """
     folds = _Folds(evaluator.market, settings)
-    record = {"folds": settings.folds, "test_folds": settings.test_folds, "days": folds.days}
     if folds.size < 2:
         days = f"{folds.days} in-sample days are too few for {settings.folds} folds"
-        return {**record, **_nothing(), "reason": f"{days}: each needs 2 at least"}
+        return CrossValidation(*folds.sizes, reason=f"{days}: each needs 2 at least")
     tried = _Tried(evaluator, combos[:_MOST_COMBOS], folds, screen.min_trades, threads)
     kept = kept or Steps()
     purge = embargo = 0
     while True:
         if purge + embargo >= folds.size - 1:
             gaps = f"a purge of {purge} and an embargo of {embargo} days leave nothing of folds of {folds.size} days"
-            return {**record, **_nothing(), "reason": gaps}
+            return CrossValidation(*folds.sizes, reason=gaps)
         splits = list(folds.splits(purge, embargo))
         chosen = kept.aside(f"cross-validation choices {purge} {embargo}", None, partial(_chosen, tried, splits))
         held, memory = tried.needs({combo for combo in chosen if combo is not None})
@@ -74,18 +112,20 @@ def process(
         if held <= purge and wanted <= embargo:
             break
         purge, embargo = max(purge, held), max(embargo, wanted)
-    paths = _paths(tried.returns, folds, splits, chosen)
-    return record | {
-        "combos": len(tried.combos),
-        "splits": len(splits),
-        "splits_without_choice": chosen.count(None),
-        "longest_trade_days": held,
-        "warm_up_days": memory,
-        "purge_days": purge,
-        "embargo_days": embargo,
-        **_performance(paths),
-        "reason": None,
-    }
+    sharpe, loss, paths = _performance(_paths(tried.returns, folds, splits, chosen))
+    return CrossValidation(
+        *folds.sizes,
+        combos=len(tried.combos),
+        splits=len(splits),
+        splits_without_choice=chosen.count(None),
+        longest_trade_days=held,
+        warm_up_days=memory,
+        purge_days=purge,
+        embargo_days=embargo,
+        sharpe_ratio=sharpe,
+        probability_of_loss=loss,
+        paths=paths,
+    )
 
 
 def _chosen(tried: "_Tried", splits: list[tuple[Days, list[Days]]]) -> list[int | None]:
@@ -102,6 +142,11 @@ class _Folds:
     @property
     def days(self) -> int:
         return metrics.days_of(self.market, Window(0, len(self.market)))
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """What every record begins with: folds, folds that are tested at once, days."""
+        return self.settings.folds, self.settings.test_folds, self.days
 
     @property
     def size(self) -> int:
@@ -185,26 +230,12 @@ def _paths(returns: Floats, folds: _Folds, splits: list[tuple[Days, list[Days]]]
     return paths
 
 
-def _performance(paths: Floats) -> dict[str, Any]:
+def _performance(paths: Floats) -> tuple[Bands, float, list[CrossedPath]]:
+    """Bands of the Sharpe ratios, the share of paths that lose, and every path; `paths` (n, days) are returns."""
     sharpes = np.array([metrics.sharpe(path) for path in paths])
     equity = np.cumprod(1.0 + paths, axis=1)
     totals = equity[:, -1] - 1.0
     drawdowns = [float(metrics.max_drawdown_fraction(path_equity, 1.0)) for path_equity in equity]
-    return {
-        "sharpe_ratio": bands(sharpes),
-        "probability_of_loss": float(np.mean(totals < 0)),
-        "paths": [
-            {
-                "sharpe_ratio": float(sharpe) if np.isfinite(sharpe) else None,
-                "total_return": float(total),
-                "max_drawdown_daily_pct": drawdown,
-            }
-            for sharpe, total, drawdown in zip(sharpes, totals, drawdowns, strict=True)
-        ],
-    }
-
-
-def _nothing() -> dict[str, Any]:
-    keys = ("combos", "splits", "splits_without_choice", "longest_trade_days", "warm_up_days", "purge_days")
-    unknown = dict.fromkeys((*keys, "embargo_days", "probability_of_loss"))
-    return {**unknown, "sharpe_ratio": bands(np.zeros(0)), "paths": []}
+    rows = zip(sharpes.tolist(), totals.tolist(), drawdowns, strict=True)
+    told = [CrossedPath(metrics.or_none(sharpe), total, drawdown) for sharpe, total, drawdown in rows]
+    return Bands.of(sharpes), float(np.mean(totals < 0)), told

@@ -1,7 +1,7 @@
 """One finalist on trial: the holdout, Monte Carlo, the other engine, other futures, and the verdict that follows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import Settings
+from state.records.metrics import Metrics
 from WORKFLOW.data.bars import Floats, Minutes
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Ledger
@@ -19,12 +20,20 @@ from WORKFLOW.search.study import Trial
 from WORKFLOW.steps import exact
 from WORKFLOW.steps.keep import PlannedStep, Steps
 from WORKFLOW.validity import ambiguity, look_ahead, monte_carlo, regimes, verdict, walk_forward, wicks
-from WORKFLOW.validity.benchmark import buy_and_hold
+from WORKFLOW.validity.ambiguity import BandRecord
+from WORKFLOW.validity.benchmark import Holding, buy_and_hold
 from WORKFLOW.validity.certificate import Certificate
-from WORKFLOW.validity.chance import expected_max_sharpe
+from WORKFLOW.validity.chance import Chance
+from WORKFLOW.validity.cross_validation import CrossValidation
+from WORKFLOW.validity.monte_carlo import MonteCarlo
 from WORKFLOW.validity.plateau import Plateau
+from WORKFLOW.validity.regimes import RegimeDays
 from WORKFLOW.validity.search import deflated
 from WORKFLOW.validity.search.whole import SearchTrial
+from WORKFLOW.validity.validated import Engines, Validation, WindowResult
+from WORKFLOW.validity.verdict import WindowFigures
+from WORKFLOW.validity.walk_forward import FixedWindow, WalkForward
+from WORKFLOW.validity.wicks import WickShare
 
 # A seed of its own for every purpose.
 SeedOf = Callable[..., np.random.SeedSequence]
@@ -40,8 +49,8 @@ class Case:
     in_sample: Evaluator
     windows: Mapping[str, Window]
     settings: Settings
-    walk_forward: dict[str, Any]
-    cross_validation: dict[str, Any]
+    walk_forward: dict[str, WalkForward]  # by scheme
+    cross_validation: CrossValidation
     tries: int
     synthetic: bool
     seed: SeedOf
@@ -63,7 +72,7 @@ class Finalist:
 
     trial: Trial
     plateau: Plateau
-    cross_check: dict[str, Any] | None = None
+    cross_check: Mapping[str, Any] | None = None
 
 
 @exact.record
@@ -75,8 +84,8 @@ class Traded:
     """
 
     ledgers: dict[str, Ledger]
-    values: dict[str, dict[str, Any]]
-    bands: dict[str, ambiguity.Values]
+    values: dict[str, Metrics]
+    bands: dict[str, BandRecord]
     whole: Ledger
     agree: bool
 
@@ -87,11 +96,11 @@ class Measured:
 
     traded: Traded
     daily: dict[str, Floats]
-    holding: dict[str, dict[str, Any]]  # buying at the start of the window and holding
-    wicks: dict[str, dict[str, Any]]  # what depends on extreme ones
+    holding: dict[str, Holding]  # buying at the start of the window and holding
+    wicks: dict[str, WickShare]  # what depends on extreme ones
     look_ahead: Certificate
-    test_windows: list[dict[str, Any]]  # of the walk-forward, traded with these parameters
-    monte_carlo: dict[str, dict[str, Any]]
+    test_windows: list[FixedWindow]  # of the walk-forward, traded with these parameters
+    monte_carlo: dict[str, MonteCarlo]
 
 
 @dataclass(frozen=True)
@@ -99,20 +108,20 @@ class Judged:
     """Everything known about one finalist. `whole`: one continuous run over all bars. Returns are daily, (d,)."""
 
     trial: Trial
-    in_sample: dict[str, Any]
-    out_of_sample: dict[str, Any]
-    full: dict[str, Any]
+    in_sample: Metrics
+    out_of_sample: Metrics
+    full: Metrics
     whole: Ledger
     in_sample_returns: Floats
     out_of_sample_returns: Floats
     plateau: Plateau
-    validation: dict[str, Any]
+    validation: Validation
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)  # of each window, run on its own
 
     @property
     def verdict(self) -> str:
         """The one plain line."""
-        return str(self.validation["verdict"])
+        return self.validation.verdict
 
 
 def plan(trial: Trial, windows: Sequence[str]) -> list[PlannedStep]:
@@ -169,7 +178,7 @@ def _measure(case: Case, trial: Trial, steps: Steps) -> Measured:
     )
 
 
-def _wicks(case: Case, name: str, traded: Traded) -> dict[str, Any]:
+def _wicks(case: Case, name: str, traded: Traded) -> WickShare:
     market, window, capital = case.everything.market, case.windows[name], case.settings.costs.capital
     return wicks.share(traded.ledgers[name], market, window, case.extreme_bars, traded.values[name], capital)
 
@@ -182,62 +191,58 @@ def _evidence(case: Case, finalist: Finalist, measured: Measured) -> verdict.Fin
     traded, search, rolling = measured.traded, case.search, case.walk_forward["rolling"]
     values, effective = traded.values, case.effective_trials
     return verdict.FinalistEvidence(
-        in_sample=values["in_sample"],
-        out_of_sample=values["out_of_sample"],
-        walk_forward_sharpe=rolling["sharpe_ratio"],
-        walk_forward_efficiency=rolling["efficiency"]["sharpe_ratio"],
-        plateau=finalist.plateau.summary["share_of_half"],
+        in_sample=WindowFigures.of(values["in_sample"]),
+        out_of_sample=WindowFigures.of(values["out_of_sample"]),
+        walk_forward_sharpe=rolling.sharpe_ratio,
+        walk_forward_efficiency=rolling.efficiency.sharpe_ratio,
+        plateau=finalist.plateau.summary.share_of_half,
         engines_agree=traded.agree,
         looks_ahead=None if measured.look_ahead.proven else str(measured.look_ahead.first_difference),
         ruined=any(ledger.ruined for ledger in (*traded.ledgers.values(), traded.whole)),
         synthetic=case.synthetic,
         tries=case.tries,
         deflated_sharpe=None if effective is None else deflated.deflated_sharpe(measured.daily["in_sample"], effective),
-        min_backtest_years=_years_needed(values["in_sample"]["sharpe_ratio"], effective),
+        min_backtest_years=_years_needed(values["in_sample"].sharpe_ratio, effective),
         overfitting=None if search.overfit is None else search.overfit.pbo,
         luck=search.luck,
         placebo=search.placebo.p_value,
-        buy_and_hold_sharpe=measured.holding["out_of_sample"]["sharpe_ratio"],
+        buy_and_hold_sharpe=measured.holding["out_of_sample"].sharpe_ratio,
         allowed_wicks=case.allowed_wicks,
-        sharpe_without_wicks=measured.wicks["out_of_sample"]["sharpe_ratio"],
+        sharpe_without_wicks=measured.wicks["out_of_sample"].sharpe_ratio,
     )
 
 
-def _record(case: Case, finalist: Finalist, measured: Measured, evidence: verdict.FinalistEvidence) -> dict[str, Any]:
+def _record(case: Case, finalist: Finalist, measured: Measured, evidence: verdict.FinalistEvidence) -> Validation:
     """`validation.json`: the verdict, its checks, and what they rest on."""
     checks, traded = verdict.checks(evidence, case.settings), measured.traded
     ledgers, values, market = traded.ledgers, traded.values, case.everything.market
     spans = {name: walk_forward.span(market, window) for name, window in case.windows.items()}
     compared = sum(len(ledger.trades) for ledger in ledgers.values())
-    return {
-        "verdict": verdict.line(evidence, checks),
-        "candidate": all(check.passed for check in checks),
-        "checks": [asdict(check) for check in checks],
-        **{name: {**spans[name], "metrics": values[name]} for name in ledgers},
-        "chance": chance(case.tries, values["in_sample"]["days"]),
-        "effective_trials": case.effective_trials,
-        "buy_and_hold": measured.holding,
-        "engines": {"agree": traded.agree, "trades_compared": compared},
-        "look_ahead": measured.look_ahead.as_json(),
-        "ambiguity": ambiguity.record(traded.bands, evidence, case.settings),
-        "wicks": wicks.record(measured.wicks, values, case.allowed_wicks),
-        **({} if finalist.cross_check is None else {"cross_check": finalist.cross_check}),
-        "plateau": finalist.plateau.summary,
-        "walk_forward": {"process": case.walk_forward, "this_strategy": measured.test_windows},
-        "cross_validation": case.cross_validation,
-        "monte_carlo": measured.monte_carlo,
-        "by_regime": {name: _by_regime(case, name, ledger) for name, ledger in ledgers.items()},
-    }
+    return Validation(
+        verdict=verdict.line(evidence, checks),
+        candidate=all(check.passed for check in checks),
+        checks=checks,
+        windows={name: WindowResult(spans[name], values[name]) for name in ledgers},
+        chance=Chance.of(case.tries, values["in_sample"].days),
+        effective_trials=case.effective_trials,
+        buy_and_hold=measured.holding,
+        engines=Engines(traded.agree, compared),
+        look_ahead=measured.look_ahead,
+        ambiguity=ambiguity.record(traded.bands, evidence, case.settings),
+        wicks=wicks.record(measured.wicks, values, case.allowed_wicks),
+        cross_check=finalist.cross_check,
+        plateau=finalist.plateau.summary,
+        walk_forward=case.walk_forward,
+        test_windows=measured.test_windows,
+        cross_validation=case.cross_validation,
+        monte_carlo=measured.monte_carlo,
+        by_regime={name: _by_regime(case, name, ledger) for name, ledger in ledgers.items()},
+    )
 
 
-def _by_regime(case: Case, name: str, ledger: Ledger) -> Any:
+def _by_regime(case: Case, name: str, ledger: Ledger) -> dict[str, RegimeDays]:
     market, window, capital = case.everything.market, case.windows[name], case.settings.costs.capital
     return regimes.by_regime(ledger, market, window, capital, case.regimes)
-
-
-def chance(tries: int, days: int) -> dict[str, Any]:
-    """What luck alone gives to so many tries over so many in-sample days."""
-    return {"tries": tries, "days": days, "expected_max_sharpe": expected_max_sharpe(tries, days)}
 
 
 def _traded_step(trial: Trial) -> str:
@@ -260,12 +265,12 @@ def _traded(case: Case, parameters: Parameters) -> Traded:
     everything, capital = case.everything, case.settings.costs.capital
     ledgers = {name: everything.ledger(parameters, window) for name, window in case.windows.items()}
     values = {name: metrics.full(ledgers[name], everything.market, case.windows[name], capital) for name in ledgers}
-    subject = ambiguity.Subject(everything, parameters, case.minutes)
+    subject = ambiguity.StrategyOnBars(everything, parameters, case.minutes)
     bands = {name: ambiguity.band(subject, case.windows[name], values[name]) for name in ledgers}
     agree = _screened_alike(case, parameters, values)
     agree &= all(same_trades(ledgers[name], bands[name].reference) for name in ledgers)
     whole = everything.ledger(parameters, everything.whole)
-    return Traded(ledgers, values, {name: band.values for name, band in bands.items()}, whole, agree)
+    return Traded(ledgers, values, {name: band.record for name, band in bands.items()}, whole, agree)
 
 
 def _daily_returns(case: Case, name: str, ledger: Ledger) -> Floats:
@@ -277,24 +282,24 @@ def _years_needed(sharpe: float | None, effective: float | None) -> float | None
     return None if sharpe is None or effective is None else deflated.min_backtest_years(sharpe, effective)
 
 
-def _monte_carlo(case: Case, trial: Trial, name: str, ledger: Ledger, returns: Floats) -> dict[str, Any]:
+def _monte_carlo(case: Case, trial: Trial, name: str, ledger: Ledger, returns: Floats) -> MonteCarlo:
     settings = case.settings.monte_carlo
     net = np.ascontiguousarray(ledger.trades["net_pnl_pct"])
-    return {
-        "trade_shuffle": monte_carlo.trade_shuffle(net, settings, case.seed(f"shuffle {name}", trial.number)),
-        "block_bootstrap": monte_carlo.block_bootstrap(returns, settings, case.seed(f"bootstrap {name}", trial.number)),
-        "skipped_trades": monte_carlo.skipped_trades(net, settings, case.seed(f"skipped {name}", trial.number)),
-        "noisy_fills": monte_carlo.noisy_fills(
+    return MonteCarlo(
+        trade_shuffle=monte_carlo.trade_shuffle(net, settings, case.seed(f"shuffle {name}", trial.number)),
+        block_bootstrap=monte_carlo.block_bootstrap(returns, settings, case.seed(f"bootstrap {name}", trial.number)),
+        skipped_trades=monte_carlo.skipped_trades(net, settings, case.seed(f"skipped {name}", trial.number)),
+        noisy_fills=monte_carlo.noisy_fills(
             ledger.trades, case.settings.costs.fee_rate, settings, case.seed(f"noisy {name}", trial.number)
         ),
-    }
+    )
 
 
-def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, dict[str, Any]]) -> bool:
+def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, Metrics]) -> bool:
     """Whether the batch engine, which chose this strategy, sees in it what its ledgers show."""
     windows = [case.windows[name] for name in values]
     rows = case.everything.screen(Combos.of([parameters]), windows, threads=1)[:, 0]
-    ledgers = [[row[key] for key in metrics.SCREEN] for row in values.values()]
+    ledgers = [[getattr(row, key) for key in metrics.SCREEN] for row in values.values()]
     return bool(np.allclose(rows, np.array(ledgers, dtype=np.float64), rtol=1e-9, atol=1e-9, equal_nan=True))
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from config.settings import Mode, Settings
 from state.host.clock import Clock, stamp
 from state.records.tries import (
-    Count,
     Entry,
     Kind,
     Span,
+    TriesCount,
     TriesLedger,
     identity_of,
 )
@@ -55,7 +55,7 @@ class History:
             key = identity_of(kind=kind, what=what, **identity)
             self.ledger.add(Entry(kind, key, tries, span, what, self.run_id, stamp(self.clock.now())))
 
-    def count(self) -> Count:
+    def count(self) -> TriesCount:
         """What all runs tried on these days, and how often they looked at this holdout."""
         assert self.holdout is not None
         return self.ledger.count(self.in_sample, self.holdout)

@@ -7,6 +7,7 @@ fills worsen each price, as a thin book does.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -17,16 +18,105 @@ from config.settings import MonteCarloSettings
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.ledger import Closed
+from WORKFLOW.steps import exact
+from WORKFLOW.validity.bands import BANDS, Bands
 from WORKFLOW.validity.bootstrap import stationary
 
-BANDS = (5, 25, 50, 75, 95)
 _FAN_POINTS = 60
 _CHUNK_BYTES = 64 * 2**20
 
 
+@exact.record
+@dataclass(frozen=True)
+class TradeShuffle:
+    """Trades in random orders. Drawdowns are fractions, trade by trade, like those of all records below."""
+
+    paths: int
+    trades: int
+    max_drawdown_pct: Bands
+    observed_max_drawdown_pct: float
+
+
+@exact.record
+@dataclass(frozen=True)
+class EquityFan:
+    """Bands of equity (1 = start), each (d,), at the days `day` (d,)."""
+
+    day: list[int]
+    p5: list[float]
+    p25: list[float]
+    p50: list[float]
+    p75: list[float]
+    p95: list[float]
+
+
+@exact.record
+@dataclass(frozen=True)
+class BlockBootstrap:
+    """Days drawn again in blocks; returns and drawdowns are fractions."""
+
+    paths: int
+    block_days: int
+    days: int
+    total_return: Bands
+    sharpe_ratio: Bands
+    max_drawdown_daily_pct: Bands
+    probability_of_loss: float
+    equity_fan: EquityFan
+
+
+@exact.record
+@dataclass(frozen=True)
+class Level:
+    """What trades came to at one `value` of what makes them harder: `name` is `probability` or `noise_bps`."""
+
+    name: str
+    value: float
+    total_return: Bands
+    max_drawdown_pct: Bands
+    probability_of_loss: float
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file."""
+        record = asdict(self)
+        return {record.pop("name"): record.pop("value"), **record}
+
+
+@exact.record
+@dataclass(frozen=True)
+class HarderTrades:
+    """Trades left out, or filled worse, level by level, beside what was observed."""
+
+    paths: int
+    trades: int
+    observed_total_return: float
+    observed_max_drawdown_pct: float
+    levels: list[Level]
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file."""
+        return {**vars(self), "levels": [level.as_json() for level in self.levels]}
+
+
+@exact.record
+@dataclass(frozen=True)
+class MonteCarlo:
+    """All that is played again of one window; None where there are too few trades or days, or none are known."""
+
+    trade_shuffle: TradeShuffle | None
+    block_bootstrap: BlockBootstrap | None
+    skipped_trades: HarderTrades | None
+    noisy_fills: HarderTrades | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file."""
+        harder = {"skipped_trades": self.skipped_trades, "noisy_fills": self.noisy_fills}
+        return asdict(self) | {name: None if one is None else one.as_json() for name, one in harder.items()}
+
+
 def trade_shuffle(
     net_pnl_pct: Floats, settings: MonteCarloSettings, seed: np.random.SeedSequence
-) -> dict[str, Any] | None:
+) -> TradeShuffle | None:
     """Bands of the maximum drawdown (fraction, trade by trade) over random orders of the closed trades.
 
     `net_pnl_pct`: (t,) fractions of equity at entry. None with fewer than 2 trades.
@@ -40,17 +130,17 @@ def trade_shuffle(
             for n in _chunks(settings.paths, len(net_pnl_pct))
         ]
     )
-    return {
-        "paths": settings.paths,
-        "trades": len(net_pnl_pct),
-        "max_drawdown_pct": bands(drawdowns),
-        "observed_max_drawdown_pct": float(_max_drawdowns(net_pnl_pct[None, :])[0]),
-    }
+    return TradeShuffle(
+        paths=settings.paths,
+        trades=len(net_pnl_pct),
+        max_drawdown_pct=Bands.of(drawdowns),
+        observed_max_drawdown_pct=float(_max_drawdowns(net_pnl_pct[None, :])[0]),
+    )
 
 
 def block_bootstrap(
     returns: Floats, settings: MonteCarloSettings, seed: np.random.SeedSequence
-) -> dict[str, Any] | None:
+) -> BlockBootstrap | None:
     """Bands of return, Sharpe ratio and daily drawdown over stationary-bootstrap paths of (d,) daily returns.
 
     `equity_fan` gives the bands of equity (1 = start) at up to 60 days. None with fewer than 2 days.
@@ -69,21 +159,21 @@ def block_bootstrap(
         drawdowns.append(_max_drawdowns(paths))
         fans.append(equity[:, points])
     total = np.concatenate(totals)
-    return {
-        "paths": settings.paths,
-        "block_days": block_days,
-        "days": len(returns),
-        "total_return": bands(total),
-        "sharpe_ratio": bands(np.concatenate(sharpes)),
-        "max_drawdown_daily_pct": bands(np.concatenate(drawdowns)),
-        "probability_of_loss": float(np.mean(total < 0)),
-        "equity_fan": {"day": points.tolist()} | _bands_along(np.concatenate(fans)),
-    }
+    return BlockBootstrap(
+        paths=settings.paths,
+        block_days=block_days,
+        days=len(returns),
+        total_return=Bands.of(total),
+        sharpe_ratio=Bands.of(np.concatenate(sharpes)),
+        max_drawdown_daily_pct=Bands.of(np.concatenate(drawdowns)),
+        probability_of_loss=float(np.mean(total < 0)),
+        equity_fan=EquityFan(points.tolist(), *np.percentile(np.concatenate(fans), BANDS, axis=0).tolist()),
+    )
 
 
 def skipped_trades(
     net_pnl_pct: Floats, settings: MonteCarloSettings, seed: np.random.SeedSequence
-) -> dict[str, Any] | None:
+) -> HarderTrades | None:
     """Bands of return and drawdown (trade by trade) when each closed trade is missed with a probability.
 
     One level for each of `skip_probabilities`. A missed trade returns 0; the others return what they did, since
@@ -95,13 +185,13 @@ def skipped_trades(
     children = seed.spawn(len(settings.skip_probabilities))
     for child, probability in zip(children, settings.skip_probabilities, strict=True):
         rows = partial(_with_skips, np.random.default_rng(child), probability, net_pnl_pct)
-        levels.append({"probability": probability} | _trade_by_trade(rows, settings.paths, len(net_pnl_pct)))
+        levels.append(Level("probability", probability, *_trade_by_trade(rows, settings.paths, len(net_pnl_pct))))
     return _with_levels(net_pnl_pct, settings.paths, levels)
 
 
 def noisy_fills(
     trades: NDArray[np.void], fee_rate: float, settings: MonteCarloSettings, seed: np.random.SeedSequence
-) -> dict[str, Any] | None:
+) -> HarderTrades | None:
     """Bands of return and drawdown (trade by trade) when every market and stop fill is worse by a random slippage.
 
     One level for each of `noise_bps`: a fill at price p by a buyer (seller) becomes p·(1 ± e), with e exponentially
@@ -116,7 +206,7 @@ def noisy_fills(
     levels = []
     for child, bps in zip(seed.spawn(len(settings.noise_bps)), settings.noise_bps, strict=True):
         rows = partial(_with_noise, np.random.default_rng(child), bps, trades, fee_rate)
-        levels.append({"noise_bps": bps} | _trade_by_trade(rows, settings.paths, 2 * len(trades)))
+        levels.append(Level("noise_bps", bps, *_trade_by_trade(rows, settings.paths, 2 * len(trades))))
     return _with_levels(np.ascontiguousarray(trades["net_pnl_pct"]), settings.paths, levels)
 
 
@@ -141,46 +231,33 @@ def _growth(side: Floats, entry: Floats, exit_: Floats, fee: float) -> Floats:
     return grown
 
 
-def _trade_by_trade(paths: Callable[[int], Floats], wanted: int, length: int) -> dict[str, Any]:
-    """Bands over `wanted` rows of trade returns, made by `paths` (n → (n, t)); `length`: numbers a row takes."""
+def _trade_by_trade(paths: Callable[[int], Floats], wanted: int, length: int) -> tuple[Bands, Bands, float]:
+    """Return and drawdown over `wanted` rows of trade returns, and the share of rows that lose.
+
+    `paths` makes them (n → (n, t)); `length`: numbers a row takes.
+    """
     totals, drawdowns = [], []
     for n in _chunks(wanted, length):
         rows = paths(n)
         totals.append(np.prod(1.0 + rows, axis=1) - 1.0)
         drawdowns.append(_max_drawdowns(rows))
     total = np.concatenate(totals)
-    return {
-        "total_return": bands(total),
-        "max_drawdown_pct": bands(np.concatenate(drawdowns)),
-        "probability_of_loss": float(np.mean(total < 0)),
-    }
+    return Bands.of(total), Bands.of(np.concatenate(drawdowns)), float(np.mean(total < 0))
 
 
-def _with_levels(net_pnl_pct: Floats, paths: int, levels: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "paths": paths,
-        "trades": len(net_pnl_pct),
-        "observed_total_return": float(np.prod(1.0 + net_pnl_pct) - 1.0),
-        "observed_max_drawdown_pct": float(_max_drawdowns(net_pnl_pct[None, :])[0]),
-        "levels": levels,
-    }
+def _with_levels(net_pnl_pct: Floats, paths: int, levels: list[Level]) -> HarderTrades:
+    return HarderTrades(
+        paths=paths,
+        trades=len(net_pnl_pct),
+        observed_total_return=float(np.prod(1.0 + net_pnl_pct) - 1.0),
+        observed_max_drawdown_pct=float(_max_drawdowns(net_pnl_pct[None, :])[0]),
+        levels=levels,
+    )
 
 
 def _max_drawdowns(paths: Floats) -> Floats:
     """Maximum drawdown of each row of simple returns (p, d), against a peak that starts at 1."""
     return np.array([metrics.max_drawdown_fraction(equity, 1.0) for equity in np.cumprod(1.0 + paths, axis=1)])
-
-
-def bands(values: Floats) -> dict[str, float | None]:
-    """Percentiles of the finite ones of `values` (n,), None without any."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return {f"p{band}": None for band in BANDS}
-    return {f"p{band}": float(x) for band, x in zip(BANDS, np.percentile(finite, BANDS), strict=True)}
-
-
-def _bands_along(paths: Floats) -> dict[str, list[float]]:
-    return {f"p{band}": row.tolist() for band, row in zip(BANDS, np.percentile(paths, BANDS, axis=0), strict=True)}
 
 
 def _chunks(paths: int, length: int) -> list[int]:

@@ -8,7 +8,7 @@ plateau score is taken over ranges alone, and over lists only where a space has 
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,13 @@ from WORKFLOW.engines.metrics import SCREEN, SHARPE
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import DIGITS, Combos, Parameters, family_of
 from WORKFLOW.steps import exact
+from WORKFLOW.validity.bands import BANDS, Bands
 
 Value = int | float | str
 Axes = Mapping[str, tuple[Value, ...]]
 # Screen metrics that plateaus are told by → 1 when more is better.
 MEASURES = {"sharpe_ratio": 1, "total_return": 1, "max_drawdown_daily_pct": -1, "win_rate": 1}
 _SCORE = 25  # percent: three quarters of the nearest neighbours reach it
-_BANDS = (5, 25, 50, 75, 95)
 _HALF = 0.5  # of the strategy's own Sharpe ratio
 
 
@@ -42,12 +42,26 @@ class Grid:
 
 @exact.record
 @dataclass(frozen=True)
+class PlateauSummary:
+    """The neighbours in numbers; None where there are none, or the strategy's own Sharpe ratio is undefined."""
+
+    evaluated: int
+    neighbours: int
+    undefined: int  # of the neighbours
+    sharpe_ratio: Bands
+    score: float | None  # the Sharpe ratio that three quarters of them reach
+    share_of_half: float | None  # of neighbours with at least half of the strategy's Sharpe ratio
+    rank: int | None  # of the strategy among them, 1 is the best
+
+
+@exact.record
+@dataclass(frozen=True)
 class Plateau:
-    """What surrounds one strategy. `summary` is a plain record; `axes` are in order and hold the strategy's values."""
+    """What surrounds one strategy. `axes` are in order and hold the strategy's values."""
 
     centre: Parameters
     sharpe: float | None
-    summary: dict[str, Any]
+    summary: PlateauSummary
     axes: Axes
     ranges: tuple[str, ...]  # those dimensions that are ranges: the others are lists
     grids: tuple[Grid, ...]
@@ -59,7 +73,7 @@ class Plateau:
             | {"sharpe_ratio": grid.sharpe}
             for grid in self.grids
         ]
-        return {"parameters": self.centre, "sharpe_ratio": self.sharpe, "summary": self.summary, "grids": grids}
+        return {"parameters": self.centre, "sharpe_ratio": self.sharpe, "summary": asdict(self.summary), "grids": grids}
 
 
 def scores(
@@ -191,21 +205,21 @@ def _quantiles(values: NDArray[np.float64], percents: Sequence[int]) -> Floats:
     return picked
 
 
-def _summary(centre: Parameters, near: list[Parameters], known: Mapping[tuple[Value, ...], float]) -> dict[str, Any]:
+def _summary(centre: Parameters, near: list[Parameters], known: Mapping[tuple[Value, ...], float]) -> PlateauSummary:
     own, values = known[_key(centre)], np.array([known[_key(parameters)] for parameters in near])
     others = values[1:]  # the centre comes first
     is_alone = len(others) == 0
-    bands = _quantiles(values, _BANDS)
+    bands = Bands() if is_alone else Bands(*map(_plain, _quantiles(values, BANDS)))
     half = float(np.mean(others >= _HALF * own)) if own > 0 and not is_alone else None
-    return {
-        "evaluated": len(known),
-        "neighbours": len(others),
-        "undefined": int(np.isnan(others).sum()),
-        "sharpe_ratio": {f"p{band}": None if is_alone else _plain(x) for band, x in zip(_BANDS, bands, strict=True)},
-        "score": None if is_alone else _plain(_score(values)),
-        "share_of_half": half,
-        "rank": None if is_alone or np.isnan(own) else int((others > own).sum()) + 1,
-    }
+    return PlateauSummary(
+        evaluated=len(known),
+        neighbours=len(others),
+        undefined=int(np.isnan(others).sum()),
+        sharpe_ratio=bands,
+        score=None if is_alone else _plain(_score(values)),
+        share_of_half=half,
+        rank=None if is_alone or np.isnan(own) else int((others > own).sum()) + 1,
+    )
 
 
 def _grid(centre: Parameters, x: str, y: str, axes: Axes, known: Mapping[tuple[Value, ...], float]) -> Grid:

@@ -4,8 +4,8 @@ The checks in `validation.json` are a matter of this run alone, and the same com
 here grow stricter with every run, so they stand in the manifest beside them.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,22 @@ if TYPE_CHECKING:  # whoever only counts again what is on file needs no engine
 Days = np.ndarray[Any, np.dtype[np.float64]]  # daily returns, (d,)
 NOT_ASKED = "not asked: another check failed"  # of vectorbt
 # What another engine makes of a strategy: the `cross_check` record of `WORKFLOW.crosscheck.finalists`.
-SecondOpinion = Callable[[int, "Parameters"], dict[str, Any]]
+SecondOpinion = Callable[[int, "Parameters"], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether a best may be promoted, and why; the counts of all runs, and the checks that depend on them."""
+
+    promoted: bool
+    reason: str
+    tries_of_all_runs: int
+    looks_of_all_runs: int
+    checks: Sequence[VerdictCheck]
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {**vars(self), "checks": [asdict(check) for check in self.checks]}
 
 
 def promotions(
@@ -33,36 +48,30 @@ def promotions(
     history: "History",
     settings: VerdictSettings,
     second_opinion: SecondOpinion,
-) -> dict[str, dict[str, Any]]:
-    """Best → whether it may be promoted, the counts of all runs, and the checks that depend on them.
+) -> dict[str, Promotion]:
+    """Best → whether it may be promoted.
 
     The second opinion costs seconds and half a gigabyte; it is asked only about a strategy that passes all else.
     """
     count, bad = history.count(), history.ledger.bad_lines()
-    out, opinions = {}, {}
+    out: dict[str, Promotion] = {}
+    opinions: dict[int, Mapping[str, Any]] = {}
     for best, finalist in judged.items():
-        mine = [*finalist.validation["checks"]]
+        mine = finalist.validation.checks
         effective = search.effective_trials
         trials = None if effective is None else effective * max(1.0, count.tries / search.tried)
         inside, outside = finalist.in_sample_returns, finalist.out_of_sample_returns
         of_history = [ledger_check(bad), *of_all_runs(inside, outside, trials, count.tries, count.looks, settings)]
         number = finalist.trial.number
-        if all(check["passed"] for check in mine) and all(check.passed for check in of_history):
+        if all(check.passed for check in (*mine, *of_history)):
             if number not in opinions:
-                known = finalist.validation.get("cross_check")
+                known = finalist.validation.cross_check
                 opinions[number] = known or second_opinion(number, finalist.trial.parameters)
             of_history.append(_agrees(opinions[number]))
         else:
-            of_history.append(_agrees(finalist.validation.get("cross_check")))
-        checks = [asdict(check) for check in of_history]
-        verdict = promotion.judge([*mine, *checks])
-        out[best] = {
-            "promoted": verdict.passed,
-            "reason": verdict.reason,
-            "tries_of_all_runs": count.tries,
-            "looks_of_all_runs": count.looks,
-            "checks": checks,
-        }
+            of_history.append(_agrees(finalist.validation.cross_check))
+        verdict = promotion.judge([asdict(check) for check in (*mine, *of_history)])
+        out[best] = Promotion(verdict.passed, verdict.reason, count.tries, count.looks, of_history)
     return out
 
 

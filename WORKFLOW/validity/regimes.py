@@ -6,7 +6,7 @@ own past. Both look at bars before the day's first one and at no others: a label
 a bad regime.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,16 @@ _NOISE = 1e-9  # days that are all alike are calm, whatever their sums' last dig
 Labels = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class RegimeDays:
+    """The days of one regime put together, and the trades opened in it. `total_return` is a fraction."""
+
+    days: int
+    total_return: float | None
+    sharpe_ratio: float | None
+    total_trades: int
+
+
 def labels(market: Market, settings: RegimeSettings) -> Labels:
     """The regime of each UTC day that the market touches, (days,), as an index into `REGIMES`.
 
@@ -46,7 +56,7 @@ def labels(market: Market, settings: RegimeSettings) -> Labels:
     return np.where((trend < 0) | (volatility < 0), len(REGIMES) - 1, 2 * trend + volatility)
 
 
-def by_regime(ledger: Ledger, market: Market, window: Window, capital: float, of_day: Labels) -> dict[str, Any]:
+def by_regime(ledger: Ledger, market: Market, window: Window, capital: float, of_day: Labels) -> dict[str, RegimeDays]:
     """Days, return and Sharpe ratio of the days of each regime put together, and the trades opened in it.
 
     `of_day`: as `labels` gives them. None where a regime has no day, or its Sharpe ratio is undefined.
@@ -58,14 +68,14 @@ def by_regime(ledger: Ledger, market: Market, window: Window, capital: float, of
     return {name: _of_days(returns[here == i], int((opened == i).sum())) for i, name in enumerate(REGIMES)}
 
 
-def _of_days(returns: Floats, trades: int) -> dict[str, Any]:
+def _of_days(returns: Floats, trades: int) -> RegimeDays:
     sharpe = metrics.sharpe(returns)
-    return {
-        "days": len(returns),
-        "total_return": float(np.prod(1.0 + returns) - 1.0) if len(returns) else None,
-        "sharpe_ratio": float(sharpe) if np.isfinite(sharpe) else None,
-        "total_trades": trades,
-    }
+    return RegimeDays(
+        days=len(returns),
+        total_return=float(np.prod(1.0 + returns) - 1.0) if len(returns) else None,
+        sharpe_ratio=float(sharpe) if np.isfinite(sharpe) else None,
+        total_trades=trades,
+    )
 
 
 def _where_known(starts: Labels, days: int, values: Floats) -> Floats:

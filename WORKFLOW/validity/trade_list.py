@@ -5,10 +5,10 @@ fails; what is unknown is named with the flag that would tell.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from config.settings import Settings
 from hooks import trade_significance
+from state.records.metrics import StatedMetrics
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 from WORKFLOW.validity.search.deflated import deflated_sharpe
@@ -22,21 +22,21 @@ class Known:
     `outside` is None when nobody said where unseen data begin, `tries` when nobody said how many strategies were tried.
     """
 
-    inside: dict[str, Any]
+    inside: StatedMetrics
     inside_returns: Floats
-    outside: dict[str, Any] | None
+    outside: StatedMetrics | None
     tries: int | None
 
 
 def checks(known: Known, settings: Settings) -> list[VerdictCheck]:
     """All that can be asked; a check whose value is unknown is not passed."""
-    floor, inside, outside = settings.verdict, known.inside, known.outside or {}
+    floor, inside, outside = settings.verdict, known.inside, known.outside
     wanted = max(settings.prescreen.min_trades, trade_significance.MIN_TRADES)
-    days = inside["days"] + outside.get("days", 0)
-    by_chance = known.tries and chance_quantile(known.tries, inside["days"], floor.chance_probability)
+    days = (inside.days or 0) + ((outside and outside.days) or 0)
+    by_chance = known.tries and chance_quantile(known.tries, inside.days or 0, floor.chance_probability)
     deflated = known.tries and deflated_sharpe(known.inside_returns, known.tries)
-    sharpe, fall = outside.get("sharpe_ratio"), outside.get("max_drawdown_pct")
-    inside_trades, outside_trades = inside["total_trades"], outside.get("total_trades")
+    sharpe, fall = (outside.sharpe_ratio, outside.max_drawdown_pct) if outside else (None, None)
+    inside_trades, outside_trades = inside.total_trades, outside.total_trades if outside else None
     return [
         least("days", days, settings.data.min_days, f"{days} of {settings.data.min_days} days"),
         least("in_sample_trades", inside_trades, wanted, f"{inside_trades} of {wanted} trades"),
@@ -50,9 +50,9 @@ def checks(known: Known, settings: Settings) -> list[VerdictCheck]:
         most("out_of_sample_drawdown", fall, floor.max_drawdown_pct, f"out-of-sample drawdown {_percent(fall)}"),
         least(
             "beats_chance",
-            inside["sharpe_ratio"] if known.tries else None,
+            inside.sharpe_ratio if known.tries else None,
             by_chance,
-            f"in-sample Sharpe {number(inside['sharpe_ratio'])} is within the reach of luck, {number(by_chance)}",
+            f"in-sample Sharpe {number(inside.sharpe_ratio)} is within the reach of luck, {number(by_chance)}",
             f", which luck gives with probability {floor.chance_probability:g}",
         ),
         least(
@@ -67,7 +67,7 @@ def checks(known: Known, settings: Settings) -> list[VerdictCheck]:
 def line(known: Known, results: list[VerdictCheck]) -> str:
     """The verdict in one line."""
     luck = "" if known.tries is None else f"; {_chance(known)}"
-    is_curve = known.inside["total_trades"] is None
+    is_curve = known.inside.total_trades is None
     asked = {
         "out_of_sample": (
             known.outside is None,
@@ -98,7 +98,7 @@ def _is_of(check: VerdictCheck, unknown: list[str]) -> bool:
 
 
 def _chance(known: Known) -> str:
-    best = expected_max_sharpe(known.tries or 1, known.inside["days"])
+    best = expected_max_sharpe(known.tries or 1, known.inside.days or 0)
     return f"chance alone gives {number(best)} for {known.tries:,} tries"
 
 

@@ -1,10 +1,12 @@
 """One plain line for each result, the same everywhere, and the checks behind it. Fail-closed: what is unknown fails."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from config.settings import Settings
 from hooks import trade_significance
+from state.records.metrics import Metrics
 from WORKFLOW.engines.metrics import DAYS_PER_YEAR
 from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 
@@ -25,11 +27,35 @@ class VerdictCheck:
 
 
 @dataclass(frozen=True)
+class WindowFigures:
+    """The metrics of one window that the checks look at; units as in `Metrics`."""
+
+    sharpe_ratio: float | None
+    max_drawdown_pct: float | None
+    total_trades: int
+    days: int
+
+    @classmethod
+    def of(cls, values: Metrics) -> Self:
+        """Those of all metrics."""
+        return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
+
+    @classmethod
+    def of_json(cls, record: Mapping[str, Any]) -> Self:
+        """Those of a window of `metrics.json`; other metrics there, known or not, are passed over.
+
+        Raises:
+            KeyError: one of them is missing.
+        """
+        return cls(**{one.name: record[one.name] for one in fields(cls)})
+
+
+@dataclass(frozen=True)
 class FinalistEvidence:
     """What the checks look at, of one strategy. None is unknown, and unknown fails."""
 
-    in_sample: dict[str, Any]
-    out_of_sample: dict[str, Any]
+    in_sample: WindowFigures
+    out_of_sample: WindowFigures
     walk_forward_sharpe: float | None
     walk_forward_efficiency: float | None
     plateau: float | None  # share of the nearest neighbours with at least half of its Sharpe ratio
@@ -68,9 +94,9 @@ def checks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]
         ),
         least(
             "out_of_sample_sharpe",
-            outside["sharpe_ratio"],
+            outside.sharpe_ratio,
             floor.min_out_of_sample_sharpe,
-            f"out-of-sample Sharpe {number(outside['sharpe_ratio'])}",
+            f"out-of-sample Sharpe {number(outside.sharpe_ratio)}",
         ),
         *_trades(evidence, settings),
         *_against_luck(evidence, settings),
@@ -94,16 +120,16 @@ def checks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]
         ),
         least(
             "beats_buy_and_hold",
-            outside["sharpe_ratio"],
+            outside.sharpe_ratio,
             evidence.buy_and_hold_sharpe,
-            f"out-of-sample Sharpe {number(outside['sharpe_ratio'])}, "
+            f"out-of-sample Sharpe {number(outside.sharpe_ratio)}, "
             f"buying and holding has {number(evidence.buy_and_hold_sharpe)}",
         ),
         most(
             "out_of_sample_drawdown",
-            outside["max_drawdown_pct"],
+            outside.max_drawdown_pct,
             floor.max_drawdown_pct,
-            f"out-of-sample drawdown {_percent(outside['max_drawdown_pct'])}",
+            f"out-of-sample drawdown {_percent(outside.max_drawdown_pct)}",
         ),
         _yes("not_ruined", not evidence.ruined, "equity above 0", "ruined"),
         *_without_wicks(evidence, settings),
@@ -113,8 +139,11 @@ def checks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]
 def _trades(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
     wanted = max(settings.prescreen.min_trades, trade_significance.MIN_TRADES)
     checks = []
-    for name, where in (("in_sample", "in-sample"), ("out_of_sample", "out-of-sample")):
-        count = getattr(evidence, name)["total_trades"]
+    for name, where, figures in (
+        ("in_sample", "in-sample", evidence.in_sample),
+        ("out_of_sample", "out-of-sample", evidence.out_of_sample),
+    ):
+        count = figures.total_trades
         verdict = trade_significance.judge(count, wanted, where)
         checks.append(
             VerdictCheck(f"{name}_trades", verdict.passed, count, wanted, f">= {wanted} trades", verdict.reason)
@@ -125,14 +154,14 @@ def _trades(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck
 def _against_luck(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
     """What the best of so many tries could be without any merit; the last four look at the whole search."""
     floor, inside = settings.verdict, evidence.in_sample
-    by_chance = chance_quantile(evidence.tries, inside["days"], floor.chance_probability)
-    years = inside["days"] / DAYS_PER_YEAR
+    by_chance = chance_quantile(evidence.tries, inside.days, floor.chance_probability)
+    years = inside.days / DAYS_PER_YEAR
     return [
         least(
             "beats_chance",
-            inside["sharpe_ratio"],
+            inside.sharpe_ratio,
             by_chance,
-            f"in-sample Sharpe {number(inside['sharpe_ratio'])} is within the reach of luck, {number(by_chance)}",
+            f"in-sample Sharpe {number(inside.sharpe_ratio)} is within the reach of luck, {number(by_chance)}",
             f", which luck gives with probability {floor.chance_probability:g}",
         ),
         least(
@@ -181,7 +210,7 @@ def _without_wicks(evidence: FinalistEvidence, settings: Settings) -> list[Verdi
 
 def line(evidence: FinalistEvidence, results: list[VerdictCheck]) -> str:
     """The verdict in one line."""
-    luck = _chance_words(evidence.tries, evidence.in_sample["days"])
+    luck = _chance_words(evidence.tries, evidence.in_sample.days)
     if evidence.allowed_wicks:
         prices = "1 price" if evidence.allowed_wicks == 1 else f"{evidence.allowed_wicks:,} prices"
         luck += f"; allowed: {prices} that no neighbouring bar reaches"
@@ -191,8 +220,8 @@ def line(evidence: FinalistEvidence, results: list[VerdictCheck]) -> str:
         return f"not tradeable: {', '.join(check.if_failed for check in failed[:2])}{more}; {luck}"
     inside, outside = evidence.in_sample, evidence.out_of_sample
     return (
-        f"candidate: out-of-sample Sharpe {number(outside['sharpe_ratio'])} over {outside['days']} days, "
-        f"in-sample {number(inside['sharpe_ratio'])}; {luck}"
+        f"candidate: out-of-sample Sharpe {number(outside.sharpe_ratio)} over {outside.days} days, "
+        f"in-sample {number(inside.sharpe_ratio)}; {luck}"
     )
 
 

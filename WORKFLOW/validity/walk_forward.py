@@ -6,19 +6,22 @@ the holdout is looked at once, at the very end.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from config.errors import Refused
+from config.record import asdict
 from config.settings import PrescreenSettings, WalkForwardSettings
+from state.records.metrics import Metrics
 from WORKFLOW.data.bars import BARS_PER_DAY, Floats
 from WORKFLOW.engines import metrics
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos, Parameters
+from WORKFLOW.steps import exact
 from WORKFLOW.steps.keep import Steps
 
 SCHEMES = ("anchored", "rolling")
@@ -31,6 +34,93 @@ class WalkWindow:
 
     train: Window
     test: Window
+
+
+@exact.record
+@dataclass(frozen=True)
+class DateSpan:
+    """A window as people read it: the opens of its first and its last bar in UTC, bars, days."""
+
+    first: str
+    last: str
+    bars: int
+    days: float
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file."""
+        return {"from": self.first, "to": self.last, "bars": self.bars, "days": self.days}
+
+
+@exact.record
+@dataclass(frozen=True)
+class BriefMetrics:
+    """The few metrics that a table of windows shows; units as in `Metrics`."""
+
+    sharpe_ratio: float | None
+    total_return: float | None
+    max_drawdown_pct: float | None
+    win_rate: float | None
+    total_trades: int
+
+    @classmethod
+    def of(cls, values: Metrics) -> Self:
+        """Those of all metrics."""
+        return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
+
+
+@exact.record
+@dataclass(frozen=True)
+class FixedWindow:
+    """One test window, traded with parameters that were given."""
+
+    span: DateSpan
+    metrics: BriefMetrics
+
+    def as_json(self) -> dict[str, Any]:
+        """For `validation.json`."""
+        return self.span.as_json() | asdict(self.metrics)
+
+
+@exact.record
+@dataclass(frozen=True)
+class WalkedWindow:
+    """One window in which the choice was made anew; without `parameters` nothing passed, and nothing was traded."""
+
+    train: DateSpan
+    test: DateSpan
+    parameters: Parameters | None
+    in_sample: BriefMetrics | None
+    out_of_sample: BriefMetrics | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `validation.json`."""
+        return {**asdict(self), "train": self.train.as_json(), "test": self.test.as_json()}
+
+
+@exact.record
+@dataclass(frozen=True)
+class Efficiency:
+    """The share of the in-sample performance that was left on unseen bars; None where there is no such share."""
+
+    annualized_return: float | None
+    sharpe_ratio: float | None
+
+
+@exact.record
+@dataclass(frozen=True)
+class WalkForward:
+    """One scheme: its windows, and what their test days came to side by side. `total_return` is a fraction."""
+
+    windows: tuple[WalkedWindow, ...]
+    sharpe_ratio: float | None
+    total_return: float
+    days: int
+    efficiency: Efficiency
+    profitable_windows: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For `validation.json`."""
+        return {**asdict(self), "windows": [window.as_json() for window in self.windows]}
 
 
 def steps(whole: Window, settings: WalkForwardSettings, scheme: str) -> list[WalkWindow]:
@@ -63,7 +153,7 @@ def process(
     screen: PrescreenSettings,
     threads: int,
     kept: Steps,
-) -> dict[str, Any]:
+) -> dict[str, WalkForward]:
     """Both schemes with a new choice in every window: does the way of choosing carry over to bars it has not seen?
 
     A window in which no combo of the training bars passes is not traded: its days count with a return of 0.
@@ -84,7 +174,7 @@ def _stitched_of(
     plan: dict[str, list[WalkWindow]],
     tables: Iterator[Floats],
     screen: PrescreenSettings,
-) -> dict[str, Any]:
+) -> dict[str, WalkForward]:
     """Of each scheme: its windows, and their test days put together."""
     out = {}
     for scheme in SCHEMES:
@@ -93,14 +183,14 @@ def _stitched_of(
             chosen = _choose(next(tables), combos, screen)
             windows.append(_window(evaluator, step, chosen))
             returns.append(_test_returns(evaluator, step, chosen))
-        out[scheme] = {"windows": windows, **_stitched(returns, windows)}
+        out[scheme] = _stitched(returns, tuple(windows))
     return out
 
 
-def fixed(evaluator: Evaluator, parameters: Parameters, walk: WalkForwardSettings) -> list[dict[str, Any]]:
+def fixed(evaluator: Evaluator, parameters: Parameters, walk: WalkForwardSettings) -> list[FixedWindow]:
     """One strategy, unchanged, over the test windows: good all the time, or once? (In-sample for the strategy.)"""
     return [
-        span(evaluator.market, step.test) | _brief(evaluator.metrics(parameters, step.test))
+        FixedWindow(span(evaluator.market, step.test), BriefMetrics.of(evaluator.metrics(parameters, step.test)))
         for step in steps(evaluator.whole, walk, "rolling")
     ]
 
@@ -122,14 +212,14 @@ def _choose(table: Floats, combos: Combos, screen: PrescreenSettings) -> Paramet
     return combos.row(int(passed[np.argmax(table[passed, metrics.SHARPE])])) if len(passed) else None
 
 
-def _window(evaluator: Evaluator, step: WalkWindow, chosen: Parameters | None) -> dict[str, Any]:
-    return {
-        "train": span(evaluator.market, step.train),
-        "test": span(evaluator.market, step.test),
-        "parameters": chosen,
-        "in_sample": _brief(evaluator.metrics(chosen, step.train)) if chosen else None,
-        "out_of_sample": _brief(evaluator.metrics(chosen, step.test)) if chosen else None,
-    }
+def _window(evaluator: Evaluator, step: WalkWindow, chosen: Parameters | None) -> WalkedWindow:
+    return WalkedWindow(
+        train=span(evaluator.market, step.train),
+        test=span(evaluator.market, step.test),
+        parameters=chosen,
+        in_sample=BriefMetrics.of(evaluator.metrics(chosen, step.train)) if chosen else None,
+        out_of_sample=BriefMetrics.of(evaluator.metrics(chosen, step.test)) if chosen else None,
+    )
 
 
 def _test_returns(evaluator: Evaluator, step: WalkWindow, chosen: Parameters | None) -> Floats:
@@ -138,37 +228,38 @@ def _test_returns(evaluator: Evaluator, step: WalkWindow, chosen: Parameters | N
     return metrics.daily_returns(metrics.daily_marks(equity, market, step.test), capital)
 
 
-def _stitched(returns: list[Floats], windows: list[dict[str, Any]]) -> dict[str, Any]:
+def _stitched(returns: list[Floats], windows: tuple[WalkedWindow, ...]) -> WalkForward:
     stitched = np.concatenate(returns)
-    return {
-        "sharpe_ratio": _defined(metrics.sharpe(stitched)),
-        "total_return": float(np.prod(1.0 + stitched) - 1.0),
-        "days": len(stitched),
-        "efficiency": _efficiency(returns, windows),
-        "profitable_windows": sum(
-            w["out_of_sample"] is not None and (w["out_of_sample"]["total_return"] or 0) > 0 for w in windows
+    return WalkForward(
+        windows=windows,
+        sharpe_ratio=_defined(metrics.sharpe(stitched)),
+        total_return=float(np.prod(1.0 + stitched) - 1.0),
+        days=len(stitched),
+        efficiency=_efficiency(returns, windows),
+        profitable_windows=sum(
+            one.out_of_sample is not None and (one.out_of_sample.total_return or 0) > 0 for one in windows
         ),
-    }
+    )
 
 
-def _efficiency(returns: list[Floats], windows: list[dict[str, Any]]) -> dict[str, float | None]:
+def _efficiency(returns: list[Floats], windows: tuple[WalkedWindow, ...]) -> Efficiency:
     """How much of the in-sample performance was left on unseen bars, over the windows that were traded; 1 = all of it.
 
     Pardo (2008), chapter 11: the annualised out-of-sample return over the annualised in-sample one, both compounded
     over all of their days. Beside it the Sharpe ratio of the test days over the mean one of the trainings. None where
     nothing was gained in-sample (a share of a loss means nothing), or a Sharpe ratio is undefined.
     """
-    traded = [(days, window) for days, window in zip(returns, windows, strict=True) if window["in_sample"]]
+    traded = [(days, one.train, one.in_sample) for days, one in zip(returns, windows, strict=True) if one.in_sample]
     if not traded:
-        return {"annualized_return": None, "sharpe_ratio": None}
-    tested = np.concatenate([days for days, _ in traded])
-    gains = np.array([window["in_sample"]["total_return"] for _, window in traded])
-    trained_days = sum(window["train"]["days"] for _, window in traded)
-    trained_sharpe = float(np.mean([window["in_sample"]["sharpe_ratio"] for _, window in traded]))
-    return {
-        "annualized_return": _share(_annual(tested, len(tested)), _annual(gains, trained_days)),
-        "sharpe_ratio": _share(_defined(metrics.sharpe(tested)), trained_sharpe),
-    }
+        return Efficiency(None, None)
+    tested = np.concatenate([days for days, _, _ in traded])
+    gains = np.array([trained.total_return for _, _, trained in traded])
+    trained_days = sum(train.days for _, train, _ in traded)
+    trained_sharpe = float(np.mean(np.array([trained.sharpe_ratio for _, _, trained in traded])))
+    return Efficiency(
+        annualized_return=_share(_annual(tested, len(tested)), _annual(gains, trained_days)),
+        sharpe_ratio=_share(_defined(metrics.sharpe(tested)), trained_sharpe),
+    )
 
 
 def _annual(returns: Floats, days: float) -> float | None:
@@ -188,12 +279,7 @@ def _defined(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _brief(values: dict[str, Any]) -> dict[str, Any]:
-    keys = ("sharpe_ratio", "total_return", "max_drawdown_pct", "win_rate", "total_trades")
-    return {key: values[key] for key in keys}
-
-
-def span(market: Market, window: Window) -> dict[str, Any]:
-    """A window as people read it: first and last bar's open in UTC, bars, days."""
+def span(market: Market, window: Window) -> DateSpan:
+    """A window as people read it."""
     first, last = (np.datetime64(int(market.time_ms[bar]) // 1000, "s") for bar in (window.start, window.stop - 1))
-    return {"from": f"{first}Z", "to": f"{last}Z", "bars": len(window), "days": round(len(window) / BARS_PER_DAY, 2)}
+    return DateSpan(f"{first}Z", f"{last}Z", len(window), round(len(window) / BARS_PER_DAY, 2))

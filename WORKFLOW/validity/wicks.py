@@ -5,11 +5,13 @@ says how many trades began or ended on such a bar, and what is left without them
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from state.records.metrics import Metrics
 from WORKFLOW.data.bars import Bars, Floats
 from WORKFLOW.data.wicks import lone_prices
 from WORKFLOW.engines import metrics
@@ -17,7 +19,28 @@ from WORKFLOW.engines.ledger import Ledger
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.validity import verdict
 
-Values = dict[str, Any]
+
+@dataclass(frozen=True)
+class WickShare:
+    """Of one window: its bars with an extreme wick, the trades on them, and Sharpe ratio and return without these."""
+
+    extreme_bars: int
+    trades: int
+    sharpe_ratio: float | None
+    total_return: float | None
+
+
+@dataclass(frozen=True)
+class WickRecord:
+    """Every window, the wicks that only the operator accepts, and one line for readers of the verdict."""
+
+    note: str | None
+    allowed: int
+    windows: Mapping[str, WickShare]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `validation.json`."""
+        return {"note": self.note, "allowed": self.allowed, **{name: asdict(one) for name, one in self.windows.items()}}
 
 
 def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
@@ -28,24 +51,21 @@ def extreme_bars(bars: Bars) -> NDArray[np.bool_]:
 
 
 def share(
-    ledger: Ledger, market: Market, window: Window, extreme: NDArray[np.bool_], values: Values, capital: float
-) -> Values:
+    ledger: Ledger, market: Market, window: Window, extreme: NDArray[np.bool_], values: Metrics, capital: float
+) -> WickShare:
     """Of one strategy in one window: its trades on extreme bars, and Sharpe ratio and return without them.
 
     `extreme` (n,) is of all bars of `market`; `values` are the window's metrics with all trades.
     """
     trades = ledger.trades
     dropped = extreme[trades["entry_bar"]] | extreme[trades["exit_bar"]]
-    return {
-        "extreme_bars": int(extreme[window.start : window.stop].sum()),
-        "trades": int(dropped.sum()),
-        **_without(ledger, market, window, dropped, values, capital),
-    }
+    sharpe, total = _without(ledger, market, window, dropped, values, capital)
+    return WickShare(int(extreme[window.start : window.stop].sum()), int(dropped.sum()), sharpe, total)
 
 
-def record(hangs: Mapping[str, Values], values: Mapping[str, Values], allowed: int) -> Values:
-    """`wicks` of `validation.json`: both windows, what was allowed, and one line for readers of the verdict."""
-    return {"note": _note(hangs, values), "allowed": allowed, **hangs}
+def record(hangs: Mapping[str, WickShare], values: Mapping[str, Metrics], allowed: int) -> WickRecord:
+    """`wicks` of `validation.json`."""
+    return WickRecord(_note(hangs, values), allowed, hangs)
 
 
 def equity_without(ledger: Ledger, start: int, dropped: NDArray[np.bool_], capital: float) -> Floats:
@@ -76,31 +96,29 @@ def _compounded(growth: Floats, end: NDArray[np.int64], n: int) -> Floats:
 
 
 def _without(
-    ledger: Ledger, market: Market, window: Window, dropped: NDArray[np.bool_], values: Values, capital: float
-) -> Values:
+    ledger: Ledger, market: Market, window: Window, dropped: NDArray[np.bool_], values: Metrics, capital: float
+) -> tuple[float | None, float | None]:
+    """Sharpe ratio and return without the trades `dropped`."""
     if not dropped.any():
-        return {name: values[name] for name in ("sharpe_ratio", "total_return")}
+        return values.sharpe_ratio, values.total_return
     if ledger.ruined:  # there is no telling what would have come after
-        return {"sharpe_ratio": None, "total_return": None}
+        return None, None
     equity = equity_without(ledger, window.start, dropped, capital)
     returns = metrics.daily_returns(metrics.daily_marks(equity, market, window), capital)
-    return {
-        "sharpe_ratio": metrics.or_none(float(metrics.sharpe(returns))),
-        "total_return": metrics.or_none(float(equity[-1] / capital - 1.0)),
-    }
+    return metrics.or_none(float(metrics.sharpe(returns))), metrics.or_none(float(equity[-1] / capital - 1.0))
 
 
-def _note(hangs: Mapping[str, Values], values: Mapping[str, Values]) -> str | None:
-    touched = sum(window["trades"] for window in hangs.values())
+def _note(hangs: Mapping[str, WickShare], values: Mapping[str, Metrics]) -> str | None:
+    touched = sum(window.trades for window in hangs.values())
     if touched == 0:
         return None
-    total = sum(values[name]["total_trades"] for name in hangs)
+    total = sum(values[name].total_trades for name in hangs)
     parts = [
-        f"{name.replace('_', '-')} Sharpe {verdict.number(window['sharpe_ratio'])} without them and "
-        f"{verdict.number(values[name]['sharpe_ratio'])} with, return {_percent(window['total_return'])} and "
-        f"{_percent(values[name]['total_return'])}"
+        f"{name.replace('_', '-')} Sharpe {verdict.number(window.sharpe_ratio)} without them and "
+        f"{verdict.number(values[name].sharpe_ratio)} with, return {_percent(window.total_return)} and "
+        f"{_percent(values[name].total_return)}"
         for name, window in hangs.items()
-        if window["trades"]
+        if window.trades
     ]
     return f"{touched:,} of {total:,} trades began or ended on a bar with an extreme wick: {'; '.join(parts)}"
 

@@ -285,7 +285,7 @@ class Acts(Hands):
     @_do.register
     def rotate_logs(self, action: RotateLogs) -> str:
         """Keep the end of each log in a file beside it, and empty the log in place."""
-        most = self._limits.log_mb * 1_000_000
+        most = self._limits.records.log_mb * 1_000_000
         return f"{sum(records.rotate(self._roots, name, most) for name in action.logs)} logs rotated"
 
     @_do.register

@@ -81,11 +81,11 @@ def _judged(roots: Roots, question: Question, limits: SwarmSettings, now_s: floa
     # The nonce tells this answer from a late one to an earlier question.
     if isinstance(answer, dict) and answer.get("question") == question.nonce:
         return _on_file(roots, question, "answered", _cards(answer, roots))
-    late = now_s - question.asked_s > limits.gpu_timeout_s
+    late = now_s - question.asked_s > limits.agents.gpu_timeout_s
     if late:
         # The cycle does not wait for the death: a child that hangs in the driver may never die.
         processes.signal_tree(Tree.of(roots.state, question.nonce), signal.SIGKILL)
-        return _on_file(roots, question, "overdue", Cards(None, f"no answer within {limits.gpu_timeout_s:g} s"))
+        return _on_file(roots, question, "overdue", Cards(None, f"no answer within {limits.agents.gpu_timeout_s:g} s"))
     if not _lives(question):
         return _on_file(roots, question, "overdue", Cards(None, "the process that asks it has died"))
     return question

@@ -33,7 +33,7 @@ class Hands:
 
     @property
     def _knowledge(self) -> KnowledgeFolder:
-        return self._roots.knowledge(self._limits.knowledge_folder)
+        return self._roots.knowledge(self._limits.records.knowledge_folder)
 
     def _jobs(self, number: int | None = None) -> JobJournal:
         return JobJournal(self._journal(number), self._clock)
@@ -44,7 +44,7 @@ class Hands:
 
     @property
     def _record_bytes(self) -> int:
-        return self._limits.record_mb * 1_000_000
+        return self._limits.records.journal_mb * 1_000_000
 
     def _nudge(self, agent: str) -> None:
         wake.nudge(self._roots.pipe(agent))

@@ -138,7 +138,7 @@ def ensure_sessions(
         waiting = _started_into(started, repaired, roots, limits, before, respawn, only, is_patient)
     finally:  # what was ended or started before tmux stopped answering is recorded, too
         records = casualties.told(before, started, repaired, by, clock)
-        healing.record(roots, clock, records, limits.record_mb * 1_000_000)
+        healing.record(roots, clock, records, limits.records.journal_mb * 1_000_000)
     return Ensured(tuple(started), tuple(repaired), tuple(waiting))
 
 
@@ -257,7 +257,7 @@ def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux
     Raises:
         NoAnswer: our server lives on without its socket, and a new server beside it would be a second swarm.
     """
-    tmux = Tmux.of(roots, limits.tmux_timeout_s)
+    tmux = Tmux.of(roots, limits.agents.tmux_timeout_s)
     sessions.check_folder(tmux.server)
     process = tmux.server.process
     # seen in /proc: a call to a stopped server would cost its deadline
@@ -342,7 +342,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
     python = sys.executable
     command = [
         *(python, "-I", "-S", str(_WRAPPER), str(roots.exit(launch.worker_id)), str(roots.pipe("worker_sentry"))),
-        *(str(limits.nice), str(limits.oom_score), str(Container().memory_events or "")),
+        *(str(limits.lanes.nice), str(limits.lanes.oom_score), str(Container().memory_events or "")),
         *(python, "-m", "WORKFLOW.pipeline.lane.worker", str(path)),
     ]
     threads = str(launch.cores)

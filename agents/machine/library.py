@@ -11,7 +11,8 @@ from config import plain
 from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.files import codec, digest, marked, snapshot
-from state.files.layout import Roots, RoundFolder
+from state.files.layout import Roots
+from state.files.run_folders import RoundFolder
 from state.files.tree import fitted, fitting, record_of
 from state.records import orders
 from state.records.agent_states import Read
@@ -29,7 +30,7 @@ _LEDGER_BYTES = 1_000_000  # how much of the end of the ledger is read: some tho
 
 def knowledge(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read]) -> Knowledge:
     """Return the documents, and the lines of the logs behind the places in the curator's memory."""
-    folder = roots.knowledge(limits.knowledge_folder)
+    folder = roots.knowledge(limits.records.knowledge_folder)
     places = reads.get("curator", Read()).state.memory.get("places")
     events: list[Logged] = []
     for path in (roots.events, roots.session_events):
@@ -74,7 +75,7 @@ def audit(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read], order:
         writers={name: one.state.agent for name, one in reads.items() if one.is_there},
         loops={name: one.pid for name, one in loops.items() if one is not None},
         bad_tails={path.name: bad for path in logs if (bad := _bad_lines(path))},
-        handoffs=tuple(path.name for path in roots.knowledge(limits.knowledge_folder).handoffs()),
+        handoffs=tuple(path.name for path in roots.knowledge(limits.records.knowledge_folder).handoffs()),
         finished_at="" if order is None else orders.finished(roots.swarm_run(order.run_id)).finished_at,
     )
 

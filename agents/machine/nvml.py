@@ -132,7 +132,7 @@ def _devices(card: Card, slices: dict[int, list[tuple[str, str]]], pids: dict[st
 
 
 def through_nvml(nvml: Any) -> list[Card]:
-    """Ask through the library, which must be initialized. A card that fell off the bus is left out, unless all did."""
+    """Ask through the library, which must be initialised. A card that fell off the bus is left out, unless all did."""
     try:
         answers = [_answer(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
     finally:

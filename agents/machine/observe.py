@@ -154,7 +154,7 @@ def sessions_of(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] 
     from agents.machine.sessions import NoAnswer, Tmux
 
     try:
-        return Tmux.of(roots, limits.tmux_timeout_s).sessions()
+        return Tmux.of(roots, limits.agents.tmux_timeout_s).sessions()
     except (NoAnswer, OSError):
         return None
 
@@ -170,7 +170,7 @@ def _records(
     from agents.machine import records  # imported only by cycles that look
 
     age_s = _age(report.records_looked_s, report.boot_id, clock)
-    thorough = age_s is None or age_s >= records.LOOK_EVERY_S * limits.cadence_scale
+    thorough = age_s is None or age_s >= records.LOOK_EVERY_S * limits.agents.cadence_scale
     return records.look(roots, limits, order, thorough, report.counted_s)
 
 

@@ -31,17 +31,17 @@ def lanes(
     """
     container = Container() if container is None else container
     cores, cap = usable_cores(container), lane_cap(limits, container, memory_total_bytes)
-    wanted = limits.lanes or min(cores // limits.lane_cores, cap) if target is None else min(target, cap)
-    return tuple(Lane(f"cpu{number}", min(limits.lane_cores, cores)) for number in range(max(1, wanted)))
+    wanted = limits.lanes.count or min(cores // limits.lanes.cores, cap) if target is None else min(target, cap)
+    return tuple(Lane(f"cpu{number}", min(limits.lanes.cores, cores)) for number in range(max(1, wanted)))
 
 
 def lane_cap(limits: SwarmSettings, container: Container | None = None, memory_total_bytes: int | None = None) -> int:
     """Return the most lanes that cores and memory allow; never less than one, or than the settings ask for."""
     container = Container() if container is None else container
     total = memory(container)[0] if memory_total_bytes is None else memory_total_bytes
-    by_cores = int(usable_cores(container) / limits.lane_cores * limits.max_lanes_per_core)
-    by_memory = by_cores if total is None else int(total / 1e6 / limits.lane_memory_mb)
-    return max(1, limits.lanes, min(by_cores, by_memory))
+    by_cores = int(usable_cores(container) / limits.lanes.cores * limits.lanes.max_per_core)
+    by_memory = by_cores if total is None else int(total / 1e6 / limits.lanes.memory_mb)
+    return max(1, limits.lanes.count, min(by_cores, by_memory))
 
 
 def sample(roots: Roots, limits: SwarmSettings, now_s: float, container: Container | None = None) -> Sample:

@@ -19,7 +19,8 @@ from config import plain
 from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.files import made, snapshot
-from state.files.layout import Roots, SwarmRunFolder
+from state.files.layout import Roots
+from state.files.run_folders import SwarmRunFolder
 from state.records import orders, runs
 from state.records.jobs import is_worth_compacting
 from state.records.orders import SwarmOrder
@@ -70,7 +71,7 @@ def expired(
 
 def _long_logs(roots: Roots, limits: SwarmSettings) -> Iterator[str]:
     """Yield the long logs that we made and that may be written now: those of agents and of workers on file."""
-    most = limits.log_mb * 1_000_000
+    most = limits.records.log_mb * 1_000_000
     names = {path.stem for path in roots.workers.glob("*.json")}
     found = list[str]()
     for folder in _folders(roots.logs):
@@ -100,9 +101,9 @@ def _runs(roots: Roots, limits: SwarmSettings, order: SwarmOrder | None) -> Iter
     current = "" if order is None else order.run_id
     complete = [one.path.name for one in folders[:-1] if one.path.name != current and is_complete(roots, one.path.name)]
     newest_is_complete = bool(folders) and is_complete(roots, folders[-1].path.name)
-    beyond = len(complete) + newest_is_complete - limits.keep_runs
+    beyond = len(complete) + newest_is_complete - limits.records.keep_runs
     for run_id in complete[: max(0, beyond)]:
-        yield Expired("run", run_id, f"{limits.keep_runs} newer runs are complete")
+        yield Expired("run", run_id, f"{limits.records.keep_runs} newer runs are complete")
 
 
 def is_complete(roots: Roots, run_id: str) -> bool:
@@ -119,10 +120,10 @@ def _rounds(roots: Roots, limits: SwarmSettings, order: SwarmOrder) -> Iterator[
     rounds = roots.swarm_run(order.run_id).rounds()
     # `results --all` shows a unit's last outcome, however old it is.
     last = {unit: n for n, one in enumerate(rounds) for unit in order.units if one.unit(*unit).outcome.exists()}
-    for number, one in enumerate(rounds[: -limits.keep_rounds]):
+    for number, one in enumerate(rounds[: -limits.records.keep_rounds]):
         if number not in last.values():
             path = f"{order.run_id}/{one.path.name}"
-            yield Expired("round", path, f"{limits.keep_rounds} newer rounds are there")
+            yield Expired("round", path, f"{limits.records.keep_rounds} newer rounds are there")
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _aging(roots: Roots, limits: SwarmSettings) -> Iterator[Aging]:
     """Yield logs, answered requests, session logs of removed runs, ownerless files, and what killed writers left."""
     from state.files import ours  # importing it takes 3 ms, so only a thorough look pays for it
 
-    kept_s, why = limits.keep_log_days * _DAY_S, f"older than {limits.keep_log_days:g} days"
+    kept_s, why = limits.records.keep_log_days * _DAY_S, f"older than {limits.records.keep_log_days:g} days"
     names = {path.stem for path in roots.workers.glob("*.json")}
     for path, there in made.ours(roots).items():
         in_use = any(name.startswith(Path(path).name.partition(".log")[0]) for name in names)

@@ -217,11 +217,11 @@ def _row(line: str, formats: Sequence[str]) -> dict[str, str]:
 def repair(tmux: Tmux) -> str:
     """Repair a server of ours that gives no answer or lost its socket; return what was done, or why nothing was.
 
-    Only the process on file is ever signaled. Ending it costs no work, because panes only watch workers. The server is
+    Only the process on file is ever signalled. Ending it costs no work, because panes only watch workers. The server is
     ended only when it is silent; when its socket refuses or was removed, the server is asked for a new socket.
     """
     process = tmux.server.process
-    # Without a process on record there is nothing that may be signaled: another server may have this label.
+    # Without a process on record there is nothing that may be signalled: another server may have this label.
     if process is None or identity.life_of(process) == "dead":
         return "its process is gone"
     if processes.is_stopped(process):  # checked before any call, because each call would cost its deadline

@@ -21,7 +21,7 @@ _START_S = 5.0  # seconds that Python may take to start and import on a loaded m
 
 def patience_s(cadence_s: float, limits: SwarmSettings) -> float:
     """How many seconds old an agent's last cycle may be: three cadences, and the time that one cycle may take."""
-    return _STALE_CADENCES * cadence_s * limits.cadence_scale + limits.cycle_deadline_s
+    return _STALE_CADENCES * cadence_s * limits.agents.cadence_scale + limits.agents.cycle_deadline_s
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class AgentView:
     def is_young(self, limits: SwarmSettings) -> bool:
         """Whether its session began so recently that a missing cycle means nothing, and its loop still lives."""
         # A first cycle includes the start of Python, so a very short cadence still gets some seconds.
-        grace_s = max(2 * self.cadence_s * limits.cadence_scale, _START_S)
+        grace_s = max(2 * self.cadence_s * limits.agents.cadence_scale, _START_S)
         if self.session_age_s is None or self.session_age_s >= grace_s:
             return False
         return self.loop_life == "running" or self.loop_age_s is None or self.loop_age_s > self.session_age_s

@@ -136,7 +136,7 @@ def _shards(phase: Phase, order: SwarmOrder, lanes: int, gpus: int, limits: Swar
     settings = order.settings
     if phase == "prescreen":
         combos, batch = settings["prescreen"]["combos"], settings["prescreen"]["batch_combos"]
-        wanted = max(lanes, -(-combos // limits.shard_combos))
+        wanted = max(lanes, -(-combos // limits.jobs.shard_combos))
         if order.engine == "gpu" and gpus:
             wanted = gpus  # one shard a GPU: while another process starts, a GPU tries millions of combos
         return int(max(1, min(wanted, -(-combos // batch))))

@@ -34,20 +34,20 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     """Report what was spent, what is left, and what will be spent if work goes on."""
     memory = _counted(world, memory, limits)
     hours = memory.run_s / _HOUR_S
-    dollars = memory.today_s / _HOUR_S * limits.dollars_per_hour
+    dollars = memory.today_s / _HOUR_S * limits.budget.dollars_per_hour
     over = []
-    if limits.budget_hours and hours > limits.budget_hours:
-        over.append(f"{hours:.2f} h of work in this run, {limits.budget_hours:g} are allowed")
-    if dollars > limits.budget_dollars_per_day:
-        over.append(f"$ {dollars:.2f} today (UTC), {limits.budget_dollars_per_day:g} are allowed")
+    if limits.budget.hours and hours > limits.budget.hours:
+        over.append(f"{hours:.2f} h of work in this run, {limits.budget.hours:g} are allowed")
+    if dollars > limits.budget.dollars_per_day:
+        over.append(f"$ {dollars:.2f} today (UTC), {limits.budget.dollars_per_day:g} are allowed")
     report = BudgetReport(
         run_id=world.run_id or None,
         day=memory.day,
         working=memory.was_working,
         spent_hours=round(hours, 4),
-        left_hours=round(max(0.0, limits.budget_hours - hours), 4) if limits.budget_hours else None,
+        left_hours=round(max(0.0, limits.budget.hours - hours), 4) if limits.budget.hours else None,
         spent_dollars=round(dollars, 4),
-        left_dollars=round(max(0.0, limits.budget_dollars_per_day - dollars), 4),
+        left_dollars=round(max(0.0, limits.budget.dollars_per_day - dollars), 4),
         forecast=_forecast(world, memory, limits),
         over_budget=bool(over),
         over=tuple(over),
@@ -59,13 +59,13 @@ def _forecast(world: World, memory: Memory, limits: SwarmSettings) -> Forecast:
     """Return the dollars by midnight UTC if work goes on, and after how many hours of work a budget is spent."""
     now = datetime.fromisoformat(world.now)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    rate = limits.dollars_per_hour
+    rate = limits.budget.dollars_per_hour
     spent = memory.today_s / _HOUR_S * rate
     ahead_h = (midnight - now).total_seconds() / _HOUR_S
     left = []
-    if limits.budget_hours:
-        left.append(limits.budget_hours - memory.run_s / _HOUR_S)
-    if rate > 0 and (until := (limits.budget_dollars_per_day - spent) / rate) <= ahead_h:
+    if limits.budget.hours:
+        left.append(limits.budget.hours - memory.run_s / _HOUR_S)
+    if rate > 0 and (until := (limits.budget.dollars_per_day - spent) / rate) <= ahead_h:
         left.append(until)
     return Forecast(
         dollars_at_midnight=round(spent + ahead_h * rate, 4) if memory.was_working else round(spent, 4),
@@ -109,7 +109,9 @@ def _worked_s(world: World, memory: Memory, limits: SwarmSettings) -> float:
         return max(ages_s)
     gap_s = max(0.0, world.now_s - memory.at_s)
     # Between two regular looks the whole time counts; after a gap only what living workers prove.
-    seamless = memory.was_working and gap_s <= 3 * _CADENCE_S * limits.cadence_scale + limits.cycle_deadline_s
+    seamless = (
+        memory.was_working and gap_s <= 3 * _CADENCE_S * limits.agents.cadence_scale + limits.agents.cycle_deadline_s
+    )
     return gap_s if seamless else min(gap_s, max(ages_s))
 
 

@@ -48,7 +48,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         actions.append(RememberFailures(tuple(failures)))
     if findings:
         actions.append(WriteFindings(tuple(findings)))
-    if chronicle.differs(here.notes, notes, limits.dead_band_pct):
+    if chronicle.differs(here.notes, notes, limits.use.dead_band_pct):
         actions.append(WriteNotes(notes))
     if here.story != story:
         actions.append(WriteOutcomes(story))

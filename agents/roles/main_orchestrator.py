@@ -34,7 +34,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Step:
+class NextStep:
     """The next step, and the evidence for it."""
 
     step_id: str
@@ -51,7 +51,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     """Decide on the next step; request a respawn of stale agents when no such request is open."""
     # While the operator wants the swarm stopped, nothing is requested, and what was counted is forgotten.
     if world.stopped:
-        step = Step("start_again", "scripts/backtest-optimize start", ("the operator stopped the swarm",))
+        step = NextStep("start_again", "scripts/backtest-optimize start", ("the operator stopped the swarm",))
         return _decided(world, Memory(), step, ())
     memory = _seen(world, memory, limits)
     left = [view for view in world.agents if memory.stale.get(view.agent, 0) >= _PATIENCE]
@@ -61,7 +61,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     return _decided(world, memory, _step(world, left, limits), actions)
 
 
-def _decided(world: World, memory: Memory, step: Step, actions: tuple[Action, ...]) -> Decision[Memory]:
+def _decided(world: World, memory: Memory, step: NextStep, actions: tuple[Action, ...]) -> Decision[Memory]:
     open_wishes = [one.target for one in world.requests if one.asked_by == "main_orchestrator"]
     asked = (*open_wishes, *(action.target for action in actions))
     report = OrchestratorReport(world.run_id or None, step.advice, step.because, asked)
@@ -94,7 +94,7 @@ def _ask(world: World, memory: Memory, left: list[AgentView], limits: SwarmSetti
         return ()
     if any(one.kind == "ensure_sessions" and one.expires_at >= world.now for one in world.requests):
         return ()
-    wait_s = min(_BACKOFF_S * 2 ** min(memory.asked - 1, 10), _BACKOFF_MAX_S) * limits.cadence_scale
+    wait_s = min(_BACKOFF_S * 2 ** min(memory.asked - 1, 10), _BACKOFF_MAX_S) * limits.agents.cadence_scale
     if memory.asked and world.now_s - memory.asked_at_s < wait_s:
         return ()
     evidence = {view.agent: f"no cycle for {_age(view)}, {memory.stale[view.agent]} looks in a row" for view in left}
@@ -108,7 +108,7 @@ def _age(view: AgentView) -> str:
 # reasoning ------------------------------------------------------------------------------------------------------------
 
 
-def _step(world: World, left: list[AgentView], limits: SwarmSettings) -> Step:
+def _step(world: World, left: list[AgentView], limits: SwarmSettings) -> NextStep:
     """Return the first step that applies: what stops the swarm, then what stops some work, then advice."""
     for step in (_respawn(left), _without_run(world), _failed_units(world), _over_budget(world), _settle(world)):
         if step is not None:
@@ -116,39 +116,41 @@ def _step(world: World, left: list[AgentView], limits: SwarmSettings) -> Step:
     return _after_the_end(world) or _slow(world, limits) or _go_on(world)
 
 
-def _respawn(left: list[AgentView]) -> Step | None:
+def _respawn(left: list[AgentView]) -> NextStep | None:
     because = tuple(f"{view.agent}: no cycle for {_age(view)}" for view in left)
-    return Step("respawn_agents", f"{_GUARD} respawns {', '.join(v.session for v in left)}", because) if left else None
+    return (
+        NextStep("respawn_agents", f"{_GUARD} respawns {', '.join(v.session for v in left)}", because) if left else None
+    )
 
 
-def _without_run(world: World) -> Step | None:
+def _without_run(world: World) -> NextStep | None:
     if world.order is not None:
         return None
-    return Step("start_a_run", "scripts/backtest-optimize --parallel", ("there is no run",))
+    return NextStep("start_a_run", "scripts/backtest-optimize --parallel", ("there is no run",))
 
 
-def _failed_units(world: World) -> Step | None:
+def _failed_units(world: World) -> NextStep | None:
     bad = [s for s in world.jobs if s.status in ("failed", "quarantined")]
     if not bad:
         return None
     because = tuple(f"{s.job.job_id} {s.status}: {s.error_message}" for s in bad)
-    return Step("fix_failed_units", "read the job's log, fix the cause, type --parallel again", because)
+    return NextStep("fix_failed_units", "read the job's log, fix the cause, type --parallel again", because)
 
 
-def _over_budget(world: World) -> Step | None:
+def _over_budget(world: World) -> NextStep | None:
     guard = world.reports.budget_guard
     if guard.over_budget is not True or world.run_finished:
         return None
     why = guard.over or ("the budget is spent",)
-    return Step("decide_on_budget", "scripts/backtest-optimize stop, or raise the budget and start again", why)
+    return NextStep("decide_on_budget", "scripts/backtest-optimize stop, or raise the budget and start again", why)
 
 
-def _settle(world: World) -> Step | None:
+def _settle(world: World) -> NextStep | None:
     settled = [one for one in _scores(world).arbitrated if one.rule in _REMEDIES]
     if not settled or world.run_finished:
         return None
     first = settled[0]
-    return Step(first.rule, _REMEDIES[first.rule], (f"{first.seen}; believed: {first.believed}",))
+    return NextStep(first.rule, _REMEDIES[first.rule], (f"{first.seen}; believed: {first.believed}",))
 
 
 # The step that each settled contradiction asks for. Contradictions that only look wrong ask for none.
@@ -160,30 +162,32 @@ _REMEDIES = {
 }
 
 
-def _after_the_end(world: World) -> Step | None:
+def _after_the_end(world: World) -> NextStep | None:
     if not world.run_finished:
         return None
     because = (f"all rounds of {world.run_id} are done",)
     if "latest_handoff_recent" in world.reports.process_auditor.failing:
-        return Step("write_handoff", "scripts/backtest-optimize handoff", (*because, "no handoff was written since"))
-    return Step("read_results", "scripts/backtest-optimize results", because)
+        return NextStep(
+            "write_handoff", "scripts/backtest-optimize handoff", (*because, "no handoff was written since")
+        )
+    return NextStep("read_results", "scripts/backtest-optimize results", because)
 
 
-def _slow(world: World, limits: SwarmSettings) -> Step | None:
+def _slow(world: World, limits: SwarmSettings) -> NextStep | None:
     performance = _scores(world).performance
     if performance is None or performance >= _FEW_PCT:
         return None
     because = (f"throughput is {performance:.0f} % of what it was in the last minutes",)
-    return Step("look_at_throughput", "see what else uses this machine: scripts/backtest-optimize status", because)
+    return NextStep("look_at_throughput", "see what else uses this machine: scripts/backtest-optimize status", because)
 
 
-def _go_on(world: World) -> Step:
+def _go_on(world: World) -> NextStep:
     open_jobs = sum(not state.is_over for state in world.jobs)
     deviation = _scores(world).deviation
     because = [f"{open_jobs} jobs of round {world.round + 1} are open"]
     if deviation is not None:
         because.append(f"deviation {deviation:.0f}")
-    return Step(IDLE, "nothing to do by hand", tuple(because))
+    return NextStep(IDLE, "nothing to do by hand", tuple(because))
 
 
 def _scores(world: World) -> ConsensusReport:

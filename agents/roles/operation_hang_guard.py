@@ -67,7 +67,7 @@ def _looks(view: AgentView, limits: SwarmSettings) -> int:
     """
     if not view.is_unreadable:
         return _READS
-    return max(_READS, math.ceil(patience_s(view.cadence_s, limits) / (_CADENCE_S * limits.cadence_scale)))
+    return max(_READS, math.ceil(patience_s(view.cadence_s, limits) / (_CADENCE_S * limits.agents.cadence_scale)))
 
 
 def _answer(request_id: str) -> Action:

@@ -103,9 +103,9 @@ def _expectations(world: World, memory: Memory, limits: SwarmSettings) -> dict[s
     }
     found |= {f"{one.launch.worker_id} advances": _advances(one, limits) for one in world.workers}
     found["jobs move"] = memory.moved if world.workers or _waiting(world) else None
-    least = limits.cpu_target_pct - limits.dead_band_pct
+    least = limits.use.cpu_target_pct - limits.use.dead_band_pct
     found["CPU at its target"] = _reaches(world.control.cpu_pct, least) if _waiting(world) else None
-    least = limits.gpu_target_pct - limits.dead_band_pct
+    least = limits.use.gpu_target_pct - limits.use.dead_band_pct
     has_gpus = bool(world.control.gpus)
     found["GPU at its target"] = _reaches(world.control.gpu_pct, least) if has_gpus and _waiting(world) else None
     return {name: holds for name, holds in found.items() if holds is not None}
@@ -116,7 +116,7 @@ def _advances(worker: Worker, limits: SwarmSettings) -> bool | None:
         return None
     if worker.exit is not None and worker.result is not None:
         return True  # the worker is done, and the sentry has not accounted for it yet
-    return worker.life == "running" and worker.silent_s <= limits.silent_after_s
+    return worker.life == "running" and worker.silent_s <= limits.hang.after_s
 
 
 def _reaches(value: float | None, least: float) -> bool | None:

@@ -204,7 +204,7 @@ def _actions_verified(world: World, limits: SwarmSettings) -> Finding:
 
 def _workers_progress(world: World, limits: SwarmSettings) -> Finding:
     judged = [one for one in world.workers if one.life in ("running", "stopped")]
-    hung = [one for one in judged if one.life == "stopped" or one.silent_s > limits.silent_after_s]
+    hung = [one for one in judged if one.life == "stopped" or one.silent_s > limits.hang.after_s]
     if not judged:
         return None, "no worker runs"
     texts = (f"{one.launch.worker_id} {one.life}, silent for {one.silent_s:.0f} s" for one in hung)
@@ -222,8 +222,8 @@ def _utilisation(world: World, limits: SwarmSettings) -> Finding:
     cpu_pct = world.control.cpu_pct
     if not waiting or cpu_pct is None or world.run_finished:
         return None, "no job waits" if not waiting else "use is unknown"
-    least = limits.cpu_target_pct - limits.dead_band_pct
-    return cpu_pct >= least, f"CPU {cpu_pct:.0f} % of {limits.cpu_target_pct:.0f} % with {waiting} jobs waiting"
+    least = limits.use.cpu_target_pct - limits.use.dead_band_pct
+    return cpu_pct >= least, f"CPU {cpu_pct:.0f} % of {limits.use.cpu_target_pct:.0f} % with {waiting} jobs waiting"
 
 
 def _throughput_kept(world: World, limits: SwarmSettings) -> Finding:
@@ -252,7 +252,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("latest_handoff_recent", "adherence", "scripts/backtest-optimize handoff", _latest_handoff_recent, True),
     Check("workers_within_lanes", "adherence", _EXPLAIN, _workers_within_lanes),
-    Check("budget_kept", "adherence", "stop, or raise swarm.budget_hours, swarm.budget_dollars_per_day", _budget_kept),
+    Check("budget_kept", "adherence", "stop, or raise swarm.budget.hours, swarm.budget.dollars_per_day", _budget_kept),
     Check("actions_verified", "efficacy", _EXPLAIN, _actions_verified),
     Check("workers_progress", "efficacy", "worker_sentry replaces them; read the job's log", _workers_progress),
     Check(

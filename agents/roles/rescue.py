@@ -44,7 +44,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     memory = replace(memory, silent_since_s=since_s)
     # Death is proof; silence may be a busy machine, so it counts only at a second look.
     are_dead = all(view.loop_life == "dead" for view in guards)
-    if not are_dead and world.now_s - since_s < _APART_S * limits.cadence_scale:
+    if not are_dead and world.now_s - since_s < _APART_S * limits.agents.cadence_scale:
         return Decision(memory, "the hang guard and the state manager are silent: a second look decides")
     wait_s = 0.0 if memory.tried_s is None else memory.tried_s + backoff_s(max(1, memory.times), limits) - world.now_s
     if wait_s > 0:
@@ -71,7 +71,7 @@ def _of_now(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
     tried_s = memory.tried_s
     ages = (view.age_s for view in world.agents if view.agent in GUARDS)
     has_worked = any(age_s is not None and world.now_s - age_s > tried_s for age_s in ages)
-    return replace(memory, times=0) if has_worked or world.now_s - tried_s > limits.healthy_after_s else memory
+    return replace(memory, times=0) if has_worked or world.now_s - tried_s > limits.blame.healthy_after_s else memory
 
 
 OWNS = (RescueSessions,)

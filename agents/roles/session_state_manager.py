@@ -1,7 +1,7 @@
 """Reconcile all records into one account: stage, incidents, next steps, expected outcomes; watch the hang guard."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from agents.actions.records import WriteIncidents
 from agents.actions.sessions import EnsureGuard, EnsureKeeper, RunHooks
@@ -23,6 +23,15 @@ _TOLD = ("incident_opened", "incident_closed")
 _IDLE = "maintain_polling_and_keep_workers_saturated"
 
 
+class IncidentRow(TypedDict):
+    """An incident as events, reports and `status --json` hold it."""
+
+    id: str
+    what: str
+    remedy: str
+    actionable: bool
+
+
 @dataclass(frozen=True)
 class Incident:
     """A fault. `remedy` says what is done about it and by which agent; `actionable`: the swarm can do that itself."""
@@ -32,7 +41,7 @@ class Incident:
     remedy: str
     actionable: bool = True
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> IncidentRow:
         """Return the incident as events hold it."""
         return {"id": self.incident_id, "what": self.what, "remedy": self.remedy, "actionable": self.actionable}
 
@@ -165,10 +174,7 @@ def _words(world: World) -> list[str]:
 
 
 def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str = "") -> list[Incident]:
-    """Return the incidents that are open now.
-
-    `idle_s` says how long jobs have waited while no worker ran. `me` is the agent that looks, so it is not missing.
-    """
+    """Return the open incidents. For `idle_s`, jobs have waited while no worker ran; the agent `me` is not missing."""
     if world.stopped:
         return []
     if absent.all_dead(world, limits):
@@ -223,17 +229,17 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str 
             "worker_sentry continues or replaces it",
         )
         for worker in world.workers
-        if worker.life == "stopped" or worker.silent_s > limits.silent_after_s
+        if worker.life == "stopped" or worker.silent_s > limits.hang.after_s
     ]
     if text := room.shortage(world, limits):
         found.append(Incident("disk_full", text, "make room under RESULTS_ROOT; work goes on by itself", False))
     waiting = [state for state in world.jobs if state.may_start(world.now_s)]
-    if idle_s > _IDLE_S * limits.cadence_scale:
+    if idle_s > _IDLE_S * limits.agents.cadence_scale:
         text = f"{len(waiting)} jobs wait and nothing has run for {idle_s:.0f} s"
         found.append(Incident("no_workers", text, "worker_sentry launches in its next cycle"))
     cpu = world.control.cpu_pct
-    if cpu is not None and cpu < limits.cpu_target_pct and len(waiting) > len(world.lanes) > len(world.workers):
-        text = f"CPU at {cpu} % of {limits.cpu_target_pct} % with {len(waiting)} jobs waiting"
+    if cpu is not None and cpu < limits.use.cpu_target_pct and len(waiting) > len(world.lanes) > len(world.workers):
+        text = f"CPU at {cpu} % of {limits.use.cpu_target_pct} % with {len(waiting)} jobs waiting"
         found.append(Incident("cpu_below_target", text, "worker_sentry fills free lanes"))
     return found
 
@@ -355,8 +361,7 @@ def _polls(beside_others: bool) -> Step:
 
 
 def _advice(world: World, found: list[Incident]) -> list[Step]:
-    """Return the orchestrator's next step, if it is about this run and no incident is open."""
-    # A report about another run, or about nothing to do, is no advice for this one.
+    """Return the orchestrator's next step, if it is about this run, asks for something, and no incident is open."""
     report = world.reports.main_orchestrator
     step = report.next_step
     if report.run_id != world.run_id or step is None or step.id == _IDLE:
@@ -385,9 +390,9 @@ def _of_worker(worker: Worker, limits: SwarmSettings) -> Outcome:
     is_done = worker.result is not None and worker.result.epoch == worker.launch.epoch
     return Outcome(
         target=worker.launch.job.job_id,
-        expected=f"progress within {limits.silent_after_s:g} s",
+        expected=f"progress within {limits.hang.after_s:g} s",
         observed=f"{worker.done} of {worker.total}, {worker.silent_s:.1f} s ago" + (", done" if is_done else ""),
-        holds=is_done or (worker.life == "running" and worker.silent_s <= limits.silent_after_s),
+        holds=is_done or (worker.life == "running" and worker.silent_s <= limits.hang.after_s),
     )
 
 

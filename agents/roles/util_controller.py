@@ -62,7 +62,7 @@ def _report(world: World, memory: Memory, reason: str, limits: SwarmSettings) ->
         reason=reason,
         cpu_pct=world.control.cpu_pct,
         credit_pct=round(_credit_pct(world, limits), 1),
-        targets=Targets(limits.cpu_target_pct, limits.gpu_target_pct),
+        targets=Targets(limits.use.cpu_target_pct, limits.use.gpu_target_pct),
     )
 
 
@@ -102,14 +102,14 @@ def _wish(world: World, memory: Memory, limits: SwarmSettings) -> Wish:
         return Wish(memory.lanes - 1, f"one lane less: {pressure}")
     if why := _why_no_more(world, memory, limits):
         return Wish(memory.lanes, why)
-    cpu, target = world.control.cpu_pct, limits.cpu_target_pct
+    cpu, target = world.control.cpu_pct, limits.use.cpu_target_pct
     return Wish(memory.lanes + 1, f"one lane more: CPU at {cpu:.0f} % of {target:.0f} % with a queue")
 
 
 def _why_no_more(world: World, memory: Memory, limits: SwarmSettings) -> str:
     """Return why no lane is added; "" when one more would help. The reasons are ordered: the first counts."""
     cpu, cap = world.control.cpu_pct, _cap(world, memory)
-    lowest = limits.cpu_target_pct - limits.dead_band_pct
+    lowest = limits.use.cpu_target_pct - limits.use.dead_band_pct
     reasons = (
         (cpu is None, "CPU use is unknown"),
         (not _queue(world), "there is no queue"),
@@ -143,7 +143,7 @@ def _held(world: World, memory: Memory, wish: Wish, limits: SwarmSettings) -> st
     if wish.lanes == memory.lanes or memory.changed_at_s is None or memory.changed_at_s > world.now_s:
         return ""
     # Within a window of the last change the measurement still contains the time before it.
-    left_s = limits.window_s - (world.now_s - memory.changed_at_s)
+    left_s = limits.use.window_s - (world.now_s - memory.changed_at_s)
     return "" if left_s <= 0 else f"waits {left_s:.0f} s more since the last change; then: {wish.reason}"
 
 
@@ -154,7 +154,7 @@ def _credit_pct(world: World, limits: SwarmSettings) -> float:
 
 
 def _is_young(worker: Worker, limits: SwarmSettings) -> bool:
-    return worker.life == "running" and worker.age_s < limits.start_credit_s
+    return worker.life == "running" and worker.age_s < limits.use.start_credit_s
 
 
 def _queue(world: World) -> bool:

@@ -158,7 +158,7 @@ def _report(world: World, memory: Memory, limits: SwarmSettings) -> WatchdogRepo
         workers=len(world.workers),
         queue=sum(state.may_start(world.now_s) for state in world.jobs),
         sessions=None if world.sessions is None else tuple(sorted(s.name for s in world.sessions if s.alive)),
-        targets=Targets(limits.cpu_target_pct, limits.gpu_target_pct),
+        targets=Targets(limits.use.cpu_target_pct, limits.use.gpu_target_pct),
         records_looked_s=memory.looked_s,
         counted_s=memory.counted_s,
     )
@@ -168,7 +168,7 @@ def _with_readings(world: World, memory: Memory, limits: SwarmSettings) -> Memor
     """Return the memory with this look's readings; those of another boot are dropped, because the clock began anew."""
     if memory.boot_id != world.boot_id:
         memory = replace(memory, boot_id=world.boot_id, readings=(), disk=(), uuids=(), oom_kills=None, looked_s=None)
-    readings = _cpu_readings(world, memory, limits.window_s)
+    readings = _cpu_readings(world, memory, limits.use.window_s)
     return replace(memory, disk=_disk_readings(world, memory), readings=readings)
 
 
@@ -229,7 +229,7 @@ def _full_in_days(free: int | None, per_day: float | None, limits: SwarmSettings
     """Return the days until the disk is so full that nothing is started; None when it does not fill, or is unknown."""
     if free is None or per_day is None or per_day <= 0:
         return None
-    return round(max(0.0, free - limits.min_free_mb * 1_000_000) / per_day, 1)
+    return round(max(0.0, free - limits.records.min_free_mb * 1_000_000) / per_day, 1)
 
 
 # clocks ---------------------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def _is_starved(world: World, limits: SwarmSettings) -> bool:
     # Workers count, too: when agents are late and workers advance, the machine is not starved.
     late = [one for one in others if (one.age_s or 0.0) > patience_s(one.cadence_s, limits)]
     running = [one for one in world.workers if one.life == "running"]
-    silent = all(one.silent_s > limits.silent_after_s for one in running)
+    silent = all(one.silent_s > limits.hang.after_s for one in running)
     return len(late) >= _STARVING and len(late) == len(others) and silent
 
 

@@ -14,7 +14,7 @@ from agents.rules import hang, launching
 from agents.rules import pace as pacing
 from agents.rules.blame import Blame
 from agents.rules.hang import Tried
-from agents.rules.launching import Hands
+from agents.rules.launching import LaneSupply
 from agents.rules.pace import Pace
 from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
@@ -148,15 +148,17 @@ def _after_death(
     if why is None and blaming.came_from_outside(worker):
         # The same end again without progress in between: the job waits before it is tried again, whatever the cause.
         again = not advanced and state.last_death == how
-        return memory, _death(state, worker, how, 0 if advanced else state.deaths, limits.backoff_s if again else 0.0)
+        return memory, _death(
+            state, worker, how, 0 if advanced else state.deaths, limits.blame.backoff_s if again else 0.0
+        )
     if blaming.lost_its_gpu(worker):  # the lane is closed at once; the job goes on elsewhere without a wait
         memory = replace(memory, blame=blaming.without_lane(memory.blame, worker, world.now_s, limits))
         return memory, _death(state, worker, how, state.deaths, 0.0)
     memory = replace(memory, blame=blaming.after_death(memory.blame, worker, world.now_s, len(world.lanes), limits))
     if memory.blame.is_environment:  # the next worker would die, too, so this death does not count against the job
         return memory, _death(state, worker, how, state.deaths, 0.0)
-    deaths = 1 if advanced or worker.age_s >= limits.healthy_after_s else state.deaths + 1
-    if deaths >= limits.max_deaths:
+    deaths = 1 if advanced or worker.age_s >= limits.blame.healthy_after_s else state.deaths + 1
+    if deaths >= limits.blame.max_deaths:
         said = f"{deaths} deaths in a row without new progress, the last: {how}"
         return memory, _end(state, "quarantined", said)
     return memory, _death(state, worker, how, deaths, blaming.backoff_s(deaths, limits))
@@ -173,7 +175,7 @@ def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings
 
     Such a wait counts against nothing, and no work of the unit is lost.
     """
-    patience_s = limits.patience_s if result.patience_s is None else result.patience_s
+    patience_s = limits.blame.patience_s if result.patience_s is None else result.patience_s
     waits = state.waits + 1
     waited_s = blaming.waited_s(state.waits, limits)
     if waited_s >= patience_s:
@@ -245,7 +247,7 @@ def _see_it_end(
     worker_id = worker.launch.worker_id
     if memory.tried.has_survived(worker_id):
         return _give_up(worker, jobs, memory)
-    if world.now_s - memory.tried.asked_to_end_s[worker_id] < limits.stop_grace_s:
+    if world.now_s - memory.tried.asked_to_end_s[worker_id] < limits.hang.stop_grace_s:
         return memory, []
     return _kill(worker, memory, "it was asked to end and has not")
 
@@ -274,7 +276,7 @@ def _overdue(world: World, memory: Memory, limits: SwarmSettings) -> str | None:
     Ending the worker loses little, because its unit begins again with the new code in any case.
     """
     waited_s = 0.0 if memory.outdated_since_s is None else world.now_s - memory.outdated_since_s
-    return f"the code changed {waited_s:.0f} s ago" if waited_s > limits.upgrade_wait_s else None
+    return f"the code changed {waited_s:.0f} s ago" if waited_s > limits.hang.upgrade_wait_s else None
 
 
 def _wake_or_kill(worker: Worker, memory: Memory) -> tuple[Memory, list[Action]]:
@@ -308,7 +310,7 @@ def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[A
 
 def _give_way(world: World, memory: Memory, gone: set[str]) -> tuple[Memory, list[Action]]:
     """Ask workers that only fill a lane to end, as many as jobs of the pipeline wait for a lane."""
-    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone))
+    hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone))
     waiting = len(launching.ready(hands, set())) - len(launching.free(hands, world.lanes))
     actions: list[Action] = []
     for worker in world.workers:
@@ -353,7 +355,7 @@ def _launches(
     # A job that died through no fault of its own waits for nothing, and its lane is kept for its next worker.
     touched = {action.target for action in actions}
     again = {a.job_id for a in actions if isinstance(a, RecordDeath) and a.wait_s == 0}
-    hands = Hands(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))
+    hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))
     starts, why = launching.starts(hands, touched, limits)
     return [LaunchWorker(s.job_id, s.lane.lane_id, s.cores, s.epoch, s.lane.gpu) for s in starts], why
 

@@ -19,7 +19,7 @@ def all_dead(world: World, limits: SwarmSettings) -> bool:
 def who_heals_all(world: World, limits: SwarmSettings) -> tuple[str, bool]:
     """Return what brings the swarm back when no agent is left, and whether this happens without the operator."""
     if world.keeper is not None and world.keeper.alive:
-        every = "minute" if world.keeper.method == "cron" else f"{limits.keeper_s:g} s"
+        every = "minute" if world.keeper.method == "cron" else f"{limits.agents.keeper_s:g} s"
         return f"the keeper, which looks every {every}, brings them back; to do it at once, type: {_BY_HAND}", True
     return f"type: {_BY_HAND}", False
 

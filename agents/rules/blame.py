@@ -68,13 +68,15 @@ def after_death(blame: Blame, worker: Worker, now_s: float, lanes: int, limits: 
     """
     job = worker.launch.job
     # Old deaths are no pattern any more, unless a storm is under way, in which canaries are far apart.
-    kept = tuple(d for d in blame.deaths if now_s - d.at_s <= limits.healthy_after_s or blame.storms)[-_MOST + 1 :]
+    kept = tuple(d for d in blame.deaths if now_s - d.at_s <= limits.blame.healthy_after_s or blame.storms)[
+        -_MOST + 1 :
+    ]
     blame = replace(blame, deaths=(*kept, Death(job.job_id, " ".join(job.unit), worker.launch.lane, now_s)))
     if blame.is_environment:
         wait_s = backoff_s(blame.storms + 1, limits)
         return replace(blame, storms=blame.storms + 1, canary_at_s=now_s + wait_s)
     lane = _bad_lane(blame.deaths) if lanes > 1 else None  # a lane that is the only one is never closed
-    return blame if lane is None else replace(blame, lanes={**blame.lanes, lane: now_s + limits.backoff_max_s})
+    return blame if lane is None else replace(blame, lanes={**blame.lanes, lane: now_s + limits.blame.backoff_max_s})
 
 
 def after_completion(blame: Blame) -> Blame:
@@ -85,7 +87,7 @@ def after_completion(blame: Blame) -> Blame:
 def at(blame: Blame, now_s: float, limits: SwarmSettings) -> Blame:
     """Return what still holds now. Deaths are forgotten when twice the longest wait has passed without another."""
     lanes = {lane: until for lane, until in blame.lanes.items() if now_s < until}
-    is_fresh = bool(blame.deaths) and now_s - blame.deaths[-1].at_s <= 2 * limits.backoff_max_s + _CANARY_S
+    is_fresh = bool(blame.deaths) and now_s - blame.deaths[-1].at_s <= 2 * limits.blame.backoff_max_s + _CANARY_S
     deaths = blame.deaths if is_fresh or not blame.storms else ()
     return replace(blame, lanes=lanes, deaths=deaths, storms=blame.storms if deaths else 0)
 
@@ -105,12 +107,12 @@ def lost_its_gpu(worker: Worker) -> bool:
 
 def without_lane(blame: Blame, worker: Worker, now_s: float, limits: SwarmSettings) -> Blame:
     """Return the blame with the worker's lane closed for the longest wait, after which its GPU may have come back."""
-    return replace(blame, lanes={**blame.lanes, worker.launch.lane: now_s + limits.backoff_max_s})
+    return replace(blame, lanes={**blame.lanes, worker.launch.lane: now_s + limits.blame.backoff_max_s})
 
 
 def backoff_s(times: int, limits: SwarmSettings) -> float:
     """Return the seconds to wait after this many failures in a row: they double each time, up to `backoff_max_s`."""
-    return float(min(limits.backoff_max_s, limits.backoff_s * 2 ** min(times - 1, 30)))
+    return float(min(limits.blame.backoff_max_s, limits.blame.backoff_s * 2 ** min(times - 1, 30)))
 
 
 def waited_s(waits: int, limits: SwarmSettings) -> float:

@@ -37,16 +37,16 @@ def _tombstone(world: World, limits: SwarmSettings) -> Evidence:
 
 def _low_cpu(world: World, limits: SwarmSettings) -> Evidence:
     cpu_pct = world.control.cpu_pct
-    if cpu_pct is None or cpu_pct >= limits.cpu_target_pct - limits.dead_band_pct or not world.workers:
+    if cpu_pct is None or cpu_pct >= limits.use.cpu_target_pct - limits.use.dead_band_pct or not world.workers:
         return None
     if len(world.workers) < len(world.lanes):
         return None  # free lanes explain the low use
-    advance = all(one.life == "running" and one.silent_s <= limits.silent_after_s for one in world.workers)
+    advance = all(one.life == "running" and one.silent_s <= limits.hang.after_s for one in world.workers)
     return f"CPU {cpu_pct:.0f} %, all {len(world.workers)} workers advance" if advance else None
 
 
 def _silent(world: World, limits: SwarmSettings) -> Evidence:
-    silent = [w for w in world.workers if w.life == "running" and w.silent_s > limits.silent_after_s]
+    silent = [w for w in world.workers if w.life == "running" and w.silent_s > limits.hang.after_s]
     return "; ".join(f"{w.launch.worker_id} runs, silent for {w.silent_s:.0f} s" for w in silent) or None
 
 

@@ -71,7 +71,7 @@ def _refinements(world: World, order: SwarmOrder, limits: SwarmSettings) -> list
     # After the last round nothing would build on what a refinement finds.
     if order.rounds and world.round + 1 >= order.rounds:
         return []
-    most = int(limits.fill_volume * order.settings["prescreen"]["combos"] // limits.fill_combos)
+    most = int(limits.jobs.fill_volume * order.settings["prescreen"]["combos"] // limits.jobs.fill_combos)
     found = []
     for unit in order.units:
         mine = [s for s in world.fills if s.job.unit == unit]

@@ -78,15 +78,15 @@ def is_suspect(worker: Worker, world: World, limits: SwarmSettings, has_excuse: 
     # After a suspend or an absence of the watchdog, every age is too large for a while.
     if world.control.host_starved or world.control.grace:
         return ""  # everything is late at once, so the machine is to blame and no single worker
-    if worker.silent_s > limits.silent_after_s:
+    if worker.silent_s > limits.hang.after_s:
         return f"no progress for {worker.silent_s:.0f} s"
     if worker.launch.job.phase != "prescreen":
         return ""
-    gate = first_kernel_deadline.judge(worker.done, worker.age_s, limits.first_kernel_s)
+    gate = first_kernel_deadline.judge(worker.done, worker.age_s, limits.hang.first_kernel_s)
     if not gate.passed:
         return gate.reason
-    if worker.age_s > limits.prescreen_budget_s and not has_excuse:
-        return f"it has taken {worker.age_s:.0f} s, its budget is {limits.prescreen_budget_s:.0f} s"
+    if worker.age_s > limits.hang.prescreen_budget_s and not has_excuse:
+        return f"it has taken {worker.age_s:.0f} s, its budget is {limits.hang.prescreen_budget_s:.0f} s"
     return ""
 
 
@@ -96,11 +96,11 @@ def is_proven(tried: Tried, worker: Worker, world: World, limits: SwarmSettings)
     if tried.silent.get(worker_id, 0) < _READS:
         return False
     since_s, had_s = tried.since.get(worker_id, (world.now_s, None))
-    if had_s is None or worker.cpu_s is None or worker.silent_s > _STARVED_TIMES * limits.silent_after_s:
+    if had_s is None or worker.cpu_s is None or worker.silent_s > _STARVED_TIMES * limits.hang.after_s:
         return True
     # A blocked worker uses no CPU, one that spins uses a whole core. A share between means that it waits for a core.
     passed_s = world.now_s - since_s
-    if passed_s < _APART_S * limits.cadence_scale:
+    if passed_s < _APART_S * limits.agents.cadence_scale:
         return False
     return not _HUNG_SHARE <= (worker.cpu_s - had_s) / passed_s < _STARVED_SHARE
 

@@ -1,9 +1,9 @@
 """Why a device is idle and what a job waits for, as pure functions of one look, for `status` and `explain`."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from agents.model.world import Lane, World, gpu_lane_id
 from agents.rules import queue as rules
@@ -15,8 +15,19 @@ from state.records.report_parts import Gpu
 NO_GPU = "no GPU here: the plan is CPU only"
 
 
+class DeviceRow(TypedDict):
+    """A device as `status --json` holds it."""
+
+    name: str
+    kind: str
+    state: str
+    why: str
+    job: str | None
+    busy_pct: float | None
+
+
 @dataclass(frozen=True)
-class Device:
+class DeviceUse:
     """A lane or a GPU. `state` is busy, lent (another lane's worker uses its cores), idle or unknown."""
 
     name: str
@@ -26,12 +37,19 @@ class Device:
     job: str | None = None
     busy_pct: float | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> DeviceRow:
         """Return the fields as `status --json` prints them."""
-        return asdict(self)
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "state": self.state,
+            "why": self.why,
+            "job": self.job,
+            "busy_pct": self.busy_pct,
+        }
 
 
-def devices(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
+def devices(world: World, limits: SwarmSettings) -> tuple[DeviceUse, ...]:
     """Return every lane, then every GPU; without a GPU, one entry that says so."""
     return (*_lanes(world, limits), *gpus(world, limits))
 
@@ -39,7 +57,7 @@ def devices(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
 # lanes ----------------------------------------------------------------------------------------------------------------
 
 
-def _lanes(world: World, limits: SwarmSettings) -> Iterable[Device]:
+def _lanes(world: World, limits: SwarmSettings) -> Iterable[DeviceUse]:
     # A worker with more cores than its lane uses the cores of idle lanes, which are then shown as lent.
     taken = {worker.launch.lane: worker for worker in world.workers}
     borrowers = [w for w in world.workers if w.launch.cores > _cores_of(w.launch.lane, world)]
@@ -47,14 +65,14 @@ def _lanes(world: World, limits: SwarmSettings) -> Iterable[Device]:
     for lane in world.lanes:
         if lane.lane_id in taken:
             job = taken[lane.lane_id].launch.job
-            yield Device(lane.lane_id, _kind(lane), "busy", f"works on {job.job_id}", job.job_id)
+            yield DeviceUse(lane.lane_id, _kind(lane), "busy", f"works on {job.job_id}", job.job_id)
         elif free_cores >= lane.cores and borrowers:
             free_cores -= lane.cores
             job = borrowers[0].launch.job
             why = f"its cores help {job.job_id}: nothing else was ready"
-            yield Device(lane.lane_id, _kind(lane), "lent", why, job.job_id)
+            yield DeviceUse(lane.lane_id, _kind(lane), "lent", why, job.job_id)
         else:
-            yield Device(lane.lane_id, _kind(lane), "idle", why_idle(lane, world, limits))
+            yield DeviceUse(lane.lane_id, _kind(lane), "idle", why_idle(lane, world, limits))
 
 
 def why_idle(lane: Lane, world: World, limits: SwarmSettings) -> str:
@@ -200,31 +218,31 @@ def places(world: World) -> dict[str, int]:
 # GPUs -----------------------------------------------------------------------------------------------------------------
 
 
-def gpus(world: World, limits: SwarmSettings) -> tuple[Device, ...]:
+def gpus(world: World, limits: SwarmSettings) -> tuple[DeviceUse, ...]:
     """Return every GPU as the watchdog saw it last. Without an answer of the driver a GPU is unknown, never idle."""
     found = world.control.gpus
     if found is None and not world.control.gpu_plan:
-        return (Device("gpu", "gpu", "unknown", "the watchdog has not looked yet"),)
+        return (DeviceUse("gpu", "gpu", "unknown", "the watchdog has not looked yet"),)
     if found is None:
-        return (Device("gpu", "gpu", "unknown", "the driver gives no answer; no job is started on it"),)
+        return (DeviceUse("gpu", "gpu", "unknown", "the driver gives no answer; no job is started on it"),)
     if not found:
-        return (Device("gpu", "gpu", "idle", NO_GPU),)
+        return (DeviceUse("gpu", "gpu", "idle", NO_GPU),)
     return tuple(_gpu(gpu, world, limits) for gpu in found)
 
 
-def _gpu(gpu: Gpu, world: World, limits: SwarmSettings) -> Device:
+def _gpu(gpu: Gpu, world: World, limits: SwarmSettings) -> DeviceUse:
     name, busy = gpu_lane_id(gpu), gpu.utilisation_pct
     mine = next((w for w in world.workers if w.launch.lane == name), None)
     if mine is not None:
         job = mine.launch.job.job_id
         # The driver's utilisation only says in which share of the time a kernel ran, so the throughput is shown, too.
         rate = f", {mine.rate_per_s:,.0f} combos/s" if mine.rate_per_s else ""
-        return Device(name, "gpu", "busy", f"works on {job}{rate}", job, busy)
+        return DeviceUse(name, "gpu", "busy", f"works on {job}{rate}", job, busy)
     lane = next((one for one in (*world.lanes, *world.gpu_lanes) if one.lane_id == name), None)
     if lane is not None:
-        return Device(name, "gpu", "idle", why_idle(lane, world, limits), None, busy)
+        return DeviceUse(name, "gpu", "idle", why_idle(lane, world, limits), None, busy)
     others = f"; other processes use {busy:.0f} %" if busy else ""
-    return Device(name, "gpu", "idle", (_nothing_may_run(world) or _unasked(gpu, world)) + others, None, busy)
+    return DeviceUse(name, "gpu", "idle", (_nothing_may_run(world) or _unasked(gpu, world)) + others, None, busy)
 
 
 def _unasked(gpu: Gpu, world: World) -> str:

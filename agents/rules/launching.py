@@ -11,7 +11,7 @@ from state.records.jobs import SCREENS, JobState
 
 
 @dataclass(frozen=True)
-class Hands:
+class LaneSupply:
     """What a cycle of the sentry knows when it gives out lanes."""
 
     world: World
@@ -40,7 +40,7 @@ class Start:
         return self.state.epoch + 1
 
 
-def starts(hands: Hands, touched: set[str], limits: SwarmSettings) -> tuple[list[Start], str]:
+def starts(hands: LaneSupply, touched: set[str], limits: SwarmSettings) -> tuple[list[Start], str]:
     """Return the jobs that start now, and why the others do not; "" when none has to wait.
 
     `touched` holds the jobs that this cycle already does something else with.
@@ -66,7 +66,7 @@ def starts(hands: Hands, touched: set[str], limits: SwarmSettings) -> tuple[list
     return [*on_gpus, *on_cores], "; ".join(reasons)
 
 
-def free(hands: Hands, lanes: tuple[Lane, ...]) -> list[Lane]:
+def free(hands: LaneSupply, lanes: tuple[Lane, ...]) -> list[Lane]:
     """Return the free lanes. The lane of a job that died through no fault of its own is kept for its next worker."""
     taken = {
         worker.launch.lane
@@ -77,7 +77,7 @@ def free(hands: Hands, lanes: tuple[Lane, ...]) -> list[Lane]:
     return [lane for lane in lanes if lane.lane_id not in closed]
 
 
-def ready(hands: Hands, touched: set[str], *, fills: bool = False) -> list[JobState]:
+def ready(hands: LaneSupply, touched: set[str], *, fills: bool = False) -> list[JobState]:
     """Return the jobs that may start now, are not touched and have no worker, in the order of the queue."""
     world = hands.world
     return [
@@ -108,7 +108,7 @@ def _nothing_starts(world: World, limits: SwarmSettings) -> str:
     return ""
 
 
-def _canary(hands: Hands, free_lanes: list[Lane], wanted: list[JobState]) -> tuple[list[Start], str]:
+def _canary(hands: LaneSupply, free_lanes: list[Lane], wanted: list[JobState]) -> tuple[list[Start], str]:
     """Return the one start that is allowed while the environment is to blame; none before the canary's wait is over."""
     world, blame = hands.world, hands.blame
     reason = f"{blame.words()}: one at a time is tried"

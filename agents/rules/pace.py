@@ -1,11 +1,11 @@
-"""Recognize a prescreen that takes many times its usual time, find the cause, and judge if a new worker would help.
+"""Recognise a prescreen that takes many times its usual time, find the cause, and judge if a new worker would help.
 
 A job's expected time is its bar-combos divided by the usual speed of its kind (device, engine, family, space) on this
 machine. The usual speed is the median of earlier prescreens that were not slow; before the first one, a stated speed
-counts. A job is slow from `swarm.prescreen_slow_times` times its expected time on, and never before
-`swarm.prescreen_least_s`: for instance after 30 s where 4 s are usual. A slow job is an incident. Its worker is ended
-only with evidence that a new one would be faster: the speed was measured and not stated, the machine is not the cause,
-and two looks agree.
+counts. A job is slow from `swarm.hang.prescreen_slow_times` times its expected time on, and never before
+`swarm.hang.prescreen_least_s`: for instance after 30 s where 4 s are usual. A slow job is an incident. Its worker is
+ended only with evidence that a new one would be faster: the speed was measured and not stated, the machine is not the
+cause, and two looks agree.
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,7 @@ _PAYS = 2.0  # the old worker must need this many times as long for the rest as 
 # Bar-combos a second of one GPU or one core, until this machine's own speed was measured. GPU: the requirement of
 # 250,000 combos over 730 days in 4 s. Core: a sixth of what docs/reference/benchmarks.md measures on a current one.
 _STATED = {"gpu": 13.14e9, "native": 0.5e9}
-_STATED_FAMILIES = ("mtf_ema", "donchian")  # nothing is known about other families before they were measured
-
+_STATED_FAMILIES = ("mtf_ema", "donchian")  # those that ship; nothing is known about others before they were measured
 
 _LEFT_ALONE = ("unclear", "machine_busy", "slow_everywhere")  # causes without evidence against the worker
 
@@ -108,7 +107,11 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
     kind, job, seconds = str(said["kind"]), worker.launch.job.job_id, float(said["seconds"])
     usual = expected_speed(pace, worker.screening)
     # A slow job must not lower the usual speed, or a machine that slows down would soon count as usual.
-    if usual is not None and seconds > limits.prescreen_least_s and said["speed"] * limits.prescreen_slow_times < usual:
+    if (
+        usual is not None
+        and seconds > limits.hang.prescreen_least_s
+        and said["speed"] * limits.hang.prescreen_slow_times < usual
+    ):
         before = pace.slow.get(job)
         what = f"{job} took {seconds:.0f} s, {usual / said['speed']:.1f} times as long as {_standard(pace, kind)}"
         cause = "slower" if before is None else before.cause
@@ -182,8 +185,10 @@ def is_slow(worker: Worker, said: Screening, pace: Pace, world: World, limits: S
     usual_s = expected_s(worker, said, pace)
     if usual_s is None or worker.launch.job.phase != "prescreen" or worker.total <= said.began_done:
         return False
-    bound_s = max(limits.prescreen_slow_times * usual_s, limits.prescreen_least_s)
-    return world.now_s - said.began_at_s > limits.prescreen_least_s and _whole_s(worker, said, world.now_s) > bound_s
+    bound_s = max(limits.hang.prescreen_slow_times * usual_s, limits.hang.prescreen_least_s)
+    return (
+        world.now_s - said.began_at_s > limits.hang.prescreen_least_s and _whole_s(worker, said, world.now_s) > bound_s
+    )
 
 
 def _whole_s(worker: Worker, said: Screening, now_s: float) -> float:
@@ -241,13 +246,13 @@ def _of_machine(worker: Worker, said: Screening, world: World) -> list[tuple[str
         found.append(("host_starved", "everything on this machine is late", alone))
     if throttled is not None and throttled > _THROTTLED_PCT:
         why = f"the container's CPU quota held it back in {throttled:.0f} % of its periods"
-        found.append(("cpu_quota", why, f"{alone}; raise the quota, or set swarm.lanes to what it allows"))
+        found.append(("cpu_quota", why, f"{alone}; raise the quota, or set swarm.lanes.count to what it allows"))
     if cores and at_work > cores and not worker.launch.gpu:
         why = f"{at_work} threads of workers share {cores} cores"
         found.append(("oversubscribed", why, "util_controller takes a lane away"))
     if worker.launch.ooms:
         why = f"it holds few combos at a time since it ran out of memory, {worker.launch.ooms} times"
-        found.append(("small_batches", why, f"{alone}; more memory, or fewer swarm.lanes, makes it faster"))
+        found.append(("small_batches", why, f"{alone}; more memory, or a smaller swarm.lanes.count, makes it faster"))
     if _is_cold(worker, said, world):
         why = f"its first batch took {said.first_s:.0f} s, mostly to compile its kernels"
         found.append(("cold_kernels", why, "the next worker finds them compiled, if NUMBA_CACHE_DIR can be written"))
@@ -276,7 +281,7 @@ def _of_worker(
     is_alone_slow = (late == 1 and len(_of_kind(said.kind, world)) > 1) or _others_were_fast(worker, said, pace)
     words = f"it gets {100 * share:.0f} % of its core{'' if said.threads == 1 else 's'}"
     if share < _STARVED_SHARE:
-        is_sure = share < _HUNGRY_SHARE and _looked_at_s(worker, pace, world) >= _SURE_S * limits.cadence_scale
+        is_sure = share < _HUNGRY_SHARE and _looked_at_s(worker, pace, world) >= _SURE_S * limits.agents.cadence_scale
         return _of_starved(words, world, is_alone_slow and is_sure)
     if is_alone_slow:
         return "slow_worker", f"{words}, and others of its kind run at full speed"
@@ -314,7 +319,7 @@ def _share(worker: Worker, said: Screening, pace: Pace, world: World, limits: Sw
     if first is None or first.cpu_s is None or worker.cpu_s is None:
         return None
     passed_s = world.now_s - first.at_s
-    if passed_s < _APART_S * limits.cadence_scale or passed_s <= 0:
+    if passed_s < _APART_S * limits.agents.cadence_scale or passed_s <= 0:
         return None
     return (worker.cpu_s - first.cpu_s) / passed_s / said.threads
 
@@ -327,4 +332,6 @@ def _pays(worker: Worker, said: Screening, pace: Pace, world: World, limits: Swa
         return True
     left = worker.total - worker.done
     mine_s = left * (world.now_s - said.began_at_s) / gained
-    return mine_s > _PAYS * (left * said.bars / (usual * said.threads) + limits.start_credit_s * limits.cadence_scale)
+    return mine_s > _PAYS * (
+        left * said.bars / (usual * said.threads) + limits.use.start_credit_s * limits.agents.cadence_scale
+    )

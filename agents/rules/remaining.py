@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TypedDict
 
 from agents.model.world import World
 from agents.rules import holdouts
@@ -29,6 +30,13 @@ _OVERDUE = 0.35  # share of its cost so far that a phase may still need when it 
 _WIDEST = 4.0  # when the end of a band is more than this many times its beginning, only the end is told
 
 
+class BandRow(TypedDict):
+    """A band as `status --json` holds it, in seconds."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Band:
     """A span of seconds: at least `low_s`, at most `high_s`."""
@@ -39,7 +47,7 @@ class Band:
     def __add__(self, other: "Band") -> "Band":
         return Band(self.low_s + other.low_s, self.high_s + other.high_s)
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> BandRow:
         """Return the band as `status --json` prints it."""
         return {"low": round(self.low_s, 1), "high": round(self.high_s, 1)}
 
@@ -48,7 +56,7 @@ NOTHING = Band(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PhaseCosts:
     """What phases cost in this round (`here`) and in earlier rounds and runs (`before`).
 
     `done` holds the share of each phase that is done; it is used for even phases only.
@@ -90,7 +98,7 @@ def going(world: World, order: SwarmOrder) -> list[Unit]:
     ]
 
 
-def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | None:
+def left(units: Iterable[Unit], rounds_after: int, known: PhaseCosts) -> Band | None:
     """Return the time left for these units, and for whole rounds of them after this one; None without evidence."""
     open_units = list(units)
     total, longest_s = NOTHING, 0.0
@@ -110,7 +118,7 @@ def left(units: Iterable[Unit], rounds_after: int, known: Evidence) -> Band | No
     return Band(total.low_s, max(total.high_s, longest_s))
 
 
-def _unit(unit: Unit, known: Evidence, phases: Iterable[str]) -> tuple[Band, float] | None:
+def _unit(unit: Unit, known: PhaseCosts, phases: Iterable[str]) -> tuple[Band, float] | None:
     """Return what is left of a unit in machine-seconds, and its wall time when it gets no more cores than earlier ones.
 
     None means unknown: a phase that is not short has no evidence.
@@ -131,7 +139,7 @@ def _unit(unit: Unit, known: Evidence, phases: Iterable[str]) -> tuple[Band, flo
     return total + Band(0.0, 0.1 * unknown * total.high_s), chain_s
 
 
-def _phase(unit: Unit, phase: str, mine: Cost | None, known: Evidence) -> Band | None:
+def _phase(unit: Unit, phase: str, mine: Cost | None, known: PhaseCosts) -> Band | None:
     """Return what is left of one phase: by its own counter where that runs evenly, else by comparable phases."""
     share = (known.done or {}).get((unit, phase), 0.0)
     if mine is not None and phase in _EVEN and mine.machine_s > 0 and share >= _SURE:

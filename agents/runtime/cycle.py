@@ -17,7 +17,7 @@ from agents.registry import AGENTS, row
 from agents.runtime import tally, verify
 from config.errors import Refused
 from config.record import dataclass
-from config.swarm import SwarmSettings
+from config.swarm import SwarmSettings, in_groups
 from state.files import codec, flock, snapshot
 from state.files.journal import Journal
 from state.files.layout import Roots
@@ -86,7 +86,7 @@ def replay(record: Mapping[str, Any]) -> bytes:
     """Decide again on a recorded world and memory; return the decision as a line with its keys in sorted order."""
     agent = row(record["agent"]).load()
     world, memory = record_of(World, record["world"]), record_of(agent.memory, record["memory"])
-    limits = record_of(SwarmSettings, record["limits"])
+    limits = record_of(SwarmSettings, in_groups(record["limits"]))
     return codec.encode_line(_decision_tree(agent.decide(world, memory, limits)), by_name=True)
 
 
@@ -113,7 +113,7 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
     cycle = state.cycle + 1
     if dry_run:
         return Done(name, cycle, decision.reason, tuple(action.on_record() for action in decision.actions))
-    # The decision is journaled before it is carried out, so that a crash in an action can be explained.
+    # The decision is journalled before it is carried out, so that a crash in an action can be explained.
     _journal(roots, name, cycle, state, world, memory, limits, decision, agent.routine)
     if wrong:
         _keep_beside(roots, limits, clock, name, wrong)
@@ -167,7 +167,7 @@ def _keep_beside(roots: Roots, limits: SwarmSettings, clock: Clock, name: str, w
         aside = snapshot.keep_beside(path).name if path.stat().st_size else "gone, since it was empty"
         how = f"the values that fit are kept, the rest begins anew; the damaged file is {aside}"
         events = healing.rebuilt(path.name, "record_damaged", "; ".join(wrong[:3]), name, how)
-        healing.record(roots, clock, events, limits.record_mb * 1_000_000)
+        healing.record(roots, clock, events, limits.records.journal_mb * 1_000_000)
 
 
 def _memory(agent: Agent[Any], state: AgentState) -> Any:

@@ -30,7 +30,7 @@ from state.files.layout import CHECKOUT, Roots
 from state.files.tree import tree_of
 from state.host import code, identity, process, wake
 from state.host.clock import SystemClock
-from state.host.presence import Place
+from state.host.presence import HeldRoot
 from state.host.secrets import redacted
 from state.records import healing
 from state.records.agent_states import loop as loop_of
@@ -69,10 +69,10 @@ def main(argv: list[str]) -> int:
 def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
     name = agent.name
     ears = wake.listen(roots.pipe(name))
-    place = Place(roots.state)
+    place = HeldRoot(roots.state)
     _adopt_orphans()
     spare = Spare(roots, f"the loop of {name}")
-    sources = Sources(name, code.running())  # every cycle is journaled with this hash
+    sources = Sources(name, code.running())  # every cycle is journalled with this hash
     print(f"{agent.session}: {agent.does}; every {agent.cadence_s:g} s", flush=True)
     while True:
         if leaves := _leaves(place):
@@ -101,7 +101,7 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
                 again = wake.listen(roots.pipe(name))
                 os.close(ears)
                 ears = again
-        _wait(ears, agent.cadence_s * limits.cadence_scale)
+        _wait(ears, agent.cadence_s * limits.agents.cadence_scale)
 
 
 def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, Any]) -> None:
@@ -115,10 +115,10 @@ def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, 
     snapshot.write_json(path, me)
     event, what = ("record_damaged", wrong[0]) if wrong else ("record_lost", "gone")
     events = healing.rebuilt(f"loops/{path.name}", event, what, f"the loop of {name}", "from what it knows of itself")
-    healing.record(roots, SystemClock(), events, limits.record_mb * 1_000_000)
+    healing.record(roots, SystemClock(), events, limits.records.journal_mb * 1_000_000)
 
 
-def _leaves(place: Place) -> str:
+def _leaves(place: HeldRoot) -> str:
     try:
         return place.why_leave()
     except OSError:  # the disk may be full, or no folder can be made: the loop goes on, and looks again
@@ -176,9 +176,9 @@ def one_cycle(name: str, roots: Roots, limits: SwarmSettings, by: str = "") -> N
         os.waitpid(pid, 0)
         return
     try:
-        ready, _, _ = select.select([descriptor], [], [], limits.cycle_deadline_s)
+        ready, _, _ = select.select([descriptor], [], [], limits.agents.cycle_deadline_s)
         if not ready:
-            print(f"the cycle took longer than {limits.cycle_deadline_s:g} s and was ended", flush=True)
+            print(f"the cycle took longer than {limits.agents.cycle_deadline_s:g} s and was ended", flush=True)
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     finally:
         os.waitpid(pid, 0)
@@ -219,7 +219,7 @@ def _complain(name: str, roots: Roots, limits: SwarmSettings) -> None:
 
     text = redacted(traceback.format_exc())
     print(text, flush=True)
-    _log(roots, roots.agent_log(name), text, limits.log_mb * 1_000_000)
+    _log(roots, roots.agent_log(name), text, limits.records.log_mb * 1_000_000)
 
 
 def _die_with_parent() -> None:

@@ -17,8 +17,8 @@ from scripts.infra import environment
 from state.host import command, ending
 
 if TYPE_CHECKING:  # numpy and pyarrow: --help answers before any of them is loaded
-    from scripts.fetch.exchange import Exchange, Market
-    from scripts.fetch.store import Held, Span, Store
+    from scripts.fetch.exchange import Exchange, ExchangeMarket
+    from scripts.fetch.store import CandleSpan, HeldCandles, Store
     from WORKFLOW.report.console import Screen
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -43,13 +43,13 @@ exit codes: 0 done, 1 refused or failed with a reason (what came before it is on
 
 
 @dataclass(frozen=True)
-class Done:
+class FetchedFile:
     """One file as it is now."""
 
     wish: str
-    market: Market
+    market: ExchangeMarket
     store: Store
-    held: Held
+    held: HeldCandles
     new: int
 
     def as_json(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _run(asked: argparse.Namespace) -> int:
     from scripts.fetch.exchange import Exchange
     from WORKFLOW.report.console import Screen
 
-    done: list[Done] = []
+    done: list[FetchedFile] = []
     with Screen() as screen:
 
         def on_wait(why: str) -> None:
@@ -141,8 +141,8 @@ def _python() -> Path:
 
 
 def _one(
-    asked: argparse.Namespace, exchange: Exchange, screen: Screen, wish: str, market: Market, timeframe: str
-) -> Done:
+    asked: argparse.Namespace, exchange: Exchange, screen: Screen, wish: str, market: ExchangeMarket, timeframe: str
+) -> FetchedFile:
     from scripts.fetch.download import fetch, finished, wanted
     from scripts.fetch.store import Store
 
@@ -156,7 +156,7 @@ def _one(
         missing = held.missing(span)
         with screen.phase(f"{market.symbol} {timeframe}", _count(missing, store)) as phase:
             held = fetch(exchange, market, store, held, span, phase.at)
-    return Done(wish, market, store, held, len(held.candles) - before)
+    return FetchedFile(wish, market, store, held, len(held.candles) - before)
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def _alone(store: Store) -> Iterator[None]:
         yield
 
 
-def _count(spans: Sequence[Span], store: Store) -> int:
+def _count(spans: Sequence[CandleSpan], store: Store) -> int:
     return sum((span.end_ms - span.first_ms) // store.step_ms for span in spans)
 
 
@@ -229,7 +229,7 @@ def _options(text: str) -> dict[str, Any]:
 # what came of it ------------------------------------------------------------------------------------------------------
 
 
-def _show(done: Done) -> None:
+def _show(done: FetchedFile) -> None:
     from scripts.fetch.store import between
 
     name, held = f"{done.market.symbol} {done.store.timeframe}", done.held
@@ -243,7 +243,7 @@ def _show(done: Done) -> None:
     print(f"  {done.store.path}")
 
 
-def _next(folder: Path, done: Sequence[Done]) -> str:
+def _next(folder: Path, done: Sequence[FetchedFile]) -> str:
     """What to type now: the check of the first market's bars."""
     from WORKFLOW.data.find import find
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from scripts.fetch.exchange import Market, Row
-from scripts.fetch.store import Candles, Held, Span, Store, candles_of
+from scripts.fetch.exchange import ExchangeMarket, Row
+from scripts.fetch.store import Candles, CandleSpan, HeldCandles, Store, candles_of
 
 PAGE = 1_000  # candles to ask for at a time; an exchange that gives fewer is asked more often
 SAVE_EVERY_S = 10.0  # what a machine that goes down loses at most; a save of two years takes 0.1 s, of minutes 0.4
@@ -19,7 +19,7 @@ class Source(Protocol):
     def now_ms(self) -> int:
         """Its own clock."""
 
-    def page(self, market: Market, timeframe: str, since_ms: int, limit: int) -> list[Row]:
+    def page(self, market: ExchangeMarket, timeframe: str, since_ms: int, limit: int) -> list[Row]:
         """Candles from a moment on."""
 
 
@@ -28,22 +28,22 @@ def finished(source: Source, step_ms: int) -> int:
     return source.now_ms() // step_ms * step_ms
 
 
-def wanted(source: Source, step_ms: int, since_ms: int, until_ms: int | None) -> Span:
+def wanted(source: Source, step_ms: int, since_ms: int, until_ms: int | None) -> CandleSpan:
     """From `since_ms` to the last candle that is finished: the one under way would be stored with a wrong close."""
     newest = finished(source, step_ms)
     end = newest if until_ms is None else min(until_ms, newest)
-    return Span(-(-since_ms // step_ms) * step_ms, end // step_ms * step_ms)
+    return CandleSpan(-(-since_ms // step_ms) * step_ms, end // step_ms * step_ms)
 
 
 def fetch(
     source: Source,
-    market: Market,
+    market: ExchangeMarket,
     store: Store,
-    held: Held,
-    span: Span,
+    held: HeldCandles,
+    span: CandleSpan,
     on_page: OnPage,
     clock: Callable[[], float] = time.monotonic,
-) -> Held:
+) -> HeldCandles:
     """Everything of `span` that `held` lacks, on file when this returns, and also when it does not.
 
     Raises:
@@ -55,27 +55,27 @@ def fetch(
         at, saved_at = gap.first_ms, clock()
         try:
             while at < gap.end_ms:
-                candles, end_ms = _page(source, market, store, Span(at, gap.end_ms))
+                candles, end_ms = _page(source, market, store, CandleSpan(at, gap.end_ms))
                 fresh.append(candles)
                 done += (end_ms - at) // store.step_ms
                 at = end_ms
                 on_page(done)
                 if clock() - saved_at >= SAVE_EVERY_S:
-                    held, fresh = _saved(store, held.adding(fresh, Span(gap.first_ms, at))), []
+                    held, fresh = _saved(store, held.adding(fresh, CandleSpan(gap.first_ms, at))), []
                     saved_at = clock()
         finally:
             if fresh:
-                held = _saved(store, held.adding(fresh, Span(gap.first_ms, at)))
+                held = _saved(store, held.adding(fresh, CandleSpan(gap.first_ms, at)))
     return held
 
 
-def _saved(store: Store, held: Held) -> Held:
+def _saved(store: Store, held: HeldCandles) -> HeldCandles:
     if len(held.candles):  # a file without a bar would help nobody
         store.write(held)
     return held
 
 
-def _page(source: Source, market: Market, store: Store, asked: Span) -> tuple[Candles, int]:
+def _page(source: Source, market: ExchangeMarket, store: Store, asked: CandleSpan) -> tuple[Candles, int]:
     """Candles of `asked` from its beginning on, and up to which moment the exchange has answered."""
     limit = min(PAGE, (asked.end_ms - asked.first_ms) // store.step_ms)
     # Nothing at all is asked for twice: an exchange in trouble says it, and it would be a hole for ever.

@@ -23,7 +23,7 @@ Row = Sequence[float]
 
 
 @dataclass(frozen=True)
-class Market:
+class ExchangeMarket:
     """What one wish of the user's means at the exchange: `SOL/USDT`, or `SOL/USDT:USDT` for a contract."""
 
     symbol: str
@@ -60,7 +60,7 @@ class Exchange:
         self._child.kill()
         self._child.communicate()
 
-    def markets(self, symbols: Sequence[str], quote: str, timeframes: Sequence[str]) -> dict[str, Market]:
+    def markets(self, symbols: Sequence[str], quote: str, timeframes: Sequence[str]) -> dict[str, ExchangeMarket]:
         """The market that each of `symbols` means.
 
         Raises:
@@ -69,13 +69,13 @@ class Exchange:
         asked = {"symbols": list(symbols), "quote": quote, "timeframes": list(timeframes)}
         introduced = {"what": "markets", "exchange": self._name, "options": dict(self._options), **asked}
         answer = self._answer(introduced)
-        return {wish: Market(one["symbol"], one["spot"]) for wish, one in answer["markets"].items()}
+        return {wish: ExchangeMarket(one["symbol"], one["spot"]) for wish, one in answer["markets"].items()}
 
     def now_ms(self) -> int:
         """The exchange's own clock, epoch milliseconds UTC: whether a candle is finished is for it to say."""
         return int(self._answer({"what": "now"})["now_ms"])
 
-    def page(self, market: Market, timeframe: str, since_ms: int, limit: int) -> list[Row]:
+    def page(self, market: ExchangeMarket, timeframe: str, since_ms: int, limit: int) -> list[Row]:
         """Candles (time in ms, open, high, low, close, volume) from `since_ms` on: as many as it likes to give."""
         asked = {"what": "page", "symbol": market.symbol, "timeframe": timeframe, "since": since_ms, "limit": limit}
         rows: list[Row] = self._answer(asked)["rows"]

@@ -28,7 +28,7 @@ Candles = NDArray[np.void]
 
 
 @dataclass(frozen=True)
-class Span:
+class CandleSpan:
     """Moments from `first_ms` on and before `end_ms`."""
 
     first_ms: int
@@ -36,29 +36,29 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldCandles:
     """What is on file: `candles` with dtype `CANDLE`, strictly rising in time; `asked` spans, in order, apart."""
 
     candles: Candles
-    asked: tuple[Span, ...]
+    asked: tuple[CandleSpan, ...]
 
-    def adding(self, candles: Sequence[Candles], asked: Span) -> "Held":
+    def adding(self, candles: Sequence[Candles], asked: CandleSpan) -> "HeldCandles":
         """With the answers to `asked`: of two candles of one moment the one on file stays."""
         both = np.concatenate([self.candles, *candles])
         _, first = np.unique(both["time_ms"], return_index=True)
-        return Held(both[first], merged((*self.asked, asked)))
+        return HeldCandles(both[first], merged((*self.asked, asked)))
 
-    def missing(self, wanted: Span) -> list[Span]:
+    def missing(self, wanted: CandleSpan) -> list[CandleSpan]:
         """The parts of `wanted` that nobody has asked about, in order."""
         found, at = [], wanted.first_ms
         for span in self.asked:
             if span.first_ms > at:
-                found.append(Span(at, min(span.first_ms, wanted.end_ms)))
+                found.append(CandleSpan(at, min(span.first_ms, wanted.end_ms)))
             at = max(at, span.end_ms)
-        found.append(Span(at, wanted.end_ms))
+        found.append(CandleSpan(at, wanted.end_ms))
         return [span for span in found if span.first_ms < span.end_ms]
 
-    def as_of(self, finished_ms: int) -> "Held":
+    def as_of(self, finished_ms: int) -> "HeldCandles":
         """Ready to be gone on with when the newest finished candle ended at `finished_ms`.
 
         If more than that was asked for, a clock was ahead then: the last candle was under way and has a wrong close,
@@ -67,15 +67,15 @@ class Held:
         if not self.asked or self.asked[-1].end_ms <= finished_ms:
             return self
         kept, end_ms = self.candles[:-1], int(self.candles["time_ms"][-1])
-        spans = (Span(span.first_ms, min(span.end_ms, end_ms)) for span in self.asked)
-        return Held(kept, tuple(span for span in spans if span.first_ms < span.end_ms))
+        spans = (CandleSpan(span.first_ms, min(span.end_ms, end_ms)) for span in self.asked)
+        return HeldCandles(kept, tuple(span for span in spans if span.first_ms < span.end_ms))
 
-    def forgetting_holes(self, step_ms: int) -> "Held":
+    def forgetting_holes(self, step_ms: int) -> "HeldCandles":
         """As if only what is there had been asked for, so that everything else is asked for again."""
         times = self.candles["time_ms"]
         cuts = np.flatnonzero(np.diff(times) != step_ms) + 1
         runs = [run for run in np.split(times, cuts) if len(run)]
-        return replace(self, asked=tuple(Span(int(run[0]), int(run[-1]) + step_ms) for run in runs))
+        return replace(self, asked=tuple(CandleSpan(int(run[0]), int(run[-1]) + step_ms) for run in runs))
 
     def holes(self, step_ms: int) -> tuple[int, int]:
         """How many holes there are between the first and the last candle, and how many candles they lack."""
@@ -83,7 +83,7 @@ class Held:
         return int((gaps > 0).sum()), int(gaps[gaps > 0].sum())
 
 
-NOTHING = Held(np.empty(0, dtype=CANDLE), ())
+NOTHING = HeldCandles(np.empty(0, dtype=CANDLE), ())
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Store:
         """From one candle to the next."""
         return STEPS_MS[self.timeframe]
 
-    def held(self) -> Held:
+    def held(self) -> HeldCandles:
         """What is on file; nothing when there is no file.
 
         Raises:
@@ -129,16 +129,16 @@ class Store:
             raise Refused(f"{self.path} does not hold {self.timeframe} candles in order of time", _MOVE)
         ours = _label(self.path)
         if ours is None:  # freqtrade's, or somebody's own: what lies between its ends was asked for
-            return Held(candles, (Span(int(raw.time_ms[0]), int(raw.time_ms[-1]) + self.step_ms),))
+            return HeldCandles(candles, (CandleSpan(int(raw.time_ms[0]), int(raw.time_ms[-1]) + self.step_ms),))
         exchange, market, asked = ours
         if (exchange, market) != (self.exchange, self.market):
             raise Refused(
                 f"{self.path} holds {market} of {exchange}, not {self.market} of {self.exchange}",
                 _MOVE,
             )
-        return Held(candles, asked)
+        return HeldCandles(candles, asked)
 
-    def write(self, held: Held) -> None:
+    def write(self, held: HeldCandles) -> None:
         """Put it on file, whole or not at all.
 
         Raises:
@@ -161,12 +161,12 @@ def candles_of(rows: Iterable[Sequence[float]]) -> Candles:
     return made[np.argsort(made["time_ms"], kind="stable")]
 
 
-def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
+def merged(spans: Iterable[CandleSpan]) -> tuple[CandleSpan, ...]:
     """In order, those that touch made one."""
-    out: list[Span] = []
+    out: list[CandleSpan] = []
     for span in sorted(spans, key=lambda one: one.first_ms):
         if out and span.first_ms <= out[-1].end_ms:
-            out[-1] = Span(out[-1].first_ms, max(out[-1].end_ms, span.end_ms))
+            out[-1] = CandleSpan(out[-1].first_ms, max(out[-1].end_ms, span.end_ms))
         else:
             out.append(span)
     return tuple(out)
@@ -177,7 +177,7 @@ def between(candles: Candles) -> str:
     return f"{utc(int(candles['time_ms'][0]))} to {utc(int(candles['time_ms'][-1]))}"
 
 
-def _label(path: Path) -> tuple[str, str, tuple[Span, ...]] | None:
+def _label(path: Path) -> tuple[str, str, tuple[CandleSpan, ...]] | None:
     """Exchange, market and what was asked for, as `write` has put it into the file; None in a file of others.
 
     Raises:
@@ -189,7 +189,7 @@ def _label(path: Path) -> tuple[str, str, tuple[Span, ...]] | None:
         return None
     try:
         label = json.loads(text)
-        spans = tuple(Span(int(first), int(end)) for first, end in label["asked"])
+        spans = tuple(CandleSpan(int(first), int(end)) for first, end in label["asked"])
         return label["exchange"], label["market"], spans
     except (ValueError, KeyError, TypeError) as error:
         said = f"{path} was written by another version, or its label is damaged: {text[:80]!r}"

@@ -30,7 +30,7 @@ exit codes: 0 all well, 1 some step failed, 2 usage, 130 stopped by Ctrl-C
 
 
 @dataclass(frozen=True)
-class Step:
+class CheckStep:
     """One tool, as arguments to Python; a loud one's output is shown as it comes, others' only when they fail."""
 
     name: str
@@ -38,29 +38,31 @@ class Step:
     is_loud: bool = False
 
 
-def steps(is_fast: bool = False) -> tuple[Step, ...]:
+def steps(is_fast: bool = False) -> tuple[CheckStep, ...]:
     """The steps in their order: the cheapest to fail comes first. `is_fast`: without the tests marked `slow`."""
     chosen = ("-m", "not slow") if is_fast else ()
     return (
-        Step("format", ("-m", "ruff", "format", "--check", "--quiet", "--diff", ".")),
-        Step("lint", ("-m", "ruff", "check", "--quiet", ".")),
-        Step("types", ("-m", "mypy", "--no-error-summary")),
-        Step("contracts", ("-c", LINT_IMPORTS, "--no-cache", "--no-logo")),
-        # One file stays in one process, so that what a file compiles with Numba is compiled once.
-        Step(
+        CheckStep("format", ("-m", "ruff", "format", "--check", "--quiet", "--diff", ".")),
+        CheckStep("lint", ("-m", "ruff", "check", "--quiet", ".")),
+        CheckStep("types", ("-m", "mypy", "--no-error-summary")),
+        CheckStep("contracts", ("-c", LINT_IMPORTS, "--no-cache", "--no-logo")),
+        # One file stays in one process, so that what a file compiles with Numba is compiled once. Files keep the order
+        # of tests/conftest.py, which puts those that take long first.
+        CheckStep(
             "tests",
-            ("-m", "pytest", "-n", str(_workers()), "--dist", "loadfile", *_SLOWEST, *chosen, "-q"),
+            ("-m", "pytest", "-n", str(_workers()), *_ORDERED, *_SLOWEST, *chosen, "-q"),
             is_loud=True,
         ),
     )
 
 
+_ORDERED = ("--dist", "loadfile", "--no-loadscope-reorder")
 _SLOWEST = ("--durations", "20", "--durations-min", "1")
 
 FIXES = (
-    Step("lay out", ("-m", "ruff", "format", "--quiet", ".")),
-    Step("repair", ("-m", "ruff", "check", "--quiet", "--fix", "--exit-zero", ".")),
-    Step("render", ("-c", RENDER), is_loud=True),
+    CheckStep("lay out", ("-m", "ruff", "format", "--quiet", ".")),
+    CheckStep("repair", ("-m", "ruff", "check", "--quiet", "--fix", "--exit-zero", ".")),
+    CheckStep("render", ("-c", RENDER), is_loud=True),
 )
 
 
@@ -92,7 +94,7 @@ def _parser() -> command.Parser:
     return parser
 
 
-def _passes(step: Step, more: Sequence[str]) -> bool:
+def _passes(step: CheckStep, more: Sequence[str]) -> bool:
     began = time.monotonic()
     words = [sys.executable, *step.arguments, *(more if step.name == "tests" else ())]
     done = subprocess.run(

@@ -65,7 +65,7 @@ exit codes: 0 all agree, 1 some trades differ or refused with a reason, 2 usage,
 
 
 @dataclass(frozen=True)
-class Row:
+class CrosscheckRow:
     """One recipe on one symbol, all combos together."""
 
     recipe: Recipe
@@ -111,7 +111,7 @@ def _run(asked: argparse.Namespace, recipes: Sequence[Recipe] | None) -> int:
     markets = _markets(asked)
     chosen = [r for r in recipes or RECIPES if asked.engine in ("all", r.tool)]
     pythons = _pythons(chosen)  # before anything is computed: without a network this says so at once
-    rows: list[Row] = []
+    rows: list[CrosscheckRow] = []
     with Screen() as screen:
         for bars in markets:
             for tool in dict.fromkeys(recipe.tool for recipe in chosen):
@@ -153,7 +153,9 @@ def _markets(asked: argparse.Namespace) -> list[Bars]:
     return found
 
 
-def _compared(bars: Bars, tool: str, recipes: Sequence[Recipe], python: Path | None, screen: Screen) -> list[Row]:
+def _compared(
+    bars: Bars, tool: str, recipes: Sequence[Recipe], python: Path | None, screen: Screen
+) -> list[CrosscheckRow]:
     """Every recipe of one tool over one market."""
     from WORKFLOW.crosscheck.agreement import compare
     from WORKFLOW.crosscheck.question import ask
@@ -171,7 +173,7 @@ def _compared(bars: Bars, tool: str, recipes: Sequence[Recipe], python: Path | N
         (recipe, compare(fills, theirs))
         for (recipe, _), (_, fills), theirs in zip(plan, ours, answer.fills, strict=True)
     ]
-    return [Row(r, answer.version, bars.symbol, tuple(a for of, a in found if of is r)) for r in recipes]
+    return [CrosscheckRow(r, answer.version, bars.symbol, tuple(a for of, a in found if of is r)) for r in recipes]
 
 
 def _evaluator(bars: Bars) -> Evaluator:
@@ -204,14 +206,14 @@ def _ours(evaluator: Evaluator, recipe: Recipe, combo: dict[str, int | float | s
 # what came out --------------------------------------------------------------------------------------------------------
 
 
-def _totals(rows: Sequence[Row]) -> list[tuple[Recipe, Agreement]]:
+def _totals(rows: Sequence[CrosscheckRow]) -> list[tuple[Recipe, Agreement]]:
     recipes = {row.recipe.name: row.recipe for row in rows}
     return [
         (recipe, reduce(add, (row.agreement for row in rows if row.recipe is recipe))) for recipe in recipes.values()
     ]
 
 
-def _reasons(rows: Sequence[Row]) -> list[str]:
+def _reasons(rows: Sequence[CrosscheckRow]) -> list[str]:
     """Why this is not an agreement; empty when it is one."""
     reasons = []
     for recipe, total in _totals(rows):
@@ -222,7 +224,7 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     return reasons
 
 
-def _record(rows: Sequence[Row], markets: Sequence[Bars], reasons: Sequence[str]) -> dict[str, Any]:
+def _record(rows: Sequence[CrosscheckRow], markets: Sequence[Bars], reasons: Sequence[str]) -> dict[str, Any]:
     return {
         "agree": not reasons,
         "reasons": list(reasons),
@@ -247,7 +249,7 @@ def _record(rows: Sequence[Row], markets: Sequence[Bars], reasons: Sequence[str]
     }
 
 
-def _show(rows: Sequence[Row], reasons: Sequence[str]) -> None:
+def _show(rows: Sequence[CrosscheckRow], reasons: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -67,7 +67,7 @@ DIAGNOSES = (
     ),
 )
 
-# Startup hooks of packages, which every Python of the environment would run first: 33 ms of CPU, and agents are
+# Startup hooks of packages, which every Python of the environment would run first: 30 ms of CPU, and agents are
 # Pythons that start all day. WORKFLOW/engines/gpu/toolkit.py calls the one it needs, where a GPU is asked for.
 STARTUP_HOOKS = ("_numba_cuda_redirector.pth", "_cuda_bindings_redirector.pth")
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from config.reading import Reading
-from scripts.lab.measure import Plan, Row
+from scripts.lab.measure import Plan, PrescreenRow
 from state.files.layout import CHECKOUT
 
 
 def starts(
     data_path: Path | None, symbol: str, days: int, demo: bool, plan: Plan, engine: str, reading: Reading
-) -> list[Row]:
+) -> list[PrescreenRow]:
     """Seconds from starting Python to the first batch of the benchmark space, its bars read and checked."""
     rows = []
     with tempfile.TemporaryDirectory() as empty:
@@ -44,7 +44,7 @@ def starts(
                 check=True,
             )
             seconds = time.perf_counter() - began
-            row = Row(**json.loads(done.stdout))
+            row = PrescreenRow(**json.loads(done.stdout))
             inside = sum(row.phase_seconds.values())
             phases = {"Python and imports": seconds - inside, **row.phase_seconds}
             rows.append(replace(row, start=start, seconds=seconds, phase_seconds=phases))

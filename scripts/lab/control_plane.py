@@ -42,7 +42,7 @@ COLD_LIMIT_MS, SWARM_LIMIT_PCT, ENSURE_LIMIT_MS, QUERY_LIMIT_MS = 60.0, 3.0, 100
 
 
 @dataclass(frozen=True)
-class Finding:
+class MeasuredCost:
     """One measured cost; `limit` is None where there is none."""
 
     what: str
@@ -75,13 +75,13 @@ def _run(asked: argparse.Namespace) -> int:
     return 1 if any(one.verdict == "over" for one in found) else 0
 
 
-def _measured(swarm: PrivateSwarm, minutes: float, work: bool, say: Say) -> list[Finding]:
-    found = [Finding("a bare Python", median(costs.bare_python_ms(_COLD_RUNS, swarm)), "ms CPU")]
+def _measured(swarm: PrivateSwarm, minutes: float, work: bool, say: Say) -> list[MeasuredCost]:
+    found = [MeasuredCost("a bare Python", median(costs.bare_python_ms(_COLD_RUNS, swarm)), "ms CPU")]
     say("starting a private swarm")
     began = time.perf_counter()
     swarm.type("start")
     swarm.await_cycles()
-    found.append(Finding("start, until every agent has cycled", time.perf_counter() - began, "s"))
+    found.append(MeasuredCost("start, until every agent has cycled", time.perf_counter() - began, "s"))
     found += _cycles(swarm, "idle", say)
     found += _whole(swarm, "idle", minutes, say)
     found += _ensure(swarm, say)
@@ -94,22 +94,22 @@ def _measured(swarm: PrivateSwarm, minutes: float, work: bool, say: Say) -> list
     return found + _questions(swarm, say)
 
 
-def _cycles(swarm: PrivateSwarm, when: str, say: Say) -> list[Finding]:
+def _cycles(swarm: PrivateSwarm, when: str, say: Say) -> list[MeasuredCost]:
     cold, forked = {}, {}
     for row in AGENTS:
         say(f"cycles of {row.name}, {when}")
         cold[row.name] = median(costs.cold_cycles_ms(row.name, _COLD_RUNS, swarm))
         forked[row.name] = median(costs.forked_cycles_ms(row.name, swarm))
-    rows = [Finding(f"cold cycle of {name}, {when}", value, "ms CPU") for name, value in cold.items()]
+    rows = [MeasuredCost(f"cold cycle of {name}, {when}", value, "ms CPU") for name, value in cold.items()]
     return [
         *rows,
-        Finding(f"cold cycle, all agents, {when}", mean(cold.values()), "ms CPU", COLD_LIMIT_MS),
-        Finding(f"forked cycle, all agents, {when}", mean(forked.values()), "ms CPU"),
-        Finding(f"forked cycle, the dearest agent, {when}", max(forked.values()), "ms CPU"),
+        MeasuredCost(f"cold cycle, all agents, {when}", mean(cold.values()), "ms CPU", COLD_LIMIT_MS),
+        MeasuredCost(f"forked cycle, all agents, {when}", mean(forked.values()), "ms CPU"),
+        MeasuredCost(f"forked cycle, the dearest agent, {when}", max(forked.values()), "ms CPU"),
     ]
 
 
-def _whole(swarm: PrivateSwarm, when: str, minutes: float, say: Say) -> list[Finding]:
+def _whole(swarm: PrivateSwarm, when: str, minutes: float, say: Say) -> list[MeasuredCost]:
     before, began = swarm.cpu_s(), time.monotonic()
     while (left := 60 * minutes - (time.monotonic() - began)) > 0:
         say(f"the whole swarm, {when}: {left:.0f} s left")
@@ -118,32 +118,34 @@ def _whole(swarm: PrivateSwarm, when: str, minutes: float, say: Say) -> list[Fin
     used = sum(spent - before.get(one, 0.0) for one, spent in after.items())
     memory = [costs.private_mb(one.pid) for one in swarm.members()]
     return [
-        Finding(f"whole swarm, {when}, {seconds / 60:.1f} min", 100 * used / seconds, "% of a core", SWARM_LIMIT_PCT),
-        Finding(f"private memory of a session, {when}", median(memory), "MB"),
+        MeasuredCost(
+            f"whole swarm, {when}, {seconds / 60:.1f} min", 100 * used / seconds, "% of a core", SWARM_LIMIT_PCT
+        ),
+        MeasuredCost(f"private memory of a session, {when}", median(memory), "MB"),
     ]
 
 
-def _ensure(swarm: PrivateSwarm, say: Say) -> list[Finding]:
+def _ensure(swarm: PrivateSwarm, say: Say) -> list[MeasuredCost]:
     say("ensure_swarm_watchdogs.sh, all well")
     took = costs.ensure_ms(_ENSURE_RUNS, swarm)
     return [
-        Finding(f"ensure when all is well, median of {len(took)}", median(took), "ms", ENSURE_LIMIT_MS),
-        Finding(f"ensure when all is well, worst of {len(took)}", max(took), "ms"),
+        MeasuredCost(f"ensure when all is well, median of {len(took)}", median(took), "ms", ENSURE_LIMIT_MS),
+        MeasuredCost(f"ensure when all is well, worst of {len(took)}", max(took), "ms"),
     ]
 
 
-def _questions(swarm: PrivateSwarm, say: Say) -> list[Finding]:
+def _questions(swarm: PrivateSwarm, say: Say) -> list[MeasuredCost]:
     say(f"writing {EVENTS:,} events")
     costs.write_events(swarm.roots.session_events, EVENTS)
     say(f"questions beside {EVENTS:,} events")
     query, status = (median(took) for took in costs.questions_ms(_QUESTIONS, swarm))
     return [
-        Finding(f"--query --json, {EVENTS:,} events on file", query, "ms", QUERY_LIMIT_MS),
-        Finding(f"status --json, {EVENTS:,} events on file", status, "ms", QUERY_LIMIT_MS),
+        MeasuredCost(f"--query --json, {EVENTS:,} events on file", query, "ms", QUERY_LIMIT_MS),
+        MeasuredCost(f"status --json, {EVENTS:,} events on file", status, "ms", QUERY_LIMIT_MS),
     ]
 
 
-def _table(found: Sequence[Finding]) -> str:
+def _table(found: Sequence[MeasuredCost]) -> str:
     head = ("what", "measured", "limit", "unit", "")
     cells = [
         (one.what, f"{one.measured:.1f}", "" if one.limit is None else f"{one.limit:g}", one.unit, one.verdict)

@@ -23,7 +23,7 @@ _BRANCH = re.compile(r"\bbra(?:\.uni)?\s+(\$L\w+)")
 
 
 @dataclass(frozen=True)
-class Loop:
+class KernelLoop:
     """A loop of a kernel: its nesting, its PTX instructions without those of loops inside, how many are float64."""
 
     depth: int
@@ -32,7 +32,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Work:
+class ComboWork:
     """How much there is for one combo, on average."""
 
     days: int
@@ -44,7 +44,7 @@ class Work:
     places: float  # of a signal's grid
 
 
-def loops(ptx: str) -> list[Loop]:
+def loops(ptx: str) -> list[KernelLoop]:
     """The natural loops of a kernel, in the order of their headers."""
     blocks = _blocks(ptx)
     follows = _follows(blocks)
@@ -55,11 +55,11 @@ def loops(ptx: str) -> list[Loop]:
         inner: set[int] = set().union(*(other for other in bodies.values() if other < mine))
         own = [line for block in mine - inner for line in blocks[block][1]]
         depth = sum(mine < other for other in bodies.values())
-        found.append(Loop(depth, len(own), sum(".f64" in line for line in own)))
+        found.append(KernelLoop(depth, len(own), sum(".f64" in line for line in own)))
     return found
 
 
-def per_combo(kernels: Mapping[str, Any], work: Work) -> dict[str, tuple[float, float]]:
+def per_combo(kernels: Mapping[str, Any], work: ComboWork) -> dict[str, tuple[float, float]]:
     """Kernel → (warp instructions, bytes of device memory) of one combo."""
     words = work.places / _LANES * work.signals
     rounds = {
@@ -90,7 +90,7 @@ def _run(kernel: Any, often: Mapping[int, float]) -> float:
     return runs * float(kernel.instructions) / listed
 
 
-def work_of(bars: Any, mode: Any, costs: Any, combos: int, seed: int) -> Work:
+def work_of(bars: Any, mode: Any, costs: Any, combos: int, seed: int) -> ComboWork:
     """Counted on a sample of the combos by the CPU engine."""
     from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY
     from WORKFLOW.engines.market import Market
@@ -115,7 +115,7 @@ def work_of(bars: Any, mode: Any, costs: Any, combos: int, seed: int) -> Work:
         if "fast_timeframe" in row:
             steps = [int(row[f"{name}_timeframe"]) * MINUTE_MS // BAR_MS for name in ("fast", "slow")]
             places.append(len(market) / math.gcd(*steps))
-    return Work(
+    return ComboWork(
         days=len(market) // BARS_PER_DAY,
         bars=len(market),
         events=float(np.mean(events)),
@@ -126,7 +126,7 @@ def work_of(bars: Any, mode: Any, costs: Any, combos: int, seed: int) -> Work:
     )
 
 
-def text(kernels: Mapping[str, Any], work: Work, combos: int) -> str:
+def text(kernels: Mapping[str, Any], work: ComboWork, combos: int) -> str:
     """The model as a table, called what it is."""
     rate = MULTIPROCESSORS * SCHEDULERS * CLOCK_HZ
     parts = per_combo(kernels, work)

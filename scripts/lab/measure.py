@@ -46,7 +46,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Row:
+class PrescreenRow:
     """One line of the table. `exact` is None where nothing was compared."""
 
     engine: str
@@ -74,7 +74,7 @@ class Row:
 
 
 @dataclass
-class Clock:
+class PhaseClock:
     """Seconds by phase. What threads do side by side counts by its share of the wall."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -89,9 +89,9 @@ class Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + (time.perf_counter() - began) * share
 
 
-def side_by_side(plan: Plan, bars: Bars, mode: Mode, combos: int, engines: Sequence[str]) -> list[Row]:
+def side_by_side(plan: Plan, bars: Bars, mode: Mode, combos: int, engines: Sequence[str]) -> list[PrescreenRow]:
     """The medians of `plan.repeat` runs of each engine."""
-    runs: dict[str, list[Row]] = {engine: [] for engine in engines if _is_there(engine)}
+    runs: dict[str, list[PrescreenRow]] = {engine: [] for engine in engines if _is_there(engine)}
     for engine in runs:
         once(plan, bars, mode, min(_WARM_COMBOS, _MOST.get(engine, combos)), engine)  # compiles
     for _ in range(plan.repeat):
@@ -102,10 +102,10 @@ def side_by_side(plan: Plan, bars: Bars, mode: Mode, combos: int, engines: Seque
     return [replace(row, times_bar_loop=loop and row.bar_combos_per_s / loop) for row in medians]
 
 
-def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
+def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> PrescreenRow:
     """One whole prescreen."""
     gc.collect()  # what the run before held counts for nobody
-    clock, trades = Clock(), []
+    clock, trades = PhaseClock(), []
     began = time.perf_counter()
     with clock.phase("market"):
         family = _Timed(space.family_of(mode), clock, 1.0 / plan.threads)
@@ -135,7 +135,7 @@ def once(plan: Plan, bars: Bars, mode: Mode, combos: int, engine: str) -> Row:
         window = {"bars": len(bars)}
         snapshot.write_json(Path(folder) / "phase0.json", records.phase0({}, found, settings, window))
     seconds = time.perf_counter() - began
-    return Row(
+    return PrescreenRow(
         engine=engine,
         mode=mode.name,
         start="warm",
@@ -209,7 +209,7 @@ class _Timed:
     """A family whose signals are timed; everything else is the family's own."""
 
     family: Family
-    clock: Clock
+    clock: PhaseClock
     share: float
 
     def __getattr__(self, name: str) -> Any:
@@ -228,7 +228,7 @@ class _Timed:
 @dataclass(frozen=True)
 class _TimedSignals:
     signals: BoundFamily
-    clock: Clock
+    clock: PhaseClock
     share: float
 
     def prepare(self, columns: Columns) -> None:
@@ -242,7 +242,7 @@ class _TimedSignals:
 
 @dataclass(frozen=True, eq=False)
 class _TimedDraw(space.Draw):
-    clock: Clock
+    clock: PhaseClock
 
     def at(self, positions: range) -> Iterator[tuple[space.Numbers, Combos]]:
         with self.clock.phase("combos"):
@@ -263,7 +263,7 @@ def _phases(seconds: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _median(rows: Sequence[Row], exact: bool) -> Row:
+def _median(rows: Sequence[PrescreenRow], exact: bool) -> PrescreenRow:
     """The run whose time is the median, so that its phases add up."""
     middle = statistics.median_low([row.seconds for row in rows])
     return replace(next(row for row in rows if row.seconds == middle), exact=exact)

@@ -42,7 +42,7 @@ work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
 
 
 @dataclass(frozen=True)
-class Row:
+class SearchRow:
     """Trials a second (median of the rounds), and how many times those of one process."""
 
     wait_s: float
@@ -69,7 +69,7 @@ def _run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(asked: argparse.Namespace, wait_s: float) -> list[Row]:
+def _measured(asked: argparse.Namespace, wait_s: float) -> list[SearchRow]:
     trials = asked.trials if wait_s == 0 else max(asked.batch, asked.trials // 4)
     rates: dict[int, list[float]] = {n: [] for n in asked.processes}
     for _ in range(asked.repeat):
@@ -77,7 +77,7 @@ def _measured(asked: argparse.Namespace, wait_s: float) -> list[Row]:
             rates[n].append(_rate(n, trials, asked.batch, wait_s))
     medians = {n: statistics.median(some) for n, some in rates.items()}
     one = medians[min(medians)]
-    return [Row(wait_s, n, trials, round(rate, 2), round(rate / one, 3)) for n, rate in medians.items()]
+    return [SearchRow(wait_s, n, trials, round(rate, 2), round(rate / one, 3)) for n, rate in medians.items()]
 
 
 def _rate(processes: int, trials: int, batch: int, wait_s: float) -> float:
@@ -115,7 +115,7 @@ def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
     def objective(parameters: Parameters, _: Hopeless) -> TrialResult:
         time.sleep(wait_s)
         value = -abs(float(parameters["fast_period"]) - 20) - 10 * float(parameters["stop_loss"])
-        return TrialResult(value, 0.0, {"sharpe_ratio": value})
+        return TrialResult(value, 0.0, None)
 
     plan = StudyPlan(load({}).mode("aggressive"), trials, batch, 7, ())
     study = SharedStudy(JournalStore(folder / "study.jsonl"), folder / "claims", plan)
@@ -123,7 +123,7 @@ def work(folder: Path, trials: int, batch: int, wait_s: float) -> None:
     warm.mkdir()
     first = StudyPlan(plan.mode, 2 * batch, batch, 8, ())
     SharedStudy(JournalStore(warm / "study.jsonl"), warm / "claims", first).work(
-        lambda _p, _h: TrialResult(0.0, 0.0, {}), lambda _: None, lambda: True
+        lambda _p, _h: TrialResult(0.0, 0.0, None), lambda _: None, lambda: True
     )
     print("ready", flush=True)
     sys.stdin.read()

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from scripts.lab.machine import processor
-from scripts.lab.measure import Row
+from scripts.lab.measure import PrescreenRow
 
 _HEAD = ("engine", "start", "mode", "days", "combos", "trades", "seconds", "G bc/s", "x loop", "exact")
 
 
-def text(rows: Sequence[Row]) -> str:
+def text(rows: Sequence[PrescreenRow]) -> str:
     """Machine, table, and where the time went."""
     lines = [machine(rows), "", *_columns([_HEAD, *map(_cells, rows)]), ""]
     lines += _ratios(rows)
@@ -18,7 +18,7 @@ def text(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _ratios(rows: Sequence[Row]) -> list[str]:
+def _ratios(rows: Sequence[PrescreenRow]) -> list[str]:
     """The GPU against the CPU engine beside it."""
     native = {(row.mode, row.days, row.combos): row for row in rows if row.engine == "native" and row.start == "warm"}
     pairs = [(row, native.get((row.mode, row.days, row.combos))) for row in rows if row.engine == "gpu"]
@@ -29,7 +29,7 @@ def _ratios(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def machine(rows: Sequence[Row]) -> str:
+def machine(rows: Sequence[PrescreenRow]) -> str:
     """What was measured, where and when."""
     import numba
 
@@ -41,7 +41,7 @@ def machine(rows: Sequence[Row]) -> str:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: PrescreenRow) -> tuple[str, ...]:
     return (
         row.engine,
         row.start,
@@ -67,5 +67,5 @@ def _columns(table: Sequence[tuple[str, ...]]) -> list[str]:
     return [line(table[0]), "  ".join("─" * width for width in widths), *map(line, table[1:])]
 
 
-def _shares(row: Row) -> str:
+def _shares(row: PrescreenRow) -> str:
     return " · ".join(f"{name} {seconds:.2f} s" for name, seconds in row.phase_seconds.items())

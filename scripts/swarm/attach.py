@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
 
         return show([view, *(["--once"] if asked.once else [])])
     roots = Roots.from_environment()
-    client = Tmux.of(roots, limits_of(roots).tmux_timeout_s)
+    client = Tmux.of(roots, limits_of(roots).agents.tmux_timeout_s)
     # Read-only: a key pressed at night in a pane must not end the loop in it.
     client_words = ["tmux", "-L", client.server.label, "attach-session", "-r", "-t", f"={asked.session}"]
     typed = f"TMUX_TMPDIR={shlex.quote(client.server.folder)} {shlex.join(client_words)}"

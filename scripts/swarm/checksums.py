@@ -7,7 +7,8 @@ from typing import Any
 from config.errors import Refused, visible
 from hooks import recounted
 from state.files import snapshot
-from state.files.layout import MANIFEST, PHASE0, Roots
+from state.files.artifacts import MANIFEST, PHASE0
+from state.files.layout import Roots
 from state.files.publication import Half, Publication, strangers
 from state.host import command
 from state.records import results

@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from state.files.layout import Roots
@@ -45,6 +45,6 @@ def say_from_where(roots: Roots) -> None:
         print(f"note: {why}", file=sys.stderr)
 
 
-def say(answer: dict[str, Any]) -> None:
+def say(answer: Mapping[str, Any]) -> None:
     """One JSON object on standard output."""
     print(json.dumps(answer, indent=2, ensure_ascii=False))

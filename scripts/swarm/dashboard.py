@@ -13,7 +13,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from config.errors import Refused
 from scripts.infra import environment
 from scripts.swarm import cli
-from state.files.layout import CHECKOUT, Roots, RunFolder
+from state.files.layout import CHECKOUT, Roots
+from state.files.run_folders import RunFolder
 from state.host import command
 from state.host.clock import SystemClock, stamp
 from state.records import runs

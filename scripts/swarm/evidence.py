@@ -22,7 +22,7 @@ _LONGEST = 300  # characters of one line of output
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CommandRun:
     """One command that was run; `code` None: it could not be started, or did not end in time."""
 
     what: str
@@ -48,7 +48,7 @@ class Evidence:
         return {**asdict(self), "tail": list(self.tail), "passed": self.passed}
 
 
-def collect(roots: Roots, has_outcome: bool, say: Callable[[str], None]) -> list[Evidence]:
+def collect(roots: Roots, has_outcome: bool, say: Callable[[str], None]) -> list[CommandRun]:
     """Run all of them, one after the other."""
     found = []
     for what, command in commands(roots, has_outcome):
@@ -79,7 +79,7 @@ def commands(roots: Roots, has_outcome: bool) -> list[tuple[str, list[str]]]:
     return asked
 
 
-def run(what: str, command: list[str], roots: Roots) -> Evidence:
+def run(what: str, command: list[str], roots: Roots) -> CommandRun:
     """Run it in the checkout, on these roots."""
     own = {"RESULTS_ROOT": str(roots.results), "STATE_ROOT": str(roots.state), "LOGS_ROOT": str(roots.logs)}
     began_s = time.monotonic()
@@ -99,7 +99,7 @@ def run(what: str, command: list[str], roots: Roots) -> Evidence:
         code, said = None, f"no answer within {_DEADLINE_S:.0f} s"
     except OSError as error:
         code, said = None, f"cannot be run: {error.strerror}"
-    return Evidence(what, shlex.join(command), code, _tail(said), round(time.monotonic() - began_s, 2))
+    return CommandRun(what, shlex.join(command), code, _tail(said), round(time.monotonic() - began_s, 2))
 
 
 def _tail(said: str) -> tuple[str, ...]:

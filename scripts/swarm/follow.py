@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +14,7 @@ from config.errors import Refused
 from scripts.swarm import cli, sessions
 from scripts.swarm.show import line, page
 from scripts.swarm.status import build
+from scripts.swarm.status_rows import StatusRow
 from state.files.layout import Roots
 from state.records.orders import SwarmOrder
 
@@ -61,7 +61,7 @@ class Healer:
         self._roots, self._say = roots, say
         self._times, self._next_s = 0, 0.0
 
-    def look(self, now: dict[str, Any]) -> None:
+    def look(self, now: StatusRow) -> None:
         """See whether anybody lives; `now` is what `status` says."""
         if not any(one["id"] == "no_agents" for one in now["incidents"]):
             self._times = 0 if time.monotonic() > self._next_s else self._times

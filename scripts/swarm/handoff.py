@@ -36,7 +36,7 @@ examples:
   scripts/backtest-optimize handoff
   scripts/backtest-optimize handoff --run bt-20260131_120000Z --json
 
-Writes HANDOFF_SWARM_RUN_<date>_<time>Z.md into the knowledge folder (setting swarm.knowledge_folder, by default
+Writes HANDOFF_SWARM_RUN_<date>_<time>Z.md into the knowledge folder (setting swarm.records.knowledge_folder, by default
 docs/reference under RESULTS_ROOT) and has its findings added to KNOWLEDGE_BASE_BACKTEST.md.
 
 exit codes: 0 written, and all evidence holds; 1 refused, or written and some evidence does not hold; 2 usage
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     world = observe(roots, limits)
     moment = SystemClock().now()
     facts = _facts(roots, order, world, limits, moment)
-    path = _claim(roots.knowledge(limits.knowledge_folder), moment, page(facts, None))
+    path = _claim(roots.knowledge(limits.records.knowledge_folder), moment, page(facts, None))
     found = evidence.collect(roots, bool(facts.outcomes), _say)
     snapshot.write_bytes(path, page(facts, found).encode())
     added = _tell_curator(roots, limits, world, _wish(roots, order, facts, found, path))
@@ -130,7 +130,7 @@ def _claim(folder: KnowledgeFolder, moment: datetime, text: str) -> Path:
 # the knowledge base ---------------------------------------------------------------------------------------------------
 
 
-def _wish(roots: Roots, order: SwarmOrder, facts: Facts, found: list[evidence.Evidence], path: Path) -> Request:
+def _wish(roots: Roots, order: SwarmOrder, facts: Facts, found: list[evidence.CommandRun], path: Path) -> Request:
     held = sum(one.passed for one in found)
     failing = ", ".join(one.what for one in found if not one.passed)
     lines = [
@@ -167,7 +167,7 @@ def _say(what: str) -> None:
     print(f"  verifying: {what} …", file=sys.stderr, flush=True)
 
 
-def _show(path: Path, found: list[evidence.Evidence], added: str) -> None:
+def _show(path: Path, found: list[evidence.CommandRun], added: str) -> None:
     for one in found:
         why = f": {one.why}" if one.why else ""
         print(f"{'ok    ' if one.passed else 'FAILED'} {one.what} ({one.duration_s:.1f} s){why}")

@@ -9,7 +9,7 @@ from agents.model.world import World
 from agents.roles import session_state_manager as continuity
 from config.reading import Reading
 from config.swarm import SwarmSettings
-from scripts.swarm.evidence import Evidence
+from scripts.swarm.evidence import CommandRun
 from state.files.layout import Roots
 from state.host.clock import stamp
 from state.records.jobs import STATUSES, JobState
@@ -36,7 +36,7 @@ class Facts:
     roots: Roots
 
 
-def page(facts: Facts, evidence: list[Evidence] | None) -> str:
+def page(facts: Facts, evidence: list[CommandRun] | None) -> str:
     """The whole file; `evidence` None: not gathered yet, and the page says so."""
     sections = (
         ("Results", _results(facts)),
@@ -50,7 +50,7 @@ def page(facts: Facts, evidence: list[Evidence] | None) -> str:
     return "\n".join([*head, *(line for title, lines in sections for line in ("", f"## {title}", "", *lines))]) + "\n"
 
 
-def _order(facts: Facts, evidence: list[Evidence] | None) -> list[str]:
+def _order(facts: Facts, evidence: list[CommandRun] | None) -> list[str]:
     order, settings = facts.order, facts.order.settings
     stopped = facts.world is not None and facts.world.stopped
     over = (facts.finished or {}).get("why")
@@ -149,7 +149,7 @@ def _next(facts: Facts) -> list[str]:
 
 def _places(facts: Facts) -> list[str]:
     roots, run = facts.roots, facts.roots.swarm_run(facts.order.run_id)
-    folder = roots.knowledge(facts.limits.knowledge_folder)
+    folder = roots.knowledge(facts.limits.records.knowledge_folder)
     places = (
         ("results", roots.optimizations),
         ("the run's records", run.path),
@@ -167,7 +167,7 @@ def _places(facts: Facts) -> list[str]:
     return ["| what | where |", "|---|---|", *(f"| {what} | `{path}` |" for what, path in places)]
 
 
-def _evidence(evidence: list[Evidence] | None) -> list[str]:
+def _evidence(evidence: list[CommandRun] | None) -> list[str]:
     if evidence is None:
         return ["**NOT VERIFIED.** The command that writes this file was ended before it had gathered the evidence."]
     lines = ["Run by this command, in the checkout, on the roots above. A check has passed when its exit code is 0."]

@@ -40,8 +40,8 @@ examples:
   scripts/install_keeper.sh --uninstall          remove all that was installed; the swarm itself goes on
 
 Methods: a systemd user unit where `systemctl --user` works; else two marked lines in your crontab where a cron daemon
-runs; else a process that the agents in turn keep alive. It looks every swarm.keeper_s seconds (cron: every minute), the
-first two at once when tmux dies, and does nothing while all is well, or after `stop`.
+runs; else a process that the agents in turn keep alive. It looks every swarm.agents.keeper_s seconds (cron: every
+minute), the first two at once when tmux dies, and does nothing while all is well, or after `stop`.
 
 Without this script every start brings a keeper process along, unless --no-keeper is typed, and `stop` ends it; nothing
 is put into a crontab or systemd that you did not ask for here. A process does not outlive a reboot: in a container,
@@ -52,7 +52,7 @@ exit codes: 0 done, or it is installed and alive; 1 refused with a reason, or it
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptBy:
     """What keeps a swarm that was just started; `method` None: nothing does."""
 
     method: str | None
@@ -143,7 +143,7 @@ def add_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-keeper", action="store_true", help=words)
 
 
-def by_default(roots: Roots, wanted: bool) -> Kept:
+def by_default(roots: Roots, wanted: bool) -> KeptBy:
     """See that a swarm that was started has a keeper: the one that was installed, else a process until `stop`.
 
     Call it under the launch lock. It touches neither crontab nor systemd: those are the operator's to ask for.
@@ -152,15 +152,15 @@ def by_default(roots: Roots, wanted: bool) -> Kept:
     if keeper is not None and not keeper.by_default:
         if keeper.method == "process" and not _is_up(roots):
             _come_up(roots)
-        return Kept(keeper.method, f"keeper: {keeper.method}, as installed; to remove it: {_UNINSTALL}")
+        return KeptBy(keeper.method, f"keeper: {keeper.method}, as installed; to remove it: {_UNINSTALL}")
     if not wanted:
         end_with_the_swarm(roots)
-        return Kept(None, f"no keeper: when tmux dies, type {_ENSURE}")
+        return KeptBy(None, f"no keeper: when tmux dies, type {_ENSURE}")
     _record(roots, "process", by_default=True, process=keeper.identity if keeper and _is_up(roots) else None)
     if not _is_up(roots) and not _come_up(roots, "--later"):
-        return Kept(None, f"no keeper: its process did not start; read {roots.keeper_log}")
+        return KeptBy(None, f"no keeper: its process did not start; read {roots.keeper_log}")
     without = f"{' ' * len('keeper: ')}to do without: --no-keeper, or {_UNINSTALL}"
-    return Kept("process", f"keeper: a process that runs until stop; it restarts a swarm that has died\n{without}")
+    return KeptBy("process", f"keeper: a process that runs until stop; it restarts a swarm that has died\n{without}")
 
 
 def end_with_the_swarm(roots: Roots) -> None:
@@ -251,7 +251,7 @@ def _record(
         method=method,
         environment=of_swarm(roots) | {"VENV_PATH": sys.prefix, "TMUX_TMPDIR": folder, "PATH": _path()},
         python=sys.executable,
-        every_s=resolved(roots).swarm.keeper_s,
+        every_s=resolved(roots).swarm.agents.keeper_s,
         installed_at=stamp(SystemClock().now()),
         entry=entry,
         lingers=lingers,

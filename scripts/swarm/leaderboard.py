@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 
 from config.errors import Refused
-from config.record import asdict
 from scripts.swarm import cli
 from scripts.swarm.fit import middle
 from state.files.layout import Roots
@@ -40,7 +39,7 @@ def show(roots: Roots, asked: argparse.Namespace) -> int:
     shown = chosen[: top or None]
     if asked.json:
         answer = {"results": str(roots.optimizations), "strategies": len(rows), "matching": len(chosen)}
-        print(json.dumps({**answer, "rows": [asdict(row) for row in shown]}, indent=2))
+        print(json.dumps({**answer, "rows": [row.as_json() for row in shown]}, indent=2))
     elif not chosen:
         way_out = "leave out one of the filters" if rows else cli.FIRST_RUN
         raise Refused(f"none of {len(rows):,} strategies on file matches", way_out)
@@ -96,17 +95,17 @@ def _print(roots: Roots, shown: list[ChosenStrategy], chosen: list[ChosenStrateg
 
 def _cells(row: ChosenStrategy) -> list[str]:
     ends = (row.in_sample, row.out_of_sample)
-    sharpe = " → ".join(_cell(one["sharpe_ratio"], "{:.2f}") for one in ends)
+    sharpe = " → ".join(_cell(one.sharpe_ratio, "{:.2f}") for one in ends)
     out = row.out_of_sample
     formats = (("total_return", "{:+.0%}"), ("max_drawdown_pct", "{:.0%}"), ("total_trades", "{}"))
-    return [sharpe, *(_cell(out[key], form) for key, form in formats)]
+    return [sharpe, *(_cell(getattr(out, key), form) for key, form in formats)]
 
 
 def _print_luck(rows: list[ChosenStrategy], say: Callable[..., None]) -> None:
     """Who picks the best of many out-of-sample values picks luck as well: how much of it."""
     from WORKFLOW.validity.chance import expected_max_sharpe
 
-    days = [row.out_of_sample["days"] for row in rows if row.out_of_sample.get("days")]
+    days = [row.out_of_sample.days for row in rows if row.out_of_sample.days]
     luck = expected_max_sharpe(len(rows), min(days)) if days and len(rows) > 1 else None
     if luck is not None:
         said = f"the best out-of-sample Sharpe ratio of {len(rows)} strategies without skill is expected at {luck:.1f}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agents.model.world import World
 from agents.rules import progress, remaining
-from agents.rules.remaining import Band, Evidence
+from agents.rules.remaining import Band, PhaseCosts
 from state.files.journal import Journal
 from state.files.layout import Roots
 from state.records import orders
@@ -32,7 +32,7 @@ def left(roots: Roots, world: World, here: Timeline) -> Band | None:
         return None
     after = max(0, order.rounds - 1 - world.round)
     before = tuple(_before(roots, order, world.round))
-    known = Evidence(here.costs(world.now), before, progress.done_of(world), here.bars)
+    known = PhaseCosts(here.costs(world.now), before, progress.done_of(world), here.bars)
     return remaining.left(remaining.going(world, order), after, known)
 
 

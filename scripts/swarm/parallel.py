@@ -36,14 +36,14 @@ same from the start until `stop`; --no-keeper leaves it out. The same command go
 Results are those of --single, byte for byte.
 Rounds without a number end when another look at the holdout could promote nothing (run.stop_when_holdout_spent;
 docs/reference/validity.md): status and results say so, and which bars help. The same command then goes on with them.
-A lane is one core, for one worker at a time (settings swarm.lanes, swarm.lane_cores).
+A lane is one core, for one worker at a time (settings swarm.lanes.count, swarm.lanes.cores).
 
 exit codes: 0 launched, or with --wait all of it complete; 1 refused, or something failed; 2 usage; 130 Ctrl-C
 """
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunWish:
     """What was typed, checked."""
 
     symbols: tuple[str, ...]
@@ -114,6 +114,8 @@ def _run(asked: argparse.Namespace) -> int:
         what = "generated demo bars (SYNTHETIC)" if wish.data_path is None else str(wish.data_path)
         line = f"backtest-optimize · {','.join(wish.symbols)} × {','.join(wish.modes)} · {what}"
         print(visible(line), file=sys.stderr)
+        for line in settings.renamed():
+            print(visible(f"  note: {line}"), file=sys.stderr)
     try:
         with launcher.launch_lock(roots, _WAIT_S):
             cli.settle(roots)
@@ -130,7 +132,7 @@ def _run(asked: argparse.Namespace) -> int:
     up = f"{len(done.started)} sessions started" if done.started else "the swarm is up already"
     keeps = textwrap.indent(kept.words, "  ")
     print(f"  {word} {order.run_id} · {up}\n{keeps}\n  state {roots.state}", file=sys.stderr)
-    by_hand = tmux.to_attach(roots, wish.settings.swarm.tmux_timeout_s, "bt-worker-gpu-mon")
+    by_hand = tmux.to_attach(roots, wish.settings.swarm.agents.tmux_timeout_s, "bt-worker-gpu-mon")
     print(f"  tmux  {by_hand}   (or any other session: scripts/backtest-optimize attach --help)", file=sys.stderr)
     if asked.detach or not (asked.wait or sys.stderr.isatty()):
         _launched(roots, order, asked.json)
@@ -180,7 +182,7 @@ def _finish(roots: Roots, order: SwarmOrder, ended: Ended, as_json: bool) -> int
 # what was typed -------------------------------------------------------------------------------------------------------
 
 
-def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
+def _wish(asked: argparse.Namespace, roots: Roots) -> RunWish:
     from WORKFLOW import room
     from WORKFLOW.command_line import DATA_VARIABLE, DEMO_SYMBOL, changes, data_path_of, seed_dirs_of
     from WORKFLOW.engines.gpu.presence import reason_against
@@ -216,10 +218,10 @@ def _wish(asked: argparse.Namespace, roots: Roots) -> Wish:
     seed_dirs = seed_dirs_of(asked)
     _check_seeds(seed_dirs, symbols, modes, resolved)
     bars = (found_at, asked.engine, asked.repair, resolved, asked.gpu, seed_dirs, asked.allow_wicks, asked.reading)
-    return Wish(symbols, modes, rounds, *bars)
+    return RunWish(symbols, modes, rounds, *bars)
 
 
-def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
+def _unfinished(asked: argparse.Namespace, roots: Roots) -> RunWish | None:
     """Typed without saying what to do, the command goes on with what is not done yet."""
     bars = ("symbols", "data_path", "date_format", "timezone")
     asks = (*bars, "modes", "rounds", "prescreen", "trials", "paths", "seed", "gpu")
@@ -234,7 +236,7 @@ def _unfinished(asked: argparse.Namespace, roots: Roots) -> Wish | None:
     seed_dirs = tuple(map(Path, order.seed_dirs))
     reading = Reading(order.date_format, order.timezone)
     on = (path, order.engine, order.repair, resolved, order.gpu, seed_dirs, order.allow_wicks, reading)
-    return Wish(order.symbols, order.modes, order.rounds, *on)
+    return RunWish(order.symbols, order.modes, order.rounds, *on)
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -272,7 +274,7 @@ def _check_seeds(folders: tuple[Path, ...], symbols: tuple[str, ...], modes: tup
 # the run --------------------------------------------------------------------------------------------------------------
 
 
-def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
+def _order(roots: Roots, wish: RunWish) -> tuple[SwarmOrder, bool]:
     """The order on file that is not finished and asks for the same, or a new one. Call it under the launch lock."""
     key = _key(wish)
     current = orders.current(roots)
@@ -291,7 +293,7 @@ def _order(roots: Roots, wish: Wish) -> tuple[SwarmOrder, bool]:
     return order, found is not None
 
 
-def _new(roots: Roots, wish: Wish, key: str) -> SwarmOrder:
+def _new(roots: Roots, wish: RunWish, key: str) -> SwarmOrder:
     clock = SystemClock()
     run_id = runs.claim(roots, clock).path.name
     order = SwarmOrder(
@@ -316,7 +318,7 @@ def _new(roots: Roots, wish: Wish, key: str) -> SwarmOrder:
     return order
 
 
-def _key(wish: Wish) -> str:
+def _key(wish: RunWish) -> str:
     """All that decides the results; how the swarm goes about it does not."""
     from WORKFLOW import SOURCE_HASH
 

@@ -65,7 +65,7 @@ def restore(roots: Roots, by: str) -> None:
     """Put back the order of the run under way, or what points to it, where one of the two was lost; and say so."""
     if (done := orders.restored(roots)) is not None:
         record, whence = done
-        most = limits_of(roots).record_mb * 1_000_000
+        most = limits_of(roots).records.journal_mb * 1_000_000
         healing.record(
             roots, SystemClock(), healing.rebuilt(record, "record_lost", "gone or damaged", by, whence), most
         )

@@ -1,13 +1,15 @@
 """The status object as something to look at: one page for the terminal, the monitors and whoever follows a run."""
 
 from datetime import datetime
-from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
+from agents.roles.session_state_manager import IncidentRow
 from agents.rules import remaining
+from agents.rules.remaining import Band, BandRow
 from scripts.swarm.fit import Block, bar, count, fitted, middle, speed, wrapped
+from scripts.swarm.status_rows import DiskRow, HealedRow, StatusRow, UnitRow, WorkerRow
 
 __all__ = ["count", "line", "page", "span"]
 
@@ -20,7 +22,7 @@ _FULL_SOON_DAYS = 30.0  # a forecast beyond is not worth a place on the page
 _NEXT = ("start_again", "start_a_run", "bring_new_bars", "read_results")
 
 
-def page(now: dict[str, Any], width: int | None = None, height: int | None = None) -> Group:
+def page(now: StatusRow, width: int | None = None, height: int | None = None) -> Group:
     """What matters most on top; with a width and a height it is made to fit: lists are cut and say so."""
     columns = 80 if width is None else width
     blocks = [
@@ -35,13 +37,13 @@ def page(now: dict[str, Any], width: int | None = None, height: int | None = Non
     return fitted(blocks, width, height)
 
 
-def line(now: dict[str, Any]) -> str:
+def line(now: StatusRow) -> str:
     """The same in one line, for logs and pipes."""
     units = ", ".join(f"{u['symbol']} {u['mode']} {u['phase']} {u['percent']:.0f} %" for u in now["units"])
     wrong = "".join(f" · ! {one['what']}" for one in now["incidents"])
     healed = f" · healed: {_healed(now['healed'])}" if now["healed"]["deaths"] else ""
     clock = "" if now["elapsed_s"] is None else f" · {span(now['elapsed_s'])}"
-    left = "" if now["eta_s"] is None else f", {_left(now)}"
+    left = "" if now["eta_s"] is None else f", {_left(now['eta_s'], now)}"
     return f"{_where(now)}{clock}{left} · {_round(now)}{units or 'nothing to do'}{healed}{wrong}"
 
 
@@ -57,7 +59,7 @@ def span(seconds: float) -> str:
 # the header -----------------------------------------------------------------------------------------------------------
 
 
-def _header(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+def _header(now: StatusRow, width: int | None) -> tuple[Text, ...]:
     title = wrapped(_where(now) + _since(now), "bold", "", width)
     if now["stage"] == "stopped":
         return (*title, *wrapped(now["why"], "", "  ", width, 1))
@@ -66,7 +68,7 @@ def _header(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
     return (*title, *why, *clock, *wrapped(" · ".join(_numbers(now)), "", "  ", width))
 
 
-def _numbers(now: dict[str, Any]) -> list[str]:
+def _numbers(now: StatusRow) -> list[str]:
     cpu, target = now["utilisation"]["cpu_pct"], now["utilisation"]["targets"]["cpu_pct"]
     gpu = now["utilisation"]["gpu_pct"]
     alive, of = sum(agent["fresh"] for agent in now["agents"]), len(now["agents"])
@@ -77,7 +79,7 @@ def _numbers(now: dict[str, Any]) -> list[str]:
     return numbers + _disk(now["disk"]) + _judged(now)
 
 
-def _judged(now: dict[str, Any]) -> list[str]:
+def _judged(now: StatusRow) -> list[str]:
     """What orchestration_consensus found: what is not as it is expected to be, by name, and what that costs."""
     expected, speed_pct = now["expectations"], now["scores"].get("performance")
     if expected is None:
@@ -94,7 +96,7 @@ def _judged(now: dict[str, Any]) -> list[str]:
     return said
 
 
-def _disk(disk: dict[str, Any]) -> list[str]:
+def _disk(disk: DiskRow) -> list[str]:
     free, days = disk["free_bytes"], disk["full_in_days"]
     if free is None:
         return ["disk unknown"]
@@ -103,18 +105,18 @@ def _disk(disk: dict[str, Any]) -> list[str]:
     return [f"{free / 1e9:,.1f} GB of disk free{soon}"] if soon or low else []
 
 
-def _where(now: dict[str, Any]) -> str:
+def _where(now: StatusRow) -> str:
     stage = now["stage"].removeprefix("1 ") if len(now["units"]) == 1 else now["stage"]
     return f"{now['run_id'] or 'no run'} · {stage}"
 
 
-def _round(now: dict[str, Any]) -> str:
+def _round(now: StatusRow) -> str:
     if now["round"] is None or now["rounds"] == 1:
         return ""
     return f"round {now['round'] + 1}" + (f" of {now['rounds']}" if now["rounds"] else ", until stop") + " · "
 
 
-def _since(now: dict[str, Any]) -> str:
+def _since(now: StatusRow) -> str:
     """When this stage began: time of day, and the day if another; of several each line has its own."""
     if now["stage_since"] is None or (len(now["units"]) > 1 and now["elapsed_s"] is not None):
         return ""
@@ -128,21 +130,23 @@ def _moment(then: str, now: str, seconds: bool = True) -> str:
     return f"{since:%H:%M:%S}" if seconds else f"{since:%H:%M}"
 
 
-def _clock(now: dict[str, Any]) -> str:
+def _clock(now: StatusRow) -> str:
     """How long the run has gone on, since when, and how long it still takes, where something on file can tell."""
+    if now["elapsed_s"] is None or now["began_at"] is None:
+        return ""
     began = f"{_round(now)}running for {span(now['elapsed_s'])}, since {_moment(now['began_at'], now['at'])}"
-    return began + (f" · {_left(now)}" if now["eta_s"] is not None else "")
+    return began + (f" · {_left(now['eta_s'], now)}" if now["eta_s"] is not None else "")
 
 
-def _left(now: dict[str, Any]) -> str:
-    text = remaining.in_words(remaining.Band(now["eta_s"]["low"], now["eta_s"]["high"]))
+def _left(eta: BandRow, now: StatusRow) -> str:
+    text = remaining.in_words(Band(eta["low"], eta["high"]))
     return f"{text} left" if now["rounds"] is not None else f"{text} left in this round"
 
 
 # the lists ------------------------------------------------------------------------------------------------------------
 
 
-def _incidents(incidents: list[dict[str, Any]], width: int | None) -> tuple[Text, ...]:
+def _incidents(incidents: list[IncidentRow], width: int | None) -> tuple[Text, ...]:
     lines: list[Text] = []
     for one in incidents:
         lines += wrapped(f"! {one['what']}", "red", "  ", width)
@@ -150,7 +154,7 @@ def _incidents(incidents: list[dict[str, Any]], width: int | None) -> tuple[Text
     return tuple(lines)
 
 
-def _units(now: dict[str, Any], columns: int) -> tuple[Text, ...]:
+def _units(now: StatusRow, columns: int) -> tuple[Text, ...]:
     units = now["units"]
     names = [f"{unit['symbol']} {unit['mode']}" for unit in units]
     drawn = 16 if columns >= _WIDE else 10 if columns >= 70 else 6 if columns >= 50 else 0
@@ -160,12 +164,12 @@ def _units(now: dict[str, Any], columns: int) -> tuple[Text, ...]:
     return tuple(_unit(*row, widest, drawn) for row in zip(units, names, since, strict=True))
 
 
-def _unit_since(unit: dict[str, Any], now: dict[str, Any], is_short: bool) -> str:
+def _unit_since(unit: UnitRow, now: StatusRow, is_short: bool) -> str:
     """Of one alone it stands in the title."""
     return "" if unit["since"] is None else f" since {_moment(unit['since'], now['at'], not is_short)}"
 
 
-def _unit(unit: dict[str, Any], name: str, since: str, widest: int, drawn: int) -> Text:
+def _unit(unit: UnitRow, name: str, since: str, widest: int, drawn: int) -> Text:
     text = Text(f"  {middle(name, widest):<{widest}} ")
     text.append_text(bar(unit["percent"], drawn, "green" if unit["phase"] == "complete" else "cyan"))
     text.append(f" {unit['percent']:3.0f} % ")
@@ -173,13 +177,13 @@ def _unit(unit: dict[str, Any], name: str, since: str, widest: int, drawn: int) 
     return text.append(f"{since} {unit['note']}".rstrip(), style="dim")
 
 
-def _workers(workers: list[dict[str, Any]], columns: int) -> tuple[Text, ...]:
+def _workers(workers: list[WorkerRow], columns: int) -> tuple[Text, ...]:
     lanes = max((len(worker["lane"]) for worker in workers), default=0)
     widest = min(max((len(worker["job"]) for worker in workers), default=0), max(14, columns - lanes - 40))
     return tuple(_worker(worker, lanes, widest) for worker in workers)
 
 
-def _worker(worker: dict[str, Any], lanes: int, widest: int) -> Text:
+def _worker(worker: WorkerRow, lanes: int, widest: int) -> Text:
     silent = worker["last_progress_age_s"]
     text = Text.assemble((f"    {worker['lane']:<{lanes}} ", "dim"), f"{middle(worker['job'], widest):<{widest}} ")
     if worker["state"] not in ("running", "ended"):
@@ -191,7 +195,7 @@ def _worker(worker: dict[str, Any], lanes: int, widest: int) -> Text:
     return text.append(f" {said}" if said else "", style="dim")
 
 
-def _idle(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+def _idle(now: StatusRow, width: int | None) -> tuple[Text, ...]:
     """Devices that do nothing, those with the same reason on one line; no GPU is no news, and after a stop none is."""
     if now["stage"] in ("stopped", "idle"):
         return ()
@@ -209,15 +213,15 @@ def _names(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} others"
 
 
-def _healed_lines(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+def _healed_lines(now: StatusRow, width: int | None) -> tuple[Text, ...]:
     return wrapped(f"healed: {_healed(now['healed'])}", "green", "  ", width) if now["healed"]["deaths"] else ()
 
 
-def _healed(healed: dict[str, Any]) -> str:
+def _healed(healed: HealedRow) -> str:
     return f"{count(healed['deaths'], 'worker')} replaced, the last: {healed['last']}"
 
 
-def _next_lines(now: dict[str, Any], width: int | None) -> tuple[Text, ...]:
+def _next_lines(now: StatusRow, width: int | None) -> tuple[Text, ...]:
     # Units of one market ask for the same bars: once is enough.
     steps = dict.fromkeys(one["what"] for one in now["next_steps"] if one["id"].partition(":")[0] in _NEXT)
     lines = tuple(one for step in steps for one in wrapped(f"next: {step}", "dim", "  ", width, 1))

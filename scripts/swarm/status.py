@@ -2,7 +2,6 @@
 
 import shlex
 from datetime import datetime
-from typing import Any
 
 from agents.machine.observe import limits_of, observe
 from agents.machine.sessions import Tmux
@@ -12,6 +11,7 @@ from agents.rules import idle, progress
 from config.errors import visible
 from config.swarm import SwarmSettings
 from scripts.swarm import cli, health, pace, units
+from scripts.swarm.status_rows import AgentRow, DiskRow, ExpectationsRow, HealedRow, StatusRow, TimesRow
 from state.files.layout import Roots
 from state.host import command
 from state.records import agent_states, orders
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _in_short(roots: Roots, now: dict[str, Any]) -> int:
+def _in_short(roots: Roots, now: StatusRow) -> int:
     """Where the virtual environment is missing, and with it what lays a page out: the run, and what `health` says."""
     _code, word, reasons = health.with_environment(*health.judge(roots))
     print(visible(f"{now['run_id'] or 'no run'} · {now['stage']}: {now['why']}"))
@@ -60,7 +60,7 @@ def _in_short(roots: Roots, now: dict[str, Any]) -> int:
     return 0
 
 
-def build(roots: Roots) -> dict[str, Any]:
+def build(roots: Roots) -> StatusRow:
     """The object, from files and /proc alone: it answers whatever state tmux and the agents are in."""
     limits = limits_of(roots)
     world = observe(roots, limits, {"hooks", "faults"})
@@ -89,7 +89,7 @@ def build(roots: Roots) -> dict[str, Any]:
         "utilisation": {
             "cpu_pct": control.cpu_pct,
             "gpu_pct": control.gpu_pct,
-            "targets": {"cpu_pct": limits.cpu_target_pct, "gpu_pct": limits.gpu_target_pct},
+            "targets": {"cpu_pct": limits.use.cpu_target_pct, "gpu_pct": limits.use.gpu_target_pct},
         },
         "devices": [device.as_json() for device in idle.devices(world, limits)],
         "disk": _disk(world, limits),
@@ -154,7 +154,7 @@ def _next(world: World) -> str:
     return f"{later}, then {after}" if later else after
 
 
-def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> dict[str, Any]:
+def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> AgentRow:
     state = agent_states.read(roots, view.agent).state
     return {
         "name": view.agent,
@@ -166,7 +166,7 @@ def _agent(view: AgentView, roots: Roots, limits: SwarmSettings) -> dict[str, An
     }
 
 
-def _times(roots: Roots, world: World, line: Timeline) -> dict[str, Any]:
+def _times(roots: Roots, world: World, line: Timeline) -> TimesRow:
     """How long the run has gone on, and about how long it still takes (its round, where rounds go on until stop)."""
     order = world.order
     if order is None or world.run_finished or world.stopped:
@@ -180,11 +180,11 @@ def _times(roots: Roots, world: World, line: Timeline) -> dict[str, Any]:
     }
 
 
-def _disk(world: World, limits: SwarmSettings) -> dict[str, Any]:
+def _disk(world: World, limits: SwarmSettings) -> DiskRow:
     """What is free, and when it is gone if it goes on as it did (the watchdog's forecast)."""
     return {
         "free_bytes": world.disk_free_bytes,
-        "wanted_bytes": limits.min_free_mb * 1_000_000,
+        "wanted_bytes": limits.records.min_free_mb * 1_000_000,
         "bytes_per_day": world.control.disk_bytes_per_day,
         "full_in_days": world.control.disk_full_in_days,
     }
@@ -197,7 +197,7 @@ def _scores(world: World) -> dict[str, float]:
     return {name: score for name, score in scores.items() if score is not None}
 
 
-def _expectations(world: World) -> dict[str, Any] | None:
+def _expectations(world: World) -> ExpectationsRow | None:
     """How much is expected to be so, what of it is not, and how much of the work only repeats what deaths had cost."""
     told = world.reports.orchestration_consensus.signals
     if told.expectations is None:
@@ -209,7 +209,7 @@ def _expectations(world: World) -> dict[str, Any] | None:
     }
 
 
-def _healed(world: World) -> dict[str, Any]:
+def _healed(world: World) -> HealedRow:
     # One that the operator's stop ended was not replaced by anybody.
     died = [o for o in world.last_deaths if o.get("event") == "died" and o.get("error_message") != _BY_STOP]
     one = died[-1] if died else {}
@@ -218,6 +218,6 @@ def _healed(world: World) -> dict[str, Any]:
 
 
 def _attach(roots: Roots, limits: SwarmSettings) -> str:
-    server = Tmux.of(roots, limits.tmux_timeout_s).server
+    server = Tmux.of(roots, limits.agents.tmux_timeout_s).server
     folder = "" if server.folder == "/tmp" else f"TMUX_TMPDIR={shlex.quote(server.folder)} "
     return f"{folder}tmux -L {server.label} attach -r -t =bt-worker-progress"

@@ -175,7 +175,7 @@ def _end_workers(roots: Roots, limits: SwarmSettings) -> int:
         ended = before - len(world.workers)
         sentry = next(view for view in world.agents if view.agent == "worker_sentry")
         asked = sentry.cycle if asked is None else asked
-        passed_s = time.monotonic() - began_s - limits.stop_grace_s
+        passed_s = time.monotonic() - began_s - limits.hang.stop_grace_s
         if not world.workers or passed_s > (_PATIENCE_S if sentry.cycle != asked else _NO_CYCLE_S):
             return ended
         if sentry.loop_life == "running":
@@ -217,7 +217,7 @@ def _end_sessions(roots: Roots, limits: SwarmSettings) -> None:
     """The server that says itself, or whose process on record says, that it is ours; nobody else's."""
     if not installed():
         return
-    client = Tmux.of(roots, limits.tmux_timeout_s)
+    client = Tmux.of(roots, limits.agents.tmux_timeout_s)
     process = client.server.process
     with contextlib.suppress(NoAnswer):
         if sessions.is_ours(client):

@@ -6,13 +6,14 @@ from agents.model.world import Worker, World
 from agents.rules import holdouts, idle, progress
 from config.swarm import SwarmSettings
 from scripts.swarm.fit import speed
+from scripts.swarm.status_rows import UnitRow, WorkerRow
 from state.records.jobs import JobState
 from state.records.timeline import Timeline
 
 _SPENT = "its holdout is used up"
 
 
-def worker(one: Worker, limits: SwarmSettings) -> dict[str, Any]:
+def worker(one: Worker, limits: SwarmSettings) -> WorkerRow:
     """A worker, how far it is, and how long its silence is put up with."""
     job = one.launch.job
     ended = one.exit is not None and one.exit.code == 0
@@ -30,7 +31,7 @@ def worker(one: Worker, limits: SwarmSettings) -> dict[str, Any]:
         "rate_per_s": one.rate_per_s,
         "note": one.note,
         "last_progress_age_s": one.silent_s,
-        "patience_s": limits.silent_after_s,
+        "patience_s": limits.hang.after_s,
     }
 
 
@@ -47,7 +48,7 @@ def _operation(state: JobState, world: World, limits: SwarmSettings, ready: dict
     return {**state.as_operation(done, total), "waits_for": waits}
 
 
-def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
+def unit(name: tuple[str, str], world: World, line: Timeline) -> UnitRow:
     """A symbol and mode: its newest phase and since when, how far it is in all, and what is worth knowing."""
     states = [state for state in world.jobs if state.job.unit == name]
     bad = next((s for s in states if s.is_over and s.status != "completed"), None)
@@ -56,12 +57,10 @@ def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
     mine = [w for w in world.workers if w.launch.job.unit == name and w.launch.job.phase == phase]
     dropped = world.dropped.get(" ".join(name))
     if dropped is not None:
-        failed = {"phase": "failed", "since": None, "percent": 0.0, "workers": 0, "rate_per_s": None, "note": dropped}
-        return {"symbol": name[0], "mode": name[1], **failed, "holdout": None}
+        return _at_rest(name, "failed", 0.0, dropped, None)
     left = holdouts.known(world).get(" ".join(name))
     if not states and left is not None and left.get("used_up"):  # this round, and any later one, goes without it
-        done = {"phase": "complete", "since": None, "percent": 100.0, "workers": 0, "rate_per_s": None, "note": _SPENT}
-        return {"symbol": name[0], "mode": name[1], **done, "holdout": left}
+        return _at_rest(name, "complete", 100.0, _SPENT, left)
     if phase != "waiting" and not mine and not world.stopped and any(not s.is_over for s in states):
         phase_word = f"{phase} (queued)"
     else:
@@ -79,6 +78,21 @@ def unit(name: tuple[str, str], world: World, line: Timeline) -> dict[str, Any]:
         if bad is not None
         else _note(phase, states, mine, world) or (_SPENT if spent else ""),
         "holdout": left,
+    }
+
+
+def _at_rest(name: tuple[str, str], phase: str, percent: float, note: str, holdout: dict[str, Any] | None) -> UnitRow:
+    """A unit that this round does nothing for."""
+    return {
+        "symbol": name[0],
+        "mode": name[1],
+        "phase": phase,
+        "since": None,
+        "percent": percent,
+        "workers": 0,
+        "rate_per_s": None,
+        "note": note,
+        "holdout": holdout,
     }
 
 

@@ -49,7 +49,7 @@ _NEED_TRADES = ("win_rate", "total_trades")
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SheetFiles:
     """One strategy: what its files are called, its document, and how it was read."""
 
     stem: str
@@ -211,16 +211,16 @@ def _assigned(asked: argparse.Namespace, roots: Any) -> dict[int, Path]:
     return dict(zip(places, (path.expanduser() for path in asked.trades), strict=False))
 
 
-def _sheets(asked: argparse.Namespace, wants: str, name: str, path: Path | None, roots: Any) -> list[Sheet]:
+def _sheets(asked: argparse.Namespace, wants: str, name: str, path: Path | None, roots: Any) -> list[SheetFiles]:
     from config.settings import load
     from scripts.tearsheet import finalists
 
     if path is not None:
         return [_of_file(asked, wants, name, path, load())]
-    return [Sheet(_stem_of(doc["strategy"]), doc) for doc in finalists.called(name, roots)]
+    return [SheetFiles(_stem_of(doc["strategy"]), doc) for doc in finalists.called(name, roots)]
 
 
-def _of_file(asked: argparse.Namespace, wants: str, name: str, path: Path, settings: "Settings") -> Sheet:
+def _of_file(asked: argparse.Namespace, wants: str, name: str, path: Path, settings: "Settings") -> SheetFiles:
     from config.errors import Refused
     from config.settings import with_values
     from WORKFLOW.report.tearsheet import from_curve, from_trades, trades_file
@@ -235,16 +235,16 @@ def _of_file(asked: argparse.Namespace, wants: str, name: str, path: Path, setti
     found = trades_file.read(path, asked.capital, wants, asked.unit, hints, settings.costs.capital)
     said = from_trades.Asked(name, found.capital, asked.split, asked.tries, found.notes)
     if found.curve is not None:
-        return Sheet(stem, from_curve.of_curve(found.curve, said, settings), found.notes)
+        return SheetFiles(stem, from_curve.of_curve(found.curve, said, settings), found.notes)
     assert found.trades is not None
-    return Sheet(stem, from_trades.of_trades(found.trades, said, settings), found.notes)
+    return SheetFiles(stem, from_trades.of_trades(found.trades, said, settings), found.notes)
 
 
 def _stem_of(strategy: dict[str, Any]) -> str:
     return f"{strategy['symbol']}-{strategy['mode']}-{strategy['name']}"
 
 
-def _apart(sheets: list[Sheet]) -> None:
+def _apart(sheets: list[SheetFiles]) -> None:
     from config.errors import Refused
 
     stems = [*(sheet.stem for sheet in sheets), "comparison"]
@@ -263,7 +263,7 @@ def _write(folder: Path, stem: str, formats: tuple[str, ...], doc: "Document", p
     return [str(folder / f"{stem}.{kind}") for kind in formats]
 
 
-def _said(sheet: Sheet, files: list[str]) -> dict[str, Any]:
+def _said(sheet: SheetFiles, files: list[str]) -> dict[str, Any]:
     from WORKFLOW.report.tearsheet import comparison
 
     doc = sheet.doc

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from config.errors import Refused
-from state.files.layout import BESTS, TEARSHEET, Roots
+from state.files.artifacts import BESTS, TEARSHEET
+from state.files.layout import Roots
 from state.records import results
 from WORKFLOW.report.tearsheet.document import KIND, Document
 from WORKFLOW.report.tearsheet.parts import record_of

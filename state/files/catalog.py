@@ -125,7 +125,7 @@ CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/loops/<AGENT>.json", "that agent's loop", "operation_hang_guard", "the loop"),
     Owned("STATE_ROOT/wake/<AGENT>.fifo", "anyone", "that agent's loop", "a nudge"),
     Owned("STATE_ROOT/workers/<WORKER>.json", "worker_sentry", "the worker, agents", "until accounted for"),
-    Owned("STATE_ROOT/heartbeats/<WORKER>.json", "the worker", "agents, status", "silent_after_s"),
+    Owned("STATE_ROOT/heartbeats/<WORKER>.json", "the worker", "agents, status", "hang.after_s"),
     Owned("STATE_ROOT/exits/<WORKER>.json", "the worker's wrapper", "worker_sentry", "until accounted for"),
     Owned(
         "STATE_ROOT/runs/<RUN_ID>/order.json",

@@ -20,7 +20,7 @@ from typing import Any
 from config import plain
 from config.record import dataclass
 from state.files import codec, sealed, snapshot
-from state.files.layout import MANIFEST, PHASE0
+from state.files.artifacts import MANIFEST, PHASE0
 
 _READY = "ready"
 _LEFTOVER = re.compile(r"[0-9a-f]{8}\.(new|gone)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from state.files import codec, digest, snapshot
-from state.files.layout import WINDOWS
+from state.files.artifacts import WINDOWS
 
 SUM = "sum"
 

@@ -24,7 +24,7 @@ def hold(state: Path) -> int:
     return descriptor
 
 
-class Place:
+class HeldRoot:
     """The state root that a long-lived process works in. It holds `alive.lock` there, and restores a lost `root.json`.
 
     The process must end when the folder was moved, or when another swarm's folder lies at its path: otherwise it would

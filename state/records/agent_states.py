@@ -125,5 +125,8 @@ def reported(roots: Roots, *agents: str) -> Reports:
 
 
 def reports(reads: Mapping[str, Read]) -> Reports:
-    """Return the reports of the agents in `reads`, which holds state files by the agents' names."""
-    return Reports(**{agent: cast(Any, one.state.report) for agent, one in reads.items()})
+    """Return the reports of the agents in `reads`, which holds state files by the agents' names.
+
+    An agent whose report has no record here is left out.
+    """
+    return Reports(**{agent: cast(Any, one.state.report) for agent, one in reads.items() if agent in KINDS})

@@ -8,7 +8,8 @@ from typing import Any
 from config.errors import Refused
 from config.record import dataclass, field
 from state.files import codec, snapshot
-from state.files.layout import Roots, RoundFolder, SwarmRunFolder
+from state.files.layout import Roots
+from state.files.run_folders import RoundFolder, SwarmRunFolder
 from state.files.tree import fitting, record_of, tree_of
 from state.records import holdout
 

@@ -15,7 +15,7 @@ from config import plain
 from config.errors import Refused
 from config.record import dataclass
 from state.files import codec, sealed, snapshot
-from state.files.layout import ALL_TRIALS, BESTS, MANIFEST
+from state.files.artifacts import ALL_TRIALS, BESTS, MANIFEST
 from state.files.publication import Publication
 
 Record = dict[str, Any]

@@ -5,7 +5,8 @@ from typing import Any
 
 from config.record import asdict, dataclass, fields, replace
 from state.files import codec, digest, private, snapshot
-from state.files.layout import Roots, RunFolder
+from state.files.layout import Roots
+from state.files.run_folders import RunFolder
 from state.host.clock import Clock, stamp
 
 SCHEMA = 1

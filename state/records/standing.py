@@ -26,7 +26,7 @@ _STATUS = {"started": "running", "died": "pending", "completed": "completed", **
 _OPEN = ("pending", "running")
 
 
-class Job:
+class JobStanding:
     """One job by the journal. `since` is the time of its last change of status, "" when that is not on record."""
 
     __slots__ = ("hand", "phase", "since", "status", "unit")
@@ -72,12 +72,12 @@ def kinds(stage: str) -> "frozenset[str]":
     return frozenset(part.strip().lstrip("0123456789") for part in stage.split(","))
 
 
-def jobs(records: "Iterable[Any]") -> "dict[str, Job]":
+def jobs(records: "Iterable[Any]") -> "dict[str, JobStanding]":
     """Replay a job journal, and return each job by its id. A test compares this with `jobs.fold` beside this module.
 
     Invalid lines are skipped.
     """
-    found: dict[str, Job] = {}
+    found: dict[str, JobStanding] = {}
     for record in records:
         if not isinstance(record, dict):
             continue
@@ -88,13 +88,13 @@ def jobs(records: "Iterable[Any]") -> "dict[str, Job]":
     return found
 
 
-def _apply(found: "dict[str, Job]", record: "Mapping[str, Any]", event: "Any") -> None:
+def _apply(found: "dict[str, JobStanding]", record: "Mapping[str, Any]", event: "Any") -> None:
     at = str(record.get("at", ""))
     if event == "enqueued":
-        found.setdefault(name(record["job"]), Job(record["job"], "pending", at))
+        found.setdefault(name(record["job"]), JobStanding(record["job"], "pending", at))
     elif event == "compacted":  # the time of this record is that of the compaction, so it says nothing about the job
         tree = record["state"]["job"]
-        found[name(tree)] = Job(tree, str(record["state"].get("status", "pending")), "")
+        found[name(tree)] = JobStanding(tree, str(record["state"].get("status", "pending")), "")
     elif event == "withdrawn":
         found.pop(str(record["job_id"]), None)
     elif event == "reopened":
@@ -111,7 +111,7 @@ def name(tree: "Mapping[str, Any]") -> str:
     return "r{}.{}.{}.{}.{}".format(tree["round"], tree["symbol"], tree["mode"], tree["phase"], tree.get("shard", 0))
 
 
-def units(found: "Mapping[str, Job]") -> "dict[tuple[str, str], list[tuple[str, str]]]":
+def units(found: "Mapping[str, JobStanding]") -> "dict[tuple[str, str], list[tuple[str, str]]]":
     """Return phase and status of the jobs of every unit, without hands."""
     rows: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for job in found.values():

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from config.record import dataclass, replace
+from config.record import asdict, dataclass, replace
 from state.files import snapshot
-from state.files.layout import BESTS, Roots
+from state.files.artifacts import BESTS
+from state.files.layout import Roots
 from state.records import results
+from state.records.metrics import StatedMetrics
 from state.records.results import PublishedTree
 
 STANDINGS = ("promoted", "candidate", "not tradeable")  # the best first
@@ -43,8 +45,8 @@ class ChosenStrategy:
     verdict: str
     promotion: str | None
     parameters: dict[str, Any]
-    in_sample: dict[str, Any]
-    out_of_sample: dict[str, Any]
+    in_sample: StatedMetrics
+    out_of_sample: StatedMetrics
     artifacts: str | None
     found: int = 1
 
@@ -56,7 +58,12 @@ class ChosenStrategy:
     @property
     def identity(self) -> str:
         """A text that is equal for the same strategy on the same bars."""
-        return json.dumps([self.symbol, self.mode, self.parameters, self.in_sample, self.out_of_sample], sort_keys=True)
+        windows = [getattr(self, window).as_json() for window in _BOTH]
+        return json.dumps([self.symbol, self.mode, self.parameters, *windows], sort_keys=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the strategy as `results --all --json` prints it."""
+        return {**asdict(self), **{window: getattr(self, window).as_json() for window in _BOTH}}
 
 
 def collected(roots: Roots) -> list[ChosenStrategy]:
@@ -84,7 +91,7 @@ def ranked(strategies: Iterable[ChosenStrategy], by: str = "out_of_sample") -> l
     sign, window, metric = SORTS[by]
 
     def key(one: ChosenStrategy) -> tuple[int, bool, float]:
-        measure = getattr(one, window)[metric]
+        measure = getattr(getattr(one, window), metric)
         return STANDINGS.index(one.standing), measure is None, 0.0 if measure is None else sign * measure
 
     return sorted(strategies, key=key)
@@ -127,10 +134,7 @@ def _strategies(labels: dict[str, Any], bests: Any, tree: Path | None) -> list[C
 
 def _strategy(labels: dict[str, Any], best: str, record: dict[str, Any], tree: Path | None) -> ChosenStrategy:
     standing = STANDINGS[0 if record["promoted"] else 1 if record["candidate"] else 2]
-    for window in _BOTH:
-        for metric in ("sharpe_ratio", "total_return", "max_drawdown_pct", "win_rate", "total_trades", "days"):
-            if not isinstance(record[window][metric], int | float | None):
-                raise TypeError(f"{metric} is {record[window][metric]!r}")
+    inside, outside = (StatedMetrics.of_json(record[window]) for window in _BOTH)
     if not isinstance(record["verdict"], str):
         raise TypeError(f"the verdict is {record['verdict']!r}")
     return ChosenStrategy(
@@ -144,8 +148,8 @@ def _strategy(labels: dict[str, Any], best: str, record: dict[str, Any], tree: P
         verdict=record["verdict"],
         promotion=record.get("promotion"),
         parameters=record["parameters"],
-        in_sample=record["in_sample"],
-        out_of_sample=record["out_of_sample"],
+        in_sample=inside,
+        out_of_sample=outside,
         artifacts=None if tree is None else str(tree / best),
     )
 

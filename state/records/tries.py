@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Count:
+class TriesCount:
     """The tries and looks that count against a result on some range of bars."""
 
     tries: int
@@ -79,14 +79,14 @@ class TriesLedger:
                 found[entry.identity] = entry if before is None or before.tries < entry.tries else before
         return list(found.values())
 
-    def count(self, in_sample: Span, holdout: Span) -> Count:
+    def count(self, in_sample: Span, holdout: Span) -> TriesCount:
         """Return the tries on days of `in_sample`, and the looks at days of `holdout`, over all runs.
 
         A search on some days also looks at them. So when an earlier run searched on days of this holdout, each of its
         tries counts as a look.
         """
         entries = self.entries()
-        return Count(
+        return TriesCount(
             tries=sum(e.tries for e in entries if e.kind == "combos" and e.span.overlaps(in_sample)),
             looks=sum(e.tries for e in entries if e.span.overlaps(holdout)),
         )

@@ -1,15 +1,20 @@
 """Whole-process runs of the pipeline on small generated bars, for the tests beside this file."""
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from state.files.layout import CHECKOUT
+from tests.WORKFLOW import warm
 
+SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
 PIPELINE = CHECKOUT / "WORKFLOW" / "optimize_strategy.py"
 SMALL = ["--prescreen", "300", "--trials", "24", "--paths", "50", "--symbol", "SYNTHETIC"]
 SETTINGS = {
@@ -24,31 +29,6 @@ SETTINGS = {
     "BACKTEST_OPTIMIZE__SEARCH__PROCESSES": "1",
 }
 
-# The pipeline with one function that reports and then waits when it is entered for the nth time.
-STOP_AT = """
-import sys
-from importlib import import_module
-where, passes = sys.argv[1], int(sys.argv[2])
-module, _, path = where.partition(":")
-*owners, name = path.split(".")
-owner = import_module(module)
-for step in owners:
-    owner = getattr(owner, step)
-real = getattr(owner, name)
-
-def stopping(*args, **kwargs):
-    global passes
-    passes -= 1
-    if passes == 0:
-        print("here", flush=True)
-        sys.stdin.read()
-    return real(*args, **kwargs)
-
-setattr(owner, name, stopping)
-from WORKFLOW.optimize_strategy import main
-sys.exit(main(sys.argv[3:]))
-"""
-
 
 def environment(results: Path, **more: str) -> dict[str, str]:
     ours = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", "BACKTEST_OPTIMIZE_CONFIG", "BACKTEST_OPTIMIZE_DATA")
@@ -56,35 +36,38 @@ def environment(results: Path, **more: str) -> dict[str, str]:
     return kept | SETTINGS | {"RESULTS_ROOT": str(results)} | more
 
 
-def run(results: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    more = options.pop("environment", {})
+_environment = environment  # functions below take an argument of that name
+
+
+def run(
+    results: Path,
+    *arguments: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    file_bytes: int | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """A run in a process of its own, forked from a warm one. `file_bytes`: no file of it may become larger."""
+    return warm.process().run(arguments, _environment(results, **environment), file_bytes=file_bytes)
+
+
+def run_by_path(
+    results: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """A run as a person starts it: the interpreter, the path, and all that is loaded then."""
     return subprocess.run(
         [sys.executable, str(PIPELINE), *arguments],
-        env=environment(results, **more),
+        env=_environment(results, **environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
-        **options,
     )
 
 
 def kill_at(results: Path, where: str, passes: int, *arguments: str, **more: str) -> None:
     """Start a run, let it come to the nth entry of `module:function`, and kill -9 it there."""
-    with subprocess.Popen(
-        [sys.executable, "-c", STOP_AT, where, str(passes), *arguments],
-        cwd=CHECKOUT,
-        env=environment(results, **more),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n", f"the run never came to {where}"
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    done = warm.process().run(arguments, environment(results, **more), kill_at=(where, passes))
+    assert done.returncode == -signal.SIGKILL, f"the run never came to {where}: {done.stderr}"
 
 
 def artifacts(results: Path, mode: str = "aggressive", symbol: str = "SYNTHETIC") -> dict[str, Any]:
@@ -99,3 +82,30 @@ def artifacts(results: Path, mode: str = "aggressive", symbol: str = "SYNTHETIC"
         manifest.pop("promotion")  # depends on all runs before
         files["run_manifest.json"] = manifest
     return files
+
+
+def refused(done: Any, *words: str) -> None:
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert "→" in done.stderr, "no way out named"
+
+
+def csv_of(path: Path, data: Path, change: Any = None) -> Path:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(data).to_pydict()
+    rows = list(zip(*table.values(), strict=True))
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([list(table), *(change(rows) if change else rows)])
+    return path
+
+
+def tried(results: Path) -> dict[str, int]:
+    [ledger] = (results / "tries").glob("*.jsonl")
+    tries: dict[str, int] = {}
+    for line in ledger.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        tries[entry["what"]] = tries.get(entry["what"], 0) + entry["tries"]
+    return tries

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from WORKFLOW.engines.ledger import TRADE, Ledger
 from WORKFLOW.steps import exact
-from WORKFLOW.validity.plateau import Grid, Plateau
+from WORKFLOW.validity.bands import Bands
+from WORKFLOW.validity.plateau import Grid, Plateau, PlateauSummary
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 values = st.recursive(
@@ -48,7 +49,14 @@ def test_records_and_trades_come_back() -> None:
     back = exact.decode(exact.encode(ledger))
     assert (type(back), back.trades.dtype, back.trades.tobytes()) == (Ledger, TRADE, trades.tobytes())
     assert (back.equity.tobytes(), back.entries, back.ruined) == (ledger.equity.tobytes(), 3, False)
-    plateau = Plateau({"a": 1}, None, {"score": 0.1}, {"a": (1, 2.5, "x")}, ("a",), (Grid("a", "b", [[None, 1.0]]),))
+    plateau = Plateau(
+        {"a": 1},
+        None,
+        PlateauSummary(5, 4, 0, Bands(), 0.1, None, 1),
+        {"a": (1, 2.5, "x")},
+        ("a",),
+        (Grid("a", "b", [[None, 1.0]]),),
+    )
     assert exact.decode(exact.encode(plateau)) == plateau
     assert exact.encode(np.float64(0.1)) != exact.encode(0.1)
     assert type(exact.decode(exact.encode(np.float64(0.1)))) is np.float64

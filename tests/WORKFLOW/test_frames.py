@@ -19,7 +19,8 @@ import pytest
 from config.errors import Refused
 from scripts.swarm import results
 from state.files import snapshot
-from state.files.layout import BESTS, CHECKOUT, Roots
+from state.files.artifacts import BESTS
+from state.files.layout import CHECKOUT, Roots
 from state.files.publication import Publication
 from tests.WORKFLOW.pipeline import SMALL, run
 from WORKFLOW import frames

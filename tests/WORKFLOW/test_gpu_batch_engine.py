@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from config.errors import Refused
 from state.files.layout import CHECKOUT
+from state.records.metrics import ScreenMetrics
 from tests.WORKFLOW.test_mtf_resampler import T0, TIMEFRAMES, Columns, walk
 from WORKFLOW.gpu_batch_engine import precompute_mtf_data
 from WORKFLOW.mtf_resampler import align_to_base_tf, resample_ohlc
@@ -149,12 +150,13 @@ def test_what_is_no_market_is_refused(changes: dict[str, Any], said: str) -> Non
 def test_what_a_prescreen_found_iterates_as_records() -> None:
     """As deployed scripts go through it: `[r for r in results if r.get("total_trades", 0) >= MIN_TRADES]`."""
     kept = [
-        Ranked(7, {"stop_loss": 0.01, "direction": "long"}, {"sharpe_ratio": 2.0, "total_trades": 40}),
-        Ranked(3, {"stop_loss": 0.02, "direction": "both"}, {"sharpe_ratio": 1.0, "total_trades": 12}),
+        Ranked(7, {"stop_loss": 0.01, "direction": "long"}, ScreenMetrics(2.0, 0.5, 0.1, 0.6, 40)),
+        Ranked(3, {"stop_loss": 0.02, "direction": "both"}, ScreenMetrics(1.0, 0.2, 0.3, 0.4, 12)),
     ]
     results = Prescreened(tried=9, eligible=2, most_trades=40, best=kept)
     assert [r["combo"] for r in results if r.get("total_trades", 0) >= 30] == [7]
-    assert results[-1] == {"combo": 3, "stop_loss": 0.02, "direction": "both", "sharpe_ratio": 1.0, "total_trades": 12}
+    figures = {"sharpe_ratio": 1.0, "total_return": 0.2, "max_drawdown_daily_pct": 0.3, "win_rate": 0.4}
+    assert results[-1] == {"combo": 3, "stop_loss": 0.02, "direction": "both", **figures, "total_trades": 12}
     assert (len(results), len(Prescreened(9, 0, 0, []))) == (2, 0)
 
 

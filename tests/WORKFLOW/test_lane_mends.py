@@ -17,7 +17,8 @@ from config import settings
 from hooks import gate
 from state.files import sealed, snapshot
 from state.files.journal import Journal
-from state.files.layout import Roots, RunFolder
+from state.files.layout import Roots
+from state.files.run_folders import RunFolder
 from state.files.tree import tree_of
 from state.host import identity
 from state.host.clock import SystemClock

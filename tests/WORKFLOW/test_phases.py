@@ -1,16 +1,10 @@
+from state.records.metrics import ScreenMetrics
 from WORKFLOW.pipeline.handover import seeds_of
 from WORKFLOW.search.prescreen import Prescreened, Ranked
 
 
 def ranked(combo: int, sharpe: float, total: float, drawdown: float, wins: float) -> Ranked:
-    metrics = {
-        "sharpe_ratio": sharpe,
-        "total_return": total,
-        "max_drawdown_daily_pct": drawdown,
-        "win_rate": wins,
-        "total_trades": 40,
-    }
-    return Ranked(combo, {"direction": "both"}, dict(metrics))
+    return Ranked(combo, {"direction": "both"}, ScreenMetrics(sharpe, total, drawdown, wins, total_trades=40))
 
 
 def test_the_leaders_of_every_measure_come_first_and_once() -> None:

@@ -39,7 +39,7 @@ def archives(folder: Path, rows: forms.Rows) -> Path:
     return folder
 
 
-def wish(folder: Path, *words: str) -> parallel.Wish:
+def wish(folder: Path, *words: str) -> parallel.RunWish:
     asked = parallel.parser().parse_args(["--symbols", "SYNTHETIC", "--data-path", str(folder), *words])
     asked.reading = Reading(asked.date_format, asked.timezone)
     return parallel._wish(asked, Roots.from_environment({"RESULTS_ROOT": str(folder / "results")}))

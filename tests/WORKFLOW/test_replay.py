@@ -8,9 +8,8 @@ import pytest
 
 from config.errors import Refused
 from hooks import recounted
-from state.files.layout import BESTS, PHASE0
+from state.files.artifacts import BESTS, PHASE0
 from tests.hooks import results as made
-from tests.WORKFLOW.pipeline import SMALL, run
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.recount import command
 
@@ -18,16 +17,8 @@ BEST = "best_sharpe"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demo(tmp_path_factory.mktemp("data"), days=150, seed=11)
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    results = tmp_path_factory.mktemp("results")
-    done = run(results, *SMALL, "--data-path", str(data))
-    assert done.returncode == 0, done.stderr
-    return results / "Backtests" / "optimizations" / "SYNTHETIC" / "aggressive"
+def tree(undisturbed: Path) -> Path:
+    return undisturbed / "Backtests" / "optimizations" / "SYNTHETIC" / "aggressive"
 
 
 def test_what_a_run_publishes_contradicts_nothing(tree: Path) -> None:
@@ -44,8 +35,8 @@ def test_what_a_run_publishes_contradicts_nothing(tree: Path) -> None:
 def test_what_a_run_publishes_is_what_its_parameters_trade(tree: Path, data: Path, tmp_path: Path) -> None:
     replays = recounted.replayed(tree, None, [BEST])
     assert replays[BEST].done
-    assert replays[BEST].line.startswith("replayed on 43,200 bars (sha256 ")
-    other = write_demo(tmp_path, days=150, seed=12)
+    assert replays[BEST].line.startswith("replayed on 34,560 bars (sha256 ")
+    other = write_demo(tmp_path, days=120, seed=12)
     assert "are others" in recounted.replayed(tree, other, [BEST])[BEST].line
     assert "there is nothing at" in recounted.replayed(tree, tmp_path / "none", [BEST])[BEST].line
     assert data.exists()

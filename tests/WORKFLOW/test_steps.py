@@ -17,7 +17,6 @@ from state.files.layout import Roots
 from tests.WORKFLOW import pipeline
 from tests.WORKFLOW.pipeline import SMALL, artifacts, kill_at, run
 from WORKFLOW.command_line import order_from, parser
-from WORKFLOW.data.generate import write_demo
 from WORKFLOW.pipeline import outcome, phases, selection
 from WORKFLOW.pipeline.judge import Validated
 from WORKFLOW.pipeline.run import PipelineRun, begin
@@ -43,11 +42,6 @@ WITHIN = (
     ("WORKFLOW.validity.finalist:_monte_carlo", 2),
 )
 ENGINE = ("screen", "screen_with_returns", "ledger", "reference_ledger", "signal", "warm_up_bars", "best")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demo(tmp_path_factory.mktemp("data"), days=150, seed=11)
 
 
 def kept_in(results: Path) -> dict[str, tuple[int, int]]:

@@ -94,7 +94,7 @@ class Loop:
             return
         if not roots.loop(name).exists():
             loop._say(roots.loop(name), self.me)
-        self._due(self.row.cadence_s * limits.cadence_scale * self.machine.random.uniform(1.0, 1.02))
+        self._due(self.row.cadence_s * limits.agents.cadence_scale * self.machine.random.uniform(1.0, 1.02))
 
     def _cycle(self, name: str, by: str) -> None:
         """As `loop._child` takes it."""

@@ -12,7 +12,7 @@ from typing import Any
 from agents import registry
 from state.files import snapshot
 from state.files.journal import Journal
-from state.files.layout import RoundFolder
+from state.files.run_folders import RoundFolder
 from state.records import healing
 from state.records.jobs import PHASES, JobState, fold
 from tests.agents.kernel import Process

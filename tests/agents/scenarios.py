@@ -31,7 +31,7 @@ from state.records.report_parts import on_record
 from state.records.reports import Reports
 from state.records.screening import Screening
 from state.records.workers import Exit, Launch, Result
-from tests.agents.worlds import LIMITS, sketch, world
+from tests.agents.worlds import limits_with, sketch, world
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 
@@ -51,7 +51,7 @@ class Scenario:
     @property
     def limits(self) -> SwarmSettings:
         """The settings it is decided under."""
-        return replace(LIMITS, **self.tree.get("limits", {}))
+        return limits_with(**self.tree.get("limits", {}))
 
     def steps(self) -> Iterator[tuple[World, Mapping[str, Any]]]:
         """World and expectation, step after step."""

@@ -31,7 +31,7 @@ from state.files.tree import record_of, tree_of
 from state.records import request
 from state.records.agent_states import Counts, Deed, Verified
 from state.records.jobs import STATUSES
-from tests.agents.worlds import LIMITS, ORDER, agent, job, state, worker, world
+from tests.agents.worlds import LIMITS, ORDER, agent, job, limits_with, state, worker, world
 from tests.state.test_records import Clock
 
 ADVISERS = [row.name for row in registry.AGENTS if row.advises]
@@ -133,7 +133,7 @@ def test_every_rule_names_the_two_that_contradict_and_believes_one_of_them() -> 
 
 
 def test_without_advisers_nothing_else_changes() -> None:
-    none = replace(LIMITS, advisers=False)
+    none = limits_with(agents={"advisers": False})
     assert {row.name for row in registry.at_work(none)} == {row.name for row in registry.AGENTS} - set(ADVISERS)
     assert set(ADVISERS) >= {"curator", "process_auditor", "main_orchestrator", "orchestration_consensus"}
     said = {"main_orchestrator": {"run_id": "bt-1", "next_step": {"id": "x", "what": "y", "why": "z"}}}

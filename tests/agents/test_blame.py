@@ -24,9 +24,9 @@ def test_waits_never_leave_their_limits_and_grow_until_somebody_comes_through(ro
         now_s += passed_s
         before = one
         one = blame.after_death(blame.at(one, now_s, LIMITS), worker(which, lane=lane), now_s, 2, LIMITS)
-        assert one.canary_at_s - now_s <= LIMITS.backoff_max_s + 1e-6
+        assert one.canary_at_s - now_s <= LIMITS.blame.backoff_max_s + 1e-6
         assert one.storms <= before.storms + 1
-        assert all(until - now_s <= LIMITS.backoff_max_s + 1e-6 for until in one.lanes.values())
+        assert all(until - now_s <= LIMITS.blame.backoff_max_s + 1e-6 for until in one.lanes.values())
     assert not blame.after_completion(one).is_environment
 
 
@@ -93,7 +93,7 @@ def test_who_waits_for_ever_or_spins_is_ended_and_who_queues_for_a_core_is_not()
 
 
 def test_patience_with_a_crowded_machine_ends_and_two_looks_at_once_are_one() -> None:
-    assert looks(5.0, 7.0, silent_s=5 * LIMITS.silent_after_s + 1) == ["kill_worker"]
+    assert looks(5.0, 7.0, silent_s=5 * LIMITS.hang.after_s + 1) == ["kill_worker"]
     assert looks(5.0, 5.0, apart_s=0.3) == []
 
 
@@ -115,4 +115,4 @@ def test_the_same_end_from_outside_twice_without_progress_waits() -> None:
     first = decide(world(jobs=(running(last_done=10),), workers=(shot,)), Memory(), LIMITS).actions[0].arguments
     again = running(last_done=10, last_death=first["reason"])
     second = decide(world(jobs=(again,), workers=(shot,)), Memory(), LIMITS).actions[0].arguments
-    assert (first["wait_s"], second["wait_s"], second["deaths"]) == (0.0, LIMITS.backoff_s, 0)
+    assert (first["wait_s"], second["wait_s"], second["deaths"]) == (0.0, LIMITS.blame.backoff_s, 0)

@@ -209,8 +209,8 @@ def test_an_action_that_fails_is_recorded_and_seen(roots: Roots) -> None:
 
 def test_settings_of_another_version_do_not_stop_anybody(roots: Roots) -> None:
     tree = settings.tree_of(settings.load({}))
-    tree["swarm"].pop("lane_memory_mb")
-    tree["swarm"]["of_another_version"] = 7
+    tree["swarm"]["lanes"].pop("memory_mb")
+    tree["swarm"]["of_another_version"] = tree["swarm"]["lanes"]["of_another_version"] = 7
     assert settings.of_tree(tree) == settings.load({})
     snapshot.write_json(roots.settings, tree)
     assert resolved(roots).swarm == settings.load().swarm

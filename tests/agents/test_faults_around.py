@@ -53,7 +53,7 @@ def full_yard() -> Iterator[tuple[Yard, Path]]:
     """A yard on a disk of two megabytes, with a job that waits, and a file that takes all that is free."""
     with disk("2m") as folder:
         here = Yard(Roots.from_environment({"RESULTS_ROOT": str(folder)}))
-        fill(here.roots, min_free_mb=0)  # nobody warns: the disk itself must say no
+        fill(here.roots, records={"min_free_mb": 0})  # nobody warns: the disk itself must say no
         here.enqueued("report")
         try:
             here.cycle("session_state_manager")
@@ -125,7 +125,7 @@ print(cycle.run_cycle("worker_sentry", Roots.from_environment()))
 
 
 def test_with_too_little_room_nothing_new_is_started_and_the_reason_is_said(here: Yard) -> None:
-    fill(here.roots, min_free_mb=10_000_000)
+    fill(here.roots, records={"min_free_mb": 10_000_000})
     here.enqueued("report")
     done = here.cycled()
     assert done.actions == ()
@@ -136,7 +136,7 @@ def test_a_disk_without_inodes_is_said_at_once_and_nothing_is_started_on_it() ->
     """Gigabytes free, and no file can be made: agents can record nothing, so nobody waits for them to say it."""
     with disk("200m,nr_inodes=120") as folder:
         here = Yard(Roots.from_environment({"RESULTS_ROOT": str(folder)}))
-        fill(here.roots, min_free_files=10)
+        fill(here.roots, records={"min_free_files": 10})
         here.enqueued("report")
         assert incidents(here).get("disk_full") is None
         number = 0
@@ -185,18 +185,20 @@ def test_on_a_read_only_state_root_agents_observe_only_and_nobody_dies() -> None
 
 LOOP = """
 import os, resource, signal, sys
-from dataclasses import replace
 from agents.machine.acts import Acts
 from agents.machine.observe import resolved
 from agents.runtime import loop
+from config.settings import with_values
 from state.files.layout import Roots
 roots = Roots.from_environment()
-limits = replace(resolved(roots).swarm, cycle_deadline_s=1.0)
+def within(seconds):
+    return with_values(resolved(roots), swarm={{"agents": {{"cycle_deadline_s": seconds}}}}).swarm
+short, long = within(1.0), within(60.0)
 real = Acts.do
 {fault}
-loop.one_cycle("auto_scheduler", roots, limits)
+loop.one_cycle("auto_scheduler", roots, short)
 {mended}
-loop.one_cycle("auto_scheduler", roots, replace(limits, cycle_deadline_s=60.0))
+loop.one_cycle("auto_scheduler", roots, long)
 """
 
 

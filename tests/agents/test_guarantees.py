@@ -99,7 +99,7 @@ def test_a_stopped_worker_is_continued_at_once_and_killed_when_it_stops_again(he
 def test_a_silent_worker_is_replaced_within_three_cycles(here: Yard) -> None:
     job = here.enqueued("search")
     launch, child, _ = here.worker(job)
-    here.clock.ahead_s += 61  # silent_after_s is over
+    here.clock.ahead_s += 61  # hang.after_s is over
     assert here.cycle() == []
     assert here.cycle(after_s=C) == [f"kill_worker {launch.worker_id}"]
     wait_for_end(child.pid)

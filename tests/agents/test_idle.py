@@ -7,9 +7,9 @@ import pytest
 
 from agents.model.world import Lane
 from agents.rules import idle
-from agents.rules.idle import Device
+from agents.rules.idle import DeviceUse
 from state.records.reports import Reports, SentryReport
-from tests.agents.worlds import LIMITS, agent, job, running, state, worker, world
+from tests.agents.worlds import LIMITS, agent, job, limits_with, running, state, worker, world
 
 SENTRY = agent("worker_sentry", "bt-worker-sentry")
 CPU1 = Lane("cpu1", 1)
@@ -21,7 +21,7 @@ def why(**values: Any) -> str:
     return idle.why_idle(CPU1, world(**filled), LIMITS)
 
 
-def lane(name: str, **values: Any) -> Device:
+def lane(name: str, **values: Any) -> DeviceUse:
     return next(one for one in idle.devices(world(**values), LIMITS) if one.name == name)
 
 
@@ -82,7 +82,7 @@ def test_the_operators_will_comes_before_everything() -> None:
     ],
 )
 def test_an_idle_lane_says_what_holds_it_up(values: dict[str, Any], reason: str) -> None:
-    limits = replace(LIMITS, min_free_mb=2_000)
+    limits = limits_with(records={"min_free_mb": 2_000})
     filled = {"agents": (SENTRY,), "workers": (worker(),), "jobs": (running(),)} | values
     assert idle.why_idle(CPU1, world(**filled), limits) == reason
 

@@ -27,7 +27,11 @@ from tests.agents.programs import Machine
 from tests.agents.yard import fill
 
 _GROUPS = 8
-_SETTINGS = {"LANES": "4", "MIN_FREE_MB": "0", "MAX_LANES_PER_CORE": "0.01"}  # four lanes on any machine
+_SETTINGS = {
+    "LANES__COUNT": "4",
+    "RECORDS__MIN_FREE_MB": "0",
+    "LANES__MAX_PER_CORE": "0.01",
+}  # four lanes on any machine
 _SYMBOLS = ("SOL", "BTC", "ETH", "XRP")
 _COMES_UP_S = 120.0
 _ENDS_S = 3_600.0

@@ -21,7 +21,7 @@ from state.files.journal import Journal
 from state.files.layout import CHECKOUT, Roots
 from tests.agents.yard import Yard, yard
 
-_RUN = {"<RUN_ID>": "bt-1", "<N>": "0", "<SYMBOL>": "SOL", "<MODE>": "aggressive"}
+_RUN = {"<RUN_ID>": "bt-1", "<N>": "0000", "<SYMBOL>": "SOL", "<MODE>": "aggressive"}
 _KEPT = ("order.json", "current_run.json", ".fifo")  # the run is known; wake-up calls are pipes
 
 

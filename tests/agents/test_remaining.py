@@ -95,8 +95,8 @@ def whole(unit: tuple[str, str], machine_s: float = 100.0, bars: int | None = No
     return [cost(phase, unit, machine_s, bars=bars) for phase in PHASES]
 
 
-def evidence(*costs: Cost, **values: Any) -> remaining.Evidence:
-    return remaining.Evidence({(one.unit, one.phase): one for one in costs}, **values)
+def evidence(*costs: Cost, **values: Any) -> remaining.PhaseCosts:
+    return remaining.PhaseCosts({(one.unit, one.phase): one for one in costs}, **values)
 
 
 def test_without_a_comparable_validation_nothing_is_said_however_far_its_counter_is() -> None:

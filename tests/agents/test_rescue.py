@@ -124,7 +124,7 @@ def test_a_rescue_that_does_not_help_waits_longer_each_time_even_when_its_memory
     waits = [later - earlier for earlier, later in pairwise(moments)]
     assert len(moments) <= 20
     assert all(later >= earlier - SLOWEST_S for earlier, later in pairwise(waits))
-    assert max(waits) <= LIMITS.backoff_max_s + SLOWEST_S
+    assert max(waits) <= LIMITS.blame.backoff_max_s + SLOWEST_S
 
 
 def test_moments_of_another_boot_delay_nothing() -> None:

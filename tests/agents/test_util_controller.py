@@ -41,7 +41,7 @@ def test_one_change_a_window_and_never_over_the_cap(loads: list[float | None], c
         assert abs(wanted - lanes) <= 1
         memory, lanes = decision.memory, wanted
     gaps = [later - earlier for earlier, later in pairwise(changes)]
-    assert all(gap >= LIMITS.window_s for gap in gaps)
+    assert all(gap >= LIMITS.use.window_s for gap in gaps)
 
 
 def test_a_machine_that_waits_for_its_disk_is_at_target_within_five_windows() -> None:
@@ -62,7 +62,7 @@ def test_an_oscillating_load_moves_the_lanes_no_oftener_than_a_window() -> None:
         decision = decide(at(number * CADENCE_S, lanes, 6, 20.0 if number % 2 else 100.0, lanes), memory, LIMITS)
         changes += decision.report.lanes != lanes
         memory, lanes = decision.memory, decision.report.lanes
-    assert changes <= 100 * CADENCE_S / LIMITS.window_s
+    assert changes <= 100 * CADENCE_S / LIMITS.use.window_s
     assert lanes <= 6
 
 

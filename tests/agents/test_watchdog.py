@@ -1,19 +1,17 @@
 """What the watchdog measures, and over how long."""
 
-from dataclasses import replace
-
 import pytest
 
 from agents.model.world import Sample
 from agents.roles.watchdog import Memory, decide
-from tests.agents.worlds import LIMITS, world
+from tests.agents.worlds import limits_with, world
 
 CADENCE_S = 15.0
 
 
 def cpu_pct(window_s: float, idle_s: float, busy_s: float) -> tuple[object, int]:
     """What it reports after a time of idleness and one of full use, of one core; and how many readings it keeps."""
-    memory, limits, used_s = Memory(), replace(LIMITS, window_s=window_s), 0.0
+    memory, limits, used_s = Memory(), limits_with(use={"window_s": window_s}), 0.0
     report: object = None
     for cycle in range(int((idle_s + busy_s) / CADENCE_S) + 1):
         second = cycle * CADENCE_S

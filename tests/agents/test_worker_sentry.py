@@ -88,7 +88,7 @@ def test_what_may_pass_by_itself_is_waited_for_and_never_held_against_the_job() 
         waited_s += said["wait_s"]
         one = replace(one, waits=said["waits"])
     assert waits[:7] == [10, 20, 40, 80, 160, 300, 300]
-    assert LIMITS.patience_s <= waited_s < LIMITS.patience_s + LIMITS.backoff_max_s
+    assert LIMITS.blame.patience_s <= waited_s < LIMITS.blame.patience_s + LIMITS.blame.backoff_max_s
     assert action.arguments["status"] == "failed"
     assert action.arguments["error_message"].startswith("it waited 36")
     assert action.arguments["error_message"].endswith("minutes in vain: another run is writing")
@@ -194,7 +194,7 @@ def test_stop_asks_first_and_ends_after_the_grace() -> None:
     first = decide(w, Memory(), LIMITS)
     assert [a.kind for a in first.actions] == ["end_worker"]
     assert kinds(w, first.memory) == []
-    assert kinds(replace(w, now_s=w.now_s + LIMITS.stop_grace_s + 1), first.memory) == ["kill_worker"]
+    assert kinds(replace(w, now_s=w.now_s + LIMITS.hang.stop_grace_s + 1), first.memory) == ["kill_worker"]
 
 
 def test_what_died_while_stopped_is_not_counted() -> None:

@@ -12,7 +12,7 @@ from agents.model.world import (
     Worker,
     World,
 )
-from config.settings import load
+from config.settings import load, with_values
 from config.swarm import SwarmSettings
 from state.files.tree import record_of
 from state.host.identity import boot_id
@@ -37,6 +37,11 @@ ORDER = SwarmOrder(
         "search": {"processes": 0, "batch_trials": 16},
     },
 )
+
+
+def limits_with(**groups: Mapping[str, Any]) -> SwarmSettings:
+    """The settings of the swarm with some values replaced, by group."""
+    return with_values(load({}), swarm=groups).swarm
 
 
 def job(phase: Any = "prescreen", symbol: str = "SOL", shard: int = 0, shards: int = 1, round_: int = 0) -> Job:

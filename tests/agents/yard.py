@@ -160,7 +160,7 @@ def wait_for_stop(pid: int) -> None:
 
 def fill(roots: Roots, symbols: tuple[str, ...] = ("SOL", "BTC"), **swarm: Any) -> None:
     """Settings (one lane, if nobody says otherwise), an order, and an empty round 0."""
-    changed = {"lanes": 1, **swarm}
+    changed = {"lanes": {"count": 1}, **swarm}
     tree = settings.tree_of(settings.with_values(settings.load({}), swarm=changed))
     snapshot.write_json(roots.settings, tree)
     orders.write(roots.swarm_run("bt-1").order, replace(ORDER, symbols=symbols, settings=tree))

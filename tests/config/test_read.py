@@ -8,9 +8,11 @@ from typing import get_type_hints
 import pytest
 
 from config.settings import Settings
+from config.swarm import SwarmSettings
 from tests.test_layout import CHECKOUT, sources
 
-SECTIONS = {name: hint for name, hint in get_type_hints(Settings).items() if name != "modes"}
+GROUPS = get_type_hints(SwarmSettings)
+SECTIONS = {name: hint for name, hint in get_type_hints(Settings).items() if name not in ("modes", "swarm")} | GROUPS
 FIELDS = [(section, field) for section, record in SECTIONS.items() for field in get_type_hints(record)]
 READERS = ("agents", "hooks", "state", "WORKFLOW", "scripts")
 
@@ -65,4 +67,4 @@ def test_some_code_reads_the_setting(section: str, field: str, read: set[tuple[s
 
 
 def test_a_setting_that_nobody_reads_is_found(read: set[tuple[str, str]]) -> None:
-    assert not {("swarm", "combos"), ("SwarmSettings", "combos"), ("swarm", "no_such")} & read
+    assert not {("hang", "combos"), ("HangSettings", "combos"), ("hang", "no_such")} & read

@@ -1,5 +1,6 @@
 import dataclasses
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -9,9 +10,11 @@ import yaml
 from config import settings
 from config.errors import Refused
 from config.settings import Choice, Range, Settings, load, with_values
+from config.swarm import SwarmSettings
 
 TREE: Mapping[str, Any] = yaml.safe_load(settings.DEFAULTS.read_text(encoding="utf-8"))
-SECTIONS = [name for name in get_type_hints(Settings) if name != "modes"]
+GROUPS = {f"swarm.{group}": body for group, body in TREE["swarm"].items()}
+BODIES = {name: body for name, body in TREE.items() if name not in ("modes", "swarm")} | GROUPS
 
 
 def overlay(tmp_path: Path, text: str) -> dict[str, str]:
@@ -22,15 +25,18 @@ def overlay(tmp_path: Path, text: str) -> dict[str, str]:
 
 def test_the_file_and_the_records_have_the_same_keys() -> None:
     assert list(TREE) == [f.name for f in dataclasses.fields(Settings)]
-    for section in SECTIONS:
-        record = get_type_hints(Settings)[section]
-        assert list(TREE[section]) == list(get_type_hints(record)), (
+    assert list(TREE["swarm"]) == list(get_type_hints(SwarmSettings))
+    records = get_type_hints(Settings)
+    records |= {f"swarm.{group}": record for group, record in get_type_hints(SwarmSettings).items()}
+    for section, body in BODIES.items():
+        record = records[section]
+        assert list(body) == list(get_type_hints(record)), (
             f"section {section} of workflow_defaults.yaml and the fields of {record.__name__} in {record.__module__}"
         )
 
 
 def test_every_number_has_limits_and_no_limit_is_left_over() -> None:
-    values = {(s, key): value for s in SECTIONS for key, value in TREE[s].items()}
+    values = {(section, key): value for section, body in BODIES.items() for key, value in body.items()}
     firsts = {where: value[0] if isinstance(value, list) else value for where, value in values.items()}
     numbers = {where for where, value in firsts.items() if not isinstance(value, str | bool)}
     assert set(settings.LIMITS) == numbers, "the table of limits beside the record"
@@ -44,7 +50,7 @@ def test_every_line_with_a_value_says_its_unit_or_reason() -> None:
 def test_the_defaults_load_and_are_within_their_limits() -> None:
     loaded = load({})
     for (section, key), (low, high) in settings.LIMITS.items():
-        value = getattr(getattr(loaded, section), key)
+        value = attrgetter(f"{section}.{key}")(loaded)
         assert all(low <= one <= high for one in (value if isinstance(value, tuple) else [value]))
     assert loaded.run.modes == ("aggressive",)
     assert set(loaded.run.modes) <= set(loaded.modes)

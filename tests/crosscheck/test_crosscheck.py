@@ -79,7 +79,7 @@ def test_too_few_trades_are_no_proof() -> None:
     right = next(recipe for recipe in RECIPES if recipe.name == "next_open")
 
     def reasons(*trades: int) -> list[str]:
-        rows = [crosschecks.Row(right, "1.2.0", f"S{n}", (Agreement(n, n, n, None),)) for n in trades]
+        rows = [crosschecks.CrosscheckRow(right, "1.2.0", f"S{n}", (Agreement(n, n, n, None),)) for n in trades]
         return crosschecks._reasons(rows)
 
     assert reasons(300, 200) == []

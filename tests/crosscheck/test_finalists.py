@@ -1,5 +1,5 @@
 """What a finalist's record says when vectorbt differs or cannot be asked; a whole run that agrees is in
-tests/WORKFLOW/test_optimize_strategy.py."""
+tests/WORKFLOW/test_equal_runs.py."""
 
 from dataclasses import replace
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from config.settings import DataSettings, load
 from scripts.swarm.export.bars import candles
-from scripts.swarm.export.finalist import Finalist
+from scripts.swarm.export.finalist import ExportedFinalist
 from scripts.swarm.export.freqtrade import strategy
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.data.check import preflight
@@ -47,11 +47,11 @@ def evaluator(bars: Bars) -> Evaluator:
     return Evaluator(Market.of(bars), MTF_EMA, load().costs)
 
 
-def finalist(parameters: dict[str, Any], family: str = "mtf_ema") -> Finalist:
+def finalist(parameters: dict[str, Any], family: str = "mtf_ema") -> ExportedFinalist:
     """As a run leaves one."""
     costs = {"fee_rate": 0.0005, "slippage_bps": 1.0, "capital": 10_000.0}
     labels = {"symbol": "SOL", "mode": "aggressive", "synthetic": False, "strategy": "best_sharpe"}
-    return Finalist(
+    return ExportedFinalist(
         folder=Path("Backtests/optimizations/SOL/aggressive/best_sharpe"),
         config={**labels, "family": family, "parameters": parameters, "costs": costs},
         metrics={**labels, "verdict": "not tradeable: a test"},

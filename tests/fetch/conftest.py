@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.fetch.exchange import Exchange, Market
+from scripts.fetch.exchange import Exchange, ExchangeMarket
 from tests.fetch.binance import STEPS, T0, Binance, serving
 
 
@@ -16,7 +16,7 @@ class Asking:
 
     server: Binance
     exchange: Exchange
-    markets: dict[str, Market]
+    markets: dict[str, ExchangeMarket]
     waits: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 

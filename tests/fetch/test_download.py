@@ -8,8 +8,8 @@ import pytest
 
 from config.errors import Refused
 from scripts.fetch.download import fetch, finished, wanted
-from scripts.fetch.exchange import TRIES, Exchange, Market
-from scripts.fetch.store import Held, Store
+from scripts.fetch.exchange import TRIES, Exchange, ExchangeMarket
+from scripts.fetch.store import HeldCandles, Store
 from tests.fetch.binance import STEPS, T0, cut_off, dropped, empty, fine, in_trouble, stamped, too_many
 from tests.fetch.conftest import Asking
 from WORKFLOW.data.load import read
@@ -29,7 +29,7 @@ def download(
     on_page: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = lambda: 0.0,
     refill: bool = False,
-) -> Held:
+) -> HeldCandles:
     store = store_in(folder)
     held = store.held()
     if refill:
@@ -214,10 +214,10 @@ def test_an_interruption_at_any_page_loses_nothing(asking: Asking, tmp_path: Pat
 
 def test_wishes_are_understood_as_people_write_them(asking: Asking) -> None:
     assert asking.markets == {
-        "SOL": Market("SOL/USDT", True),
-        "sol/usdc": Market("SOL/USDC", True),
-        "SOLUSDT": Market("SOL/USDT", True),
-        "SOL/USDT:USDT": Market("SOL/USDT:USDT", False),
+        "SOL": ExchangeMarket("SOL/USDT", True),
+        "sol/usdc": ExchangeMarket("SOL/USDC", True),
+        "SOLUSDT": ExchangeMarket("SOL/USDT", True),
+        "SOL/USDT:USDT": ExchangeMarket("SOL/USDT:USDT", False),
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import load
 from scripts.lab import gpu_model, space
-from scripts.lab.gpu_model import Loop, Work
+from scripts.lab.gpu_model import ComboWork, KernelLoop
 from state.files.layout import CHECKOUT
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars
 from WORKFLOW.data.generate import demo_rows
@@ -96,7 +96,7 @@ $L__BB0_2:
 
 
 def test_loops_are_found_with_what_is_their_own() -> None:
-    assert gpu_model.loops(NESTED) == [Loop(0, 3, 0), Loop(1, 3, 1)]
+    assert gpu_model.loops(NESTED) == [KernelLoop(0, 3, 0), KernelLoop(1, 3, 1)]
 
 
 def test_the_model_is_called_a_model_and_grows_with_the_work() -> None:
@@ -104,8 +104,8 @@ def test_the_model_is_called_a_model_and_grows_with_the_work() -> None:
 
     names = ("signs", "count_events", "write_events", "search (ticks)", "settle (ticks)", "measure")
     kernels = {name: Compiled(name, NESTED, 1, 0, 0, 14) for name in names}
-    small = Work(365, 105_120, 150, 150, 0.5, 0.3, 20_000)
-    large = Work(730, 210_240, 300, 300, 0.5, 0.3, 40_000)
+    small = ComboWork(365, 105_120, 150, 150, 0.5, 0.3, 20_000)
+    large = ComboWork(730, 210_240, 300, 300, 0.5, 0.3, 40_000)
     one, two = gpu_model.per_combo(kernels, small), gpu_model.per_combo(kernels, large)
     assert all(two[name][0] > one[name][0] and two[name][1] > one[name][1] for name in names)
     assert gpu_model.text(kernels, large, 250_000).startswith("MODEL, not measured")

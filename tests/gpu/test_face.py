@@ -186,7 +186,7 @@ from tests.WORKFLOW.test_pandas_columns import bars
 assert face.gpu_prescreen(bars((o, h, l, c), T0), mode="aggressive", n_combos=6, seed=1, say=lines.append) == found
 # as deployed scripts go through it
 valid = [r for r in found if r.get("total_trades", 0) >= 1]
-assert [r["sharpe_ratio"] for r in valid] == [one.metrics["sharpe_ratio"] for one in found.best]
+assert [r["sharpe_ratio"] for r in valid] == [one.metrics.sharpe_ratio for one in found.best]
 """
     done = in_a_child(code, NUMBA_ENABLE_CUDASIM="1", **{SIMULATOR_WANTED: "1"})
     assert done.returncode == 0, done.stderr

@@ -142,15 +142,15 @@ def test_a_lost_device_drains_its_lane_and_is_not_held_against_the_job() -> None
     one = job("prescreen")
     gone = worker(one, lane="gpu0", life="dead", exit=Exit("w", GPU_LOST, None))
     gone = replace(gone, launch=replace(gone.launch, gpu="GPU-aaa"))
-    held = running(one, deaths=LIMITS.max_deaths - 1, lane="gpu0")
+    held = running(one, deaths=LIMITS.blame.max_deaths - 1, lane="gpu0")
     decision = decide(world(jobs=(held,), workers=(gone,), gpu_lanes=LANES[:1]), Memory(), LIMITS)
     (death,) = [a for a in decision.actions if a.kind == "record_death"]
-    assert (death.arguments["deaths"], death.arguments["wait_s"]) == (LIMITS.max_deaths - 1, 0.0)
+    assert (death.arguments["deaths"], death.arguments["wait_s"]) == (LIMITS.blame.max_deaths - 1, 0.0)
     assert death.arguments["reason"] == "its GPU cannot be used (its log says why)"
     again = decide(world(jobs=(state(one),), gpu_lanes=LANES[:1]), decision.memory, LIMITS)
     (launch,) = again.actions
     assert launch.arguments["lane"] == "cpu0"
-    later = world(jobs=(state(one),), gpu_lanes=LANES[:1], now_s=world().now_s + LIMITS.backoff_max_s + 1)
+    later = world(jobs=(state(one),), gpu_lanes=LANES[:1], now_s=world().now_s + LIMITS.blame.backoff_max_s + 1)
     assert decide(later, decision.memory, LIMITS).actions[0].arguments["lane"] == "gpu0"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hooks import notify
-from hooks.executable import Answer, ask
+from hooks.executable import HookAnswer, ask
 from hooks.folder import POINTS, faults, hooks_at
 from hooks.gate import NotPassed, pass_all, verdicts_of
 from state.files.layout import CHECKOUT, Roots
@@ -38,9 +38,9 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
 
 def test_it_is_given_the_record_and_its_first_line_is_the_reason(tmp_path: Path) -> None:
     path = hook(tmp_path / "h", f'cat > {tmp_path}/seen; echo; echo "too risky"; echo more; exit 3')
-    assert ask(path, {"point": "after_preflight", "mode": "ä"}) == Answer(False, "too risky")
+    assert ask(path, {"point": "after_preflight", "mode": "ä"}) == HookAnswer(False, "too risky")
     assert json.loads((tmp_path / "seen").read_text()) == {"point": "after_preflight", "mode": "ä"}
-    assert ask(hook(tmp_path / "quiet", "exit 0"), {}) == Answer(True, "exit code 0")
+    assert ask(hook(tmp_path / "quiet", "exit 0"), {}) == HookAnswer(True, "exit code 0")
 
 
 def test_one_that_gives_no_answer_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_one_that_gives_no_answer_is_ended_with_all_that_it_started(tmp_path: Pa
 
 def test_what_it_leaves_running_is_ended_and_is_not_waited_for(tmp_path: Path) -> None:
     said = ask(hook(tmp_path / "h", f"sleep 300 & echo $! > {tmp_path}/child; echo fine"), {}, LONG_S)
-    assert said == Answer(True, "fine")
+    assert said == HookAnswer(True, "fine")
     assert identity.of(int((tmp_path / "child").read_text())) is None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.rules import pace
 from config.settings import load
 from state.files.layout import CHECKOUT
 from tests.house.sources import trees
@@ -59,3 +60,8 @@ def test_a_family_is_described_with_its_parameters_and_limits(name: str) -> None
 
 def test_every_section_of_the_page_is_a_family() -> None:
     assert set(re.findall(r"^## `(\w+)`", PAGE.read_text(encoding="utf-8"), re.M)) == set(FAMILIES)
+
+
+def test_agents_know_which_families_ship_with_the_product() -> None:
+    """The control plane cannot import the work plane, so `pace.py` names the families by itself."""
+    assert set(pace._STATED_FAMILIES) == set(FAMILIES), "name each in _STATED_FAMILIES of agents/rules/pace.py"

@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 from agents.registry import AGENTS, RESCUE
 from state.files.catalog import CATALOG
 from state.files.knowledge import KnowledgeFolder
-from state.files.layout import Roots, RoundFolder, RunFolder, SwarmRunFolder
+from state.files.layout import Roots
+from state.files.run_folders import RoundFolder, RunFolder, SwarmRunFolder
 from tests.shapes.root import filled
 
 ROOTS = Roots(Path("RESULTS_ROOT"), Path("STATE_ROOT"), Path("LOGS_ROOT"))

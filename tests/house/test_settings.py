@@ -112,8 +112,8 @@ def test_every_setting_is_read_by_somebody() -> None:
 
 def test_a_setting_that_nobody_reads_is_found() -> None:
     """The guard itself: without the readers of one setting, that one is named."""
-    text = "def look(limits: SwarmSettings) -> float:\n    return limits.window_s + limits.lanes\n"
+    text = "def look(limits: SwarmSettings) -> float:\n    return limits.use.window_s + limits.lanes.count\n"
     missing = unread(records(), list(ast.walk(ast.parse(text))))
-    assert "swarm.window_s" not in missing
-    assert "swarm.lanes" not in missing
-    assert {"swarm.nice", "search.trials", "verdict.max_luck"} <= set(missing)
+    assert "use.window_s" not in missing
+    assert "lanes.count" not in missing
+    assert {"lanes.nice", "hang.after_s", "search.trials", "verdict.max_luck"} <= set(missing)

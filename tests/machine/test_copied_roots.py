@@ -378,7 +378,7 @@ def test_a_loop_leaves_a_root_that_was_moved_and_stays_in_one_that_was_emptied(
 ) -> None:
     known = root.look(here.roots.state).id
     monkeypatch.setenv(root.MARK, known)
-    place = presence.Place(here.roots.state)
+    place = presence.HeldRoot(here.roots.state)
     aside = here.roots.state.with_name("aside")
     try:
         here.roots.root_record.unlink()
@@ -391,7 +391,7 @@ def test_a_loop_leaves_a_root_that_was_moved_and_stays_in_one_that_was_emptied(
         assert f"was moved to {aside}" in place.why_leave()
         shutil.copytree(aside, here.roots.state)
         assert place.why_leave()
-        place_in_copy = presence.Place(here.roots.state)
+        place_in_copy = presence.HeldRoot(here.roots.state)
         assert "another swarm's" in place_in_copy.why_leave()
         place_in_copy.close()
     finally:

@@ -5,7 +5,7 @@ import select
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,14 +14,14 @@ import pytest
 
 from agents.machine import gpus, nvml, processes
 from agents.machine.gpus import Cards, Question
-from config import settings
 from state.files import snapshot
 from state.files.layout import Roots
 from state.files.tree import record_of
 from state.host import identity
 from state.host.identity import Tree
+from tests.agents.worlds import limits_with
 
-LIMITS = replace(settings.load({}).swarm, gpu_timeout_s=5.0)
+LIMITS = limits_with(agents={"gpu_timeout_s": 5.0})
 TWO_CARDS = """\
 case "$*" in
   *query-gpu*) echo "0, GPU-a, NVIDIA H200, 73, 1024, 143771, 0, Disabled"

@@ -279,8 +279,8 @@ TEN_YEARS_S = 10 * 365 * DAY_S
 def swarm(roots: Roots) -> tuple[RealClock, Path, Callable[[float], None]]:
     """A watchdog that has counted for a while, a log of today, and how days pass; keep_log_days is 10."""
     own = settings.load({})
-    limits = replace(own.swarm, keep_log_days=10.0)
-    snapshot.write_json(roots.settings, settings.tree_of(replace(own, swarm=limits)))
+    own = settings.with_values(own, swarm={"records": {"keep_log_days": 10.0}})
+    snapshot.write_json(roots.settings, settings.tree_of(own))
     clock = RealClock()
     log = old_log(roots, roots.log(RUN), 0)
 

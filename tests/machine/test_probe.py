@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,12 +82,11 @@ def test_a_driver_that_hangs_makes_no_cycle_longer(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv(gpus.DEVICES, str(tmp_path / "dev"))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     roots = Roots.from_environment({"RESULTS_ROOT": str(tmp_path / "r")})
-    limits = replace(settings.load({}).swarm, gpu_timeout_s=5.0)
     from agents.machine import processes
 
     spent = time.process_time()
     try:
-        seen = [gpus.look(roots, limits, 1_000.0 + 15 * n).reason for n in range(4)]
+        seen = [gpus.look(roots, LIMITS, 1_000.0 + 15 * n).reason for n in range(4)]
     finally:
         processes.kill_tree(Tree.of(roots.state, str(snapshot.read_json(roots.gpu_question)["nonce"])), None)
     assert seen == ["the driver has not been asked yet", *["no answer within 5 s"] * 3]
@@ -140,7 +138,7 @@ def test_damaged_settings_are_said_kept_aside_and_stop_nobody(
 def test_settings_of_another_version_are_not_damaged(tmp_path: Path) -> None:
     roots = Roots.from_environment({"RESULTS_ROOT": str(tmp_path)})
     tree = settings.tree_of(settings.load({}))
-    tree["swarm"].pop("keeper_s")
-    tree["swarm"]["of_tomorrow"] = 1
+    tree["swarm"]["agents"].pop("keeper_s")
+    tree["swarm"]["of_tomorrow"] = tree["swarm"]["hang"]["of_tomorrow"] = 1
     snapshot.write_json(roots.settings, tree)
     assert probe.settings_problem(roots) == ""

@@ -37,11 +37,11 @@ from state.records.agent_states import Deed
 from state.records.jobs import Job, JobJournal
 from state.records.runs import Run
 from state.records.workers import Launch
-from tests.agents.worlds import ORDER
+from tests.agents.worlds import ORDER, limits_with
 from tests.state.test_records import Clock
 
 DAY_S = 86_400
-LIMITS = replace(settings.load({}).swarm, keep_runs=2, keep_rounds=2, keep_log_days=10.0, log_mb=1, record_mb=1)
+LIMITS = limits_with(records={"keep_runs": 2, "keep_rounds": 2, "keep_log_days": 10.0, "log_mb": 1, "journal_mb": 1})
 UNITS = (("SOL", "aggressive"), ("BTC", "aggressive"))
 
 

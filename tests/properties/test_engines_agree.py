@@ -92,7 +92,8 @@ def rows_of(planes: Planes) -> Callable[[slice], Planes]:
 
 def screened(ledger: Ledger, market: Market, window: Window, capital: float) -> list[float]:
     values = metrics.full(ledger, market, window, capital)
-    return [math.nan if values[key] is None else values[key] for key in metrics.SCREEN]
+    row = [getattr(values, key) for key in metrics.SCREEN]
+    return [math.nan if value is None else value for value in row]
 
 
 @settings(max_examples=100)

@@ -11,7 +11,8 @@ import pytest
 
 from scripts.swarm import checksums
 from state.files import publication, snapshot
-from state.files.layout import MANIFEST, PHASE0, Roots
+from state.files.artifacts import MANIFEST, PHASE0
+from state.files.layout import Roots
 from state.files.publication import Publication
 from WORKFLOW.report.tree import ResultTree, writing
 

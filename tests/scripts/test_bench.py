@@ -155,7 +155,7 @@ def test_the_frozen_space_is_the_one_of_the_targets() -> None:
 
 
 def test_the_slowest_half_does_not_move_the_median() -> None:
-    row = measure.Row("native", "m", "warm", "S", 90.0, 2, 10, 10, None, 0.0, None, None, {})
+    row = measure.PrescreenRow("native", "m", "warm", "S", 90.0, 2, 10, 10, None, 0.0, None, None, {})
     rows = [measure.replace(row, seconds=s) for s in (3.0, 1.0, 2.0)]
     assert (measure._median(rows, exact=True).seconds, "2.00" in table.text(rows)) == (2.0, True)
 

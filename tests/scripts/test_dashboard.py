@@ -20,7 +20,8 @@ from config.errors import Refused
 from config.settings import load
 from scripts.swarm import dashboard
 from state.files import snapshot
-from state.files.layout import CHECKOUT, Roots, RunFolder
+from state.files.layout import CHECKOUT, Roots
+from state.files.run_folders import RunFolder
 from state.records import runs
 from state.records.runs import Run
 from tests.search.test_study import objective

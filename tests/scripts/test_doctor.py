@@ -17,13 +17,13 @@ from config import settings
 from scripts.infra import environment, requirements
 from scripts.swarm.doctor import machine, records, software
 from scripts.swarm.doctor.command import CHECKS, examine
-from scripts.swarm.doctor.finding import Check, Finding, Patient, ok
+from scripts.swarm.doctor.finding import Diagnosis, Examination, Patient, ok
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.files.tree import tree_of
 from state.host import identity
 from state.host.clock import SystemClock, stamp
-from tests.agents.worlds import LIMITS
+from tests.agents.worlds import LIMITS, limits_with
 
 SCHEMA = json.loads((CHECKOUT / "docs" / "reference" / "schemas" / "doctor.schema.json").read_text(encoding="utf-8"))
 SENTRY = "worker_sentry"
@@ -40,14 +40,14 @@ def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
     return Patient(CHECKOUT, roots, LIMITS)
 
 
-def wrong(found: Iterator[Finding]) -> list[Finding]:
+def wrong(found: Iterator[Diagnosis]) -> list[Diagnosis]:
     """Without what is well, and without notes."""
     bad = [one for one in found if one.severity not in ("ok", "note")]
     assert all(one.cause and one.fix for one in bad), bad
     return bad
 
 
-def only(found: Iterator[Finding]) -> Finding:
+def only(found: Iterator[Diagnosis]) -> Diagnosis:
     (one,) = wrong(found)
     return one
 
@@ -95,12 +95,12 @@ def test_beside_a_missing_environment_it_says_so_and_makes_none(tmp_path: Path) 
 
 
 def test_a_look_that_never_comes_back_costs_its_deadline_and_no_more(patient: Patient) -> None:
-    def hangs(_patient: Patient) -> Iterator[Finding]:
+    def hangs(_patient: Patient) -> Iterator[Diagnosis]:
         signal.pause()
         yield ok("never")
 
     began = time.monotonic()
-    checks = (Check("dead disk", hangs, 0.2), Check("next", lambda _p: iter([ok("fine")])))
+    checks = (Examination("dead disk", hangs, 0.2), Examination("next", lambda _p: iter([ok("fine")])))
     found = {check.name: findings for check, findings in examine(checks, patient)}
     assert time.monotonic() - began < 5
     assert (found["dead disk"][0].severity, found["next"][0].severity) == ("unknown", "ok")
@@ -108,16 +108,16 @@ def test_a_look_that_never_comes_back_costs_its_deadline_and_no_more(patient: Pa
 
 
 def test_a_look_that_fails_or_dies_is_a_finding_and_not_the_end(patient: Patient) -> None:
-    def fails(_patient: Patient) -> Iterator[Finding]:
+    def fails(_patient: Patient) -> Iterator[Diagnosis]:
         yield ok("half")
         raise OSError(5, "Input/output error")
 
-    def dies(_patient: Patient) -> Iterator[Finding]:
+    def dies(_patient: Patient) -> Iterator[Diagnosis]:
         os.kill(os.getpid(), signal.SIGKILL)
         yield ok("never")
 
     for look, cause in ((fails, "Input/output error"), (dies, "cut short")):
-        ((_check, (found,)),) = examine((Check("x", look),), patient)
+        ((_check, (found,)),) = examine((Examination("x", look),), patient)
         assert (found.severity, cause in found.cause) == ("unknown", True)
 
 
@@ -289,7 +289,7 @@ def test_files_from_the_future(patient: Patient) -> None:
 
 
 def test_a_disk_with_less_than_is_wanted_and_a_forecast(patient: Patient) -> None:
-    greedy = replace(patient, limits=replace(LIMITS, min_free_mb=10_000_000))
+    greedy = replace(patient, limits=limits_with(records={"min_free_mb": 10_000_000}))
     assert {one.finding for one in wrong(machine.disk(greedy))} == {
         "the disk under RESULTS_ROOT is full",
         "the disk under STATE_ROOT is full",
@@ -303,12 +303,12 @@ def test_a_disk_with_less_than_is_wanted_and_a_forecast(patient: Patient) -> Non
 
 
 def test_a_folder_in_which_nothing_can_be_written(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = list(machine._folder("STATE_ROOT", Path("/proc/self"), replace(LIMITS, min_free_mb=0)))
+    found = list(machine._folder("STATE_ROOT", Path("/proc/self"), limits_with(records={"min_free_mb": 0})))
     assert any("cannot be written" in one.finding and one.severity == "error" for one in found)
 
 
 def test_more_lanes_than_memory(patient: Patient) -> None:
-    many = replace(patient, limits=replace(LIMITS, lanes=1000, lane_memory_mb=100_000))
+    many = replace(patient, limits=limits_with(lanes={"count": 1000, "memory_mb": 100_000}))
     assert "lanes would push each other out of memory" in only(machine.memory(many)).cause
 
 
@@ -330,7 +330,7 @@ def test_a_driver_that_hangs_fails_or_lacks_its_packages(
     (tmp_path / "driver").touch()
     monkeypatch.setattr(environment, "NVIDIA_DRIVER", (str(tmp_path / "driver"),))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    quick = replace(patient, limits=replace(LIMITS, gpu_timeout_s=0.3))
+    quick = replace(patient, limits=limits_with(agents={"gpu_timeout_s": 0.3}))
     fake = tmp_path / "nvidia-smi"
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     for script, finding in (
@@ -343,7 +343,7 @@ def test_a_driver_that_hangs_fails_or_lacks_its_packages(
     fake.write_text("#!/bin/sh\necho NVIDIA X, 550.1, 80000 MiB\n")
     monkeypatch.setenv("VENV_PATH", str(tmp_path / "no-venv"))
     assert (
-        only(machine.gpu(replace(patient, limits=replace(LIMITS, gpu_timeout_s=10)))).finding
+        only(machine.gpu(replace(patient, limits=limits_with(agents={"gpu_timeout_s": 10})))).finding
         == "the GPU cannot be used"
     )
 
@@ -391,9 +391,19 @@ def test_a_settings_file_that_others_can_write(
 
 def test_settings_changed_since_the_start_are_good_to_know(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot.write_json(patient.roots.settings, settings.tree_of(settings.load({})))
+    monkeypatch.setenv("BACKTEST_OPTIMIZE__SWARM__LANES__NICE", "7")
+    notes = [one for one in records.surroundings(patient) if one.severity == "note"]
+    assert [one.cause for one in notes] == ["set differently when the swarm was started: swarm.lanes.nice"]
+
+
+def test_a_setting_under_its_old_name_is_good_to_know(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_groups = json.loads((CHECKOUT / "tests/config/swarm_without_groups.json").read_text(encoding="utf-8"))
+    snapshot.write_json(patient.roots.settings, {"swarm": {**without_groups, "nice": 7}})
     monkeypatch.setenv("BACKTEST_OPTIMIZE__SWARM__NICE", "7")
     notes = [one for one in records.surroundings(patient) if one.severity == "note"]
-    assert [one.cause for one in notes] == ["set differently when the swarm was started: nice"]
+    assert [one.cause.partition(" now;")[0] for one in notes] == [
+        "BACKTEST_OPTIMIZE__SWARM__NICE is called BACKTEST_OPTIMIZE__SWARM__LANES__NICE"
+    ]
 
 
 def test_a_loop_that_serves_another_state_root(patient: Patient, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from state.files.tree import tree_of
 from state.host.clock import SystemClock
 from state.host.identity import boot_id, mine
 from state.records import healing
-from tests.agents.worlds import LIMITS
+from tests.agents.worlds import LIMITS, limits_with
 
 SCHEMA = json.loads((CHECKOUT / "docs" / "reference" / "schemas" / "explain.schema.json").read_text(encoding="utf-8"))
 AT = "2026-01-01T00:00:{:02}.000Z"
@@ -183,8 +183,8 @@ def test_every_name_there_is_is_understood_and_every_other_is_refused_with_the_l
     with pytest.raises(Refused, match="there is no session ''") as refused:
         agents.session("", LIMITS)
     assert all(monitor.session in refused.value.way_out for monitor in MONITORS)
-    with pytest.raises(Refused, match=r"curator is not at work: the setting swarm\.advisers is false"):
-        agents.agent("curator", replace(LIMITS, advisers=False))
+    with pytest.raises(Refused, match=r"curator is not at work: the setting swarm\.agents\.advisers is false"):
+        agents.agent("curator", limits_with(agents={"advisers": False}))
 
 
 def test_the_command_answers_in_the_form_of_its_schema(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.lab.faults import artifacts, command, surroundings, table
-from scripts.lab.faults.campaign import Outcome, Row
+from scripts.lab.faults.campaign import CampaignOutcome, FaultRow
 from scripts.lab.faults.injuries import FAULTS, TURNS, Dice
 from scripts.lab.faults.pairs import drawn
 from scripts.lab.faults.private import Swarm
@@ -22,8 +22,8 @@ from state.records import orders
 from state.records.jobs import BY_OPERATOR, Job, JobJournal
 from tests.agents.worlds import LIMITS, ORDER
 
-ROW = Row(75.0, "worker killed", "w1", 0.4, "worker_sentry cycle 9: 0 workers run", 3.2, "the swarm", ())
-GOOD = Outcome((ROW,), (), (), 1, 120.0, ())
+ROW = FaultRow(75.0, "worker killed", "w1", 0.4, "worker_sentry cycle 9: 0 workers run", 3.2, "the swarm", ())
+GOOD = CampaignOutcome((ROW,), (), (), 1, 120.0, ())
 
 
 def started(job: str, worker: str) -> dict[str, Any]:

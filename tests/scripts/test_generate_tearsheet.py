@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.tearsheet import command
-from state.files.layout import BESTS
+from state.files.artifacts import BESTS
 from tests.report.tearsheet.lists import day, walk, write
 from tests.report.tearsheet.test_from_trades import doc_of
 from WORKFLOW.report.tearsheet import page

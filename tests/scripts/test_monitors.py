@@ -32,7 +32,7 @@ def rendered(page: Group, width: int, height: int) -> list[str]:
     return taken.get().splitlines()
 
 
-def crowded(folder: Path) -> dict[str, Any]:
+def crowded(folder: Path) -> Any:
     """A status with far more of everything than any terminal has lines."""
     now = build(roots(folder))
     unit = {"phase": "prescreen", "since": None, "percent": 43.0, "workers": 9, "rate_per_s": 9.9}
@@ -290,7 +290,7 @@ def test_silence_is_worth_a_word_only_when_it_nears_what_it_is_put_up_with(tmp_p
     assert "no progress for 0:31" in show._worker(now["workers"][0], 4, 40).plain
 
 
-def under_way(folder: Path) -> dict[str, Any]:
+def under_way(folder: Path) -> Any:
     """A run of two symbols, 65 s old, on which something is known of everything."""
     now = crowded(folder)
     now |= {
@@ -397,9 +397,9 @@ def test_the_cpu_page_knows_at_its_first_look_how_busy_a_worker_is_and_leaves_ou
 
 
 def test_a_worker_that_began_between_two_looks_is_as_busy_as_since_it_began() -> None:
-    before = cpu.Reading(100.0, {}, {7: cpu.Process(5.0, 1, 50.0)})
-    now = cpu.Reading(110.0, {}, {7: cpu.Process(10.0, 1, 50.0), 8: cpu.Process(3.0, 1, 106.0)})
+    before = cpu.CpuReading(100.0, {}, {7: cpu.Process(5.0, 1, 50.0)})
+    now = cpu.CpuReading(110.0, {}, {7: cpu.Process(10.0, 1, 50.0), 8: cpu.Process(3.0, 1, 106.0)})
     rows = [{"pid": 7, "job": "old"}, {"pid": 8, "job": "new"}]
     assert [(round(busy), job) for busy, _, _, job in cpu._busiest(now, before, rows)] == [(50, "old"), (75, "new")]
-    reused = cpu.Reading(110.0, {}, {7: cpu.Process(1.0, 1, 108.0)})
+    reused = cpu.CpuReading(110.0, {}, {7: cpu.Process(1.0, 1, 108.0)})
     assert [round(busy) for busy, *_ in cpu._busiest(reused, before, rows)] == [50], "another process of that number"

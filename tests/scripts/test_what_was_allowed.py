@@ -23,7 +23,7 @@ def here() -> Iterator[Yard]:
         yield one
 
 
-def wished(words: list[str], roots: Roots) -> parallel.Wish:
+def wished(words: list[str], roots: Roots) -> parallel.RunWish:
     asked = parallel.parser().parse_args(words)
     asked.reading = reading_of(asked)
     return parallel._wish(asked, roots)

@@ -19,7 +19,8 @@ import pytest
 from config.errors import Refused
 from config.search import SQLITE
 from config.settings import load
-from state.files.layout import CHECKOUT, RunFolder
+from state.files.layout import CHECKOUT
+from state.files.run_folders import RunFolder
 from tests.search.test_study import TRIALS, objective, open_study, run, start
 from tests.WORKFLOW.pipeline import environment
 from WORKFLOW.search import needs

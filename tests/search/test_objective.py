@@ -55,24 +55,24 @@ def test_the_value_is_what_the_metrics_of_each_fold_say(evaluator: Evaluator) ->
     for i in range(len(combos)):
         parameters = combos.row(i)
         result = job().evaluate(evaluator, parameters, lambda steps: True)  # nothing is pruned where it is off
-        each = [evaluator.metrics(parameters, fold)["sharpe_ratio"] for fold in folds_of(evaluator.market, 4)]
+        each = [evaluator.metrics(parameters, fold).sharpe_ratio for fold in folds_of(evaluator.market, 4)]
         assert [sharpe is None for sharpe in result.folds] == [sharpe is None for sharpe in each]
         assert [one or 0.0 for one in result.folds] == pytest.approx([one or 0.0 for one in each], rel=1e-9)
         assert result.metrics == evaluator.metrics(parameters, evaluator.whole)
         known = [0.0 if sharpe is None else sharpe for sharpe in each]
-        if result.metrics["sharpe_ratio"] is not None:
+        if result.metrics.sharpe_ratio is not None:
             defined += 1
             assert result.value == pytest.approx(np.mean(known) - 0.5 * np.std(known))
         else:
             assert result.value == UNDEFINED_SHARPE
-        assert result.violation == 3 - result.metrics["total_trades"]
+        assert result.violation == 3 - result.metrics.total_trades
     assert defined > 3
 
 
 def test_one_fold_is_the_whole(evaluator: Evaluator) -> None:
     parameters = space.draw(MODE, 1, np.random.SeedSequence(5)).row(0)
     result = job(folds=1).evaluate(evaluator, parameters, lambda steps: False)
-    assert result.value == pytest.approx(result.metrics["sharpe_ratio"], rel=1e-9)
+    assert result.value == pytest.approx(result.metrics.sharpe_ratio, rel=1e-9)
 
 
 def test_a_hopeless_trial_ends_with_what_is_known_of_it(evaluator: Evaluator) -> None:
@@ -89,7 +89,7 @@ def test_a_hopeless_trial_ends_with_what_is_known_of_it(evaluator: Evaluator) ->
     assert pruned.folds == whole.folds[:2]
     assert pruned.steps == whole.steps[:2]
     assert heard == [whole.steps[:1], whole.steps[:2]]
-    assert (pruned.value, pruned.metrics) == (whole.steps[1], {})
+    assert (pruned.value, pruned.metrics) == (whole.steps[1], None)
     assert whole == job().evaluate(evaluator, parameters, lambda steps: False)
 
 
@@ -97,7 +97,7 @@ def test_further_objectives_are_metrics_of_the_whole(evaluator: Evaluator) -> No
     plan = StudyPlan(MODE, 10, 4, 1, (), objectives=("sharpe_ratio", "max_drawdown_pct"))
     parameters = space.draw(MODE, 1, np.random.SeedSequence(5)).row(0)
     result = job(plan=plan).evaluate(evaluator, parameters, lambda steps: False)
-    assert result.others == (result.metrics["max_drawdown_pct"],)
+    assert result.others == (result.metrics.max_drawdown_pct,)
     assert plan.directions == ["maximize", "minimize"]
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.files.layout import CHECKOUT
+from tests.metric_sets import metric_set
 from tests.WORKFLOW.pipeline import SMALL, artifacts, run
 from WORKFLOW.data.generate import write_demo
 from WORKFLOW.report.front import svg
@@ -25,7 +26,7 @@ BOTH_IN_ENVIRONMENT = {"BACKTEST_OPTIMIZE__SEARCH__OBJECTIVES": '["sharpe_ratio"
 
 
 def trial(number: int, value: float, other: float, violation: float = 0.0) -> Trial:
-    return Trial(number, 0, "sampler", {}, TrialResult(value, violation, {}, others=(other,)))
+    return Trial(number, 0, "sampler", {}, TrialResult(value, violation, None, others=(other,)))
 
 
 def beats(one: Trial, other: Trial) -> bool:
@@ -55,7 +56,7 @@ def test_an_undefined_sharpe_ratio_is_on_no_front() -> None:
 
 def test_the_picture_of_one_search_is_the_same_to_the_bit() -> None:
     trials = [trial(0, 1.0, 0.2), trial(1, 2.0, 0.4), trial(2, 0.5, 0.3)]
-    trials = [replace(one, result=replace(one.result, metrics={"sharpe_ratio": 1.0})) for one in trials]
+    trials = [replace(one, result=replace(one.result, metrics=metric_set(sharpe_ratio=1.0))) for one in trials]
     drawn = {svg(trials, front(trials, BOTH), {2}, BOTH, "title") for _ in range(2)}
     assert len(drawn) == 1
 

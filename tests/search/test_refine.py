@@ -61,4 +61,4 @@ def test_what_is_held_at_a_time_changes_nothing() -> None:
     sharpes = [sharpe for sharpe, _ in whole.best]
     assert sharpes == sorted(sharpes, reverse=True)
     measured = evaluator.metrics(whole.best[0][1], evaluator.whole)
-    assert measured["sharpe_ratio"] == pytest.approx(sharpes[0], rel=1e-9)
+    assert measured.sharpe_ratio == pytest.approx(sharpes[0], rel=1e-9)

@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import Refused
 from config.settings import load
-from state.files.layout import PHASE0
+from state.files.artifacts import PHASE0
 from WORKFLOW.search import seed_folders, space
 
 MODE = load({}).mode("aggressive")

@@ -15,6 +15,7 @@ import pytest
 from config.errors import Refused
 from config.settings import load
 from state.files.layout import CHECKOUT
+from tests.metric_sets import metric_set
 from WORKFLOW.search import study as study_module
 from WORKFLOW.search.storage import JournalStore, StudyStore, open_storage
 from WORKFLOW.search.study import Hopeless, SharedStudy, StudyPlan, Trial, TrialResult
@@ -76,7 +77,7 @@ study.work(objective, lambda done: None, lambda: True)
 
 def objective(parameters: dict, is_hopeless: Hopeless) -> TrialResult:
     value = -abs(parameters["fast_period"] - 20) - 10 * parameters["stop_loss"]
-    return TrialResult(value, float(parameters["slow_period"] - 150), {"sharpe_ratio": value})
+    return TrialResult(value, float(parameters["slow_period"] - 150), metric_set(sharpe_ratio=value))
 
 
 def open_study(folder: Path, trials: int = TRIALS, store: StudyStore | None = None, **changes: Any) -> SharedStudy:

@@ -95,7 +95,7 @@ REPORTS: dict[str, dict[str, Any]] = {  # what a calm root would leave out
 @contextmanager
 def filled() -> Iterator[Yard]:
     """The root, with two workers at work (stand-ins that wait) and one that has ended."""
-    with yard(lanes=2) as place:
+    with yard(lanes={"count": 2}) as place:
         _run(place)
         _surroundings(place)
         for row in at_work(limits_of(place.roots)):
@@ -185,7 +185,7 @@ def _surroundings(place: Yard) -> None:
     Journal(roots.session_events).append({"event": "incident_opened", "at": stamp(clock.now()), **FINDING})
     Journal(roots.hypotheses).append({"id": "bt-1/0/SOL/aggressive", "event": "stated"})
     Journal(roots.session_log("bt-1")).append({"run_id": "bt-1", "at": stamp(clock.now()), "stage": "prescreen"})
-    failures = roots.knowledge(limits_of(roots).knowledge_folder).failures
+    failures = roots.knowledge(limits_of(roots).records.knowledge_folder).failures
     snapshot.write_json(failures, [{"signature": "abc", "last_event": "def", "count": 1, "examples": [{"at": "x"}]}])
 
 

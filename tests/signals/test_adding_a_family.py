@@ -74,7 +74,7 @@ def test_the_guide_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     best = found.best[0]
     native = evaluator.ledger(best.parameters, evaluator.whole)
     slow = evaluator.reference_ledger(best.parameters, evaluator.whole)
-    assert len(native.trades) == best.metrics["total_trades"] > 0
+    assert len(native.trades) == best.metrics.total_trades > 0
     assert native.trades.tolist() == slow.trades.tolist()
     assert native.equity.tolist() == slow.equity.tolist()
 

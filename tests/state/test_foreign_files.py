@@ -13,8 +13,9 @@ from config import plain
 from config.settings import OVERLAY_VARIABLE
 from scripts.swarm import checksums
 from state.files import made, private, snapshot
+from state.files.artifacts import MANIFEST
 from state.files.journal import Journal
-from state.files.layout import CHECKOUT, MANIFEST, Roots
+from state.files.layout import CHECKOUT, Roots
 from state.files.tighten import prepare
 from WORKFLOW.report.tree import ResultTree
 

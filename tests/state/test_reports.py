@@ -81,3 +81,8 @@ def test_the_reports_name_the_runs_that_they_speak_of() -> None:
     }
     assert agent_states.reports(reads).run_ids() == ("bt-2", "bt-1")
     assert Reports().run_ids() == ()
+
+
+def test_an_agent_without_a_record_of_its_own_says_nothing() -> None:
+    reads = {"newcomer": agent_states.of_tree("newcomer", {"report": {}})}
+    assert agent_states.reports(reads) == Reports()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refused
-from state.files.layout import BESTS, MANIFEST
+from state.files.artifacts import BESTS, MANIFEST
 from state.records import results
 from state.records.results import PublishedTree
 

@@ -61,7 +61,7 @@ def test_only_what_is_needed_is_handed_on() -> None:
         "HOME": "/h",
         "SSH_AUTH_SOCK": "/s",
         "HTTPS_PROXY": "http://me:pw@p",
-        "BACKTEST_OPTIMIZE__SWARM__LANES": "2",
+        "BACKTEST_OPTIMIZE__SWARM__LANES__COUNT": "2",
         "BACKTEST_OPTIMIZE__X__TOKEN": "secret",
     }
-    assert allowed(shell) == {"PATH": "/bin", "HOME": "/h", "BACKTEST_OPTIMIZE__SWARM__LANES": "2"}
+    assert allowed(shell) == {"PATH": "/bin", "HOME": "/h", "BACKTEST_OPTIMIZE__SWARM__LANES__COUNT": "2"}

@@ -9,9 +9,9 @@ import pytest
 
 from config.record import asdict, replace
 from state.records.tries import (
-    Count,
     Entry,
     Span,
+    TriesCount,
     TriesLedger,
     identity_of,
 )
@@ -30,7 +30,7 @@ def ledger(tmp_path: Path) -> TriesLedger:
 
 
 def test_nothing_was_tried_before_the_first_run(ledger: TriesLedger) -> None:
-    assert ledger.count(IN, OUT) == Count(0, 0)
+    assert ledger.count(IN, OUT) == TriesCount(0, 0)
     assert ledger.bad_lines() == 0
 
 
@@ -38,7 +38,7 @@ def test_tries_and_looks_of_all_runs_add_up(ledger: TriesLedger) -> None:
     ledger.add(entry("a", 100), entry("b", 50))
     ledger.add(entry("look", 1, OUT, "look"))
     ledger.add(entry("another", 1, OUT, "look"))
-    assert ledger.count(IN, OUT) == Count(150, 2)
+    assert ledger.count(IN, OUT) == TriesCount(150, 2)
 
 
 def test_the_same_combos_on_the_same_bars_are_no_new_try(ledger: TriesLedger) -> None:
@@ -66,7 +66,7 @@ def test_a_damaged_line_is_counted_and_costs_nobody_his_count(ledger: TriesLedge
 
 def test_days_that_were_searched_are_no_holdout_any_more(ledger: TriesLedger) -> None:
     ledger.add(entry("all of it", 20_000, Span(0, 95 * DAY)), entry("look", 1, OUT, "look"))
-    assert ledger.count(IN, OUT) == Count(20_000, 20_001)
+    assert ledger.count(IN, OUT) == TriesCount(20_000, 20_001)
 
 
 GOOD: dict[str, Any] = json.loads(json.dumps(asdict(entry("a"))))
@@ -95,7 +95,7 @@ def test_what_is_no_entry_is_a_damaged_line_and_counts_nothing(ledger: TriesLedg
     ledger.add(entry("b", 50))
     with ledger.path.open("ab") as file:
         file.write(json.dumps({**GOOD, **change}).encode() + b"\n")
-    assert ledger.count(IN, OUT) == Count(50, 0)
+    assert ledger.count(IN, OUT) == TriesCount(50, 0)
     assert ledger.bad_lines() == 1
 
 

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,32 @@ from state.host import identity
 from state.host.identity import Identity
 
 COMMAND = CHECKOUT / "scripts" / "backtest-optimize"
+# No paths, and none of the three seconds that skfolio takes to load. `test_two_modes…` in test_whole_runs.py has them.
+FOLDS_OF_A_DAY = {
+    "BACKTEST_OPTIMIZE__CROSS_VALIDATION__FOLDS": "100",
+    "BACKTEST_OPTIMIZE__CROSS_VALIDATION__TEST_FOLDS": "99",
+}
 SETTINGS = {
-    "BACKTEST_OPTIMIZE__SWARM__CADENCE_SCALE": "0.05",
-    "BACKTEST_OPTIMIZE__SWARM__CYCLE_DEADLINE_S": "5",
-    "BACKTEST_OPTIMIZE__SWARM__TMUX_TIMEOUT_S": "2",
-    "BACKTEST_OPTIMIZE__SWARM__LANES": "2",
-    "BACKTEST_OPTIMIZE__SWARM__ADVISERS": "false",  # nothing here depends on them, and each costs a Python to start
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__CADENCE_SCALE": "0.05",
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__CYCLE_DEADLINE_S": "5",
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__TMUX_TIMEOUT_S": "2",
+    "BACKTEST_OPTIMIZE__SWARM__LANES__COUNT": "2",
+    "BACKTEST_OPTIMIZE__SWARM__JOBS__SHARD_COMBOS": "200000",  # two workers to a prescreen: each more costs its start
+    "BACKTEST_OPTIMIZE__SWARM__LANES__NICE": "0",  # or they starve beside other tests
+    "BACKTEST_OPTIMIZE__SWARM__AGENTS__ADVISERS": "false",  # each costs a Python to start
     "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "512",
     "BACKTEST_OPTIMIZE__WALK_FORWARD__COMBOS": "40",
     "BACKTEST_OPTIMIZE__SEARCH__BATCH_TRIALS": "8",
+    "BACKTEST_OPTIMIZE__VALIDITY__DRAWS": "50",
     "BACKTEST_OPTIMIZE__VALIDITY__PLACEBO_MARKETS": "2",
     "BACKTEST_OPTIMIZE__VALIDITY__BLOCKS": "8",
+    **FOLDS_OF_A_DAY,
 }
 SMALL = ("--prescreen", "2000", "--trials", "24", "--paths", "50")
-SESSIONS = registry.sessions(replace(settings.load({}).swarm, advisers=False))
-LONG = ("--prescreen", "400000", "--trials", "24", "--paths", "50")  # seconds of prescreen: time to be killed in
+SESSIONS = registry.sessions(settings.with_values(settings.load({}), swarm={"agents": {"advisers": False}}).swarm)
+# Two workers with seconds of prescreen each: time to be killed in, for tests that wait for the end of the run.
+MIDDLE = ("--prescreen", "240000", "--trials", "24", "--paths", "50")
+LONG = ("--prescreen", "2000000", "--trials", "24", "--paths", "50")  # it outlives all that a test looks at
 _DEADLINE_S = 400.0  # for anything to come true on a loaded machine; no test measures it
 
 
@@ -155,17 +165,14 @@ class Swarm:
 
     def end_everything(self) -> None:
         """After a test, whatever it did: nothing that carries one of our roots survives."""
-        record = snapshot.read_json(self.roots.swarm)
-        if isinstance(record, dict) and record.get("process"):
-            server = record_of(Identity, record["process"])
-            processes.send(server, signal.SIGCONT)
-        self.type("stop")
         marks = (f"STATE_ROOT={self.roots.state}".encode(), f"RESULTS_ROOT={self.roots.results}".encode())
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit() and int(folder.name) != os.getpid() and _carries(folder, marks):
-                one = identity.of(int(folder.name))
-                if one is not None:
-                    processes.send(one, signal.SIGKILL)
+        deadline, looks_without = time.monotonic() + _DEADLINE_S, 0
+        while looks_without < 2:  # whoever is between fork and exec shows no environment for a moment
+            there = _carriers(marks)
+            for one in there:
+                processes.send(one, signal.SIGKILL)
+            looks_without = 0 if there else looks_without + 1
+            assert time.monotonic() < deadline, f"these do not end: {there}"
 
 
 def kill(one: Identity | dict[str, Any], number: signal.Signals = signal.SIGKILL) -> None:
@@ -185,6 +192,13 @@ def swarm() -> Iterator[Swarm]:
             yield one
         finally:
             one.end_everything()
+
+
+def _carriers(marks: tuple[bytes, ...]) -> list[Identity]:
+    """Everybody else whose environment holds one of these marks; whoever is dead and not reaped yet has none."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    found = [identity.of(pid) for pid in pids if pid != os.getpid() and _carries(Path(f"/proc/{pid}"), marks)]
+    return [one for one in found if one is not None]
 
 
 def _carries(folder: Path, marks: tuple[bytes, ...]) -> bool:

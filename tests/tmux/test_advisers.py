@@ -11,7 +11,7 @@ ADVISERS = [row.name for row in registry.AGENTS if row.advises]
 
 
 def test_a_handoff_in_the_middle_of_a_run(swarm: Swarm, data: Path) -> None:
-    swarm.environment["BACKTEST_OPTIMIZE__SWARM__ADVISERS"] = "true"
+    swarm.environment["BACKTEST_OPTIMIZE__SWARM__AGENTS__ADVISERS"] = "true"
     swarm.launch(data, *LONG)
     for name in ADVISERS:
         swarm.wait(f"a cycle of {name}", lambda name=name: swarm.cycle(name))

@@ -10,7 +10,7 @@ import pytest
 
 from agents.registry import AGENTS
 from scripts.lab import command, control_plane, costs, private_swarm
-from scripts.lab.control_plane import Finding
+from scripts.lab.control_plane import MeasuredCost
 from state.files.layout import CHECKOUT, Roots
 from state.host import identity
 
@@ -67,7 +67,7 @@ def test_time_of_a_process_and_of_its_ended_children_counts() -> None:
 
 
 def test_a_limit_is_kept_or_not_or_there_is_none() -> None:
-    found = [Finding("a", 3.0, "ms", 3.0), Finding("b", 3.1, "ms", 3.0), Finding("c", 9.0, "ms")]
+    found = [MeasuredCost("a", 3.0, "ms", 3.0), MeasuredCost("b", 3.1, "ms", 3.0), MeasuredCost("c", 9.0, "ms")]
     assert [one.verdict for one in found] == ["ok", "over", ""]
     lines = control_plane._table(found).splitlines()
     assert [line.split() for line in lines[-3:]] == [

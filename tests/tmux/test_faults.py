@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from scripts.lab.faults.hostile.answers import as_they_were, photograph
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.host import identity
-from tests.tmux.swarm import LONG, SESSIONS, SETTINGS, Swarm, kill
+from tests.tmux.swarm import LONG, MIDDLE, SESSIONS, SETTINGS, Swarm, kill
 
 ENSURE = CHECKOUT / "scripts" / "ensure_swarm_watchdogs.sh"
 BENCH = CHECKOUT / "scripts" / "bench"
+# Ten prescreen jobs, or sixteen, so that workers come and go for as long as a campaign strikes them.
+SIXTEEN = ("--prescreen", "400000", "--trials", "24", "--paths", "50")
+JOBS = {"BACKTEST_OPTIMIZE__SWARM__JOBS__SHARD_COMBOS": "25600"}
 
 
 def test_ensure_needs_no_terminal_no_environment_and_no_folder_to_stand_in(swarm: Swarm, tmp_path: Path) -> None:
@@ -86,23 +90,28 @@ def test_when_every_agent_is_killed_health_says_dead_and_ensure_brings_them_back
     assert not [e for e in swarm.journal() if e["event"] == "died"], "a worker died with the agents"
 
 
-def campaign(folder: Path, *words: str, for_s: float = 900) -> tuple[dict[str, Any], str]:
+def campaign(folder: Path, *words: str, size: Sequence[str] = MIDDLE, for_s: float = 900) -> tuple[dict[str, Any], str]:
     """The outcome of a campaign that is good, on generated bars and for one round, and what it said meanwhile."""
-    environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS
-    done = subprocess.run(
-        [sys.executable, str(BENCH), "--faults", *words, "--cadence-scale", "0.05", "--rounds", "1", *LONG, "--json"],
+    environment = {k: v for k, v in os.environ.items() if k != "BACKTEST_OPTIMIZE_DATA"} | SETTINGS | JOBS
+    bench = subprocess.Popen(
+        [sys.executable, str(BENCH), "--faults", *words, "--cadence-scale", "0.05", "--rounds", "1", *size, "--json"],
         env=environment | {"VENV_PATH": sys.prefix, "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=for_s,
-        check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    outcome = json.loads(done.stdout)
+    try:
+        answer, said = bench.communicate(timeout=for_s)
+    except BaseException:
+        bench.send_signal(signal.SIGINT)  # so that a campaign that is cut short ends its swarm, too
+        bench.communicate(timeout=120)
+        raise
+    assert bench.returncode == 0, answer + said
+    outcome = json.loads(answer)
     assert outcome["good"]
     assert outcome["broken"] == outcome["left_behind"] == outcome["false_kills"] == outcome["incomplete"] == []
-    return outcome, done.stderr
+    return outcome, said
 
 
 def test_a_short_campaign_heals_everything_and_kills_nobody_by_mistake(tmp_path: Path) -> None:
@@ -128,7 +137,9 @@ def test_two_faults_at_once_heal_and_a_stop_between_them_is_a_stop(tmp_path: Pat
 def test_attacks_harm_nothing_and_a_copied_or_twice_spelled_root_is_none_of_ours(tmp_path: Path) -> None:
     """As many of these as fit into 36 seconds: files, records and neighbours."""
     attacks = "wrong-shape,others-files,record-lost,two-spellings,pipe-for-state,forged-launch,keeper-stopped"
-    outcome, said = campaign(tmp_path, "--hostile", "--minutes", "0.6", "--every", "0.5", "--only", attacks)
+    outcome, said = campaign(
+        tmp_path, "--hostile", "--minutes", "0.6", "--every", "0.5", "--only", attacks, size=SIXTEEN
+    )
     assert {row["fault"] for row in outcome["rows"]} >= {"wrong shape", "others' files"}, said
     assert all(row["harm"] == [] for row in outcome["rows"])
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from state.host import identity
 from state.host.identity import Identity
 from state.records import healing
 from state.records.jobs import fold
-from tests.tmux.swarm import COMMAND, LONG, SESSIONS, SMALL, Swarm, kill
+from tests.tmux.swarm import COMMAND, LONG, MIDDLE, SESSIONS, SMALL, Swarm, kill
 from tests.tmux.swarm import swarm as a_swarm
 from tests.WORKFLOW.pipeline import artifacts
 
@@ -32,7 +33,7 @@ def starts(swarm: Swarm) -> list[tuple[str, int]]:
 
 
 def test_workers_outlive_tmux_and_are_adopted_not_doubled(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *LONG, "--no-keeper")
+    swarm.launch(data, *MIDDLE, "--no-keeper")
     before = swarm.working("prescreen", 2)
     kill(swarm.server())
     assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"running"}
@@ -45,8 +46,10 @@ def test_workers_outlive_tmux_and_are_adopted_not_doubled(swarm: Swarm, data: Pa
     assert [epoch for _, epoch in starts(swarm)] == [1] * len(starts(swarm)), "a job was launched twice"
 
 
-def test_stop_stays_stopped_and_the_same_command_goes_on(swarm: Swarm, data: Path, tmp_path: Path) -> None:
-    swarm.launch(data, *LONG)
+def test_stop_stays_stopped_and_the_same_command_goes_on(
+    swarm: Swarm, data: Path, alone: Callable[..., dict[str, Any]]
+) -> None:
+    swarm.launch(data, *MIDDLE)
     before = swarm.working("prescreen", 2)
     swarm.stop()
     assert {identity.life_of(record_of(Identity, beat["identity"])) for beat in before} == {"dead"}
@@ -56,11 +59,9 @@ def test_stop_stays_stopped_and_the_same_command_goes_on(swarm: Swarm, data: Pat
     assert swarm.sessions() == []
     assert swarm.type("health").stdout == "stopped on purpose\n"
     assert swarm.status()["stage"] == "stopped"
-    swarm.launch(data, *LONG)
+    swarm.launch(data, *MIDDLE)
     assert swarm.finished()["failed"] == {}
-    words = ("--single", "--symbol", "SYNTHETIC", "--data-path", str(data), *LONG)
-    assert swarm.type(*words, RESULTS_ROOT=str(tmp_path)).returncode == 0
-    assert artifacts(swarm.roots.results) == artifacts(tmp_path)
+    assert artifacts(swarm.roots.results) == alone(*MIDDLE)
 
 
 def test_stop_leaves_no_socket_of_a_server_that_hears_nothing(swarm: Swarm) -> None:
@@ -116,25 +117,70 @@ def test_a_start_that_was_cut_short_is_gone_on_with(swarm: Swarm) -> None:
     assert swarm.sessions() == sorted(SESSIONS)
 
 
-def test_a_stopped_worker_is_continued(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *LONG)
-    worker = record_of(Identity, swarm.working("prescreen", 1)[0]["identity"])
+def test_blows_that_cost_nobody_anything_in_one_run(swarm: Swarm, data: Path) -> None:
+    """What is struck goes on or comes back, no job is launched twice, and all of it is on file when the run is over."""
+    swarm.launch(data, *MIDDLE)
+    beats = swarm.working("prescreen", 2)
+    a_stopped_worker_is_continued(swarm, record_of(Identity, beats[0]["identity"]))
+    a_hung_server_is_continued(swarm)
+    sessions_that_are_gone_come_back(swarm)
+    assert swarm.finished()["failed"] == {}
+    assert {epoch for _, epoch in starts(swarm)} == {1}
+    recorded_decisions_are_made_again_byte_for_byte(swarm)
+    continuity_is_answered_by_a_bare_python(swarm)
+
+
+def a_stopped_worker_is_continued(swarm: Swarm, worker: Identity) -> None:
     cycle = swarm.cycle("worker_sentry")
     kill(worker, signal.SIGSTOP)
     swarm.wait("the worker to run again", lambda: identity.life_of(worker) == "running")
     assert swarm.cycle("worker_sentry") - cycle <= 4
-    assert swarm.finished()["failed"] == {}
-    assert {epoch for _, epoch in starts(swarm)} == {1}
 
 
-def test_a_session_that_is_gone_comes_back_and_so_does_the_guard(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *SMALL)
+def a_hung_server_is_continued(swarm: Swarm) -> None:
+    server = swarm.server()
+    kill(server, signal.SIGSTOP)
+    swarm.ensure()  # or the hang guard, whoever comes first
+    swarm.wait("the server to run again", lambda: identity.life_of(server) == "running")
+    swarm.wait("all sessions", lambda: swarm.sessions() == sorted(SESSIONS))
+
+
+def sessions_that_are_gone_come_back(swarm: Swarm) -> None:
+    """The guard's, too."""
     for agent, session in (("worker_sentry", "bt-worker-sentry"), ("operation_hang_guard", "bt-operation-hang-guard")):
         old = swarm.loop(agent)
         kill(old)
         swarm.wait(f"{session} to be back", lambda s=session: s in swarm.sessions())
         swarm.wait(f"{agent} to cycle", lambda a=agent, o=old: swarm.loop(a) != o and swarm.cycle(a) > 0)
-    assert swarm.finished()["failed"] == {}
+
+
+def recorded_decisions_are_made_again_byte_for_byte(swarm: Swarm) -> None:
+    for agent in ("worker_sentry", "auto_scheduler", "session_state_manager", "watchdog"):
+        command = [sys.executable, "-m", "agents", agent, "--replay", str(swarm.roots.cycles(agent))]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert " 0 differ" in done.stdout
+
+
+def continuity_is_answered_by_a_bare_python(swarm: Swarm) -> None:
+    """At the end of the run, with every loop dead, and after a stop."""
+    file = swarm.roots.agent_state("session_state_manager")
+    script = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
+    bare = getattr(sys, "_base_executable", sys.executable)
+    command = [bare, "-I", "-S", str(script), "--query", "--state-file", str(file), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["stage"]) == (0, "complete"), "at once, whether its manager has looked since or not"
+    assert answer["next_steps"][-2]["what"] == "scripts/backtest-optimize results"
+    for row in sorted(at_work(swarm.limits), key=lambda row: row.name == "session_state_manager"):
+        kill(swarm.loop(row.name))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["stage"]) == (1, "complete")
+    assert answer["stale"].endswith("and its loop is dead")
+    assert swarm.type("stop").returncode == 0
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)["stage"]) == (0, "stopped")
 
 
 def test_a_loop_that_is_stopped_goes_on(swarm: Swarm) -> None:
@@ -144,18 +190,6 @@ def test_a_loop_that_is_stopped_goes_on(swarm: Swarm) -> None:
     kill(loop, signal.SIGSTOP)
     cycle = swarm.cycle("auto_scheduler")
     swarm.wait("more cycles", lambda: swarm.cycle("auto_scheduler") > cycle + 1)
-
-
-def test_a_hung_tmux_server_is_continued_and_no_worker_is_touched(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *LONG)
-    server = swarm.server()
-    swarm.working("prescreen", 2)
-    kill(server, signal.SIGSTOP)
-    swarm.ensure()  # or the hang guard, whoever comes first
-    swarm.wait("the server to run again", lambda: identity.life_of(server) == "running")
-    swarm.wait("all sessions", lambda: swarm.sessions() == sorted(SESSIONS))
-    assert swarm.finished()["failed"] == {}
-    assert {epoch for _, epoch in starts(swarm)} == {1}
 
 
 def test_a_server_whose_socket_was_deleted_is_found_again(swarm: Swarm) -> None:
@@ -290,7 +324,7 @@ def test_two_roots_live_side_by_side(swarm: Swarm, data: Path) -> None:
 
 def test_records_of_another_boot_are_void_and_nobody_is_touched(swarm: Swarm, data: Path) -> None:
     """A state root that came from another machine: its pids mean strangers here."""
-    swarm.launch(data, *LONG)
+    swarm.launch(data, *MIDDLE)
     swarm.working("prescreen", 2)
     swarm.stop()
     stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -313,7 +347,7 @@ def test_records_of_another_boot_are_void_and_nobody_is_touched(swarm: Swarm, da
         }
         launch |= {"launched_at": "", "launched_at_s": 1e9, "boot_id": elsewhere.boot_id, "wrapper": vars(elsewhere)}
         snapshot.write_json(swarm.roots.launch("old"), launch)
-        swarm.launch(data, *LONG)
+        swarm.launch(data, *MIDDLE)
         swarm.wait("the old launch to be retired", lambda: not swarm.roots.launch("old").exists())
         assert swarm.finished()["failed"] == {}
         assert stranger.poll() is None
@@ -322,7 +356,7 @@ def test_records_of_another_boot_are_void_and_nobody_is_touched(swarm: Swarm, da
 
 
 def test_a_cancelled_job_ends_its_unit_and_says_so(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *LONG)
+    swarm.launch(data, *MIDDLE)
     job = swarm.working("prescreen", 1)[0]["job_id"]
     done = swarm.type("cancel", job)
     assert (done.returncode, done.stdout) == (0, f"{job}: cancelled\n"), done.stderr
@@ -341,38 +375,6 @@ def test_a_stopped_swarm_refuses_to_cancel_and_remembers_nothing(swarm: Swarm, d
     assert done.returncode == 1
     assert "the operator stopped the swarm" in done.stderr
     assert list(swarm.roots.requests.glob("*.json")) == []
-
-
-def test_a_recorded_decision_is_made_again_byte_for_byte(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *SMALL)
-    swarm.finished()
-    for agent in ("worker_sentry", "auto_scheduler", "session_state_manager", "watchdog"):
-        command = [sys.executable, "-m", "agents", agent, "--replay", str(swarm.roots.cycles(agent))]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert " 0 differ" in done.stdout
-
-
-def test_continuity_is_answered_by_a_bare_python(swarm: Swarm, data: Path) -> None:
-    swarm.launch(data, *SMALL)
-    swarm.finished()
-    file = swarm.roots.agent_state("session_state_manager")
-    script = CHECKOUT / "scripts" / "infra" / "session_state_manager.py"
-    bare = getattr(sys, "_base_executable", sys.executable)
-    command = [bare, "-I", "-S", str(script), "--query", "--state-file", str(file), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    answer = json.loads(done.stdout)
-    assert (done.returncode, answer["stage"]) == (0, "complete"), "at once, whether its manager has looked since or not"
-    assert answer["next_steps"][-2]["what"] == "scripts/backtest-optimize results"
-    for row in sorted(at_work(swarm.limits), key=lambda row: row.name == "session_state_manager"):
-        kill(swarm.loop(row.name))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    answer = json.loads(done.stdout)
-    assert (done.returncode, answer["stage"]) == (1, "complete")
-    assert answer["stale"].endswith("and its loop is dead")
-    assert swarm.type("stop").returncode == 0
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, json.loads(done.stdout)["stage"]) == (0, "stopped")
 
 
 def test_the_launcher_of_the_work_plane_works_without_the_swarm(swarm: Swarm, data: Path) -> None:

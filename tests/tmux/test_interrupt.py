@@ -8,16 +8,7 @@ from pathlib import Path
 from state.files.tree import record_of
 from state.host.identity import Identity, life_of
 from tests.scripts.test_interrupt import IGNORED
-from tests.tmux.swarm import COMMAND, Swarm
-
-LONGER = (
-    "--prescreen",
-    "2000000",
-    "--trials",
-    "24",
-    "--paths",
-    "50",
-)  # its prescreen outlives all that is looked at here
+from tests.tmux.swarm import COMMAND, LONG, Swarm
 
 
 def ignores_ctrl_c(pid: int) -> bool:
@@ -28,7 +19,7 @@ def ignores_ctrl_c(pid: int) -> bool:
 
 
 def test_ctrl_c_ends_the_command_and_nothing_in_the_swarm_is_deaf(swarm: Swarm, data: Path) -> None:
-    words = ("--parallel", "--wait", "--symbols", "SYNTHETIC", "--data-path", str(data), "--rounds", "1", *LONGER)
+    words = ("--parallel", "--wait", "--symbols", "SYNTHETIC", "--data-path", str(data), "--rounds", "1", *LONG)
     with subprocess.Popen(
         [*IGNORED, sys.executable, str(COMMAND), *words],
         env=swarm.environment,

@@ -49,7 +49,7 @@ def program(folder: Path, name: str, text: str) -> None:
 def kept() -> Iterator[Swarm]:
     """A swarm with a keeper that looks every second, and a crontab of its own."""
     with a_swarm() as one:
-        one.environment["BACKTEST_OPTIMIZE__SWARM__KEEPER_S"] = "1"
+        one.environment["BACKTEST_OPTIMIZE__SWARM__AGENTS__KEEPER_S"] = "1"
         place = one.roots.results.parent
         program(place / "bin", "crontab", CRONTAB.format(table=place / "table"))
         one.environment["PATH"] = f"{place / 'bin'}:{one.environment['PATH']}"

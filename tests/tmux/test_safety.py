@@ -16,7 +16,7 @@ from state.files.layout import CHECKOUT, Roots
 from state.files.tree import record_of
 from state.host import identity
 from state.host.identity import Identity
-from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm
+from tests.tmux.swarm import LONG, MIDDLE, SESSIONS, SMALL, Swarm
 from tests.tmux.swarm import swarm as a_swarm
 
 SECRETS = {
@@ -52,7 +52,7 @@ def test_no_secret_of_the_shell_is_anywhere_in_the_swarm(swarm: Swarm, data: Pat
     hook.parent.mkdir(parents=True)
     hook.write_text("#!/bin/sh\necho token=" + SECRETS["GITHUB_TOKEN"] + "; env\n")
     hook.chmod(0o700)
-    swarm.launch(data, *LONG)
+    swarm.launch(data, *MIDDLE)
     worker = record_of(Identity, swarm.working("prescreen", 1)[0]["identity"])
     loops = [swarm.loop(path.stem) for path in swarm.roots.loop("x").parent.glob("*.json")]
     assert len(loops) >= 6
@@ -71,19 +71,6 @@ def test_no_secret_of_the_shell_is_anywhere_in_the_swarm(swarm: Swarm, data: Pat
     assert any(b"[redacted]" in text for text in texts.values()), "the hook's output was never recorded"
 
 
-def test_state_and_logs_are_the_users_alone_and_results_as_his_umask_says(
-    swarm: Swarm, data: Path, open_umask: None
-) -> None:
-    swarm.launch(data, *SMALL)
-    swarm.wait("a worker's log", lambda: list(swarm.roots.logs.rglob("*.log")))
-    assert swarm.finished()["failed"] == {}
-    assert open_to_others(swarm.roots.state) == []
-    assert open_to_others(swarm.roots.logs) == []
-    shared = [p for p in (swarm.roots.results, *(swarm.roots.results / "Backtests").rglob("*")) if p.suffix != ".lock"]
-    assert len(shared) > 10
-    assert {(p.is_dir(), oct(p.stat().st_mode & 0o777)) for p in shared} == {(True, "0o777"), (False, "0o666")}
-
-
 def test_what_an_earlier_version_left_open_is_closed_at_start(swarm: Swarm) -> None:
     old = swarm.roots.cycles("watchdog")
     old.parent.mkdir(parents=True)
@@ -97,7 +84,9 @@ def test_what_an_earlier_version_left_open_is_closed_at_start(swarm: Swarm) -> N
     assert open_to_others(Server(record["label"], record["folder"]).socket) == []
 
 
-def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name(data: Path) -> None:
+def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name_and_its_results_alone_are_as_the_umask_says(
+    data: Path, open_umask: None
+) -> None:
     with a_swarm() as plain:
         one = Swarm(plain.roots.results.parent / EVIL, Path(plain.environment["TMUX_TMPDIR"]))
         try:
@@ -106,6 +95,7 @@ def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name(data: Path) -> No
             assert one.sessions() == sorted(SESSIONS)
             for loop in ("watchdog", "worker_sentry"):
                 assert f"STATE_ROOT={one.roots.state}".encode() in environment_of(one.loop(loop)).split(b"\0")
+            state_and_logs_are_the_users_alone_and_results_as_his_umask_says(one.roots)
             assert one.ensure().stderr == ""
             one.stop()
             assert identity.of_swarm(one.roots.state) == []
@@ -113,6 +103,15 @@ def test_a_root_that_a_shell_or_tmux_would_obey_is_only_a_name(data: Path) -> No
             one.end_everything()
         places = (CHECKOUT, Path.cwd(), Path("/"), Path.home(), one.roots.results, one.roots.results.parent)
         assert [place for place in places if (place / "pwned").exists()] == []
+
+
+def state_and_logs_are_the_users_alone_and_results_as_his_umask_says(roots: Roots) -> None:
+    assert list(roots.logs.rglob("*.log")), "no worker has a log"
+    assert open_to_others(roots.state) == []
+    assert open_to_others(roots.logs) == []
+    shared = [p for p in (roots.results, *(roots.results / "Backtests").rglob("*")) if p.suffix != ".lock"]
+    assert len(shared) > 10
+    assert {(p.is_dir(), oct(p.stat().st_mode & 0o777)) for p in shared} == {(True, "0o777"), (False, "0o666")}
 
 
 def test_a_control_character_in_a_root_is_refused(tmp_path: Path) -> None:

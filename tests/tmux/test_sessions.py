@@ -22,7 +22,6 @@ from agents.machine.sessions import NoAnswer, Tmux
 from agents.machine.tmux_server import Answer
 from config import settings
 from config.errors import Refused
-from config.record import replace
 from scripts.swarm import outside
 from state.files import snapshot
 from state.files.layout import CHECKOUT, Roots
@@ -31,8 +30,9 @@ from state.host import root
 from state.host.clock import SystemClock
 from state.host.environment import of_member
 from state.records.server import Server
+from tests.agents.worlds import limits_with
 
-LIMITS = replace(settings.load({}).swarm, tmux_timeout_s=5.0)
+LIMITS = limits_with(agents={"tmux_timeout_s": 5.0})
 SOON_S = 0.5  # a deadline that is meant to pass
 
 
@@ -61,7 +61,7 @@ def tmux(roots: Roots, folder: Path, server: libtmux.Server) -> Iterator[Tmux]:
     """Our way to the server of libtmux's fixture. All that bears its label is ended, a server without a socket, too."""
     label = server.socket_name
     assert label is not None
-    yield Tmux(roots, Server(label, str(folder)), LIMITS.tmux_timeout_s)
+    yield Tmux(roots, Server(label, str(folder)), LIMITS.agents.tmux_timeout_s)
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             if label in command.read_bytes().decode(errors="replace").split("\0"):
@@ -167,7 +167,9 @@ def test_a_stopped_server_hangs_nobody_and_who_looks_or_ends_a_session_loses_not
             lambda: acting.has_session("bt-one"),
             lambda: hasty.end("bt-one"),  # it asks for the session's id first, so its end is never asked for
         )
-        assert observe.sessions_of(tmux.roots, replace(LIMITS, tmux_timeout_s=SOON_S)) is None, "unknown, and not none"
+        assert observe.sessions_of(tmux.roots, limits_with(agents={"tmux_timeout_s": SOON_S})) is None, (
+            "unknown, and not none"
+        )
         assert not sessions.is_ours(hasty)
     assert [one.session_name for one in server.sessions] == ["bt-one", "bt-two"]
 

@@ -34,10 +34,10 @@ def incidents(swarm: Swarm, event: str) -> list[dict[str, Any]]:
 
 def test_a_throttled_prescreen_is_found_explained_and_replaced_and_no_other(swarm: Swarm, tmp_path: Path) -> None:
     swarm.environment |= {
-        "BACKTEST_OPTIMIZE__SWARM__PRESCREEN_LEAST_S": "3",
-        "BACKTEST_OPTIMIZE__SWARM__PRESCREEN_SLOW_TIMES": "20",  # a loaded machine is no reason
-        "BACKTEST_OPTIMIZE__SWARM__SHARD_COMBOS": "64000",
-        "BACKTEST_OPTIMIZE__SWARM__MAX_LANES_PER_CORE": "1",
+        "BACKTEST_OPTIMIZE__SWARM__HANG__PRESCREEN_LEAST_S": "3",
+        "BACKTEST_OPTIMIZE__SWARM__HANG__PRESCREEN_SLOW_TIMES": "20",  # a loaded machine is no reason
+        "BACKTEST_OPTIMIZE__SWARM__JOBS__SHARD_COMBOS": "64000",
+        "BACKTEST_OPTIMIZE__SWARM__LANES__MAX_PER_CORE": "1",
     }
     swarm.launch(write_demo(tmp_path, days=1500, seed=11), *_WORDS)
     swarm.wait("a speed that was measured here", lambda: len(usual_speeds(swarm)) >= 2)

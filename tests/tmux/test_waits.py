@@ -8,7 +8,10 @@ from WORKFLOW.report.tree import writing
 
 
 def test_a_result_that_another_run_is_writing_is_waited_for(swarm: Swarm, data: Any) -> None:
-    swarm.environment |= {"BACKTEST_OPTIMIZE__SWARM__BACKOFF_S": "0.5", "BACKTEST_OPTIMIZE__SWARM__BACKOFF_MAX_S": "1"}
+    swarm.environment |= {
+        "BACKTEST_OPTIMIZE__SWARM__BLAME__BACKOFF_S": "0.5",
+        "BACKTEST_OPTIMIZE__SWARM__BLAME__BACKOFF_MAX_S": "1",
+    }
     with writing(swarm.roots, "SYNTHETIC", "aggressive"):
         swarm.launch(data, *SMALL)
         waits = swarm.wait("ten waits", lambda: (found := [e for e in swarm.journal() if e.get("waits")])[9:] and found)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from state.files import checkpoint, made, ours, snapshot
 from state.files.journal import Journal
 from state.files.layout import CHECKOUT
-from tests.tmux.swarm import LONG, SESSIONS, SMALL, Swarm, kill
+from tests.tmux.swarm import FOLDS_OF_A_DAY, LONG, MIDDLE, SESSIONS, SMALL, Swarm, kill
 from tests.WORKFLOW.pipeline import artifacts
 
 SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
@@ -26,6 +27,8 @@ def single(swarm: Swarm, results: Path, data: Path, *arguments: str, mode: str =
 
 
 def test_two_modes_end_with_the_bytes_of_two_single_runs(swarm: Swarm, data: Path, tmp_path: Path) -> None:
+    for name in FOLDS_OF_A_DAY:  # cross-validated as by default
+        del swarm.environment[name]
     words = ("--symbols", "SYNTHETIC", "--modes", "aggressive,balanced", "--data-path", str(data), "--rounds", "1")
     done = swarm.type("--parallel", *words, *SMALL, "--wait", "--json")
     assert done.returncode == 0, done.stderr
@@ -70,8 +73,10 @@ def test_seeds_of_other_folders_reach_the_search_and_their_tries_the_ledger(
     assert f" from {theirs}" in log
 
 
-def test_killed_workers_and_agents_cost_time_and_nothing_else(swarm: Swarm, data: Path, tmp_path: Path) -> None:
-    swarm.launch(data, *LONG)
+def test_killed_workers_and_agents_cost_time_and_nothing_else(
+    swarm: Swarm, data: Path, alone: Callable[..., dict[str, Any]]
+) -> None:
+    swarm.launch(data, *MIDDLE)
     victims = swarm.working("prescreen", 2)
     cycle = swarm.cycle("worker_sentry")
     for beat in victims:
@@ -95,7 +100,7 @@ def test_killed_workers_and_agents_cost_time_and_nothing_else(swarm: Swarm, data
     events = swarm.journal()
     assert {e["job_id"] for e in events if e["event"] == "died"} == jobs
     assert {e["deaths"] for e in events if e["event"] == "died"} == {0}, "a signal from outside counted"
-    assert artifacts(swarm.roots.results) == artifacts(single(swarm, tmp_path / "alone", data, *LONG))
+    assert artifacts(swarm.roots.results) == alone(*MIDDLE)
 
 
 def test_a_validation_that_is_stopped_goes_on_from_its_last_step(swarm: Swarm, data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The band between two orders of exits, and what 1-minute bars make of it, against a walk over those minutes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from config.settings import Costs, load
 from tests.data.minutes import aggregated, bars_from, minute_walk, raw_of
 from tests.engines.builders import planes_of
+from tests.metric_sets import metric_set
 from tests.properties.worlds import random_costs, random_market, random_rules, random_signal, random_window
 from tests.validity.test_verdict import GOOD, values
 from WORKFLOW.data.bars import Minutes
@@ -24,7 +25,7 @@ from WORKFLOW.engines.reference import BothTouched, Signal
 from WORKFLOW.engines.rules import Rules
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.validity import ambiguity
-from WORKFLOW.validity.ambiguity import Subject, first_touch
+from WORKFLOW.validity.ambiguity import StrategyOnBars, first_touch
 
 SEEDS = st.integers(0, 2**32 - 1)
 COSTS = Costs(fee_rate=0.0005, slippage_bps=1.0, capital=10_000.0)
@@ -55,12 +56,12 @@ class Given:
         return planes_of(self.signal)
 
 
-def subject(market: Market, signal: Signal, minutes: Minutes | None, **execution: float | str) -> Subject:
+def subject(market: Market, signal: Signal, minutes: Minutes | None, **execution: float | str) -> StrategyOnBars:
     plain = {"direction": "both", "stop_loss": 0.0, "take_profit": 0.0, "trailing_stop": 0.0, "max_bars": 0}
-    return Subject(Evaluator(market, Given(signal), COSTS), plain | execution, minutes)
+    return StrategyOnBars(Evaluator(market, Given(signal), COSTS), plain | execution, minutes)
 
 
-def band_of(one: Subject) -> ambiguity.Band:
+def band_of(one: StrategyOnBars) -> ambiguity.OrderBand:
     window = one.evaluator.whole
     return ambiguity.band(one, window, one.evaluator.metrics(one.parameters, window))
 
@@ -141,12 +142,14 @@ def test_resolved_by_minutes_is_what_a_walk_over_the_minutes_gives(seed: int) ->
     expected, same = walk(minutes, signal, Rules(**execution))
     assert summary(ledger) == expected
     assert "unknown" not in found
-    record = band_of(one).values
-    resolved = record["resolved"]
-    assert {answer: resolved[answer] for answer in ambiguity.ANSWERS} == {a: found.count(a) for a in ambiguity.ANSWERS}
-    assert resolved["metrics"] == metrics.full(ledger, one.evaluator.market, window, COSTS.capital)
+    record = band_of(one).record
+    resolved = record.resolved
+    assert {answer: getattr(resolved, answer) for answer in ambiguity.ANSWERS} == {
+        a: found.count(a) for a in ambiguity.ANSWERS
+    }
+    assert resolved.metrics == metrics.full(ledger, one.evaluator.market, window, COSTS.capital)
     assert found.count("same_minute") <= same  # the walk counts minutes of bars that gapped at their open, too
-    returns = [values["total_return"] for values in (record["sl_first"], resolved["metrics"], record["tp_first"])]
+    returns = [values.total_return for values in (record.sl_first, resolved.metrics, record.tp_first)]
     assert returns == sorted(returns)
 
 
@@ -158,9 +161,9 @@ def test_the_minutes_decide_both_ways_and_leave_something_open() -> None:
         bars = bars_from(minutes)
         whole = fitted(raw_of(minutes), bars)
         torn = replace(whole, fits=whole.fits & (np.arange(len(bars)) % 4 > 0))
-        resolved = band_of(subject(Market.of(bars), signal, torn, **execution)).values["resolved"]
+        resolved = band_of(subject(Market.of(bars), signal, torn, **execution)).record.resolved
         for answer in answers:
-            answers[answer] += resolved[answer]
+            answers[answer] += getattr(resolved, answer)
     assert min(answers.values()) > 20, answers
 
 
@@ -221,13 +224,13 @@ def test_ambiguous_bars_are_those_whose_order_changes_an_exit(seed: int, bars: i
 
 def test_without_minutes_the_band_stands_alone() -> None:
     minutes, signal, execution = minute_world(3, 300)
-    record = band_of(subject(Market.of(bars_from(minutes)), signal, None, **execution)).values
-    assert record["resolved"] is None
-    assert record["ambiguous_bars"] == record["ambiguous_bars_tp_first"] == len(record["trades"]) > 10
-    assert {trade["first"] for trade in record["trades"]} == {None}
-    assert all(trade["sl_first"] < trade["tp_first"] for trade in record["trades"])
-    worst, best = (np.prod([1 + trade[tie] for trade in record["trades"]]) for tie in ("sl_first", "tp_first"))
-    returns = [1 + record[tie]["total_return"] for tie in ("sl_first", "tp_first")]
+    record = band_of(subject(Market.of(bars_from(minutes)), signal, None, **execution)).record
+    assert record.resolved is None
+    assert record.ambiguous_bars == record.ambiguous_bars_tp_first == len(record.trades) > 10
+    assert {trade.first for trade in record.trades} == {None}
+    assert all(trade.sl_first < trade.tp_first for trade in record.trades)
+    worst, best = (np.prod([1 + getattr(trade, tie) for trade in record.trades]) for tie in ("sl_first", "tp_first"))
+    returns = [1 + getattr(record, tie).total_return for tie in ("sl_first", "tp_first")]
     assert returns[1] / returns[0] == pytest.approx(best / worst), "the listed trades are all the difference"
 
 
@@ -242,27 +245,24 @@ def test_after_a_ruin_the_runs_may_differ_in_their_number_of_ambiguous_bars() ->
     bars = bars_from(minutes)
     one = subject(Market.of(bars), signal, None, direction="short_only", take_profit=0.5)
     one = replace(one, evaluator=replace(one.evaluator, costs=Costs(0.0, 0.0, 10_000.0)))
-    record = band_of(one).values
-    assert (record["ambiguous_bars"], record["ambiguous_bars_tp_first"]) == (1, 2)
-    assert [trade["tp_first"] for trade in record["trades"]] == [0.5]
-    assert record["sl_first"]["ruined"]
-    assert not record["tp_first"]["ruined"]
+    record = band_of(one).record
+    assert (record.ambiguous_bars, record.ambiguous_bars_tp_first) == (1, 2)
+    assert [trade.tp_first for trade in record.trades] == [0.5]
+    assert record.sl_first.ruined
+    assert not record.tp_first.ruined
 
 
 # what a reader is told ----------------------------------------------------------------------------------------------
 
 
 def noted(sharpe: float, at_best: float, bars: int = 3, **evidence: Any) -> str | None:
-    band = {
-        name: ambiguity.Band(
-            None,
-            {"ambiguous_bars": bars, "sl_first": values(sharpe_ratio=5.0, days=600), "tp_first": tp_first},
-        )
-        for name, tp_first in (("in_sample", values(sharpe_ratio=5.0, days=600)), ("out_of_sample", values()))
+    ends = {
+        "in_sample": [metric_set(**asdict(values(sharpe_ratio=5.0, days=600)))] * 2,
+        "out_of_sample": [metric_set(**asdict(values(sharpe_ratio=end))) for end in (sharpe, at_best)],
     }
-    band["out_of_sample"].values.update(sl_first=values(sharpe_ratio=sharpe), tp_first=values(sharpe_ratio=at_best))
+    bands = {name: ambiguity.BandRecord(bars, bars, *of_window, None, []) for name, of_window in ends.items()}
     found = replace(GOOD, out_of_sample=values(sharpe_ratio=sharpe), **evidence)
-    return ambiguity.record({name: one.values for name, one in band.items()}, found, load({}))["note"]
+    return ambiguity.record(bands, found, load({})).note
 
 
 def test_the_note_says_when_the_order_would_turn_the_verdict() -> None:

@@ -123,8 +123,8 @@ def by_hand(known: Known, purge: int, embargo: int) -> dict[tuple[int, int], int
 )
 def test_choices_and_paths_are_those_of_plain_loops(known: Known, purge: int, embargo: int) -> None:
     found = process(known)
-    assert (found["purge_days"], found["embargo_days"], found["reason"]) == (purge, embargo, None)
-    assert (found["splits"], len(found["paths"]), found["days"]) == (10, 4, DAYS)
+    assert (found.purge_days, found.embargo_days, found.reason) == (purge, embargo, None)
+    assert (found.splits, len(found.paths), found.days) == (10, 4, DAYS)
     chosen = by_hand(known, purge, embargo)
     assert len(set(chosen.values())) > 1
     # Path number j takes of every fold the j-th split that tests it.
@@ -135,16 +135,16 @@ def test_choices_and_paths_are_those_of_plain_loops(known: Known, purge: int, em
             split = [tested for tested in chosen if f in tested][j]
             path[days] = known.returns[chosen[split], days]
         expected.append((path.mean() / path.std(ddof=1) * 365**0.5, np.prod(1 + path) - 1))
-    assert [(p["sharpe_ratio"], p["total_return"]) for p in found["paths"]] == [pytest.approx(e) for e in expected]
-    assert found["probability_of_loss"] == np.mean([total < 0 for _, total in expected])
-    assert found["sharpe_ratio"]["p50"] == pytest.approx(np.median([sharpe for sharpe, _ in expected]))
+    assert [(p.sharpe_ratio, p.total_return) for p in found.paths] == [pytest.approx(e) for e in expected]
+    assert found.probability_of_loss == np.mean([total < 0 for _, total in expected])
+    assert found.sharpe_ratio.p50 == pytest.approx(np.median([sharpe for sharpe, _ in expected]))
 
 
 def test_the_longest_trade_of_a_combo_that_is_never_chosen_does_not_matter() -> None:
     returns = noise()
     returns[7] = -0.01
     known = Known(returns, held_bars=(100,) * 7 + (30 * BARS_PER_DAY,))
-    assert process(known)["purge_days"] == 1
+    assert process(known).purge_days == 1
 
 
 def test_a_wider_purge_is_looked_at_again() -> None:
@@ -157,7 +157,7 @@ def test_a_wider_purge_is_looked_at_again() -> None:
             break
     found = process(known)
     assert 7 not in first and 7 in second
-    assert (found["purge_days"], found["longest_trade_days"]) == (5, 5)
+    assert (found.purge_days, found.longest_trade_days) == (5, 5)
 
 
 def test_what_lies_in_the_test_folds_and_their_gaps_cannot_change_a_choice() -> None:
@@ -180,26 +180,28 @@ def test_what_lies_in_the_test_folds_and_their_gaps_cannot_change_a_choice() -> 
 
 def test_nobody_traded_enough_so_nothing_was_earned() -> None:
     found = process(Known(noise(), trades=np.full((5, COMBOS), 3.0)))
-    assert found["splits_without_choice"] == found["splits"] == 10
-    assert {(p["sharpe_ratio"], p["total_return"]) for p in found["paths"]} == {(None, 0.0)}
-    assert (found["sharpe_ratio"]["p50"], found["longest_trade_days"], found["reason"]) == (None, 0, None)
+    assert found.splits_without_choice == found.splits == 10
+    assert {(p.sharpe_ratio, p.total_return) for p in found.paths} == {(None, 0.0)}
+    assert (found.sharpe_ratio.p50, found.longest_trade_days, found.reason) == (None, 0, None)
 
 
 def test_nobody_has_a_sharpe_ratio() -> None:
-    assert process(Known(np.zeros((COMBOS, DAYS))))["splits_without_choice"] == 10
+    assert process(Known(np.zeros((COMBOS, DAYS)))).splits_without_choice == 10
 
 
 def test_trades_longer_than_a_fold_leave_nothing() -> None:
     found = process(Known(noise(), held_bars=(20 * BARS_PER_DAY,) * COMBOS))
-    assert found["reason"] == "a purge of 21 and an embargo of 0 days leave nothing of folds of 12 days"
-    assert (found["paths"], found["purge_days"], found["sharpe_ratio"]["p50"]) == ([], None, None)
+    assert found.reason == "a purge of 21 and an embargo of 0 days leave nothing of folds of 12 days"
+    assert (found.paths, found.purge_days, found.sharpe_ratio.p50) == ([], None, None)
 
 
 @pytest.mark.parametrize("days", [1, 9])
 def test_too_few_days(days: int) -> None:
     found = process(Known(noise(days=days)))
-    assert found["reason"] == f"{days} in-sample days are too few for 5 folds: each needs 2 at least"
-    assert found["paths"] == []
+    assert found.reason == f"{days} in-sample days are too few for 5 folds: each needs 2 at least"
+    assert found.paths == []
+    written = list(found.as_json())
+    assert written[-4:] == ["probability_of_loss", "sharpe_ratio", "paths", "reason"], "as every such file has it"
 
 
 @pytest.mark.parametrize(("folds", "test_folds"), [(5, 5), (5, 7), (40, 20)])
@@ -221,7 +223,7 @@ def test_every_record_has_the_same_keys_and_threads_change_nothing() -> None:
     few = replace(settings.prescreen, min_trades=5)
     one, two = (cross_validation.process(evaluator, drawn, settings.cross_validation, few, n) for n in (1, 2))
     assert one == two
-    assert (one["reason"], one["splits"], len(one["paths"]), one["days"]) == (None, 45, 9, 151)
-    assert one["purge_days"] >= one["longest_trade_days"] > 0
-    assert one["splits_without_choice"] == 0
-    assert set(one) == set(process(Known(noise(days=9))))
+    assert (one.reason, one.splits, len(one.paths), one.days) == (None, 45, 9, 151)
+    assert one.purge_days >= one.longest_trade_days > 0
+    assert one.splits_without_choice == 0
+    assert set(one.as_json()) == set(process(Known(noise(days=9))).as_json())

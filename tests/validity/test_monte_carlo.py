@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -26,28 +26,28 @@ def test_shuffle_by_hand() -> None:
     # Two trades, -50 % and +100 %: the loss comes first (falls from 1 to 0.5) or last (falls from 2 to 1): always 50 %.
     result = trade_shuffle(np.array([-0.5, 1.0]), SETTINGS, seed())
     assert result is not None
-    assert set(result["max_drawdown_pct"].values()) == {0.5}
+    assert set(astuple(result.max_drawdown_pct)) == {0.5}
     # Three trades: two losses in a row cost 75 %, a win between them 50 %.
     result = trade_shuffle(np.array([-0.5, 1.0, -0.5]), SETTINGS, seed())
     assert result is not None
-    assert (result["max_drawdown_pct"]["p5"], result["max_drawdown_pct"]["p95"]) == (0.5, 0.75)
-    assert result["observed_max_drawdown_pct"] == 0.5
+    assert (result.max_drawdown_pct.p5, result.max_drawdown_pct.p95) == (0.5, 0.75)
+    assert result.observed_max_drawdown_pct == 0.5
 
 
 def test_shuffle_speaks_of_drawdown_only() -> None:
     result = trade_shuffle(np.array([-0.1, 0.2, 0.05]), SETTINGS, seed())
     assert result is not None
-    assert "total_return" not in result
+    assert "total_return" not in vars(result)
 
 
 def test_bootstrap_keeps_what_it_draws_from() -> None:
     returns = np.full(200, 0.001)
     result = block_bootstrap(returns, SETTINGS, seed())
     assert result is not None
-    assert result["total_return"]["p5"] == pytest.approx(1.001**200 - 1)
-    assert result["sharpe_ratio"]["p50"] is None, "no variation, no Sharpe ratio"
-    assert result["probability_of_loss"] == 0.0
-    assert result["max_drawdown_daily_pct"]["p95"] == 0.0
+    assert result.total_return.p5 == pytest.approx(1.001**200 - 1)
+    assert result.sharpe_ratio.p50 is None, "no variation, no Sharpe ratio"
+    assert result.probability_of_loss == 0.0
+    assert result.max_drawdown_daily_pct.p95 == 0.0
 
 
 def test_bootstrap_bands_hold_the_observed_value() -> None:
@@ -55,14 +55,14 @@ def test_bootstrap_bands_hold_the_observed_value() -> None:
     result = block_bootstrap(returns, SETTINGS, seed())
     assert result is not None
     observed = np.prod(1 + returns) - 1
-    assert result["total_return"]["p5"] < observed < result["total_return"]["p95"]
-    spread = result["sharpe_ratio"]["p95"] - result["sharpe_ratio"]["p5"]
+    assert result.total_return.p5 < observed < result.total_return.p95
+    spread = result.sharpe_ratio.p95 - result.sharpe_ratio.p5
     # The standard error of an annualised Sharpe ratio is sqrt(365 / days): 0.78 here, so 90 % lie within about 2.6.
     assert 1.8 < spread < 3.6
-    fan = result["equity_fan"]
-    assert len(fan["day"]) == len(fan["p50"]) <= 60
-    assert fan["day"][-1] == 599
-    assert fan["p50"][-1] == pytest.approx(result["total_return"]["p50"] + 1)
+    fan = result.equity_fan
+    assert len(fan.day) == len(fan.p50) <= 60
+    assert fan.day[-1] == 599
+    assert fan.p50[-1] == pytest.approx(result.total_return.p50 + 1)
 
 
 def test_bootstrap_draws_blocks_and_not_days() -> None:
@@ -71,7 +71,7 @@ def test_bootstrap_draws_blocks_and_not_days() -> None:
     blocks = block_bootstrap(returns, SETTINGS, seed())
     days = block_bootstrap(returns, replace(SETTINGS, block_days=1), seed())
     assert blocks is not None and days is not None
-    assert blocks["max_drawdown_daily_pct"]["p50"] > 1.3 * days["max_drawdown_daily_pct"]["p50"]
+    assert blocks.max_drawdown_daily_pct.p50 > 1.3 * days.max_drawdown_daily_pct.p50
 
 
 def test_one_seed_one_result_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,21 +89,21 @@ def test_skipped_trades_by_hand() -> None:
     # +100 % and -50 %: both 0 %, one of them +100 % or -50 %, none 0 %. A loss is left alone with (1 - p)·p.
     result = skipped_trades(np.array([1.0, -0.5]), replace(SETTINGS, paths=20_000), seed())
     assert result is not None
-    assert (result["trades"], result["observed_total_return"], result["observed_max_drawdown_pct"]) == (2, 0.0, 0.5)
-    for level, probability in zip(result["levels"], (0.1, 0.5), strict=True):
-        assert level["probability"] == probability
-        assert level["probability_of_loss"] == pytest.approx(probability * (1 - probability), abs=0.01)
-    assert [result["levels"][1]["total_return"][band] for band in ("p5", "p50", "p95")] == [-0.5, 0.0, 1.0]
+    assert (result.trades, result.observed_total_return, result.observed_max_drawdown_pct) == (2, 0.0, 0.5)
+    for level, probability in zip(result.levels, (0.1, 0.5), strict=True):
+        assert (level.name, level.value) == ("probability", probability)
+        assert level.probability_of_loss == pytest.approx(probability * (1 - probability), abs=0.01)
+    assert [getattr(result.levels[1].total_return, band) for band in ("p5", "p50", "p95")] == [-0.5, 0.0, 1.0]
 
 
 def test_no_trade_or_every_trade_may_be_skipped() -> None:
     net = np.array([0.1, -0.05, 0.2])
     result = skipped_trades(net, replace(SETTINGS, skip_probabilities=(0.0, 1.0)), seed())
     assert result is not None
-    none, every = result["levels"]
-    assert [*none["total_return"].values()] == pytest.approx([np.prod(1 + net) - 1] * 5)
-    assert [*none["max_drawdown_pct"].values()] == pytest.approx([0.05] * 5)
-    assert set(every["total_return"].values()) == {0.0}
+    none, every = result.levels
+    assert [*astuple(none.total_return)] == pytest.approx([np.prod(1 + net) - 1] * 5)
+    assert [*astuple(none.max_drawdown_pct)] == pytest.approx([0.05] * 5)
+    assert set(astuple(every.total_return)) == {0.0}
 
 
 def ledger(**rules: float | str) -> tuple[Ledger, Rules]:
@@ -147,13 +147,13 @@ def test_noise_only_ever_costs_and_more_of_it_costs_more() -> None:
     one, rules = ledger(slippage=0.0001)
     result = noisy_fills(one.trades, rules.fee_rate, SETTINGS, seed())
     assert result is not None
-    little, much = result["levels"]
-    assert [little["noise_bps"], much["noise_bps"]] == [1.0, 20.0]
-    assert much["total_return"]["p95"] < little["total_return"]["p5"]
-    assert little["total_return"]["p95"] < result["observed_total_return"]
-    assert much["max_drawdown_pct"]["p50"] > result["observed_max_drawdown_pct"]
+    little, much = result.levels
+    assert [little.value, much.value] == [1.0, 20.0]
+    assert much.total_return.p95 < little.total_return.p5
+    assert little.total_return.p95 < result.observed_total_return
+    assert much.max_drawdown_pct.p50 > result.observed_max_drawdown_pct
     fills = 2 - (one.trades["reason_close"] == Closed.TAKE_PROFIT).mean()
-    lost = 1 - (1 + little["total_return"]["p50"]) / (1 + result["observed_total_return"])
+    lost = 1 - (1 + little.total_return.p50) / (1 + result.observed_total_return)
     assert lost == pytest.approx(1 - np.exp(-1e-4 * fills * len(one.trades)), rel=0.1)
 
 

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from config.settings import Choice, Mode, PlateauSettings, Range, load
 from tests.engines.builders import bars_of
+from tests.metric_sets import metric_set
 from tests.properties.worlds import quiet_walk
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import MAX_DRAWDOWN_DAILY, SCREEN, SHARPE
@@ -166,10 +167,8 @@ def test_of_drawdowns_the_smallest_that_three_quarters_stay_within() -> None:
 def test_a_space_of_one_combo_has_no_plateau() -> None:
     assert score(lambda p: 2.0, mode_of()) == -np.inf
     alone = around(lambda p: 2.0, mode_of())
-    assert (alone.sharpe, alone.grids, alone.summary["neighbours"], alone.summary["score"]) == (2.0, (), 0, None)
-    assert (
-        set(alone.summary["sharpe_ratio"].values()) == {alone.summary["rank"], alone.summary["share_of_half"]} == {None}
-    )
+    assert (alone.sharpe, alone.grids, alone.summary.neighbours, alone.summary.score) == (2.0, (), 0, None)
+    assert set(astuple(alone.summary.sharpe_ratio)) == {alone.summary.rank, alone.summary.share_of_half} == {None}
 
 
 def test_no_centres_no_scores() -> None:
@@ -187,23 +186,21 @@ def test_summary_by_hand() -> None:
     mode = mode_of(fast_period=Range(3, 50, 1), stop_loss=Range(0.005, 0.05, 0.0001))
     found = around(height, mode)
     summary = found.summary
-    assert (found.sharpe, summary["neighbours"], summary["undefined"], summary["rank"]) == (2.0, 8, 0, 1)
-    assert summary["evaluated"] == 7 * 7
-    assert summary["share_of_half"] == 1.0
+    assert (found.sharpe, summary.neighbours, summary.undefined, summary.rank) == (2.0, 8, 0, 1)
+    assert summary.evaluated == 7 * 7
+    assert summary.share_of_half == 1.0
     # 2.0 once, 1.95 twice, 1.9 twice, 1.85 four times
-    assert [summary["sharpe_ratio"][f"p{band}"] for band in (5, 25, 50, 75, 95)] == pytest.approx(
-        [1.85, 1.85, 1.9, 1.95, 1.95]
-    )
-    assert summary["score"] == summary["sharpe_ratio"]["p25"]
+    assert [*astuple(summary.sharpe_ratio)] == pytest.approx([1.85, 1.85, 1.9, 1.95, 1.95])
+    assert summary.score == summary.sharpe_ratio.p25
 
 
 def test_better_neighbours_push_the_rank_down_and_losers_have_no_half() -> None:
     mode = mode_of(fast_period=Range(3, 50, 1), stop_loss=Range(0.005, 0.05, 0.0001))
-    assert around(lambda p: float(p["stop_loss"]), mode).summary["rank"] == 4
-    assert around(lambda p: -1.0, mode).summary["share_of_half"] is None
+    assert around(lambda p: float(p["stop_loss"]), mode).summary.rank == 4
+    assert around(lambda p: -1.0, mode).summary.share_of_half is None
     undefined = around(lambda p: np.nan, mode)
-    assert (undefined.sharpe, undefined.summary["rank"], undefined.summary["undefined"]) == (None, None, 8)
-    assert undefined.summary["score"] is None
+    assert (undefined.sharpe, undefined.summary.rank, undefined.summary.undefined) == (None, None, 8)
+    assert undefined.summary.score is None
 
 
 def test_every_pair_of_dimensions_has_a_map_and_ranges_come_first() -> None:
@@ -224,7 +221,7 @@ def test_every_pair_of_dimensions_has_a_map_and_ranges_come_first() -> None:
 def test_no_more_neighbours_than_allowed() -> None:
     counted: list[Parameters] = []
     found = around(lambda p: counted.append(p) or 1.0, max_neighbours=200)
-    assert len(counted) == found.summary["evaluated"] <= 200
+    assert len(counted) == found.summary.evaluated <= 200
     assert 0 < len(found.grids) < 28
 
 
@@ -238,13 +235,13 @@ def test_the_maps_hold_what_the_engine_finds() -> None:
     (grid,) = found.grids
     for i, j in ((0, 0), (3, 3), (6, 1)):
         parameters = {**centre, grid.x: found.axes[grid.x][j], grid.y: found.axes[grid.y][i]}
-        expected = evaluator.metrics(parameters, evaluator.whole)["sharpe_ratio"]
+        expected = evaluator.metrics(parameters, evaluator.whole).sharpe_ratio
         assert grid.sharpe[i][j] == pytest.approx(expected, rel=1e-9)
-    assert found.sharpe == pytest.approx(evaluator.metrics(centre, evaluator.whole)["sharpe_ratio"], rel=1e-9)
+    assert found.sharpe == pytest.approx(evaluator.metrics(centre, evaluator.whole).sharpe_ratio, rel=1e-9)
     slow = replace(evaluator, engine="reference")
     assert plateau.around(slow, mode, centre, SETTINGS, 1) == found
     (scores,) = plateau.scores(evaluator, mode, [centre], SETTINGS, 1)
-    assert scores["sharpe_ratio"] == found.summary["score"]
+    assert scores["sharpe_ratio"] == found.summary.score
 
 
 # the choice -----------------------------------------------------------------------------------------------------------
@@ -253,7 +250,9 @@ def test_the_maps_hold_what_the_engine_finds() -> None:
 def trial(number: int, sharpe: float | None, stop: float, feasible: bool = True, **metrics: float) -> Trial:
     values = {"sharpe_ratio": sharpe, "total_return": 0.5, "max_drawdown_pct": 0.2, "win_rate": 0.4} | metrics
     violation = 0.0 if feasible else 5.0
-    return Trial(number, 0, "sampler", {**CENTRE, "stop_loss": stop}, TrialResult(sharpe or 0.0, violation, values))
+    return Trial(
+        number, 0, "sampler", {**CENTRE, "stop_loss": stop}, TrialResult(sharpe or 0.0, violation, metric_set(**values))
+    )
 
 
 def chosen(

@@ -14,7 +14,7 @@ from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.reference import Signal
 from WORKFLOW.engines.rules import Rules
 from WORKFLOW.validity import regimes
-from WORKFLOW.validity.regimes import REGIMES, by_regime, labels
+from WORKFLOW.validity.regimes import REGIMES, RegimeDays, by_regime, labels
 
 SETTINGS = replace(load({}).regimes, trend_days=5, volatility_days=3, median_days=40)
 UNKNOWN = len(REGIMES) - 1
@@ -117,20 +117,18 @@ def test_the_parts_are_the_whole() -> None:
     of_day = labels(market, SETTINGS)
     parts = by_regime(ledger, market, window, 10_000.0, of_day)
     assert list(parts) == list(REGIMES)
-    assert sum(part["days"] for part in parts.values()) == 75
-    assert sum(part["total_trades"] for part in parts.values()) == len(ledger.trades) > 50
-    together = np.prod([1 + (part["total_return"] or 0.0) for part in parts.values()])
+    assert sum(part.days for part in parts.values()) == 75
+    assert sum(part.total_trades for part in parts.values()) == len(ledger.trades) > 50
+    together = np.prod([1 + (part.total_return or 0.0) for part in parts.values()])
     assert together == pytest.approx(ledger.equity[-1] / 10_000.0)
     returns = metrics.daily_returns(metrics.daily_marks(ledger.equity, market, window), 10_000.0)
     for i, name in enumerate(REGIMES):
         days = [d for d in range(75) if of_day[20 + d] == i]
-        assert parts[name]["days"] == len(days)
-        assert parts[name]["total_trades"] == sum(
-            of_day[bar // BARS_PER_DAY] == i for bar in ledger.trades["entry_bar"]
-        )
+        assert parts[name].days == len(days)
+        assert parts[name].total_trades == sum(of_day[bar // BARS_PER_DAY] == i for bar in ledger.trades["entry_bar"])
         if len(days) > 1:
             of_days = returns[days]
-            assert parts[name]["sharpe_ratio"] == pytest.approx(of_days.mean() / of_days.std(ddof=1) * 365**0.5)
+            assert parts[name].sharpe_ratio == pytest.approx(of_days.mean() / of_days.std(ddof=1) * 365**0.5)
 
 
 def test_a_regime_without_days_and_a_strategy_without_trades() -> None:
@@ -138,5 +136,5 @@ def test_a_regime_without_days_and_a_strategy_without_trades() -> None:
     signal = Signal(np.zeros(len(market), dtype=bool), np.ones(len(market), dtype=bool), len(market))
     ledger = bar_loop.simulate(market, planes_of(signal), 0, Rules(), Window(0, len(market)))
     parts = by_regime(ledger, market, Window(0, len(market)), 10_000.0, labels(market, SETTINGS))
-    assert parts["up_calm"] == {"days": 0, "total_return": None, "sharpe_ratio": None, "total_trades": 0}
-    assert parts[regimes.UNKNOWN] == {"days": 10, "total_return": 0.0, "sharpe_ratio": None, "total_trades": 0}
+    assert parts["up_calm"] == RegimeDays(days=0, total_return=None, sharpe_ratio=None, total_trades=0)
+    assert parts[regimes.UNKNOWN] == RegimeDays(days=10, total_return=0.0, sharpe_ratio=None, total_trades=0)

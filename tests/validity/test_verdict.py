@@ -5,18 +5,14 @@ import pytest
 
 from config.settings import load
 from WORKFLOW.validity import verdict
-from WORKFLOW.validity.verdict import FinalistEvidence
+from WORKFLOW.validity.verdict import FinalistEvidence, WindowFigures
 
 SETTINGS = load({})
 
 
-def values(**changed: Any) -> dict[str, Any]:
-    return {
-        "sharpe_ratio": 1.4,
-        "total_trades": 120,
-        "max_drawdown_pct": 0.2,
-        "days": 256,
-    } | changed
+def values(**changed: Any) -> WindowFigures:
+    usual = WindowFigures(sharpe_ratio=1.4, max_drawdown_pct=0.2, total_trades=120, days=256)
+    return dataclasses.replace(usual, **changed)
 
 
 GOOD = FinalistEvidence(

@@ -7,6 +7,7 @@ import pytest
 
 from config.settings import load
 from tests.engines.builders import bars_of
+from tests.metric_sets import metric_set
 from tests.properties.worlds import quiet_walk
 from WORKFLOW.engines.ledger import TRADE, Ledger
 from WORKFLOW.engines.market import Market, Window
@@ -39,8 +40,8 @@ def extreme(*bars: int) -> np.ndarray:
     return found
 
 
-def share(*bars: int) -> dict[str, object]:
-    values = {"sharpe_ratio": 1.25, "total_return": 0.32}
+def share(*bars: int) -> wicks.WickShare:
+    values = metric_set(sharpe_ratio=1.25, total_return=0.32)
     return wicks.share(ledger(), MARKET, WINDOW, extreme(*bars), values, CAPITAL)
 
 
@@ -62,44 +63,44 @@ def test_trades_left_out_scale_what_follows(dropped: list[int], ends: float) -> 
 
 
 def test_a_trade_counts_by_the_bar_it_began_or_ended_on() -> None:
-    assert share(300)["trades"] == share(400)["trades"] == 1
-    assert share(350)["trades"] == 0  # it lived through that bar and was filled elsewhere
-    assert share(900)["trades"] == 2  # one ended, one began
-    assert share(10, 300, 350)["extreme_bars"] == 2  # bar 10 is before the window
+    assert share(300).trades == share(400).trades == 1
+    assert share(350).trades == 0  # it lived through that bar and was filled elsewhere
+    assert share(900).trades == 2  # one ended, one began
+    assert share(10, 300, 350).extreme_bars == 2  # bar 10 is before the window
 
 
 def test_without_a_touched_trade_the_figures_are_the_same_to_the_last_digit() -> None:
     found = share(350)
-    assert (found["sharpe_ratio"], found["total_return"]) == (1.25, 0.32)
+    assert (found.sharpe_ratio, found.total_return) == (1.25, 0.32)
 
 
 def test_sharpe_and_return_are_those_of_the_days_without_them() -> None:
     found = share(300)
     equity = wicks.equity_without(ledger(), DAY, np.array([True, False, False]), CAPITAL)
     expected = sharpe(daily_returns(daily_marks(equity, MARKET, WINDOW), CAPITAL))
-    assert found["sharpe_ratio"] == pytest.approx(expected)
-    assert found["total_return"] == pytest.approx(0.2)
+    assert found.sharpe_ratio == pytest.approx(expected)
+    assert found.total_return == pytest.approx(0.2)
 
 
 def test_nothing_is_said_of_what_comes_after_ruin() -> None:
     ruined = replace(ledger(), ruined=True)
-    found = wicks.share(ruined, MARKET, WINDOW, extreme(300), {"sharpe_ratio": 1.0, "total_return": -1.0}, CAPITAL)
-    assert (found["trades"], found["sharpe_ratio"], found["total_return"]) == (1, None, None)
+    found = wicks.share(ruined, MARKET, WINDOW, extreme(300), metric_set(sharpe_ratio=1.0, total_return=-1.0), CAPITAL)
+    assert (found.trades, found.sharpe_ratio, found.total_return) == (1, None, None)
 
 
 def test_the_note_says_how_much_hangs_on_them() -> None:
-    values = {"total_trades": 3, "sharpe_ratio": 3.4, "total_return": 0.32}
-    touched = {"extreme_bars": 2, "trades": 1, "sharpe_ratio": 2.05, "total_return": 0.2}
-    untouched = {"extreme_bars": 0, "trades": 0, "sharpe_ratio": 3.4, "total_return": 0.32}
+    values = metric_set(total_trades=3, sharpe_ratio=3.4, total_return=0.32)
+    touched = wicks.WickShare(extreme_bars=2, trades=1, sharpe_ratio=2.05, total_return=0.2)
+    untouched = wicks.WickShare(extreme_bars=0, trades=0, sharpe_ratio=3.4, total_return=0.32)
     record = wicks.record(
         {"in_sample": touched, "out_of_sample": untouched}, dict.fromkeys(("in_sample", "out_of_sample"), values), 0
     )
-    assert record["note"] == (
+    assert record.note == (
         "1 of 6 trades began or ended on a bar with an extreme wick: "
         "in-sample Sharpe 2.0 without them and 3.4 with, return +20.0% and +32.0%"
     )
     both = {"in_sample": untouched, "out_of_sample": untouched}
-    assert wicks.record(both, dict.fromkeys(both, values), 0)["note"] is None
+    assert wicks.record(both, dict.fromkeys(both, values), 0).note is None
 
 
 def test_extreme_bars_are_found_whether_volume_is_known_or_not() -> None:
@@ -109,10 +110,10 @@ def test_extreme_bars_are_found_whether_volume_is_known_or_not() -> None:
 
 
 def evidence(**changes: object) -> verdict.FinalistEvidence:
-    inside = {"sharpe_ratio": 9.0, "days": 700, "total_trades": 99, "max_drawdown_pct": 0.1}
+    inside = verdict.WindowFigures(sharpe_ratio=9.0, max_drawdown_pct=0.1, total_trades=99, days=700)
     good: dict[str, object] = {
         "in_sample": inside,
-        "out_of_sample": {**inside, "sharpe_ratio": 3.0, "days": 300},
+        "out_of_sample": replace(inside, sharpe_ratio=3.0, days=300),
         "walk_forward_sharpe": 3.0,
         "walk_forward_efficiency": 0.9,
         "plateau": 1.0,

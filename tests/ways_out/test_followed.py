@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,20 @@ from WORKFLOW import command_line
 
 
 def variable(section: str, key: str) -> str:
-    return f"BACKTEST_OPTIMIZE__{section.upper()}__{key.upper()}"
+    return f"BACKTEST_OPTIMIZE__{section.upper().replace('.', '__')}__{key.upper()}"
 
 
 def numbers() -> list[tuple[str, str]]:
     """Settings that are one number, of those with limits."""
     settings = load({})
-    return [at for at in LIMITS if isinstance(getattr(getattr(settings, at[0], None), at[1], None), int | float)]
+    return [at for at in LIMITS if isinstance(attrgetter(".".join(at))(settings), int | float)]
 
 
 @pytest.mark.parametrize(("section", "key"), numbers(), ids=".".join)
 def test_a_setting_outside_its_limits_is_told_limits_that_can_be_typed(section: str, key: str) -> None:
     """As they stand there: a thousands separator would make a text of the number."""
     beyond = 2 * float(LIMITS[section, key][1]) + 1
-    typed = str(int(beyond)) if isinstance(getattr(getattr(load({}), section), key), int) else repr(beyond)
+    typed = str(int(beyond)) if isinstance(attrgetter(f"{section}.{key}")(load({})), int) else repr(beyond)
     with pytest.raises(Refused) as refusal:
         load({variable(section, key): typed})
     low, high = re.fullmatch(r"it takes (\S+) to (\S+)", refusal.value.way_out).groups()  # type: ignore[union-attr]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from WORKFLOW.data.bars import BARS_PER_DAY
-from WORKFLOW.engines.cpu import NO_RUIN
 from WORKFLOW.engines.gpu.levels import equity_after, limit_at, meets_stop_or_limit, short_ruin, stop_at
 from WORKFLOW.engines.gpu.toolkit import WARP, cuda, device, kernel
 from WORKFLOW.engines.gpu.touch import first_touch, first_touch_trailing
 from WORKFLOW.engines.gpu.warp import ballot, lowest_bit, shuffle, times
+from WORKFLOW.engines.passes import NO_RUIN
 from WORKFLOW.engines.rules import DIRECTION, LIMIT, MAX_BARS, STOP, TRAIL
 from WORKFLOW.engines.touch import INT32
 
@@ -173,7 +173,7 @@ def settle(
     marks: Array,
     counts: Array,
 ) -> None:
-    """Every combo's money from trade to trade: `cpu._settle`, operation by operation.
+    """Every combo's money from trade to trade: `passes._settle`, operation by operation.
 
     `marks` (days, combos): equity at each day's last close. `counts` (combos, 3): entries (`MAY_BE_RUINED` where the
     bar loop has to decide), closed, won.

@@ -41,7 +41,7 @@ def limit_at(anchor: float, side: int, fraction: float, has_tick: bool) -> Any:
 
 @device
 def short_ruin(anchor: float, slip: float, no_ruin: float) -> Any:
-    """As `cpu.short_ruin`."""
+    """As `passes._short_ruin`."""
     return times(times(times(2.0, anchor), 1.0 - slip), 1.0 - no_ruin)
 
 

@@ -48,7 +48,7 @@ class Work:
 
 
 class _Tape(NamedTuple):
-    """A market and a window in device memory; see `cpu._Tape`."""
+    """A market and a window in device memory; see `passes.Tape`."""
 
     prices: tuple[Any, Any, Any]
     blocks: tuple[Any, Any, Any, Any]

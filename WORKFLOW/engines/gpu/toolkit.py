@@ -1,7 +1,7 @@
 """Numba's CUDA, loaded the one way that works: as numba-cuda, and recognised when it is only the simulator.
 
 Importing this loads a second of libraries and opens no device. `import numba.cuda` finds numba-cuda through a startup
-hook of that package; where the hook is switched off, because it delays every Python by 33 ms, it is called here.
+hook of that package; where the hook is switched off, because it delays every Python by 30 ms, it is called here.
 """
 
 import importlib

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from state.files import ours, sealed, snapshot
+from state.files.artifacts import MANIFEST, PHASE0
 from state.files.journal import Journal
-from state.files.layout import MANIFEST, PHASE0
 from state.files.tree import record_of
 from state.host.clock import SystemClock
 from state.records import runs
@@ -96,7 +96,7 @@ def _merge(lane: LaneContext) -> dict[str, Any]:
     gates = handover.pass_gates("after_prescreen", order, lane.launch.run_id, tree, lane.log)
     plan = handover.plan_of(order, prescreened, lane.carried()["seeds"], lane.seed_files())
     SearchFolder(lane.folder).write(handover.search_job(order, plan))
-    best = prescreened.best[0].metrics["sharpe_ratio"] if prescreened.best else None
+    best = prescreened.best[0].metrics.sharpe_ratio if prescreened.best else None
     return {"tried": prescreened.tried, "eligible": prescreened.eligible, "best_in_sample_sharpe": best, "gates": gates}
 
 
@@ -153,8 +153,8 @@ def _validate(lane: LaneContext) -> dict[str, Any]:
     parameters = [finalist.trial.parameters for finalist in validated.judged.values()]
     seeds = list({str(strategy): strategy for strategy in parameters}.values())
     sealed.write_json(lane.folder.carried, {"tries": run.tries(prescreened, trials), "seeds": seeds})
-    promoted = sum(bool(promotion["promoted"]) for promotion in validated.promotions.values())
-    candidates = sum(bool(finalist.validation["candidate"]) for finalist in validated.judged.values())
+    promoted = sum(promotion.promoted for promotion in validated.promotions.values())
+    candidates = sum(finalist.validation.candidate for finalist in validated.judged.values())
     return {
         "verdict": manifest["verdict"],
         "candidates": candidates,
@@ -202,7 +202,7 @@ def _refine(lane: LaneContext) -> dict[str, Any]:
     centres = [ranked.parameters for ranked in prescreened.best[: refinement.CENTRES]]
     if not centres:
         return {"tried": 0, "eligible": 0}
-    near = refine.around(mode, centres, limits.fill_combos, handover.seed_of(settings, "refine", job.shard))
+    near = refine.around(mode, centres, limits.jobs.fill_combos, handover.seed_of(settings, "refine", job.shard))
     held = max(LEAST_HELD, settings.prescreen.batch_combos >> lane.launch.ooms)
     evaluator, least = _evaluator(lane), settings.prescreen.min_trades
     with Screen(lane.log, lane.progress, quiet=True) as screen, screen.phase("refine", len(near)) as phase:

@@ -1,11 +1,11 @@
 """How a worker's error is classified, in one place: what passes by itself, what is made again, what is final.
 
 - *waiting*: `Transient` (another run writes, the data folder is not there), a full disk, a file server that does not
-  answer. Tried again, each wait twice the last, `swarm.patience_s` in all; nothing is thrown away.
+  answer. Tried again, each wait twice the last, `swarm.blame.patience_s` in all; nothing is thrown away.
 - *again*: `Recomputable`, a working file of ours that is damaged or was changed. The next worker makes it anew.
 - *failed*: any other `Refused`. It is final, and the symbol and mode end with it.
 - no result: memory, other errors of the system, what an earlier phase left does not fit. A death that counts: so many
-  in a row without progress (`swarm.max_deaths`) end the job.
+  in a row without progress (`swarm.blame.max_deaths`) end the job.
 """
 
 import errno

@@ -9,7 +9,8 @@ from config import settings as operator
 from config.errors import Refused
 from config.reading import Reading
 from state.files import sealed, snapshot
-from state.files.layout import Roots, RoundFolder, RunFolder
+from state.files.layout import Roots
+from state.files.run_folders import RoundFolder, RunFolder
 from state.files.tree import record_of
 from state.host.clock import stamp
 from state.host.secrets import redacted

@@ -14,7 +14,7 @@ from typing import Any
 from config import plain
 from config.errors import Recomputable, Refused, Transient
 from state.files import sealed, snapshot
-from state.files.layout import ALL_TRIALS, MANIFEST
+from state.files.artifacts import ALL_TRIALS, MANIFEST
 from state.files.tree import record_of, tree_of
 from state.records.orders import SwarmOrder
 from WORKFLOW.pipeline.lane.given import LaneContext, Outdated

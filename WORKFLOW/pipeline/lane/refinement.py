@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from state.files import snapshot
-from state.files.layout import RunFolder
+from state.files.run_folders import RunFolder
 
 if TYPE_CHECKING:  # numpy costs a merge what it does not need here
     from WORKFLOW.search.refine import Refined

@@ -3,6 +3,7 @@
 The same strategy gives the same document to the bit: it holds no time of making and nothing of the machine.
 """
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.report.tearsheet import curves, trading
 from WORKFLOW.report.tearsheet.curves import Daily, moment, short
 from WORKFLOW.validity.benchmark import holding
+from WORKFLOW.validity.monte_carlo import MonteCarlo
 
 if TYPE_CHECKING:
     from WORKFLOW.validity.finalist import Judged
@@ -32,16 +34,17 @@ def of_finalist(
     daily = Daily(int(market.day[0]), metrics.daily_marks(judged.whole.equity, market, whole), costs.capital)
     held = metrics.daily_marks(holding(market, whole, costs), market, whole)
     checks = [
-        {key: check[key] for key in ("name", "passed", "value", "threshold", "needed")} for check in found["checks"]
+        {key: getattr(check, key) for key in ("name", "passed", "value", "threshold", "needed")}
+        for check in found.checks
     ]
     notes = [
         "Equity, months, drawdowns and trades are one continuous run over all bars; in-sample and out-of-sample were"
         " each run on their own, from the capital and without a position, so a trade across the border is in neither.",
     ]
-    if found["ambiguity"]["note"]:
-        notes.append(f"Ambiguous bars: {found['ambiguity']['note']}.")
-    if found["wicks"]["note"]:
-        notes.append(f"Extreme wicks: {found['wicks']['note']}.")
+    if found.ambiguity.note:
+        notes.append(f"Ambiguous bars: {found.ambiguity.note}.")
+    if found.wicks.note:
+        notes.append(f"Extreme wicks: {found.wicks.note}.")
     return {
         "kind": KIND,
         "strategy": {
@@ -57,23 +60,23 @@ def of_finalist(
         "period": {
             "from": moment(market.time_ms[0]),
             "to": moment(market.time_ms[-1]),
-            "days": judged.full["days"],
+            "days": judged.full.days,
             "out_of_sample_from": moment(market.time_ms[split]),
         },
         "verdict": {
-            "state": CANDIDATE if found["candidate"] else REJECTED,
+            "state": CANDIDATE if found.candidate else REJECTED,
             "line": judged.verdict,
             "checks": checks,
         },
         "notes": notes,
         "capital": costs.capital,
-        "metrics": {"full": judged.full, "in_sample": judged.in_sample, "out_of_sample": judged.out_of_sample},
-        "buy_and_hold": found["buy_and_hold"],
-        "chance": found["chance"],
+        "metrics": {name: getattr(judged, name).as_json() for name in ("full", "in_sample", "out_of_sample")},
+        "buy_and_hold": found.buy_and_hold_json(),
+        "chance": asdict(found.chance),
         **drawn(daily, (market.time_ms, judged.whole.equity), trading.Trades.of(judged.whole, market)),
         "held": short(held),
         "monte_carlo": {
-            name: {**found["monte_carlo"][name], "observed": observed(found["monte_carlo"][name], returns)}
+            name: played_again(found.monte_carlo[name], returns)
             for name, returns in (
                 ("in_sample", judged.in_sample_returns),
                 ("out_of_sample", judged.out_of_sample_returns),
@@ -81,15 +84,26 @@ def of_finalist(
         },
         "evidence": {
             "walk_forward": {
-                name: {key: one[key] for key in ("sharpe_ratio", "total_return", "days", "efficiency")}
-                for name, one in found["walk_forward"]["process"].items()
+                name: {
+                    "sharpe_ratio": one.sharpe_ratio,
+                    "total_return": one.total_return,
+                    "days": one.days,
+                    "efficiency": asdict(one.efficiency),
+                }
+                for name, one in found.walk_forward.items()
             },
             "cross_validation": {
-                key: found["cross_validation"].get(key) for key in ("sharpe_ratio", "probability_of_loss", "reason")
+                "sharpe_ratio": asdict(found.cross_validation.sharpe_ratio),
+                "probability_of_loss": found.cross_validation.probability_of_loss,
+                "reason": found.cross_validation.reason,
             },
-            "plateau": found["plateau"],
-            "look_ahead": {key: found["look_ahead"][key] for key in ("proven", "cuts", "futures")},
-            "by_regime": found["by_regime"],
+            "plateau": asdict(found.plateau),
+            "look_ahead": {
+                "proven": found.look_ahead.proven,
+                "cuts": found.look_ahead.counts.cuts,
+                "futures": found.look_ahead.counts.futures,
+            },
+            "by_regime": found.by_regime_json(),
         },
     }
 
@@ -106,8 +120,10 @@ def drawn(daily: Daily, marks: tuple[Any, Floats], trades: trading.Trades | None
     }
 
 
-def observed(found: dict[str, Any], returns: Floats) -> list[float | None] | None:
-    """What happened (1 = start), at the days of the equity fan; None without one."""
-    if found["block_bootstrap"] is None:
-        return None
-    return short(np.cumprod(1.0 + returns)[found["block_bootstrap"]["equity_fan"]["day"]])
+def played_again(found: MonteCarlo, returns: Floats) -> Document:
+    """Monte Carlo of one window beside what happened (1 = start) at the days of the equity fan; None without a fan."""
+    drawn_again, happened = found.block_bootstrap, np.cumprod(1.0 + returns)
+    return {
+        **found.as_json(),
+        "observed": None if drawn_again is None else short([*happened[drawn_again.equity_fan.day]]),
+    }

@@ -6,6 +6,7 @@ import numpy as np
 
 from config.errors import Refused
 from config.settings import Settings
+from state.records.metrics import StatedMetrics
 from WORKFLOW.data.bars import DAY_MS, Floats
 from WORKFLOW.report.tearsheet import document, from_trades
 from WORKFLOW.report.tearsheet.curves import Daily, day_of, drawdown, moment
@@ -92,7 +93,7 @@ def _windows(daily: Daily, split_ms: int | None) -> dict[str, tuple[int, int]]:
     return {"in_sample": (0, border), "out_of_sample": (border, days)}
 
 
-def _metrics(daily: Daily, first: int, last: int) -> dict[str, Any]:
+def _metrics(daily: Daily, first: int, last: int) -> StatedMetrics:
     """The metrics of days `first` to `last` (exclusive); those of trades are unknown."""
     start = daily.capital if first == 0 else float(daily.equity[first - 1])
     marks = np.ascontiguousarray(daily.equity[first:last])
@@ -102,17 +103,18 @@ def _metrics(daily: Daily, first: int, last: int) -> dict[str, Any]:
         "max_drawdown": float((peaks - marks).max()),
         "max_drawdown_daily_pct": deepest,
     }
-    return {key: found.get(key) for key in from_trades.METRICS} | {"total_trades": None, "days": last - first}
+    stated = {key: found.get(key) for key in from_trades.METRICS}
+    return StatedMetrics.of_json(stated | {"total_trades": None, "days": last - first})
 
 
 def _played_again(daily: Daily, window: tuple[int, int], settings: Settings, number: int) -> dict[str, Any]:
     """Days drawn again: there are no trades to put into another order."""
     returns = np.ascontiguousarray(daily.returns[slice(*window)])
     seeds = np.random.SeedSequence((settings.run.seed, number)).spawn(3)
-    found = {
-        "trade_shuffle": None,
-        "block_bootstrap": monte_carlo.block_bootstrap(returns, settings.monte_carlo, seeds[1]),
-        "skipped_trades": None,
-        "noisy_fills": None,
-    }
-    return {**found, "observed": document.observed(found, returns)}
+    found = monte_carlo.MonteCarlo(
+        trade_shuffle=None,
+        block_bootstrap=monte_carlo.block_bootstrap(returns, settings.monte_carlo, seeds[1]),
+        skipped_trades=None,
+        noisy_fills=None,
+    )
+    return document.played_again(found, returns)

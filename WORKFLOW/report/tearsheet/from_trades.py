@@ -1,19 +1,20 @@
 """The document of trades that somebody else's program made: what they say, and what they cannot say."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from config.errors import Refused
 from config.settings import Settings
+from state.records.metrics import StatedMetrics
 from WORKFLOW.data.bars import DAY_MS, Floats
 from WORKFLOW.engines import metrics
 from WORKFLOW.report.tearsheet import document
 from WORKFLOW.report.tearsheet.curves import Daily, day_of, drawdown, moment
 from WORKFLOW.report.tearsheet.trading import Trades
 from WORKFLOW.validity import monte_carlo, trade_list
-from WORKFLOW.validity.chance import expected_max_sharpe
+from WORKFLOW.validity.chance import Chance
 
 _HOW = (
     "Made from a list of closed trades: equity moves at their exits only. Open profit is unknown, so bar by bar the"
@@ -87,7 +88,7 @@ def made(
     *,
     period: tuple[str, str, int],
     known: trade_list.Known,
-    metrics: dict[str, Any],
+    metrics: dict[str, StatedMetrics | None],
     drawn: document.Document,
     monte_carlo: dict[str, Any],
     settings: Settings,
@@ -125,7 +126,7 @@ def made(
         },
         "notes": [how, *asked.notes],
         "capital": capital,
-        "metrics": metrics,
+        "metrics": {name: None if values is None else values.as_json() for name, values in metrics.items()},
         "buy_and_hold": None,
         "chance": _chance(known),
         **drawn,
@@ -189,7 +190,7 @@ def _windows(daily: Daily, trades: Trades, split_ms: int | None) -> dict[str, tu
     return {"in_sample": (0, border), "out_of_sample": (border, len(daily.equity))}
 
 
-def _metrics(daily: Daily, trades: Trades, equity: Floats, first: int, last: int) -> dict[str, Any]:
+def _metrics(daily: Daily, trades: Trades, equity: Floats, first: int, last: int) -> StatedMetrics:
     """The metrics of days `first` to `last` (exclusive), as far as closed trades give them."""
     days = trades.exit_ms // DAY_MS - daily.first_day
     chosen = (days >= first) & (days < last)
@@ -209,7 +210,8 @@ def _metrics(daily: Daily, trades: Trades, equity: Floats, first: int, last: int
     found = of_days(returns, float(marks[-1] / start - 1.0), deepest) | {
         key: metrics.or_none(value) for key, value in values.items()
     }
-    return {key: found[key] for key in METRICS} | {"total_trades": len(pnl), "days": last - first}
+    stated = {key: found[key] for key in METRICS}
+    return StatedMetrics.of_json(stated | {"total_trades": len(pnl), "days": last - first})
 
 
 def of_days(returns: Floats, total: float, deepest: float) -> dict[str, Any]:
@@ -244,8 +246,7 @@ def _exposure(trades: Trades, first_day: int, last_day: int) -> float:
 def _chance(known: trade_list.Known) -> dict[str, Any] | None:
     if known.tries is None:
         return None
-    days = known.inside["days"]
-    return {"tries": known.tries, "days": days, "expected_max_sharpe": expected_max_sharpe(known.tries, days)}
+    return asdict(Chance.of(known.tries, known.inside.days or 0))
 
 
 def _played_again(
@@ -256,10 +257,10 @@ def _played_again(
     net = np.ascontiguousarray(trades.net[(days >= window[0]) & (days < window[1])])
     returns = np.ascontiguousarray(daily.returns[slice(*window)])
     seeds = np.random.SeedSequence((settings.run.seed, number)).spawn(3)
-    found = {
-        "trade_shuffle": monte_carlo.trade_shuffle(net, settings.monte_carlo, seeds[0]),
-        "block_bootstrap": monte_carlo.block_bootstrap(returns, settings.monte_carlo, seeds[1]),
-        "skipped_trades": monte_carlo.skipped_trades(net, settings.monte_carlo, seeds[2]),
-        "noisy_fills": None,
-    }
-    return {**found, "observed": document.observed(found, returns)}
+    found = monte_carlo.MonteCarlo(
+        trade_shuffle=monte_carlo.trade_shuffle(net, settings.monte_carlo, seeds[0]),
+        block_bootstrap=monte_carlo.block_bootstrap(returns, settings.monte_carlo, seeds[1]),
+        skipped_trades=monte_carlo.skipped_trades(net, settings.monte_carlo, seeds[2]),
+        noisy_fills=None,
+    )
+    return document.played_again(found, returns)

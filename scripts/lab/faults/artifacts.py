@@ -11,7 +11,8 @@ from config.errors import Refused
 from config.reading import Reading
 from scripts.lab.faults.private import Swarm
 from state.files import sealed, snapshot
-from state.files.layout import MANIFEST, PHASE0, Roots
+from state.files.artifacts import MANIFEST, PHASE0
+from state.files.layout import Roots
 from state.records import orders
 from WORKFLOW.command_line import reading_words
 

@@ -12,7 +12,7 @@ from scripts.lab.faults import artifacts
 from scripts.lab.faults.injuries import FAULTS, Break, Dice, Injury
 from scripts.lab.faults.private import Swarm
 from scripts.lab.faults.witness import Witness
-from state.files.layout import RoundFolder
+from state.files.run_folders import RoundFolder
 from state.host.clock import SystemClock, stamp
 from state.records import healing
 
@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class CampaignPlan:
     """What is broken, how often, for how long."""
 
     minutes: float
@@ -39,7 +39,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Row:
+class FaultRow:
     """One fault. Seconds count from the blow; None: never. `seen_as`: the first record that shows it."""
 
     at_s: float
@@ -54,10 +54,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CampaignOutcome:
     """The whole campaign."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[FaultRow, ...]
     skipped: tuple[str, ...]
     false_kills: tuple[str, ...]
     rounds: int
@@ -87,10 +87,10 @@ class Campaign:
     faults: ClassVar[Mapping[str, Break]] = FAULTS  # that it knows, by name
     wait_s: ClassVar[float] = 15.0  # for something to break: between two phases nobody is at work
     swarm: Swarm
-    plan: Plan
+    plan: CampaignPlan
     say: Say
     keeps: bool = False  # the first round's files, to be compared
-    rows: list[Row] = field(default_factory=list)
+    rows: list[FaultRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     _said: list[str] = field(default_factory=list)  # records since the blow
@@ -102,11 +102,11 @@ class Campaign:
         self.witness = Witness(self.swarm)
         self.dice = Dice(self.plan.seed, self.swarm.agents())
 
-    def run(self) -> Outcome:
+    def run(self) -> CampaignOutcome:
         """All of it, but the comparison with an undisturbed run."""
         return self.through(cycle(self.plan.turns))
 
-    def through(self, turns: Iterable[str]) -> Outcome:
+    def through(self, turns: Iterable[str]) -> CampaignOutcome:
         """Turn by turn until the time is over, or all have had theirs."""
         self.say("waiting for the first worker")
         self._until(self._is_at_work, _BEGIN_S)
@@ -120,7 +120,7 @@ class Campaign:
             self._one(name, began_s)
         self.say("waiting for the round under way to end")
         ended, incomplete = self._whole_round()
-        return Outcome(
+        return CampaignOutcome(
             rows=tuple(self.rows),
             skipped=tuple(self.skipped),
             false_kills=tuple(self.witness.strays()),
@@ -151,10 +151,10 @@ class Campaign:
         before = len(self.witness.strays())
         row = self._followed(blows[0], time.monotonic(), began_s)
         strays = tuple(self.witness.strays()[before:])
-        self.rows.append(Row(**{**asdict(row), "false_kills": strays}))
+        self.rows.append(FaultRow(**{**asdict(row), "false_kills": strays}))
         self.say(told(self.rows[-1]))
 
-    def _followed(self, injury: Injury, struck_s: float, began_s: float) -> Row:
+    def _followed(self, injury: Injury, struck_s: float, began_s: float) -> FaultRow:
         """Look until it is healed; who has seen it first."""
         seen: list[tuple[float, str]] = []
 
@@ -171,7 +171,7 @@ class Campaign:
             self._call_ensure()
         self._rest()
         first = seen[0] if seen else None
-        return Row(
+        return FaultRow(
             at_s=round(struck_s - began_s, 1),
             fault=injury.fault,
             target=injury.target,
@@ -190,7 +190,7 @@ class Campaign:
     def _bound_s(self) -> float:
         limits = self.swarm.limits
         slowest_s = max(row.cadence_s for row in registry.at_work(limits))
-        return _BOUND_CADENCES * slowest_s * limits.cadence_scale + _BOUND_S
+        return _BOUND_CADENCES * slowest_s * limits.agents.cadence_scale + _BOUND_S
 
     def _call_ensure(self) -> None:
         """What a person would do: call ensure, one at a time; what it says is a record, too."""
@@ -251,7 +251,7 @@ class Campaign:
         return bool(units) and units <= reported | dead
 
 
-def told(row: Row) -> str:
+def told(row: FaultRow) -> str:
     """A fault in one line, as it is said while the campaign runs."""
     seen = "no record" if row.detected_s is None else f"seen after {row.detected_s:.1f} s ({row.seen_as[:90]})"
     healed = "NOT HEALED" if row.healed_s is None else f"healed after {row.healed_s:.1f} s"

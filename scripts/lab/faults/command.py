@@ -65,7 +65,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 def _outcome(asked: argparse.Namespace) -> Any:
     from scripts.lab.faults import artifacts  # psutil and the agents: not before --help
-    from scripts.lab.faults.campaign import Campaign, Plan
+    from scripts.lab.faults.campaign import Campaign, CampaignPlan
     from scripts.lab.faults.hostile.campaign import HostileCampaign
     from scripts.lab.faults.pairs import PairCampaign
     from scripts.lab.faults.private import private
@@ -79,7 +79,7 @@ def _outcome(asked: argparse.Namespace) -> Any:
         minutes, seconds = divmod(int(time.monotonic() - began_s), 60)
         print(f"[{minutes:3}:{seconds:02}] {text}", file=sys.stderr, flush=True)
 
-    more = {} if asked.cadence_scale is None else {"cadence_scale": asked.cadence_scale}
+    more = {} if asked.cadence_scale is None else {"agents": {"cadence_scale": asked.cadence_scale}}
     kind, usual_s = (Campaign, 75.0) if asked.pairs is None else (PairCampaign, 2.0)
     if asked.hostile:
         kind, usual_s = HostileCampaign, 10.0
@@ -89,7 +89,7 @@ def _outcome(asked: argparse.Namespace) -> Any:
         if asked.hostile and asked.data_path:
             asked.data_path = _lent(asked.data_path, swarm.roots.results.parent / "bars")
         swarm.start([*_what(asked), *_sizes(asked)])
-        campaign = kind(swarm, Plan(asked.minutes, every_s, turns, asked.seed), say, keeps=asked.verify)
+        campaign = kind(swarm, CampaignPlan(asked.minutes, every_s, turns, asked.seed), say, keeps=asked.verify)
         outcome = campaign.run()
         if asked.verify:
             swarm.stop()

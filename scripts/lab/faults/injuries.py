@@ -16,7 +16,7 @@ from agents.registry import row
 from agents.rules.absent import GUARDS
 from scripts.lab.faults.private import Swarm
 from state.files.journal import Journal
-from state.files.layout import RoundFolder
+from state.files.run_folders import RoundFolder
 from state.host import identity
 from state.host.clock import SystemClock, stamp
 from state.host.identity import Identity

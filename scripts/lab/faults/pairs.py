@@ -10,7 +10,7 @@ from dataclasses import asdict
 from itertools import combinations_with_replacement
 from random import Random
 
-from scripts.lab.faults.campaign import Campaign, Outcome, Row, told
+from scripts.lab.faults.campaign import Campaign, CampaignOutcome, FaultRow, told
 from scripts.lab.faults.injuries import Injury
 from scripts.lab.faults.surroundings import FAULTS, PHASES, in_phase
 from state.host.clock import SystemClock, stamp
@@ -47,7 +47,7 @@ class PairCampaign(Campaign):
         super().__post_init__()
         self._random = Random(self.plan.seed)
 
-    def run(self) -> Outcome:
+    def run(self) -> CampaignOutcome:
         """All pairs, or as many as fit into the time."""
         return self.through(self.plan.turns)
 
@@ -70,7 +70,7 @@ class PairCampaign(Campaign):
         before = len(self.witness.strays())
         row = self._followed_together(name, blows, began_s)
         strays = tuple(self.witness.strays()[before:])
-        self.rows.append(Row(**{**asdict(row), "false_kills": strays}))
+        self.rows.append(FaultRow(**{**asdict(row), "false_kills": strays}))
         self.say(told(self.rows[-1]))
 
     def _is_there(self, fault: str) -> bool:
@@ -101,7 +101,7 @@ class PairCampaign(Campaign):
         if injury.ends_everything:
             self.witness.expect_everybody()
 
-    def _followed_together(self, name: str, blows: Sequence[Injury], began_s: float) -> Row:
+    def _followed_together(self, name: str, blows: Sequence[Injury], began_s: float) -> FaultRow:
         """Undo what lasts, then look until both are healed; seconds count from the last thing undone."""
         struck_s = time.monotonic()
         self._until(lambda: False, self._random.uniform(*_HOLD_S))
@@ -116,7 +116,7 @@ class PairCampaign(Campaign):
             self._call_ensure()
         self._rest()
         seen = next((said for said in self._said for blow in blows if any(word in said for word in blow.words)), "")
-        return Row(
+        return FaultRow(
             at_s=round(struck_s - began_s, 1),
             fault=name.replace("+", " + "),
             target=" + ".join(blow.target for blow in blows),

@@ -22,7 +22,8 @@ from config.errors import Refused
 from config.swarm import SwarmSettings
 from state.files import snapshot
 from state.files.journal import Journal
-from state.files.layout import CHECKOUT, Roots, RoundFolder, SwarmRunFolder
+from state.files.layout import CHECKOUT, Roots
+from state.files.run_folders import RoundFolder, SwarmRunFolder
 from state.files.tree import record_of
 from state.host import identity
 from state.host.identity import Identity

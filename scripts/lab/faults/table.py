@@ -3,14 +3,14 @@
 import sys
 from statistics import median, quantiles
 
-from scripts.lab.faults.campaign import Outcome, Row
+from scripts.lab.faults.campaign import CampaignOutcome, FaultRow
 
 _HEAD = ("at", "fault", "target", "detected in", "healed in", "false kills", "healed by", "first record that shows it")
 _MANY = 100  # faults, from which on a percentile says something
 _SHORTEST = 60  # characters of a record without a terminal: enough to know which one it is
 
 
-def show(outcome: Outcome) -> None:
+def show(outcome: CampaignOutcome) -> None:
     """Table and summary, to standard output."""
     if sys.stdout.isatty():
         from rich.console import Console
@@ -25,14 +25,14 @@ def show(outcome: Outcome) -> None:
     print(summary(outcome))
 
 
-def plain(rows: tuple[Row, ...]) -> str:
+def plain(rows: tuple[FaultRow, ...]) -> str:
     """Columns without a terminal."""
     table = [_HEAD, *(cells(row, _SHORTEST) for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in table)
 
 
-def cells(row: Row, longest: int | None = None) -> tuple[str, ...]:
+def cells(row: FaultRow, longest: int | None = None) -> tuple[str, ...]:
     """One fault. Without a record there was nothing to notice, or it was over before anybody looked."""
     minutes, seconds = divmod(round(row.at_s), 60)
     return (
@@ -47,7 +47,7 @@ def cells(row: Row, longest: int | None = None) -> tuple[str, ...]:
     )
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: CampaignOutcome) -> str:
     """What it all came to, and everything that is not as it should be."""
     healed = [row.healed_s for row in outcome.rows if row.healed_s is not None]
     slowest = f", half of them within {median(healed):.1f} s, the slowest in {max(healed):.1f} s" if healed else ""

@@ -37,7 +37,7 @@ _TRIALS = 60  # the best of both: what finalists are chosen from
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MarketOutcome:
     """What became of one market. `failed`: the checks that the most advanced finalist did not pass."""
 
     promoted: bool
@@ -46,7 +46,7 @@ class Outcome:
     failed: tuple[str, ...]
 
 
-def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = False) -> Outcome:
+def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = False) -> MarketOutcome:
     """Search `bars` and judge what was found.
 
     A finalist that fails in the holdout cannot be promoted whatever else it passes, so that is looked at first, and
@@ -59,30 +59,31 @@ def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = Fa
         looks = len({trial.number for trial in chosen.values()})
         hopes = {trial.number: _holdout(job, trial, looks) for trial in chosen.values()}
         if not chosen:
-            return Outcome(False, None, None, ("in_sample_trades",))
+            return MarketOutcome(False, None, None, ("in_sample_trades",))
         best = min(hopes, key=lambda number: len(hopes[number][1]))
-        sharpe = next(t for t in chosen.values() if t.number == best).result.metrics["sharpe_ratio"]
+        found_best = next(t for t in chosen.values() if t.number == best).result.metrics
+        sharpe = None if found_best is None else found_best.sharpe_ratio
         if hopes[best][1] and not every_check:
-            return Outcome(False, sharpe, hopes[best][0], hopes[best][1])
+            return MarketOutcome(False, sharpe, hopes[best][0], hopes[best][1])
         return _judged(job, found, trials, chosen)
 
 
-def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> Outcome:
+def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> MarketOutcome:
     validated = phases.validate(run, found, trials, chosen)
     failures = {
         best: [
-            check["name"]
-            for check in (*one.validation["checks"], *validated.promotions[best]["checks"])
-            if not check["passed"] and check["if_failed"] != NOT_ASKED
+            check.name
+            for check in (*one.validation.checks, *validated.promotions[best].checks)
+            if not check.passed and check.if_failed != NOT_ASKED
         ]
         for best, one in validated.judged.items()
     }
     best = min(failures, key=lambda name: len(failures[name]))
     one = validated.judged[best]
-    return Outcome(
-        promoted=any(promotion["promoted"] for promotion in validated.promotions.values()),
-        in_sample_sharpe=one.in_sample["sharpe_ratio"],
-        out_of_sample_sharpe=one.out_of_sample["sharpe_ratio"],
+    return MarketOutcome(
+        promoted=any(promotion.promoted for promotion in validated.promotions.values()),
+        in_sample_sharpe=one.in_sample.sharpe_ratio,
+        out_of_sample_sharpe=one.out_of_sample.sharpe_ratio,
         failed=tuple(failures[best]),
     )
 
@@ -105,8 +106,8 @@ def _search(run: PipelineRun) -> tuple[Prescreened, list[Trial]]:
 
 def _trial(run: PipelineRun, number: int, parameters: Parameters) -> Trial:
     values = run.in_sample.metrics(parameters, run.in_sample.whole)
-    violation = float(run.settings.prescreen.min_trades - values["total_trades"])
-    return Trial(number, 0, "phase0", parameters, TrialResult(values["sharpe_ratio"] or 0.0, violation, values))
+    violation = float(run.settings.prescreen.min_trades - values.total_trades)
+    return Trial(number, 0, "phase0", parameters, TrialResult(values.sharpe_ratio or 0.0, violation, values))
 
 
 def _holdout(run: PipelineRun, trial: Trial, looks: int) -> tuple[float | None, tuple[str, ...]]:
@@ -117,12 +118,12 @@ def _holdout(run: PipelineRun, trial: Trial, looks: int) -> tuple[float | None, 
     values = metrics.full(ledger, everything.market, window, capital)
     marks = metrics.daily_marks(ledger.equity, everything.market, window)
     luck = holdout_luck(metrics.daily_returns(marks, capital))
-    sharpe, holding = values["sharpe_ratio"], buy_and_hold(everything.market, window, run.settings.costs)
+    sharpe, holding = values.sharpe_ratio, buy_and_hold(everything.market, window, run.settings.costs)
     passed: dict[str, Callable[[], bool]] = {
-        "out_of_sample_trades": lambda: values["total_trades"] >= max(30, run.settings.prescreen.min_trades),
+        "out_of_sample_trades": lambda: values.total_trades >= max(30, run.settings.prescreen.min_trades),
         "out_of_sample_sharpe": lambda: sharpe is not None and sharpe >= floor.min_out_of_sample_sharpe,
         "holdout_after_all_looks": lambda: luck is not None and luck * looks <= floor.max_holdout_luck,
-        "beats_buy_and_hold": lambda: sharpe is not None and sharpe >= (holding["sharpe_ratio"] or 0.0),
+        "beats_buy_and_hold": lambda: sharpe is not None and sharpe >= (holding.sharpe_ratio or 0.0),
     }
     return sharpe, tuple(name for name, is_passed in passed.items() if not is_passed())
 

@@ -83,4 +83,4 @@ def _with(still: Bars, rule: Parameters, drift: Floats, costs: Costs, mode: Mode
     higher, lower = high + np.maximum(drift, 0.0), low + np.minimum(drift, 0.0)
     bars = replace(priced(still, gap, higher, lower, move + drift), synthetic=False)
     evaluator = Evaluator(Market.of(bars), space.family_of(mode), costs)
-    return Planted(bars, rule, evaluator.metrics(rule, evaluator.whole)["sharpe_ratio"] or 0.0)
+    return Planted(bars, rule, evaluator.metrics(rule, evaluator.whole).sharpe_ratio or 0.0)

@@ -13,26 +13,26 @@ from typing import NoReturn
 from config.errors import Refused, visible
 from scripts.swarm import cli
 from scripts.swarm.doctor import machine, records, software
-from scripts.swarm.doctor.finding import NOTE, OK, TO_FIX, UNKNOWN, WARNING, Check, Finding, Patient
+from scripts.swarm.doctor.finding import NOTE, OK, TO_FIX, UNKNOWN, WARNING, Diagnosis, Examination, Patient
 from state.files.layout import CHECKOUT, Roots
 from state.host import command
 
-CHECKS: tuple[Check, ...] = (
-    Check("python", software.here),
-    Check("virtual environment", software.venv, 90.0),
-    Check("tmux", software.tmux, 20.0),
-    Check("limits", machine.processes_and_files),
-    Check("cpu", machine.cpu),
-    Check("memory", machine.memory),
-    Check("disk", machine.disk, 20.0),
-    Check("gpu", machine.gpu, 20.0),
-    Check("locks", records.locks),
-    Check("clock", machine.clock),
-    Check("state files", records.state_files),
-    Check("files of others", records.strangers, 20.0),
-    Check("keeper", records.keeper),
-    Check("settings", records.surroundings),
-    Check("swarm", records.swarm, 20.0),
+CHECKS: tuple[Examination, ...] = (
+    Examination("python", software.here),
+    Examination("virtual environment", software.venv, 90.0),
+    Examination("tmux", software.tmux, 20.0),
+    Examination("limits", machine.processes_and_files),
+    Examination("cpu", machine.cpu),
+    Examination("memory", machine.memory),
+    Examination("disk", machine.disk, 20.0),
+    Examination("gpu", machine.gpu, 20.0),
+    Examination("locks", records.locks),
+    Examination("clock", machine.clock),
+    Examination("state files", records.state_files),
+    Examination("files of others", records.strangers, 20.0),
+    Examination("keeper", records.keeper),
+    Examination("settings", records.surroundings),
+    Examination("swarm", records.swarm, 20.0),
 )
 _SIGNS = {OK: "ok     ", NOTE: "note   ", WARNING: "warning", UNKNOWN: "unknown"}
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
         "healthy, and one object a finding; its schema: docs/reference/schemas/doctor.schema.json",
     )
     asked = parser.parse_args(argv)
-    found: list[tuple[Check, Finding]] = []
+    found: list[tuple[Examination, Diagnosis]] = []
     for check, findings in examine(CHECKS, _patient()):
         found += [(check, one) for one in findings]
         if not asked.json:
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     return 1 if wrong else 0
 
 
-def examine(checks: Iterable[Check], patient: Patient) -> Iterable[tuple[Check, list[Finding]]]:
+def examine(checks: Iterable[Examination], patient: Patient) -> Iterable[tuple[Examination, list[Diagnosis]]]:
     """Every check with what it found, one after the other."""
     for check in checks:
         if sys.stderr.isatty():
@@ -86,7 +86,7 @@ def _patient() -> Patient:
     return Patient(CHECKOUT, Roots.from_environment(), limits)
 
 
-def _in_a_child(check: Check, patient: Patient) -> list[Finding]:
+def _in_a_child(check: Examination, patient: Patient) -> list[Diagnosis]:
     """A look at a dead disk or driver may never come back; its child is then left behind."""
     reads, writes = os.pipe()
     pid = os.fork()
@@ -101,26 +101,26 @@ def _in_a_child(check: Check, patient: Patient) -> list[Finding]:
         _end(pid)
     if answer is None:
         cause = f"the look took longer than {check.deadline_s:g} s: a disk, a driver or a server that gives no answer"
-        return [Finding(UNKNOWN, "could not be looked at", cause, "look at dmesg; then type doctor again")]
+        return [Diagnosis(UNKNOWN, "could not be looked at", cause, "look at dmesg; then type doctor again")]
     try:
-        return [Finding(**row) for row in json.loads(answer)]
+        return [Diagnosis(**row) for row in json.loads(answer)]
     except (ValueError, TypeError):
-        return [Finding(UNKNOWN, "could not be looked at", "the look was cut short", "type doctor again")]
+        return [Diagnosis(UNKNOWN, "could not be looked at", "the look was cut short", "type doctor again")]
 
 
-def _child(check: Check, patient: Patient, writes: int) -> NoReturn:
+def _child(check: Examination, patient: Patient, writes: int) -> NoReturn:
     """Look, answer, leave without any of the parent's clean-up."""
     try:
         try:
             found = list(check.look(patient))
         except Refused as refusal:
-            found = [Finding("error", refusal.reason, "the settings, or a path", refusal.way_out)]
+            found = [Diagnosis("error", refusal.reason, "the settings, or a path", refusal.way_out)]
         except ImportError as error:
             fix = "see what doctor says of the virtual environment"
-            found = [Finding(UNKNOWN, "could not be looked at", str(error), fix)]
+            found = [Diagnosis(UNKNOWN, "could not be looked at", str(error), fix)]
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
-            found = [Finding(UNKNOWN, "could not be looked at", said, "fix what it names, then type doctor again")]
+            found = [Diagnosis(UNKNOWN, "could not be looked at", said, "fix what it names, then type doctor again")]
         data = json.dumps([asdict(one) for one in found]).encode()
         while data:
             data = data[os.write(writes, data) :]
@@ -148,7 +148,7 @@ def _end(pid: int) -> None:
         select.select([], [], [], 0.01)
 
 
-def _print(check: Check, findings: list[Finding]) -> None:
+def _print(check: Examination, findings: list[Diagnosis]) -> None:
     for one in findings:
         print(visible(f"{_SIGNS.get(one.severity, 'ERROR  ')} {check.name}: {one.finding}"))
         if one.cause:

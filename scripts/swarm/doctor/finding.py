@@ -12,7 +12,7 @@ TO_FIX = (WARNING, ERROR, UNKNOWN)  # a check that could not be done is not well
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """`severity`: ok, note (good to know), warning (works, but …), error (does not work), unknown (could not look)."""
 
     severity: str
@@ -31,17 +31,17 @@ class Patient:
 
 
 @dataclass(frozen=True)
-class Check:
+class Examination:
     """One thing to look at, in a process of its own that is ended at its deadline."""
 
     name: str
-    look: Callable[[Patient], Iterator[Finding]]
+    look: Callable[[Patient], Iterator[Diagnosis]]
     deadline_s: float = 10.0
 
 
-def ok(finding: str) -> Finding:
+def ok(finding: str) -> Diagnosis:
     """All is well."""
-    return Finding(OK, finding)
+    return Diagnosis(OK, finding)
 
 
 def existing(path: Path) -> Path:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from config import plain
-from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, ok, others_can_write
+from config.swarm import in_groups
+from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Diagnosis, Patient, ok, others_can_write
 
 _MOST_STRANGERS = 1_000  # LOGS_ROOT may be a folder of everybody's; more than these are not counted
 _HELD_LONG_S = 120.0  # no start and no cycle takes so long
 _ENSURE = "bash scripts/ensure_swarm_watchdogs.sh"
 
 
-def locks(patient: Patient) -> Iterator[Finding]:
+def locks(patient: Patient) -> Iterator[Diagnosis]:
     """Who holds launch.lock and the agents' cycle locks, and whether that process is stopped."""
     roots = patient.roots
     files = [roots.launch_lock, *sorted(roots.cycle_lock("x").parent.glob("*.lock"))]
@@ -31,7 +32,7 @@ def locks(patient: Patient) -> Iterator[Finding]:
             yield from _holder(path, pid)
         if not pids:
             cause = "by a process that cannot be seen from here: another user's or another container's"
-            yield Finding(NOTE, f"{path.name} is held", cause, "look there; or type doctor again in a moment")
+            yield Diagnosis(NOTE, f"{path.name} is held", cause, "look there; or type doctor again in a moment")
     if not held:
         yield ok(f"none of {len([path for path in files if path.exists()])} locks is held")
 
@@ -61,17 +62,17 @@ def _holders(path: Path) -> Iterator[int]:
             continue
 
 
-def _holder(path: Path, pid: int) -> Iterator[Finding]:
+def _holder(path: Path, pid: int) -> Iterator[Diagnosis]:
     state = _process(pid)
     if state is None:
         cause = f"pid {pid} cannot be seen from here: another container, or it ended this moment"
-        yield Finding(NOTE, f"{path.name} is held", cause, "look again")
+        yield Diagnosis(NOTE, f"{path.name} is held", cause, "look again")
     elif state in "Tt":
         fix = f"kill -CONT {pid} (the next start does it, too), or kill -9 {pid}: the kernel frees the lock"
-        yield Finding(ERROR, f"{path.name} is held by a stopped process", f"pid {pid} is in state {state}", fix)
+        yield Diagnosis(ERROR, f"{path.name} is held by a stopped process", f"pid {pid} is in state {state}", fix)
     elif (age_s := time.time() - path.stat().st_mtime) > _HELD_LONG_S and path.name == "launch.lock":
         cause = f"pid {pid} has it; the file changed {age_s:.0f} s ago"
-        yield Finding(NOTE, f"{path.name} is held", cause, "wait for it; if it hangs, kill that process")
+        yield Diagnosis(NOTE, f"{path.name} is held", cause, "wait for it; if it hangs, kill that process")
     else:
         yield ok(f"{path.name} is held by pid {pid}, which runs")
 
@@ -84,7 +85,7 @@ def _process(pid: int) -> str | None:
     return text.rpartition(")")[2].split()[0]
 
 
-def state_files(patient: Patient) -> Iterator[Finding]:
+def state_files(patient: Patient) -> Iterator[Diagnosis]:
     """Readable, of a schema we know, ours alone; fresh where the swarm runs."""
     roots = patient.roots
     if not roots.state.exists():
@@ -96,24 +97,24 @@ def state_files(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{len(list(roots.state.glob('*.json')))} state files, all of them readable and of a known schema")
 
 
-def _permissions(folder: Path) -> Iterator[Finding]:
+def _permissions(folder: Path) -> Iterator[Diagnosis]:
     stat, typed = folder.stat(), shlex.quote(str(folder))
     if stat.st_uid != os.getuid():
         fix = f"chown -R {os.getuid()} {typed}, or name another folder in STATE_ROOT"
-        yield Finding(ERROR, f"{folder} is not yours", f"it belongs to user {stat.st_uid}", fix)
+        yield Diagnosis(ERROR, f"{folder} is not yours", f"it belongs to user {stat.st_uid}", fix)
     if stat.st_mode & 0o022:
         cause = f"mode {stat.st_mode & 0o777:04o}: others could write records that agents act on"
-        yield Finding(ERROR, f"others can write into {folder}", cause, f"chmod 700 {typed}")
+        yield Diagnosis(ERROR, f"others can write into {folder}", cause, f"chmod 700 {typed}")
     elif stat.st_mode & 0o077:
         cause = f"mode {stat.st_mode & 0o777:04o}"
-        yield Finding(NOTE, f"others can read {folder}", cause, f"chmod 700 {typed}")
+        yield Diagnosis(NOTE, f"others can read {folder}", cause, f"chmod 700 {typed}")
     strange = [path for path in sorted(folder.glob("*.json")) if others_can_write(path)]
     if strange:
         names = ", ".join(path.name for path in strange[:5])
-        yield Finding(ERROR, "others can write state files", names, f"chmod go-w {typed}/*.json")
+        yield Diagnosis(ERROR, "others can write state files", names, f"chmod go-w {typed}/*.json")
 
 
-def _contents(patient: Patient) -> Iterator[Finding]:
+def _contents(patient: Patient) -> Iterator[Diagnosis]:
     from agents.machine import probe
     from agents.registry import at_work
     from agents.runtime.cycle import SCHEMA
@@ -128,16 +129,18 @@ def _contents(patient: Patient) -> Iterator[Finding]:
         wrong = agent_states.read(roots, row.name).wrong
         if isinstance(record, dict) and wrong:
             fix = f"nothing: {row.name} keeps it beside a new one"
-            yield Finding(WARNING, f"{path.name} is damaged", wrong[0], fix)
+            yield Diagnosis(WARNING, f"{path.name} is damaged", wrong[0], fix)
         if path.exists() and not isinstance(record, dict):
-            yield Finding(WARNING, f"{path.name} is not JSON", "it was damaged", f"nothing: {row.name} writes it anew")
+            yield Diagnosis(
+                WARNING, f"{path.name} is not JSON", "it was damaged", f"nothing: {row.name} writes it anew"
+            )
         elif isinstance(record, dict) and isinstance(record.get("schema"), int) and record["schema"] > SCHEMA:
             cause = f"it has schema {record['schema']}, this checkout knows {SCHEMA}"
             fix = "update this checkout, or name another STATE_ROOT"
-            yield Finding(ERROR, f"{path.name} was written by a newer version", cause, fix)
+            yield Diagnosis(ERROR, f"{path.name} was written by a newer version", cause, fix)
     if said := probe.settings_problem(roots):
         fix = "bash scripts/ensure_swarm_watchdogs.sh; compare what it sets aside, then remove that file"
-        yield Finding(WARNING, "settings.json is or was damaged", said, fix)
+        yield Diagnosis(WARNING, "settings.json is or was damaged", said, fix)
     if (order := orders.current(roots)) is None:
         return
     for folder in roots.swarm_run(order.run_id).rounds()[-1:]:
@@ -145,18 +148,18 @@ def _contents(patient: Patient) -> Iterator[Finding]:
         if bad:
             cause = f"{bad} lines of {folder.jobs} are no records: a disk fault, or somebody edited it"
             fix = "nothing: auto_scheduler enqueues what is missing; check the disk"
-            yield Finding(WARNING, "the job journal is damaged", cause, fix)
+            yield Diagnosis(WARNING, "the job journal is damaged", cause, fix)
 
 
-def _lost(patient: Patient) -> Iterator[Finding]:
+def _lost(patient: Patient) -> Iterator[Diagnosis]:
     """What is damaged, or gone although other records name it."""
     from agents.machine.observe import observe
 
     for one in observe(patient.roots, patient.limits, {"faults"}).faults:
-        yield Finding(WARNING, f"{one.record} is {one.state}", one.what.partition(": ")[2], one.remedy)
+        yield Diagnosis(WARNING, f"{one.record} is {one.state}", one.what.partition(": ")[2], one.remedy)
 
 
-def _stale(patient: Patient) -> Iterator[Finding]:
+def _stale(patient: Patient) -> Iterator[Diagnosis]:
     from agents.machine.observe import observe
 
     world = observe(patient.roots, patient.limits)
@@ -166,10 +169,12 @@ def _stale(patient: Patient) -> Iterator[Finding]:
     if late:
         names = ", ".join(f"{v.agent} ({'never' if v.age_s is None else f'{v.age_s:.0f} s ago'})" for v in late)
         fix = f"{_ENSURE}; logs: {patient.roots.logs / 'agents'}"
-        yield Finding(WARNING, f"{len(late)} of {len(world.agents)} agents do not cycle", f"last cycles: {names}", fix)
+        yield Diagnosis(
+            WARNING, f"{len(late)} of {len(world.agents)} agents do not cycle", f"last cycles: {names}", fix
+        )
 
 
-def strangers(patient: Patient) -> Iterator[Finding]:
+def strangers(patient: Patient) -> Iterator[Diagnosis]:
     """What lies below STATE_ROOT and LOGS_ROOT and is not ours, so that nothing there removes, cuts or closes it."""
     from state.files import made, ours
 
@@ -185,12 +190,12 @@ def strangers(patient: Patient) -> Iterator[Finding]:
             some = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
             cause = f"no record says that we made them, so they are never removed, cut or closed to others: {some}"
             fix = "nothing, if they are yours; logs and records of an earlier version are removed by hand"
-            yield Finding(NOTE, f"{more}{len(names)} files in {label} {folder} are not ours", cause, fix)
+            yield Diagnosis(NOTE, f"{more}{len(names)} files in {label} {folder} are not ours", cause, fix)
     if not found:
         yield ok("nothing lies in STATE_ROOT and LOGS_ROOT that is not ours")
 
 
-def keeper(patient: Patient) -> Iterator[Finding]:
+def keeper(patient: Patient) -> Iterator[Diagnosis]:
     """Who brings the swarm back after a reboot."""
     from state.files import snapshot
 
@@ -198,11 +203,11 @@ def keeper(patient: Patient) -> Iterator[Finding]:
     if not isinstance(record, dict):
         cause = "after a reboot, or when tmux dies while no shell is opened, nothing brings the swarm back"
         fix = "scripts/backtest-optimize start starts one; to keep it across reboots: bash scripts/install_keeper.sh"
-        yield Finding(NOTE, "no keeper is installed", cause, fix)
+        yield Diagnosis(NOTE, "no keeper is installed", cause, fix)
         return
     kind = record.get("method", "unknown")
     if _is_dead(record.get("identity")):
-        yield Finding(
+        yield Diagnosis(
             WARNING, f"the keeper ({kind}) is dead", "its process has ended", "bash scripts/install_keeper.sh"
         )
     else:
@@ -221,7 +226,7 @@ def _is_dead(record: Any) -> bool:
         return False
 
 
-def surroundings(patient: Patient) -> Iterator[Finding]:
+def surroundings(patient: Patient) -> Iterator[Diagnosis]:
     """Settings that can be read and that nobody else can change; loops that serve this state root and no other."""
     from config import settings
 
@@ -230,18 +235,21 @@ def surroundings(patient: Patient) -> Iterator[Finding]:
     if any(one.severity == ERROR for one in found):
         return  # settings that others can change are refused
     now = settings.load()  # refuses what is wrong, which is then the finding
-    known = settings.tree_of(now)["swarm"]
+    known = _named(settings.tree_of(now)["swarm"])
     was = _started_with(patient)
-    other = sorted(key for key in known if was is not None and key in was and was[key] != known[key])
+    other = sorted(name for name in known if was is not None and name in was and was[name] != known[name])
     if other:
         cause = f"set differently when the swarm was started: {', '.join(other[:6])}"
         fix = "scripts/backtest-optimize stop, then start: they count from then on"
-        yield Finding(NOTE, "settings have changed since the start", cause, fix)
-    if not found and not other:
+        yield Diagnosis(NOTE, "settings have changed since the start", cause, fix)
+    renamed = settings.renamed()
+    for line in renamed:
+        yield Diagnosis(NOTE, "a setting has a new name", line, "write the new name; the values count alike")
+    if not found and not other and not renamed:
         yield ok("settings are readable, yours alone, and those of the running swarm")
 
 
-def _writable(patient: Patient) -> Iterator[Finding]:
+def _writable(patient: Patient) -> Iterator[Diagnosis]:
     from config import settings
 
     files = [settings.DEFAULTS]
@@ -253,7 +261,7 @@ def _writable(patient: Patient) -> Iterator[Finding]:
     strange = [path for path in files if others_can_write(path)]
     if strange:
         names = ", ".join(str(path) for path in strange[:4]) + (" …" if len(strange) > 4 else "")
-        yield Finding(
+        yield Diagnosis(
             ERROR,
             "others can change what the swarm runs",
             names,
@@ -261,7 +269,7 @@ def _writable(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _elsewhere(patient: Patient) -> Iterator[Finding]:
+def _elsewhere(patient: Patient) -> Iterator[Diagnosis]:
     """A loop whose environment names another state root was started from another place, or the variable changed."""
     from agents.registry import at_work
     from state.files import snapshot
@@ -273,7 +281,7 @@ def _elsewhere(patient: Patient) -> Iterator[Finding]:
         if root is not None and root != str(patient.roots.state):
             cause = f"pid {pid} works for {root}, this command for {patient.roots.state}"
             fix = f"export STATE_ROOT={shlex.quote(str(root))}, or stop that swarm first"
-            yield Finding(ERROR, f"{row.name} serves another state root", cause, fix)
+            yield Diagnosis(ERROR, f"{row.name} serves another state root", cause, fix)
             return
 
 
@@ -289,11 +297,17 @@ def _started_with(patient: Patient) -> dict[str, Any] | None:
     from state.files import snapshot
 
     tree = snapshot.read_json(patient.roots.settings)
-    swarm = tree.get("swarm") if isinstance(tree, dict) else None
-    return swarm if isinstance(swarm, dict) and not patient.roots.tombstone.exists() else None
+    swarm = in_groups(tree.get("swarm")) if isinstance(tree, dict) else None
+    return _named(swarm) if isinstance(swarm, dict) and not patient.roots.tombstone.exists() else None
 
 
-def swarm(patient: Patient) -> Iterator[Finding]:
+def _named(groups: dict[str, Any]) -> dict[str, Any]:
+    """The values of the section `swarm` by their names."""
+    bodies = {group: body for group, body in groups.items() if isinstance(body, dict)}
+    return {f"swarm.{group}.{key}": value for group, body in bodies.items() for key, value in body.items()}
+
+
+def swarm(patient: Patient) -> Iterator[Diagnosis]:
     """What health says."""
     from scripts.swarm.health import HEALTHY, judge
 
@@ -303,4 +317,4 @@ def swarm(patient: Patient) -> Iterator[Finding]:
     elif word == "never started":
         yield ok("never started; scripts/backtest-optimize --parallel starts it")
     else:
-        yield Finding(WARNING if code == 1 else ERROR, word, "; ".join(reasons), "scripts/backtest-optimize status")
+        yield Diagnosis(WARNING if code == 1 else ERROR, word, "; ".join(reasons), "scripts/backtest-optimize status")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.infra import environment, requirements
-from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Finding, Patient, ok
+from scripts.swarm.doctor.finding import ERROR, NOTE, WARNING, Diagnosis, Patient, ok
 
 _IMPORT_S = 120.0  # numba, optuna and pandas from a cold disk
 _ASK_S = 3.0
@@ -26,36 +26,36 @@ print(json.dumps([list(sys.version_info[:3]), failed]))
 """
 
 
-def venv(patient: Patient) -> Iterator[Finding]:
+def venv(patient: Patient) -> Iterator[Diagnosis]:
     """It is there, its Python is one we know, every locked package is there in its version and can be imported."""
     folder = environment.chosen(patient.checkout)
     python = folder / "bin" / "python"
     if not python.exists():
         how = environment.lacking(patient.checkout, "bin/python").way_out
-        yield Finding(ERROR, f"there is no virtual environment at {folder}", f"{python} does not exist", how)
+        yield Diagnosis(ERROR, f"there is no virtual environment at {folder}", f"{python} does not exist", how)
         return
     names = _direct(patient.checkout)
     answer = _ask([str(python), "-c", _TRY, *names], _IMPORT_S)
     if answer == _silent(_IMPORT_S):
         way_out = "type doctor again when the machine has less to do; if it stays so, look at its disk"
-        yield Finding(WARNING, f"the packages could not be imported within {_IMPORT_S:g} s", str(python), way_out)
+        yield Diagnosis(WARNING, f"the packages could not be imported within {_IMPORT_S:g} s", str(python), way_out)
         return
     try:
         version, failed = json.loads(answer.splitlines()[-1])
     except (ValueError, IndexError):
-        yield Finding(
+        yield Diagnosis(
             ERROR, f"{python} does not run", answer[-300:] or "it gave no answer", _remake(patient.checkout, folder)
         )
         return
     if tuple(version[:2]) not in environment.SUPPORTED:
         said = f"the environment has Python {version[0]}.{version[1]}"
-        yield Finding(ERROR, said, f"{environment.SUPPORTED_WORDS} is needed", _remake(patient.checkout, folder))
+        yield Diagnosis(ERROR, said, f"{environment.SUPPORTED_WORDS} is needed", _remake(patient.checkout, folder))
     for name, error in failed.items():
-        yield Finding(ERROR, f"{name} cannot be imported", error, _remake(patient.checkout, folder))
+        yield Diagnosis(ERROR, f"{name} cannot be imported", error, _remake(patient.checkout, folder))
     other = _other_versions(patient.checkout, folder)
     if other:
         few = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
-        yield Finding(
+        yield Diagnosis(
             WARNING,
             f"{len(other)} packages are not those of config/locks/core.txt",
             few,
@@ -94,10 +94,10 @@ def _remake(checkout: Path, folder: Path) -> str:
     return f"{pip}, or {environment._other_folder(folder)}"
 
 
-def tmux(patient: Patient) -> Iterator[Finding]:
+def tmux(patient: Patient) -> Iterator[Diagnosis]:
     """It is installed, young enough, and our server answers with all sessions in it."""
     if shutil.which("tmux") is None:
-        yield Finding(
+        yield Diagnosis(
             ERROR,
             "tmux is not installed",
             "no tmux on PATH",
@@ -107,15 +107,17 @@ def tmux(patient: Patient) -> Iterator[Finding]:
     said = _ask(["tmux", "-V"], _ASK_S).strip()
     numbers = re.search(r"(\d+)\.(\d+)", said)
     if numbers is None:
-        yield Finding(WARNING, f"tmux does not say its version: {said!r}", "a build of its own", "try tmux -V by hand")
+        yield Diagnosis(
+            WARNING, f"tmux does not say its version: {said!r}", "a build of its own", "try tmux -V by hand"
+        )
     elif (int(numbers[1]), int(numbers[2])) < _OLDEST_TMUX:
-        yield Finding(ERROR, f"{said} is too old", "new-session -e came with 3.2", "install tmux 3.2 or newer")
+        yield Diagnosis(ERROR, f"{said} is too old", "new-session -e came with 3.2", "install tmux 3.2 or newer")
     else:
         yield ok(said)
     yield from _server(patient)
 
 
-def _server(patient: Patient) -> Iterator[Finding]:
+def _server(patient: Patient) -> Iterator[Diagnosis]:
     from agents import registry
     from agents.machine import sessions
     from agents.machine.sessions import NoAnswer, Tmux
@@ -124,9 +126,9 @@ def _server(patient: Patient) -> Iterator[Finding]:
 
     roots, limits = patient.roots, patient.limits
     if (why := root.from_outside(root.look(roots.state))) is not None:
-        yield Finding(NOTE, why, "pids mean nothing across namespaces", "type doctor where the swarm was started")
+        yield Diagnosis(NOTE, why, "pids mean nothing across namespaces", "type doctor where the swarm was started")
         return
-    client = Tmux.of(roots, min(limits.tmux_timeout_s, _ASK_S))
+    client = Tmux.of(roots, min(limits.agents.tmux_timeout_s, _ASK_S))
     yield from _socket_folder(client.server.socket.parent)
     server = recorded(roots)
     if server is None or server.process is None:
@@ -139,33 +141,33 @@ def _server(patient: Patient) -> Iterator[Finding]:
         alive = life != "dead"
         said = f"{name} still lives although the swarm is stopped"
         yield (
-            Finding(WARNING, said, "stop was cut short", "scripts/backtest-optimize stop")
+            Diagnosis(WARNING, said, "stop was cut short", "scripts/backtest-optimize stop")
             if alive
             else ok("stopped on purpose, no server runs")
         )
         return
     if life == "dead":
-        yield Finding(ERROR, f"{name} is gone", f"its process {server.process.pid} has ended", repair)
+        yield Diagnosis(ERROR, f"{name} is gone", f"its process {server.process.pid} has ended", repair)
         return
     if life == "stopped":
-        yield Finding(ERROR, f"{name} is stopped", f"pid {server.process.pid} is in state T", repair)
+        yield Diagnosis(ERROR, f"{name} is stopped", f"pid {server.process.pid} is in state T", repair)
         return
     try:
         there = {view.name for view in client.sessions() if view.alive}
     except NoAnswer as error:
-        yield Finding(ERROR, f"{name} gives no answer", str(error), repair)
+        yield Diagnosis(ERROR, f"{name} gives no answer", str(error), repair)
         return
     if (other := sessions.belongs_to_another(client)) is not None:
-        yield Finding(ERROR, f"{name} serves another state root", f"its STATE_ROOT is {other}", repair)
+        yield Diagnosis(ERROR, f"{name} serves another state root", f"its STATE_ROOT is {other}", repair)
     missing = sorted(set(registry.sessions(limits)) - there)
     if missing:
         cause = "they ended, or the socket was replaced; the hang guard brings them back within a minute"
-        yield Finding(WARNING, f"sessions are missing: {', '.join(missing)}", cause, repair)
+        yield Diagnosis(WARNING, f"sessions are missing: {', '.join(missing)}", cause, repair)
     else:
         yield ok(f"{name} answers, {len(there)} sessions live")
 
 
-def _socket_folder(folder: Path) -> Iterator[Finding]:
+def _socket_folder(folder: Path) -> Iterator[Diagnosis]:
     import os
 
     try:
@@ -174,17 +176,17 @@ def _socket_folder(folder: Path) -> Iterator[Finding]:
         return
     if stat.st_uid != os.getuid() or stat.st_mode & 0o077:
         cause = f"mode {stat.st_mode & 0o777:04o}, owner {stat.st_uid}: others could type into the swarm's panes"
-        yield Finding(
+        yield Diagnosis(
             ERROR, f"the socket folder {folder} is open to others", cause, f"chmod 700 {shlex.quote(str(folder))}"
         )
 
 
-def here(patient: Patient) -> Iterator[Finding]:
+def here(patient: Patient) -> Iterator[Diagnosis]:
     """Which Python this is, and whether it is the environment's own."""
     folder = environment.chosen(patient.checkout)
     if Path(sys.prefix).resolve() != folder.resolve():
         said = f"this command runs with {sys.executable}, outside the environment"
-        yield Finding(NOTE, said, "the environment cannot be entered", "checks that need its packages say so")
+        yield Diagnosis(NOTE, said, "the environment cannot be entered", "checks that need its packages say so")
 
 
 def _ask(command: list[str], timeout_s: float) -> str:

@@ -51,7 +51,9 @@ def agent(name: str, limits: SwarmSettings) -> Named:
             raise Refused(f"{name} is a monitor: it shows {monitor.shows} and decides nothing", ask)
         raise Refused(f"there is no agent {name!r}", _known(name, [one.name for one in AGENTS], "agents"))
     if row not in at_work(limits):
-        raise Refused(f"{row.name} is not at work: the setting swarm.advisers is false", "set it, and start again")
+        raise Refused(
+            f"{row.name} is not at work: the setting swarm.agents.advisers is false", "set it, and start again"
+        )
     return Named(row.session, row)
 
 
@@ -253,7 +255,7 @@ def _brought_back(told: Iterable[Evidence]) -> list[str]:
 
 
 def _lives(view: AgentView, limits: SwarmSettings) -> str:
-    every = f"every {view.cadence_s * limits.cadence_scale:g} s"
+    every = f"every {view.cadence_s * limits.agents.cadence_scale:g} s"
     ago = "it has not cycled yet" if view.age_s is None else f"cycle {view.cycle} was {span(view.age_s)} ago"
     since = "" if view.loop_age_s is None else f" for {span(view.loop_age_s)}"
     if not view.is_wanting(limits):

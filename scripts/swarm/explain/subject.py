@@ -10,7 +10,8 @@ from config.errors import Refused
 from scripts.swarm.records import records_with
 from state.files import snapshot
 from state.files.journal import Journal
-from state.files.layout import Roots, RoundFolder
+from state.files.layout import Roots
+from state.files.run_folders import RoundFolder
 from state.records import orders
 from state.records.jobs import JobState, fold
 

@@ -10,7 +10,7 @@ import pyarrow.feather
 from config.errors import Refused
 from config.reading import Reading
 from config.settings import load
-from scripts.swarm.export.finalist import Finalist
+from scripts.swarm.export.finalist import ExportedFinalist
 from scripts.swarm.export.freqtrade import Export, candle_minutes
 from state.files import private, snapshot
 from WORKFLOW.data.raw import VALUES
@@ -24,7 +24,7 @@ Columns = dict[str, np.ndarray]
 HOUR = 60
 
 
-def bars_of(finalist: Finalist, repair: bool = True) -> "Bars":
+def bars_of(finalist: ExportedFinalist, repair: bool = True) -> "Bars":
     """The bars that its run read, from where it read them.
 
     Raises:
@@ -43,7 +43,7 @@ def bars_of(finalist: Finalist, repair: bool = True) -> "Bars":
     return outcome.bars
 
 
-def write(bars: "Bars", finalist: Finalist, made: Export, user_folder: Path) -> list[Path]:
+def write(bars: "Bars", finalist: ExportedFinalist, made: Export, user_folder: Path) -> list[Path]:
     """5-minute candles and those of the strategy's timeframes; for a contract also a mark price and funding of zero."""
     folder = user_folder / "data" / made.exchange
     name = "".join("_" if letter in "/ .@$+:" else letter for letter in made.pair)

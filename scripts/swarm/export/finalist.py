@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import Refused
-from state.files.layout import BESTS, MANIFEST, Roots
+from state.files.artifacts import BESTS, MANIFEST
+from state.files.layout import Roots
 from state.records import results
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Finalist:
+class ExportedFinalist:
     """`config.json` and `metrics.json` of one best, and the manifest of its tree."""
 
     folder: Path
@@ -31,7 +32,7 @@ class Finalist:
         return str(self.metrics["verdict"]).startswith("candidate")
 
 
-def find(roots: Roots, wish: str | None) -> Finalist:
+def find(roots: Roots, wish: str | None) -> ExportedFinalist:
     """The finalist that `SYMBOL/MODE[/STRATEGY]` names; without a wish the only tree's, and best_sharpe.
 
     Raises:
@@ -57,7 +58,7 @@ def find(roots: Roots, wish: str | None) -> Finalist:
     if tree is None or not _is_manifest(tree.manifest):
         raise Refused(f"{folder / MANIFEST} is no manifest", "scripts/backtest-optimize checksums says what is wrong")
     config, metrics = (tree.record(f"{best}/{name}") for name in ("config.json", "metrics.json"))
-    return Finalist(folder / best, config, metrics, tree.manifest)
+    return ExportedFinalist(folder / best, config, metrics, tree.manifest)
 
 
 def _is_manifest(manifest: Record) -> bool:

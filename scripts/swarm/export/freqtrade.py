@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from config.errors import Refused
-from scripts.swarm.export.finalist import Finalist
+from scripts.swarm.export.finalist import ExportedFinalist
 
 TEMPLATE = Path(__file__).with_name("freqtrade_strategy.txt")
 FAMILY = "mtf_ema"
@@ -38,7 +38,7 @@ class Export:
         return ":" in self.pair
 
 
-def export(finalist: Finalist, pair: str | None, exchange: str) -> Export:
+def export(finalist: ExportedFinalist, pair: str | None, exchange: str) -> Export:
     """The strategy file and its configuration.
 
     Raises:
@@ -58,14 +58,14 @@ def export(finalist: Finalist, pair: str | None, exchange: str) -> Export:
     return Export(name, chosen, exchange, files)
 
 
-def class_name(finalist: Finalist) -> str:
+def class_name(finalist: ExportedFinalist) -> str:
     """`SolAggressiveBestSharpe`."""
     words = re.findall(r"[A-Za-z0-9]+", "_".join(finalist.folder.parts[-3:]))
     name = "".join(word[0].upper() + word[1:].lower() for word in words)
     return name if name[0].isalpha() else f"S{name}"
 
 
-def pair_of(finalist: Finalist, typed: str | None) -> str:
+def pair_of(finalist: ExportedFinalist, typed: str | None) -> str:
     """freqtrade's name of the market: as typed, else the symbol against USDT; a contract where it goes short."""
     goes_short = finalist.config["parameters"]["direction"] != "long_only"
     symbol = re.sub(r"[-_]?USDT$", "", str(finalist.config["symbol"]).upper())
@@ -80,7 +80,7 @@ def pair_of(finalist: Finalist, typed: str | None) -> str:
     return pair
 
 
-def strategy(finalist: Finalist, name: str) -> str:
+def strategy(finalist: ExportedFinalist, name: str) -> str:
     """The text of the strategy file."""
     values, manifest = finalist.config["parameters"], finalist.manifest
     numbers = {key: value for key, value in values.items() if key != "direction"}
@@ -118,7 +118,7 @@ def strategy(finalist: Finalist, name: str) -> str:
     )
 
 
-def _harmless(finalist: Finalist, **words: str) -> dict[str, str]:
+def _harmless(finalist: ExportedFinalist, **words: str) -> dict[str, str]:
     """Words for the text of a Python file: none may end the text that it stands in.
 
     Raises:
@@ -135,7 +135,7 @@ def candle_minutes(timeframe: int) -> int:
     return max(minutes for minutes in EXCHANGE_MINUTES if timeframe % minutes == 0)
 
 
-def configuration(finalist: Finalist, name: str, pair: str, exchange: str) -> dict[str, Any]:
+def configuration(finalist: ExportedFinalist, name: str, pair: str, exchange: str) -> dict[str, Any]:
     """freqtrade's configuration: a dry run with the costs of the search."""
     costs = finalist.config["costs"]
     is_contract = ":" in pair

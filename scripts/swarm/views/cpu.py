@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
 from scripts.swarm.fit import Block, bar, fitted, middle, wrapped
 from scripts.swarm.status import build
+from scripts.swarm.status_rows import StatusRow, WorkerRow
 from scripts.swarm.views.view import LEAVE
 from state.files.layout import Roots
 
@@ -35,7 +35,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CpuReading:
     """CPU seconds at a moment (in seconds since the boot): of every core (busy, all) and of every worker's process."""
 
     at_s: float
@@ -43,11 +43,11 @@ class Reading:
     workers: dict[int, Process]
 
 
-class Cpu:
+class CpuView:
     """Every core this container may use, and who uses it."""
 
     def __init__(self) -> None:
-        self._last: Reading | None = None
+        self._last: CpuReading | None = None
 
     def look(self, roots: Roots) -> None:
         """See `View`; the first look takes two readings, as a share of time needs a time."""
@@ -81,10 +81,9 @@ class Cpu:
         return f"{cores} · {workers or _nobody(self._now)}"
 
 
-def _read(workers: list[dict[str, Any]], settle_s: float = 0.0) -> Reading:
-    reading = Reading(
-        time.clock_gettime(time.CLOCK_BOOTTIME), dict(_cores()), dict(_processes(one["pid"] for one in workers))
-    )
+def _read(workers: list[WorkerRow], settle_s: float = 0.0) -> CpuReading:
+    pids = (one["pid"] for one in workers if one["pid"] is not None)
+    reading = CpuReading(time.clock_gettime(time.CLOCK_BOOTTIME), dict(_cores()), dict(_processes(pids)))
     time.sleep(settle_s)
     return reading
 
@@ -109,14 +108,14 @@ def _processes(pids: Iterable[int]) -> Iterator[tuple[int, Process]]:
             yield pid, Process(used_s, int(after[21]) * _PAGE_BYTES, began_s)
 
 
-def _share(now: Reading, before: Reading, core: str) -> float:
+def _share(now: CpuReading, before: CpuReading, core: str) -> float:
     """Percent busy between the two readings; nothing of a core that has just been given to us."""
     busy, every = now.cores[core]
     was_busy, was_every = before.cores.get(core, (busy, every))
     return 100 * (busy - was_busy) / max(1.0, every - was_every)
 
 
-def _busiest(now: Reading, before: Reading, workers: list[dict[str, Any]]) -> Iterator[tuple[float, int, int, str]]:
+def _busiest(now: CpuReading, before: CpuReading, workers: list[WorkerRow]) -> Iterator[tuple[float, int, int, str]]:
     """Percent of one core between the two readings; of a process that began in between, since it began."""
     jobs = {worker["pid"]: worker["job"] for worker in workers}
     for pid, one in now.workers.items():
@@ -143,7 +142,7 @@ def _process_line(row: tuple[float, int, int, str], columns: int) -> Text:
     return Text(f"  {busy:4.0f} % {memory_bytes / 1e6:7,.0f} MB  pid {pid:<8} {middle(job, max(14, columns - 34))}")
 
 
-def _nobody(now: dict[str, Any]) -> str:
+def _nobody(now: StatusRow) -> str:
     """Nobody works, and why."""
     why = next((device["why"] for device in now["devices"] if device["kind"] == "cpu"), now["why"])
     return f"no worker runs: {why}"

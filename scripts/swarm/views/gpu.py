@@ -1,18 +1,19 @@
 """bt-worker-gpu-mon: every GPU as the watchdog saw it last, what works on it, or why nothing does."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
+from agents.rules.idle import DeviceRow
 from scripts.swarm.fit import Block, bar, count, fitted, speed, wrapped
 from scripts.swarm.status import build
+from scripts.swarm.status_rows import WorkerRow
 from scripts.swarm.views.view import LEAVE
 from state.files.layout import Roots
 
 
-class Gpu:
+class GpuView:
     """Every GPU as the watchdog saw it last, what works on it, or why nothing does."""
 
     def look(self, roots: Roots) -> None:
@@ -35,7 +36,7 @@ class Gpu:
         """See `View`."""
         return "; ".join(f"{d['name']} {_busy(d)}{d['state']}: {d['why']}" for d in self._devices())
 
-    def _devices(self) -> list[dict[str, Any]]:
+    def _devices(self) -> list[DeviceRow]:
         return [device for device in self._now["devices"] if device["kind"] == "gpu"]
 
     def _as_of(self) -> str:
@@ -45,7 +46,7 @@ class Gpu:
         return f"as the watchdog saw them {self._watchdog['age_s']:.0f} s ago{late}"
 
 
-def _gpu_lines(device: dict[str, Any], columns: int, width: int | None) -> Iterator[Text]:
+def _gpu_lines(device: DeviceRow, columns: int, width: int | None) -> Iterator[Text]:
     if device["busy_pct"] is not None:
         drawn = max(6, min(40, columns - 24))
         text = Text(f"  {device['name']:<6}").append_text(bar(device["busy_pct"], drawn))
@@ -54,11 +55,11 @@ def _gpu_lines(device: dict[str, Any], columns: int, width: int | None) -> Itera
     yield from wrapped(said, "", "  ", width)
 
 
-def _busy(device: dict[str, Any]) -> str:
+def _busy(device: DeviceRow) -> str:
     return "" if device["busy_pct"] is None else f"{device['busy_pct']:.0f} % "
 
 
-def _speed(workers: list[dict[str, Any]]) -> str:
+def _speed(workers: list[WorkerRow]) -> str:
     """How fast, by phase: utilisation alone says only that something ran."""
     phases = dict.fromkeys(worker["phase"] for worker in workers)
     rates = {phase: sum(w["rate_per_s"] or 0.0 for w in workers if w["phase"] == phase) for phase in phases}

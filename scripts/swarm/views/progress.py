@@ -9,7 +9,7 @@ from scripts.swarm.views.view import LEAVE
 from state.files.layout import Roots
 
 
-class Progress:
+class ProgressView:
     """What every worker does."""
 
     def look(self, roots: Roots) -> None:

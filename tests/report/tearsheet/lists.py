@@ -3,10 +3,16 @@
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from WORKFLOW.report.tearsheet import trades_file
+from WORKFLOW.report.tearsheet.trading import Trades
+
 FIRST = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+NOON = 1_709_294_400_000  # 2024-03-01 12:00 UTC
+HOUR = 3_600_000
 
 
 def day(number: int, hour: int = 12) -> str:
@@ -33,3 +39,16 @@ def walk(path: Path, count: int, minutes: int = 60, seed: int = 1) -> Path:
         side, reason = "long" if at % 3 else "short", "take_profit" if one > 0 else "stop_loss"
         rows.append(f"{side},{entry_s},{entry_s + 30 * minutes},{money},{one},{-mae[at]},{mfe[at]},{reason}")
     return write(path, "side,entry_time,exit_time,pnl,net_pnl_pct,mae_pct,mfe_pct,reason_close", rows)
+
+
+def found(tmp_path: Path, text: str | bytes, name: str = "list.csv", **more: Any) -> trades_file.TradesFile:
+    """What is read of a file with this text."""
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return trades_file.read(path, more.pop("capital", None), **more)
+
+
+def trades(one: trades_file.TradesFile) -> Trades:
+    """Its trades, which must be there."""
+    assert one.trades is not None
+    return one.trades

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refused
-from tests.report.tearsheet.test_sources import HOUR, NOON, found, trades
+from tests.report.tearsheet.lists import HOUR, NOON, found, trades
 from WORKFLOW.report.tearsheet.sources.ledger import Hints
 
 

@@ -45,6 +45,6 @@ def test_the_trial_of_a_search_tries_the_first_combos_by_number(bars: Bars) -> N
     evaluator = Evaluator(Market.of(bars), family_of(MODE), SETTINGS.costs)
     found = whole.of_draw(evaluator, bars, draw, settings, 1, lambda name: np.random.SeedSequence(len(name)), Steps())
     metrics = [evaluator.metrics(one, evaluator.whole) for one in draw.rows(range(150))]
-    enough = [one["sharpe_ratio"] for one in metrics if one["total_trades"] >= settings.prescreen.min_trades]
+    enough = [one.sharpe_ratio for one in metrics if one.total_trades >= settings.prescreen.min_trades]
     assert found.placebo.combos == 150
     assert found.placebo.best == pytest.approx(max(enough))

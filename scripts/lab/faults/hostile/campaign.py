@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import ClassVar
 
 from scripts.lab.faults import artifacts
-from scripts.lab.faults.campaign import Campaign, Outcome, Row
+from scripts.lab.faults.campaign import Campaign, CampaignOutcome, FaultRow
 from scripts.lab.faults.hostile import files, neighbours, records
 from scripts.lab.faults.injuries import Break, Injury
 
@@ -46,11 +46,11 @@ class HostileCampaign(Campaign):
     wait_s: ClassVar[float] = 60.0  # some need a worker in a certain phase
     attacks: list[Injury] = field(default_factory=list)
 
-    def run(self) -> Outcome:
+    def run(self) -> CampaignOutcome:
         """All of it, but what the attacks did that shows only after the last `stop`."""
         return self.through(cycle(self.plan.turns))
 
-    def _followed(self, injury: Injury, struck_s: float, began_s: float) -> Row:
+    def _followed(self, injury: Injury, struck_s: float, began_s: float) -> FaultRow:
         """Seconds count from the end of what lasts."""
         self.attacks.append(injury)
         if injury.ends_everything:
@@ -62,9 +62,9 @@ class HostileCampaign(Campaign):
             injury.undo()
             struck_s = time.monotonic()
         row = super()._followed(injury, struck_s, began_s)
-        return Row(**{**asdict(row), "harm": tuple(injury.harm())})
+        return FaultRow(**{**asdict(row), "harm": tuple(injury.harm())})
 
-    def judged(self, outcome: Outcome) -> Outcome:
+    def judged(self, outcome: CampaignOutcome) -> CampaignOutcome:
         """The outcome after the last `stop`: what every attack harmed; files of others are not left behind by us."""
         laid = frozenset(path for attack in self.attacks for path in attack.laid)
         harmed = tuple(f"{one.fault} ({one.target}): {text}" for one in self.attacks for text in one.harm())

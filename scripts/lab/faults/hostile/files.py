@@ -14,7 +14,8 @@ from scripts.lab.faults.injuries import Dice, Injury, monotonic_s
 from scripts.lab.faults.private import Swarm
 from scripts.lab.faults.surroundings import all_cycle_after
 from state.files import sealed, snapshot
-from state.files.layout import BESTS, MANIFEST, RoundFolder
+from state.files.artifacts import BESTS, MANIFEST
+from state.files.run_folders import RoundFolder
 from WORKFLOW.report.tree import writing
 
 _OLD_RUN = "bt-20260101_000000Z"
