@@ -21,8 +21,8 @@ exit codes: 0 done (also when another cycle is under way), 1 failed, or a replay
 
 
 def main(argv: list[str]) -> int:
-    """The command."""
-    # The plain call, one cycle, is what the budget of 60 ms is for: argparse alone would take 8 of them.
+    """Run the command and return its exit code."""
+    # The plain call runs one cycle within a budget of 60 ms, of which argparse alone would take 8.
     is_plain = len(argv) == 1 and argv[0][0] != "-"
     return ending.ended(lambda: _cycle(argv[0]) if is_plain else _asked(argv), "--json" in argv)
 
@@ -52,7 +52,7 @@ def _cycle(name: str, dry_run: bool = False, as_json: bool = False) -> int:
     from state.files.layout import Roots
 
     if name not in {row.name for row in AGENTS}:
-        return _asked([name])  # says which there are
+        return _asked([name])  # its error names the agents that exist
     try:
         done = cycle.run_cycle(name, Roots.from_environment(), dry_run)
     except cycle.Held as held:
@@ -88,7 +88,7 @@ def _replay(path: "Path", name: str) -> int:
             continue
         if cycle.replays(record):
             same += 1
-        elif record.get("code") != code.running():  # an upgrade in mid-run: decided otherwise on purpose
+        elif record.get("code") != code.running():  # recorded before an upgrade, which may decide otherwise on purpose
             older += 1
         else:
             differ += 1
@@ -99,7 +99,7 @@ def _replay(path: "Path", name: str) -> int:
 
 
 if __name__ == "__main__":
-    gc.disable()  # what lives for one cycle has nothing to collect and nothing to tidy up: a quarter of its time
+    gc.disable()  # one cycle leaves nothing worth collecting, and collecting takes a quarter of its time
     process.begin()
     code = main(sys.argv[1:])
     sys.stdout.flush()

@@ -1,7 +1,7 @@
-"""The page that says of every action what it does, and how the next cycle knows that it did.
+"""Render the page that says what every action does, and how the next cycle checks its outcome.
 
-`python -m agents.expectations` writes it, from the code: the registry says who owns what, and each kind of action in
-`agents/actions/` what is done, what is expected, and what is asked afterwards.
+`python -m agents.expectations` writes the page from the code: the registry says which agent owns which kind of action,
+and each kind in `agents/actions/` says what is done, what is expected, and what is checked afterwards.
 """
 
 from pathlib import Path
@@ -19,9 +19,10 @@ Rendered from the registry and `agents/actions/` by `python -m agents.expectatio
 swarm runs, the curator keeps the living counterpart of this page, in a file of the same name in the knowledge folder:
 how often each action was done, failed, held and had no effect, and what is expected now.
 
-Every action carries the outcome that is expected of it. The agent's next cycle looks whether it came true
-(`verified_last_cycle` in its state file) and asks the world for it, never the deed. What did not come true is an
-incident (`action_unmet:<agent>`), and the agent goes one step further.
+Every action carries the outcome that is expected of it. The agent's next cycle checks whether that outcome came true
+(`verified_last_cycle` in the agent's state file). It judges by what it sees then, never by what the action reported. An
+outcome that did not come true becomes an incident (`action_unmet:<agent>`), and the agent takes the next, stronger
+measure.
 
 | agent | action | does | expected | verified in the next cycle by |
 |---|---|---|---|---|
@@ -29,7 +30,7 @@ incident (`action_unmet:<agent>`), and the agent goes one step further.
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page as Markdown."""
     rows = [
         f"| `{row.name}` | `{kind.kind}` | {_one_line(kind.__doc__)} | {_one_line(kind.expects)} | {_asked(kind)} |"
         for row in (*AGENTS, RESCUE)
@@ -39,7 +40,7 @@ def page() -> str:
 
 
 def _asked(kind: type[Action]) -> str:
-    """What the next cycle asks, as the check says it."""
+    """Return the docstring of the kind's check as one line."""
     return _one_line(kind.came_true.__doc__)
 
 

@@ -1,4 +1,4 @@
-"""Who there is: every agent with its session, its cadence and what it owns; every monitor people can look at."""
+"""The registry: every agent with its session and its cadence, and every monitor that people can look at."""
 
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from state.host import process
 
 @dataclass(frozen=True)
 class Row:
-    """One agent. `cadence_s` is seconds between two cycles at scale 1; `advises`: nothing runs worse without it."""
+    """One agent. `cadence_s` is the time between two cycles at scale 1. `advises`: nothing runs worse without it."""
 
     name: str
     session: str
@@ -23,11 +23,11 @@ class Row:
     advises: bool = False
 
     def patience_s(self, limits: SwarmSettings) -> float:
-        """How old its last cycle may be before it counts as stale."""
+        """How many seconds old its last cycle may be before the agent counts as stale."""
         return patience_s(self.cadence_s, limits)
 
     def load(self) -> Agent[Any]:
-        """The agent itself."""
+        """Import the agent's module and return its `AGENT`. Only a process that runs this agent pays for the import."""
         agent = import_module(f"agents.roles.{self.name}").AGENT
         assert isinstance(agent, Agent)
         return agent
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Monitor:
-    """A session that only shows something."""
+    """A session that only shows something, with the view (`scripts/swarm/monitor.py`) that it draws."""
 
     session: str
     shows: str
@@ -43,22 +43,22 @@ class Monitor:
 
 
 AGENTS: tuple[Row, ...] = (
-    Row("watchdog", "bt-watchdog", 15, "samples the machine for all others; writes down what failed"),
+    Row("watchdog", "bt-watchdog", 15, "samples the machine for all agents; writes down failures"),
     Row("worker_sentry", "bt-worker-sentry", 15, "starts, stops and adopts workers; ends hung ones"),
     Row("operation_hang_guard", "bt-operation-hang-guard", 20, "respawns sessions that are gone or no longer cycle"),
     Row("auto_scheduler", "bt-auto-scheduler", 20, "enqueues phases and rounds"),
-    Row("util_controller", "bt-util-controller", 20, "sets how many lanes there are, calmly"),
-    Row("session_state_manager", "bt-session-state", 20, "continuity: incidents, next steps; watches the hang guard"),
-    Row("orchestration_consensus", "bt-consensus", 30, "scores; settles contradicting signals", advises=True),
-    Row("main_orchestrator", "bt-orchestrator", 30, "reasons over all reports; asks for the next step", advises=True),
-    Row("session_log", "bt-session-log", 30, "a line a cycle, and the latest of them"),
+    Row("util_controller", "bt-util-controller", 20, "sets how many lanes there are"),
+    Row("session_state_manager", "bt-session-state", 20, "keeps incidents and next steps; watches the hang guard"),
+    Row("orchestration_consensus", "bt-consensus", 30, "scores the swarm; settles contradictions", advises=True),
+    Row("main_orchestrator", "bt-orchestrator", 30, "reasons over all reports; requests the next step", advises=True),
+    Row("session_log", "bt-session-log", 30, "writes a line in each cycle, and keeps the latest"),
     Row("process_auditor", "bt-process-auditor", 60, "checks adherence and efficacy", advises=True),
-    Row("curator", "bt-curator", 60, "failure memory, knowledge base, notes, expected outcomes", advises=True),
+    Row("curator", "bt-curator", 60, "keeps failures, knowledge, notes, outcomes", advises=True),
     Row("budget_guard", "bt-budget-guard", 120, "counts hours and dollars of work", advises=True),
-    Row("quant_analyst", "bt-quant-analyst", 120, "sums up what was found so far", advises=True),
-    Row("hypothesis_runner", "bt-hypothesis-runner", 120, "keeps the ledger of what was tried", advises=True),
+    Row("quant_analyst", "bt-quant-analyst", 120, "summarises the results so far", advises=True),
+    Row("hypothesis_runner", "bt-hypothesis-runner", 120, "keeps the ledger of hypotheses", advises=True),
 )
-# No session and no cadence: any loop runs it when the two agents that respawn sessions are both silent.
+# The rescue has no session and no cadence: any loop runs it when the two agents that respawn sessions are silent.
 RESCUE = Row("rescue", "any loop", 0, "brings all sessions back when the hang guard and the state manager are silent")
 MONITORS: tuple[Monitor, ...] = (
     Monitor("bt-worker-progress", "what every worker does, as bars", "progress"),
@@ -70,26 +70,26 @@ SESSIONS: tuple[str, ...] = (*(row.session for row in AGENTS), *(monitor.session
 
 
 def at_work(limits: SwarmSettings) -> tuple[Row, ...]:
-    """The agents that run under these settings."""
+    """Return the agents that run under these settings: without `advisers`, those that only advise are left out."""
     return tuple(one for one in AGENTS if limits.agents.advisers or not one.advises)
 
 
 def sessions(limits: SwarmSettings) -> tuple[str, ...]:
-    """The sessions that are to be there under these settings."""
+    """Return the names of the sessions that should exist under these settings, monitors included."""
     return (*(one.session for one in at_work(limits)), *(monitor.session for monitor in MONITORS))
 
 
 def row(name: str) -> Row:
-    """The agent called `name`.
+    """Return the row of the agent called `name`, the rescue included.
 
     Raises:
-        KeyError: there is none.
+        KeyError: no agent has this name.
     """
     return {one.name: one for one in (*AGENTS, RESCUE)}[name]
 
 
 def page() -> str:
-    """`AGENT_REGISTRY.md` (a test keeps the file equal)."""
+    """Return the text of `AGENT_REGISTRY.md`. A test keeps the file equal."""
     roots = Roots.from_environment({})
     agents = "\n".join(
         f"| `{one.name}` | {_runs_in(one)} | `{roots.agent_state(one.name).name}` | "
@@ -106,7 +106,7 @@ def page() -> str:
 
 
 def _runs_in(one: Row) -> str:
-    return f"{one.session} | when both are" if one is RESCUE else f"`{one.session}` | {one.cadence_s:g} s"
+    return f"{one.session} | when needed" if one is RESCUE else f"`{one.session}` | {one.cadence_s:g} s"
 
 
 if __name__ == "__main__":

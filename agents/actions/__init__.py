@@ -1,4 +1,4 @@
-"""Everything that agents can decide to do: a record for each kind, with what it expects and how that is checked.
+"""The actions that agents can decide on: one record for each kind, with its expected outcome and its check.
 
-`agents/machine/acts.py` carries them out. What they share stands in `agents/model/action.py`.
+`agents/machine/acts.py` carries the actions out. `agents/model/action.py` holds what all kinds share.
 """

@@ -1,4 +1,4 @@
-"""What advisers can do: ask another agent, and write what is known into documents."""
+"""The actions of advisers: they ask another agent for something, and write what is known into documents."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from config.record import dataclass
 
 @dataclass(frozen=True)
 class Ask(Action):
-    """A request to the owner of its target, unless one is open already."""
+    """Write a request to the agent that owns the target, unless such a request is open already."""
 
     kind = "ask"
     expects = "the hang guard sees to all sessions"
@@ -22,13 +22,13 @@ class Ask(Action):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """See `Action`."""
+        """The request's kind, owner and evidence."""
         return {"kind": self.wish, "owner": self.owner, "evidence": self.evidence}
 
 
 @dataclass(frozen=True)
 class RememberFailures(Action):
-    """Into the failure memory."""
+    """Count these failures in the failure memory."""
 
     kind = "remember_failures"
     expects = "each is counted once"
@@ -38,13 +38,13 @@ class RememberFailures(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The failure memory is a whole array."""
+        """The failure memory can be read as one whole array."""
         return None if world.knowledge is None else not world.knowledge.is_damaged
 
 
 @dataclass(frozen=True)
 class WriteFindings(Action):
-    """To the end of the knowledge base."""
+    """Append these findings to the knowledge base."""
 
     kind = "write_findings"
     expects = "it holds them"
@@ -55,7 +55,7 @@ class WriteFindings(Action):
 
 @dataclass(frozen=True)
 class WriteNotes(Action):
-    """Between the markers of the notes."""
+    """Write the notes between their markers in the notes file."""
 
     kind = "write_notes"
     expects = "they stand between the markers"
@@ -65,13 +65,13 @@ class WriteNotes(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The notes have their one whole block."""
+        """The notes file holds exactly one whole block of notes."""
         return None if world.knowledge is None else world.knowledge.notes is not None
 
 
 @dataclass(frozen=True)
 class WriteOutcomes(Action):
-    """Between the markers of the story."""
+    """Write what actions were expected to do, and did, between its markers in the file of expected outcomes."""
 
     kind = "write_outcomes"
     expects = "they stand between the markers"
@@ -81,13 +81,13 @@ class WriteOutcomes(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The story has its one whole block."""
+        """The file of expected outcomes holds exactly one whole block."""
         return None if world.knowledge is None else world.knowledge.story is not None
 
 
 @dataclass(frozen=True)
 class WriteHypotheses(Action):
-    """To the end of the ledger, each once."""
+    """Append these lines to the ledger of hypotheses, each line once."""
 
     kind = "write_hypotheses"
     expects = "the ledger holds them"

@@ -1,4 +1,4 @@
-"""What can be done to jobs, rounds and runs."""
+"""The actions on jobs, rounds and runs."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from state.records.jobs import Status
 
 @dataclass(frozen=True)
 class CompleteJob(Action):
-    """Into the journal; the scheduler is told."""
+    """Record the job as completed in the job journal, and wake the scheduler."""
 
     kind = "complete_job"
     expects = "the job is completed"
@@ -28,7 +28,7 @@ class CompleteJob(Action):
 
 @dataclass(frozen=True)
 class EndJob(Action):
-    """Into the journal; the scheduler is told."""
+    """Record in the job journal that the job has ended otherwise, and wake the scheduler."""
 
     kind = "end_job"
     expects = "the job is …"
@@ -41,7 +41,7 @@ class EndJob(Action):
 
     @property
     def expected(self) -> str:
-        """See `Action`."""
+        """The job has the status that this action gives it."""
         return f"the job is {self.status}"
 
     @classmethod
@@ -52,7 +52,7 @@ class EndJob(Action):
 
 @dataclass(frozen=True)
 class RecordDeath(Action):
-    """Into the journal; without a backoff the next cycle comes at once."""
+    """Record the worker's death in the job journal. Without a backoff, the next cycle comes at once."""
 
     kind = "record_death"
     expects = "the job is pending again"
@@ -64,8 +64,8 @@ class RecordDeath(Action):
     last_done: int
     wait_s: float
     worker_id: str
-    oom: bool | None = None  # None: its worker is not known
-    waits: int | None = None  # how often it has waited for what may pass by itself; None: it does not
+    oom: bool | None = None  # whether its worker was killed for lack of memory; None: the worker is not known
+    waits: int | None = None  # how often it has waited for an obstacle that may pass by itself; None: it does not wait
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
@@ -75,7 +75,7 @@ class RecordDeath(Action):
 
 @dataclass(frozen=True)
 class EnqueueJobs(Action):
-    """Into the journal of their round; the sentry is told."""
+    """Add these jobs to the job journal of their round, and wake the sentry. `fills` is given for a new round only."""
 
     kind = "enqueue_jobs"
     expects = "the jobs are in the journal; the round is under way"
@@ -84,7 +84,7 @@ class EnqueueJobs(Action):
     round: int
     jobs: tuple[dict[str, Any], ...]
     dropped: dict[str, str]
-    fills: dict[str, list[int]] | None = None  # of a new round alone, as the next
+    fills: dict[str, list[int]] | None = None  # given, as `holdouts` is, only when the action begins a new round
     holdouts: dict[str, Any] | None = None
 
     @property
@@ -93,17 +93,17 @@ class EnqueueJobs(Action):
 
     @property
     def target(self) -> str:
-        """See `Action`."""
+        """The new round, or else the run that gets further jobs."""
         return f"round {self.round + 1}" if self._is_new_round else self.run_id
 
     @property
     def expected(self) -> str:
-        """See `Action`."""
+        """A new round is under way, or the further jobs are in the journal."""
         return "the round is under way" if self._is_new_round else "the jobs are in the journal"
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """See `Action`."""
+        """All fields but the run's id, which recorded decisions do not hold."""
         return {name: value for name, value in super().arguments.items() if name != "run_id"}
 
     @classmethod
@@ -114,11 +114,11 @@ class EnqueueJobs(Action):
 
 @dataclass(frozen=True)
 class RestartUnits(Action):
-    """Compute units anew with the code that is there now: our files of theirs go, their jobs begin again.
+    """Compute units (symbol and mode) anew with the present code: their files are removed, their jobs begin again.
 
-    In this order, so that one cut short is decided on again: the round says which code it is only at the end. While a
-    worker of theirs is there it is refused: what runs ends first. Those named in `left` survived KILL, which they will
-    die of before they do anything else.
+    The round records its new code last, so that a restart that is cut short is decided on again. The action is refused
+    while a worker of these units runs. The workers named in `left` do not count: they were sent SIGKILL and survive
+    only because the kernel waits for a disk or a driver, so they die before they do anything else.
     """
 
     kind = "restart_units"
@@ -130,18 +130,18 @@ class RestartUnits(Action):
 
     @property
     def target(self) -> str:
-        """See `Action`."""
+        """The hash of the code that the round changes to."""
         return self.code
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The round is one of the new code."""
+        """The round's record names the new code."""
         return None if not world.round_code else world.round_code == target
 
 
 @dataclass(frozen=True)
 class FinishRun(Action):
-    """The run's last record."""
+    """Write the run's last record, which marks the run as complete."""
 
     kind = "finish_run"
     expects = "the run is marked complete"

@@ -1,4 +1,4 @@
-"""What can be done to the records of the swarm: written, answered, cut short, removed."""
+"""The actions on the swarm's records: they write, answer, shorten or remove them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from config.record import dataclass
 
 @dataclass(frozen=True)
 class AnswerRequest(Action):
-    """To done/ or refused/."""
+    """Answer a request with its reason, and move it to `done/` or `refused/`."""
 
     kind = "answer_request"
     expects = "the request is answered"
@@ -21,13 +21,13 @@ class AnswerRequest(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The request no longer waits."""
+        """The request is no longer open."""
         return all(request.request_id != target for request in world.requests)
 
 
 @dataclass(frozen=True)
 class WriteEvents(Action):
-    """Failures, for people and for the failure memory."""
+    """Append failures to the workflow's log, for people and for the failure memory."""
 
     kind = "write_events"
     expects = "the events are on file"
@@ -43,7 +43,7 @@ class WriteEvents(Action):
 
 @dataclass(frozen=True)
 class WriteIncidents(Action):
-    """Incidents as they open and close."""
+    """Append the incidents that have opened or closed to the state manager's log."""
 
     kind = "write_incidents"
     expects = "on file"
@@ -59,7 +59,7 @@ class WriteIncidents(Action):
 
 @dataclass(frozen=True)
 class WriteLine(Action):
-    """The line of the session log, and the same as a whole file."""
+    """Append a line to the session log, and write the same line as a file of its own."""
 
     kind = "write_line"
     expects = "the line is on file"
@@ -70,13 +70,13 @@ class WriteLine(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The log's last line is of that cycle or a later one; unknown of another run's log."""
+        """The log's last line is of that cycle or a later one; this is unknown when the log is that of another run."""
         return _is_told(cls.kind, world, done_at) if target == world.run_id else None
 
 
 @dataclass(frozen=True)
 class SetAside(Action):
-    """A damaged launch or request gets another name beside it, if it still is damaged; nothing of it is lost."""
+    """Rename a launch record or request that is still damaged; the file stays, under its new name, in its folder."""
 
     kind = "set_aside"
     expects = "it lies aside"
@@ -93,7 +93,7 @@ class SetAside(Action):
 
 @dataclass(frozen=True)
 class RotateLogs(Action):
-    """The end of each log goes aside, the log itself is emptied; who writes it notices nothing."""
+    """Copy the end of each log into a file beside it and empty the log in place; its writer notices nothing."""
 
     kind = "rotate_logs"
     expects = "the logs are short"
@@ -102,18 +102,18 @@ class RotateLogs(Action):
 
     @property
     def target(self) -> str:
-        """See `Action`."""
+        """The names of the logs."""
         return ", ".join(self.logs)
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The logs are short."""
+        """No log of the swarm is too long."""
         return None if world.records is None else not world.records.long_logs
 
 
 @dataclass(frozen=True)
 class CompactJobs(Action):
-    """The job journals of these rounds: the same states in fewer records."""
+    """Rewrite the job journals of these rounds: the same job states in fewer records."""
 
     kind = "compact_jobs"
     expects = "its job journal is short"
@@ -122,18 +122,18 @@ class CompactJobs(Action):
 
     @property
     def target(self) -> str:
-        """See `Action`."""
+        """The rounds, counted from 1."""
         return f"round {', '.join(str(number + 1) for number in self.rounds)}"
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The journals are short."""
+        """No job journal of the run is too long."""
         return None if world.records is None else not world.records.long_journals
 
 
 @dataclass(frozen=True)
 class RetireRecords(Action):
-    """Remove what has expired; each is looked at once more before it goes."""
+    """Remove the records that have expired. Each record is checked once more before it is removed."""
 
     kind = "retire_records"
     expects = "they are gone"
@@ -142,12 +142,12 @@ class RetireRecords(Action):
 
     @property
     def target(self) -> str:
-        """See `Action`."""
+        """How many records are removed, and the path of the first."""
         return f"{len(self.expired)} records, the first: {self.expired[0].path}"
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """Nobody lists them in the next cycle (it costs); when they are listed again, they were decided on again."""
+        """The next cycle does not list them, as listing costs time; the next list names those that are still there."""
         return None
 
 

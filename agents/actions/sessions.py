@@ -1,4 +1,4 @@
-"""What can be done to the sessions of the swarm, its keeper, and the user's hooks."""
+"""The actions on the swarm's sessions and keeper, and on the user's hooks."""
 
 from typing import Any
 
@@ -10,29 +10,29 @@ from config.record import dataclass
 
 @dataclass(frozen=True)
 class EnsureSessions(Action):
-    """Every session, under the launch lock; somebody else at it is as good."""
+    """Start every missing session, under the launch lock. If another process holds the lock, it starts them."""
 
     kind = "ensure_sessions"
     expects = "tmux answers; all sessions are there"
     always = "all"
 
-    respawn: tuple[str, ...]  # sessions whose loop is ended first
-    outside: bool  # tmux gives no answer: it is done by a process outside of tmux
+    respawn: tuple[str, ...]  # sessions whose loop is ended first, then started again
+    outside: bool  # tmux gives no answer, so a process outside of tmux repairs it
 
     @property
     def expected(self) -> str:
-        """See `Action`."""
+        """The sessions are there, or, from outside, tmux answers."""
         return "tmux answers" if self.outside else "all sessions are there"
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """Every session that is wanted is there and alive; unknown while tmux gives no answer."""
+        """Every wanted session is there and alive; this is unknown while tmux gives no answer."""
         return _are_there({view.session for view in world.agents} if target == "all" else {target}, world)
 
 
 @dataclass(frozen=True)
 class EnsureGuard(Action):
-    """The hang guard's session alone."""
+    """Start or respawn the hang guard's session, and no other."""
 
     kind = "ensure_guard"
     expects = "the hang guard cycles again"
@@ -42,13 +42,13 @@ class EnsureGuard(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """Every session that is wanted is there and alive; unknown while tmux gives no answer."""
+        """The session is there and alive; this is unknown while tmux gives no answer."""
         return _are_there({target}, world)
 
 
 @dataclass(frozen=True)
 class RescueSessions(Action):
-    """Every session, in place of the two agents that no longer do it."""
+    """Start every session, in place of the hang guard and the state manager, which are both silent."""
 
     kind = "rescue_sessions"
     expects = "the hang guard or the state manager cycles again"
@@ -58,14 +58,14 @@ class RescueSessions(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """Of hang guard and state manager at least one has cycled since then."""
+        """The hang guard or the state manager has cycled since then."""
         guards = [view for view in world.agents if view.agent in GUARDS]
         return any(view.age_s is not None and view.awaited_s is None and view.loop_life == "running" for view in guards)
 
 
 @dataclass(frozen=True)
 class EnsureKeeper(Action):
-    """Start the keeper process; one too many leaves by itself."""
+    """Start the keeper process. A second keeper ends by itself."""
 
     kind = "ensure_keeper"
     expects = "the keeper is alive again"
@@ -73,13 +73,13 @@ class EnsureKeeper(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The keeper is there."""
+        """The keeper is alive; this is unknown while no keeper is known."""
         return None if world.keeper is None else world.keeper.alive
 
 
 @dataclass(frozen=True)
 class RunHooks(Action):
-    """Tell the user's on_incident hooks, in a process of their own: no cycle waits for them."""
+    """Run the user's on_incident hooks in a process of their own, so that no cycle waits for them."""
 
     kind = "run_hooks"
     expects = "the user's hooks are told"

@@ -1,4 +1,4 @@
-"""What worker_sentry can do to a worker."""
+"""The actions of worker_sentry on a worker."""
 
 from agents.model.action import Action, Held
 from agents.model.world import World
@@ -7,7 +7,9 @@ from config.record import dataclass
 
 @dataclass(frozen=True)
 class LaunchWorker(Action):
-    """Journal first, then the launch record, then the process: cut short anywhere, the next cycle sees it."""
+    """Start a worker: first the journal entry, then the launch record, then the process. When the launch is cut short,
+    the next cycle sees how far it got.
+    """
 
     kind = "launch_worker"
     expects = "it makes progress"
@@ -17,11 +19,11 @@ class LaunchWorker(Action):
     lane: str
     cores: int
     epoch: int
-    gpu: str = ""  # the UUID of the device it works on
+    gpu: str = ""  # the UUID of the GPU that the worker computes on; "": none
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The worker lives, or has ended and is about to be accounted for, or its job went on without it."""
+        """The worker lives, or it has ended and is about to be accounted for, or its job went on without it."""
         state = next((s for s in world.jobs if s.job.job_id == target), None)
         if state is None:
             return None
@@ -30,7 +32,7 @@ class LaunchWorker(Action):
 
 @dataclass(frozen=True)
 class ContinueWorker(Action):
-    """SIGCONT to its tree."""
+    """Send SIGCONT to the worker and all its child processes."""
 
     kind = "continue_worker"
     expects = "it runs again"
@@ -38,7 +40,7 @@ class ContinueWorker(Action):
 
     worker_id: str
     nonce: str
-    silent_s: float | None  # for how long it had said nothing
+    silent_s: float | None  # for how long it had made no progress
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
@@ -49,7 +51,7 @@ class ContinueWorker(Action):
 
 @dataclass(frozen=True)
 class EndWorker(Action):
-    """SIGTERM to its tree, and CONT, because what is stopped does not hear."""
+    """Send SIGTERM and SIGCONT to the worker and its child processes; a stopped process would not handle SIGTERM."""
 
     kind = "end_worker"
     expects = "it ends by itself"
@@ -62,7 +64,7 @@ class EndWorker(Action):
 
 @dataclass(frozen=True)
 class KillWorker(Action):
-    """SIGKILL to its whole tree but its wrapper."""
+    """Send SIGKILL to the worker and all its child processes, but not to its wrapper, which records the end."""
 
     kind = "kill_worker"
     expects = "its tree is gone"
@@ -74,13 +76,13 @@ class KillWorker(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The worker is dead, or accounted for."""
+        """The worker is dead, or its launch record is gone."""
         return _life(target, world) in (None, "dead")
 
 
 @dataclass(frozen=True)
 class RetireWorker(Action):
-    """Its files go; the launch record last, so that a cycle that is cut short finds it again."""
+    """Remove the worker's files, the launch record last: a cycle after one that was cut short finds it again."""
 
     kind = "retire_worker"
     expects = "its launch record is gone"
@@ -90,7 +92,7 @@ class RetireWorker(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """Its launch record is gone."""
+        """The worker's launch record is gone."""
         return all(worker.launch.worker_id != target for worker in world.workers)
 
 

@@ -1,1 +1,1 @@
-"""The only place of the control plane that touches the operating system."""
+"""The only package of the control plane that touches the operating system."""

@@ -1,4 +1,8 @@
-"""Carry out what agents decided: one function a kind of action, each safe to repeat."""
+"""Carry out what agents decided: one method for each kind of action, each safe to repeat.
+
+What an action does and expects stands at its record in `agents/actions/`. A method returns what happened, in words, or
+None when there is nothing to add; an error becomes the failed outcome of the action.
+"""
 
 import signal
 from functools import singledispatchmethod
@@ -59,25 +63,25 @@ from state.records.workers import Launch, on_file
 
 
 class Acts(Hands):
-    """What is done to each kind of action, by the hands of one cycle."""
+    """The methods that carry out each kind of action, with what one cycle knows."""
 
     def do(self, action: Action) -> str:
-        """Carry it out; what came of it, in words. Errors are the caller's to record."""
+        """Carry out the action and return what happened, in words. The caller records errors."""
         return self._do(action) or "done"
 
     @singledispatchmethod
     def _do(self, action: Action) -> str | None:
-        """Each kind of action has its method below; the type of the argument says which."""
-        raise TypeError(f"nobody does {action.kind}")
+        """Dispatch on the type of the action: each kind has its method below."""
+        raise TypeError(f"no method carries out {action.kind}")
 
     # worker_sentry ----------------------------------------------------------------------------------------------------
 
     @_do.register
     def launch_worker(self, action: LaunchWorker) -> str:
-        """Journal first, then the launch record, then the process: cut short anywhere, the next cycle sees it."""
+        """Start a worker and return its id. The journal is written first, so that a launch cut short is seen later."""
         jobs = self._jobs()
         state = jobs.states()[action.job_id]
-        # The lease outlives a journal that lost lines: an epoch that was given once is never given again.
+        # The lease file outlives a journal that lost lines, so no epoch is ever given twice.
         taken = lease.newest(self._roots.swarm_run(self._run_id).round(self._round).lease(action.job_id))
         epoch = max(action.epoch, taken + 1)
         worker_id, nonce = launcher.mint(action.job_id, epoch)
@@ -99,12 +103,12 @@ class Acts(Hands):
         launcher.spawn(self._roots, launch, self._limits)
         if state.last_death and state.last_death != BY_OPERATOR:
             self._tell([self._respawned(state, worker_id)])
-        self._nudge("auto_scheduler")  # it may find a lane that is still idle, and fill it
+        self._nudge("auto_scheduler")  # it may fill a lane that is still idle
         return worker_id
 
     @_do.register
     def continue_worker(self, action: ContinueWorker) -> str:
-        """SIGCONT to its tree."""
+        """Send SIGCONT to the worker's processes, and write the repair to healing.jsonl."""
         reached = processes.signal_tree(self._tree(action.worker_id, action.nonce), signal.SIGCONT)
         why = "it was stopped (state T)"
         self._tell([healing.remedy("worker_continued", action.worker_id, self._by, why, action.silent_s)])
@@ -112,7 +116,7 @@ class Acts(Hands):
 
     @_do.register
     def end_worker(self, action: EndWorker) -> str:
-        """SIGTERM to its tree, and CONT, because what is stopped does not hear."""
+        """Send SIGTERM to the worker's processes, then SIGCONT, without which a stopped process would not handle it."""
         tree = self._tree(action.worker_id, action.nonce)
         reached = processes.signal_tree(tree, signal.SIGTERM)
         processes.signal_tree(tree, signal.SIGCONT)
@@ -120,17 +124,18 @@ class Acts(Hands):
 
     @_do.register
     def kill_worker(self, action: KillWorker) -> str:
-        """SIGKILL to its whole tree but its wrapper."""
+        """Send SIGKILL to the worker's processes but not to its wrapper, and wait until they are gone."""
         record = snapshot.read_json(self._roots.launch(action.worker_id))
         launch = record_of(Launch, record)
         return f"{processes.kill_tree(self._tree(action.worker_id, action.nonce), launch.wrapper)} processes ended"
 
     @_do.register
     def retire_worker(self, action: RetireWorker) -> None:
-        """Its files go; the launch record last, so that a cycle that is cut short finds it again."""
+        """Remove the worker's files, the launch record last: a later cycle finds it when this one is cut short."""
         record = snapshot.read_json(self._roots.launch(action.worker_id))
         if isinstance(record, dict) and record.get("boot_id") == identity.boot_id():
-            # A wrapper that was stopped, a stray child.
+            # A wrapper that was stopped, or a child that it left behind, may still live. After a reboot its pid is
+            # another's.
             processes.kill_tree(self._tree(action.worker_id, str(record.get("nonce"))), None)
         for path in (self._roots.heartbeat(action.worker_id), self._roots.exit(action.worker_id)):
             path.unlink(missing_ok=True)
@@ -138,21 +143,21 @@ class Acts(Hands):
 
     @_do.register
     def complete_job(self, action: CompleteJob) -> None:
-        """Into the journal; the scheduler is told."""
+        """Record the completed job, and wake the scheduler for its next phase."""
         self._jobs().completed(action.job_id, action.metrics, action.gates)
         self._nudge("auto_scheduler")
         self._nudge("session_state_manager")
 
     @_do.register
     def end_job(self, action: EndJob) -> None:
-        """Into the journal; the scheduler is told."""
+        """Record the end of the job, and wake the scheduler."""
         self._jobs().ended(action.job_id, action.status, action.error_message, action.gates)
         self._nudge("auto_scheduler")
-        self._nudge("worker_sentry")  # its worker, if it has one, is to end now
+        self._nudge("worker_sentry")  # a worker that the job still has must end now
 
     @_do.register
     def record_death(self, action: RecordDeath) -> None:
-        """Into the journal; without a backoff the next cycle comes at once."""
+        """Record the death; without a backoff, wake the sentry, which starts the next worker."""
         how = (action.reason, action.deaths, action.last_done, action.wait_s)
         self._jobs().died(action.job_id, *how, bool(action.oom), action.waits or 0)
         if action.wait_s == 0:
@@ -162,7 +167,7 @@ class Acts(Hands):
 
     @_do.register
     def enqueue_jobs(self, action: EnqueueJobs) -> None:
-        """Into the journal of their round; the sentry is told."""
+        """Write how a new round began, then its jobs, and wake the sentry."""
         begun = self._roots.swarm_run(self._run_id).round(action.round).begun
         if not begun.exists():
             begins = {"at": stamp(self._clock.now()), "dropped": action.dropped, "fills": action.fills or {}}
@@ -173,12 +178,14 @@ class Acts(Hands):
 
     @_do.register
     def restart_units(self, action: RestartUnits) -> str:
-        """Compute units anew with the code that is there now: our files of theirs go, their jobs begin again.
+        """Remove our files of these units, and let their jobs begin again with the present code.
 
-        In this order, so that one cut short is decided on again: the round says which code it is only at the end. While
-        a worker of theirs is there it is refused: what runs ends first. Those named in `left` survived KILL, which they
-        will die of before they do anything else.
+        The round's record names the new code last, so that a restart that is cut short is decided on again.
+
+        Raises:
+            RuntimeError: a worker of these units runs that is not named in `left`.
         """
+        # Launch records, and not the World, say who is at work: a worker may have been launched since the look.
         folder = self._roots.swarm_run(self._run_id).round(self._round)
         units = [(str(symbol), str(mode)) for symbol, mode in action.units]
         launches = on_file(self._roots)
@@ -200,31 +207,31 @@ class Acts(Hands):
 
     @_do.register
     def finish_run(self, action: FinishRun) -> None:
-        """The run's last record."""
+        """Write the record that marks the run as complete."""
         folder = self._roots.swarm_run(self._run_id)
         snapshot.write_json(folder.finished, {"finished_at": stamp(self._clock.now()), **action.arguments})
-        self._nudge("session_state_manager")  # who asks it right after the end is told of the end
+        self._nudge("session_state_manager")  # `--query` right after the end must report the end
 
     # sessions ---------------------------------------------------------------------------------------------------------
 
     @_do.register
     def ensure_sessions(self, action: EnsureSessions) -> str:
-        """Every session, under the launch lock; somebody else at it is as good."""
+        """Start every missing session; when tmux gives no answer, from a process outside of tmux."""
         return self._from_outside() if action.outside else self._ensure(list(action.respawn), None)
 
     @_do.register
     def ensure_guard(self, action: EnsureGuard) -> str:
-        """The hang guard's session alone."""
+        """Start the hang guard's session alone."""
         return self._ensure(list(action.respawn), [action.target])
 
     @_do.register
     def rescue_sessions(self, action: RescueSessions) -> str:
-        """Every session, in place of the two agents that no longer do it."""
+        """Start every session, in place of the two agents that are silent."""
         return self._ensure(list(action.respawn), None)
 
     @_do.register
     def ensure_keeper(self, action: EnsureKeeper) -> str:  # noqa: ARG002
-        """Start the keeper process; one too many leaves by itself."""
+        """Start the keeper process or continue it, and write the repair to healing.jsonl."""
         keeper.start(self._roots)
         why = "the keeper process was killed, crashed, or was stopped"
         remedy = healing.remedy("keeper_respawned", "keeper", self._by, why, None)
@@ -233,32 +240,32 @@ class Acts(Hands):
 
     @_do.register
     def run_hooks(self, action: RunHooks) -> str:
-        """Tell the user's on_incident hooks, in a process of their own: no cycle waits for them."""
+        """Start a process that runs the user's on_incident hooks; this cycle does not wait for it."""
         launcher.tell_hooks(self._roots, action.events)
-        return f"{len(action.events)} events are being told"
+        return f"{len(action.events)} events are handed to the hooks"
 
     # records ----------------------------------------------------------------------------------------------------------
 
     @_do.register
     def answer_request(self, action: AnswerRequest) -> None:
-        """To done/ or refused/."""
+        """Answer the request, and move it to `done/` or `refused/`."""
         request.answer(self._roots.requests, action.request_id, action.done, action.reason, self._clock)
 
     @_do.register
     def write_events(self, action: WriteEvents) -> None:
-        """Failures, for people and for the failure memory."""
+        """Append the events to `workflow_events.log`."""
         self._append(Journal(self._roots.events, max_bytes=self._record_bytes), action.events)
 
     @_do.register
     def write_incidents(self, action: WriteIncidents) -> None:
-        """Incidents as they open and close."""
+        """Append the events of incidents to the state manager's log."""
         self._append(Journal(self._roots.session_events, max_bytes=self._record_bytes), action.events)
         if any(event["event"] == "incident_closed" for event in action.events):
-            self._nudge("auto_scheduler")  # it may have waited for just that to call the run complete
+            self._nudge("auto_scheduler")  # it may wait for the end of an incident before it finishes the run
 
     @_do.register
     def write_line(self, action: WriteLine) -> None:
-        """The line of the session log, and the same as a whole file."""
+        """Append the line to the session log, and write it as `session_latest.json`."""
         journal = Journal(self._roots.session_log(self._run_id), durable=False, max_bytes=self._record_bytes)
         journal.append(action.line)
         snapshot.write_json(self._roots.session_latest, {"writer": tree_of(identity.mine()), **action.line})
@@ -267,7 +274,7 @@ class Acts(Hands):
 
     @_do.register
     def set_aside(self, action: SetAside) -> str:
-        """A damaged launch or request gets another name beside it, if it still is damaged; nothing of it is lost."""
+        """Rename the record if it is still damaged, and return its new name."""
         if action.record not in {one.record for one in faults.strays(self._roots)}:
             return "it is not damaged any more"
         aside = snapshot.set_aside(self._roots.state / action.record).name
@@ -277,28 +284,28 @@ class Acts(Hands):
 
     @_do.register
     def rotate_logs(self, action: RotateLogs) -> str:
-        """The end of each log goes aside, the log itself is emptied; who writes it notices nothing."""
+        """Keep the end of each log in a file beside it, and empty the log in place."""
         most = self._limits.records.log_mb * 1_000_000
         return f"{sum(records.rotate(self._roots, name, most) for name in action.logs)} logs rotated"
 
     @_do.register
     def compact_jobs(self, action: CompactJobs) -> None:
-        """The job journals of these rounds: the same states in fewer records."""
+        """Rewrite the job journals of these rounds with fewer records for the same states."""
         for number in action.rounds:
             self._jobs(number).compact()
 
     @_do.register
     def retire_records(self, action: RetireRecords) -> str:
-        """Remove what has expired; each is looked at once more before it goes."""
+        """Remove the expired records, each after one more check."""
         gone = [one for one in action.expired if records.retire(self._roots, one)]
         made.compact(self._roots)
         return f"{len(gone)} of {len(action.expired)} removed"
 
-    # wishes and documents ---------------------------------------------------------------------------------------------
+    # requests and documents -------------------------------------------------------------------------------------------
 
     @_do.register
     def ask(self, action: Ask) -> str:
-        """A request to the owner of its target, unless one is open already."""
+        """Write the request and wake its owner, unless the same request is open already; return its id."""
         now = stamp(self._clock.now())
         for one in request.pending(self._roots.requests):
             if (one.kind, one.target) == (action.wish, action.about) and one.expires_at >= now:
@@ -310,12 +317,12 @@ class Acts(Hands):
 
     @_do.register
     def remember_failures(self, action: RememberFailures) -> str:
-        """Into the failure memory."""
+        """Count the failures in the failure memory."""
         return documents.remember_failures(self._knowledge.failures, action.failures)
 
     @_do.register
     def write_findings(self, action: WriteFindings) -> str:
-        """To the end of the knowledge base."""
+        """Keep a copy of each manifest that a finding rests on, then append the findings."""
         for one in action.findings:
             if "kept_as" in one:
                 run_id, number, symbol, mode = one["manifest"].split("/")
@@ -325,17 +332,17 @@ class Acts(Hands):
 
     @_do.register
     def write_notes(self, action: WriteNotes) -> str:
-        """Between the markers of the notes."""
+        """Write the notes between their markers."""
         return documents.write_block(self._knowledge.notes, library.NOTES, documents.NOTES_HEAD, action.text)
 
     @_do.register
     def write_outcomes(self, action: WriteOutcomes) -> str:
-        """Between the markers of the story."""
+        """Write the block of expected outcomes between its markers."""
         return documents.write_block(self._knowledge.story, library.STORY, documents.STORY_HEAD, action.text)
 
     @_do.register
     def write_hypotheses(self, action: WriteHypotheses) -> str:
-        """To the end of the ledger, each once."""
+        """Append those lines that the ledger does not hold yet."""
         held = set(library.hypotheses(self._roots))
         new = [one for one in action.lines if f"{one['id']} {one['event']}" not in held]
         Journal(self._roots.hypotheses).append(*new)
@@ -344,7 +351,8 @@ class Acts(Hands):
     # helpers ----------------------------------------------------------------------------------------------------------
 
     def _ensure(self, respawn: list[str], only: list[str] | None) -> str:
-        """In this process where its own pane is not at stake, else from outside."""
+        """Start sessions in this process, or from outside when this process's own pane may be ended by it."""
+        # Unless tmux answers and this agent's session is alive, a repair may end the pane that this cycle runs in.
         there = observe.sessions_of(self._roots, self._limits)
         if there is None or not any(one.name == self._session and one.alive for one in there):
             return self._from_outside()
@@ -363,11 +371,11 @@ class Acts(Hands):
 
     @property
     def _session(self) -> str:
-        """The session of the agent whose loop does it."""
+        """The session of the agent whose loop runs this cycle."""
         return next((row.session for row in AGENTS if row.name == self._by), "")
 
     def _respawned(self, state: JobState, worker_id: str) -> dict[str, Any]:
-        """Of a job that goes on after a death: for how long nobody was at it."""
+        """Return the healing.jsonl record of a job that goes on after a death, with the seconds without a worker."""
         died = [one for one in self._journal().read().records if _is_death_of(one, state.job.job_id)]
         for_s = healing.between_s(str(died[-1].get("at")), stamp(self._clock.now())) if died else None
         job_id, why = state.job.job_id, state.last_death

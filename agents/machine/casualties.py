@@ -1,4 +1,4 @@
-"""Which sessions were missing when they were started, since when, and why, for the journal of healing."""
+"""Find out which sessions were missing before they were started, since when, and why, for healing.jsonl."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,15 +17,15 @@ from state.records.healing import Record
 from state.records.server import Server, recorded
 
 _SENTRY = "bt-worker-sentry"
-_ENDED = "it was ended"  # what sessions.repair says of a server that it gave up
+_ENDED = "it was ended"  # part of what `sessions.repair` returns when it ended a server
 
 
 @dataclass(frozen=True)
 class Before:
-    """The swarm as it was found, before anything is repaired: the recorded tmux server, and the agents by session.
+    """The swarm as it was before any repair: the recorded tmux server, and the agents by session.
 
-    `cycled_at`: session → wall time of its agent's last cycle; `ended`: session → why its loop says that it ended;
-    `answered_at`: when tmux last answered the hang guard; `at_work`: workers that run.
+    `cycled_at` maps a session to the wall time of its agent's last cycle, `ended` to the reason that its loop recorded
+    when it ended. `answered_at` is when tmux last answered the hang guard, `at_work` holds the workers that run.
     """
 
     server: Server | None
@@ -38,7 +38,7 @@ class Before:
 
 
 def look(roots: Roots, limits: SwarmSettings, clock: Clock) -> Before:
-    """The swarm from files and /proc alone, so it works whatever state tmux is in."""
+    """Read the swarm from files and /proc alone, which works whatever state tmux is in."""
     server = recorded(roots)
     rows = at_work(limits)
     states = {row.name: read(roots, row.name) for row in rows}
@@ -55,14 +55,16 @@ def look(roots: Roots, limits: SwarmSettings, clock: Clock) -> Before:
 
 
 def told(before: Before, started: Sequence[str], repaired: Sequence[str], by: str, clock: Clock) -> list[Record]:
-    """The records about sessions that were started again and a server that was repaired.
+    """Return the records about sessions that were started again and about a repaired server.
 
-    A session that was never there before, or not since a stop, is no loss and has no record.
+    A session that was never there, or not since a stop, was not lost, so it has no record.
     """
     at, server = stamp(clock.now()), before.server
     known = () if server is None or server.process is None else server.sessions
+    # A session that this server never had on record was not lost: it is started for the first time.
     lost = [session for session in started if session in known]
     found = [one for text in repaired for one in _repaired(text, before, by, at)]
+    # When the server is dead, its sessions are not told one by one: they have one cause and are one incident.
     if lost and not before.server_lives:
         found += _server_died(before, lost, by, at)
     elif not any(_ENDED in text for text in repaired):
@@ -71,23 +73,23 @@ def told(before: Before, started: Sequence[str], repaired: Sequence[str], by: st
 
 
 def is_awaited(session: str, before: Before) -> bool:
-    """Whether its agent has been started before and has not cycled since."""
+    """Whether the session's agent was started before and has not cycled since."""
     view = before.views.get(session)
     return view is not None and view.awaited_s is not None
 
 
-# what is told ---------------------------------------------------------------------------------------------------------
+# records of healing ---------------------------------------------------------------------------------------------------
 
 
 def _repaired(text: str, before: Before, by: str, at: str) -> Iterable[Record]:
-    """A server that was stopped, silent, or without its socket."""
+    """Yield failure and remedy of a server that was stopped, silent, or without its socket."""
     since = before.answered_at
     yield healing.failure("tmux_hung", "tmux", text, since)
     yield healing.remedy("tmux_repaired", "tmux", by, text, healing.between_s(since, at))
 
 
 def _server_died(before: Before, lost: Sequence[str], by: str, at: str) -> Iterable[Record]:
-    """One cause, one incident, however many sessions it took along."""
+    """Yield failure and remedy of a dead server. It is one failure, however many sessions ended with the server."""
     since = max(before.cycled_at.values(), default="")
     process = None if before.server is None else before.server.process
     rebooted = process is not None and process.boot_id != identity.boot_id()
@@ -111,7 +113,7 @@ def _session_lost(session: str, before: Before, by: str) -> Iterable[Record]:
 
 
 def _cause(view: AgentView, ended: str) -> tuple[str, str]:
-    """Which kind of failure it is, and in words."""
+    """Return the kind of failure, and the failure in words."""
     if view.awaited_s is not None:
         why = f": {ended}" if ended else ""
         return "agent_does_not_begin", f"it was started and has not cycled for {view.awaited_s:.0f} s{why}"
@@ -125,7 +127,7 @@ def _cause(view: AgentView, ended: str) -> tuple[str, str]:
 
 
 def _adopted(before: Before, lost: Sequence[str], by: str) -> Iterable[Record]:
-    """Workers belong to no pane: they ran on, and the new sentry finds them by their records."""
+    """Yield the adoption of the running workers when the sentry was lost; workers belong to no pane, so they ran on."""
     if _SENTRY in lost and before.at_work:
         why = "worker_sentry was gone; its workers ran on, and the new one finds them by their records"
         view = before.views[_SENTRY]

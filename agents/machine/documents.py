@@ -1,4 +1,4 @@
-"""Write the curator's documents: each whole or as it was, and the same twice over leaves the same bytes."""
+"""Write the curator's documents, each completely or not at all; writing the same twice leaves the same bytes."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,29 +8,32 @@ from agents.machine.library import FINDING, by_signature, failures_in
 from config import plain
 from state.files import marked, snapshot
 
-_EXAMPLES = 3  # of each kind of failure: the first ones, so that an entry does not change with every death
+_EXAMPLES = 3  # of each kind of failure only the first are kept, so that an entry does not change with every death
 
 FINDINGS_HEAD = """\
 # Knowledge base
 
-What runs found out, each thing once, the oldest first. The curator adds at the end; nothing is ever removed.
+The findings of all runs, each of them once, the oldest first. The curator appends, and never removes anything.
 """
 NOTES_HEAD = """\
 # Workflow notes
 
-What stands between the two markers is written by the swarm, over and over; all else in this file is yours.
+The swarm rewrites the text between the two markers; everything else in this file is yours.
 """
 STORY_HEAD = """\
 # Expected outcomes
 
-What stands between the two markers is written by the swarm, over and over; all else in this file is yours.
+The swarm rewrites the text between the two markers; everything else in this file is yours.
 """
 
 
 def remember_failures(path: Path, found: Iterable[Mapping[str, Any]]) -> str:
-    """Count what is new into the array at `path`; a file that is no array moves aside first, so nothing is lost."""
+    """Count new failures in the array at `path`, and return how many kinds are known.
+
+    A file that holds no array is renamed first, so that nothing is lost.
+    """
     entries, is_damaged = failures_in(path)
-    aside = f"; what was there is {snapshot.set_aside(path).name} now" if is_damaged else ""
+    aside = f"; the damaged file is {snapshot.set_aside(path).name} now" if is_damaged else ""
     known = by_signature(entries)
     for one in found:
         entry = known.get(one["signature"])
@@ -46,7 +49,7 @@ def remember_failures(path: Path, found: Iterable[Mapping[str, Any]]) -> str:
 
 def _count(entry: dict[str, Any], one: Mapping[str, Any]) -> None:
     if entry.get("last_event") == one["last_event"]:
-        return  # counted already: the last cycle was cut short behind this write
+        return  # already counted: the last cycle was cut short after this write
     examples = entry.get("examples")
     entry["count"] = int(entry.get("count") or 0) + one["count"]
     entry["last_seen"], entry["last_event"] = one["last_seen"], one["last_event"]
@@ -54,7 +57,8 @@ def _count(entry: dict[str, Any], one: Mapping[str, Any]) -> None:
 
 
 def write_findings(path: Path, findings: Iterable[Mapping[str, str]]) -> str:
-    """Add those that the knowledge base does not hold yet at its end; every byte before stays."""
+    """Append the findings that the knowledge base does not hold yet; the bytes before them stay as they are."""
+    # Decided by the document itself and not by memory: after a write that was cut short, nothing is added twice.
     text = _read(path) or FINDINGS_HEAD.encode()
     held = set(FINDING.findall(text.decode(errors="replace")))
     new = [one for one in findings if one["id"] not in held]
@@ -67,7 +71,7 @@ def write_findings(path: Path, findings: Iterable[Mapping[str, str]]) -> str:
 
 
 def keep(path: Path, copy: Path) -> None:
-    """Keep what a finding rests on; a copy that is there stays as it is."""
+    """Copy the file that a finding rests on, unless the copy is already there."""
     if not copy.exists():
         snapshot.write_bytes(copy, plain.read_bytes(path))
 
@@ -77,7 +81,7 @@ def _finding(one: Mapping[str, str]) -> str:
 
 
 def write_block(path: Path, name: str, head: str, text: str) -> str:
-    """Put `text` between the markers of `name`; every other byte stays."""
+    """Put `text` between the markers of `name`; all other bytes of the file stay as they are."""
     before = _read(path)
     after = marked.with_block(before or head.encode() + b"\n", name, text)
     if after == before:

@@ -1,6 +1,6 @@
-"""Which records are damaged, and which are gone although others name them: a look at a dozen small files.
+"""Find records that are damaged, or gone although others refer to them, by reading a dozen small files.
 
-What an agent keeps of its own (its state, its loop) is looked at where it is read: state/records/agent_states.py.
+The two records of each agent (its state and its loop) are checked where they are read: state/records/agent_states.py.
 """
 
 import os
@@ -19,31 +19,31 @@ _ASIDE = "watchdog sets it aside in its next cycle"
 
 
 def look(roots: Roots, lives: bool, named: Iterable[str]) -> tuple[RecordFault, ...]:
-    """`lives`: whether any loop runs; `named`: the runs that agents' last reports speak of."""
+    """Return all faults of records. `lives`: a loop runs; `named`: the runs that the agents' last reports name."""
     return (*_server(roots, lives), *_settings(roots, lives), *_run(roots, lives, named), *strays(roots))
 
 
 def strays(roots: Roots) -> Iterator[RecordFault]:
-    """Launches and requests that hold none: nobody answers them, and nobody writes them anew."""
+    """Yield launch records and requests that are damaged: no agent can answer them, and none writes them anew."""
     for path, what in (*workers.damaged(roots), *request.damaged(roots.requests)):
         yield RecordFault(str(path.relative_to(roots.state)), "damaged", f"damaged: {what}", _ASIDE)
 
 
 def _server(roots: Roots, lives: bool) -> Iterator[RecordFault]:
     if not lives:
-        return  # nothing was ever started, or nothing is left: the next start writes it
+        return  # nothing was started yet, or nothing is left; the next start writes the record
     tree = snapshot.read_json(roots.swarm)
     if not spare.is_server(tree):
         yield _of(roots.swarm, roots, "it names the tmux server that the loops run in", f"{_LOOPS}; or: {_ENSURE}")
 
 
 def _settings(roots: Roots, lives: bool) -> Iterator[RecordFault]:
-    if lives and not isinstance(snapshot.read_json(roots.settings), dict):  # the watchdog looks into it
+    if lives and not isinstance(snapshot.read_json(roots.settings), dict):  # the watchdog checks its contents
         yield _of(roots.settings, roots, "the swarm was started with it", f"{_LOOPS}; or: {_ENSURE}")
 
 
 def _run(roots: Roots, lives: bool, named: Iterable[str]) -> Iterator[RecordFault]:
-    """The pointer, the order that it names, and how the round under way began."""
+    """Yield faults of the pointer to the run, of the order that it names, and of the record of how the round began."""
     run_id = orders.pointer(roots)
     on_file = orders.every(roots) if not run_id else []
     if not run_id and (on_file or os.path.lexists(roots.current_run)):
@@ -56,6 +56,7 @@ def _run(roots: Roots, lives: bool, named: Iterable[str]) -> Iterator[RecordFaul
     folder = roots.swarm_run(run_id)
     if orders.read(folder.order) is None and not orders.is_newer(snapshot.read_json(folder.order)):
         yield _order(roots, run_id, lives)
+    # Only the last round matters: earlier ones are over.
     for one in folder.rounds()[-1:]:
         if one.jobs.exists() and snapshot.read_json(one.begun) is None:
             yield _of(one.begun, roots, "its round is under way", f"{_LOOPS}, where one has seen it")
@@ -73,7 +74,7 @@ def _order(roots: Roots, run_id: str, lives: bool) -> RecordFault:
 
 
 def _forgotten(roots: Roots, named: Iterable[str]) -> Iterator[RecordFault]:
-    """Runs that agents or launches speak of while no run is on file at all."""
+    """Yield the runs that agents or launch records name while no run is on file at all."""
     for run_id in sorted({*named, *(one.run_id for one in workers.on_file(roots))} - {""}):
         path = roots.swarm_run(run_id).path
         if orders.is_name(run_id) and not path.exists():

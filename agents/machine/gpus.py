@@ -1,7 +1,7 @@
-"""The GPUs, without ever waiting for their driver: a child asks it, and the cycle reads the last answer.
+"""The GPUs, seen without ever waiting for their driver: a child asks the driver, and the cycle reads the last answer.
 
-A cycle that finds no child under way starts one and goes on; the answer is there one cycle later. A child that takes
-longer than `gpu_timeout_s` is ended, and until another one has answered the GPUs are unknown: not idle, and not gone.
+A cycle that finds no child at work starts one and goes on; the answer is there one cycle later. A child that takes
+longer than `gpu_timeout_s` is ended. Until another child has answered, the GPUs are unknown: neither idle nor gone.
 """
 
 import os
@@ -21,15 +21,15 @@ from state.host import identity
 from state.host.identity import NONCE, Identity, Tree
 from state.records.report_parts import Gpu
 
-DEVICES = "BACKTEST_OPTIMIZE_DEV"  # environment: where device nodes are, for those who test without a GPU
+DEVICES = "BACKTEST_OPTIMIZE_DEV"  # environment variable: the folder of the device nodes, for tests without a GPU
 _NONE = "no NVIDIA device"
 _NEW = "the driver has not been asked yet"
-_OLD_S = 120.0  # what was known before the watchdog was away for so long is no longer known
+_OLD_S = 120.0  # seconds after which an old answer no longer counts, for instance when the watchdog was away
 
 
 @dataclass(frozen=True)
 class Cards:
-    """One record a device; none without devices; None when nobody knows. `reason` says why there are none."""
+    """One record for each GPU. `gpus` is empty without GPUs, None when they are unknown; `reason` then says why."""
 
     gpus: tuple[Gpu, ...] | None = None
     reason: str = _NEW
@@ -37,7 +37,7 @@ class Cards:
 
 @dataclass(frozen=True)
 class Question:
-    """The last question to the driver, and what is known from those before."""
+    """The last question to the driver, and what is known from earlier answers."""
 
     nonce: str
     asked_s: float
@@ -47,9 +47,10 @@ class Question:
 
 
 def look(roots: Roots, limits: SwarmSettings, now_s: float) -> Cards:
-    """What the last answer says; sees to it that there will be a next one."""
+    """Return what the last answer says, and ask the next question when none is open."""
     if not devices():
         return Cards((), _NONE)
+    # The state of the question is on file, because each cycle is a process of its own.
     question = _followed_up(roots, limits, now_s)
     if question is not None and now_s - question.asked_s > _OLD_S and question.known.gpus is not None:
         question = replace(question, known=Cards())
@@ -59,13 +60,13 @@ def look(roots: Roots, limits: SwarmSettings, now_s: float) -> Cards:
 
 
 def devices() -> list[Path]:
-    """The device nodes of NVIDIA cards; without them there is nothing to ask about."""
+    """Return the device nodes of NVIDIA cards. Without one the driver is not asked."""
     folder = Path(os.environ.get(DEVICES) or "/dev")
     return [*sorted(folder.glob("nvidia[0-9]*")), *(path for path in (folder / "dxg",) if path.exists())]
 
 
 def _followed_up(roots: Roots, limits: SwarmSettings, now_s: float) -> Question | None:
-    """The question on file, as it stands now; None when there is none of this boot."""
+    """Return the question on file, brought up to date; None when there is none of this boot."""
     try:
         question = record_of(Question, snapshot.read_json(roots.gpu_question))
     except ValueError:
@@ -77,11 +78,13 @@ def _followed_up(roots: Roots, limits: SwarmSettings, now_s: float) -> Question 
 
 def _judged(roots: Roots, question: Question, limits: SwarmSettings, now_s: float) -> Question:
     answer = snapshot.read_json(roots.gpu_answer)
+    # The nonce tells this answer from a late one to an earlier question.
     if isinstance(answer, dict) and answer.get("question") == question.nonce:
         return _on_file(roots, question, "answered", _cards(answer, roots))
     late = now_s - question.asked_s > limits.agents.gpu_timeout_s
     if late:
-        processes.signal_tree(Tree.of(roots.state, question.nonce), signal.SIGKILL)  # not waited for: it may never come
+        # The cycle does not wait for the death: a child that hangs in the driver may never die.
+        processes.signal_tree(Tree.of(roots.state, question.nonce), signal.SIGKILL)
         return _on_file(roots, question, "overdue", Cards(None, f"no answer within {limits.agents.gpu_timeout_s:g} s"))
     if not _lives(question):
         return _on_file(roots, question, "overdue", Cards(None, "the process that asks it has died"))
@@ -106,14 +109,14 @@ def _ask(roots: Roots, now_s: float, known: Cards) -> Question:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    process.returncode = 0  # nobody here waits for it
+    process.returncode = 0  # Popen must not wait for the child: it outlives this cycle
     question = Question(nonce, now_s, identity.of(process.pid), "asked", known)
     snapshot.write_json(roots.gpu_question, asdict(question))
     return question
 
 
 def _lives(question: Question) -> bool:
-    """One that cannot even be killed (it hangs in the driver) is never doubled."""
+    """Whether the asking child lives. While a child hangs in the driver and cannot be killed, no other is started."""
     return question.process is not None and identity.life_of(question.process) != "dead"
 
 

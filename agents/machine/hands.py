@@ -1,4 +1,4 @@
-"""The hands of one cycle: where it works, for which run and by whom, and what all its deeds need."""
+"""What the methods that carry out actions share: the roots, the run, the acting agent, and small helpers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +16,17 @@ from state.records.jobs import JobJournal
 
 
 class Hands:
-    """Of one cycle of one agent."""
+    """The means of one cycle of one agent."""
 
     def __init__(
         self, roots: Roots, limits: SwarmSettings, clock: Clock, run_id: str, round_number: int, by: str = ""
     ) -> None:
         self._roots, self._limits, self._clock = roots, limits, clock
         self._run_id, self._round = run_id, round_number
-        self._by = by  # the agent whose loop does it
+        self._by = by  # the agent whose loop runs this cycle
 
     def _tree(self, worker_id: str, nonce: str) -> Tree:
-        """The processes of a launch: its run is that of its record, whatever run is under way."""
+        """Return the processes of a launch. Its run is the one in the launch record, whatever run is under way."""
         record = snapshot.read_json(self._roots.launch(worker_id))
         run_id = record.get("run_id") if isinstance(record, dict) else None
         return Tree.of(self._roots.state, nonce, str(run_id), worker_id)
@@ -53,9 +53,9 @@ class Hands:
         healing.record(self._roots, self._clock, records, self._record_bytes)
 
     def _append(self, journal: Journal, events: Sequence[dict[str, Any]]) -> None:
-        """Each once: what carries a mark may have been told by a writer whose memory was lost since."""
+        """Append events, each once: an event with a mark may be there already, if its writer lost its memory since."""
         at = stamp(self._clock.now())
         held = healing.marks(journal.path) if any("mark" in event for event in events) else frozenset()
         new = [event for event in events if (event.get("mark"), event["event"]) not in held]
-        # A death has a moment of its own, before it was told.
+        # A death has its own time in `at`; `told_at` is when it was written here.
         journal.append(*({"at": at, **event, **({"told_at": at} if "at" in event else {})} for event in new))

@@ -1,4 +1,4 @@
-"""The keeper as a record, and whether it is there: a process of ours, a line of cron, or a unit of systemd."""
+"""The keeper's record, and whether the keeper is there: a process of ours, lines in a crontab, or a systemd unit."""
 
 import os
 import shlex
@@ -19,16 +19,16 @@ from state.host import identity, process
 from state.host.identity import Identity
 
 Method = Literal["systemd", "cron", "process"]
-MARK = "BACKTEST_OPTIMIZE_KEEPER"  # in a keeper's environment: the state root it serves
+MARK = "BACKTEST_OPTIMIZE_KEEPER"  # variable in a keeper's environment: the state root that it serves
 _PROGRAM = CHECKOUT / "scripts" / "keeper"
 _TIMEOUT_S = 5.0
-_WAKES_S = 0.2  # for the kernel to continue a process
-COMES_UP_S = 10.0  # for a Python without site-packages on a loaded machine
+_WAKES_S = 0.2  # seconds that the kernel may take to continue a process
+COMES_UP_S = 10.0  # seconds that a Python without site-packages may take to start on a loaded machine
 
 
 @dataclass(frozen=True)
 class Keeper:
-    """`environment` is the whole of what `ensure` is run with; `entry` what was put where, for the uninstall."""
+    """An installed keeper. `environment` is all that `ensure` is run with; `entry` says what to remove at uninstall."""
 
     method: Method
     environment: dict[str, str]
@@ -36,13 +36,13 @@ class Keeper:
     every_s: float
     installed_at: str
     entry: str = ""
-    lingers: bool = False  # whether we asked systemd to keep the user's units running without a login
-    by_default: bool = False  # a process that a start brought along: it goes with the next stop
+    lingers: bool = False  # we asked systemd to keep the user's units running without a login
+    by_default: bool = False  # a process that came with a start, and goes with the next stop
     identity: Identity | None = None
 
 
 def recorded(roots: Roots) -> Keeper | None:
-    """The keeper on file; None when none is installed."""
+    """Return the keeper on file; None when none is installed."""
     try:
         return record_of(Keeper, snapshot.read_json(roots.keeper))
     except ValueError:
@@ -50,7 +50,7 @@ def recorded(roots: Roots) -> Keeper | None:
 
 
 def look(roots: Roots, ask: bool) -> KeeperView | None:
-    """The keeper as it is; `ask` whoever must be asked, which costs a process. None: none is installed."""
+    """Return the keeper as it is; None when none is installed. With `ask`, cron is asked, which costs a process."""
     keeper = recorded(roots)
     if keeper is None:
         return None
@@ -58,13 +58,14 @@ def look(roots: Roots, ask: bool) -> KeeperView | None:
 
 
 def start(roots: Roots, *more: str) -> None:
-    """Start the process; one too many sees that the lock is held and leaves. Nothing is started after a stop.
+    """Start the keeper process, but not after a stop. A second keeper finds the lock held and ends.
 
-    One that was stopped (SIGSTOP) still holds the lock: it is continued, and ended where that does not help.
+    A keeper that was stopped (SIGSTOP) still holds the lock: it is continued first, and killed when that has no effect.
     """
     keeper = recorded(roots)
     if keeper is None or keeper.method != "process" or roots.tombstone.exists():
         return
+    # Only a process of this root is continued: a copied root may hold the record of another root's keeper.
     if keeper.identity is not None and _is_of(keeper.identity, roots):
         _wake(keeper.identity, roots)
     with made.log(roots, roots.keeper_log) as log:
@@ -76,21 +77,21 @@ def start(roots: Roots, *more: str) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
-        ).returncode = 0  # nobody here waits for it
+        ).returncode = 0  # Popen must not wait for the keeper, which outlives this process
 
 
 def command(python: str, roots: Roots, *more: str) -> list[str]:
-    """What a keeper runs: without site-packages it starts in milliseconds."""
+    """Return the keeper's command line. Without site-packages, Python starts in milliseconds."""
     return [python, "-S", "-E", "-X", "utf8", str(_PROGRAM), str(roots.state), *more]
 
 
 def processes_of(roots: Roots) -> list[Identity]:
-    """Every keeper process of this root, whatever the record says."""
+    """Return every keeper process of this root, whatever the record says."""
     return identity.of_swarm(roots.state, MARK)
 
 
 def tag(roots: Roots) -> str:
-    """What marks our lines in a crontab and names our unit."""
+    """Return the text that marks our lines in a crontab and names our systemd unit."""
     return f"backtest-optimize-keeper-{digest.of(str(roots.state).encode())[:8]}"
 
 
@@ -98,7 +99,7 @@ def tag(roots: Roots) -> str:
 
 
 def crontab() -> bytes | None:
-    """The user's crontab, empty when there is none; None when it cannot be asked."""
+    """Return the user's crontab, b"" when there is none; None when cron cannot be asked."""
     done = run(["crontab", "-l"])
     if done is None:
         return None
@@ -106,22 +107,22 @@ def crontab() -> bytes | None:
 
 
 def with_lines(text: bytes, roots: Roots, python: str) -> bytes:
-    """`text` with our lines, once, and every other line as it was."""
+    """Return `text` with our lines in it once, and every other line as it was."""
     rest = without_lines(text, roots)
-    # cron takes % for a newline, and hands the rest to a shell: the paths in it are quoted for that shell.
+    # cron reads % as a newline and hands the line to a shell, so the paths are quoted for that shell.
     said = shlex.join(command(python, roots, "--once")).replace("%", "\\%")
     rest += b"" if not rest or rest.endswith(b"\n") else b"\n"
     return rest + "".join(f"{when} {said} # {tag(roots)}\n" for when in ("@reboot", "* * * * *")).encode()
 
 
 def without_lines(text: bytes, roots: Roots) -> bytes:
-    """`text` without our lines."""
+    """Return `text` without our lines."""
     mark = f"# {tag(roots)}".encode()
     return b"".join(line for line in text.splitlines(keepends=True) if not line.rstrip().endswith(mark))
 
 
 def write_crontab(text: bytes) -> bool:
-    """Put it in place; an empty one goes."""
+    """Install the crontab, or remove it when it is empty; return whether that worked."""
     done = run(["crontab", "-"], text) if text else run(["crontab", "-r"])
     return done is not None and done.returncode == 0
 
@@ -130,13 +131,13 @@ def write_crontab(text: bytes) -> bool:
 
 
 def unit_file(roots: Roots) -> Path:
-    """Where the unit lies."""
+    """Return the path of the systemd unit."""
     config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(config) / "systemd" / "user" / f"{tag(roots)}.service"
 
 
 def unit_text(roots: Roots, python: str) -> str:
-    """The unit: the same loop as the process, kept by systemd. Ending it ends neither tmux nor workers."""
+    """Return the unit's text. systemd keeps the same loop running; stopping the unit ends neither tmux nor workers."""
     words = " ".join(_systemd_word(word) for word in command(python, roots))
     return (
         "[Unit]\nDescription=brings the backtest-optimize swarm back\n\n"
@@ -146,7 +147,7 @@ def unit_text(roots: Roots, python: str) -> str:
 
 
 def systemctl(*words: str) -> bool:
-    """Whether the user's systemd did it."""
+    """Run `systemctl --user`, and return whether it succeeded."""
     done = run(["systemctl", "--user", *words])
     return done is not None and done.returncode == 0
 
@@ -160,17 +161,17 @@ def _systemd_word(word: str) -> str:
 
 
 def _serves(process: Identity, roots: Roots) -> bool:
-    """Whether it runs and looks after this root: one that is stopped looks after nothing."""
+    """Whether the process runs and serves this root; a stopped process serves nothing."""
     return identity.life_of(process) == "running" and _is_of(process, roots)
 
 
 def _is_of(process: Identity, roots: Roots) -> bool:
-    """Whether it belongs to this root: one that was copied may have the other's keeper on record."""
+    """Whether the process belongs to this root. A copied root may hold the record of the other root's keeper."""
     return not identity.can_look() or identity.is_in(process.pid, roots.state, MARK)
 
 
 def _wake(process: Identity, roots: Roots) -> None:
-    """Continue a stopped keeper; one that a debugger holds does not hear it, and makes room for another."""
+    """Continue a stopped keeper. One that a debugger holds cannot go on, so it is killed to free the lock."""
     if identity.life_of(process) != "stopped":
         return
     processes.send_in(roots.state, process, signal.SIGCONT, MARK)
@@ -196,8 +197,9 @@ def _is_young(roots: Roots) -> bool:
 
 def _is_alive(keeper: Keeper, roots: Roots, ask: bool) -> bool | None:
     if keeper.method == "process":
+        # A keeper that was just started would look dead until it has written its identity.
         if keeper.identity is None and _is_young(roots):
-            return None  # it has started, and not recorded itself yet
+            return None  # the process has started and not written its identity yet
         return keeper.identity is not None and _serves(keeper.identity, roots)
     if keeper.method == "systemd":
         return Path(keeper.entry).exists()
@@ -208,9 +210,9 @@ def _is_alive(keeper: Keeper, roots: Roots, ask: bool) -> bool | None:
 
 
 def run(words: Sequence[str], text: bytes | None = None) -> "subprocess.CompletedProcess[bytes] | None":
-    """One short command; None when it cannot be run or gives no answer."""
+    """Run one short command; return None when it cannot be run or takes too long."""
     try:
-        english = process.in_english(os.environ)  # crontab says in words that there is none
+        english = process.in_english(os.environ)  # crontab says only in words that there is no crontab
         return subprocess.run(
             words, env=english, input=text or b"", capture_output=True, timeout=_TIMEOUT_S, check=False
         )

@@ -1,4 +1,4 @@
-"""Start things: the swarm's sessions, under the launch lock, and workers, in sessions of their own."""
+"""Start the swarm's sessions, under the launch lock, and workers, in sessions of their own."""
 
 import contextlib
 import os
@@ -48,20 +48,20 @@ _CODE = (
     "state",
     "config",
 )
-_HOLDER_S = 10.0  # for a lock holder that was stopped and goes on
+_HOLDER_S = 10.0  # seconds that a lock holder which was continued may take
 
 
 class Busy(Exception):
-    """Somebody else holds the launch lock: what is asked for is being done."""
+    """Another process holds the launch lock, so the start that is asked for is under way."""
 
 
 @dataclass(frozen=True)
 class Ensured:
-    """What had to be done: sessions started, and what was repaired on the way."""
+    """What was done: the sessions that were started, and the repairs that were needed first."""
 
     started: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
-    waiting: tuple[str, ...] = ()  # started before and never came to cycle: left for a while
+    waiting: tuple[str, ...] = ()  # sessions started before whose agent never cycled: they wait
 
 
 @contextmanager
@@ -69,9 +69,9 @@ def launch_lock(roots: Roots, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the launch lock.
 
     Raises:
-        Busy: it was held for `wait_s`.
+        Busy: another process held it for `wait_s` seconds.
     """
-    from filelock import FileLock, Timeout  # 38 ms: only those pay who start something
+    from filelock import FileLock, Timeout  # importing it takes 38 ms, so it is imported only to start something
 
     private.folder(roots.launch_lock.parent)
     lock = FileLock(roots.launch_lock, mode=0o600)
@@ -85,7 +85,7 @@ def launch_lock(roots: Roots, wait_s: float = 0.0) -> Iterator[None]:
         except Timeout as again:
             raise Busy(f"{roots.launch_lock} is held by a start that had been stopped and was continued") from again
     try:
-        with contextlib.suppress(OSError):  # a full disk; who holds the lock is only a help
+        with contextlib.suppress(OSError):  # the disk may be full; the lock works without its holder's name
             snapshot.write_json(roots.launch_holder, tree_of(identity.mine()))
         yield
     finally:
@@ -93,12 +93,14 @@ def launch_lock(roots: Roots, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def _continue_holder(roots: Roots) -> bool:
-    """A holder that is stopped (Ctrl-Z) would keep everyone else out for ever: it goes on."""
+    """Continue a lock holder that is stopped (Ctrl-Z), which would keep everyone else out for ever; whether it was."""
     try:
+        # filelock does not tell who holds a lock, so each holder writes its identity beside it.
         holder = record_of(Identity, snapshot.read_json(roots.launch_holder))
     except ValueError:
         return False
-    holds = flock.is_open_in(roots.launch_lock, holder.pid)  # whatever the record says
+    # The record may be old or forged: only a process that has the lock file open is continued.
+    holds = flock.is_open_in(roots.launch_lock, holder.pid)
     return holds and processes.is_stopped(holder) and processes.send(holder, signal.SIGCONT)
 
 
@@ -113,11 +115,12 @@ def ensure_sessions(
     only: Sequence[str] | None = None,
     is_patient: bool = False,
 ) -> Ensured:
-    """Make every session be there, once; respawn the named ones. Serves everybody who heals, whoever it is.
+    """Start every missing session once, and respawn the named ones; all that heals the swarm calls this.
 
-    Call it under the launch lock. Does nothing while the operator wants the swarm stopped. What was missing, since when
-    and why, and that `by` brought it back, is written to the journal of healing. `is_patient`: an agent that was
-    started and never came to cycle is left for a while that doubles with every start; agents are, people are not.
+    Call it under the launch lock. It does nothing while the operator wants the swarm stopped. It writes to
+    healing.jsonl what was missing, since when and why, and that `by` brought it back. With `is_patient` (for agents,
+    not for people), an agent that was started and never cycled is started again only after a wait that doubles with
+    every start.
 
     Raises:
         Refused: tmux is missing or cannot start a session.
@@ -133,7 +136,7 @@ def ensure_sessions(
     repaired: list[str] = []
     try:
         waiting = _started_into(started, repaired, roots, limits, before, respawn, only, is_patient)
-    finally:  # what was ended or started before tmux gave no more answer is told, too
+    finally:  # what was ended or started before tmux stopped answering is recorded, too
         records = casualties.told(before, started, repaired, by, clock)
         healing.record(roots, clock, records, limits.records.journal_mb * 1_000_000)
     return Ensured(tuple(started), tuple(repaired), tuple(waiting))
@@ -149,33 +152,38 @@ def _started_into(
     only: Sequence[str] | None,
     is_patient: bool,
 ) -> list[str]:
-    """Repair and start, and put both into the lists as it is done; the sessions that have to wait."""
+    """Repair and start, appending to both lists as it is done; return the sessions that have to wait."""
     tmux = _reachable(roots, limits, repaired)
     views = tmux.sessions()
     there = {view.name for view in views if view.alive}
     all_names = {view.name for view in views}
-    now_s = SystemClock().monotonic_s()  # before the first is there: a loop that begins later is this session's
+    # taken before the first start, so that every loop of these sessions begins later
+    now_s = SystemClock().monotonic_s()
     names = registry.sessions(limits)
     commands = _commands(limits)
     missing = [one for one in commands if (only is None or one in only) and (one not in there or one in respawn)]
+    # An agent that ends at once, each time, would otherwise be started again in every cycle of every healer.
     waiting = [one for one in missing if is_patient and _is_too_soon(one, before, now_s, limits)]
     missing = [one for one in missing if one not in waiting]
     for session in missing:
+        # The loop is killed by its record before its session is ended: it may survive the end of its pane.
         _end_loop(roots, session)
         if session in all_names:
             tmux.end(session)
         tmux.start(session, commands[session], of_member(roots))
         started.append(session)
-        if len(started) == 1:  # cut short from here on, the next start knows whose server this is
-            # All begin now: the first of them to look must not find the others as old as their last cycle.
+        # The server is claimed after its first session: if this start is cut short, the next one knows whose it is.
+        # All sessions count as begun now: the first agent to look must not find the others as old as their last cycle.
+        if len(started) == 1:
             tmux = tmux.claim(names, {}, dict.fromkeys(missing, now_s), _awaited(missing, before, now_s))
+    # The patience goes on file, because the keeper judges by it with the standard library alone.
     patience = {roots.agent_state(row.name).name: row.patience_s(limits) for row in registry.at_work(limits)}
     tmux.claim(names, patience, {}, {})
     return waiting
 
 
 def _is_too_soon(session: str, before: Before, now_s: float, limits: SwarmSettings) -> bool:
-    """Whether it was started only a moment ago, and before that in vain."""
+    """Whether the session was started a short time ago and its agent has not cycled since an earlier start."""
     if before.server is None or not casualties.is_awaited(session, before):
         return False
     _, starts = before.server.awaited[session]
@@ -183,7 +191,7 @@ def _is_too_soon(session: str, before: Before, now_s: float, limits: SwarmSettin
 
 
 def _awaited(started: Sequence[str], before: Before, now_s: float) -> dict[str, tuple[float, int]]:
-    """Session → since when its agent's first cycle is waited for, and how often it was started for that."""
+    """Return for each session since when its agent's first cycle is awaited, and how often it was started for that."""
     known = {} if before.server is None else before.server.awaited
     return {
         one: (known[one][0], known[one][1] + 1) if casualties.is_awaited(one, before) else (now_s, 1)
@@ -193,12 +201,12 @@ def _awaited(started: Sequence[str], before: Before, now_s: float) -> dict[str, 
 
 
 def check_installation() -> None:
-    """Refuse to run, in the user's name, code that somebody else could have written.
+    """Refuse to run, in the user's name, code that another user could have written.
 
-    Whoever owns the checkout is trusted: it is his code that is asking.
+    The owner of the checkout is trusted, because the code that makes this check is the owner's, too.
 
     Raises:
-        Refused: what can be written by others, and how to end that.
+        Refused: others can write a file of the checkout or of the virtual environment; the message holds the `chmod`.
     """
     owners = (CHECKOUT.stat().st_uid,)
     for path in (CHECKOUT, *(CHECKOUT / name for name in _CODE)):
@@ -208,7 +216,7 @@ def check_installation() -> None:
 
 
 def ensure_from_outside(roots: Roots, by: str) -> None:
-    """Have `ensure` run by a process that does not live in a pane: repairing tmux may end every pane."""
+    """Start `ensure` as a process outside of tmux, because repairing tmux may end every pane."""
     import subprocess
 
     subprocess.Popen(
@@ -219,11 +227,11 @@ def ensure_from_outside(roots: Roots, by: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-    ).returncode = 0  # nobody here waits for it
+    ).returncode = 0  # Popen must not wait for it
 
 
 def tell_hooks(roots: Roots, events: Sequence[Mapping[str, Any]]) -> None:
-    """Have the on_incident hooks run by a process that nobody waits for; each has its deadline."""
+    """Start a process that runs the on_incident hooks, each under its deadline; the caller does not wait for it."""
     import subprocess
     import tempfile
 
@@ -238,25 +246,29 @@ def tell_hooks(roots: Roots, events: Sequence[Mapping[str, Any]]) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-        ).returncode = 0  # nobody here waits for it
+        ).returncode = 0  # Popen must not wait for the hooks
 
 
 def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux:
-    """A server that answers and is ours: repaired, or on a socket of its own when another root has the label.
+    """Return a server that answers and is ours: repaired, or on another socket when another root uses this one.
 
-    What had to be repaired is put into `repaired` in the moment it is done.
+    Each repair is appended to `repaired` as soon as it is done.
+
+    Raises:
+        NoAnswer: our server lives on without its socket, and a new server beside it would be a second swarm.
     """
     tmux = Tmux.of(roots, limits.agents.tmux_timeout_s)
     sessions.check_folder(tmux.server)
     process = tmux.server.process
-    if process is not None and processes.is_stopped(process):  # known without a call that would cost its deadline
+    # seen in /proc: a call to a stopped server would cost its deadline
+    if process is not None and processes.is_stopped(process):
         repaired.append(f"tmux -L {tmux.server.label}: {sessions.repair(tmux)}")
     try:
         found = tmux.sessions()
         lost = not found and process is not None and identity.life_of(process) != "dead"
     except NoAnswer as error:
         if tmux.server.process is None and not sessions.is_ours(tmux):
-            # Not ours as far as anybody knows: it is left alone, and this root takes another socket.
+            # No record says that this silent server is ours, so it is left alone and this root takes another socket.
             repaired.append(f"{error}; it is not ours on record, so another socket is used")
             return _elsewhere(tmux)
         lost = True
@@ -264,8 +276,9 @@ def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux
         repaired.append(f"tmux -L {tmux.server.label}: {sessions.repair(tmux)}")
         found = tmux.sessions()
         if not found and process is not None and identity.life_of(process) == "running":
-            # A new server beside one that lives on without a socket would be a second swarm.
+            # The server lives on without a socket. A new server beside it would be a second swarm.
             raise NoAnswer(f"{repaired[-1]}; its socket is not back yet")
+    # A server that neither names a state root nor is on record is a stranger's, even if it names no other root.
     other = sessions.belongs_to_another(tmux) if found else None
     is_known = process is not None and identity.life_of(process) != "dead"
     is_strange = bool(found) and other is None and not is_known and not found[0].state_root
@@ -292,7 +305,10 @@ def _commands(limits: SwarmSettings) -> dict[str, list[str]]:
 
 
 def _end_loop(roots: Roots, session: str) -> None:
-    """A loop that hangs, is stopped, or ignores HUP does not hear its pane close; one of another root is left alone."""
+    """Kill the loop of a session, because one that hangs, is stopped or ignores SIGHUP outlives its pane.
+
+    `send_in` leaves a process of another root alone.
+    """
     name = next((row.name for row in AGENTS if row.session == session), None)
     if name is None:
         return
@@ -308,14 +324,18 @@ def _end_loop(roots: Roots, session: str) -> None:
 
 
 def mint(job_id: str, epoch: int) -> tuple[str, str]:
-    """A worker id (also a file name) and a nonce."""
+    """Return a new worker id, which is also a file name, and a new nonce."""
     return f"{job_id}.e{epoch}.{os.urandom(3).hex()}", os.urandom(16).hex()
 
 
 def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
-    """Start the wrapper and its worker, detached from everything; the launch record is on file before and after."""
+    """Start the wrapper and its worker in a session of their own; return the launch with the wrapper's identity.
+
+    The launch record is on file before the process starts, so that no worker ever runs without one.
+    """
     import subprocess
 
+    # Without the record, nothing could tell the process from a stranger's, or account for its end.
     path = roots.launch(launch.worker_id)
     snapshot.write_json(path, tree_of(launch))
     log = roots.worker_log(launch.run_id, launch.job.job_id)
@@ -326,6 +346,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
         *(python, "-m", "WORKFLOW.pipeline.lane.worker", str(path)),
     ]
     threads = str(launch.cores)
+    # The nonce, run and worker id identify the worker's whole tree, however it forks (`identity.Tree`).
     own = {
         NONCE: launch.nonce,
         RUN: launch.run_id,
@@ -334,7 +355,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
         "OPENBLAS_NUM_THREADS": threads,
         "PYTHONUNBUFFERED": "1",
     }
-    own["CUDA_VISIBLE_DEVICES"] = launch.gpu or "-1"  # a worker on a CPU lane opens no device
+    own["CUDA_VISIBLE_DEVICES"] = launch.gpu or "-1"  # a worker on a CPU lane must see no GPU
     with made.log(roots, log) as output:
         process = subprocess.Popen(
             command,
@@ -345,7 +366,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
             stderr=output,
             start_new_session=True,
         )
-    process.returncode = 0  # nobody here waits for it: it outlives this cycle
+    process.returncode = 0  # Popen must not wait for the wrapper: it outlives this cycle
     launched = replace(launch, wrapper=identity.of(process.pid))
     snapshot.write_json(path, tree_of(launched))
     return launched

@@ -1,4 +1,4 @@
-"""Look at what advisers ask for: logs since a place, the curator's documents in short, outcomes, the ledger's end."""
+"""Read what advisers ask for: new lines of logs, the curator's documents, outcomes, the end of the ledger."""
 
 import os
 import re
@@ -22,14 +22,14 @@ from state.records.report_parts import BestResult
 
 NOTES, STORY = "AUTO-WORKFLOW-NOTES", "WORKFLOW-OUTCOMES"
 FINDING = re.compile(r"^<!-- finding (\w+) -->$", re.MULTILINE)
-_MANY = 400  # lines of a log one cycle takes in; the next one goes on behind them
-_ROUNDS = 12  # whose outcomes are read again: what is older is remembered
-_TAIL_BYTES = 64_000  # of a log, for an audit
-_LEDGER_BYTES = 1_000_000  # of the ledger: some thousands of hypotheses
+_MANY = 400  # lines of a log that one cycle reads; the next cycle goes on behind them
+_ROUNDS = 12  # the last rounds whose outcomes are read each time; agents remember older ones
+_TAIL_BYTES = 64_000  # how much of the end of a log an audit reads
+_LEDGER_BYTES = 1_000_000  # how much of the end of the ledger is read: some thousands of hypotheses
 
 
 def knowledge(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read]) -> Knowledge:
-    """The documents, and what the logs have had to say since the curator's memory."""
+    """Return the documents, and the lines of the logs behind the places in the curator's memory."""
     folder = roots.knowledge(limits.records.knowledge_folder)
     places = reads.get("curator", Read()).state.memory.get("places")
     events: list[Logged] = []
@@ -37,7 +37,7 @@ def knowledge(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read]) ->
         since = places.get(path.name) if isinstance(places, dict) else None
         events += _since(path, _place(since))
     failures, is_damaged = failures_in(folder.failures)
-    # Its own deeds are left out: writing them down would be one more deed to write down.
+    # The curator's own actions are left out: writing them down would be a further action to write down, without end.
     others = {name: one.state for name, one in reads.items() if name != "curator"}
     return Knowledge(
         events=tuple(events),
@@ -52,7 +52,7 @@ def knowledge(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read]) ->
 
 
 def failures_in(path: Path) -> tuple[list[Any], bool]:
-    """The failure memory's entries, those that others wrote too, and whether what is there is something else."""
+    """Return the failure memory's entries, also those written by people, and whether the file holds no array."""
     if not path.exists():
         return [], False
     tree = snapshot.read_json(path)
@@ -62,13 +62,13 @@ def failures_in(path: Path) -> tuple[list[Any], bool]:
 
 
 def by_signature(entries: Iterable[Any]) -> dict[str, dict[str, Any]]:
-    """Those entries that are ours."""
+    """Return the curator's entries by their signatures; entries of people have none."""
     ours = (one for one in entries if isinstance(one, dict) and isinstance(one.get("signature"), str))
     return {one["signature"]: one for one in ours}
 
 
 def audit(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read], order: SwarmOrder | None) -> Audit:
-    """Who wrote what, how logs end, which handoffs there are, and when the run ended that they speak of."""
+    """Return which agent wrote which state file, damaged ends of logs, the handoffs, and when the run ended."""
     loops = {name: loop_of(roots, name)[0].identity for name in reads}
     logs = (roots.events, roots.session_events, *(roots.cycles(name) for name in reads))
     return Audit(
@@ -81,7 +81,7 @@ def audit(roots: Roots, limits: SwarmSettings, reads: Mapping[str, Read], order:
 
 
 def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[UnitOutcome, ...]:
-    """`outcome.json` of every unit in the run's last rounds, with the round it is of."""
+    """Return the outcome of every unit in the run's last rounds; units without an outcome are left out."""
     if order is None:
         return ()
     rounds = roots.swarm_run(order.run_id).rounds()[-_ROUNDS:]
@@ -90,7 +90,7 @@ def outcomes(roots: Roots, order: SwarmOrder | None) -> tuple[UnitOutcome, ...]:
 
 
 def hypotheses(roots: Roots) -> tuple[str, ...]:
-    """`<id> <event>` of the ledger's last lines."""
+    """Return the last lines of the ledger, each as `<id> <event>`."""
     records = _records(_tail(roots.hypotheses, _LEDGER_BYTES))
     return tuple(f"{one.get('id')} {one.get('event')}" for one in records if isinstance(one, dict))
 
@@ -100,7 +100,7 @@ def hypotheses(roots: Roots) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Window:
-    """What is summed up of a best's metrics in one window."""
+    """The metrics of a best strategy in one window that the summary needs."""
 
     sharpe_ratio: float | None = None
     total_trades: int | None = None
@@ -116,7 +116,7 @@ class _Best:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What is summed up of `outcome.json`."""
+    """The fields of `outcome.json` that the summary needs."""
 
     verdict: str | None = None
     synthetic: bool | None = None
@@ -125,19 +125,19 @@ class _Outcome:
 
 @dataclass(frozen=True)
 class _Carried:
-    """What is summed up of `carried.json`."""
+    """The field of `carried.json` that the summary needs."""
 
     tries: int | None = None
 
 
 def _sum(path: Path) -> str | None:
-    """The SHA-256 of a file; None when it is not there."""
+    """Return the SHA-256 of a file; None when the file is missing or empty."""
     data = _text(path)
     return digest.of(data) if data else None
 
 
 def _outcome(folder: RoundFolder, symbol: str, mode: str) -> UnitOutcome | None:
-    """What came of one unit in one round; None while nothing has."""
+    """Return the outcome of one unit in one round; None while there is none."""
     files = folder.unit(symbol, mode)
     kept, _ = fitting(_Outcome, snapshot.read_json(files.outcome))
     if not kept:
@@ -155,7 +155,8 @@ def _best(one: _Best) -> BestResult:
 
 
 def _since(path: Path, place: Place) -> Iterator[Logged]:
-    """The lines behind `place`, also when the log has moved aside since; all there are when it is gone."""
+    """Yield the lines behind `place`, also after the log was rotated; all lines when the place is in neither file."""
+    # The place may lie in the file before a rotation: its rest is read first, then the new file.
     older = path.with_name(f"{path.name}.1")
     files = [(file, _generation(file)) for file in (older, path)]
     known = [generation for _, generation in files].index(place.generation) if _is_there(files, place) else None
@@ -176,7 +177,7 @@ def _is_there(files: list[tuple[Path, str]], place: Place) -> bool:
 
 
 def _lines(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
-    """At most so many whole lines from byte `offset` on, each with the offset behind it."""
+    """Yield at most `most` whole lines from byte `offset` on, each with the offset behind it."""
     with plain.opened(path) as file:
         file.seek(offset)
         for _ in range(most):
@@ -188,7 +189,7 @@ def _lines(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
 
 
 def _generation(path: Path) -> str:
-    """A name for this file's contents: a log begins with another line each time it is begun."""
+    """Return a name for a log's contents, made from its first line, which is new after a rotation; "" without one."""
     try:
         with plain.opened(path) as file:
             first = file.readline()
@@ -221,7 +222,7 @@ def _text(path: Path) -> bytes:
 
 
 def _tail(path: Path, most_bytes: int) -> list[bytes]:
-    """The last whole lines of a file."""
+    """Return the whole lines in the last `most_bytes` of a file."""
     try:
         with plain.opened(path) as file:
             size = file.seek(0, os.SEEK_END)
@@ -231,7 +232,7 @@ def _tail(path: Path, most_bytes: int) -> list[bytes]:
         return []
     if size > most_bytes:
         data = data.partition(b"\n")[2]
-    return data.split(b"\n")[:-1]  # what comes behind the last newline is not whole yet
+    return data.split(b"\n")[:-1]  # the text behind the last newline is still being written
 
 
 def _records(lines: Iterable[bytes]) -> Iterator[Any]:

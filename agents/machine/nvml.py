@@ -1,7 +1,7 @@
-"""Ask the NVIDIA driver, in a process of its own: the driver can hang, and then this process hangs and no agent does.
+"""Ask the NVIDIA driver in a process of its own, so that a driver that hangs does not hang an agent.
 
-`python -m agents.machine.nvml QUESTION FILE` leaves one JSON object in FILE, whole or not at all. It asks through
-pynvml where that is installed and finds the driver's library, else through nvidia-smi.
+`python -m agents.machine.nvml QUESTION FILE` writes one JSON object to FILE, completely or not at all. It asks through
+pynvml if that is installed and finds the driver's library, else through nvidia-smi.
 """
 
 import json
@@ -24,12 +24,12 @@ Card = dict[str, Any]
 
 
 def main(argv: list[str]) -> int:
-    """Write the answer to question `argv[0]` into `argv[1]`."""
+    """Write the answer to the question with the nonce `argv[0]` to the file `argv[1]`."""
     question, path = argv
     answer: dict[str, Any]
     try:
         answer = {"gpus": cards(), "reason": ""}
-    except Exception as error:  # whatever a driver can come up with: its words are the answer
+    except Exception as error:  # a driver can fail in any way, and its message is the answer
         answer = {"gpus": None, "reason": str(error) or type(error).__name__}
     temporary = Path(f"{path}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps({"question": question, **answer}), encoding="utf-8")
@@ -38,10 +38,11 @@ def main(argv: list[str]) -> int:
 
 
 def cards() -> list[Card]:
-    """One record a device; a card that is cut into MIG slices is as many devices.
+    """Return one record for each GPU, and for a card with MIG slices one for each slice.
 
     Raises:
-        RuntimeError: the driver says no, in its own words.
+        RuntimeError: nvidia-smi fails; the message is the driver's.
+            NVMLError: the library fails otherwise than by missing the driver's library.
     """
     try:
         import pynvml
@@ -50,7 +51,7 @@ def cards() -> list[Card]:
     except ImportError:
         return through_smi()
     except pynvml.NVMLError as error:
-        if type(error).__name__ == "NVMLError_LibraryNotFound":  # in a container the command may be all there is
+        if type(error).__name__ == "NVMLError_LibraryNotFound":  # a container may have the command without the library
             return through_smi()
         raise
     return through_nvml(pynvml)
@@ -60,7 +61,7 @@ def cards() -> list[Card]:
 
 
 def through_smi() -> list[Card]:
-    """By the command that comes with the driver."""
+    """Ask through nvidia-smi, the command that comes with the driver."""
     found = [_card(line.split(", ")) for line in _smi(f"--query-gpu={_COLUMNS}", _PLAIN)]
     pids = defaultdict(list)
     for line in _smi("--query-compute-apps=gpu_uuid,pid", _PLAIN):
@@ -97,7 +98,7 @@ def _card(cells: list[str]) -> Card:
 
 
 def _number(cell: str) -> float | None:
-    """None for [N/A], [Unknown Error] and whatever else is not a number."""
+    """Return the number in a cell; None for [N/A], [Unknown Error] and any other text."""
     try:
         return float(cell)
     except ValueError:
@@ -105,7 +106,7 @@ def _number(cell: str) -> float | None:
 
 
 def _slices(lines: list[str]) -> dict[int, list[tuple[str, str]]]:
-    """Card index → (profile, uuid) of its slices, of lines such as `  MIG 1g.10gb  Device  0: (UUID: MIG-…)`."""
+    """Return each card's slices (profile, uuid), from lines like `  MIG 1g.10gb  Device  0: (UUID: MIG-…)`."""
     found: dict[int, list[tuple[str, str]]] = defaultdict(list)
     index = -1
     for line in lines:
@@ -119,7 +120,8 @@ def _slices(lines: list[str]) -> dict[int, list[tuple[str, str]]]:
 
 def _devices(card: Card, slices: dict[int, list[tuple[str, str]]], pids: dict[str, list[int]]) -> list[Card]:
     mine = slices.get(card["index"], []) if card["mig"] else []
-    unknown = {"utilisation_pct": None, "memory_used_mb": None, "memory_total_mb": None}  # the card's, not the slice's
+    # known for the card, not for its slices
+    unknown = {"utilisation_pct": None, "memory_used_mb": None, "memory_total_mb": None}
     return [
         {**card, **unknown, "uuid": uuid, "name": f"{card['name']} MIG {profile}", "slice": number, "pids": pids[uuid]}
         for number, (profile, uuid) in enumerate(mine)
@@ -130,7 +132,7 @@ def _devices(card: Card, slices: dict[int, list[tuple[str, str]]], pids: dict[st
 
 
 def through_nvml(nvml: Any) -> list[Card]:
-    """By the library, once it is initialised. A card that fell off the bus is left out: the others work on."""
+    """Ask through the library, which must be initialised. A card that fell off the bus is left out, unless all did."""
     try:
         answers = [_answer(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
     finally:
@@ -157,7 +159,8 @@ def _of_card(nvml: Any, index: int, handle: Any) -> list[Card]:
 
 
 def _nvml_card(nvml: Any, index: int, handle: Any, name: str) -> Card:
-    memory = _or_none(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle))  # one that shares the host's has none
+    # a GPU that shares the host's memory has none
+    memory = _or_none(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
     busy = _or_none(nvml, lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
     running = _or_none(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
     errors = _or_none(
@@ -189,7 +192,7 @@ def _mig_handles(nvml: Any, handle: Any) -> list[tuple[int, Any]]:
 
 
 def _or_none(nvml: Any, ask: Any) -> Any:
-    """What a card of this kind cannot say is None."""
+    """Return what `ask` returns; None when this kind of card does not support the question."""
     try:
         return ask()
     except nvml.NVMLError:

@@ -1,4 +1,4 @@
-"""Look, and touch nothing: everything one cycle may see, put together from files and /proc."""
+"""Observe without changing anything: build the world of one cycle from files and /proc."""
 
 import contextlib
 import os
@@ -47,32 +47,33 @@ if TYPE_CHECKING:
 
 
 def limits_of(roots: Roots) -> SwarmSettings:
-    """What agents need of `resolved`: one section, in a tenth of the time."""
+    """Return the swarm's section of the settings, which agents need, in a tenth of the time of `resolved`."""
     tree = snapshot.read_json(roots.settings)
     if isinstance(tree, dict):
-        with contextlib.suppress(Refused):  # written by a version with other settings
+        with contextlib.suppress(Refused):  # the file is of a version with other settings
             return of_section(tree.get("swarm"))
     try:
         return resolved(roots).swarm
-    except ModuleNotFoundError:  # no YAML library: a question is asked beside a missing environment
+    except ModuleNotFoundError:  # no YAML library: `status` and `health` must answer without a virtual environment, too
         from config import settings
 
         return settings.swarm_defaults()
 
 
 def resolved(roots: Roots) -> "Settings":
-    """The settings as they were when the swarm was started; resolved now where there is no such file."""
-    from config import settings  # 10 ms of a cold cycle, which needs one section of it
+    """Return the settings with which the swarm was started; without such a file, the present ones."""
+    from config import settings  # importing it takes 10 ms, and most cycles need only one section
 
     tree = snapshot.read_json(roots.settings)
     if isinstance(tree, dict):
-        with contextlib.suppress(Refused, KeyError, TypeError):  # of a version with other settings, or damaged
+        # the file is of a version with other settings, or damaged
+        with contextlib.suppress(Refused, KeyError, TypeError):
             return settings.of_tree(tree)
     return settings.load()
 
 
 def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock: Clock | None = None) -> World:
-    """The world as it is now. `sees` names what costs something to look at."""
+    """Return the world as it is now. `sees` names the costly parts that the agent asks for."""
     clock = SystemClock() if clock is None else clock
     now_s = clock.monotonic_s()
     order = orders.current(roots)
@@ -85,6 +86,7 @@ def observe(roots: Roots, limits: SwarmSettings, sees: Iterable[str] = (), clock
     states = {row.name: read(roots, row.name) for row in at_work(limits)}
     views = tuple(agents(roots, limits, states, clock))
     reports = agent_states.reports(states)
+    # One replay of the journal serves all fields about jobs: a second read could see a later state.
     misfits: list[Any] = []
     states_of_jobs = fold(events, misfits).values()
     sees = frozenset(sees)
@@ -133,10 +135,10 @@ def _read_by_advisers(
     order: SwarmOrder | None,
     sees: frozenset[str],
 ) -> dict[str, Any]:
-    """What only advisers read: documents, audits, outcomes, the ledger."""
+    """Return the parts of the world that only advisers ask for: documents, audits, outcomes, the ledger."""
     if not sees & {"knowledge", "audit", "outcomes", "hypotheses"}:
         return {}
-    from agents.machine import library  # only for who reads there
+    from agents.machine import library  # imported only by agents that read there
 
     return {
         "knowledge": library.knowledge(roots, limits, reads) if "knowledge" in sees else None,
@@ -147,8 +149,9 @@ def _read_by_advisers(
 
 
 def sessions_of(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] | None:
-    """The tmux sessions as they are; None when tmux gives no answer or is not installed."""
-    from agents.machine.sessions import NoAnswer, Tmux  # milliseconds of a cold cycle: only those pay who look
+    """Return the tmux sessions as they are; None when tmux gives no answer or is not installed."""
+    # importing it takes milliseconds, so only cycles that look pay for it
+    from agents.machine.sessions import NoAnswer, Tmux
 
     try:
         return Tmux.of(roots, limits.agents.tmux_timeout_s).sessions()
@@ -156,15 +159,15 @@ def sessions_of(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] 
         return None
 
 
-_MOST_EXPECTED = 5
-_QUIET_S = 0.2  # who progressed a moment ago is not asked how much CPU it had
+_MOST_EXPECTED = 5  # actions whose expected outcomes are shown
+_QUIET_S = 0.2  # a worker that progressed more recently is not asked for its CPU time
 
 
 def _records(
     roots: Roots, limits: SwarmSettings, order: SwarmOrder | None, report: WatchdogReport, clock: Clock
 ) -> Records:
-    """What grew; a search for what expired costs, so it is made every few minutes only."""
-    from agents.machine import records  # as above
+    """Return the records that grew too long, and every few minutes those that expired, which are costly to list."""
+    from agents.machine import records  # imported only by cycles that look
 
     age_s = _age(report.records_looked_s, report.boot_id, clock)
     thorough = age_s is None or age_s >= records.LOOK_EVERY_S * limits.agents.cadence_scale
@@ -172,25 +175,29 @@ def _records(
 
 
 def _lane_target(report: ControllerReport, views: Iterable[AgentView], limits: SwarmSettings) -> int | None:
-    """How many lanes the controller wants; None when it says nothing, or has said nothing for too long."""
+    """Return how many lanes util_controller wants; None when it has not reported, or its report is too old."""
     wanted = report.lanes
     view = next((one for one in views if one.agent == "util_controller"), None)
+    # A controller that is gone must not hold the number of lanes at what suited an earlier load.
     is_fresh = view is not None and view.age_s is not None and view.age_s <= patience_s(view.cadence_s, limits)
     return wanted if is_fresh and wanted is not None and wanted >= 1 else None
 
 
-_ON_GPU = ("auto", "gpu")  # engines
+_ON_GPU = ("auto", "gpu")  # engines that use a GPU
 
 
 def gpu_lanes(gpus: tuple[Gpu, ...] | None, order: SwarmOrder | None, visible: str | None) -> tuple[Lane, ...]:
-    """One lane a device that the watchdog saw, by UUID; none for engines that want none, on one with memory errors,
-    or on another than the order names. `visible`: CUDA_VISIBLE_DEVICES of the operator, who may hide some or all.
+    """Return one lane for each usable GPU that the watchdog saw.
+
+    A GPU is left out when the engine uses none, when the order names another GPU, when it has memory errors, or when
+    the operator hides it: `visible` is the operator's CUDA_VISIBLE_DEVICES, None when it is not set.
     """
     if order is None or order.engine not in _ON_GPU:
         return ()
     named = None if visible is None else [name.strip() for name in visible.split(",")]
     wanted = [gpu for gpu in gpus or () if order.gpu in (None, gpu.index)]
 
+    # CUDA_VISIBLE_DEVICES names GPUs by index or by the beginning of their UUID. A MIG slice has only the latter.
     def is_free(gpu: Gpu) -> bool:
         uuid = gpu.uuid or ""
         shown = named is None or any(
@@ -202,14 +209,15 @@ def gpu_lanes(gpus: tuple[Gpu, ...] | None, order: SwarmOrder | None, visible: s
 
 
 def _around(roots: Roots, sees: frozenset[str]) -> dict[str, Any]:
-    """What stands around the swarm: the keeper, and the user's hooks with what is wrong with them now."""
+    """Return the surroundings of the swarm: the keeper, and the user's hooks with their faults."""
     if not sees & {"keeper", "hooks"}:
         return {}
     from agents.machine import keeper
     from hooks import notify
     from hooks.folder import faults, hooks_at
 
-    wrong = (*faults(roots), *notify.failed(roots))  # a notification that did not work, as long as it is unchanged
+    # a notification hook that failed counts as faulty until its file changes
+    wrong = (*faults(roots), *notify.failed(roots))
     return {
         "keeper": keeper.look(roots, ask="keeper" in sees),
         "incident_hooks": tuple(map(str, hooks_at("on_incident", roots))),
@@ -218,14 +226,14 @@ def _around(roots: Roots, sees: frozenset[str]) -> dict[str, Any]:
 
 
 def _faults(roots: Roots, views: Iterable[AgentView], named: Iterable[str]) -> tuple[RecordFault, ...]:
-    from agents.machine import faults  # only for who looks
+    from agents.machine import faults  # imported only by cycles that look
 
     lives = any(view.loop_life in ("running", "stopped") for view in views)
     return faults.look(roots, lives, named)
 
 
 def _told(roots: Roots, order: SwarmOrder | None, sees: frozenset[str]) -> dict[str, str]:
-    """Of the logs that this agent writes, when the last line was written; nothing when there is none."""
+    """Return for each log that this agent writes when its last line was written; "" when the log is empty."""
     logs = {"write_events": roots.events, "write_incidents": roots.session_events}
     logs |= {} if order is None else {"write_line": roots.session_log(order.run_id)}
     last = {kind: _mapping(Journal(path).last()) for kind, path in logs.items() if kind in sees}
@@ -237,7 +245,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def agents(roots: Roots, limits: SwarmSettings, states: Mapping[str, Read], clock: Clock) -> Iterable[AgentView]:
-    """Every agent as its files show it; in a copy of a root nobody is alive who is on file there."""
+    """Yield every agent as its files show it. In a copy of a root, no process on file belongs to this root."""
     here = root.look(roots.state)
     there = root.home(here)
     tmux = None if here.is_copy else server.recorded(roots)
@@ -265,16 +273,17 @@ def agents(roots: Roots, limits: SwarmSettings, states: Mapping[str, Read], cloc
 
 
 def _awaited_s(started: tuple[float, int] | None, state: AgentState, boot_id: str | None, clock: Clock) -> float | None:
-    """For how long its first cycle has been waited for, however often it was started; None when it has cycled since."""
+    """Return for how long an agent's first cycle is awaited, over all its starts; None when it has cycled since."""
     age_s = None if started is None else _age(started[0], boot_id, clock)
     cycled_s = _age(state.at_s, state.boot_id, clock)
     return age_s if age_s is not None and (cycled_s is None or cycled_s > age_s) else None
 
 
 def is_silent(roots: Roots, row: Row, limits: SwarmSettings) -> bool:
-    """Whether an agent's loop is dead or stopped, or its last cycle looks too old: a glance at two files.
+    """Whether an agent's loop is dead or stopped, or its last cycle looks too old, by reading only two files.
 
-    By the state file's wall time, so that a clock that was set makes it look silent; a whole look then tells.
+    The age is taken from the state file's wall time, so an agent also looks silent after the clock was set. The cycle
+    of the rescue, which looks at everything, decides.
     """
     if _life(loop_of(roots, row.name)[0].identity, None) != "running":
         return True
@@ -286,22 +295,22 @@ def is_silent(roots: Roots, row: Row, limits: SwarmSettings) -> bool:
 
 
 def _failed(deeds: Iterable[Deed]) -> str:
-    """The first action whose outcome says that it failed."""
+    """Return the first action that failed, with its outcome; "" when none failed."""
     return next((f"{one.kind} {one.target} {one.outcome}" for one in deeds if one.has_failed), "")
 
 
 def _unmet(verified: Iterable[Verified]) -> tuple[str, ...]:
-    """Actions that were done and whose expected outcome the next cycle did not find."""
+    """Return the actions whose expected outcome the next cycle did not find."""
     return tuple(f"{one.kind} {one.target}: {one.expected}" for one in verified if one.holds is False)
 
 
 def _expects(deeds: tuple[Deed, ...]) -> tuple[dict[str, str], ...]:
-    """What its last actions are expected to come to; the first few, it is a summary."""
+    """Return the expected outcomes of the last actions, only the first few."""
     return tuple({"kind": o.kind, "target": o.target, "expected": o.expected} for o in deeds[:_MOST_EXPECTED])
 
 
 def _damaged(roots: Roots, agent: str, state: Iterable[str], loop: Iterable[str]) -> tuple[str, ...]:
-    """What does not fit in an agent's own two records."""
+    """Return the values in an agent's two records that have a wrong type, each with its file."""
     files = (roots.agent_state(agent).name, state), (f"loops/{roots.loop(agent).name}", loop)
     return tuple(f"{name}: {what}" for name, wrong in files for what in wrong)
 
@@ -313,14 +322,18 @@ def _age(moment_s: float | None, boot_id: str | None, clock: Clock) -> float | N
 
 
 def _life(process: Identity | None, there: int | None) -> str:
-    """Of a loop. `there`: the PID namespace of a swarm that lives and cannot be seen from here: its age alone tells."""
+    """Return the life of a loop's process.
+
+    `there` is the PID namespace of a living swarm whose processes cannot be seen from here. A process of that namespace
+    counts as running, and only the age of its last cycle tells more.
+    """
     if process is None:
         return "unknown"
     return "running" if there is not None and process.namespace == there else identity.life_of(process)
 
 
 def workers(roots: Roots, now_s: float) -> Iterable[Worker]:
-    """Every launch that is not accounted for yet; those that a copy of a root holds are none of its own."""
+    """Yield the worker of every launch record; none in a copy of a root, because its records are the original's."""
     here = root.look(roots.state)
     launches = () if here.is_copy else on_file(roots)
     there = root.home(here) if launches else None
@@ -330,8 +343,10 @@ def workers(roots: Roots, now_s: float) -> Iterable[Worker]:
 def _worker(roots: Roots, here: Root, there: int | None, launch: Launch, now_s: float) -> Worker:
     beat = _read(Heartbeat, roots.heartbeat(launch.worker_id))
     ended = _read(Exit, roots.exit(launch.worker_id))
+    # The launch record, and not the run under way, says where the result lies: a worker may outlive its run.
     folder = roots.swarm_run(launch.run_id).round(launch.job.round)
     same_boot = launch.boot_id == identity.boot_id()
+    # Monotonic times of another boot cannot be compared, and no process of another boot is alive.
     progressed_s = launch.launched_at_s if beat is None or not same_boot else beat.progressed_at_s
     silent_s = round(max(0.0, now_s - progressed_s), 3) if same_boot else 0.0
     is_gone = not same_boot or ended is not None
@@ -353,15 +368,16 @@ def _worker(roots: Roots, here: Root, there: int | None, launch: Launch, now_s: 
 
 
 def _worker_life(here: Root, launch: Launch, beat: Heartbeat | None) -> str:
-    """The process itself where it is known, else whoever is of its tree: one that only begins has no heartbeat.
+    """Return the life of a worker's process, or, before its first heartbeat, whether any process of its tree lives.
 
-    A process that is on record and of another root, run or nonce is a stranger, whatever he does: to us it is dead.
+    The process on record may by now be another root's, run's or launch's, because pids are reused. Then the worker is
+    dead, whatever that process does.
     """
     tree = Tree(here, launch.nonce, launch.run_id, launch.worker_id)
     if beat is None:
         return "running" if tree.members() else "dead"
     life = _life_in(tree, beat.identity)
-    # Its wrapper still writes down how it ended: a moment later there is an exit file.
+    # The worker is dead and its wrapper still lives: a moment later there is an exit file, which says how it ended.
     dying = life == "dead" and launch.wrapper is not None and _life_in(tree, launch.wrapper) == "running"
     return "running" if dying else life
 

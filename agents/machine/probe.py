@@ -1,4 +1,4 @@
-"""The machine as this container may use it: host-wide numbers are wrong in containers."""
+"""Measure the machine as far as this container may use it; host-wide numbers are wrong in containers."""
 
 import os
 import resource
@@ -25,9 +25,9 @@ def lanes(
     memory_total_bytes: int | None = None,
     target: int | None = None,
 ) -> tuple[Lane, ...]:
-    """As many lanes as the controller wants, else as the settings ask for, else one for every core; at least one.
+    """Return as many lanes as util_controller wants (`target`), else as the settings ask for, else one for every core.
 
-    Whatever is wanted, cores and memory of this container bound it.
+    There is at least one lane. A wanted number is bounded by the cores and the memory of this container.
     """
     container = Container() if container is None else container
     cores, cap = usable_cores(container), lane_cap(limits, container, memory_total_bytes)
@@ -36,7 +36,7 @@ def lanes(
 
 
 def lane_cap(limits: SwarmSettings, container: Container | None = None, memory_total_bytes: int | None = None) -> int:
-    """The most lanes that cores and memory of this container allow; at least one, and what the settings ask for."""
+    """Return the most lanes that cores and memory allow; never less than one, or than the settings ask for."""
     container = Container() if container is None else container
     total = memory(container)[0] if memory_total_bytes is None else memory_total_bytes
     by_cores = int(usable_cores(container) / limits.lanes.cores * limits.lanes.max_per_core)
@@ -45,8 +45,8 @@ def lane_cap(limits: SwarmSettings, container: Container | None = None, memory_t
 
 
 def sample(roots: Roots, limits: SwarmSettings, now_s: float, container: Container | None = None) -> Sample:
-    """One look at everything; what cannot be read is None."""
-    from agents.machine import gpus  # it needs subprocess: only the one who samples pays
+    """Sample everything once; what cannot be read is None."""
+    from agents.machine import gpus  # it imports subprocess, so only the watchdog pays for it
 
     container = Container() if container is None else container
     total, used = memory(container)
@@ -77,7 +77,7 @@ def sample(roots: Roots, limits: SwarmSettings, now_s: float, container: Contain
 
 
 def cpu_used_s(container: Container) -> float | None:
-    """CPU seconds this container has used since it began; the whole machine's where there is no container."""
+    """Return the CPU seconds that this container has used since it began; without a container, those of the machine."""
     used = container.cpu_used_s
     if used is not None:
         return used
@@ -88,7 +88,7 @@ def cpu_used_s(container: Container) -> float | None:
 
 
 def memory(container: Container) -> tuple[int | None, int | None]:
-    """Bytes in all and in use: the container's limit where it has one."""
+    """Return the bytes in all and in use: of the container when it has a limit, else of the machine."""
     total, available = _machine_memory()
     limit, used = container.memory_limit_bytes, container.memory_used_bytes
     if limit is not None and used is not None and limit < total:
@@ -97,7 +97,7 @@ def memory(container: Container) -> tuple[int | None, int | None]:
 
 
 def _machine_memory() -> tuple[int, int]:
-    """Bytes in all and available, as psutil says; on Linux without the 20 ms that importing it takes."""
+    """Return the bytes in all and available, as psutil does, but on Linux without the 20 ms of importing psutil."""
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
         kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
@@ -110,7 +110,7 @@ def _machine_memory() -> tuple[int, int]:
 
 
 def disk_free(folder: Path) -> int | None:
-    """Bytes free where `folder` is, or will be."""
+    """Return the free bytes of the disk where `folder` is or will be; None when it cannot be asked."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
@@ -121,7 +121,7 @@ def disk_free(folder: Path) -> int | None:
 
 
 def disk_free_files(*folders: Path) -> int | None:
-    """How many more files can be made in the fullest of these folders; None where the disk has no such limit."""
+    """Return how many more files the fullest of these folders can hold; None without such a limit."""
     found = [free for folder in folders if (free := _free_files(folder)) is not None]
     return min(found, default=None)
 
@@ -133,25 +133,25 @@ def _free_files(folder: Path) -> int | None:
         disk = os.statvfs(folder)
     except OSError:
         return None
-    return disk.f_favail if disk.f_files else None  # btrfs and their like make them as they go
+    return disk.f_favail if disk.f_files else None  # btrfs and similar file systems make inodes as they need them
 
 
 def suspended_s() -> float | None:
-    """Seconds of this boot in which the machine slept: what the boot clock counts and the monotonic one does not."""
+    """Return the seconds that the machine slept in this boot, which only the boot clock counts; None: unknown."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return None
     return round(time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic(), 1)
 
 
 def environment(checkout: Path = CHECKOUT) -> dict[str, str]:
-    """What the swarm runs on, in a few words that change when somebody changes it under the swarm."""
+    """Return marks of the Python, the virtual environment and the lock file, which change when one of these changes."""
     python = Path(sys.executable)
     lock = _digest(checkout / "config" / "locks" / "core.txt")
     return {"python": _file_mark(python), "venv": _digest(Path(sys.prefix) / "pyvenv.cfg"), "lock": lock}
 
 
 def state_problem(folder: Path) -> str:
-    """What is wrong with the folder that all records lie in; nothing is the usual answer."""
+    """Return what is wrong with the folder of all records; "" when nothing is."""
     try:
         if os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK | os.X_OK):
             return f"{folder} is read-only: nothing can be recorded, so nothing is done"
@@ -165,26 +165,29 @@ def state_problem(folder: Path) -> str:
 
 
 def settings_problem(roots: Roots) -> str:
-    """What is wrong with the settings on file, or was: until somebody has looked at what was set aside."""
+    """Return what is wrong with settings.json; "" when nothing is.
+
+    A fault is reported until a person has removed the damaged file that was set aside.
+    """
     try:
         names = os.listdir(roots.state)
     except OSError:
-        return ""  # see state_problem
+        return ""  # `state_problem` reports this
     if roots.settings.name in names and not are_settings(snapshot.read_json(roots.settings)):
         return f"{roots.settings.name} holds no settings: the agents go on with those of the checkout"
     aside = sorted(name for name in names if name.startswith("settings.damaged-"))
-    return f"{roots.settings.name} held no settings and was made anew; what was there is {aside[-1]}" if aside else ""
+    return f"{roots.settings.name} held no settings and was made anew; the damaged file is {aside[-1]}" if aside else ""
 
 
 def are_settings(tree: Any) -> bool:
-    """Whether agents can work with it; what another version of the product wrote, they can."""
+    """Whether agents can work with these settings. Those of another version of the product count, too."""
     if not isinstance(tree, dict) or not isinstance(tree.get("swarm"), dict):
         return False
     try:
         of_section(tree["swarm"])
         return True
     except Refused:
-        from config import settings  # 10 ms of a cold cycle: only for what is not as this version writes it
+        from config import settings  # importing it takes 10 ms, so it is imported only for settings of another form
 
         try:
             settings.of_tree(tree)

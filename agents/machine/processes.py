@@ -1,4 +1,7 @@
-"""Signals that reach whom they mean: through a pidfd that is checked after it was opened."""
+"""Send signals only to the process that is meant: through a pidfd whose process is checked after it was opened.
+
+A pid can be reused between a check and a kill. A pidfd always refers to the same process.
+"""
 
 import os
 import select
@@ -10,22 +13,24 @@ from pathlib import Path
 from state.host import identity
 from state.host.identity import NONCE, Identity, Tree
 
-_LOOKS = 5  # that find nobody in a row while others are born: 15 ms on a busy machine
-_CHASE = 20  # the same for a tree of which somebody was there: it may fork faster than we look
-_GLANCES = 20  # at the newborn alone after each such look: one costs a tenth of a look, and less than a fork
-_NEWBORN = 12  # how many pids back a glance goes
-_DEATH_S = 1.0  # for killed processes to be gone
+_LOOKS = 5  # looks in a row that find no process of the tree while others are born: 15 ms on a busy machine
+_CHASE = 20  # the same for a tree in which a process was found: it may fork faster than a look takes
+# glances at only the newest pids after each such look: a glance costs a tenth of a look, and less than a fork
+_GLANCES = 20
+_NEWBORN = 12  # how many of the newest pids a glance checks
+_DEATH_S = 1.0  # seconds that killed processes may take to be gone
 
 
 def send(target: Identity, number: signal.Signals, tree: Tree | None = None) -> bool:
-    """Send `number` to exactly this process; False when it is gone or hidden. With a tree, only to one of it."""
+    """Send a signal to exactly this process, with `tree` only if it belongs to it; return whether it was sent."""
     return _send(target, number, lambda: tree is None or tree.has(target.pid))
 
 
 def send_in(state_root: Path, target: Identity, number: signal.Signals, variable: str = NONCE) -> bool:
-    """`send` to a process that the swarm of this root started; False for anybody else, whatever a record says of it.
+    """Send a signal to a process only if the swarm of this root started it; return whether it was sent.
 
-    Where the system does not show environments the record is believed.
+    A record of the process may be forged or old, so the process's environment decides. On a system that does not show
+    environments, the record is believed.
     """
     return _send(target, number, lambda: not identity.can_look() or identity.is_in(target.pid, state_root, variable))
 
@@ -36,7 +41,7 @@ def _send(target: Identity, number: signal.Signals, is_meant: Callable[[], bool]
     except OSError:
         return False
     try:
-        # The descriptor pins the process: what is checked now cannot become somebody else.
+        # The descriptor pins the process: the one that is checked now is the one that gets the signal.
         if not target.is_same(identity.of(target.pid)) or not is_meant():
             return False
         signal.pidfd_send_signal(descriptor, number)
@@ -48,16 +53,18 @@ def _send(target: Identity, number: signal.Signals, is_meant: Callable[[], bool]
 
 
 def signal_tree(tree: Tree, number: signal.Signals, spare: Callable[[int], bool] = lambda _: False) -> int:
-    """Send `number` to every process of the tree, but to the spared; how many were reached."""
+    """Send a signal to every process of the tree that `spare` does not name; return how many were reached."""
     return sum(send(one, number, tree) for one in tree.members() if not spare(one.pid))
 
 
 def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
-    """KILL the whole tree and see it dead; its wrapper stays, to say how it ended. How many are gone.
+    """Kill the whole tree except its wrapper, which records the end; return how many processes are gone.
 
-    First everybody is stopped, until a look finds nobody new: what is stopped cannot fork, so nobody gets away between
-    a look and its signal. One that hangs in the kernel outlives this, and the next cycle's look.
+    First all processes are stopped, until a look finds no new one: a stopped process cannot fork, so none escapes
+    between a look and its signal. Only then they are killed. A process that hangs in the kernel survives; the next
+    cycle sees that.
     """
+    # A damaged record may hold a nonce that many processes have: then nothing is killed.
     if not tree.is_named:
         return 0
     known: set[Identity] = set()
@@ -67,6 +74,7 @@ def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
         for one in fresh:
             send(one, signal.SIGSTOP, tree)
     deadline = time.monotonic() + _DEATH_S
+    # Every look of this loop starts anew, because a process may have been forked between the last look and its stop.
     while left := _look(tree, wrapper, frozenset(), _CHASE if known else 1, deadline):
         known |= set(left)
         for one in left:
@@ -76,15 +84,16 @@ def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
 
 
 def _look(tree: Tree, wrapper: Identity | None, known: Set[Identity], looks: int, deadline: float) -> list[Identity]:
-    """Those of the tree that are not known yet; nobody once the time is over.
+    """Return the processes of the tree that are not known yet; none once the deadline has passed.
 
-    A child may be born behind the back of a look, and its parent be gone before its turn: nobody is found, and somebody
-    is there. So a look that finds nobody counts only when nobody at all was born meanwhile, or after many of them, and
-    who was born meanwhile is stopped at a glance.
+    A look goes through the pids. During it, a process can fork a child whose pid was passed already, and end before its
+    own turn. Then the look finds none, although one is there. So a look that finds none counts only when no process at
+    all was born during it, or after many such looks; processes born in between are stopped at a glance.
     """
     for _ in range(looks):
         if time.monotonic() >= deadline:
             break
+        # Equal pids before and after the look prove that no process was born during it.
         born = _last_born()
         found = [one for one in tree.members() if wrapper is None or one.pid != wrapper.pid]
         if fresh := [one for one in found if one not in known]:
@@ -96,7 +105,7 @@ def _look(tree: Tree, wrapper: Identity | None, known: Set[Identity], looks: int
 
 
 def _stop_newborn(tree: Tree, spared: Set[int]) -> None:
-    """STOP the youngest of the tree, by looking at nobody but the youngest of the machine."""
+    """Stop the newest process of the tree, by looking only at the newest pids of the machine."""
     for _ in range(_GLANCES):
         youngest = _last_born() or 0
         for pid in range(youngest, max(1, youngest - _NEWBORN), -1):
@@ -107,7 +116,7 @@ def _stop_newborn(tree: Tree, spared: Set[int]) -> None:
             except OSError:
                 continue
             try:
-                if tree.has(pid):  # asked after the descriptor was opened: it is nobody else
+                if tree.has(pid):  # checked after the descriptor was opened, so it cannot be another process
                     signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
                     return
             except OSError:
@@ -117,7 +126,7 @@ def _stop_newborn(tree: Tree, spared: Set[int]) -> None:
 
 
 def _last_born() -> int | None:
-    """The youngest pid of this namespace; None where the kernel does not say."""
+    """Return the newest pid of this namespace; None where the kernel does not tell it."""
     try:
         return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[-1])
     except (OSError, IndexError, ValueError):
@@ -125,13 +134,14 @@ def _last_born() -> int | None:
 
 
 def _await(dying: list[Identity], deadline: float) -> None:
-    """Until all of them are dead, or until then."""
+    """Wait until all of them are dead, or until the deadline."""
     for one in dying:
         try:
             descriptor = os.pidfd_open(one.pid)
         except OSError:
             continue
         try:
+            # A pidfd becomes readable when its process dies, so no polling is needed.
             if identity.of(one.pid) == one:
                 select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         finally:
@@ -139,5 +149,5 @@ def _await(dying: list[Identity], deadline: float) -> None:
 
 
 def is_stopped(one: Identity) -> bool:
-    """Whether it is in state T."""
+    """Whether the process is stopped (state T)."""
     return identity.life_of(one) == "stopped"

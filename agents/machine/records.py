@@ -1,10 +1,10 @@
-"""What grows for weeks: which logs and journals are too long, which records nobody needs any more, and how they go.
+"""Keep the records of months short: find logs and journals that are too long and records that expired; remove these.
 
-Results are never listed: only what lies below STATE_ROOT and LOGS_ROOT. A run that is not finished and the newest run
-stay, whatever the settings say; so does the last outcome of every symbol and mode of the run under way. Only what a
-record says we made is removed or cut: of logs the one of `state/files/made.py`; below STATE_ROOT the names of
-`state/files/ours.py` and what stands in the file itself. Ages are counted by the watchdog's own time, which no jump of
-the clock moves.
+Only files below STATE_ROOT and LOGS_ROOT are listed, never results. Runs that are not finished, the newest run, and the
+last outcome of every unit of the run under way stay, whatever the settings say. Only files that the project has made
+are removed or cut: logs that `state/files/made.py` has on record, and below STATE_ROOT the names of
+`state/files/ours.py` whose contents agree. Ages are judged by the watchdog's own count of time, which a jump of the
+clock does not move.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from state.records import orders, runs
 from state.records.jobs import is_worth_compacting
 from state.records.orders import SwarmOrder
 
-LOOK_EVERY_S = 600.0  # between two searches for what has expired; times the cadence scale
+LOOK_EVERY_S = 600.0  # seconds, times the cadence scale, between two searches for expired records
 _COMPACT_BYTES = 1_000_000  # a job journal this long costs every cycle of every agent ten milliseconds
 _DAY_S = 86_400.0
-_RECORD_BYTES = 1_000_000  # of one file are read, to see whether it is a record of ours
-_ORPHAN_S = 600.0  # how long nobody needs to own a heartbeat or an exit file before it goes
-_AT_ONCE = 50  # expired things a cycle: what is recorded of it stays short
-_CATCH_UP = 20  # looks for what was written while a log was copied; a flood is cut after that
+_RECORD_BYTES = 1_000_000  # how much of a file is read to see whether it is a record of ours
+_ORPHAN_S = 600.0  # how long a heartbeat or an exit file stays without a launch record
+_AT_ONCE = 50  # expired records in one cycle, so that the record of the cycle stays short
+_CATCH_UP = 20  # how often lines are fetched that were written while a log was copied; after that a flood is cut off
 
 
 # what there is --------------------------------------------------------------------------------------------------------
@@ -40,9 +40,9 @@ _CATCH_UP = 20  # looks for what was written while a log was copied; a flood is 
 def look(
     roots: Roots, limits: SwarmSettings, order: SwarmOrder | None, thorough: bool, counted_s: float | None = None
 ) -> Records:
-    """What is too long, and when `thorough` what has expired at `counted_s`, wall seconds as the watchdog counts them.
+    """Return the records that are too long, and with `thorough` those that have expired.
 
-    None: nobody has counted yet, so nothing is old.
+    `counted_s` is the wall time as the watchdog counts it; with None nothing is old yet.
     """
     aged = tuple(_aging(roots, limits)) if thorough else ()
     return Records(
@@ -60,7 +60,7 @@ def expired(
     counted_s: float | None,
     aged: tuple["Aging", ...] | None = None,
 ) -> Iterator[Expired]:
-    """Everything that may go, oldest runs first."""
+    """Yield all records that may be removed, the oldest runs first."""
     yield from _runs(roots, limits, order)
     if order is not None:
         yield from _rounds(roots, limits, order)
@@ -70,7 +70,7 @@ def expired(
 
 
 def _long_logs(roots: Roots, limits: SwarmSettings) -> Iterator[str]:
-    """Only logs that somebody may be writing now, those of workers on file and of agents, and that we made."""
+    """Yield the long logs that we made and that may be written now: those of agents and of workers on file."""
     most = limits.records.log_mb * 1_000_000
     names = {path.stem for path in roots.workers.glob("*.json")}
     found = list[str]()
@@ -96,7 +96,7 @@ def _long_journals(folder: SwarmRunFolder) -> Iterator[int]:
 
 
 def _runs(roots: Roots, limits: SwarmSettings, order: SwarmOrder | None) -> Iterator[Expired]:
-    """Complete runs beyond those that are kept."""
+    """Yield the complete runs beyond the number that is kept."""
     folders = roots.runs()
     current = "" if order is None else order.run_id
     complete = [one.path.name for one in folders[:-1] if one.path.name != current and is_complete(roots, one.path.name)]
@@ -107,7 +107,7 @@ def _runs(roots: Roots, limits: SwarmSettings, order: SwarmOrder | None) -> Iter
 
 
 def is_complete(roots: Roots, run_id: str) -> bool:
-    """Whether a run, of the swarm or of one process, has nothing left to do. Unreadable is no."""
+    """Whether a run, of the swarm or of one process, has nothing left to do; False when its records cannot be read."""
     folder = roots.swarm_run(run_id)
     if orders.read(folder.order) is not None:
         return isinstance(snapshot.read_json(folder.finished), dict)
@@ -116,8 +116,9 @@ def is_complete(roots: Roots, run_id: str) -> bool:
 
 
 def _rounds(roots: Roots, limits: SwarmSettings, order: SwarmOrder) -> Iterator[Expired]:
-    """Rounds of the run under way beyond those that are kept, but for a unit's last outcome."""
+    """Yield the rounds of the run under way beyond the number that is kept, except those with a unit's last outcome."""
     rounds = roots.swarm_run(order.run_id).rounds()
+    # `results --all` shows a unit's last outcome, however old it is.
     last = {unit: n for n, one in enumerate(rounds) for unit in order.units if one.unit(*unit).outcome.exists()}
     for number, one in enumerate(rounds[: -limits.records.keep_rounds]):
         if number not in last.values():
@@ -127,7 +128,7 @@ def _rounds(roots: Roots, limits: SwarmSettings, order: SwarmOrder) -> Iterator[
 
 @dataclass(frozen=True)
 class Aging:
-    """A file of ours that goes when it has not changed for as long as it is kept."""
+    """A file of ours that is removed when it has not changed for `kept_s`."""
 
     kind: str
     path: str
@@ -137,8 +138,8 @@ class Aging:
 
 
 def _aging(roots: Roots, limits: SwarmSettings) -> Iterator[Aging]:
-    """Logs, answered requests, lines of runs that are gone, what nobody owns, and what killed writers left."""
-    from state.files import ours  # with the catalog 3 ms of a cold cycle: only those pay who look thoroughly
+    """Yield logs, answered requests, session logs of removed runs, ownerless files, and what killed writers left."""
+    from state.files import ours  # importing it takes 3 ms, so only a thorough look pays for it
 
     kept_s, why = limits.records.keep_log_days * _DAY_S, f"older than {limits.records.keep_log_days:g} days"
     names = {path.stem for path in roots.workers.glob("*.json")}
@@ -158,14 +159,14 @@ def _aging(roots: Roots, limits: SwarmSettings) -> Iterator[Aging]:
 
 
 def _found(roots: Roots, folder: str) -> Iterator[tuple[str, float]]:
-    """Records in a folder of STATE_ROOT that may go once they are old, and when they changed."""
+    """Yield the records in a folder of STATE_ROOT that may be removed once they are old, and when they changed."""
     for path in _files(roots.state / folder):
         if _may_age(roots, name := str(path.relative_to(roots.state))):
             yield name, _changed(path)
 
 
 def _may_age(roots: Roots, name: str) -> bool:
-    """Whether it is a record of ours that says itself what it is, and that nobody needs."""
+    """Whether the file is a record of ours, by its own contents, and is no longer needed."""
     path = roots.state / name
     folder, stem = str(Path(name).parent), path.name.removesuffix(".json")
     if folder in ("heartbeats", "exits"):
@@ -181,8 +182,8 @@ def _may_age(roots: Roots, name: str) -> bool:
 
 
 def _is_left_lock(roots: Roots, path: Path) -> bool:
-    """Of the lines of a run that are gone, and it holds nothing."""
-    from state.files import ours  # as above
+    """Whether the file is the empty lock of the session log of a run, and both the log and the run are gone."""
+    from state.files import ours  # a late import, as above
 
     if not ours.is_ours(str(path.relative_to(roots.state))):
         return False
@@ -192,7 +193,7 @@ def _is_left_lock(roots: Roots, path: Path) -> bool:
 
 
 def _says(path: Path, key: str) -> Any:
-    """What the record in a file, or the first of a journal, holds under `key`; None: it is no record of ours."""
+    """Return the value of `key` in a file's record, or in a journal's first record; None without such a record."""
     with contextlib.suppress(OSError, ValueError), plain.opened(path) as file:
         text = file.readline(_RECORD_BYTES) if ".jsonl" in path.name else file.read(_RECORD_BYTES)
         record = json.loads(text)
@@ -204,7 +205,10 @@ def _says(path: Path, key: str) -> Any:
 
 
 def retire(roots: Roots, one: Expired) -> bool:
-    """Remove it, if it still may go. A path that leads anywhere else is left alone, and what in it is not ours."""
+    """Remove an expired record if it may still be removed; return whether it was.
+
+    A path that leads out of its root is left alone, and so are files in a run's folder that are not ours.
+    """
     from state.files import ours  # as above
 
     home = {"run": roots.state / "runs", "round": roots.state / "runs", "log": roots.logs, "state": roots.state}[
@@ -218,12 +222,13 @@ def retire(roots: Roots, one: Expired) -> bool:
         or path.resolve() == home.resolve()
     ):
         return False
+    # Time has passed since the record was listed: a run may have become the current one since.
     if not _may_go(roots, one):
         return False
     if one.kind in ("run", "round"):
         ours.remove(path, home / Path(one.path).parts[0])
         return True
-    if one.changed_s is not None and _changed(path) != one.changed_s:  # somebody writes it again
+    if one.changed_s is not None and _changed(path) != one.changed_s:  # it was written again
         return False
     path.unlink(missing_ok=True)
     return True
@@ -238,7 +243,7 @@ def _may_go(roots: Roots, one: Expired) -> bool:
     if one.kind == "round":
         run_id, _, name = one.path.partition("/")
         rounds = roots.swarm_run(run_id).rounds()
-        return name in {round_.path.name for round_ in rounds[:-2]}  # the one under way reads from the one before
+        return name in {round_.path.name for round_ in rounds[:-2]}  # the round under way reads from the one before
     if one.kind == "state":
         from state.files import ours  # as above
 
@@ -247,11 +252,11 @@ def _may_go(roots: Roots, one: Expired) -> bool:
 
 
 def rotate(roots: Roots, name: str, most_bytes: int) -> bool:
-    """Keep the last half of `most_bytes` of a log of ours beside it and empty the log in place.
+    """Copy the last half of `most_bytes` of a log of ours beside it, and empty the log in place; whether it was done.
 
-    Its writers append (O_APPEND) and go on at the new end without noticing, let alone waiting. What they write between
-    the last look and the cut is lost: in a flood, a few lines of it. Somebody else's log is left alone, one that has a
-    second name too, and no file of somebody else is replaced.
+    Its writers append (O_APPEND), so they go on at the new end without noticing or waiting. What they write between the
+    last read and the cut is lost: a few lines, and only in a flood. A log that is not ours, or that has a second name,
+    is left alone, and no file of others is replaced.
     """
     path = roots.logs / name
     aside = made.aside_of(roots, name) if _size(path) > most_bytes and made.is_ours(roots, name) else None
@@ -259,11 +264,12 @@ def rotate(roots: Roots, name: str, most_bytes: int) -> bool:
         return False
     import shutil
 
+    # The end is copied, not renamed: the writers hold the file open, and would go on writing to the renamed one.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     with path.open("rb") as log, made.log(roots, temporary) as kept:
         inode = os.fstat(kept.fileno()).st_ino
         log.seek(max(0, _size(path) - most_bytes // 2))
-        log.readline()  # the rest of a line that began before
+        log.readline()  # skips the rest of a line that began before this place
         shutil.copyfileobj(log, kept)
         for _ in range(_CATCH_UP):
             more = log.read(most_bytes)
@@ -280,7 +286,7 @@ def rotate(roots: Roots, name: str, most_bytes: int) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The plain files in it."""
+    """Return the plain files in a folder, without links."""
     there = sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
     return [path for path in there if path.is_file() and not path.is_symlink()]
 
@@ -292,7 +298,7 @@ def _size(path: Path) -> int:
 
 
 def _changed(path: Path) -> float:
-    """Wall time of its last change; never old when it cannot be asked."""
+    """Return the wall time of the last change; infinity, which is never old, when it cannot be read."""
     with contextlib.suppress(OSError):
         return path.stat().st_mtime
     return float("inf")

@@ -1,9 +1,13 @@
-"""The tmux server of this swarm: its own socket, every call with a deadline, exact names only.
+"""The tmux server of this swarm: its own socket, a deadline for every call, and exact names only.
 
-Measured on tmux 3.3a: `-t bt-worker-1` also means bt-worker-10 (hence `=name`); a dead pane still answers (hence
-pane_dead); a server's environment freezes when it starts (hence -e); a stopped server hangs every client (hence the
-deadline; no answer is unknown, never "gone"); with its socket deleted a server lives on unseen until SIGUSR1; outside
-UTF-8 it says `_` for a tab and for every letter beyond ASCII (hence -u).
+Traps that were measured on tmux 3.3a, and what is done about each:
+
+- `-t bt-worker-1` also matches bt-worker-10: targets are exact ids.
+- A session whose pane is dead still answers: `pane_dead` is read.
+- A server's environment freezes when the server starts: each session gets its own with `-e`.
+- A stopped server hangs every client: each call has a deadline, and no answer means unknown, never "gone".
+- With its socket deleted, a server lives on unseen: SIGUSR1 makes it open a new socket.
+- Outside UTF-8, tmux prints `_` for a tab and for every letter beyond ASCII: it is called with `-u`.
 """
 
 import contextlib
@@ -33,10 +37,10 @@ if TYPE_CHECKING:
     from agents.machine.tmux_server import TmuxServer
 
 _DEFAULT_LABEL = "bt"
-# tmux starts no shell of ours, but asks for one when it splits a window by hand; and it wants to know a terminal.
+# Our sessions run no shell, but a person may split a window, which needs one; and tmux needs to know a terminal.
 _TERMINAL = {"TERM": "screen", "SHELL": "/bin/sh"}
-_CONTROL = (sys.executable, "-I", "-S", "-c", "")  # 10 ms where there is a core for it
-_SOCKETS = 3  # that it is asked for: whoever removes them may do so in the moment after
+_CONTROL = (sys.executable, "-I", "-S", "-c", "")  # a program that takes 10 ms when it gets a core
+_SOCKETS = 3  # how many new sockets a server is asked for: what removes them may do so again at once
 _LOOK_S = 0.02
 _NO_SERVER = ("no server running", "error connecting", "no sessions", "server exited")
 
@@ -45,11 +49,11 @@ Answer = Literal["yes", "refused", "silent"]
 
 
 class NoAnswer(Exception):
-    """tmux did not answer within its deadline: its state is unknown."""
+    """tmux gave no answer within the deadline, or none that can be understood, so its state is unknown."""
 
 
 def installed() -> bool:
-    """Whether there is a tmux to call."""
+    """Whether tmux is installed."""
     import shutil
 
     return shutil.which("tmux") is not None
@@ -57,7 +61,7 @@ def installed() -> bool:
 
 @dataclass(frozen=True)
 class Tmux:
-    """Calls to one server."""
+    """Calls to one tmux server."""
 
     roots: Roots
     server: Server
@@ -65,7 +69,7 @@ class Tmux:
 
     @classmethod
     def of(cls, roots: Roots, timeout_s: float) -> "Tmux":
-        """The server of this root: the one on file, else the one it would get."""
+        """Return the server of this root: the one on file, else the one that a start would make."""
         server = recorded(roots)
         if server is None:
             server = Server(_label(roots), os.environ.get("TMUX_TMPDIR") or "/tmp")
@@ -74,16 +78,17 @@ class Tmux:
         return cls(roots, server, timeout_s)
 
     def call(self, *arguments: str) -> tuple[int, str]:
-        """One tmux command: exit code and what it said.
+        """Run one tmux command; return its exit code and its output.
 
         Raises:
-            NoAnswer: it took longer than the deadline.
+            NoAnswer: the command took longer than the deadline.
         """
         import subprocess
 
+        # -u: UTF-8 in every locale. -f: no configuration of the user's, which could change names or start programs.
         command = ["tmux", "-u", "-L", self.server.label, "-f", "/dev/null", *map(_literal, arguments)]
-        # A server takes over the environment of the call that starts it, so it may hold no secret; and from its first
-        # moment it says whose it is.
+        # A server keeps the environment of the call that starts it, so that environment may hold no secret; and it
+        # names the state root, so that the server says from its first moment on whose it is.
         environment = of_member(self.roots) | {"TMUX_TMPDIR": self.server.folder, **_TERMINAL}
         try:
             done = subprocess.run(
@@ -100,10 +105,11 @@ class Tmux:
         return done.returncode, done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
     def sessions(self) -> tuple[SessionView, ...]:
-        """All sessions, for those who look and change nothing; none when there is no server.
+        """Return all sessions, for callers that change nothing; none when there is no server.
 
         Raises:
-            NoAnswer: see `call`, or nobody understands it. OSError: tmux is not installed.
+            NoAnswer: see `rows`.
+                OSError: tmux is not installed.
         """
         rows = self.rows()
         folder = self._state_root() if rows else ""
@@ -113,13 +119,13 @@ class Tmux:
         )
 
     def rows(self, *ids: str) -> list[dict[str, str]]:
-        """Of all panes: whether it is dead, its pid, these ids, its session's name; no rows when there is no server.
+        """Return each pane's state, pid, these ids and session name as texts; [] when there is no server.
 
         Raises:
-            NoAnswer: see `call`, or a line that nobody understands.
+            NoAnswer: see `call`; or tmux fails, or answers in a form that is not understood.
         """
-        # Blanks between the fields: no locale and no version of tmux puts anything else in their place. A name, which
-        # may hold blanks, comes last.
+        # The fields are separated by blanks, which no locale and no version of tmux replaces. The name, which may
+        # itself hold blanks, comes last.
         formats = ("pane_dead", "pane_pid", *ids, "session_name")
         code, said = self.call("list-panes", "-a", "-F", " ".join(f"#{{{name}}}" for name in formats))
         if code != 0:
@@ -129,25 +135,25 @@ class Tmux:
         return [_row(line, formats) for line in said.split("\n") if line]
 
     def acting(self) -> "TmuxServer":
-        """The same server as libtmux's object, for those who change something: importing libtmux is dear."""
+        """Return the same server as libtmux's object, for callers that change something; importing libtmux is slow."""
         from agents.machine.tmux_server import TmuxServer
 
         return TmuxServer(self, self.server.label)
 
     def start(self, session: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """A new session that runs `command`.
+        """Start a new session that runs `command`.
 
         Raises:
-            Refused: tmux says why not.
+            Refused: tmux cannot start it; the message is tmux's.
         """
         self.acting().start(session, command, environment)
 
     def end(self, session: str) -> None:
-        """End exactly this session."""
+        """End the session of exactly this name."""
         self.acting().end(session)
 
     def end_server(self) -> None:
-        """End the whole server and with it all panes. `stop` does that, beside a broken environment too: no libtmux."""
+        """End the server and all its panes, without libtmux: `stop` must work beside a broken environment."""
         self.call("kill-server")
 
     def claim(
@@ -157,9 +163,9 @@ class Tmux:
         began_s: Mapping[str, float],
         awaited: Mapping[str, tuple[float, int]],
     ) -> "Tmux":
-        """Mark the server as this root's; put its process, its sessions, their patience and beginning on file."""
-        with contextlib.suppress(OSError):  # gone in this moment: the next claim is of the one that is made then
-            self.server.socket.chmod(0o600)  # tmux makes it 0660, and keeps what it finds
+        """Mark the server as this root's, and record its process, its sessions, their patience and when they began."""
+        with contextlib.suppress(OSError):  # the socket is gone: the next claim sets the mode of the new one
+            self.server.socket.chmod(0o600)  # tmux makes its socket with mode 0660, and keeps a mode that it finds
         self.acting().claim({"STATE_ROOT": str(self.roots.state), MARK: root.look(self.roots.state).id})
         code, said = self.call("display-message", "-p", "#{pid}")
         process = identity.of(int(said)) if code == 0 and said.isdigit() else None
@@ -171,6 +177,7 @@ class Tmux:
             began_s={**self.server.began_s, **began_s},
             awaited={**self.server.awaited, **awaited},
         )
+        # Written only when it differs, so that `ensure` does not rewrite the file of a healthy swarm.
         if server != recorded(self.roots):
             snapshot.write_json(self.roots.swarm, tree_of(server))
         return Tmux(self.roots, server, self.timeout_s)
@@ -179,14 +186,14 @@ class Tmux:
         return self._said("STATE_ROOT")
 
     def _said(self, variable: str) -> str:
-        """A variable of the server's own environment; nothing when it has none."""
+        """Return a variable of the server's own environment; "" when it is not set."""
         code, said = self.call("show-environment", "-g", variable)
         return said.partition("=")[2] if code == 0 else ""
 
     def served(self) -> tuple[str, bool]:
-        """The state root that the server says it serves, and whether that is ours: the same folder, the same id.
+        """Return the state root that the server says it serves, and whether that is ours: the same folder and id.
 
-        One of the version before knows no id.
+        A server of an older version has no id, which is accepted.
         """
         folder, known = self._state_root(), self._said(MARK)
         ours = root.look(self.roots.state)
@@ -195,7 +202,11 @@ class Tmux:
 
 
 def _row(line: str, formats: Sequence[str]) -> dict[str, str]:
-    """One line of `list-panes`."""
+    """Return the fields of one line of `list-panes`.
+
+    Raises:
+        NoAnswer: the line has another form.
+    """
     row = dict(zip(formats, line.split(" ", len(formats) - 1), strict=False))
     is_whole = len(row) == len(formats) and all(row.values())
     if not (is_whole and row["pane_dead"] in ("0", "1") and row["pane_pid"].removeprefix("-").isdigit()):
@@ -204,15 +215,16 @@ def _row(line: str, formats: Sequence[str]) -> dict[str, str]:
 
 
 def repair(tmux: Tmux) -> str:
-    """Bring a server of ours that gives no answer, or lost its socket, back; what was done, or why nothing was.
+    """Repair a server of ours that gives no answer or lost its socket; return what was done, or why nothing was.
 
-    Only the very process on file is ever touched; its panes only look at workers, so ending it costs no work. It is
-    ended for silence alone: one whose socket refuses, or was removed, is asked for a new socket.
+    Only the process on file is ever signalled. Ending it costs no work, because panes only watch workers. The server is
+    ended only when it is silent; when its socket refuses or was removed, the server is asked for a new socket.
     """
     process = tmux.server.process
+    # Without a process on record there is nothing that may be signalled: another server may have this label.
     if process is None or identity.life_of(process) == "dead":
         return "its process is gone"
-    if processes.is_stopped(process):  # before any call: each would cost its deadline
+    if processes.is_stopped(process):  # checked before any call, because each call would cost its deadline
         processes.send_in(tmux.roots.state, process, signal.SIGCONT)
         if _answer(tmux) == "yes":
             return "it was stopped; it was continued"
@@ -221,6 +233,7 @@ def repair(tmux: Tmux) -> str:
         return "its socket was gone; it made a new one" if asked else "it answers"
     if said == "refused" and made:
         return "it made a new socket each time it was asked, and each was gone again; it was left alone"
+    # On a starved machine every program is late. Ending a healthy server then would only add work.
     if _is_starved(tmux.timeout_s):
         return "it gave no answer, but this machine is too busy to tell whether it hangs; it was left alone"
     processes.send_in(tmux.roots.state, process, signal.SIGKILL)
@@ -229,9 +242,10 @@ def repair(tmux: Tmux) -> str:
 
 
 def _with_a_socket(tmux: Tmux, process: Identity) -> tuple[Answer, int, int]:
-    """What it says when it has a socket, for how many it was asked before that, and how many of these it made."""
+    """Return the server's answer once it has a socket, how many sockets it was asked for, and how many it made."""
     said: Answer = "refused"
     asked = made = 0
+    # SIGUSR1 makes a tmux server open its socket anew. The socket may be removed again at once, so this is repeated.
     while True:
         if tmux.server.socket.exists():
             said = _answer(tmux)
@@ -243,7 +257,7 @@ def _with_a_socket(tmux: Tmux, process: Identity) -> tuple[Answer, int, int]:
 
 
 def _is_starved(timeout_s: float) -> bool:
-    """Whether a program that asks nobody takes a fifth of the deadline, too: then silence does not say who hangs."""
+    """Whether an empty program, too, takes a fifth of the deadline; then silence does not prove a hanging server."""
     import subprocess
 
     began_s = time.monotonic()
@@ -255,7 +269,7 @@ def _is_starved(timeout_s: float) -> bool:
 
 
 def is_ours(tmux: Tmux) -> bool:
-    """Whether the server that answers on this label says itself that it serves our root."""
+    """Whether the server on this label itself says that it serves our root; False when it gives no answer."""
     try:
         return tmux.served()[1]
     except NoAnswer:
@@ -263,13 +277,13 @@ def is_ours(tmux: Tmux) -> bool:
 
 
 def belongs_to_another(tmux: Tmux) -> str | None:
-    """The state root that the server on this label serves, when it is not ours."""
+    """Return the state root that the server on this label serves; None when it is ours, or it names none."""
     folder, serves_us = tmux.served()
     return folder if folder and not serves_us else None
 
 
 def _is_a_stranger(server: Server, roots: Roots) -> bool:
-    """Whether the process on file lives and serves no swarm of this root: the file was forged, copied or damaged."""
+    """Whether the process on file lives and does not serve this root: the file was forged, copied or damaged."""
     process = server.process
     if process is None or not identity.can_look() or identity.life_of(process) == "dead":
         return False
@@ -277,7 +291,7 @@ def _is_a_stranger(server: Server, roots: Roots) -> bool:
 
 
 def other_label(roots: Roots) -> str:
-    """A label of this root's own."""
+    """Return a label that only this root uses."""
     return f"{_DEFAULT_LABEL}-{digest.of(str(roots.state).encode())[:8]}"
 
 
@@ -287,16 +301,17 @@ def _label(roots: Roots) -> str:
 
 
 def check_folder(server: Server) -> None:
-    """Refuse a folder of sockets that others can enter: who reaches the socket types into our panes.
+    """Refuse a folder of sockets that others can enter: a user who reaches the socket can type into our panes.
 
     Raises:
-        Refused: it is another's, a link, or open; with what to type.
+        Refused: the folder is another user's, a link, or open to others; the message says what to type.
     """
     folder = server.socket.parent
     try:
+        # lstat, because a link could lead to a folder that another user controls.
         found = folder.lstat()
     except FileNotFoundError:
-        return  # tmux makes it, 0700
+        return  # tmux makes it with mode 0700
     way_out = "remove it, or name a folder of your own in TMUX_TMPDIR"
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise Refused(f"the folder of tmux's sockets {folder} is not a folder of yours", way_out)
@@ -307,15 +322,19 @@ def check_folder(server: Server) -> None:
 
 
 def _literal(argument: str) -> str:
-    """An argument as tmux reads it: one that ends in a semicolon would end the command there."""
+    """Return the argument with a final semicolon escaped, which tmux would read as the end of the command."""
     return f"{argument[:-1]}\\;" if argument.endswith(";") else argument
 
 
 def _answer(tmux: Tmux) -> Answer:
-    """Two calls without an answer are silence. A refusal is none: between bind and listen every caller is refused."""
+    """Ask the server for a sign of life.
+
+    Two calls without an answer mean "silent". A refused call is tried again until the deadline, because a server
+    refuses every caller in the moment between bind and listen of its new socket.
+    """
     deadline_s = time.monotonic() + tmux.timeout_s
     silent = 0
-    while silent < 2:  # one that was just continued may need its time
+    while silent < 2:  # a server that was just continued may need time for its first answer
         try:
             code, _said = tmux.call("display-message", "-p", "#{pid}")
         except NoAnswer:
@@ -330,7 +349,10 @@ def _answer(tmux: Tmux) -> Answer:
 
 
 def _wait_until(is_so: Callable[[], bool], timeout_s: float) -> bool:
-    """A server on a busy machine takes its time to make a socket, or to end; asked before, it would seem not to."""
+    """Wait until `is_so()` holds, or the timeout is over; return its last value.
+
+    On a busy machine, a server takes time to make a socket or to end.
+    """
     deadline_s = time.monotonic() + timeout_s
     while not (so := is_so()) and time.monotonic() < deadline_s:
         time.sleep(_LOOK_S)

@@ -1,9 +1,10 @@
-"""The parent of one worker: outlives it by the moment it takes to end what it left and to write down how it ended.
+"""The parent process of one worker, which ends what the worker left behind and records how the worker ended.
 
-`python -I -S wrapper.py EXIT_FILE PIPE NICE OOM_SCORE MEMORY_EVENTS COMMAND…`; of the checkout it imports `contained`,
-which imports next to nothing, so that it costs milliseconds and eight megabytes. It adopts every orphan of the worker's
-tree: whoever that leaves behind is found below this process, in whatever session and with whatever environment. It
-holds no state: killed together with its worker, it costs the knowledge of how that ended, and of such orphans.
+It is run as `python -I -S wrapper.py EXIT_FILE PIPE NICE OOM_SCORE MEMORY_EVENTS COMMAND…`. Of the checkout it imports
+only `contained`, which imports next to nothing, so a wrapper costs milliseconds and eight megabytes. It adopts every
+orphan of the worker's tree, so what the worker leaves behind is found below this process, whatever its session and
+environment. The wrapper holds no state: when it is killed together with its worker, only the knowledge of how the
+worker ended, and of such orphans, is lost.
 """
 
 import json
@@ -17,7 +18,7 @@ from hooks import contained
 
 
 def oom_kills(memory_events: str) -> int:
-    """How often the kernel's memory killer struck in this container so far; 0 where nobody knows."""
+    """Return how many processes of this container the kernel has killed for lack of memory; 0 when it is unknown."""
     try:
         with open(memory_events, encoding="ascii") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
@@ -26,13 +27,15 @@ def oom_kills(memory_events: str) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command, wait for it, end what it left behind, write the exit file, nudge the reader of the pipe."""
+    """Run the command, wait for it, end what it left behind, write the exit file, and wake the reader of the pipe."""
     exit_file, pipe, nice, oom_score, memory_events, *command = argv
-    os.umask(0o077)  # what it writes is the user's alone; the worker inherits it
-    # Handlers and not SIG_IGN, which the worker would inherit: what is sent to the group ends the worker, not us.
+    os.umask(0o077)  # only the user may read what is written; the worker inherits this
+    # A signal to the process group must end the worker and not this wrapper. Handlers are reset at exec; SIG_IGN would
+    # be inherited by the worker.
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     contained.adopt_orphans()
+    # The kernel only counts its kills. A SIGKILL together with a higher count means that memory ran out.
     before = oom_kills(memory_events)
     pid = os.fork()
     if pid == 0:
@@ -40,7 +43,8 @@ def main(argv: list[str]) -> int:
         sacrifice(int(oom_score))
         os.execv(command[0], command)
     code = os.waitstatus_to_exitcode(wait(pid))
-    if contained.reap():  # before anybody hears that the worker ended, and starts another beside them
+    # orphans must be gone before the sentry learns of the end and starts another worker beside them
+    if contained.reap():
         contained.end_below()
     record = {
         "worker_id": os.path.basename(exit_file)[: -len(".json")],
@@ -54,7 +58,7 @@ def main(argv: list[str]) -> int:
 
 
 def wait(worker: int) -> int:
-    """The status of the worker once it has ended; orphans that end before it are buried."""
+    """Wait until the worker has ended, and return its status; orphans that end before it are reaped."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == worker:
@@ -62,18 +66,18 @@ def wait(worker: int) -> int:
 
 
 def sacrifice(score: int) -> None:
-    """Ask the kernel to end this process, when memory runs out, before those with a lower score; only ever raised."""
+    """Raise this process's OOM score, so that the kernel kills it first when memory runs out. It is never lowered."""
     try:
         with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
             if int(file.read()) < score:
                 file.seek(0)
                 file.write(str(score))
     except (OSError, ValueError):
-        pass  # no such file here: then nobody comes first
+        pass  # this system has no such file, so no process is preferred
 
 
 def write(path: str, data: bytes) -> None:
-    """Whole or not at all."""
+    """Write a file completely or not at all."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     temporary = f"{path}.{os.getpid()}.tmp"
     with open(temporary, "wb") as file:
@@ -82,7 +86,7 @@ def write(path: str, data: bytes) -> None:
 
 
 def nudge(pipe: str) -> None:
-    """Wake the sentry, if it listens."""
+    """Wake the sentry's loop, if it listens; else its next cycle finds the exit file."""
     try:
         descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:

@@ -1,1 +1,1 @@
-"""What an agent sees and what it answers."""
+"""The records that an agent sees and the records that it answers with."""

@@ -1,11 +1,11 @@
-"""What every action has: a target, the outcome that is expected of it, and the check of that outcome.
+"""The base of all actions: a target, the expected outcome, and the check of that outcome.
 
-The kinds stand in `agents/actions/`. The docstring of a kind says what is done. `came_true` is asked in the next cycle
-of the agent, of what it sees then and never of what did it; its docstring says what it asks.
-`python -m agents.expectations` makes a page of both.
+The kinds of actions stand in `agents/actions/`. The docstring of a kind says what is done. The agent's next cycle
+calls `came_true`, which judges by what that cycle sees, never by what the action itself reported; its docstring says
+what it looks for. `python -m agents.expectations` renders a page from both docstrings.
 
-On record an action is `{"kind", "target", "expected", "arguments"}`. Recorded decisions are replayed, so these names,
-and those of the fields, stay.
+In a record, an action is `{"kind", "target", "expected", "arguments"}`. Recorded decisions are replayed, so these
+names and the names of the fields must not change.
 """
 
 from typing import Any
@@ -13,31 +13,31 @@ from typing import Any
 from agents.model.world import World
 from config.record import asdict, dataclass, fields
 
-Held = bool | None  # whether what was expected came true; None: this world cannot tell
+Held = bool | None  # whether the expected outcome came true; None: this world cannot tell
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something to do. A kind has one owner; a target gets one remedy at a time."""
+    """One thing to do. Each kind of action has one owner, and a target gets one remedy at a time."""
 
     kind = ""
-    expects = ""  # in words: all that `expected` can be, with … for what depends on the action
-    on = ""  # the field that names the target, or
-    always = ""  # the one target of this kind
+    expects = ""  # all texts that `expected` can be, with … for what depends on the action
+    on = ""  # the field that names the target; "" when `always` does
+    always = ""  # the target of every action of this kind
 
     @property
     def target(self) -> str:
-        """What it is done to."""
+        """The name of what the action is done to: a job, a worker, a session, a file."""
         return str(getattr(self, self.on)) if self.on else self.always
 
     @property
     def expected(self) -> str:
-        """What the next cycle is to find."""
+        """The outcome that the next cycle should find, in words."""
         return self.expects
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """All fields but the target as plain JSON. A field that still has its default is left out."""
+        """All fields except the target, as plain JSON values. A field that has its default is left out."""
         plain = asdict(self)
         return {
             one.name: _lists(plain[one.name])
@@ -47,11 +47,13 @@ class Action:
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:  # noqa: ARG003
-        """Cannot be seen from outside; its outcome is on record, and what is missing is found missing again."""
+        """The next cycle cannot see it. The record of the action holds its outcome; if something is still missing, the
+        agent decides on it again.
+        """
         return None
 
     def on_record(self) -> dict[str, Any]:
-        """The action as it is written down."""
+        """The action as records hold it."""
         return {
             "kind": self.kind,
             "target": self.target,
@@ -61,7 +63,7 @@ class Action:
 
 
 def _lists(value: Any) -> Any:
-    """A value as JSON knows it."""
+    """The value with every tuple turned into a list, because JSON knows no tuples."""
     if isinstance(value, tuple | list):
         return [_lists(one) for one in value]
     return {key: _lists(one) for key, one in value.items()} if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""What an agent answers: its actions, its memory, and the reason."""
+"""An agent's answer: its actions, its new memory, its report, and the reason."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -14,7 +14,7 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class Decision(Generic[M]):
-    """`report` is what the agent's state file says to others; doing nothing has a reason too."""
+    """What one cycle decides. `report` is what the agent's state file tells others. Doing nothing also has a reason."""
 
     memory: M
     reason: str
@@ -24,10 +24,12 @@ class Decision(Generic[M]):
 
 @dataclass(frozen=True)
 class Agent(Generic[M]):
-    """A pure function and what the runtime must know to run it."""
+    """A pure function, and what the runtime must know to run it."""
 
     memory: type[M]
     decide: Callable[[World, M, SwarmSettings], Decision[M]]
     owns: tuple[type[Action], ...]
-    sees: frozenset[str] = frozenset()  # what costs something to look at: see observe
-    routine: frozenset[type[Action]] = frozenset()  # kinds of actions that are no decision: a line a cycle
+    # parts of the world that are costly to look at, and that this agent asks for (`observe`)
+    sees: frozenset[str] = frozenset()
+    # kinds of actions that repeat each cycle and are no decision: no full record is kept for them
+    routine: frozenset[type[Action]] = frozenset()

@@ -1,6 +1,6 @@
-"""What advisers look at besides the records of the swarm: logs since a place, documents as they stand, outcomes.
+"""What advisers see besides the swarm's records: new lines of logs, the documents as they stand, and outcomes.
 
-Each part is seen only by the agent that asks for it (`sees`), because it costs reading.
+Reading these costs time, so each part is shown only to the agents that ask for it (`sees`).
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from state.records.report_parts import BestResult
 
 @dataclass(frozen=True)
 class Place:
-    """How far a log was read: `generation` names the file by its first line, so that a rotation is noticed."""
+    """How far a log was read. `generation` identifies the file by its first line, so that a rotation is noticed."""
 
     generation: str = ""
     offset: int = 0
@@ -20,7 +20,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Logged:
-    """One line of a log, and the place behind it. `event_id` is a hash of the line."""
+    """One line of a log. `behind` is the place where the next line begins, `event_id` a hash of the line."""
 
     event_id: str
     source: str
@@ -30,15 +30,16 @@ class Logged:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """The curator's documents as they stand, in short, and what happened since it last looked (`sees`: knowledge).
+    """A summary of the curator's documents, and the events since the curator last looked (`sees`: knowledge).
 
-    `failures`: signature → the last event it counts. `findings`: the ids that the knowledge base holds. `notes` and
-    `story`: what stands between the markers now, None when there is no such block or more than one.
+    `failures` maps a signature to the last event that was counted under it. `findings` holds the ids in the knowledge
+    base. `notes` and `story` hold the text that stands between the markers now; None means that the file has no such
+    block, or more than one.
     """
 
     events: tuple[Logged, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
-    is_damaged: bool = False  # the failure memory is there and is no array
+    is_damaged: bool = False  # the file of the failure memory is there, and holds no JSON array
     findings: tuple[str, ...] = ()
     notes: str | None = None
     story: str | None = None
@@ -48,9 +49,10 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class UnitOutcome:
-    """What one round of a symbol and mode came to, in short (`sees`: outcomes).
+    """The outcome of one round of a symbol and mode, in short (`sees`: outcomes).
 
-    `tries`: how many were made up to then, over all rounds. `bests`: by name. `manifest`: the SHA-256 of that file.
+    `tries` counts the strategies tried up to then, over all rounds. `bests` holds the best strategies by name.
+    `manifest` is the SHA-256 of the result's manifest.
     """
 
     symbol: str
@@ -64,21 +66,21 @@ class UnitOutcome:
 
     @property
     def unit(self) -> str:
-        """The symbol and mode in words."""
+        """The symbol and the mode, with a space between them."""
         return f"{self.symbol} {self.mode}"
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Its bests that are candidates for trading."""
+        """The names of those best strategies that are candidates for trading."""
         return tuple(name for name, best in self.bests.items() if best.candidate is True)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What only an audit asks (`sees`: audit)."""
+    """What only process_auditor looks at (`sees`: audit)."""
 
-    writers: dict[str, str] = field(default_factory=dict)  # agent → who its state file says wrote it
+    writers: dict[str, str] = field(default_factory=dict)  # agent → the writer that its state file names
     loops: dict[str, int] = field(default_factory=dict)  # agent → the pid of its loop
-    bad_tails: dict[str, int] = field(default_factory=dict)  # log → lines near its end that are no records
+    bad_tails: dict[str, int] = field(default_factory=dict)  # log → how many lines near its end hold no record
     handoffs: tuple[str, ...] = ()  # names of handoff files, oldest first
-    finished_at: str = ""  # when the run was marked complete; "" when it is not, or nobody wrote it down
+    finished_at: str = ""  # when the run was marked complete; "" when it is not complete, or its record holds no time

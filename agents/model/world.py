@@ -1,5 +1,5 @@
-"""Everything one cycle can see, as one frozen record: decisions are functions of it, and a recorded one can be decided
-on again.
+"""Everything that one cycle can see, as one frozen record. Decisions are functions of it, so a recorded world can be
+decided on again.
 """
 
 from typing import Any, Literal
@@ -16,17 +16,17 @@ from state.records.screening import Screening
 from state.records.workers import Exit, Launch, Result
 
 _STALE_CADENCES = 3
-_START_S = 5.0  # seconds a Python with its imports may take to come up on a loaded machine
+_START_S = 5.0  # seconds that Python may take to start and import on a loaded machine
 
 
 def patience_s(cadence_s: float, limits: SwarmSettings) -> float:
-    """How old a last cycle may be: three cadences and the time one cycle may take."""
+    """How many seconds old an agent's last cycle may be: three cadences, and the time that one cycle may take."""
     return _STALE_CADENCES * cadence_s * limits.agents.cadence_scale + limits.agents.cycle_deadline_s
 
 
 @dataclass(frozen=True)
 class Lane:
-    """So many cores, for one worker at a time; `gpu`: UUID of the device that is its own."""
+    """A place for one worker at a time: a number of cores, and for a GPU lane the UUID of its GPU."""
 
     lane_id: str
     cores: int
@@ -34,32 +34,34 @@ class Lane:
 
 
 def gpu_lane_id(gpu: Gpu) -> str:
-    """The name of a device's lane: gpu0, or gpu0.1 for a MIG slice."""
+    """The id of a GPU's lane: gpu0, or gpu0.1 for a MIG slice."""
     return f"gpu{gpu.index}" + ("" if gpu.slice is None else f".{gpu.slice}")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One launch that is not accounted for yet. `life`: running, stopped, dead, or unknown."""
+    """A worker whose end is not accounted for yet. `life` is running, stopped, dead, or unknown."""
 
     launch: Launch
     life: str
     age_s: float
-    silent_s: float  # since its last progress; since its launch before the first
+    silent_s: float  # seconds since its last progress, or since its launch if it has made none
     pid: int | None = None
     done: int = 0
     total: int = 0
     rate_per_s: float | None = None
     note: str = ""
-    cpu_s: float | None = None  # CPU it has had so far; looked at only when it is silent
+    cpu_s: float | None = None  # CPU time it has used; read only while it makes no progress
     exit: Exit | None = None
     result: Result | None = None
-    screening: Screening | None = None  # how its prescreen goes, once it computes
+    screening: Screening | None = None  # how fast its prescreen goes, once it computes
 
 
 @dataclass(frozen=True)
 class AgentView:
-    """An agent as its state file and its loop show it; ages None when there is none (or it is of another boot)."""
+    """An agent as its state file and its loop show it. An age is None when there is no such record, or when the record
+    is of another boot.
+    """
 
     agent: str
     session: str
@@ -71,39 +73,44 @@ class AgentView:
     cycle: int
     failed: str = ""  # the first of its last actions that failed, and why
     code_problem: str = ""  # why its loop goes on with older code than the checkout holds
-    unmet: tuple[str, ...] = ()  # what it did and expected, and what its next cycle did not find
-    expects: tuple[dict[str, str], ...] = ()  # what it did last and expects now: kind, target, expected
-    damaged: tuple[str, ...] = ()  # what does not fit in its state file and its loop's record: file and what
-    awaited_s: float | None = None  # for how long a first cycle is waited for, however often it was started
+    unmet: tuple[str, ...] = ()  # outcomes that it expected of its actions, and that its next cycle did not find
+    expects: tuple[dict[str, str], ...] = ()  # its last actions and their expected outcomes: kind, target, expected
+    # values in its state file and in its loop's record that have a wrong type: file and value
+    damaged: tuple[str, ...] = ()
+    awaited_s: float | None = None  # for how long its first cycle has been awaited, over all its starts
 
     def is_young(self, limits: SwarmSettings) -> bool:
-        """Whether its session began so recently that a missing cycle means nothing, and its loop has not died since."""
+        """Whether its session began so recently that a missing cycle means nothing, and its loop still lives."""
+        # A first cycle includes the start of Python, so a very short cadence still gets some seconds.
         grace_s = max(2 * self.cadence_s * limits.agents.cadence_scale, _START_S)
         if self.session_age_s is None or self.session_age_s >= grace_s:
             return False
         return self.loop_life == "running" or self.loop_age_s is None or self.loop_age_s > self.session_age_s
 
     def is_stale(self, limits: SwarmSettings) -> bool:
-        """No cycle for too long, or its loop is gone or stopped; a session that just began is given two cadences."""
+        """Whether it has not cycled for too long, or its loop is gone or stopped. A new session gets two cadences."""
         if self.is_young(limits):
             return False
         return self.loop_life != "running" or self.age_s is None or self.age_s > patience_s(self.cadence_s, limits)
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether its loop runs and its state file says nothing (damaged, emptied, of another run, not there yet).
+        """Whether its loop runs, but its state file tells nothing (it is damaged, empty, of another run, or missing).
 
-        That is unknown, not dead: the next cycle writes the file anew, so one look at it ends nobody.
+        Such an agent is unknown, not dead: its next cycle writes the file anew, so one look never ends a loop.
         """
         return self.loop_life == "running" and self.age_s is None
 
     def is_wanting(self, limits: SwarmSettings) -> bool:
-        """Stale, or waited for beyond its patience: a session that is started over and over is young each time."""
+        """Whether it is stale, or its first cycle is overdue.
+
+        The second condition is needed because a session that is started again and again is young each time.
+        """
         never_came = self.awaited_s is not None and self.awaited_s > patience_s(self.cadence_s, limits)
         return never_came or self.is_stale(limits)
 
     def how(self) -> str:
-        """How it is, in words that follow its name."""
+        """The state of the agent, as words that follow its name in a sentence."""
         if self.loop_life == "dead":
             return "is dead"
         if self.loop_life == "stopped":
@@ -115,7 +122,7 @@ class AgentView:
 
 @dataclass(frozen=True)
 class KeeperView:
-    """What brings the swarm back by itself; `alive` None: nobody could tell."""
+    """The installed keeper, which brings the swarm back. `alive` is None when its state is unknown."""
 
     method: str
     alive: bool | None
@@ -124,7 +131,7 @@ class KeeperView:
 
 @dataclass(frozen=True)
 class HookFault:
-    """A hook of the user's that cannot be asked; `fix` says what to type."""
+    """A hook of the user that cannot be run. `fix` says what to type."""
 
     path: str
     fault: str
@@ -133,9 +140,9 @@ class HookFault:
 
 @dataclass(frozen=True)
 class RecordFault:
-    """A record that is damaged, or that others name and that is gone; `by_itself`: whether the swarm rebuilds it."""
+    """A record that is damaged, or that is gone although others refer to it. `by_itself`: the swarm repairs it."""
 
-    record: str  # below STATE_ROOT
+    record: str  # its path, relative to STATE_ROOT
     state: Literal["damaged", "lost"]
     what: str
     remedy: str
@@ -144,7 +151,7 @@ class RecordFault:
 
 @dataclass(frozen=True)
 class SessionView:
-    """One tmux session of ours."""
+    """One session on the swarm's tmux server. `state_root` is the root that the session was started for."""
 
     name: str
     alive: bool
@@ -153,117 +160,119 @@ class SessionView:
 
 @dataclass(frozen=True)
 class Sample:
-    """The machine, as this container is allowed to use it. Counters are cumulative; None is unknown, never zero."""
+    """The machine as far as this container may use it. Counters are cumulative. None means unknown, never zero."""
 
     cores: int
     cpu_used_s: float | None
     memory_total_bytes: int | None
     memory_used_bytes: int | None
     disk_free_bytes: int | None
-    gpus: tuple[Gpu, ...] | None  # none: there is no device; None: nobody knows
-    gpu_reason: str = ""  # why there is no answer, or none of them
-    periods: int | None = None  # of the CPU quota, and how many of them were cut short
+    gpus: tuple[Gpu, ...] | None  # empty: there is no GPU; None: unknown
+    gpu_reason: str = ""  # why `gpus` is None or empty
+    periods: int | None = None  # of the CPU quota; the next field counts those that were cut short
     throttled_periods: int | None = None
     oom_kills: int | None = None
     pids_used: int | None = None
     pids_limit: int | None = None
     nproc_limit: int | None = None  # processes of this user
     nofile_limit: int | None = None  # open files of one process
-    cpu_pressure_pct: float | None = None  # share of the last ten seconds in which somebody waited for a core
-    suspended_s: float | None = None  # how long the machine has slept since it booted
-    environment: dict[str, str] = field(default_factory=dict)  # Python, venv and lock as marks that change with them
-    state_problem: str = ""  # what is wrong with STATE_ROOT
-    settings_problem: str = ""  # what is wrong, or was until somebody set it aside, with its settings.json
+    cpu_pressure_pct: float | None = None  # share of the last ten seconds in which some process waited for a core
+    suspended_s: float | None = None  # how long the machine was suspended since its boot
+    # Python, venv and lock file as marks that change when these change
+    environment: dict[str, str] = field(default_factory=dict)
+    state_problem: str = ""  # what is wrong with STATE_ROOT; "": nothing
+    settings_problem: str = ""  # what is wrong with settings.json, or was wrong until it was set aside
 
 
 @dataclass(frozen=True)
 class Control(WatchdogReport):
-    """The watchdog's last report, and the sessions that only show something."""
+    """The watchdog's last report, and the names of the monitor sessions."""
 
     monitors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Expired:
-    """Records that nobody needs any more. `path` is relative to the root that `kind` belongs to."""
+    """A record that is no longer needed. `path` is relative to the root that `kind` belongs to."""
 
     kind: str  # run, round, log, state: see agents/machine/records.py
     path: str
     why: str
-    changed_s: float | None = None  # wall time of its last change, of what goes for its age
+    changed_s: float | None = None  # wall time of its last change; only for records that expire by age
 
 
 @dataclass(frozen=True)
 class Records:
-    """What grew too long, each cycle; what expired, every few minutes (None: nobody looked this time)."""
+    """Records that are too long (listed each cycle) or have expired (every few minutes; None: not listed this time)."""
 
     long_logs: tuple[str, ...] = ()  # relative to LOGS_ROOT
-    long_journals: tuple[int, ...] = ()  # rounds of this run
+    long_journals: tuple[int, ...] = ()  # rounds of this run whose job journal is too long
     expired: tuple[Expired, ...] | None = None
-    oldest_s: float | None = None  # the earliest last change of all that goes for its age one day, wall time
+    oldest_s: float | None = None  # wall time: the earliest last change among the records that will expire by age
 
 
 @dataclass(frozen=True)
 class World:
-    """What one cycle sees. Times with `_s` are monotonic seconds of this boot."""
+    """Everything that one cycle sees. Fields that end in `_s` are monotonic seconds of this boot."""
 
     now: str
     now_s: float
     boot_id: str
     stopped: bool
     lanes: tuple[Lane, ...]
-    gpu_lanes: tuple[Lane, ...] = ()  # one a device that prescreens may use
+    gpu_lanes: tuple[Lane, ...] = ()  # one for each GPU that prescreens may use
     order: SwarmOrder | None = None
     run_finished: bool = False
-    round: int = -1  # the one under way; -1 before the first
+    round: int = -1  # the round under way; -1 before the first
     round_began: str = ""
     dropped: dict[str, str] = field(default_factory=dict)  # "SYMBOL MODE" that failed in an earlier round → why
-    # "SYMBOL MODE" → the `state.records.holdout.Holdout` that the rounds before left
+    # "SYMBOL MODE" → the `state.records.holdout.Holdout` that earlier rounds left
     holdouts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    jobs: tuple[JobState, ...] = ()  # the pipeline's
-    fills: tuple[JobState, ...] = ()  # what only fills lanes
+    jobs: tuple[JobState, ...] = ()  # the jobs of the pipeline
+    fills: tuple[JobState, ...] = ()  # the jobs that only fill idle lanes
     workers: tuple[Worker, ...] = ()
     requests: tuple[Request, ...] = ()
     agents: tuple[AgentView, ...] = ()
-    sessions: tuple[SessionView, ...] | None = None  # None: nobody looked, or tmux did not answer
+    sessions: tuple[SessionView, ...] | None = None  # None: this agent does not look, or tmux gave no answer
     sample: Sample | None = None
     disk_free_bytes: int | None = None
-    disk_free_files: int | None = None  # how many more can be made; None: nobody knows, or as many as there are bytes
-    lane_cap: int = 1  # the most lanes that cores and memory of this container allow
+    disk_free_files: int | None = None  # inodes left; None: unknown, or the file system has no limit of its own
+    lane_cap: int = 1  # the most lanes that the cores and the memory of this container allow
     control: Control = field(default_factory=Control)
     reports: Reports = field(default_factory=Reports)
-    bad_lines: int = 0  # of the job journal: what they said is lost
+    bad_lines: int = 0  # damaged lines of the job journal; their contents are lost
     last_deaths: tuple[dict[str, Any], ...] = ()
-    code: str = ""  # hash of the work plane's sources now; "" while it cannot be read
-    round_code: str = ""  # the same when this round, or its last restart, began; "" when nobody wrote it down
-    records: Records | None = None  # None: nobody looked
-    knowledge: Knowledge | None = None  # only for who asks, as the next three
+    code: str = ""  # hash of the work plane's sources as they are now; "" while they cannot be read
+    round_code: str = ""  # that hash when this round, or its last restart, began; "" when it is not on record
+    records: Records | None = None  # None: this agent does not look
+    knowledge: Knowledge | None = None  # only for agents that ask for it; so are the next three
     audit: Audit | None = None
-    outcomes: tuple[UnitOutcome, ...] | None = None  # what units came to in the run's last rounds, oldest first
-    hypotheses: tuple[str, ...] | None = None  # what the ledger's last lines hold: "<id> <event>"
+    outcomes: tuple[UnitOutcome, ...] | None = None  # of the run's last rounds, oldest first
+    hypotheses: tuple[str, ...] | None = None  # the last lines of the ledger, each as "<id> <event>"
     keeper: KeeperView | None = None  # None: none is installed
-    incident_hooks: tuple[str, ...] = ()  # of the user's, to be told of incidents
+    incident_hooks: tuple[str, ...] = ()  # the user's hooks that are told of incidents
     hook_faults: tuple[HookFault, ...] = ()
-    faults: tuple[RecordFault, ...] = ()  # records that are damaged or lost; none where nobody looked
-    told: dict[str, str] = field(default_factory=dict)  # kind of write → moment of the last line it has on file
-    healings: tuple[dict[str, Any], ...] = ()  # the last records of the journal of healing (state/records/healing.py)
+    faults: tuple[RecordFault, ...] = ()  # records that are damaged or lost; empty for an agent that does not look
+    # kind of action → time of the last line in the log that it writes
+    told: dict[str, str] = field(default_factory=dict)
+    healings: tuple[dict[str, Any], ...] = ()  # the last records of healing.jsonl (state/records/healing.py)
 
     @property
     def outdated(self) -> bool:
-        """Whether the work plane's code is another than the one this round's results are made with."""
+        """Whether the work plane's code has changed since this round, or its last restart, began."""
         return bool(self.code and self.round_code and self.code != self.round_code)
 
     @property
     def run_id(self) -> str:
-        """The run under way, or nothing."""
+        """The id of the run under way; "" when there is none."""
         return "" if self.order is None else self.order.run_id
 
     @property
     def dead_units(self) -> set[tuple[str, str]]:
-        """Symbols and modes of which a job ended otherwise than well."""
+        """The units (symbol and mode) of which a job ended and was not completed. Jobs that only help do not count."""
         bad = (state for state in self.jobs if state.is_over and state.status != "completed" and not state.job.hand)
         return {state.job.unit for state in bad}
 
     def workers_of(self, job_id: str) -> list[Worker]:
-        """The workers launched for a job."""
+        """The workers that were launched for this job and are not accounted for yet."""
         return [one for one in self.workers if one.launch.job.job_id == job_id]

@@ -1,1 +1,1 @@
-"""One module for each agent: what it remembers, and what it decides on what it sees."""
+"""One module for each agent: its memory, and its decision as a function of what it sees."""

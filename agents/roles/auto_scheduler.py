@@ -1,5 +1,6 @@
-"""Enqueue what comes next: phase after phase of every symbol and mode, round after round, and work for lanes that
-would idle. It starts nothing itself.
+"""Enqueue the next jobs: the phases of every unit (symbol and mode), round after round, and work for idle lanes.
+
+This agent starts no worker; worker_sentry does.
 """
 
 from agents.actions.jobs import EnqueueJobs, FinishRun, RestartUnits
@@ -13,20 +14,21 @@ from state.records.jobs import PHASES, Job, JobState, Phase
 from state.records.orders import SwarmOrder
 from state.records.reports import SchedulerReport
 
-_HEALING_S = 300.0  # what is not healed by then, others than the swarm have to heal: the results are there
+_HEALING_S = 300.0  # seconds that a run with all its results stays open for healing; after that, only a person can help
 Units = dict[tuple[str, str], list[JobState]]
 
 
 @dataclass(frozen=True)
 class Memory:
-    """All else it needs stands in the journal."""
+    """What the job journal does not hold."""
 
-    healing_since_s: float | None = None  # since when only something that is to be healed keeps the run open
-    code_seen: str = ""  # other code than the round's, at the last look: a checkout is written file by file
+    healing_since_s: float | None = None  # since when only unfinished healing keeps the run open
+    # hash of newer code seen at the last look: a checkout changes file by file, so two looks must agree
+    code_seen: str = ""
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """The jobs that may be enqueued now."""
+    """Enqueue the jobs that may be enqueued now, begin the next round, or finish the run."""
     order = world.order
     if order is None:
         return Decision(memory, "there is no run", report=SchedulerReport(stage="idle"))
@@ -35,9 +37,9 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         return Decision(memory, "the run is complete", report=replace(report, stage="complete"))
     if world.stopped:
         return Decision(memory, "the operator stopped the swarm", report=replace(report, stage="stopped"))
-    planned = [state for state in world.jobs if not state.job.hand]  # nothing waits for who only helps
+    planned = [state for state in world.jobs if not state.job.hand]  # hands are left out: nothing waits for them
     units = {unit: [s for s in planned if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in planned)}
-    if not units:  # also when the round's folder was made and its jobs were not
+    if not units:  # true, too, when the round's folder was made and its jobs were not
         out = {*world.dropped, *holdouts.left_out(world, order)}
         left = tuple(unit for unit in order.units if " ".join(unit) not in out)
         return _begin_round(max(0, world.round), left, world, world.dropped, {}, memory, report)
@@ -47,14 +49,19 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _take_up_code(world: World, units: Units, memory: Memory, report: SchedulerReport) -> Decision[Memory]:
-    """The checkout was upgraded: results of one unit come from one code. What is reported stays as it is."""
+    """Change to the new code after an upgrade of the checkout.
+
+    All results of a unit must come from the same code, so units without a report begin again; reported units stay.
+    """
+    # A checkout is replaced file by file: the same new hash at two looks means that it is complete.
     if memory.code_seen != world.code:
         seen = replace(memory, code_seen=world.code)
         return Decision(seen, "the code has changed: a second look is taken", report=replace(report, stage="draining"))
+    # A worker that survives SIGKILL can do nothing more, so it must not hold up the upgrade for ever.
     survivors = world.reports.worker_sentry.survivors
     at_work = [one for one in world.workers if one.launch.worker_id not in survivors]
     if at_work:
-        some = "1 worker ends what it does" if len(at_work) == 1 else f"{len(at_work)} workers end their work"
+        some = "1 worker finishes its job" if len(at_work) == 1 else f"{len(at_work)} workers finish their jobs"
         reason = f"the code has changed: {some} first"
         return Decision(memory, reason, report=replace(report, stage="draining"))
     open_units = [unit for unit, states in units.items() if not _is_over(states)]
@@ -68,6 +75,7 @@ def _take_up_code(world: World, units: Units, memory: Memory, report: SchedulerR
 def _go_on(
     world: World, order: SwarmOrder, units: Units, memory: Memory, limits: SwarmSettings, report: SchedulerReport
 ) -> Decision[Memory]:
+    # The lanes are divided among the units that are still open, so that each phase is split into as many shards.
     open_units = max(1, sum(not _is_over(states) for states in units.values()))
     lanes, gpus = (max(1, len(some) // open_units) if some else 0 for some in (world.lanes, world.gpu_lanes))
     jobs = [job for states in units.values() for job in _next(states, order, max(1, lanes), gpus, limits)]
@@ -101,7 +109,7 @@ def _begin_round(
 
 
 def _next(states: list[JobState], order: SwarmOrder, lanes: int, gpus: int, limits: SwarmSettings) -> list[Job]:
-    """What may follow in one unit: the next phase, once every job of the last one is completed."""
+    """Return the jobs that may follow in one unit: those of the next phase, once all jobs of the last are completed."""
     last = max((s.job.phase for s in states), key=PHASES.index)
     if missing := _missing([s.job for s in states if s.job.phase == last]):
         return missing
@@ -110,16 +118,16 @@ def _next(states: list[JobState], order: SwarmOrder, lanes: int, gpus: int, limi
     following = PHASES[PHASES.index(last) + 1]
     one = states[0].job
     shards = _shards(following, order, lanes, gpus, limits)
-    if following == "merge":  # it must know how many there are
+    if following == "merge":  # the merge must know how many shards there are
         shards_before = max(s.job.shards for s in states if s.job.phase == "prescreen")
         return [Job(one.round, one.symbol, one.mode, "merge", 0, shards_before)]
     return [Job(one.round, one.symbol, one.mode, following, shard, shards) for shard in range(shards)]
 
 
 def _missing(jobs: list[Job]) -> list[Job]:
-    """Shards of a phase that the journal has lost: a line that is no record."""
+    """Return the shards of a phase that are missing because the journal lost a damaged line."""
     one, there = jobs[0], {job.shard for job in jobs}
-    if one.phase == "merge":  # its shards are those it merges
+    if one.phase == "merge":  # its number of shards counts those that it merges
         return []
     return [replace(one, shard=shard) for shard in range(one.shards) if shard not in there]
 
@@ -130,7 +138,7 @@ def _shards(phase: Phase, order: SwarmOrder, lanes: int, gpus: int, limits: Swar
         combos, batch = settings["prescreen"]["combos"], settings["prescreen"]["batch_combos"]
         wanted = max(lanes, -(-combos // limits.jobs.shard_combos))
         if order.engine == "gpu" and gpus:
-            wanted = gpus  # a process takes seconds to start; by the model a GPU tries millions of combos in them
+            wanted = gpus  # one shard a GPU: while another process starts, a GPU tries millions of combos
         return int(max(1, min(wanted, -(-combos // batch))))
     if phase == "search":
         return int(max(1, min(settings["search"]["processes"] or lanes, settings["search"]["batch_trials"])))
@@ -138,7 +146,7 @@ def _shards(phase: Phase, order: SwarmOrder, lanes: int, gpus: int, limits: Swar
 
 
 def _is_over(states: list[JobState]) -> bool:
-    """A unit ends with its report, or with a job that ended otherwise once none of its jobs runs any more."""
+    """Whether the unit is over: it has its report, or a job of it has failed and none of its jobs runs any more."""
     if any(s.job.phase == "report" and s.is_over for s in states):
         return True
     return any(s.is_over and s.status != "completed" for s in states) and not any(s.status == "running" for s in states)
@@ -158,15 +166,17 @@ def _after_round(
         for s in world.jobs
         if s.is_over and s.status != "completed" and not s.job.hand
     }
+    # A unit without a usable holdout has its results; it is complete, and only left out of further rounds.
     spent = holdouts.left_out(world, order)
     further = tuple(unit for unit in good if " ".join(unit) not in spent)
     if further and (order.rounds == 0 or world.round + 1 < order.rounds):
         return _begin_round(world.round + 1, further, world, bad, fill.carried(world), memory, report)
+    # A time later than now is of another boot; the wait begins anew.
     since_s = memory.healing_since_s
     memory = replace(memory, healing_since_s=world.now_s if since_s is None or since_s > world.now_s else since_s)
     waited_s = world.now_s - (memory.healing_since_s or 0.0)
     if (steps := _open_steps(world)) and waited_s < _HEALING_S:
-        reason = f"all jobs are done; waits until what is open is healed: {', '.join(steps)}"
+        reason = f"all jobs are done; the run stays open until these are healed: {', '.join(steps)}"
         return Decision(memory, reason, report=replace(report, stage="healing"))
     completed = list(dict.fromkeys([*(u for u in spent if u not in bad), *(f"{s} {m}" for s, m in good)]))
     why = _why_over(world.round + 1, len(completed), len(bad), spent)
@@ -175,7 +185,7 @@ def _after_round(
 
 
 def _why_over(rounds: int, good: int, bad: int, spent: dict[str, str] | None = None) -> str:
-    """Why no further round follows."""
+    """Return why no further round follows."""
     if not good:
         return f"nothing is left to compute after round {rounds}: every symbol and mode failed"
     if spent:
@@ -187,7 +197,7 @@ def _why_over(rounds: int, good: int, bad: int, spent: dict[str, str] | None = N
 
 
 def _open_steps(world: World) -> list[str]:
-    """A run is not complete while something is still to be healed; who keeps the story says what."""
+    """Return the steps that the swarm itself still has to do, as session_state_manager reports them for this run."""
     told = world.reports.session_state_manager
     if told.run_id != world.run_id:
         return []

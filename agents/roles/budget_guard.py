@@ -1,7 +1,7 @@
-"""Count hours and dollars of work against what the operator allows. It stops nobody: it says so, and people decide.
+"""Count hours and dollars of work against what the operator allows. This agent only reports; the operator decides.
 
-Only time in which workers ran counts. A gap in which the guard itself was gone counts as far as workers that run now
-have run through it. Dollars begin anew at midnight UTC, hours with a run.
+Only time in which workers ran counts. A gap in which the guard itself was gone counts as far as the workers that run
+now ran in it. Dollars are counted anew from midnight UTC, hours from the beginning of a run.
 """
 
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ _HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class Memory:
-    """Seconds of work today and in this run, up to `at_s` of this boot."""
+    """Seconds of work today (UTC) and in this run, counted up to the monotonic time `at_s`."""
 
     boot_id: str = ""
     at_s: float = 0.0
@@ -31,7 +31,7 @@ class Memory:
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """What was spent, what is left, what it comes to if work goes on."""
+    """Report what was spent, what is left, and what will be spent if work goes on."""
     memory = _counted(world, memory, limits)
     hours = memory.run_s / _HOUR_S
     dollars = memory.today_s / _HOUR_S * limits.budget.dollars_per_hour
@@ -56,7 +56,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _forecast(world: World, memory: Memory, limits: SwarmSettings) -> Forecast:
-    """Dollars at midnight UTC if work goes on without a pause, and in how many hours of work a budget is spent."""
+    """Return the dollars by midnight UTC if work goes on, and after how many hours of work a budget is spent."""
     now = datetime.fromisoformat(world.now)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     rate = limits.budget.dollars_per_hour
@@ -74,13 +74,13 @@ def _forecast(world: World, memory: Memory, limits: SwarmSettings) -> Forecast:
 
 
 def _counted(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
-    """With the time since the last look, as far as workers ran in it."""
+    """Return the memory with the time since the last look added, as far as workers ran in it."""
     moment = datetime.fromisoformat(world.now)
     day = f"{moment:%Y-%m-%d}"
     works = any(one.life in ("running", "unknown") for one in world.workers)
     added_s = _worked_s(world, memory, limits)
     since_midnight_s = moment.hour * 3600 + moment.minute * 60 + moment.second + moment.microsecond / 1e6
-    if not memory.day or day > memory.day:  # a clock that is set back must not give anybody a second day's budget
+    if not memory.day or day > memory.day:  # a clock that is set back must not grant a second budget for the same day
         memory = replace(memory, day=day, today_s=0.0)
         today_s = min(added_s, since_midnight_s)
     else:
@@ -98,12 +98,17 @@ def _counted(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
 
 
 def _worked_s(world: World, memory: Memory, limits: SwarmSettings) -> float:
+    """Return the seconds since the last look in which workers ran.
+
+    After a gap without looks, the oldest living worker tells how long work went on at least.
+    """
     ages_s = [one.age_s for one in world.workers if one.life in ("running", "unknown")]
     if not ages_s:
         return 0.0
     if memory.boot_id != world.boot_id:
         return max(ages_s)
     gap_s = max(0.0, world.now_s - memory.at_s)
+    # Between two regular looks the whole time counts; after a gap only what living workers prove.
     seamless = (
         memory.was_working and gap_s <= 3 * _CADENCE_S * limits.agents.cadence_scale + limits.agents.cycle_deadline_s
     )

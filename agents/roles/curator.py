@@ -1,7 +1,7 @@
-"""Keep what is known from run to run: failure memory, knowledge base, notes, and the story of expected outcomes.
+"""Keep what is known from run to run: failure memory, knowledge base, notes, and the page of expected outcomes.
 
-It writes what the documents lack and nothing else: the same state leaves the same bytes, however often it looks. A
-write that was cut short is found missing by the next cycle; one that was done is found there.
+The curator writes only what the documents lack, so the same state leaves the same bytes however often it looks. When a
+write was cut short, the next cycle finds its content missing and writes it again.
 """
 
 from collections.abc import Mapping
@@ -22,18 +22,18 @@ from state.records.reports import CuratorReport
 from state.records.request import Request
 
 _EXAMPLES = 3
-_LONGEST = 2_000  # characters of one finding: they are to be concise
+_LONGEST = 2_000  # characters of one finding, which should be concise
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Log → up to where everything in it is in the failure memory."""
+    """For each log the place up to which all its failures are in the failure memory."""
 
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """Compare the documents with what is known, and write what they lack."""
+    """Compare the documents with what is known, write what they lack, and answer requests for findings."""
     here = world.knowledge
     if here is None:
         return Decision(memory, "the documents were not read")
@@ -43,6 +43,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     notes = chronicle.notes(world, here)
     story = chronicle.story(world, here)
     actions: list[Action] = []
+    # A damaged file is also written without new failures: the action renames it and begins a whole one.
     if failures or here.is_damaged:
         actions.append(RememberFailures(tuple(failures)))
     if findings:
@@ -54,7 +55,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     written = {one["id"] for one in findings}
     actions += [_answer(one, world, here, written) for one in wishes]
     report = CuratorReport(len(here.failures), len(here.findings), len(here.events))
-    reason = ", ".join(action.kind for action in actions) or "every document says what is known"
+    reason = ", ".join(action.kind for action in actions) or "all documents are up to date"
     return Decision(_moved_on(here, memory), reason, tuple(actions), report)
 
 
@@ -62,7 +63,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _failures(here: Knowledge) -> list[dict[str, Any]]:
-    """What the failure memory lacks: a row a kind of failure, with the events it does not count yet."""
+    """Return what the failure memory lacks: one row for each kind of failure, with the events not counted yet."""
     rows = []
     for signature, events in _by_signature(here).items():
         new = _uncounted(events, here.failures.get(signature))
@@ -81,8 +82,9 @@ def _by_signature(here: Knowledge) -> dict[str, list[Logged]]:
 
 
 def _uncounted(events: list[Logged], last_event: str | None) -> list[Logged]:
-    """Those behind the last one that is counted; all of them when it lies before what was read."""
+    """Return the events after the last counted one; all of them when that one was not among those read."""
     ids = [event.event_id for event in events]
+    # The last occurrence counts, because equal lines have equal ids.
     return events[len(ids) - ids[::-1].index(last_event) :] if last_event in ids else events
 
 
@@ -101,7 +103,10 @@ def _row(signature: str, events: list[Logged]) -> dict[str, Any]:
 
 
 def _moved_on(here: Knowledge, memory: Memory) -> Memory:
-    """Up to the first event of each log that is not in the failure memory yet: it must be offered once more."""
+    """Return the memory with each log's place moved up to the first event that the failure memory still lacks.
+
+    That event was only decided on in this cycle, so the next cycle must see it again.
+    """
     missing = {event.event_id for events in _left(here) for event in events}
     places = dict(memory.places)
     halted: set[str] = set()
@@ -121,10 +126,10 @@ def _left(here: Knowledge) -> list[list[Logged]]:
 
 
 def _findings(world: World, wishes: list[Request], here: Knowledge) -> list[dict[str, str]]:
-    """What the knowledge base lacks, each once."""
+    """Return the findings that the knowledge base lacks, each of them once."""
     told = [*_results(world), *_dead_units(world), *(one for wish in wishes for one in _wished(wish))]
     held = set(here.findings)
-    first = {one["id"]: one for one in reversed(told)}  # of two that say the same the earlier one counts
+    first = {one["id"]: one for one in reversed(told)}  # of two findings with the same id the earlier one counts
     return [one for one in told if one["id"] not in held and first[one["id"]] is one]
 
 
@@ -134,11 +139,11 @@ def _finding(run_id: str, at: str, title: str, text: str, identity: str) -> dict
 
 
 def _results(world: World) -> list[dict[str, str]]:
-    """A unit's verdict, when it is the first of its kind in this run: the same words with other numbers are no news."""
+    """Return a finding for each verdict. Verdicts that differ only in their numbers have one id within a run."""
     found = []
     for outcome in world.outcomes or ():
         if not _is_published(outcome, world):
-            continue  # by the next cycle, or the one after it
+            continue  # a later cycle writes it, when its manifest is there
         verdict = str(outcome.verdict)
         synthetic = " (SYNTHETIC bars)" if outcome.synthetic else ""
         bests = [_best_line(name, best) for name, best in outcome.bests.items()]
@@ -151,12 +156,12 @@ def _results(world: World) -> list[dict[str, str]]:
 
 
 def _is_published(outcome: UnitOutcome, world: World) -> bool:
-    """Whether there is a manifest that can be kept, or none will come any more."""
+    """Whether the outcome has its manifest, or can no longer get one because its round is over."""
     return outcome.manifest is not None or outcome.round < world.round or world.run_finished
 
 
 def _kept(world: World, outcome: UnitOutcome) -> dict[str, str]:
-    """Which manifest is kept beside the knowledge base, under which name; nothing when there is none."""
+    """Return which manifest is kept beside the knowledge base, and under which name; {} when there is none."""
     if outcome.manifest is None:
         return {}
     unit = f"{outcome.symbol}/{outcome.mode}"
@@ -165,7 +170,10 @@ def _kept(world: World, outcome: UnitOutcome) -> dict[str, str]:
 
 
 def _evidence(outcome: UnitOutcome, kept: Mapping[str, str]) -> str:
-    """Where the manifest of that round is kept: the one in the result tree is replaced by the next round."""
+    """Return the line that says where the round's manifest is kept.
+
+    A copy is kept because the next round replaces the manifest in the result tree.
+    """
     if not kept:
         return f"Evidence: round {outcome.round + 1} left no manifest"
     return f"Evidence: evidence/{kept['kept_as']} (run_manifest.json of that round), SHA-256 {outcome.manifest}"
@@ -178,7 +186,7 @@ def _best_line(name: str, best: BestResult) -> str:
 
 
 def _dead_units(world: World) -> list[dict[str, str]]:
-    """Units that ended without a result, and why."""
+    """Return a finding for each job that ended its unit without a result, with the reason."""
     found = []
     for state in world.jobs:
         if state.status not in ("failed", "quarantined"):
@@ -191,7 +199,7 @@ def _dead_units(world: World) -> list[dict[str, str]]:
 
 
 def _wished(wish: Request) -> list[dict[str, str]]:
-    """What `handoff` asks to be added."""
+    """Return the findings that a request of `handoff` asks to add; texts that are empty or no text are left out."""
     texts = wish.evidence.get("findings")
     run_id = str(wish.evidence.get("run_id", ""))
     good = [one for one in texts if isinstance(one, str) and one.strip()] if isinstance(texts, list) else []
@@ -199,7 +207,7 @@ def _wished(wish: Request) -> list[dict[str, str]]:
 
 
 def _inert(text: str) -> str:
-    """At most so long, and nothing in it that could be read as a marker of ours."""
+    """Return the text cut to the longest finding, without anything that could be read as a marker of the document."""
     return text[:_LONGEST].replace("<!--", "<! --").strip()
 
 

@@ -1,6 +1,6 @@
-"""Keep the ledger of what was tried: every symbol, mode and round is a hypothesis, stated before its outcome is known.
+"""Keep the ledger of hypotheses: every symbol, mode and round is one, stated before its outcome is known.
 
-Each line is written once: the ledger's own end says which are there. Who counts tries across runs reads this file.
+Each line is written once: the last lines of the ledger say which are there. Tries across runs are counted from it.
 """
 
 from collections.abc import Iterator
@@ -15,20 +15,21 @@ from state.records.jobs import JobState
 from state.records.report_parts import BestResult
 from state.records.reports import HypothesesReport
 
-_MANY = 500  # lines a cycle; what is left over comes with the next one
+_MANY = 500  # the most lines that one cycle writes; the next cycle writes the rest
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Nothing: the ledger is its memory."""
+    """Empty, because the ledger itself says what was written."""
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """The lines that the ledger lacks."""
+    """Write the lines that the ledger lacks."""
     if world.order is None:
         return Decision(memory, "there is no run", report=HypothesesReport(None, 0, 0))
     if world.hypotheses is None:
         return Decision(memory, "the ledger was not read", report=HypothesesReport(world.run_id))
+    # The ledger, and not a memory, decides: a line that was lost with a crash is written in the next cycle.
     held = set(world.hypotheses)
     lines = [line for line in (*_stated(world), *_ended(world)) if f"{line['id']} {line['event']}" not in held][:_MANY]
     mine = held | {f"{line['id']} {line['event']}" for line in lines}
@@ -42,7 +43,10 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _stated(world: World) -> Iterator[dict[str, Any]]:
-    """What each round tries, with all that decides its result; an earlier one when nobody wrote then."""
+    """Yield a line for what each round tries, with everything that decides its result.
+
+    Earlier rounds are included, in case this agent did not run then.
+    """
     if world.order is None:
         return
     settings = world.order.settings
@@ -65,7 +69,7 @@ def _stated(world: World) -> Iterator[dict[str, Any]]:
 
 
 def _ended(world: World) -> Iterator[dict[str, Any]]:
-    """What came of those whose outcome is known: a result, or the end of the unit without one."""
+    """Yield a line for each known outcome: a result, or the end of a unit without one."""
     for outcome in world.outcomes or ():
         best = outcome.bests.get("best_sharpe", BestResult())
         yield {
@@ -98,7 +102,7 @@ def _seed(base: Any, number: int) -> int | None:
 
 
 def _planned(settings: dict[str, Any]) -> int | None:
-    """Combos and trials that the order asks for."""
+    """Return how many combos and trials the order asks for; None when it does not say."""
     combos, trials = settings.get("prescreen", {}).get("combos"), settings.get("search", {}).get("trials")
     return combos + trials if isinstance(combos, int) and isinstance(trials, int) else None
 

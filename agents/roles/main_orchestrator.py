@@ -1,6 +1,6 @@
-"""Reason over everything that is reported, say what the next step is, and ask its owner for it when nobody else did.
+"""Reason over all reports, name the next step, and request it from its owner when no request is open yet.
 
-It starts and ends nothing: a wish is a request, which its owner carries out or refuses. The operator's stop is final.
+This agent starts and ends nothing: the owner of a request carries it out or refuses it. The operator's stop is final.
 """
 
 from collections.abc import Mapping
@@ -15,27 +15,27 @@ from state.records.report_parts import Advice
 from state.records.reports import ConsensusReport, OrchestratorReport
 
 IDLE = "maintain_polling_and_keep_workers_saturated"
-_PATIENCE = 3  # looks in a row at a stale agent that nobody respawned: the hang guard needs two
-_BACKOFF_S = 60.0  # before the same wish is made again; doubles each time
+_PATIENCE = 3  # looks in a row at which an agent is stale and not respawned; the hang guard needs two
+_BACKOFF_S = 60.0  # seconds before the same request is made again; they double each time
 _BACKOFF_MAX_S = 1_800.0
 _GUARD = "operation_hang_guard"
-_FEW_PCT = 50.0  # of usual throughput: below it something slows the work down
+_FEW_PCT = 50.0  # percent of the usual throughput; below it, something slows the work down
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Agent → how often in a row it was found stale, with the cycle it stood at; and the wish that was made last."""
+    """For each agent how often in a row it was stale, and at which cycle; and when the last request was made."""
 
     boot_id: str = ""
     stale: Mapping[str, int] = field(default_factory=dict)
     cycles: Mapping[str, int] = field(default_factory=dict)
-    asked: int = 0  # how often in a row, without the wish coming true
+    asked: int = 0  # how often in a row the request was made without effect
     asked_at_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """What is to be done next, and what says so."""
+    """The next step, and the evidence for it."""
 
     step_id: str
     what: str
@@ -43,12 +43,13 @@ class NextStep:
 
     @property
     def advice(self) -> Advice:
-        """For the report."""
+        """The step as the report holds it."""
         return Advice(self.step_id, self.what, "; ".join(self.because))
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """The next step; a request when it is one that an owner can be asked for and nobody has."""
+    """Decide on the next step; request a respawn of stale agents when no such request is open."""
+    # While the operator wants the swarm stopped, nothing is requested, and what was counted is forgotten.
     if world.stopped:
         step = NextStep("start_again", "scripts/backtest-optimize start", ("the operator stopped the swarm",))
         return _decided(world, Memory(), step, ())
@@ -67,11 +68,14 @@ def _decided(world: World, memory: Memory, step: NextStep, actions: tuple[Action
     return Decision(memory, f"{step.step_id}: {'; '.join(step.because)}", actions, report)
 
 
-# wishes ---------------------------------------------------------------------------------------------------------------
+# requests -------------------------------------------------------------------------------------------------------------
 
 
 def _seen(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
-    """How often in a row each agent was stale without a sign of a respawn: a session that is young, another cycle."""
+    """Return the memory after this look: how often in a row each agent was stale without any sign of a respawn.
+
+    A young session (which is not stale) and a further cycle are such signs.
+    """
     if memory.boot_id != world.boot_id:
         memory = Memory(boot_id=world.boot_id)
     stale = {
@@ -84,9 +88,9 @@ def _seen(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
 
 
 def _ask(world: World, memory: Memory, left: list[AgentView], limits: SwarmSettings) -> tuple[Action, ...]:
-    """One open wish for a target, whoever made it; the next one after a backoff."""
+    """Return the request for a respawn. A target gets one open request at a time, and the next after a backoff."""
     guard_is_left = any(view.agent == _GUARD for view in left)
-    if not left or guard_is_left:  # without the guard nobody would answer; session_state_manager respawns it
+    if not left or guard_is_left:  # without the hang guard no agent would answer; session_state_manager respawns it
         return ()
     if any(one.kind == "ensure_sessions" and one.expires_at >= world.now for one in world.requests):
         return ()
@@ -98,14 +102,14 @@ def _ask(world: World, memory: Memory, left: list[AgentView], limits: SwarmSetti
 
 
 def _age(view: AgentView) -> str:
-    return "ever" if view.age_s is None else f"{view.age_s:.0f} s"
+    return "as long as is on record" if view.age_s is None else f"{view.age_s:.0f} s"
 
 
 # reasoning ------------------------------------------------------------------------------------------------------------
 
 
 def _step(world: World, left: list[AgentView], limits: SwarmSettings) -> NextStep:
-    """The first that applies: what keeps everything from working, then what keeps work from going on, then advice."""
+    """Return the first step that applies: what stops the swarm, then what stops some work, then advice."""
     for step in (_respawn(left), _without_run(world), _failed_units(world), _over_budget(world), _settle(world)):
         if step is not None:
             return step
@@ -149,7 +153,7 @@ def _settle(world: World) -> NextStep | None:
     return NextStep(first.rule, _REMEDIES[first.rule], (f"{first.seen}; believed: {first.believed}",))
 
 
-# What a settled contradiction asks for; those that only look wrong ask for nothing.
+# The step that each settled contradiction asks for. Contradictions that only look wrong ask for none.
 _REMEDIES = {
     "worker_runs_but_is_silent": "worker_sentry continues or replaces the silent worker",
     "job_running_without_worker": "worker_sentry puts the job back into the queue",
@@ -164,7 +168,7 @@ def _after_the_end(world: World) -> NextStep | None:
     because = (f"all rounds of {world.run_id} are done",)
     if "latest_handoff_recent" in world.reports.process_auditor.failing:
         return NextStep(
-            "write_handoff", "scripts/backtest-optimize handoff", (*because, "nobody has handed it over since")
+            "write_handoff", "scripts/backtest-optimize handoff", (*because, "no handoff was written since")
         )
     return NextStep("read_results", "scripts/backtest-optimize results", because)
 
@@ -187,7 +191,7 @@ def _go_on(world: World) -> NextStep:
 
 
 def _scores(world: World) -> ConsensusReport:
-    """What the consensus says, if it is about the run under way."""
+    """Return the report of orchestration_consensus if it is about this run, else an empty one."""
     report = world.reports.orchestration_consensus
     return report if report.run_id == world.run_id else ConsensusReport()
 

@@ -1,4 +1,4 @@
-"""See that every session of the swarm is there and its agent breathes; whoever does not is respawned."""
+"""Respawn every session of the swarm that is gone or whose agent no longer cycles."""
 
 import math
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from config.record import dataclass, field
 from config.swarm import SwarmSettings
 from state.records.reports import GuardReport
 
-_READS = 2
-_CADENCE_S = 20.0  # its own, in the registry
+_READS = 2  # looks at which an agent must be stale before its loop is ended
+_CADENCE_S = 20.0  # of this agent, as in the registry
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Session → how often in a row it was found wanting; twice before a loop that exists is ended."""
+    """For each session at how many looks in a row its agent was stale; a loop that exists is ended after two."""
 
     stale: Mapping[str, int] = field(default_factory=dict)
-    answered_at: str = ""  # when tmux last answered: since then it hangs, when it does
+    answered_at: str = ""  # when tmux last answered
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """Respawn what is missing at once, what is stale when it was seen so twice."""
+    """Respawn missing sessions at once, and stale ones after two looks; answer the requests for it."""
     if world.stopped:
         return Decision(Memory(), "the operator stopped the swarm")
     stale = {
@@ -41,9 +41,11 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     )
     actions: list[Action] = [_answer(r.request_id) for r in world.requests if r.kind == "ensure_sessions"]
     if world.sessions is None:
-        # No answer is unknown, and unknown ends nothing; ensure_sessions itself tells a hung server from a dead one.
+        # Without an answer the sessions are unknown, and nothing unknown is ended. ensure_sessions tells a hung server
+        # from a dead one.
         actions.append(EnsureSessions((), outside=True))
         return Decision(Memory(stale, answered_at), "tmux gives no answer", tuple(actions), report)
+    # A missing session is proof, so it is started at once; a stale one may only be slow, so it is looked at twice.
     there = {s.name for s in world.sessions if s.alive}
     expected = {view.session for view in world.agents} | set(world.control.monitors)
     missing = sorted(expected - there)
@@ -58,7 +60,11 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _looks(view: AgentView, limits: SwarmSettings) -> int:
-    """Two; as many as its patience lasts where its loop runs and only its state cannot be read: it writes that anew."""
+    """Return at how many looks the agent must be stale before its loop is ended.
+
+    Two are enough, unless the loop runs and only its state file cannot be read: its next cycle writes that file anew,
+    so it gets as many looks as its patience lasts.
+    """
     if not view.is_unreadable:
         return _READS
     return max(_READS, math.ceil(patience_s(view.cadence_s, limits) / (_CADENCE_S * limits.agents.cadence_scale)))

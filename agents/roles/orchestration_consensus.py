@@ -1,14 +1,17 @@
-"""Score how far things are from what is expected, how fast and how well they go; settle signals that contradict.
+"""Score how far the swarm is from what is expected, how fast and how efficiently it works; settle contradictions.
 
-Three scores from 0 to 100, None while nothing can be said:
+There are three scores from 0 to 100; None means that a score is unknown:
 
-- **deviation**: of all expectations that can be judged now, the share that does not hold. Expectations: each agent is
-  fresh; each worker's counter advances; jobs move (since the last look one was completed, or a worker advanced); use of
-  the CPU (and of GPUs, where there are any) reaches its target while jobs wait; each agent's last actions had effect.
-- **performance**: throughput now against the median of its own recent history, per measure (combos/s and trials/s as
-  workers report them, jobs completed an hour), at most 100 each; the mean of those that have a history.
-- **efficiency**: use of the CPU × useful share. Useful share: of all progress between looks, in parts of a job, what
-  went beyond where the job had been before; the rest repeats what a death had cost.
+- **deviation** is the share of the expectations that do not hold, of those that can be judged now. The expectations:
+  each agent is fresh; each worker's counter advances; jobs move (since the last look a job was completed or a worker
+  advanced); the use of the CPU (and of GPUs, if there are any) reaches its target while jobs wait; each agent's last
+  actions had their effect.
+- **performance** compares each measure of throughput (combos/s and trials/s as workers report them, jobs completed per
+  hour) with the median of its recent history. Each measure counts 100 at most; the score is the mean of those with a
+  history.
+- **efficiency** is the use of the CPU times the useful share. The useful share is the part of all progress between
+looks
+  that went beyond what the job had reached before; the rest repeats work that a worker's death had cost.
 """
 
 from collections.abc import Mapping
@@ -24,15 +27,15 @@ from state.records.reports import ConsensusReport
 
 _CADENCE_S = 30.0
 _LOOKS = 20  # looks that are remembered: ten minutes at the default cadence
-_HISTORY = 3  # readings before a measure says what is usual
+_HISTORY = 3  # readings that a measure needs before its median counts as usual
 _HOUR_S = 3600.0
-_SHORTEST_S = 60.0  # jobs completed in less than a minute say nothing about an hour
+_SHORTEST_S = 60.0  # seconds: a shorter span says nothing about jobs per hour
 _UNITS = {"prescreen": "combos_per_s", "search": "trials_per_s"}
 
 
 @dataclass(frozen=True)
 class Look:
-    """Progress between two looks, in jobs; and how many jobs had been completed at `at_s`, over all rounds."""
+    """The progress since the last look, in parts of jobs, and how many jobs of all rounds were complete at `at_s`."""
 
     at_s: float
     useful: float
@@ -42,7 +45,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Memory:
-    """The last looks, what throughput used to be, where workers stood, and since when the round counts."""
+    """The last looks, the history of each measure of throughput, the workers' counters, and the completed jobs."""
 
     boot_id: str = ""
     run_id: str = ""
@@ -56,7 +59,7 @@ class Memory:
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """Scores, the signals they come from, and who is believed where signals contradict."""
+    """Report the scores, the signals behind them, and which signal is believed where two contradict each other."""
     if world.order is None or world.stopped or world.run_finished:
         why = "there is no run" if world.order is None else "the operator stopped the swarm" if world.stopped else ""
         return Decision(Memory(), why or "the run is complete", report=ConsensusReport(world.run_id or None))
@@ -91,7 +94,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _expectations(world: World, memory: Memory, limits: SwarmSettings) -> dict[str, bool | None]:
-    """Every expectation and whether it holds; None: it cannot be judged."""
+    """Return every expectation that can be judged now, and whether it holds."""
     found: dict[str, bool | None] = {f"{view.agent} is fresh": not view.is_stale(limits) for view in world.agents}
     found |= {
         f"{view.agent}'s actions had their effect": not (view.unmet or view.failed)
@@ -112,7 +115,7 @@ def _advances(worker: Worker, limits: SwarmSettings) -> bool | None:
     if worker.life == "unknown":
         return None
     if worker.exit is not None and worker.result is not None:
-        return True  # it is done and waits to be accounted for
+        return True  # the worker is done, and the sentry has not accounted for it yet
     return worker.life == "running" and worker.silent_s <= limits.hang.after_s
 
 
@@ -134,7 +137,7 @@ def _deviation(expectations: Mapping[str, bool | None]) -> float | None:
 
 
 def _throughput(world: World, memory: Memory) -> dict[str, float | None]:
-    """Every measure as it is now; None where nobody works on it."""
+    """Return every measure as it is now; None when no worker reports it."""
     now: dict[str, float | None] = {}
     for phase, name in _UNITS.items():
         rates = [w.rate_per_s for w in world.workers if w.launch.job.phase == phase and w.rate_per_s is not None]
@@ -160,7 +163,7 @@ def _performance(now: Mapping[str, float | None], memory: Memory) -> float | Non
 
 
 def _remembering(memory: Memory, now: Mapping[str, float | None]) -> Memory:
-    """With this look's readings in the history; only what was measured counts."""
+    """Return the memory with this look's readings in the history. Unknown readings are left out."""
     usual = dict(memory.usual)
     for name, value in now.items():
         if value is not None:
@@ -183,8 +186,10 @@ def _useful_share(memory: Memory) -> float | None:
 
 
 def _looked(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
-    """With this look in it. Another boot or run begins anew, so does the window after a stop or a sleep; another round
-    goes on counting.
+    """Return the memory with this look in it.
+
+    After a stop or a suspend the window of looks begins anew, in another boot or run everything but the usual
+    throughput. In another round, completed jobs are counted on.
     """
     if memory.looks and world.now_s - memory.looks[-1].at_s > patience_s(_CADENCE_S, limits):
         memory = replace(memory, looks=())
@@ -194,6 +199,7 @@ def _looked(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
         before = memory.completed_before + memory.completed
         memory = replace(memory, round=world.round, completed_before=before, completed=0)
     completed = sum(state.status == "completed" for state in world.jobs)
+    # The first look has nothing to compare with, so whether jobs move is unknown.
     is_first = not memory.looks
     useful, repeated, advanced = 0.0, 0.0, False
     reached = {state.job.job_id: state.last_done for state in world.jobs}
@@ -211,13 +217,14 @@ def _looked(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
 
 
 def _progress(worker: Worker, memory: Memory, reached: int) -> tuple[float, float]:
-    """What it did since the last look, in parts of its job: beyond `reached`, where the job was before it, and below.
+    """Return a worker's progress since the last look, in parts of its job: beyond `reached`, and below it.
 
-    Where a first worker began is 0; where a later one took up its job was not seen, so what it did before the first
-    look at it counts as neither, as far as it lies below `reached`.
+    `reached` is where the job was before this worker. The first worker of a job began at 0. Where a later worker began
+    is unknown, so its progress below `reached` before the first look counts as neither.
     """
     if worker.total <= 0:
         return 0.0, 0.0
+    # A later worker continues where an earlier one had saved its work, which lies anywhere up to `reached`.
     first = 0 if worker.launch.epoch <= 1 else min(reached, worker.done)
     begin = memory.done.get(worker.launch.worker_id, first)
     again = max(0, min(worker.done, reached) - begin)

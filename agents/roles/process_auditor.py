@@ -1,6 +1,6 @@
-"""Check whether the swarm keeps its own rules (adherence) and whether that helps (efficacy), with evidence.
+"""Check, with evidence, whether the swarm keeps its own rules (adherence) and whether they help (efficacy).
 
-A score is the share of its checks that hold, of those that can be judged now: 0 to 100, None when none can.
+A score is the share of checks that hold, of those that can be judged now: from 0 to 100, or None when none can.
 """
 
 import re
@@ -19,22 +19,22 @@ from state.records.reports import AuditorReport, ManagerReport
 _HANDOFF = re.compile(r"HANDOFF_SWARM_RUN_(\d{4}-\d\d-\d\d)_(\d{4})Z")
 _HANDOFF_AGE = timedelta(hours=24)
 _HOUR = timedelta(hours=1)
-_BEAT_S = 30.0  # seconds after which a worker that lives has written its heartbeat: importing takes 5 at most
-_GATED = ("merge", "search")  # phases whose jobs record the gates they passed
-_FEW_PCT = 50.0  # of usual throughput
+_BEAT_S = 30.0  # seconds after which a living worker has written its heartbeat; its imports take 5 at most
+_GATED = ("merge", "search")  # phases whose jobs record the gates that they passed
+_FEW_PCT = 50.0  # percent of the usual throughput
 
 Holds = bool | None
-Finding = tuple[Holds, str]  # whether it holds (None: cannot be judged now), and what was seen
+Finding = tuple[Holds, str]  # whether the check holds (None: it cannot be judged now), and the evidence
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Nothing: every audit looks at what is."""
+    """Empty, because each audit looks only at the present."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """`of`: its score; `way_out`: what to do when it does not hold; `at_rest`: it is judged after a stop, too."""
+    """One check of a score. `way_out` says what to do when it does not hold. `at_rest`: it is judged after a stop."""
 
     name: str
     of: Literal["adherence", "efficacy"]
@@ -44,7 +44,7 @@ class Check:
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """Every check, and the two scores."""
+    """Report every check and the two scores."""
     report = audited(world, limits)
     scores = {"adherence": report.adherence, "efficacy": report.efficacy}
     said = ", ".join(f"{name} {'unknown' if score is None else f'{score:.0f}'}" for name, score in scores.items())
@@ -53,7 +53,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def audited(world: World, limits: SwarmSettings) -> AuditorReport:
-    """What every check finds now, and the two scores."""
+    """Return what every check finds now, and the two scores. `scripts/process_auditor.py` prints the same."""
     rows = tuple(_checked(check, world, limits) for check in CHECKS)
     scores = {name: _score([row.holds for row in rows if row.of == name]) for name in ("adherence", "efficacy")}
     failing = tuple(row.name for row in rows if row.holds is False)
@@ -124,7 +124,7 @@ def _gates_passed(world: World, limits: SwarmSettings) -> Finding:
 
 
 def _unlawful(state: JobState, world: World) -> list[str]:
-    """What speaks against this job being where it is: the phase before it, or a gate of its own."""
+    """Return which rules the job violates: the phase before it is not completed, or one of its gates has not passed."""
     number = PHASES.index(state.job.phase)
     wrong = []
     if number:
@@ -140,9 +140,9 @@ def _unlawful(state: JobState, world: World) -> list[str]:
 
 
 def _latest_handoff_recent(world: World, limits: SwarmSettings) -> Finding:
-    """Of a complete run: written after its end, however long ago. Of one that goes on for days: one a day."""
+    """Judge the newest handoff: a complete run needs one written after its end, a run that goes on one a day."""
     if world.audit is None or world.order is None:
-        return None, "nobody looked" if world.audit is None else "there is no run"
+        return None, "the handoffs were not read" if world.audit is None else "there is no run"
     now = datetime.fromisoformat(world.now)
     newest = max((moment for name in world.audit.handoffs if (moment := _moment(name)) is not None), default=None)
     said = "there is no handoff" if newest is None else f"the newest is {(now - newest) / _HOUR:.1f} h old"
@@ -153,7 +153,7 @@ def _latest_handoff_recent(world: World, limits: SwarmSettings) -> Finding:
     finished = _when(world.audit.finished_at)
     if newest is None or finished is None:
         return is_recent, said
-    if newest >= finished.replace(second=0, microsecond=0):  # names tell the minute
+    if newest >= finished.replace(second=0, microsecond=0):  # the names of handoffs hold the time to the minute
         return True, f"{said}, the run has been complete for {(now - finished) / _HOUR:.1f} h"
     return False, f"{said}: it was written before the run was complete, {(now - finished) / _HOUR:.1f} h ago"
 
@@ -197,7 +197,7 @@ def _workers(some: Sequence[object]) -> str:
 
 def _actions_verified(world: World, limits: SwarmSettings) -> Finding:
     if all(view.cycle == 0 for view in world.agents):
-        return None, "nobody has cycled yet"
+        return None, "no agent has cycled yet"
     wrong = [f"{view.agent}: {text}" for view in world.agents for text in (*view.unmet, view.failed) if text]
     return not wrong, "; ".join(wrong) or "every action had its effect, or its effect is awaited"
 

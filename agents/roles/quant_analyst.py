@@ -1,6 +1,6 @@
-"""Sum up what was found so far: per symbol and mode the bests in- and out-of-sample, since when, after how many tries.
+"""Summarize the results so far: for each symbol and mode the best strategies, since which round, after how many tries.
 
-Nothing here chooses: out-of-sample numbers are for people to read; a search never sees them.
+This agent chooses nothing: out-of-sample numbers are for people to read, and no search ever sees them.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from state.records.reports import QuantReport
 
 @dataclass(frozen=True)
 class Leader:
-    """The best in-sample Sharpe ratio of a unit so far, and the round it is of."""
+    """The strategy with the best in-sample Sharpe ratio of a unit so far, and its round."""
 
     round: int
     best: str
@@ -26,14 +26,14 @@ class Leader:
 
 @dataclass(frozen=True)
 class Memory:
-    """`SYMBOL MODE` → its leader, over all rounds of this run: older rounds are tidied away."""
+    """For each "SYMBOL MODE" its leader over all rounds of this run; the files of old rounds may be gone by now."""
 
     run_id: str = ""
     leaders: Mapping[str, Leader] = field(default_factory=dict)
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """The summary; who leads is remembered."""
+    """Report the summary, and remember the leaders."""
     if world.order is None:
         return Decision(Memory(), "there is no run", report=QuantReport(units=()))
     leaders = dict(memory.leaders) if memory.run_id == world.run_id else {}
@@ -57,7 +57,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _leads(one: Leader, other: Leader | None) -> bool:
-    """An equal value of a later round is no new best: it was known since the earlier one."""
+    """Whether `one` takes the lead. An equal value of a later round does not, because it was known before."""
     if other is None or one.in_sample_sharpe > other.in_sample_sharpe:
         return True
     return one.in_sample_sharpe == other.in_sample_sharpe and one.round < other.round
@@ -94,7 +94,7 @@ def _best_so_far(leaders: Mapping[str, Leader]) -> BestSoFar | None:
 
 
 def _tries(latest: Mapping[str, UnitOutcome]) -> int | None:
-    """Over all units; unknown as soon as one is: a sum with a hole would make luck look smaller than it was."""
+    """Return the tries of all units; None when one is unknown, because a sum too small would understate luck."""
     counts = [outcome.tries for outcome in latest.values()]
     known = [count for count in counts if count is not None]
     return sum(known) if counts and len(known) == len(counts) else None

@@ -1,4 +1,4 @@
-"""One line a cycle for whoever reads the story of a run afterwards, and the latest of them whole."""
+"""Write one line in each cycle, from which people can read how a run went, and keep the latest line as a file."""
 
 from agents.actions.records import WriteLine
 from agents.model.decision import Agent, Decision
@@ -14,16 +14,17 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Memory:
-    """Of which run the last line said that things move: its end is worth one more line."""
+    """The run that was moving at the last line; when that run comes to rest, one more line is written."""
 
     moving: str = ""
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """The line of this cycle; none while there is no run, one more when it has come to rest."""
+    """Write this cycle's line; none while there is no run, and one last line when the run has come to rest."""
     if world.order is None:
         return Decision(Memory(), "there is no run")
     line = _line(world, limits)
+    # A run at rest gets one last line and then none, so that its log does not grow for ever.
     rests = world.run_finished or world.stopped
     if rests and memory.moving != world.run_id:
         return Decision(memory, "nothing moves", report=line)
@@ -33,7 +34,7 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
 
 
 def _line(world: World, limits: SwarmSettings) -> LogReport:
-    """Everything in one line; what nobody has said is null."""
+    """Return the whole line; values that no agent has reported yet are None."""
     continuity = world.reports.session_state_manager
     return LogReport(
         schema=SCHEMA,

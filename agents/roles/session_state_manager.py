@@ -1,4 +1,4 @@
-"""Keep the one true story: stage, incidents, next steps, expected outcomes. It watches the hang guard."""
+"""Reconcile all records into one account: stage, incidents, next steps, expected outcomes; watch the hang guard."""
 
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -16,9 +16,9 @@ from state.records.report_parts import OpenIncident, Outcome, Step
 from state.records.reports import ManagerReport
 
 _ME = "session_state_manager"
-_LOOKS = 2  # at a guard that lives and is silent, before it is ended
+_LOOKS = 2  # looks at a hang guard that lives and is silent, before its loop is ended
 _AFTER_FAILURE = "fix the cause and type the command again"
-_IDLE_S = 45.0  # seconds jobs may wait while nothing runs: three cycles of the sentry
+_IDLE_S = 45.0  # seconds that jobs may wait while no worker runs: three cycles of the sentry
 _TOLD = ("incident_opened", "incident_closed")
 _IDLE = "maintain_polling_and_keep_workers_saturated"
 
@@ -34,7 +34,7 @@ class IncidentRow(TypedDict):
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that is not as it should be; `remedy`: who does what about it; `actionable`: whether the swarm can."""
+    """A fault. `remedy` says what is done about it and by which agent; `actionable`: the swarm can do that itself."""
 
     incident_id: str
     what: str
@@ -42,24 +42,24 @@ class Incident:
     actionable: bool = True
 
     def as_json(self) -> IncidentRow:
-        """For events and reports."""
+        """Return the incident as events hold it."""
         return {"id": self.incident_id, "what": self.what, "remedy": self.remedy, "actionable": self.actionable}
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Incidents that are open (id → since when); how often in a row the hang guard was found wanting, since when."""
+    """The open incidents (id → since when), and for how many looks in a row the hang guard is missing."""
 
     open: Mapping[str, str] = field(default_factory=dict)
     guard_stale: int = 0
     guard_stale_since_s: float | None = None
     stage: str = ""
-    idle_since_s: float | None = None  # since when jobs wait and nothing runs
-    healing_mark: str = ""  # the last record of the journal of healing that was looked at
+    idle_since_s: float | None = None  # since when jobs wait and no worker runs
+    healing_mark: str = ""  # the last record of healing.jsonl that was looked at
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """Reconcile all records; open and close incidents; respawn the hang guard when it is gone."""
+    """Reconcile all records, open and close incidents, and respawn the hang guard and the keeper when they are gone."""
     idle_since_s = _idle_since_s(world, memory)
     found = incidents(world, limits, 0.0 if idle_since_s is None else world.now_s - idle_since_s, _ME)
     events = [*_events(world, memory, found), *_over_already(world, memory, found)]
@@ -102,7 +102,7 @@ def _events(world: World, memory: Memory, found: list[Incident]) -> list[dict[st
 
 
 def _over_already(world: World, memory: Memory, found: list[Incident]) -> list[dict[str, Any]]:
-    """Incidents that were over before anybody looked: opened and closed at once, from the journal of healing."""
+    """Return the events of incidents that were over before this look, each opened and closed, from healing.jsonl."""
     events: list[dict[str, Any]] = []
     seen = {*memory.open, *(one.incident_id for one in found)}
     for failure, remedy in healing.pairs(healing.after(world.healings, memory.healing_mark)):
@@ -119,7 +119,7 @@ def _over_already(world: World, memory: Memory, found: list[Incident]) -> list[d
 
 
 def incident_of(failure: Mapping[str, Any]) -> str:
-    """The incident that a failure would have been, had anybody looked while it lasted."""
+    """Return the id of the incident that a healed failure would have been, had a cycle looked while it lasted."""
     event, target = str(failure.get("event")), str(failure.get("id"))
     kinds = {"session_closed": f"session_closed:{target}", "keeper_died": "keeper_gone"}
     kinds |= {kind: f"{kind}:{target}" for kind in ("record_damaged", "record_lost")}
@@ -129,10 +129,10 @@ def incident_of(failure: Mapping[str, Any]) -> str:
 def _guard_stale(
     world: World, memory: Memory, found: list[Incident], limits: SwarmSettings
 ) -> tuple[int, float | None]:
-    """How often in a row the hang guard was found wanting, and since when; a dead loop needs no second look.
+    """Return at how many looks in a row the hang guard was missing, and since when; a dead loop needs no second look.
 
-    One whose state cannot be read counts only once its patience is over: it writes that anew in its next cycle, and
-    looks that somebody nudged may come within a second.
+    A guard whose state file cannot be read reaches the second look only after its patience: its next cycle writes the
+    file anew, and after a nudge, two looks of this agent may be less than a second apart.
     """
     guard = next((view for view in world.agents if view.agent == absent.GUARD), None)
     if guard is None or not any(one.incident_id == f"agent_stale:{absent.GUARD}" for one in found):
@@ -148,7 +148,7 @@ def _guard_stale(
 
 
 def stage(world: World) -> str:
-    """Where the run stands: idle, stopped, complete, or how many symbols and modes do what."""
+    """Return the stage of the run: idle, stopped, complete, or how many units (symbol and mode) are in which phase."""
     if world.stopped:
         return "stopped"
     if world.order is None:
@@ -159,12 +159,12 @@ def stage(world: World) -> str:
 
 
 def units(world: World) -> dict[str, int]:
-    """How many symbols and modes do what; nothing while no round has jobs."""
+    """Return how many units are in which phase; {} while no round has jobs."""
     return standing.counts(_words(world)) if world.jobs else {}
 
 
 def _words(world: World) -> list[str]:
-    """What every symbol and mode of the order does; one that failed in an earlier round has failed."""
+    """Return for each unit of the order the word for its phase; a unit that failed in an earlier round has failed."""
     rows: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for state in world.jobs:
         if not state.job.hand:
@@ -174,9 +174,7 @@ def _words(world: World) -> list[str]:
 
 
 def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str = "") -> list[Incident]:
-    """Everything that is not as it should be, now; `idle_s`: how long jobs have waited while nothing ran; `me`: the
-    agent that looks, who cannot be missing.
-    """
+    """Return the open incidents. For `idle_s`, jobs have waited while no worker ran; the agent `me` is not missing."""
     if world.stopped:
         return []
     if absent.all_dead(world, limits):
@@ -195,7 +193,7 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str 
         Incident(
             f"action_unmet:{view.agent}",
             f"{view.agent} did this and it had no effect: {'; '.join(view.unmet)}",
-            "it goes one step further in its next cycle",
+            "it takes the next, stronger measure in its next cycle",
         )
         for view in world.agents
         if view.unmet
@@ -247,7 +245,7 @@ def incidents(world: World, limits: SwarmSettings, idle_s: float = 0.0, me: str 
 
 
 def _after_failure(world: World) -> str:
-    """What becomes of the others when a unit has failed, and when to type the command again."""
+    """Return what happens to the other units when one has failed, and when to type the command again."""
     units = () if world.order is None else world.order.units
     dead = {unit for unit in units if unit in world.dead_units or " ".join(unit) in world.dropped}
     if len(dead) == len(units):
@@ -258,10 +256,10 @@ def _after_failure(world: World) -> str:
 
 
 def _of_sentry(world: World) -> list[Incident]:
-    """What the sentry found out about lanes and about dying in general."""
+    """Return the incidents that the sentry reports: closed lanes, slow prescreens, a broken environment."""
     told = world.reports.worker_sentry
     found = [
-        Incident(f"lane_quarantined:{lane}", f"{lane} takes no work: {why}", "worker_sentry opens it again when it may")
+        Incident(f"lane_quarantined:{lane}", f"{lane} takes no work: {why}", "worker_sentry opens it again by itself")
         for lane, why in told.quarantined_lanes.items()
     ]
     found += [
@@ -269,13 +267,13 @@ def _of_sentry(world: World) -> list[Incident]:
         for job, one in told.slow_prescreens.items()
     ]
     if told.storm and any(not state.is_over for state in world.jobs):
-        way_out = "scripts/backtest-optimize doctor names what is broken; it is tried again from time to time"
+        way_out = "scripts/backtest-optimize doctor names what is broken; from time to time the swarm tries one job"
         found.append(Incident("environment_broken", f"{told.storm}: the environment is to blame", way_out))
     return found
 
 
 def _over_budget(world: World) -> list[Incident]:
-    """The budget is the operator's: the swarm says so and goes on."""
+    """Return the incident of a spent budget. The swarm only reports it and goes on, because the operator decides."""
     guard = world.reports.budget_guard
     if guard.over_budget is not True:
         return []
@@ -284,7 +282,7 @@ def _over_budget(world: World) -> list[Incident]:
 
 
 def _of_hooks(world: World) -> list[Incident]:
-    """Hooks that cannot be asked: as they lie there now, and as jobs of this round met them. One incident a file."""
+    """Return one incident for each hook file that cannot be run: now, or when a job of this round ran it."""
     gates = (gate for state in world.jobs for gate in state.gates if gate.get("fix"))
     met = [(gate["path"], gate["reason"], gate["fix"]) for gate in gates]
     there = [
@@ -304,7 +302,7 @@ def _has_lost_its_process(world: World) -> bool:
 
 
 def _of_keeper(world: World) -> list[Incident]:
-    """A keeper that was installed and is not there any more."""
+    """Return the incident of an installed keeper that is gone."""
     if world.keeper is None or world.keeper.alive is not False:
         return []
     if world.keeper.method == "process":
@@ -313,7 +311,7 @@ def _of_keeper(world: World) -> list[Incident]:
                 "keeper_gone", "the keeper process is dead, or stopped", "session_state_manager starts or continues it"
             )
         ]
-    what = f"what keeps the swarm alive was removed: {world.keeper.entry}"
+    what = f"the installed keeper was removed: {world.keeper.entry}"
     return [Incident("keeper_gone", what, "type: scripts/install_keeper.sh (or --uninstall)", actionable=False)]
 
 
@@ -326,7 +324,7 @@ def _idle_since_s(world: World, memory: Memory) -> float | None:
 
 
 def next_steps(world: World, found: list[Incident]) -> list[Step]:
-    """What is to be done, by whom; a run is complete when nothing here is actionable."""
+    """Return the next steps, each with what it is for. A run is complete when none of them is actionable."""
     steps = [Step(one.incident_id, one.remedy, one.what, one.actionable) for one in found]
     here = stage(world)
     if here == "stopped" and world.run_finished:
@@ -349,7 +347,7 @@ def next_steps(world: World, found: list[Incident]) -> list[Step]:
 
 
 def _new_bars(world: World) -> list[Step]:
-    """What helps where another look at a holdout can promote nothing."""
+    """Return a step for each unit whose holdout is used up: which bars to get."""
     found = ((unit, holdout.words(left), holdout.way_out(left)) for unit, left in holdouts.known(world).items())
     return [Step(f"bring_new_bars:{unit}", way_out, f"{unit}: {why}") for unit, why, way_out in found if why]
 
@@ -363,12 +361,12 @@ def _polls(beside_others: bool) -> Step:
 
 
 def _advice(world: World, found: list[Incident]) -> list[Step]:
-    """The orchestrator's next step, when it is about this run and no incident is open."""
+    """Return the orchestrator's next step, if it is about this run, asks for something, and no incident is open."""
     report = world.reports.main_orchestrator
     step = report.next_step
     if report.run_id != world.run_id or step is None or step.id == _IDLE:
         return []
-    if found:  # what is wrong has its remedy already; and who does not cycle any more says what was
+    if found:  # each incident has its remedy already, and an orchestrator that is gone would tell of the past
         return []
     return [Step(step.id, step.what, step.why)]
 
@@ -378,7 +376,7 @@ def _is_open(world: World) -> bool:
 
 
 def expected_outcomes(world: World, limits: SwarmSettings) -> tuple[Outcome, ...]:
-    """What each worker is expected to do next, and whether it is so; what each agent expects of what it did last."""
+    """Return what agents expect of their last actions, what workers are expected to do, and whether they do it."""
     deeds = (
         Outcome(deed["target"], deed["expected"], f"{view.agent}: {deed['kind']}")
         for view in world.agents
@@ -388,7 +386,7 @@ def expected_outcomes(world: World, limits: SwarmSettings) -> tuple[Outcome, ...
 
 
 def _of_worker(worker: Worker, limits: SwarmSettings) -> Outcome:
-    """One that has brought its result is done, whatever its life: nobody expects progress of it any more."""
+    """Return what is expected of a worker. A worker with its result is done, and no progress is expected of it."""
     is_done = worker.result is not None and worker.result.epoch == worker.launch.epoch
     return Outcome(
         target=worker.launch.job.job_id,

@@ -1,8 +1,9 @@
-"""Set how many lanes there are, so that cores and GPUs are used and nobody pushes anybody out: targets, nothing else.
+"""Set how many lanes there are, so that cores and GPUs are used and workers do not crowd each other out.
 
-A calm controller. Use is measured over a window; inside the dead band around the target nothing changes; a worker that
-only starts counts as one that works (credit); lanes change by one, at most once a window, and never beyond what cores
-and memory of this container allow (cap). Memory that ran out lowers the cap for an hour.
+The controller is calm. It measures use over a window. Inside the dead band around the target it changes nothing. A
+worker that is still starting counts as one that works (credit). The number of lanes changes by one, at most once in a
+window, and never exceeds what the cores and the memory of this container allow (cap). After a worker ran out of memory,
+the cap is lower for an hour.
 """
 
 from agents.model.decision import Agent, Decision
@@ -12,14 +13,14 @@ from config.swarm import SwarmSettings
 from state.records.report_parts import Gpu, Targets
 from state.records.reports import ControllerReport
 
-_OOM_MEMORY_S = 3_600.0  # after so long without running out, one lane more is tried again
-_MEMORY_FULL = 0.92  # share of the container's memory beyond which no lane is added, and one is given up
-_THROTTLED_PCT = 20.0  # percent of scheduler periods in which the container was held back: more workers only wait
+_OOM_MEMORY_S = 3_600.0  # seconds without running out of memory, after which one more lane is tried
+_MEMORY_FULL = 0.92  # share of the container's memory in use, from which on a lane is given up
+_THROTTLED_PCT = 20.0  # percent of the CPU quota's periods that were cut short: more workers would only wait
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The target, when it changed last (monotonic, within `boot_id`), and what running out of memory has taught."""
+    """The target, when it last changed (monotonic, of the boot `boot_id`), and the cap after running out of memory."""
 
     boot_id: str = ""
     lanes: int = 0
@@ -31,14 +32,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Wish:
-    """How many lanes are better, and why."""
+    """The number of lanes that would be better, and why."""
 
     lanes: int
     reason: str
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """The targets for the other agents; worker_sentry follows them."""
+    """Report the target number of lanes, which worker_sentry follows."""
     memory = _begun(world, memory)
     memory = _learned(world, memory, limits)
     wish = _wish(world, memory, limits)
@@ -66,14 +67,16 @@ def _report(world: World, memory: Memory, reason: str, limits: SwarmSettings) ->
 
 
 def _begun(world: World, memory: Memory) -> Memory:
-    """A first target, or one of an earlier boot: what is there now."""
+    """Return the memory with a usable target: without one of this boot, the number of lanes that are there now."""
+    # A target of another boot, or one that is no longer possible here, is not a place to start from.
     if memory.boot_id == world.boot_id and 1 <= memory.lanes <= max(world.lane_cap, len(world.lanes)) + 1:
         return memory
     return replace(memory, boot_id=world.boot_id, lanes=max(1, len(world.lanes)), changed_at_s=None, oom_at_s=0.0)
 
 
 def _learned(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
-    """Each time a worker ran out of memory, one lane less from then on, remembered for an hour."""
+    """Return the memory with a lower cap after a worker ran out of memory, and a higher one an hour later."""
+    # Counted from the jobs, so that a controller that was away learns of every worker that ran out of memory.
     ooms = sum(state.ooms for state in (*world.jobs, *world.fills))
     if ooms > memory.ooms:
         cap = max(1, min(memory.lanes, memory.oom_cap or memory.lanes) - 1)
@@ -90,7 +93,7 @@ def _cap(world: World, memory: Memory) -> int:
 
 
 def _wish(world: World, memory: Memory, limits: SwarmSettings) -> Wish:
-    """One less when there are too many, one more when nothing speaks against it."""
+    """Return one lane less when there are too many, one more when nothing speaks against it, else the same number."""
     cap = _cap(world, memory)
     if memory.lanes > cap:
         why = "memory ran out" if memory.oom_cap is not None else "cores and memory allow no more"
@@ -104,6 +107,7 @@ def _wish(world: World, memory: Memory, limits: SwarmSettings) -> Wish:
 
 
 def _why_no_more(world: World, memory: Memory, limits: SwarmSettings) -> str:
+    """Return why no lane is added; "" when one more would help. The reasons are ordered: the first counts."""
     cpu, cap = world.control.cpu_pct, _cap(world, memory)
     lowest = limits.use.cpu_target_pct - limits.use.dead_band_pct
     reasons = (
@@ -112,7 +116,7 @@ def _why_no_more(world: World, memory: Memory, limits: SwarmSettings) -> str:
         (cpu is not None and cpu + _credit_pct(world, limits) >= lowest, f"CPU at {cpu} %, within or above its target"),
         (
             sum(not one.launch.gpu for one in world.workers) < memory.lanes,
-            f"CPU at {cpu} %: lanes are free, it is not for want of them",
+            f"CPU at {cpu} %, although lanes are free",
         ),
         (memory.lanes >= cap, f"CPU at {cpu} %, and no more lanes than {cap} are possible"),
     )
@@ -120,7 +124,7 @@ def _why_no_more(world: World, memory: Memory, limits: SwarmSettings) -> str:
 
 
 def _pressure(world: World) -> str:
-    """Why there are too many workers, if there are."""
+    """Return why there are too many workers; "" when there are not."""
     used, total = world.control.memory_used_bytes, world.control.memory_total_bytes
     if used and total and used > _MEMORY_FULL * total:
         return f"{100 * used / total:.0f} % of the memory is in use"
@@ -135,15 +139,16 @@ def _pressure(world: World) -> str:
 
 
 def _held(world: World, memory: Memory, wish: Wish, limits: SwarmSettings) -> str:
-    """Why a wish must wait: one change a window, of any size."""
+    """Return why a change must wait; "" when it may be made. Only one change is made in a window."""
     if wish.lanes == memory.lanes or memory.changed_at_s is None or memory.changed_at_s > world.now_s:
         return ""
+    # Within a window of the last change the measurement still contains the time before it.
     left_s = limits.use.window_s - (world.now_s - memory.changed_at_s)
     return "" if left_s <= 0 else f"waits {left_s:.0f} s more since the last change; then: {wish.reason}"
 
 
 def _credit_pct(world: World, limits: SwarmSettings) -> float:
-    """What workers that only start will use and the window has not seen yet, in percent of all cores."""
+    """Return the use, in percent of all cores, that starting workers will add and the window has not seen yet."""
     cores = world.control.cores or len(world.lanes)
     return sum(100 * worker.launch.cores / cores for worker in world.workers if _is_young(worker, limits))
 
@@ -159,7 +164,7 @@ def _queue(world: World) -> bool:
 
 
 def _fill_lanes(world: World, memory: Memory) -> int:
-    """How many lanes may be filled with work that nothing waits for: none while anything is short."""
+    """Return how many lanes may be filled with work that nothing waits for: none while anything is short."""
     if world.stopped or world.run_finished or world.order is None or world.control.host_starved:
         return 0
     return 0 if _pressure(world) else memory.lanes

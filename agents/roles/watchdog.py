@@ -1,4 +1,4 @@
-"""Look at the machine once for everyone, and write down what failed. It also keeps logs and records short."""
+"""Sample the machine once for all agents, write down failures, and keep logs and records short."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,19 +16,19 @@ from state.records.jobs import SCREENS
 from state.records.report_parts import Finding, Targets
 from state.records.reports import WatchdogReport
 
-_CADENCE_S = 15.0  # its own, in the registry
-_CPU_READINGS = 120  # of one window; more would only make the record longer
-_DISK_EVERY_S = 600.0  # between two readings of the disk
-_DISK_READINGS = 144  # a day of them
-_DISK_ENOUGH_S = 3_600.0  # a forecast from less would be a guess
-_FULL_SOON_DAYS = 2.0  # time enough for somebody to come by and make room
-_STARVING = 2  # agents beside this one that must be late at once; one alone is that agent's own trouble
-_SCARCE = 0.9  # of the processes this container may have
+_CADENCE_S = 15.0  # of this agent, as in the registry
+_CPU_READINGS = 120  # the most readings of one window; more would only make the record longer
+_DISK_EVERY_S = 600.0  # seconds between two readings of the disk
+_DISK_READINGS = 144  # readings of one day
+_DISK_ENOUGH_S = 3_600.0  # seconds: a forecast from a shorter time would be a guess
+_FULL_SOON_DAYS = 2.0  # leaves a person enough time to make room
+_STARVING = 2  # how many other agents must be late at once; when only one is late, the machine is not the cause
+_SCARCE = 0.9  # share of the processes that this container may have
 
 
 @dataclass(frozen=True)
 class Reading:
-    """CPU seconds used, and quota periods counted, by this container up to a moment."""
+    """The container's counters at one time: CPU seconds used, and periods of the CPU quota."""
 
     at_s: float
     cpu_used_s: float
@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class DiskReading:
-    """Bytes free at a moment."""
+    """The free bytes of the disk at one time."""
 
     at_s: float
     free_bytes: int
@@ -46,30 +46,31 @@ class DiskReading:
 
 @dataclass(frozen=True)
 class Memory:
-    """What only makes sense beside an earlier look, and what was said already."""
+    """What must be compared with an earlier look, and what was already written down."""
 
     boot_id: str = ""
     readings: tuple[Reading, ...] = ()
     disk: tuple[DiskReading, ...] = ()
     clocks: Clocks | None = None
     last_death: str = ""
-    healing_mark: str = ""  # the last record of the journal of healing that was written down
-    said: Mapping[str, str] = field(default_factory=dict)  # finding → what it was when it was said
+    healing_mark: str = ""  # the last record of healing.jsonl that was written down
+    said: Mapping[str, str] = field(default_factory=dict)  # finding → its words when it was written down
     environment: Mapping[str, str] = field(default_factory=dict)
-    uuids: tuple[str, ...] = ()  # of the GPUs seen in this boot
+    uuids: tuple[str, ...] = ()  # of all GPUs that were seen in this boot
     oom_kills: int | None = None
     no_gpu_said: bool = False
-    looked_s: float | None = None  # when expired records were last looked for
-    counted_s: float | None = None  # the wall time that records age by, as it is counted: agents/rules/aging.py
+    looked_s: float | None = None  # when expired records were last listed
+    counted_s: float | None = None  # the wall time by which the age of records is judged: see agents/rules/aging.py
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """The report that all others read; events for what nobody has written down yet; what grew too long is cut."""
+    """Report the machine to all other agents, write down new events, and shorten records that grew too long."""
     moved, events = clocks.events(world, memory.boot_id, memory.clocks, patience_s(_CADENCE_S, limits))
     memory = replace(memory, counted_s=_counted_s(world, memory))
     memory = _with_readings(world, memory, limits)
     memory, more = _machine_events(world, memory)
-    starved = not moved and _is_starved(world, limits)  # who was away itself does not know since when others are late
+    # after its own absence, the watchdog cannot tell since when others are late
+    starved = not moved and _is_starved(world, limits)
     found = _findings(world, memory, starved, limits)
     memory, said = _said(memory, found)
     memory, deaths = _deaths(world, memory)
@@ -99,7 +100,7 @@ def _writes(events: list[dict[str, Any]]) -> list[Action]:
 
 
 def _strays(world: World) -> list[Action]:
-    """Launches and requests that are damaged: the agents whose they are cannot even name them."""
+    """Set damaged launch records and requests aside, because the agents that own them cannot read even their names."""
     mine = [one for one in world.faults if one.record.startswith(("workers/", "requests/"))]
     return [SetAside(one.record, one.what) for one in mine]
 
@@ -121,7 +122,7 @@ def _housekeeping(records: Records | None) -> list[Action]:
 
 
 def _fallbacks(world: World) -> tuple[str, ...]:
-    """Jobs that only a GPU may do, seen on a CPU's lane: nobody starts any, and this is who would notice."""
+    """Return the jobs for GPUs only that run on a CPU's lane. No agent starts such jobs; this is the check of that."""
     if world.order is None or world.order.engine != "gpu":
         return ()
     jobs = [one.launch.job for one in world.workers if not one.launch.gpu]
@@ -129,7 +130,7 @@ def _fallbacks(world: World) -> tuple[str, ...]:
 
 
 def _report(world: World, memory: Memory, limits: SwarmSettings) -> WatchdogReport:
-    """All but what depends on what else was found."""
+    """Return the report without the fields that depend on the findings."""
     sample = world.sample
     gpus = None if sample is None else sample.gpus
     growth = _bytes_per_day(memory.disk)
@@ -164,7 +165,7 @@ def _report(world: World, memory: Memory, limits: SwarmSettings) -> WatchdogRepo
 
 
 def _with_readings(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
-    """Monotonic moments count within one boot."""
+    """Return the memory with this look's readings; those of another boot are dropped, because the clock began anew."""
     if memory.boot_id != world.boot_id:
         memory = replace(memory, boot_id=world.boot_id, readings=(), disk=(), uuids=(), oom_kills=None, looked_s=None)
     readings = _cpu_readings(world, memory, limits.use.window_s)
@@ -185,8 +186,8 @@ def _cpu_readings(world: World, memory: Memory, window_s: float) -> tuple[Readin
         return memory.readings
     old = [one for one in memory.readings if one.at_s < world.now_s]
     if len(old) > 1 and old[-1].at_s - old[-2].at_s < window_s / _CPU_READINGS:
-        old.pop()  # a long window needs no reading of every cycle
-    # The youngest that is older than the window stays: utilisation is measured from it.
+        old.pop()  # a long window does not need the reading of every cycle
+    # The newest reading older than the window stays, because use is measured from there.
     start = max((i for i, one in enumerate(old) if one.at_s <= world.now_s - window_s), default=0)
     new = Reading(world.now_s, sample.cpu_used_s, sample.periods, sample.throttled_periods)
     return (*old[start:], new)
@@ -201,7 +202,7 @@ def _cpu_pct(memory: Memory, sample: Sample | None) -> float | None:
 
 
 def _throttled_pct(memory: Memory) -> float | None:
-    """Share of the quota's periods that were cut short, over the same window as the CPU's use."""
+    """Return the percentage of the quota's periods that were cut short, over the CPU's window; None: unknown."""
     known = [one for one in memory.readings if one.periods is not None and one.throttled_periods is not None]
     if len(known) < 2:
         return None
@@ -211,9 +212,13 @@ def _throttled_pct(memory: Memory) -> float | None:
 
 
 def _bytes_per_day(readings: tuple[DiskReading, ...]) -> float | None:
-    """How fast the disk fills: the median over pairs half the readings apart, so that one deed does not decide it."""
+    """Return how fast the disk fills, as the median over pairs of readings; None before there is an hour of them.
+
+    The readings of a pair lie half of all readings apart, so that a single large write does not decide the result.
+    """
     if not readings or readings[-1].at_s - readings[0].at_s < _DISK_ENOUGH_S:
         return None
+    # Pairs far apart are compared, because the free space jumps with each result that is written or removed.
     half = len(readings) // 2
     pairs = zip(readings, readings[half:], strict=False)
     speeds = sorted((a.free_bytes - b.free_bytes) / (b.at_s - a.at_s) for a, b in pairs if b.at_s > a.at_s)
@@ -221,7 +226,7 @@ def _bytes_per_day(readings: tuple[DiskReading, ...]) -> float | None:
 
 
 def _full_in_days(free: int | None, per_day: float | None, limits: SwarmSettings) -> float | None:
-    """Until nothing new is started any more; None when the disk does not fill, or nobody knows."""
+    """Return the days until the disk is so full that nothing is started; None when it does not fill, or is unknown."""
     if free is None or per_day is None or per_day <= 0:
         return None
     return round(max(0.0, free - limits.records.min_free_mb * 1_000_000) / per_day, 1)
@@ -231,7 +236,7 @@ def _full_in_days(free: int | None, per_day: float | None, limits: SwarmSettings
 
 
 def _counted_s(world: World, memory: Memory) -> float | None:
-    """The wall time by which records are old."""
+    """Return the wall time by which the age of records is judged; None before records were listed."""
     now, then = clocks.of(world), memory.clocks
     oldest_s = None if world.records is None else world.records.oldest_s
     passed_s = 0.0
@@ -243,9 +248,10 @@ def _counted_s(world: World, memory: Memory) -> float | None:
 
 
 def _is_starved(world: World, limits: SwarmSettings) -> bool:
-    """Everything that lives is late at once: then the machine is, and nobody has failed."""
+    """Whether all living agents and workers are late at once: then the machine is starved, and none of them failed."""
     others = [one for one in world.agents if one.agent != "watchdog" and one.loop_life == "running"]
     others = [one for one in others if not one.is_young(limits) and one.age_s is not None]
+    # Workers count, too: when agents are late and workers advance, the machine is not starved.
     late = [one for one in others if (one.age_s or 0.0) > patience_s(one.cadence_s, limits)]
     running = [one for one in world.workers if one.life == "running"]
     silent = all(one.silent_s > limits.hang.after_s for one in running)
@@ -284,7 +290,7 @@ def _sample_findings(sample: Sample, memory: Memory) -> list[Finding]:
     gone = _gone(sample, memory)
     if gone:
         remedy = "its jobs go on elsewhere; look with: nvidia-smi, dmesg"
-        found.append(Finding("gpu_gone", f"{', '.join(gone)} was there and is not any more", remedy))
+        found.append(Finding("gpu_gone", f"{', '.join(gone)} was there before and is gone now", remedy))
     broken = [str(gpu.uuid) for gpu in sample.gpus or () if gpu.uncorrected_errors]
     if broken:
         what = f"uncorrected memory errors on {', '.join(broken)}"
@@ -303,7 +309,7 @@ def _gone(sample: Sample, memory: Memory) -> list[str]:
 
 
 def _said(memory: Memory, found: list[Finding]) -> tuple[Memory, list[dict[str, Any]]]:
-    """Each finding is written down once when it comes and once when it goes."""
+    """Return the events for findings that are new or over: each is written down once when it comes and when it goes."""
     now = {one.id: one.what for one in found}
     events = [
         {"event": "found", "id": one.id, "what": one.what, "remedy": one.remedy}
@@ -320,6 +326,7 @@ def _machine_events(world: World, memory: Memory) -> tuple[Memory, list[dict[str
         return memory, events
     if sample.gpus == () and not memory.no_gpu_said:
         events.append({"event": "skip_gpu_actions_no_gpu_detected"})
+    # An environment that cannot be compared yet, because nothing is known of it, has not drifted.
     known = memory.environment
     drifted = sorted(key for key, value in sample.environment.items() if known.get(key, value) != value)
     if drifted:
@@ -340,7 +347,11 @@ def _machine_events(world: World, memory: Memory) -> tuple[Memory, list[dict[str
 
 
 def _deaths(world: World, memory: Memory) -> tuple[Memory, list[dict[str, Any]]]:
-    """Those after the last one that was written down; a journal that was compacted has forgotten the oldest."""
+    """Return the events for deaths after the last one that was written down.
+
+    When that one is not found, because the journal was compacted, all deaths that are still there count as new.
+    """
+    # The journal of jobs may be compacted between two looks, so the place is kept by contents and not by number.
     marks = [_mark(world, death) for death in world.last_deaths]
     seen = max((n for n, mark in enumerate(marks) if mark == memory.last_death), default=-1)
     events = [{**death, "run_id": world.run_id} for death in world.last_deaths[seen + 1 :]]
@@ -348,7 +359,7 @@ def _deaths(world: World, memory: Memory) -> tuple[Memory, list[dict[str, Any]]]
 
 
 def _healings(world: World, memory: Memory) -> tuple[Memory, list[dict[str, Any]]]:
-    """Who was found dead or gone, and who brought it back how, whoever did; each once."""
+    """Return the new records of healing.jsonl as events: what was found dead or gone, and what brought it back."""
     events = [dict(one) for one in healing.after(world.healings, memory.healing_mark)]
     return (replace(memory, healing_mark=str(events[-1]["mark"])) if events else memory), events
 

@@ -1,4 +1,4 @@
-"""Make the workers that run equal the jobs that are wanted: the only one who starts and stops workers."""
+"""Make the running workers equal the wanted jobs. No other agent starts or stops workers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,20 +29,20 @@ _SURVIVED = "it survives KILL; its lane stays closed until it is gone"
 
 @dataclass(frozen=True)
 class Memory:
-    """What was tried with whom, and who is to blame for deaths; both outlive the sentry itself."""
+    """What was tried with which worker, what is to blame for deaths, and the usual speeds, as kept on file."""
 
     tried: Tried = field(default_factory=Tried)
     blame: Blame = field(default_factory=Blame)
     pace: Pace = field(default_factory=Pace)
     boot_id: str = ""
-    outdated_since_s: float | None = None  # since when workers of older code are waited for
+    outdated_since_s: float | None = None  # since when an upgrade waits for workers of the older code
 
 
 def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memory]:
-    """Account for the dead, end the hung, then fill free lanes."""
+    """Account for dead workers, end hung ones, then start jobs on free lanes."""
     jobs = {state.job.job_id: state for state in (*world.jobs, *world.fills)}
     there = {worker.launch.worker_id for worker in world.workers}
-    if memory.boot_id not in ("", world.boot_id):  # moments of another boot mean nothing here
+    if memory.boot_id not in ("", world.boot_id):  # monotonic times of another boot mean nothing here
         memory = Memory(pace=pacing.of_another_boot(memory.pace))
     memory = replace(memory, pace=pacing.looked(memory.pace, world, limits))
     memory = replace(
@@ -52,7 +52,8 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
     memory = replace(memory, outdated_since_s=since_s if world.outdated else None)
     actions: list[Action] = []
     gone: set[str] = set()
-    is_lost = world.order is None and not world.stopped  # whose jobs these are is known when the order is back
+    # without the order it is unknown whose jobs these are, so dead workers wait until it is back
+    is_lost = world.order is None and not world.stopped
     for worker in world.workers:
         if _is_over(worker):
             gone.add(worker.launch.worker_id)
@@ -100,6 +101,8 @@ def _is_over(worker: Worker) -> bool:
 def _account(
     worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
 ) -> tuple[Memory, list[Action]]:
+    """Record how a dead worker's job goes on, and retire the worker; a worker that lost its job is only retired."""
+    # The job's record comes before the retirement: cut short in between, the next cycle accounts for it again.
     launch = worker.launch
     retire = RetireWorker(launch.worker_id)
     state = jobs.get(launch.job.job_id)
@@ -114,6 +117,7 @@ def _account(
             memory = replace(memory, pace=pacing.completed(memory.pace, worker, world.now_s, limits))
             return memory, [CompleteJob(state.job.job_id, result.metrics, tuple(result.gates)), retire]
         return memory, [_end(state, "failed", result.error_message, result.gates), retire]
+    # Deaths by `stop` count against nothing, and need no wait.
     if world.stopped:
         return memory, [_death(state, worker, BY_OPERATOR, state.deaths, 0.0), retire]
     memory, action = _after_death(state, worker, world, memory, limits)
@@ -121,32 +125,37 @@ def _account(
 
 
 def _is_its(state: JobState, launch: Launch) -> bool:
-    """Whether the journal says that this worker is at the job; a launch record that somebody forged says it alone."""
+    """Whether the journal, too, says that this worker has the job. A forged launch record would have no such entry."""
     is_at_work = state.status == "running" and state.epoch == launch.epoch
-    return is_at_work and state.worker_id in ("", launch.worker_id)  # "": of a journal that lost it
+    return is_at_work and state.worker_id in ("", launch.worker_id)  # "": the journal lost the line with the id
 
 
 def _after_death(
     state: JobState, worker: Worker, world: World, memory: Memory, limits: SwarmSettings
 ) -> tuple[Memory, Action]:
-    """Deaths by a signal from outside never count; ours and its own do until there is new durable progress."""
+    """Decide how a job goes on after its worker died without a result.
+
+    A death by a signal from outside never counts. Deaths by the swarm and by the worker's own fault count until the job
+    makes new durable progress.
+    """
     why = memory.tried.killed.get(worker.launch.worker_id)
     how = _again(worker) or blaming.how(worker) if why is None else f"ended by us: {why}"
+    # Durable progress shows that the job itself can be done, so earlier deaths no longer count against it.
     advanced = worker.done > state.last_done
     asked = why is None and worker.launch.worker_id in memory.tried.asked_to_end_s
     if asked:
         return memory, _death(state, worker, "it was asked to end", state.deaths, 0.0)
     if why is None and blaming.came_from_outside(worker):
-        # The same end again, and nothing done in between: whoever does that, it is not tried again without a pause.
+        # The same end again without progress in between: the job waits before it is tried again, whatever the cause.
         again = not advanced and state.last_death == how
         return memory, _death(
             state, worker, how, 0 if advanced else state.deaths, limits.blame.backoff_s if again else 0.0
         )
-    if blaming.lost_its_gpu(worker):  # the lane is closed at once; the job waits for nothing
+    if blaming.lost_its_gpu(worker):  # the lane is closed at once; the job goes on elsewhere without a wait
         memory = replace(memory, blame=blaming.without_lane(memory.blame, worker, world.now_s, limits))
         return memory, _death(state, worker, how, state.deaths, 0.0)
     memory = replace(memory, blame=blaming.after_death(memory.blame, worker, world.now_s, len(world.lanes), limits))
-    if memory.blame.is_environment:  # whoever is sent next dies, too: that is not held against this job
+    if memory.blame.is_environment:  # the next worker would die, too, so this death does not count against the job
         return memory, _death(state, worker, how, state.deaths, 0.0)
     deaths = 1 if advanced or worker.age_s >= limits.blame.healthy_after_s else state.deaths + 1
     if deaths >= limits.blame.max_deaths:
@@ -162,7 +171,10 @@ def _death(state: JobState, worker: Worker, reason: str, deaths: int, wait_s: fl
 
 
 def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings) -> Action:
-    """What stands against it may pass by itself: nobody is to blame, and no work of its unit is thrown away."""
+    """Let a job wait for an obstacle that may pass by itself; it fails when its patience is over.
+
+    Such a wait counts against nothing, and no work of the unit is lost.
+    """
     patience_s = limits.blame.patience_s if result.patience_s is None else result.patience_s
     waits = state.waits + 1
     waited_s = blaming.waited_s(state.waits, limits)
@@ -175,7 +187,7 @@ def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings
 
 
 def _again(worker: Worker) -> str:
-    """What a worker says that found a file of ours not to be what was written; nothing where it did not."""
+    """Return the message of a worker that found a working file changed since it was written; "" when it found none."""
     result = worker.result
     is_its = result is not None and result.epoch == worker.launch.epoch and result.status == "again"
     return f"{result.error_message}; it is made again" if result is not None and is_its else ""
@@ -190,7 +202,8 @@ def _end(state: JobState, status: Status, message: str, gates: tuple[dict[str, A
 
 
 def _lost(world: World, jobs: Jobs) -> list[Action]:
-    """Jobs that count as running while no launch of theirs is on file: their launcher died in between."""
+    """Return the death of each job that counts as running and has no launch record: its launch was cut short."""
+    # The journal is written before the launch record, so a launch may be cut short between the two.
     known = {worker.launch.worker_id for worker in world.workers}
     return [
         RecordDeath(state.job.job_id, "its launch was cut short", state.deaths, state.last_done, 0.0, "")
@@ -205,6 +218,11 @@ def _lost(world: World, jobs: Jobs) -> list[Action]:
 def _watch(
     worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
 ) -> tuple[Memory, list[Action]]:
+    """Decide on a living worker.
+
+    A worker that is no longer wanted is asked to end, a stopped one is continued once, and one that is proven to hang
+    is killed. A worker that survives SIGKILL is left alone.
+    """
     worker_id, tried = worker.launch.worker_id, memory.tried
     if worker_id in tried.given_up:
         return memory, []
@@ -225,7 +243,7 @@ def _watch(
 def _see_it_end(
     worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
 ) -> tuple[Memory, list[Action]]:
-    """One that is to end: its grace, then KILL, then no more of it."""
+    """Decide on a worker that was asked to end: first its grace, then SIGKILL, and at last its lane is given up."""
     worker_id = worker.launch.worker_id
     if memory.tried.has_survived(worker_id):
         return _give_up(worker, jobs, memory)
@@ -235,7 +253,7 @@ def _see_it_end(
 
 
 def _unwanted(worker: Worker, jobs: Jobs, world: World) -> str | None:
-    """Why it is to end, if it is."""
+    """Return why the worker should end; None when it should not."""
     if world.stopped:
         return "the operator stopped the swarm"
     job = worker.launch.job
@@ -247,14 +265,18 @@ def _unwanted(worker: Worker, jobs: Jobs, world: World) -> str | None:
         return "its round is over"
     if world.order is None or (is_of_run and state is None):
         return None  # a record is lost: unknown never ends anything
+    # A newer epoch means that another worker has the job: two must not work on it.
     is_mine = state is not None and not state.is_over and state.epoch == worker.launch.epoch
     return None if is_of_run and is_mine else "its job is no longer its own"
 
 
 def _overdue(world: World, memory: Memory, limits: SwarmSettings) -> str | None:
-    """Why an upgrade waits no longer for what runs; what it does would be begun again with the new code anyway."""
+    """Return why an upgrade no longer waits for this worker; None while it does.
+
+    Ending the worker loses little, because its unit begins again with the new code in any case.
+    """
     waited_s = 0.0 if memory.outdated_since_s is None else world.now_s - memory.outdated_since_s
-    return f"the code has changed {waited_s:.0f} s ago" if waited_s > limits.hang.upgrade_wait_s else None
+    return f"the code changed {waited_s:.0f} s ago" if waited_s > limits.hang.upgrade_wait_s else None
 
 
 def _wake_or_kill(worker: Worker, memory: Memory) -> tuple[Memory, list[Action]]:
@@ -278,7 +300,7 @@ def _kill(worker: Worker, memory: Memory, why: str) -> tuple[Memory, list[Action
 
 
 def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[Action]]:
-    """KILL does nothing (a driver holds it): its job goes on elsewhere, fenced by the next epoch."""
+    """Give up on a worker that survives SIGKILL (a driver holds it); its job goes on elsewhere under the next epoch."""
     launch, state = worker.launch, jobs.get(worker.launch.job.job_id)
     memory = replace(memory, tried=memory.tried.give_up(launch.worker_id, launch.lane))
     if state is None or not _is_its(state, launch):
@@ -287,7 +309,7 @@ def _give_up(worker: Worker, jobs: Jobs, memory: Memory) -> tuple[Memory, list[A
 
 
 def _give_way(world: World, memory: Memory, gone: set[str]) -> tuple[Memory, list[Action]]:
-    """Work that only fills a lane ends as soon as a job of the pipeline waits for one."""
+    """Ask workers that only fill a lane to end, as many as jobs of the pipeline wait for a lane."""
     hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone))
     waiting = len(launching.ready(hands, set())) - len(launching.free(hands, world.lanes))
     actions: list[Action] = []
@@ -305,7 +327,7 @@ def _answers(world: World, jobs: Jobs, touched: set[str]) -> list[Action]:
     actions: list[Action] = []
     for request in world.requests:
         if request.kind not in KINDS or (request.kind != "cancel_job" and request.expires_at < world.now):
-            why = f"nobody answers {request.kind!r}" if request.kind not in KINDS else "it had expired"
+            why = f"no agent answers {request.kind!r}" if request.kind not in KINDS else "it had expired"
             actions.append(AnswerRequest(request.request_id, done=False, reason=why))
         if request.kind != "cancel_job" or request.target in touched:
             continue
@@ -326,7 +348,11 @@ def _answers(world: World, jobs: Jobs, touched: set[str]) -> list[Action]:
 def _launches(
     world: World, memory: Memory, gone: set[str], actions: list[Action], limits: SwarmSettings
 ) -> tuple[list[Action], str]:
-    """Who starts now, and why others do not: one remedy per target and cycle, so that its epoch settles first."""
+    """Return the launches of this cycle, and why other jobs wait.
+
+    A job that this cycle already acts on is launched in a later cycle, when its new epoch is on record.
+    """
+    # A job that died through no fault of its own waits for nothing, and its lane is kept for its next worker.
     touched = {action.target for action in actions}
     again = {a.job_id for a in actions if isinstance(a, RecordDeath) and a.wait_s == 0}
     hands = LaneSupply(world, memory.blame, memory.tried.given_up, frozenset(gone), frozenset(again))

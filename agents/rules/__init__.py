@@ -1,1 +1,1 @@
-"""Rules that decisions are made of, as pure as the agents themselves."""
+"""The rules that decisions are made of. They are pure functions, as the agents are."""

@@ -1,4 +1,4 @@
-"""Which agents are missing, and which one brings each of them back, whichever others are missing, too."""
+"""Which agents are missing, and which agent brings each of them back when others are missing, too."""
 
 from collections.abc import Iterable
 
@@ -6,18 +6,18 @@ from agents.model.world import AgentView, World
 from config.swarm import SwarmSettings
 
 GUARD, MANAGER = "operation_hang_guard", "session_state_manager"
-GUARDS = (GUARD, MANAGER)  # the first respawns everybody, the second the first
+GUARDS = (GUARD, MANAGER)  # the hang guard respawns every session, the state manager the hang guard's
 _BY_HAND = "bash scripts/ensure_swarm_watchdogs.sh"
 
 
 def all_dead(world: World, limits: SwarmSettings) -> bool:
-    """Whether no agent is left, and none has only just begun."""
+    """Whether no loop lives and no session is so young that its loop may still come up."""
     dead = (view.loop_life != "running" and not view.is_young(limits) for view in world.agents)
     return bool(world.agents) and all(dead)
 
 
 def who_heals_all(world: World, limits: SwarmSettings) -> tuple[str, bool]:
-    """What to do when no agent is left, and whether the swarm does it itself."""
+    """Return what brings the swarm back when no agent is left, and whether this happens without the operator."""
     if world.keeper is not None and world.keeper.alive:
         every = "minute" if world.keeper.method == "cron" else f"{limits.agents.keeper_s:g} s"
         return f"the keeper, which looks every {every}, brings them back; to do it at once, type: {_BY_HAND}", True
@@ -25,13 +25,14 @@ def who_heals_all(world: World, limits: SwarmSettings) -> tuple[str, bool]:
 
 
 def missing(world: World, limits: SwarmSettings, me: str = "") -> Iterable[tuple[AgentView, str]]:
-    """Every missing agent, with who brings it back; `me` is the agent that looks, which is alive."""
+    """Yield every missing agent with a sentence on what brings it back. `me` is the agent that looks, so it lives."""
     wanting = {view.agent: view for view in world.agents if view.agent != me and view.is_wanting(limits)}
     for name, view in wanting.items():
         yield view, _who_heals(name, view.session, wanting.keys(), world)
 
 
 def _who_heals(name: str, session: str, wanting: Iterable[str], world: World) -> str:
+    # The order is that of healing: the hang guard, else the state manager, else the rescue that any loop runs.
     wanting = set(wanting)
     if name != GUARD and GUARD not in wanting:
         return f"{GUARD} respawns {session}"

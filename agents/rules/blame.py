@@ -1,9 +1,9 @@
-"""Who is to blame when workers die: the job, the lane, or the whole environment; and how long to wait then.
+"""Decide what is to blame when workers die (the job, the lane, or the whole environment), and how long to wait.
 
-One job that dies again and again without progress is poison, and is quarantined. A lane on which three jobs died while
-none died elsewhere is left alone for a while. Jobs of several units dying side by side, and none completed in between,
-is nobody's fault but the environment's (a broken library, no memory): then no job is counted against, and a single
-canary is sent out from time to time until one comes back.
+A job whose workers die again and again without progress is quarantined. A lane on which three jobs died, while none
+died elsewhere, is closed for a while. When jobs of several units die and none is completed in between, the environment
+is to blame (a broken library, too little memory): then no death counts against a job, and from time to time a single
+worker, the canary, is started until one completes its job.
 """
 
 import signal
@@ -14,7 +14,7 @@ from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
 from state.records.workers import GPU_LOST
 
-# What a process brings upon itself: a crash in a kernel is no operator's kill.
+# Signals that a process causes itself. A crash in compiled code counts against the job; an operator's kill does not.
 _OWN_SIGNALS = frozenset(
     int(number)
     for number in (
@@ -22,14 +22,14 @@ _OWN_SIGNALS = frozenset(
         *(signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ),
     )
 )
-_JOBS = 3  # so many different jobs must have died before their lane, or the environment, is to blame
-_CANARY_S = 600.0  # for a canary to be sent and to die
-_MOST = 50  # deaths remembered
+_JOBS = 3  # how many different jobs must have died before their lane, or the environment, is to blame
+_CANARY_S = 600.0  # seconds that a canary may take to be started and to die
+_MOST = 50  # how many deaths are remembered
 
 
 @dataclass(frozen=True)
 class Death:
-    """One that was the worker's own doing, or ours for good reason; `unit` is its symbol and mode."""
+    """A death that the worker caused itself, or for which the swarm had a good reason. `unit` is "SYMBOL MODE"."""
 
     job_id: str
     unit: str
@@ -39,21 +39,22 @@ class Death:
 
 @dataclass(frozen=True)
 class Blame:
-    """Own deaths since the last completed job; lanes left alone (lane → until when); the canary's waits."""
+    """The own deaths since the last completed job, the closed lanes (lane → until when), and the canary's waits."""
 
     deaths: tuple[Death, ...] = ()
     lanes: Mapping[str, float] = field(default_factory=dict)
     storms: int = 0  # canaries that died in a row
-    canary_at_s: float = 0.0  # before then none is sent
+    canary_at_s: float = 0.0  # no canary is started before this time
 
     @property
     def is_environment(self) -> bool:
-        """Whether everybody dies, whatever the job."""
+        """Whether workers die whatever their job: three jobs at least, of two units at least."""
+        # Two units at least: a space whose code crashes would kill every job of one unit.
         jobs, units = {d.job_id for d in self.deaths}, {d.unit for d in self.deaths}
         return len(jobs) >= _JOBS and len(units) >= 2
 
     def words(self) -> str:
-        """What is so, for an incident; nothing when nobody but single jobs is to blame."""
+        """Return the sentence for an incident; "" unless the environment is to blame."""
         if not self.is_environment:
             return ""
         jobs = len({d.job_id for d in self.deaths})
@@ -61,8 +62,12 @@ class Blame:
 
 
 def after_death(blame: Blame, worker: Worker, now_s: float, lanes: int, limits: SwarmSettings) -> Blame:
-    """One more own death; from the environment's on, the next canary waits twice as long as the last."""
+    """Return the blame after one more own death.
+
+    Once the environment is to blame, each further death doubles the wait before the next canary.
+    """
     job = worker.launch.job
+    # Old deaths are no pattern any more, unless a storm is under way, in which canaries are far apart.
     kept = tuple(d for d in blame.deaths if now_s - d.at_s <= limits.blame.healthy_after_s or blame.storms)[
         -_MOST + 1 :
     ]
@@ -70,17 +75,17 @@ def after_death(blame: Blame, worker: Worker, now_s: float, lanes: int, limits: 
     if blame.is_environment:
         wait_s = backoff_s(blame.storms + 1, limits)
         return replace(blame, storms=blame.storms + 1, canary_at_s=now_s + wait_s)
-    lane = _bad_lane(blame.deaths) if lanes > 1 else None  # the only one there is stays open
+    lane = _bad_lane(blame.deaths) if lanes > 1 else None  # a lane that is the only one is never closed
     return blame if lane is None else replace(blame, lanes={**blame.lanes, lane: now_s + limits.blame.backoff_max_s})
 
 
 def after_completion(blame: Blame) -> Blame:
-    """A job came through: what died before is no pattern any more."""
+    """Return the blame after a job was completed: the deaths before it are no pattern any more."""
     return replace(blame, deaths=(), storms=0, canary_at_s=0.0)
 
 
 def at(blame: Blame, now_s: float, limits: SwarmSettings) -> Blame:
-    """What still holds now: a storm is over, too, when nobody has died for twice the longest wait."""
+    """Return what still holds now. Deaths are forgotten when twice the longest wait has passed without another."""
     lanes = {lane: until for lane, until in blame.lanes.items() if now_s < until}
     is_fresh = bool(blame.deaths) and now_s - blame.deaths[-1].at_s <= 2 * limits.blame.backoff_max_s + _CANARY_S
     deaths = blame.deaths if is_fresh or not blame.storms else ()
@@ -96,34 +101,37 @@ def _bad_lane(deaths: Iterable[Death]) -> str | None:
 
 
 def lost_its_gpu(worker: Worker) -> bool:
-    """Whether it said that its device cannot be used: nothing the job could do about."""
+    """Whether the worker's exit code says that its GPU cannot be used. The job is not to blame for that."""
     return bool(worker.launch.gpu) and worker.exit is not None and worker.exit.code == GPU_LOST
 
 
 def without_lane(blame: Blame, worker: Worker, now_s: float, limits: SwarmSettings) -> Blame:
-    """Its lane is left alone for the longest wait: the device may come back, and is not asked again before."""
+    """Return the blame with the worker's lane closed for the longest wait, after which its GPU may have come back."""
     return replace(blame, lanes={**blame.lanes, worker.launch.lane: now_s + limits.blame.backoff_max_s})
 
 
 def backoff_s(times: int, limits: SwarmSettings) -> float:
-    """How long to wait after so many times in a row."""
+    """Return the seconds to wait after this many failures in a row: they double each time, up to `backoff_max_s`."""
     return float(min(limits.blame.backoff_max_s, limits.blame.backoff_s * 2 ** min(times - 1, 30)))
 
 
 def waited_s(waits: int, limits: SwarmSettings) -> float:
-    """How long a job has waited that waited so often in a row."""
+    """Return the seconds that a job has waited in all when it has waited this often in a row."""
     return sum(backoff_s(number, limits) for number in range(1, waits + 1))
 
 
 def came_from_outside(worker: Worker) -> bool:
-    """Whether somebody else ended it: it never counts against a job."""
+    """Whether the worker was ended from outside; such a death never counts against its job.
+
+    A worker without an exit file counts as such: the machine or the container ended its wrapper, too.
+    """
     return worker.exit is None or (
         worker.exit.signal is not None and worker.exit.signal not in _OWN_SIGNALS and not worker.exit.oom
     )
 
 
 def how(worker: Worker) -> str:
-    """How it ended, in words."""
+    """Return how the worker ended, as the words that its job's record and the operator get."""
     if worker.exit is None:
         return "it is gone, and so is who watched it"
     if worker.exit.oom:

@@ -1,12 +1,16 @@
-"""Which records are damaged or lost, and who does what about it: what an incident says of each."""
+"""Which records are damaged or lost, and what an incident says about each of them."""
 
 from agents.model.world import World
 
-Row = tuple[str, str, str, bool]  # id, what, remedy, and whether the swarm does it by itself
+# the incident's id, what is wrong, the remedy, and whether the swarm carries it out by itself
+Row = tuple[str, str, str, bool]
 
 
 def records(world: World) -> list[Row]:
-    """What agents keep of their own first, then what others name and nobody finds whole."""
+    """Return a row for each damaged state file of an agent, then for each other record that is damaged or lost.
+
+    Only the first damaged value of an agent's file is named: the agent writes the whole file anew.
+    """
     own = [
         (f"record_damaged:{file}", f"{file} is damaged: {what}", f"{view.agent} keeps it beside a new one", True)
         for view in world.agents

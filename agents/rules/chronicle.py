@@ -1,7 +1,7 @@
-"""The two blocks that the curator keeps up to date, as text: the workflow notes and the story of expected outcomes.
+"""The text of the two blocks that the curator keeps up to date: the workflow notes and the expected outcomes.
 
-Both are functions of the records alone. The moment in the notes is that of the newest record they are made of, and it
-changes only when something else does.
+Both are functions of the records alone, so the same records give the same bytes. The time in the notes is that of the
+newest record they are made of, and it changes only when something else does.
 """
 
 import re
@@ -16,13 +16,13 @@ _UPDATED = re.compile(r"^- Updated UTC: .*$", re.MULTILINE)
 _NUMBER = re.compile(r"`(\d+(?:\.\d+)?)`%")
 _IDLE = "maintain_polling_and_keep_workers_saturated"
 _HELD: dict[Any, str] = {True: "holds", False: "DOES NOT HOLD"}
-_HEARTBEATS = ("write_line",)  # done every cycle: the story would be another one every minute, and say nothing
-_LOW_EFFICACY = 50.0  # fewer than half of the checks that can be judged hold
-_MANY = 12  # lines of one list: what is beyond them is counted
+_HEARTBEATS = ("write_line",)  # done in every cycle: counting them would rewrite the block each minute and tell nothing
+_LOW_EFFICACY = 50.0  # percent: fewer than half of the checks that can be judged hold
+_MANY = 12  # lines of one list; further lines are only counted
 
 
 def notes(world: World, here: Knowledge) -> str:
-    """The AUTO-WORKFLOW-NOTES block: how things stand and what comes next, on one page."""
+    """Return the AUTO-WORKFLOW-NOTES block: the state of the swarm and its next step, on one page."""
     continuity = world.reports.session_state_manager
     audit = world.reports.process_auditor
     actions = sorted({kind for tally in here.deeds.values() for kind, row in tally.items() if row.done})
@@ -64,7 +64,7 @@ def _remedies(world: World, incidents: tuple[OpenIncident, ...]) -> list[str]:
 
 
 def differs(old: str | None, new: str, dead_band_pct: float) -> bool:
-    """Whether the notes are to be written again: not when only a percentage moved a little, or nothing did."""
+    """Whether the notes must be written again. Percentages that moved by `dead_band_pct` or less are no reason."""
     if old is None:
         return True
     if _bare(old) != _bare(new):
@@ -78,7 +78,7 @@ def _bare(text: str) -> str:
 
 
 def story(world: World, here: Knowledge) -> str:
-    """The WORKFLOW-OUTCOMES block: what was expected of every kind of action, what came of it, what is expected now."""
+    """Return the WORKFLOW-OUTCOMES block: what was expected of actions, what happened, and what is expected now."""
     rows = [
         f"| `{agent}` | `{kind}` | {row.done} | {row.failed} | {row.held} | {row.unmet} | {_last(row)} |"
         for agent, tally in sorted(here.deeds.items())
@@ -113,7 +113,7 @@ def _last(row: Counts) -> str:
 
 
 def _plans(world: World, here: Knowledge) -> list[str]:
-    """What shapes the swarm's actions now, under the names that operators search the notes for."""
+    """Return the conditions that shape the swarm's actions now, under the names that operators search the notes for."""
     efficacy = world.reports.process_auditor.efficacy
     unwritten = any(row.holds is False for row in here.deeds.get("curator", {}).values())
     signals = {
@@ -145,6 +145,6 @@ def _list(lines: list[str]) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    """One line, and nothing in it that a table, a list or our markers could stumble over."""
+    """Return the value as one line, without the characters that would break a table, a list or the block's markers."""
     text = "unknown" if value is None else str(value)
     return " ".join(text.replace("|", "/").replace("<!--", "<! --").split())

@@ -1,4 +1,4 @@
-"""When two signals contradict each other: who is believed, and why. A table of rules; each is tried on every world."""
+"""The table of rules that says, when two signals contradict each other, which of them is believed, and why."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,15 @@ from config.record import dataclass
 from config.swarm import SwarmSettings
 from state.records.report_parts import Settled
 
-Evidence = str | None  # what was seen; None: the two do not contradict each other, or one of them is unknown
+Evidence = str | None  # what was seen; None: the signals do not contradict each other, or one of them is unknown
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`signals`: the two that contradict; `believed` is one of them."""
+    """One rule. `signals` names the two that may contradict each other, `believed` the one that then counts.
+
+    `seen` returns the contradiction in words, or None.
+    """
 
     rule: str
     signals: tuple[str, str]
@@ -22,7 +25,7 @@ class Rule:
 
 
 def arbitrate(world: World, limits: SwarmSettings) -> tuple[Settled, ...]:
-    """Every contradiction there is, settled."""
+    """Try every rule on this world, and return the contradictions that were found, each with the signal that counts."""
     tried = ((rule, rule.seen(world, limits)) for rule in RULES)
     return tuple(Settled(r.rule, r.signals, r.believed, r.why, seen) for r, seen in tried if seen is not None)
 
@@ -37,7 +40,7 @@ def _low_cpu(world: World, limits: SwarmSettings) -> Evidence:
     if cpu_pct is None or cpu_pct >= limits.use.cpu_target_pct - limits.use.dead_band_pct or not world.workers:
         return None
     if len(world.workers) < len(world.lanes):
-        return None  # free lanes explain it
+        return None  # free lanes explain the low use
     advance = all(one.life == "running" and one.silent_s <= limits.hang.after_s for one in world.workers)
     return f"CPU {cpu_pct:.0f} %, all {len(world.workers)} workers advance" if advance else None
 
@@ -88,7 +91,7 @@ def _done_but_running(world: World, limits: SwarmSettings) -> Evidence:
 def _running_without_worker(world: World, limits: SwarmSettings) -> Evidence:
     known = {one.launch.worker_id for one in world.workers}
     lost = [s.job.job_id for s in world.jobs if s.status == "running" and s.worker_id not in known]
-    return f"{', '.join(lost)}: journal says running, nobody was launched" if lost else None
+    return f"{', '.join(lost)}: journal says running, no worker was launched" if lost else None
 
 
 def _other_count(world: World, limits: SwarmSettings) -> Evidence:
@@ -98,11 +101,11 @@ def _other_count(world: World, limits: SwarmSettings) -> Evidence:
     return f"the watchdog counted {said} workers, there are {len(world.workers)} records"
 
 
-# The operator first, then what ends work wrongly, then what only looks wrong.
+# First what the operator wants, then contradictions that could end work wrongly, then those that only look wrong.
 RULES: tuple[Rule, ...] = (
     Rule(
         *("stopped_but_workers_run", ("tombstone", "workers"), "tombstone"),
-        "the operator's word stands; worker_sentry ends what runs",
+        "the operator's stop counts; worker_sentry ends the workers",
         _tombstone,
     ),
     Rule(
@@ -112,12 +115,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         *("sessions_dead_but_loops_cycle", ("tmux sessions", "cycles"), "cycles"),
-        "a cycle on record was done by somebody; the list of sessions may be of before, or of another server",
+        "a recorded cycle proves that the loop lives; the list of sessions may be old, or of another server",
         _dead_sessions,
     ),
     Rule(
         *("job_running_without_worker", ("job journal", "launch records"), "launch records"),
-        "the journal is written before the launch: one that was cut short leaves a job that only counts as running",
+        "the journal is written before the launch, so a launch that was cut short leaves a job without a worker",
         _running_without_worker,
     ),
     Rule(
@@ -142,7 +145,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         *("worker_counts_differ", ("watchdog", "launch records"), "launch records"),
-        "both look at the same files, and this look is the younger one",
+        "both look at the same files, and this look is the later one",
         _other_count,
     ),
 )

@@ -1,4 +1,4 @@
-"""When a worker that lives is to be ended: never for one look, never while the whole host is short of breath."""
+"""When a living worker counts as hung: never after a single look, never while the whole machine is starved."""
 
 from collections.abc import Mapping
 
@@ -7,52 +7,54 @@ from config.record import dataclass, field, replace
 from config.swarm import SwarmSettings
 from hooks import first_kernel_deadline
 
-_READS = 2  # silence must be seen so often: one look may fall into a suspended moment
-_APART_S = 7.5  # seconds, times the cadence scale, between looks that tell how much CPU somebody had
-_HUNG_SHARE, _STARVED_SHARE = 0.02, 0.25  # of one core: below, it waits for ever; above, it spins; between, it queues
-_STARVED_TIMES = 5  # who has to queue for its core is given so many times the patience
-_TRIES = 3  # the most a rung is tried before the next
+_READS = 2  # looks at which a worker must be silent: a single look may fall right after a suspend
+_APART_S = 7.5  # seconds, times the cadence scale, between two looks that measure a worker's CPU time
+# of one core: less means blocked, more means spinning, between: waiting for a core
+_HUNG_SHARE, _STARVED_SHARE = 0.02, 0.25
+_STARVED_TIMES = 5  # a worker that waits for a core is given this many times the patience
+_TRIES = 3  # how often one measure is tried before the next, stronger one
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What was tried with whom already, by worker id."""
+    """What was already tried with each worker, by its id."""
 
-    silent: Mapping[str, int] = field(default_factory=dict)  # how often it was seen silent in a row
+    silent: Mapping[str, int] = field(default_factory=dict)  # at how many looks in a row it was silent
     since: Mapping[str, tuple[float, float | None]] = field(
         default_factory=dict
-    )  # first such look: when, CPU until then
+    )  # the first such look: its time, and the worker's CPU time by then
     continued: Mapping[str, int] = field(default_factory=dict)
     asked_to_end_s: Mapping[str, float] = field(default_factory=dict)
-    killed: Mapping[str, str] = field(default_factory=dict)  # why
-    kills: Mapping[str, int] = field(default_factory=dict)  # how often KILL was sent
-    given_up: Mapping[str, str] = field(default_factory=dict)  # it survives KILL; its lane stays closed
+    killed: Mapping[str, str] = field(default_factory=dict)  # why SIGKILL was sent
+    kills: Mapping[str, int] = field(default_factory=dict)  # how often SIGKILL was sent
+    # workers that survive SIGKILL → their lanes, which stay closed
+    given_up: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, keep: set[str]) -> "Tried":
-        """Without those that are gone."""
+        """Return the same without the workers that are not in `keep`."""
         return Tried(*({k: v for k, v in getattr(self, name).items() if k in keep} for name in self.__annotations__))
 
     def seen_silent(self, worker: Worker, now_s: float) -> "Tried":
-        """Once more."""
+        """Count one more silent look at the worker; the first of them is remembered with its CPU time."""
         worker_id = worker.launch.worker_id
         silent = {**self.silent, worker_id: self.silent.get(worker_id, 0) + 1}
         return replace(self, silent=silent, since={worker_id: (now_s, worker.cpu_s)} | dict(self.since))
 
     def seen_alive(self, worker_id: str) -> "Tried":
-        """The suspicion is gone."""
+        """Forget the silent looks at the worker, because it advances again."""
         silent = {k: v for k, v in self.silent.items() if k != worker_id}
         return replace(self, silent=silent, since={k: v for k, v in self.since.items() if k != worker_id})
 
     def was_continued(self, worker_id: str) -> "Tried":
-        """It was."""
+        """Count one more SIGCONT to the worker."""
         return replace(self, continued={**self.continued, worker_id: self.continued.get(worker_id, 0) + 1})
 
     def was_asked(self, worker_id: str, now_s: float) -> "Tried":
-        """It is given its grace from now on."""
+        """Remember that the worker was asked to end; its grace begins now."""
         return replace(self, asked_to_end_s={**self.asked_to_end_s, worker_id: now_s})
 
     def was_killed(self, worker_id: str, why: str) -> "Tried":
-        """Once more; the first reason stays."""
+        """Count one more SIGKILL to the worker; the reason of the first is kept."""
         return replace(
             self,
             killed={**self.killed, worker_id: self.killed.get(worker_id, why)},
@@ -60,21 +62,22 @@ class Tried:
         )
 
     def has_survived(self, worker_id: str) -> bool:
-        """Whether KILL was sent as often as makes sense."""
+        """Whether the worker lives although SIGKILL was sent as often as makes sense."""
         return self.kills.get(worker_id, 0) >= _TRIES
 
     def give_up(self, worker_id: str, lane: str) -> "Tried":
-        """Nothing more is sent; its lane stays closed until it is gone."""
+        """Send the worker no further signals, and keep its lane closed until it is gone."""
         return replace(self, given_up={**self.given_up, worker_id: lane})
 
 
 def is_suspect(worker: Worker, world: World, limits: SwarmSettings, has_excuse: bool = False) -> str:
-    """Why it counts as hung at this look; nothing when it does not.
+    """Return why the worker looks hung at this look; "" when it does not.
 
-    `has_excuse`: its job is large, or its machine slow.
+    With `has_excuse` (a large job, or a slow machine) the time that a prescreen may take is not bounded.
     """
+    # After a suspend or an absence of the watchdog, every age is too large for a while.
     if world.control.host_starved or world.control.grace:
-        return ""  # everything is late at once: that is the host's doing
+        return ""  # everything is late at once, so the machine is to blame and no single worker
     if worker.silent_s > limits.hang.after_s:
         return f"no progress for {worker.silent_s:.0f} s"
     if worker.launch.job.phase != "prescreen":
@@ -88,13 +91,14 @@ def is_suspect(worker: Worker, world: World, limits: SwarmSettings, has_excuse: 
 
 
 def is_proven(tried: Tried, worker: Worker, world: World, limits: SwarmSettings) -> bool:
-    """Whether it was suspect at enough looks in a row, and not only for want of a core to run on."""
+    """Whether the worker was suspect at enough looks in a row, and not only because it got no core to run on."""
     worker_id = worker.launch.worker_id
     if tried.silent.get(worker_id, 0) < _READS:
         return False
     since_s, had_s = tried.since.get(worker_id, (world.now_s, None))
     if had_s is None or worker.cpu_s is None or worker.silent_s > _STARVED_TIMES * limits.hang.after_s:
         return True
+    # A blocked worker uses no CPU, one that spins uses a whole core. A share between means that it waits for a core.
     passed_s = world.now_s - since_s
     if passed_s < _APART_S * limits.agents.cadence_scale:
         return False
@@ -102,5 +106,5 @@ def is_proven(tried: Tried, worker: Worker, world: World, limits: SwarmSettings)
 
 
 def may_be_continued(tried: Tried, worker_id: str) -> bool:
-    """A stopped one is continued once; one that is stopped again is ended."""
+    """Whether a stopped worker may be continued: once only. A worker that is stopped again is ended."""
     return not tried.continued.get(worker_id, 0)

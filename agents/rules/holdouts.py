@@ -1,4 +1,4 @@
-"""Which symbols and modes further rounds leave out: another look at their holdout can promote nothing."""
+"""Which units (symbol and mode) further rounds leave out, because another look at their holdout can promote nothing."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ Records = dict[str, dict[str, Any]]
 
 
 def known(world: World) -> Records:
-    """Unit → its holdout as its last round left it: what this round found out replaces what was known before.
+    """Return for each unit its holdout as the last round left it; what this round reports replaces what was known.
 
-    A unit that has not been validated yet in this round keeps the holdout that the round before left.
+    A unit that is not validated yet in this round keeps the holdout that the previous round left.
     """
     now = {
         " ".join(state.job.unit): holdout.sound(left)
@@ -23,11 +23,14 @@ def known(world: World) -> Records:
 
 
 def used_up(world: World) -> dict[str, str]:
-    """Unit → why its holdout is used up, in words."""
+    """Return for each unit whose holdout is used up the reason, in words."""
     said = {unit: holdout.words(record) for unit, record in known(world).items()}
     return {unit: why for unit, why in said.items() if why}
 
 
 def left_out(world: World, order: SwarmOrder) -> dict[str, str]:
-    """Unit → why further rounds leave it out. A number of rounds that was ordered is done in any case."""
+    """Return for each unit that further rounds leave out the reason.
+
+    It is empty when the order asks for a number of rounds, because these are done in any case.
+    """
     return used_up(world) if order.rounds == 0 and order.stop_when_holdout_spent else {}

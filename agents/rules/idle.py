@@ -1,4 +1,4 @@
-"""Why a device does nothing, and what a job waits for: pure functions of what one look saw, for status and explain."""
+"""Why a device is idle and what a job waits for, as pure functions of one look, for `status` and `explain`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class DeviceRow(TypedDict):
 
 @dataclass(frozen=True)
 class DeviceUse:
-    """A lane or a GPU. `state`: busy, lent (another lane's worker uses its cores), idle, or unknown; `why` it is so."""
+    """A lane or a GPU. `state` is busy, lent (another lane's worker uses its cores), idle or unknown."""
 
     name: str
     kind: str
@@ -38,7 +38,7 @@ class DeviceUse:
     busy_pct: float | None = None
 
     def as_json(self) -> DeviceRow:
-        """For `status --json`."""
+        """Return the fields as `status --json` prints them."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -50,7 +50,7 @@ class DeviceUse:
 
 
 def devices(world: World, limits: SwarmSettings) -> tuple[DeviceUse, ...]:
-    """Every lane, then every GPU (one line that says so where there is none)."""
+    """Return every lane, then every GPU; without a GPU, one entry that says so."""
     return (*_lanes(world, limits), *gpus(world, limits))
 
 
@@ -58,6 +58,7 @@ def devices(world: World, limits: SwarmSettings) -> tuple[DeviceUse, ...]:
 
 
 def _lanes(world: World, limits: SwarmSettings) -> Iterable[DeviceUse]:
+    # A worker with more cores than its lane uses the cores of idle lanes, which are then shown as lent.
     taken = {worker.launch.lane: worker for worker in world.workers}
     borrowers = [w for w in world.workers if w.launch.cores > _cores_of(w.launch.lane, world)]
     free_cores = sum(w.launch.cores - _cores_of(w.launch.lane, world) for w in borrowers)
@@ -75,7 +76,7 @@ def _lanes(world: World, limits: SwarmSettings) -> Iterable[DeviceUse]:
 
 
 def why_idle(lane: Lane, world: World, limits: SwarmSettings) -> str:
-    """Why nothing runs on this lane, from what holds everything up to what holds only this lane up."""
+    """Return why nothing runs on this lane. Reasons that concern the whole swarm come before those of this lane."""
     return (
         _nothing_may_run(world)
         or _nobody_starts(world, limits)
@@ -98,7 +99,7 @@ def _nobody_starts(world: World, limits: SwarmSettings) -> str:
     sentry = next((view for view in world.agents if view.agent == "worker_sentry"), None)
     if sentry is None or not sentry.is_stale(limits):
         return ""
-    return "worker_sentry, who starts workers, does not cycle"
+    return "worker_sentry, which starts workers, does not cycle"
 
 
 def _no_room(world: World, limits: SwarmSettings) -> str:
@@ -107,7 +108,7 @@ def _no_room(world: World, limits: SwarmSettings) -> str:
 
 
 def _out_of_service(lane: Lane, world: World) -> str:
-    """Whether the sentry no longer uses the lane, and its reason."""
+    """Return why the sentry does not use the lane; "" when it does."""
     why = world.reports.worker_sentry.quarantined_lanes.get(lane.lane_id)
     if why is None:
         return ""
@@ -115,7 +116,7 @@ def _out_of_service(lane: Lane, world: World) -> str:
 
 
 def _not_wanted(world: World) -> str:
-    """The controller may want fewer lanes than there are."""
+    """Return that util_controller wants no more lanes busy than there are busy now; "" when it wants more."""
     report = world.reports.util_controller
     if report.lanes is None or len({w.launch.lane for w in world.workers}) < report.lanes:
         return ""
@@ -124,11 +125,11 @@ def _not_wanted(world: World) -> str:
 
 
 def _next_job(world: World) -> str:
-    """What is wrong with the jobs: one is about to start, waits for its moment, or for others to end."""
+    """Return what the next job waits for: the sentry's next cycle, the end of a backoff, or the end of other jobs."""
     if ready := queue(world):
         held = _held_back(world)
         return f"{ready[0]} waits: {held}" if held else f"{ready[0]} starts here with the sentry's next cycle"
-    dead = world.dead_units  # once: it looks at every job
+    dead = world.dead_units  # asked once, because it goes through all jobs
     waiting = [state for state in world.jobs if state.status == "pending" and state.job.unit not in dead]
     if waiting:
         first = min(waiting, key=lambda state: state.retry_at_s)
@@ -137,7 +138,7 @@ def _next_job(world: World) -> str:
 
 
 def _held_back(world: World) -> str:
-    """Why the sentry starts none of what is ready, in its own words; that lanes were busy then is no reason now."""
+    """Return the sentry's reasons for starting no ready job, without "… for a lane": this lane is free now."""
     waits = world.reports.worker_sentry.waits.split("; ")
     return "; ".join(part for part in waits if not part.endswith(" for a lane"))
 
@@ -152,7 +153,7 @@ def _backoff(state: JobState, world: World) -> str:
 
 
 def _alone(world: World) -> str:
-    """What runs must end before anything else can begin."""
+    """Return which running jobs must end before others can begin."""
     running = [state for state in world.jobs if state.status == "running"]
     if not running:
         return "no job is ready: auto_scheduler enqueues what comes next in its next cycle"
@@ -174,12 +175,16 @@ def _runs(unit: tuple[str, str], running: list[JobState]) -> str:
 
 
 def queue(world: World) -> tuple[str, ...]:
-    """The jobs that are ready, as the sentry takes them."""
+    """Return the ids of the jobs that are ready, in the order in which the sentry starts them."""
     return tuple(one.job.job_id for one in rules.ready(world))
 
 
 def why_waits(state: JobState, world: World, limits: SwarmSettings, ready: Mapping[str, int] | None = None) -> str:
-    """Why a pending job does not run; `ready`: places in the queue, for who asks of many jobs."""
+    """Return why a pending job does not run.
+
+    `ready` holds the places in the queue; a caller that asks about many jobs computes them once.
+    """
+    # What holds up the whole swarm is the true reason, even if the job also waits for something of its own.
     held = _nothing_may_run(world) or _nobody_starts(world, limits) or _no_room(world, limits)
     if held:
         return held
@@ -197,7 +202,7 @@ def why_waits(state: JobState, world: World, limits: SwarmSettings, ready: Mappi
 
 
 def _not_in_the_queue(state: JobState, world: World) -> str:
-    """Why it is not, although its moment has come."""
+    """Return why a job is not in the queue although its backoff is over."""
     if state.job.unit in world.dead_units:
         return f"{' '.join(state.job.unit)} has ended: another of its jobs did not end well"
     if state.job.fills:
@@ -206,7 +211,7 @@ def _not_in_the_queue(state: JobState, world: World) -> str:
 
 
 def places(world: World) -> dict[str, int]:
-    """Job → how many the sentry would start before it."""
+    """Return for each ready job how many others the sentry would start before it."""
     return {job_id: number for number, job_id in enumerate(queue(world))}
 
 
@@ -214,7 +219,7 @@ def places(world: World) -> dict[str, int]:
 
 
 def gpus(world: World, limits: SwarmSettings) -> tuple[DeviceUse, ...]:
-    """Every GPU as the watchdog saw it last; no answer is unknown, never idle."""
+    """Return every GPU as the watchdog saw it last. Without an answer of the driver a GPU is unknown, never idle."""
     found = world.control.gpus
     if found is None and not world.control.gpu_plan:
         return (DeviceUse("gpu", "gpu", "unknown", "the watchdog has not looked yet"),)
@@ -230,13 +235,13 @@ def _gpu(gpu: Gpu, world: World, limits: SwarmSettings) -> DeviceUse:
     mine = next((w for w in world.workers if w.launch.lane == name), None)
     if mine is not None:
         job = mine.launch.job.job_id
-        # What a driver calls utilisation is the share of time in which anything ran; how fast it goes says more.
+        # The driver's utilisation only says in which share of the time a kernel ran, so the throughput is shown, too.
         rate = f", {mine.rate_per_s:,.0f} combos/s" if mine.rate_per_s else ""
         return DeviceUse(name, "gpu", "busy", f"works on {job}{rate}", job, busy)
     lane = next((one for one in (*world.lanes, *world.gpu_lanes) if one.lane_id == name), None)
     if lane is not None:
         return DeviceUse(name, "gpu", "idle", why_idle(lane, world, limits), None, busy)
-    others = f"; {busy:.0f} % are somebody else's" if busy else ""
+    others = f"; other processes use {busy:.0f} %" if busy else ""
     return DeviceUse(name, "gpu", "idle", (_nothing_may_run(world) or _unasked(gpu, world)) + others, None, busy)
 
 

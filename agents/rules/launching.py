@@ -1,4 +1,4 @@
-"""Which jobs start on which lanes now: the queue meets the lanes that are free, and none while something forbids it."""
+"""Which jobs start on which lanes now: the queue is matched with the free lanes, unless something forbids any start."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,18 @@ from state.records.jobs import SCREENS, JobState
 
 @dataclass(frozen=True)
 class LaneSupply:
-    """What is known when lanes are given out."""
+    """What a cycle of the sentry knows when it gives out lanes."""
 
     world: World
     blame: Blame
-    given_up: Mapping[str, str]  # workers that survive KILL → their lanes
+    given_up: Mapping[str, str]  # workers that survive SIGKILL → their lanes
     gone: frozenset[str]  # workers whose end is accounted for in this cycle
     again: frozenset[str] = field(default_factory=frozenset)  # jobs that died through no fault of their own
 
 
 @dataclass(frozen=True)
 class Start:
-    """A job that starts on a lane, with so many cores."""
+    """A job that starts on a lane, with a number of cores."""
 
     lane: Lane
     state: JobState
@@ -31,17 +31,20 @@ class Start:
 
     @property
     def job_id(self) -> str:
-        """Of the job."""
+        """The id of the job."""
         return self.state.job.job_id
 
     @property
     def epoch(self) -> int:
-        """One more than the last worker of the job had."""
+        """The epoch of the job's new worker: one more than that of its last worker."""
         return self.state.epoch + 1
 
 
 def starts(hands: LaneSupply, touched: set[str], limits: SwarmSettings) -> tuple[list[Start], str]:
-    """Who starts now, and why others do not. `touched`: jobs to which something else is done in this cycle."""
+    """Return the jobs that start now, and why the others do not; "" when none has to wait.
+
+    `touched` holds the jobs that this cycle already does something else with.
+    """
     world = hands.world
     if why := _nothing_starts(world, limits):
         return [], why
@@ -49,10 +52,12 @@ def starts(hands: LaneSupply, touched: set[str], limits: SwarmSettings) -> tuple
     wanted, fills = (ready(hands, touched, fills=fills) for fills in (False, True))
     if hands.blame.is_environment:
         return _canary(hands, free_lanes, [state for state in wanted if not _must_have_gpu(state, world)])
+    # GPUs choose first: a prescreen that a GPU takes must not occupy a CPU lane as well.
     on_gpus = _on_gpus(free(hands, world.gpu_lanes), wanted, fills)
     taken = {start.job_id for start in on_gpus}
     wanted, fills = ([s for s in some if s.job.job_id not in taken] for some in (wanted, fills))
     for_cpu = [state for state in wanted if not _must_have_gpu(state, world)]
+    # Filling jobs get only lanes that the pipeline leaves free.
     more = [state for state in fills if not _must_have_gpu(state, world)] if len(for_cpu) < len(free_lanes) else []
     on_cores = _on_cores(free_lanes, [*for_cpu, *more])
     waiting, without = len(for_cpu) - min(len(for_cpu), len(free_lanes)), len(wanted) - len(for_cpu)
@@ -62,7 +67,7 @@ def starts(hands: LaneSupply, touched: set[str], limits: SwarmSettings) -> tuple
 
 
 def free(hands: LaneSupply, lanes: tuple[Lane, ...]) -> list[Lane]:
-    """Lanes nobody works on. That of a job which died through no fault of its own is kept for its next worker."""
+    """Return the free lanes. The lane of a job that died through no fault of its own is kept for its next worker."""
     taken = {
         worker.launch.lane
         for worker in hands.world.workers
@@ -73,7 +78,7 @@ def free(hands: LaneSupply, lanes: tuple[Lane, ...]) -> list[Lane]:
 
 
 def ready(hands: LaneSupply, touched: set[str], *, fills: bool = False) -> list[JobState]:
-    """Jobs that may start now and that nobody touches, in the order of the queue."""
+    """Return the jobs that may start now, are not touched and have no worker, in the order of the queue."""
     world = hands.world
     return [
         state
@@ -84,12 +89,12 @@ def ready(hands: LaneSupply, touched: set[str], *, fills: bool = False) -> list[
 
 
 def why_closed(lane: str) -> str:
-    """Why a lane that is blamed takes no jobs."""
+    """Return why a lane that is to blame is closed."""
     return "its GPU could not be used" if lane.startswith("gpu") else "only jobs on this lane died"
 
 
 def _nothing_starts(world: World, limits: SwarmSettings) -> str:
-    """Why no worker may be started now, whatever waits; nothing when one may."""
+    """Return why no worker at all may be started now; "" when workers may be started."""
     if world.stopped:
         return "the operator stopped the swarm"
     if world.order is None:
@@ -97,14 +102,14 @@ def _nothing_starts(world: World, limits: SwarmSettings) -> str:
     if world.run_finished:
         return "the run is complete"
     if world.outdated:
-        return "the code has changed: what runs ends its job, then what is not reported begins again with the new code"
+        return "the code has changed: workers finish their jobs, then units that are not reported begin again with it"
     if shortage := room.shortage(world, limits):
         return f"nothing is started: the disk is full ({shortage})"
     return ""
 
 
 def _canary(hands: LaneSupply, free_lanes: list[Lane], wanted: list[JobState]) -> tuple[list[Start], str]:
-    """While the environment is to blame: one worker at a time, and not before its wait is over."""
+    """Return the one start that is allowed while the environment is to blame; none before the canary's wait is over."""
     world, blame = hands.world, hands.blame
     reason = f"{blame.words()}: one at a time is tried"
     if world.now_s < blame.canary_at_s:
@@ -116,25 +121,25 @@ def _canary(hands: LaneSupply, free_lanes: list[Lane], wanted: list[JobState]) -
 
 
 def _on_gpus(free_lanes: list[Lane], wanted: list[JobState], fills: list[JobState]) -> list[Start]:
-    """A prescreen for each device, else what fills it."""
+    """Return a start for each free GPU: a prescreen of the pipeline, or else one that only fills."""
     screens = (state for state in (*wanted, *fills) if state.job.phase in SCREENS)
     return [Start(lane, state, lane.cores) for lane, state in zip(free_lanes, screens, strict=False)]
 
 
 def _on_cores(free_lanes: list[Lane], wanted: list[JobState]) -> list[Start]:
-    """A job for each lane; the cores of lanes that stay idle help the jobs that start now."""
+    """Return a start for each free lane while there are jobs; the cores of lanes that stay idle are shared out."""
     pairs = list(zip(free_lanes, wanted, strict=False))
     spare = len(free_lanes) // len(pairs) if pairs else 1
     return [Start(lane, state, lane.cores * _share(state, spare)) for lane, state in pairs]
 
 
 def _share(state: JobState, spare: int) -> int:
-    """How many lanes' cores a job can use: the other phases compute in one thread."""
+    """Return how many lanes' cores a job can use. All but these two phases compute in one thread."""
     return spare if state.job.phase in ("prescreen", "validate") else 1
 
 
 def _must_have_gpu(state: JobState, world: World) -> bool:
-    """`--engine gpu` is never answered by a CPU."""
+    """Whether the job may run on a GPU only: a prescreen ordered with `--engine gpu` never falls back to a CPU."""
     return world.order is not None and world.order.engine == "gpu" and state.job.phase in SCREENS
 
 

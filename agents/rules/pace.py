@@ -1,10 +1,11 @@
-"""A prescreen that takes many times its usual time: how to recognise it, its cause, and if a new worker would help.
+"""Recognise a prescreen that takes many times its usual time, find the cause, and judge if a new worker would help.
 
-What a job should take is its bar-combos over the usual speed of its kind (device, engine, family, space) on this
-machine, the median of earlier prescreens that were not slow; before the first, a stated one. From
-`swarm.hang.prescreen_slow_times` times that on, and never before `swarm.hang.prescreen_least_s`, it is slow: 30 s where
-4 s are usual. Slow is an incident. It ends a worker only with evidence that a new one would be faster: a speed that was
-measured and not stated, a machine that is not the cause, and two looks.
+A job's expected time is its bar-combos divided by the usual speed of its kind (device, engine, family, space) on this
+machine. The usual speed is the median of earlier prescreens that were not slow; before the first one, a stated speed
+counts. A job is slow from `swarm.hang.prescreen_slow_times` times its expected time on, and never before
+`swarm.hang.prescreen_least_s`: for instance after 30 s where 4 s are usual. A slow job is an incident. Its worker is
+ended only with evidence that a new one would be faster: the speed was measured and not stated, the machine is not the
+cause, and two looks agree.
 """
 
 from collections.abc import Mapping
@@ -15,27 +16,27 @@ from config.swarm import SwarmSettings
 from state.records.report_parts import Slow
 from state.records.screening import Screening
 
-_KEPT, _KINDS = 15, 40  # speeds of a kind, kinds
-_LEAST_WORK_S = 1.0  # of computing: what took less says little about speed
-_APART_S = 7.5  # seconds, times the cadence scale, between the looks that tell how much CPU somebody had
-_STARVED_SHARE = 0.5  # of its cores; who gets less is slow for want of them
-_HUNGRY_SHARE, _SURE_S = 0.1, 30.0  # on a busy machine shares come and go: far less than others, and for longer
-_IDLE_PCT = 80.0  # of the machine's CPU in use; below, there are cores for whoever may run on them
-_THROTTLED_PCT = 20.0  # of the quota's periods, as util_controller says
-_TRIES = 2  # workers of a job that are replaced for being slow; then it is not the worker
-_PAYS = 2.0  # times as long as a new worker must the old one need for the rest
+_KEPT, _KINDS = 15, 40  # how many speeds are kept of each kind, and how many kinds
+_LEAST_WORK_S = 1.0  # a prescreen that computed for less time says little about speed
+_APART_S = 7.5  # seconds, times the cadence scale, between two looks that measure a worker's CPU time
+_STARVED_SHARE = 0.5  # of its cores: a worker that gets less is slow because it lacks cores
+_HUNGRY_SHARE, _SURE_S = 0.1, 30.0  # on a busy machine, shares vary: only far less, and for long, counts
+_IDLE_PCT = 80.0  # of the machine's CPU in use: below, the machine has cores to spare
+_THROTTLED_PCT = 20.0  # of the CPU quota's periods; util_controller uses the same bound
+_TRIES = 2  # how many slow workers of a job are replaced; after that, the worker is not the cause
+_PAYS = 2.0  # the old worker must need this many times as long for the rest as a new one
 
-# Bar-combos a second, a core or a device, before this machine has shown its own. GPU: 250,000 combos over 730 days in
-# 4 s, the customer's. Cores: a sixth of what docs/reference/benchmarks.md measures on a current one.
+# Bar-combos a second of one GPU or one core, until this machine's own speed was measured. GPU: the requirement of
+# 250,000 combos over 730 days in 4 s. Core: a sixth of what docs/reference/benchmarks.md measures on a current one.
 _STATED = {"gpu": 13.14e9, "native": 0.5e9}
-_STATED_FAMILIES = ("mtf_ema", "donchian")  # those that ship; of any other nothing is known before it was measured
+_STATED_FAMILIES = ("mtf_ema", "donchian")  # those that ship; nothing is known about others before they were measured
 
 _LEFT_ALONE = ("unclear", "machine_busy", "slow_everywhere")  # causes without evidence against the worker
 
 
 @dataclass(frozen=True)
 class Look:
-    """The first look at a worker that is slow: when, and the CPU it had had by then."""
+    """The first look at which a worker was slow: its time, and the worker's CPU time by then."""
 
     at_s: float
     cpu_s: float | None
@@ -43,26 +44,31 @@ class Look:
 
 @dataclass(frozen=True)
 class Pace:
-    """Kind → speeds of earlier prescreens; job → what is slow, and how often a worker of it was replaced for that."""
+    """What the sentry remembers about speed.
+
+    `usual` maps a kind to the speeds of earlier prescreens, `slow` a job to its incident, `looks` a worker to the first
+    look at which it was slow, and `replaced` a job to how many of its workers were replaced for being slow.
+    """
 
     usual: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     slow: Mapping[str, Slow] = field(default_factory=dict)
     looks: Mapping[str, Look] = field(default_factory=dict)
     replaced: Mapping[str, int] = field(default_factory=dict)
-    fast_at_s: Mapping[str, float] = field(default_factory=dict)  # kind → when the last was through that was not slow
+    # kind → when its last job that was not slow was completed
+    fast_at_s: Mapping[str, float] = field(default_factory=dict)
 
     def usual_speed(self, kind: str) -> float | None:
-        """Measured on this machine; None before there was one."""
+        """Return the median of the kind's measured speeds; None before the first measurement."""
         speeds = sorted(self.usual.get(kind, ()))
         return speeds[len(speeds) // 2] if speeds else None
 
 
 def looked(pace: Pace, world: World, limits: SwarmSettings) -> Pace:
-    """The pace after this look at all workers, without what is over or of an earlier round."""
+    """Return the pace after this look at all workers, without jobs that are over or of another round."""
     there = {worker.launch.worker_id for worker in world.workers}
     done = {state.job.job_id for state in world.jobs if state.status == "completed" and not world.run_finished}
     open_ = {state.job.job_id for state in world.jobs if state.epoch > 0 and not state.is_over}
-    begun = {state.job.job_id for state in world.jobs if state.epoch > 0}  # not one that is called so in another run
+    begun = {state.job.job_id for state in world.jobs if state.epoch > 0}  # a job of another run may have the same id
     pace = replace(
         pace,
         slow={
@@ -73,11 +79,12 @@ def looked(pace: Pace, world: World, limits: SwarmSettings) -> Pace:
     )
     slow = [(one, one.screening) for one in world.workers if one.life == "running" and one.result is None]
     late = [(one, said) for one, said in slow if said is not None and is_slow(one, said, pace, world, limits)]
-    # One whose worker was replaced is slow until the new one is seen to be at work, and not late.
+    # A job whose worker was replaced stays slow until its new worker has made progress and is not late.
     well = {one.launch.job.job_id for one, said in slow if said is not None and one.done > said.began_done}
     pace = replace(pace, slow={job: one for job, one in pace.slow.items() if one.ended or job not in well})
     for worker, said in late:
         first = pace.looks.get(worker.launch.worker_id, Look(world.now_s, worker.cpu_s))
+        # Without a CPU time at the first look nothing could ever be compared, so the first look begins again.
         if first.cpu_s is None:
             first = Look(world.now_s, worker.cpu_s)
         pace = replace(pace, looks={**pace.looks, worker.launch.worker_id: first})
@@ -88,8 +95,10 @@ def looked(pace: Pace, world: World, limits: SwarmSettings) -> Pace:
 
 
 def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -> Pace:
-    """A prescreen job is complete: its speed counts as usual, unless it was slow; then the job stays on the list until
-    one of its kind is not."""
+    """Return the pace after a prescreen job was completed.
+
+    Its speed counts as usual, unless the job was slow. A slow job stays listed until one of its kind is not slow.
+    """
     said = {} if worker.result is None else worker.result.metrics.get("pace")
     if not isinstance(said, dict) or not isinstance(said.get("speed"), float) or worker.screening is None:
         return pace
@@ -97,6 +106,7 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
         return pace
     kind, job, seconds = str(said["kind"]), worker.launch.job.job_id, float(said["seconds"])
     usual = expected_speed(pace, worker.screening)
+    # A slow job must not lower the usual speed, or a machine that slows down would soon count as usual.
     if (
         usual is not None
         and seconds > limits.hang.prescreen_least_s
@@ -111,6 +121,7 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
         )
     ended = {other for other, one in pace.slow.items() if one.kind == kind and one.ended}
     slow = {other: one for other, one in pace.slow.items() if other not in ended and other != job}
+    # In such a short time, starting and compiling dominate.
     if seconds < _LEAST_WORK_S:
         return replace(pace, slow=slow)
     pace = replace(pace, fast_at_s={**pace.fast_at_s, kind: now_s})
@@ -120,19 +131,19 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
 
 
 def to_replace(pace: Pace, worker: Worker) -> str:
-    """Why a new worker is to replace this one; nothing when it stays."""
+    """Return why a new worker should replace this one; "" when it should not."""
     found = pace.slow.get(worker.launch.job.job_id)
     is_it = found is not None and found.replace and not found.ended and found.worker_id == worker.launch.worker_id
     return found.what if found is not None and is_it else ""
 
 
 def of_another_boot(pace: Pace) -> Pace:
-    """After a reboot: monotonic times are dropped, speeds are kept."""
+    """Return the pace after a reboot: monotonic times mean nothing any more and are dropped, speeds are kept."""
     return replace(pace, looks={}, fast_at_s={})
 
 
 def asked_to_end(pace: Pace, worker: Worker) -> Pace:
-    """Where it is for being slow: once more for this job."""
+    """Return the pace after the worker was asked to end: a replacement is counted, if being slow is the reason."""
     job = worker.launch.job.job_id
     if not to_replace(pace, worker):
         return pace
@@ -140,8 +151,11 @@ def asked_to_end(pace: Pace, worker: Worker) -> Pace:
 
 
 def excuses(pace: Pace, worker: Worker) -> bool:
-    """Whether there is an excuse for a long time: it is as fast as is usual here, so the job is large; or it is
-    known to be slow for a reason that a new worker would not change."""
+    """Whether the worker has an excuse for taking long.
+
+    Either it is as fast as usual here, so the job is large, or it is slow for a reason that a new worker would not
+    change.
+    """
     found = pace.slow.get(worker.launch.job.job_id)
     if found is not None and found.worker_id == worker.launch.worker_id:
         return not found.replace and found.cause not in ("unclear", "escalated")
@@ -149,11 +163,11 @@ def excuses(pace: Pace, worker: Worker) -> bool:
     return said is not None and worker.done > said.began_done and pace.usual_speed(said.kind) is not None
 
 
-# how it is told -------------------------------------------------------------------------------------------------------
+# expected and projected times -----------------------------------------------------------------------------------------
 
 
 def expected_speed(pace: Pace, said: Screening) -> float | None:
-    """Bar-combos a second and thread that a prescreen of this kind should have; None where nobody can say."""
+    """Return the bar-combos per second and thread that a prescreen of this kind should reach; None: unknown."""
     measured = pace.usual_speed(said.kind)
     if measured is not None:
         return measured
@@ -161,13 +175,13 @@ def expected_speed(pace: Pace, said: Screening) -> float | None:
 
 
 def expected_s(worker: Worker, said: Screening, pace: Pace) -> float | None:
-    """Seconds its share of the job should take."""
+    """Return the seconds that the worker's share of the job should take; None when the speed is unknown."""
     usual = expected_speed(pace, said)
     return None if usual is None else (worker.total - said.began_done) * said.bars / (usual * said.threads)
 
 
 def is_slow(worker: Worker, said: Screening, pace: Pace, world: World, limits: SwarmSettings) -> bool:
-    """Whether it takes, or is going to take, so many times what it should."""
+    """Whether the prescreen takes, or at its present pace will take, many times its expected time."""
     usual_s = expected_s(worker, said, pace)
     if usual_s is None or worker.launch.job.phase != "prescreen" or worker.total <= said.began_done:
         return False
@@ -178,7 +192,10 @@ def is_slow(worker: Worker, said: Screening, pace: Pace, world: World, limits: S
 
 
 def _whole_s(worker: Worker, said: Screening, now_s: float) -> float:
-    """Seconds its share takes if it goes on as it does; its first batch, which may compile kernels, is taken once."""
+    """Return the seconds that the worker's share takes at its present pace.
+
+    The first batch may include compiling the kernels, so its time is counted as it is and not projected.
+    """
     so_far_s, gained = now_s - said.began_at_s, worker.done - said.began_done
     if gained <= 0:
         return so_far_s
@@ -188,7 +205,7 @@ def _whole_s(worker: Worker, said: Screening, now_s: float) -> float:
     return said.first_s + (so_far_s - said.first_s) * (worker.total - said.first_done) / since
 
 
-# why it is so ---------------------------------------------------------------------------------------------------------
+# causes ---------------------------------------------------------------------------------------------------------------
 
 
 def _judged(worker: Worker, said: Screening, pace: Pace, world: World, late: int, limits: SwarmSettings) -> Slow:
@@ -201,8 +218,10 @@ def _judged(worker: Worker, said: Screening, pace: Pace, world: World, late: int
     if cause in _LEFT_ALONE:
         remedy = "it goes on; it is looked at again in every cycle"
         return Slow(who, cause, f"{head}: {why}", remedy, kind)
+    # A stated speed is only an estimate for an unknown machine: it may raise an incident, but ends no worker.
     if pace.usual_speed(kind) is None and cause != "gpu_fallback":
         return Slow(who, "unclear", f"{head}: {why}", "it goes on: no speed was measured on this machine yet", kind)
+    # When the next worker is as slow again, the cause is not in the worker, and further replacements would only cost.
     if pace.replaced.get(job, 0) >= _TRIES:
         why = f"{pace.replaced[job]} workers of it were replaced and the next was as slow"
         remedy = "it goes on; scripts/backtest-optimize doctor looks for causes"
@@ -218,7 +237,7 @@ def _standard(pace: Pace, kind: str) -> str:
 
 
 def _of_machine(worker: Worker, said: Screening, world: World) -> list[tuple[str, str, str]]:
-    """Causes that a new worker would not change: the first counts."""
+    """Return the causes that a new worker would not change, as (cause, why, remedy); the first one counts."""
     found, control = [], world.control
     alone = "it goes on; no worker is ended for it"
     throttled, cores = control.throttled_pct, control.cores
@@ -236,14 +255,12 @@ def _of_machine(worker: Worker, said: Screening, world: World) -> list[tuple[str
         found.append(("small_batches", why, f"{alone}; more memory, or a smaller swarm.lanes.count, makes it faster"))
     if _is_cold(worker, said, world):
         why = f"its first batch took {said.first_s:.0f} s, mostly to compile its kernels"
-        found.append(
-            ("cold_kernels", why, "the next finds them compiled; if it does not, is NUMBA_CACHE_DIR writable?")
-        )
+        found.append(("cold_kernels", why, "the next worker finds them compiled, if NUMBA_CACHE_DIR can be written"))
     return found
 
 
 def _is_cold(worker: Worker, said: Screening, world: World) -> bool:
-    """Whether the first batch took most of the time, and what came after it went at least three times as fast."""
+    """Whether the first batch took most of the time, and later batches went at least three times as fast."""
     if said.first_s is None or worker.done <= said.first_done or said.first_done <= said.began_done:
         return False
     after_s = world.now_s - said.began_at_s - said.first_s
@@ -254,7 +271,8 @@ def _is_cold(worker: Worker, said: Screening, world: World) -> bool:
 def _of_worker(
     worker: Worker, said: Screening, pace: Pace, world: World, late: int, limits: SwarmSettings
 ) -> tuple[str, str]:
-    """The worker itself, where it can be told; one of `_LEFT_ALONE` where it cannot be."""
+    """Return the cause in the worker itself, with its evidence; without such evidence, a cause in `_LEFT_ALONE`."""
+    # This needs no measurement: a GPU job never falls back to another engine on purpose.
     if worker.launch.gpu and said.engine != "gpu":
         return "gpu_fallback", f"it screens with the engine {said.engine} on a GPU's lane"
     share = _share(worker, said, pace, world, limits)
@@ -271,7 +289,7 @@ def _of_worker(
 
 
 def _of_starved(words: str, world: World, is_only_one: bool) -> tuple[str, str]:
-    """One that gets little of its cores: because of itself, or of a machine that has no more."""
+    """Return the cause for a worker that gets little of its cores: it is held back, or the machine is busy."""
     used = world.control.cpu_pct
     if used is not None and used < _IDLE_PCT:
         return "held_back", f"{words} while the machine has cores to spare"
@@ -286,7 +304,7 @@ def _looked_at_s(worker: Worker, pace: Pace, world: World) -> float:
 
 
 def _others_were_fast(worker: Worker, said: Screening, pace: Pace) -> bool:
-    """Whether one of its kind was through at the usual speed since it was first seen to be slow."""
+    """Whether another job of its kind was completed at the usual speed since this worker was first seen to be slow."""
     first = pace.looks.get(worker.launch.worker_id)
     return first is not None and pace.fast_at_s.get(said.kind, first.at_s - 1.0) >= first.at_s
 
@@ -296,7 +314,7 @@ def _of_kind(kind: str, world: World) -> list[Worker]:
 
 
 def _share(worker: Worker, said: Screening, pace: Pace, world: World, limits: SwarmSettings) -> float | None:
-    """How much of its cores it has had since the first look; None before there are two, far enough apart."""
+    """Return the share of its cores that the worker got since the first look; None until that was long enough ago."""
     first = pace.looks.get(worker.launch.worker_id)
     if first is None or first.cpu_s is None or worker.cpu_s is None:
         return None
@@ -307,7 +325,7 @@ def _share(worker: Worker, said: Screening, pace: Pace, world: World, limits: Sw
 
 
 def _pays(worker: Worker, said: Screening, pace: Pace, world: World, limits: SwarmSettings) -> bool:
-    """Whether the rest takes a new worker much less time, its start and the batch under way included."""
+    """Whether a new worker would do the rest in much less time, its start included."""
     usual = expected_speed(pace, said)
     gained = worker.done - said.began_done
     if usual is None or gained <= 0:

@@ -1,24 +1,24 @@
-"""The jobs that may start now, in the order in which worker_sentry starts them and people are told so."""
+"""The jobs that may start now, in the one order that worker_sentry starts them in and `status` shows them in."""
 
 from agents.model.world import World
 from state.records.jobs import PHASES, Job, JobState
 
 
 def ready(world: World) -> list[JobState]:
-    """Jobs of the pipeline: earlier rounds first, then what was at work before, then what is nearest to its end.
+    """Return the pipeline's jobs that may start: earlier rounds first, then jobs that had a worker, then later phases.
 
-    The lane of a job that was at work is kept for it, and its progress is on file.
+    A job that had a worker goes first because its lane is kept for it and its progress is on file.
     """
     return sorted(_may_start(world.jobs, world), key=lambda s: (s.job.round, s.epoch == 0, -PHASES.index(s.job.phase)))
 
 
 def fills(world: World) -> list[JobState]:
-    """Work that only fills a lane, in the order of the journal; after all that is ready."""
+    """Return the jobs that only fill a lane, in the order of the journal. They start after all ready jobs."""
     return _may_start(world.fills, world)
 
 
 def _may_start(states: tuple[JobState, ...], world: World) -> list[JobState]:
-    dead = world.dead_units  # once: it looks at every job
+    dead = world.dead_units  # asked once, because it goes through all jobs
     return [
         one
         for one in states
@@ -29,6 +29,6 @@ def _may_start(states: tuple[JobState, ...], world: World) -> list[JobState]:
 
 
 def _is_through(hand: Job, world: World) -> bool:
-    """Whether the study that a hand was to help with is through."""
+    """Whether the study that a hand should help with is complete, so that the hand need not start."""
     mine = [s for s in world.jobs if s.job.unit == hand.unit and s.job.phase == hand.phase and not s.job.hand]
     return all(state.is_over for state in mine)

@@ -1,8 +1,9 @@
-"""How long a run still takes, as a band: from what comparable phases cost on this machine, or nothing without evidence.
+"""Estimate how long a run still takes, as a band, from what comparable phases cost on this machine.
 
-Comparable is the same phase of another symbol and mode or another round of this run, or of an earlier run with the same
-settings. Only prescreens and searches know how far they are: their counters run evenly. The counter of a
-validation does not (60 of 64 steps took 60 to 75 % of its time), so one in progress is no evidence of its end.
+Comparable is the same phase of another unit or another round of this run, or of an earlier run with the same settings.
+Without such evidence there is no estimate. Only the counters of prescreens and searches run evenly. The counter of a
+validation does not (its first 60 of 64 steps took 60 to 75 % of its time), so it does not tell when the validation
+ends.
 """
 
 import math
@@ -18,13 +19,15 @@ from state.records.orders import SwarmOrder
 from state.records.timeline import Cost, Unit
 
 _EVEN = ("prescreen", "search")  # phases whose counters run evenly
-_SHORT = ("merge", "report")  # phases of a second, which need no evidence: a tenth of what is known of the others
-_SURE = 0.25  # of an even phase: the share from which on its own counter says more than other phases
-# The band around the mean of comparable phases: by what other load on the machine made the same phases cheaper and
-# dearer within a run. With it the band held the truth at every look at four recorded runs, which a test replays.
+# phases that take about a second: without evidence, a tenth of the other phases is assumed
+_SHORT = ("merge", "report")
+_SURE = 0.25  # share of an even phase from which on its own counter says more than comparable phases
+# The width of the band around the mean of comparable phases: within a run, other load on the machine made the same
+# phases so much cheaper or dearer. With it, the band was right at every look at four recorded runs, which a test
+# replays.
 _LEAST, _MOST = 0.6, 1.8
-_OVERDUE = 0.35  # of what a phase has cost so far: what may be left of one that took longer than those before it
-_WIDEST = 4.0  # of a band whose end is so many times its beginning only the end is worth a word
+_OVERDUE = 0.35  # share of its cost so far that a phase may still need when it takes longer than comparable ones
+_WIDEST = 4.0  # when the end of a band is more than this many times its beginning, only the end is told
 
 
 class BandRow(TypedDict):
@@ -36,7 +39,7 @@ class BandRow(TypedDict):
 
 @dataclass(frozen=True)
 class Band:
-    """Seconds, at least and at most."""
+    """A span of seconds: at least `low_s`, at most `high_s`."""
 
     low_s: float
     high_s: float
@@ -45,7 +48,7 @@ class Band:
         return Band(self.low_s + other.low_s, self.high_s + other.high_s)
 
     def as_json(self) -> BandRow:
-        """For `status --json`."""
+        """Return the band as `status --json` prints it."""
         return {"low": round(self.low_s, 1), "high": round(self.high_s, 1)}
 
 
@@ -54,19 +57,22 @@ NOTHING = Band(0.0, 0.0)
 
 @dataclass(frozen=True)
 class PhaseCosts:
-    """What phases cost: `here` in this round, `before` in earlier rounds and runs; `done`: share of even phases."""
+    """What phases cost in this round (`here`) and in earlier rounds and runs (`before`).
+
+    `done` holds the share of each phase that is done; it is used for even phases only.
+    """
 
     here: Mapping[tuple[Unit, str], Cost]
     before: tuple[Cost, ...] = ()
     done: Mapping[tuple[Unit, str], float] | None = None
-    bars: Mapping[str, int] | None = None  # symbol → number of its bars
+    bars: Mapping[str, int] | None = None  # symbol → how many bars it has
 
     def of(self, phase: str, symbol: str) -> Band | None:
-        """The cost of this phase for one symbol and mode, in machine-seconds."""
+        """Return what this phase costs for one unit, in machine-seconds; None without evidence."""
         return _around([cost.machine_s * self._times(cost, symbol) for cost in self._clean(phase)])
 
     def wall_s(self, phase: str, symbol: str) -> float:
-        """The longest wall time of one such phase."""
+        """Return the longest wall time of a comparable phase; 0.0 without evidence."""
         return max((cost.wall_s * self._times(cost, symbol) for cost in self._clean(phase)), default=0.0)
 
     def _clean(self, phase: str) -> list[Cost]:
@@ -74,25 +80,26 @@ class PhaseCosts:
         return [cost for cost in every if cost.phase == phase and cost.is_clean and cost.machine_s > 0]
 
     def _times(self, cost: Cost, symbol: str) -> float:
-        """Twice as many bars take twice as long."""
+        """Return the factor by which to scale a cost to this symbol: twice as many bars take twice as long."""
         mine = (self.bars or {}).get(symbol)
         return mine / cost.bars if mine and cost.bars else 1.0
 
 
 def going(world: World, order: SwarmOrder) -> list[Unit]:
-    """The symbols and modes of an order that this round still has work for."""
+    """Return the units of an order that this round still has work for."""
     dead, at_work, spent = world.dead_units, {state.job.unit for state in world.jobs}, holdouts.known(world)
     return [
         unit
         for unit in order.units
         if unit not in dead
         and " ".join(unit) not in world.dropped
-        and (unit in at_work or not (spent.get(" ".join(unit)) or {}).get("used_up"))  # else this round is without it
+        # a unit whose holdout is used up has no jobs in this round
+        and (unit in at_work or not (spent.get(" ".join(unit)) or {}).get("used_up"))
     ]
 
 
 def left(units: Iterable[Unit], rounds_after: int, known: PhaseCosts) -> Band | None:
-    """The time left for the symbols and modes under way, and for a number of whole rounds after this one."""
+    """Return the time left for these units, and for whole rounds of them after this one; None without evidence."""
     open_units = list(units)
     total, longest_s = NOTHING, 0.0
     for unit in open_units:
@@ -107,11 +114,15 @@ def left(units: Iterable[Unit], rounds_after: int, known: PhaseCosts) -> Band | 
             return None
         many = rounds_after * len(open_units)
         total += Band(many * whole[0].low_s, many * whole[0].high_s)
+    # Phases of one unit follow each other, so however many cores there are, the longest unit bounds the run.
     return Band(total.low_s, max(total.high_s, longest_s))
 
 
 def _unit(unit: Unit, known: PhaseCosts, phases: Iterable[str]) -> tuple[Band, float] | None:
-    """What is left of one, and how long it takes if it gets no more cores than such phases had; None: unknown."""
+    """Return what is left of a unit in machine-seconds, and its wall time when it gets no more cores than earlier ones.
+
+    None means unknown: a phase that is not short has no evidence.
+    """
     total, chain_s, unknown = NOTHING, 0.0, 0
     for phase in phases:
         mine = known.here.get((unit, phase))
@@ -129,12 +140,14 @@ def _unit(unit: Unit, known: PhaseCosts, phases: Iterable[str]) -> tuple[Band, f
 
 
 def _phase(unit: Unit, phase: str, mine: Cost | None, known: PhaseCosts) -> Band | None:
+    """Return what is left of one phase: by its own counter where that runs evenly, else by comparable phases."""
     share = (known.done or {}).get((unit, phase), 0.0)
     if mine is not None and phase in _EVEN and mine.machine_s > 0 and share >= _SURE:
         return _around([mine.machine_s * (1 - share) / share])
     whole = known.of(phase, unit[0])
     if whole is None:
         return None
+    # A phase that already took longer than comparable ones still gets a rest: it is not over yet.
     spent_s = 0.0 if mine is None else mine.machine_s
     return Band(max(0.0, whole.low_s - spent_s), max(_OVERDUE * spent_s, whole.high_s - spent_s))
 
@@ -144,7 +157,7 @@ def _around(costs: list[float]) -> Band | None:
 
 
 def in_words(band: Band) -> str:
-    """`about 4 to 9 min`, `at most 40 s`: rounded away from each other, so that no more is promised than is known."""
+    """Return `about 4 to 9 min` or `at most 40 s`, with the ends rounded outward, so that they promise too little."""
     seconds, name = next((size, name) for limit, size, name in _SCALES if band.high_s <= limit)
     step = 10 if name == "s" else 1
     low, high = (int(band.low_s / seconds / step) * step, max(step, math.ceil(band.high_s / seconds / step) * step))

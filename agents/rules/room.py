@@ -1,11 +1,11 @@
-"""Whether the disk has room for more work: bytes, and files. Many small files use up the latter first."""
+"""Whether the disk has room for more work. Many small files use up the inodes before the bytes, so both count."""
 
 from agents.model.world import World
 from config.swarm import SwarmSettings
 
 
 def shortage(world: World, limits: SwarmSettings) -> str:
-    """What there is too little of, with how much is wanted; nothing when there is enough, or nobody knows."""
+    """Return what the disk has too little of, and how much is needed; "" when it has enough, or nothing is known."""
     free, files = world.disk_free_bytes, world.disk_free_files
     if free is not None and free < limits.records.min_free_mb * 1_000_000:
         return f"{free / 1e6:.0f} MB are free, at least {limits.records.min_free_mb:,} are wanted"

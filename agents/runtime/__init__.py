@@ -1,1 +1,1 @@
-"""What makes a pure decision an agent: what it sees, how it is carried out, recorded, verified and repeated."""
+"""The runtime turns a pure decision into an agent: it observes, carries out, records, verifies and repeats."""

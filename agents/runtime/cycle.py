@@ -1,6 +1,7 @@
-"""One cycle of one agent: observe → decide → journal → act → record. All the agent itself brings is `decide`.
+"""Run one cycle of one agent: observe → decide → journal → act → record. The agent itself only brings `decide`.
 
-The next cycle sees what came of it: state is level-triggered, so an action that failed is decided on again.
+Decisions depend on the present state and not on events (level-triggered), so the next cycle decides again on an action
+that failed.
 """
 
 import contextlib
@@ -29,21 +30,21 @@ from state.records.agent_states import AgentState, Deed, Read, Verified
 from state.records.report_parts import on_record
 
 SCHEMA = 1
-_JOURNALS_BYTES = 45_000_000  # all cycle journals and those before them, however much is decided in a day
+_JOURNALS_BYTES = 45_000_000  # all cycle journals with their predecessors, however much is decided in a day
 _JOURNAL_BYTES = _JOURNALS_BYTES // (2 * len(AGENTS))
 
 
 class Held(Exception):
-    """Another cycle of the same agent is under way, or this root is not one to act in from here."""
+    """No cycle may run now: another cycle of this agent is under way, or this root must not be acted in from here."""
 
 
 class NewerSchema(Exception):
-    """The state on file was written by a newer version: it may be read, never overwritten."""
+    """A newer version wrote the state on file, so this version may read it and never overwrite it."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a cycle came to."""
+    """The result of a cycle: its reason, and its actions as they are recorded."""
 
     agent: str
     cycle: int
@@ -52,14 +53,19 @@ class Done:
 
 
 def run_cycle(name: str, roots: Roots, dry_run: bool = False, clock: Clock | None = None, by: str = "") -> Done:
-    """One cycle, alone: the kernel frees the lock of one that dies. `by`: the agent whose loop runs it for another.
+    """Run one cycle under the agent's lock, which the kernel frees when the process dies.
+
+    `by` is the agent whose loop runs the cycle for another one. With `dry_run`, nothing is locked, written or done.
 
     Raises:
-        Held: see there. NewerSchema: see there. OSError: the state cannot be written.
+        Held: no cycle may run now.
+            NewerSchema: the state file is of a newer version.
+            OSError: the state cannot be written.
     """
     clock = SystemClock() if clock is None else clock
     if dry_run:
         return _cycle(name, roots, clock, True, by)
+    # A copied root, or one whose swarm lives in another PID namespace, must never be acted in.
     _must_be_ours(roots)
     try:
         with flock.held(roots.cycle_lock(name), wait=False):
@@ -77,7 +83,7 @@ def _must_be_ours(roots: Roots) -> None:
 
 
 def replay(record: Mapping[str, Any]) -> bytes:
-    """The decision that the recorded world and memory lead to now, as one line with its keys in alphabetical order."""
+    """Decide again on a recorded world and memory; return the decision as a line with its keys in sorted order."""
     agent = row(record["agent"]).load()
     world, memory = record_of(World, record["world"]), record_of(agent.memory, record["memory"])
     limits = record_of(SwarmSettings, in_groups(record["limits"]))
@@ -85,7 +91,7 @@ def replay(record: Mapping[str, Any]) -> bytes:
 
 
 def replays(record: Mapping[str, Any]) -> bool:
-    """Whether the same is decided now; not where the record is of a version with other worlds, memories or settings."""
+    """Whether the same is decided now; False, too, when the record is of a version with other worlds or settings."""
     try:
         return replay(record) == codec.encode_line(record["decision"], by_name=True)
     except (KeyError, ValueError, Refused):
@@ -100,16 +106,18 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
     world = observe(roots, limits, agent.sees, clock)
     verified = _verified(state, agent, world)
     decision = agent.decide(world, memory, limits)
+    # Two owners of one kind of action could give one target two remedies at once.
     strange = {action.kind for action in decision.actions if type(action) not in agent.owns}
     if strange:
         raise RuntimeError(f"{name} decided on {', '.join(sorted(strange))}, which it does not own")
     cycle = state.cycle + 1
     if dry_run:
         return Done(name, cycle, decision.reason, tuple(action.on_record() for action in decision.actions))
+    # The decision is journalled before it is carried out, so that a crash in an action can be explained.
     _journal(roots, name, cycle, state, world, memory, limits, decision, agent.routine)
     if wrong:
         _keep_beside(roots, limits, clock, name, wrong)
-    # The memory is on file before anything is done: what was begun is never begun again as if it were new.
+    # The memory is on file before any action is done: after a crash, an action that was begun does not look new.
     _record(roots, name, cycle, clock, state, decision, (), verified)
     outcomes = tuple(_act(roots, limits, clock, world, action, by or name) for action in decision.actions)
     if outcomes:
@@ -118,8 +126,8 @@ def _cycle(name: str, roots: Roots, clock: Clock, dry_run: bool, by: str) -> Don
 
 
 def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action: Action, by: str) -> Deed:
-    """One failed action must not keep the others from being done."""
-    from agents.machine.acts import Acts  # 10 ms of a cold cycle: only those pay who act
+    """Carry out one action; an error becomes its outcome, so that the other actions are still done."""
+    from agents.machine.acts import Acts  # importing it takes 10 ms, so only cycles that act pay for it
 
     acts = Acts(roots, limits, clock, world.run_id, world.round, by)
     try:
@@ -136,12 +144,16 @@ def _act(roots: Roots, limits: SwarmSettings, clock: Clock, world: World, action
 
 
 def _verified(state: AgentState, agent: Agent[Any], world: World) -> tuple[Verified, ...]:
-    """What the last cycle did, and whether this one finds what was expected of it."""
+    """Return the actions of the last cycle, each with whether this world shows its expected outcome."""
     return tuple(Verified(**vars(one), holds=verify.holds(one, agent.owns, world)) for one in state.actions_last_cycle)
 
 
 def _read(roots: Roots, name: str) -> Read:
-    """What fits of its state file, and what does not: that is made anew."""
+    """Read the agent's state file: the values that fit, and the names of those that do not.
+
+    Raises:
+        NewerSchema: a newer version wrote the file.
+    """
     read = agent_states.read(roots, name)
     if read.state.schema > SCHEMA:
         raise NewerSchema(f"{roots.agent_state(name)} has schema {read.state.schema}; this version knows {SCHEMA}")
@@ -149,11 +161,11 @@ def _read(roots: Roots, name: str) -> Read:
 
 
 def _keep_beside(roots: Roots, limits: SwarmSettings, clock: Clock, name: str, wrong: tuple[str, ...]) -> None:
-    """Its state file was damaged: it stays beside the one that is written now, and the journal of healing says so."""
+    """Keep a damaged state file beside the one that is written now, and write that to healing.jsonl."""
     path = roots.agent_state(name)
-    with contextlib.suppress(OSError):  # a full disk does not keep the cycle from going on
-        aside = snapshot.keep_beside(path).name if path.stat().st_size else "nothing, since it was empty"
-        how = f"what fits of it goes on, the rest begins anew; what was there is {aside}"
+    with contextlib.suppress(OSError):  # the disk may be full, which must not end the cycle
+        aside = snapshot.keep_beside(path).name if path.stat().st_size else "gone, since it was empty"
+        how = f"the values that fit are kept, the rest begins anew; the damaged file is {aside}"
         events = healing.rebuilt(path.name, "record_damaged", "; ".join(wrong[:3]), name, how)
         healing.record(roots, clock, events, limits.records.journal_mb * 1_000_000)
 
@@ -188,7 +200,7 @@ def _after(
     outcomes: tuple[Deed, ...],
     verified: tuple[Verified, ...],
 ) -> AgentState:
-    """What the state file says after this cycle."""
+    """Return what the state file holds after this cycle."""
     epoch, loop = _epoch(state)
     return AgentState(
         schema=SCHEMA,
@@ -211,11 +223,12 @@ def _after(
 
 
 def _epoch(state: AgentState) -> tuple[int, Identity | None]:
-    """Which writer in a row this is, and its loop. A loop that was respawned, or a cycle by hand, counts one more than
-    the last one.
+    """Return the number of this writer among all writers of the state file, and its loop.
 
-    The number never falls, so who has read a higher one holds an outdated record in hands.
+    A respawned loop, and a cycle by hand, has the next number. The number never falls, so a reader that has seen a
+    higher number knows that a record is outdated.
     """
+    # The parent is the loop. It differs after a respawn, and in a cycle that was started by hand.
     parent = identity.of(os.getppid())
     loop = state.loop if parent is None else parent
     return state.epoch if state.epoch and loop == state.loop else state.epoch + 1, loop
@@ -232,9 +245,10 @@ def _journal(
     decision: Decision[Any],
     routine: frozenset[type[Action]],
 ) -> None:
-    """All of it when the cycle acts or decides otherwise than the last one; one line with the reason when not."""
+    """Journal the cycle: in full when it acts or its reason is a new one, else as one line with the reason."""
     journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
     short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
+    # A full record holds the whole world, so it is written only when something was decided: 50 MB a day at most.
     acts = any(type(action) not in routine for action in decision.actions)
     if not acts and _kind(decision.reason) == _kind(state.reason):
         journal.append(short)
@@ -251,7 +265,7 @@ def _journal(
 
 
 def _kind(reason: str) -> str:
-    """A reason without its numbers."""
+    """Return a reason without its numbers, so that only the words decide whether it is a new one."""
     return "".join(c for c in reason if not c.isdigit() and c != ".")
 
 

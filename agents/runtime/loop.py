@@ -1,9 +1,9 @@
-"""Run one agent for ever: a small parent that has everything imported and forks a child for every cycle.
+"""Run one agent for ever: a small parent process has everything imported, and forks a child for every cycle.
 
-`python -m agents.runtime.loop NAME`. Measured: a cold Python costs 45 to 110 ms of CPU a cycle, a fork 1 ms. The
-child is the same as `python -m agents NAME`. The parent holds no state; when the code changes and can be loaded it
-re-executes itself (a checkout under way, or one with a mistake in it, is not gone on with); a child that takes too long
-is ended, and the next cycle finds what it left.
+It is run as `python -m agents.runtime.loop NAME`. Measured: a cold Python costs 45 to 110 ms of CPU for each cycle, a
+fork 1 ms. The child does the same as `python -m agents NAME`. The parent holds no state. When the code has changed and
+can be loaded, the parent re-executes itself; a half-written or broken checkout is not used. A child that takes too long
+is killed, and the next cycle goes on from the state that it left.
 """
 
 import contextlib
@@ -38,10 +38,10 @@ from state.records.agent_states import of_tree
 from state.records.reports import KINDS
 from state.records.spare import Spare
 
-_SHORTEST_S = 0.2  # between two cycles, however often somebody nudges
-_LOAD_S = 30.0  # for Python to load the control plane on a loaded machine
-_TRY_AGAIN = 20  # looks until code that could not be loaded is tried again as it is
-# What one cycle of any agent runs, loaded as this module loads it, and what a cycle that acts on tmux loads later.
+_SHORTEST_S = 0.2  # seconds between two cycles, however many nudges arrive
+_LOAD_S = 30.0  # seconds that Python may take to load the control plane on a loaded machine
+_TRY_AGAIN = 20  # looks after which code that could not be loaded is tried again unchanged
+# Loads what a cycle of any agent needs, in the order of this module, and what a cycle that acts on tmux loads later.
 _LOAD = (
     "import sys, config.settings, agents.machine.tmux_server\n"
     "from agents.runtime import loop; loop.preload(loop.row(sys.argv[1]))"
@@ -51,7 +51,7 @@ _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: list[str]) -> int:
-    """Cycle until the operator stops the swarm and the session is ended."""
+    """Cycle until the session is ended, or this loop must leave."""
     name = argv[0]
     private.close()
     roots = Roots.from_environment()
@@ -72,15 +72,17 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
     place = HeldRoot(roots.state)
     _adopt_orphans()
     spare = Spare(roots, f"the loop of {name}")
-    sources = Sources(name, code.running())  # every cycle of it is journalled with this
+    sources = Sources(name, code.running())  # every cycle is journalled with this hash
     print(f"{agent.session}: {agent.does}; every {agent.cadence_s:g} s", flush=True)
     while True:
         if leaves := _leaves(place):
             print(f"{agent.session} ends: {leaves}", flush=True)
             return 0
+        # Read anew for each cycle, because settings.json may have been restored or replaced by a new start.
         limits = limits_of(roots)
-        code.work()  # known here, it costs the forked cycle nothing
+        code.work()  # computed here once, so that the forked cycles inherit it
         one_cycle(name, roots, limits)
+        # Any loop that lives heals the swarm when both agents that respawn sessions are gone (ADR 23).
         if nobody_heals(roots, limits):
             one_cycle(RESCUE.name, roots, limits, by=name)
         if sources.are_new():
@@ -90,9 +92,9 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
             me["code_problem"] = sources.problem
             print(sources.problem or "the checkout is as it was", flush=True)
             _say(roots.loop(name), me)
-        if _leaves(place):  # written back, the records would lie where no swarm is any more
+        if _leaves(place):  # writing records back would make files where no swarm is any more
             continue
-        with contextlib.suppress(OSError):  # a full disk: the loop goes on, and tries again
+        with contextlib.suppress(OSError):  # the disk may be full: the loop goes on, and tries again
             _stay_on_file(roots, limits, name, me)
             spare.look()
             if not _is_current(ears, roots.pipe(name)):
@@ -103,7 +105,7 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
 
 
 def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, Any]) -> None:
-    """The record of this loop is written again where the state root was emptied under us, or somebody damaged it."""
+    """Write this loop's record again when it is gone or damaged."""
     record, wrong = loop_of(roots, name)
     if record.identity is not None and not wrong:
         return
@@ -119,22 +121,23 @@ def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, 
 def _leaves(place: HeldRoot) -> str:
     try:
         return place.why_leave()
-    except OSError:  # a full disk, or no folder can be made: the loop goes on, and looks again
+    except OSError:  # the disk may be full, or no folder can be made: the loop goes on, and looks again
         return ""
 
 
 def preload(agent: Row) -> None:
-    """Import once, here, what the children of this agent would each import again."""
+    """Import in the parent, once, what each child of this agent would import again."""
     hands = ("agents.machine.acts", "subprocess", "ctypes")
     for module in (*hands, *(["psutil"] if "sample" in agent.load().sees else [])):
         import_module(module)
     for name in KINDS:
-        of_tree(name, {})  # how each report is read is worked out once, here
+        of_tree(name, {})  # works out, once for all children, how each report is read
     gc.collect()
-    gc.freeze()  # what is here stays: the collector of a child never touches, and so copies, these pages
+    gc.freeze()  # a child's garbage collector then never touches these pages, which would copy them
 
 
 def _wait(ears: int, cadence_s: float) -> None:
+    # The first sleep bounds how often nudges can start cycles; nudges that arrive in it stay in the pipe.
     time.sleep(min(_SHORTEST_S, cadence_s))
     select.select([ears], [], [], max(0.0, cadence_s - _SHORTEST_S))
     wake.drain(ears)
@@ -148,15 +151,16 @@ def _is_current(ears: int, pipe: Path) -> bool:
 
 
 def nobody_heals(roots: Roots, limits: SwarmSettings) -> bool:
-    """Whether both agents that respawn sessions seem silent: a glance, of which a cycle of the rescue makes sure."""
+    """Whether both agents that respawn sessions seem silent. This is only a quick look; the rescue's cycle decides."""
     return not roots.tombstone.exists() and all(is_silent(roots, row(guard), limits) for guard in GUARDS)
 
 
 def one_cycle(name: str, roots: Roots, limits: SwarmSettings, by: str = "") -> None:
-    """Fork the one-shot agent and see that it ends within its deadline. `by`: whose loop runs it for another.
+    """Fork a child that runs one cycle, and kill it when it exceeds its deadline. `by`: see `run_cycle`.
 
-    A child that cannot be had (no process, no descriptor left) is a missed cycle; the next may have better luck.
+    When there is no process or descriptor left for a child, the cycle is missed, and the loop tries again next time.
     """
+    # A failed fork must not end the loop, which is all that can bring the agent back.
     try:
         pid = os.fork()
     except OSError as error:
@@ -168,7 +172,7 @@ def one_cycle(name: str, roots: Roots, limits: SwarmSettings, by: str = "") -> N
         descriptor = os.pidfd_open(pid)
     except OSError as error:
         print(f"no cycle: {error.strerror}", flush=True)
-        os.kill(pid, signal.SIGKILL)  # a child that nobody has waited for yet: its number is nobody else's
+        os.kill(pid, signal.SIGKILL)  # safe by pid: a child that was not waited for keeps its pid
         os.waitpid(pid, 0)
         return
     try:
@@ -183,12 +187,13 @@ def one_cycle(name: str, roots: Roots, limits: SwarmSettings, by: str = "") -> N
 
 
 def _child(name: str, roots: Roots, limits: SwarmSettings, by: str) -> None:
-    """The one-shot agent; never returns."""
-    gc.disable()  # a life of milliseconds
+    """Run one cycle in the child and end the process; never returns."""
+    gc.disable()  # the child lives for milliseconds
     parent = os.getppid()
     _die_with_parent()
     status = 1
     try:
+        # The loop may have died before prctl took effect. Then this child has another parent, and must not act.
         if os.getppid() == parent:
             done = run_cycle(name, roots, by=by)
             if done.actions:
@@ -218,7 +223,7 @@ def _complain(name: str, roots: Roots, limits: SwarmSettings) -> None:
 
 
 def _die_with_parent() -> None:
-    """A loop that is killed takes its cycle with it: two cycles of one agent never overlap for long."""
+    """Let the kernel kill this child when its loop dies, so that two cycles of one agent never overlap for long."""
     if sys.platform != "linux":
         return
     import ctypes
@@ -238,10 +243,10 @@ def _log(roots: Roots, path: Path, text: str, most_bytes: int) -> None:
 
 
 class Sources:
-    """The code this process runs, and whether the checkout holds other code that can be gone on with.
+    """The code that this process runs, and whether the checkout holds other code that can be loaded.
 
-    Two looks in a row must find the same new code (a checkout is written file by file), and a process of its own must
-    be able to load it. What could not be loaded is tried again when it changes, and now and then.
+    A checkout is written file by file, so two looks in a row must find the same new code; and a separate process must
+    have loaded it. Code that could not be loaded is tried again when it changes, and from time to time.
     """
 
     def __init__(self, agent: str, running: str) -> None:
@@ -250,16 +255,18 @@ class Sources:
         self._looks = 0
 
     def are_new(self) -> bool:
-        """Whether to start anew now."""
+        """Whether the loop should re-execute itself now; when new code cannot be loaded, `problem` says why."""
         now, before = code.control(), self._seen
         self._seen = now
         if now == self.running:
             self.problem = self._refused = ""
             return False
+        # Code that could not be loaded is tried again only from time to time: each try costs a process.
         self._looks += 1
         if not now or now != before or (now == self._refused and self._looks % _TRY_AGAIN):
             return False
         why = unloadable(self.agent)
+        # The checkout may have changed while it was loaded: then what was loaded is not what would run.
         if not why and code.control() == now:
             return True
         self._refused = now
@@ -268,7 +275,7 @@ class Sources:
 
 
 def unloadable(agent: str) -> str:
-    """Why the checkout's code cannot be loaded for this agent, in its own words; nothing when it can."""
+    """Return the last line of the error with which the checkout's code cannot be loaded; "" when it can."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _LOAD, agent],
@@ -282,7 +289,7 @@ def unloadable(agent: str) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"loading it takes longer than {_LOAD_S:g} s"
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it ends without a word"])[-1]
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it ends without a message"])[-1]
 
 
 def _say(path: Path, record: dict[str, Any]) -> None:
@@ -291,7 +298,7 @@ def _say(path: Path, record: dict[str, Any]) -> None:
 
 
 def _adopt_orphans() -> None:
-    """Become the parent of what a cycle leaves behind: where nobody reaps, whoever ended would stay as a zombie."""
+    """Become the parent of processes that a cycle leaves behind; without a parent that reaps, they stay as zombies."""
     if sys.platform == "linux":
         import ctypes
 

@@ -1,4 +1,4 @@
-"""How often each kind of action was done, and how often the next cycle found what was expected of it."""
+"""Count how often each kind of action was done, and how often the next cycle found its expected outcome."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,9 +9,9 @@ _NONE = Counts(done=0, failed=0, held=0, unmet=0, unknown=0, expected="")
 
 
 def after(before: Mapping[str, Counts], outcomes: Iterable[Deed], verified: Iterable[Verified]) -> dict[str, Counts]:
-    """The tally `before`, by kind of action, with one more cycle in it.
+    """Return the tally `before` with one more cycle counted, by kind of action.
 
-    `verified` speaks of the actions of the cycle before, `outcomes` of those of this one.
+    `verified` holds the actions of the cycle before, `outcomes` those of this cycle.
     """
     tally = dict(before)
     for one in verified:

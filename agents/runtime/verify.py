@@ -1,4 +1,4 @@
-"""Did what was done have the effect it was expected to have? Asked of the next cycle's world, never of the deed."""
+"""Check whether an action had its expected outcome, by the world that the next cycle sees."""
 
 from agents.model.action import Action, Held
 from agents.model.world import World
@@ -6,10 +6,10 @@ from state.records.agent_states import Deed
 
 
 def holds(deed: Deed, owns: tuple[type[Action], ...], world: World) -> Held:
-    """Whether the expectation of one recorded action came true; `owns`: the kinds of actions its agent knows.
+    """Return whether the expected outcome of a recorded action came true. `owns`: the kinds that its agent knows.
 
-    One that failed when it was carried out, and one whose effect can only be read in a file, is None: its outcome says
-    all there is to say. So is one of a kind that another version's agent did and we know nothing of.
+    None means unknown: the action failed when it was carried out, its effect cannot be seen in a world, or it is of a
+    kind that only another version knows.
     """
     if deed.has_failed:
         return None

@@ -1,1 +1,1 @@
-"""How files are written and read: whole or not at all, closed to others, each at its one path."""
+"""Write and read files: each completely or not at all, closed to other users, and each at its one path."""

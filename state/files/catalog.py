@@ -1,4 +1,4 @@
-"""Every file of the product, its one writer, its readers, its age limit.
+"""The list of every file of the product, with its one writer, its readers and its age limit.
 
 `python -m state.files.catalog` renders the page.
 """
@@ -10,7 +10,7 @@ from state.host import process
 
 @dataclass(frozen=True)
 class Owned:
-    """One kind of file: who writes it, who reads it, and when it counts as stale."""
+    """One kind of file: its writer, its readers, and how long it counts as fresh."""
 
     path: str
     writer: str
@@ -54,49 +54,54 @@ CATALOG: tuple[Owned, ...] = (
     ),
     Owned("STATE_ROOT/runs/<RUN_ID>/search.err", "search processes", "people", "for ever"),
     Owned("RESULTS_ROOT/Backtests/optimizations/<SYMBOL>/.<MODE>.lock", "the pipeline", "the pipeline", "held lock"),
-    Owned("STATE_ROOT/settings.json", "whoever starts the swarm; a loop, where it was lost", "agents", "the swarm"),
+    Owned("STATE_ROOT/settings.json", "what starts the swarm; a loop, when it was lost", "agents", "the swarm"),
     Owned(
         "<RECORD>.damaged-<N>.json",
-        "who writes the record anew, or watchdog where nobody does",
+        "the program that writes the record anew; watchdog, when none does",
         "people",
         "for ever",
     ),
-    Owned("<JOURNAL>.lock", "whoever appends to that journal", "the same", "held lock"),
-    Owned("<JOURNAL>.1", "whoever moves the journal aside", "who asks for its last line, people", "the next time"),
+    Owned("<JOURNAL>.lock", "each program that appends to that journal", "the same", "held lock"),
+    Owned(
+        "<JOURNAL>.1", "the program that rotates the journal", "readers of its last line, people", "the next rotation"
+    ),
     Owned(
         "STATE_ROOT/swarm.json",
-        "whoever makes sessions, under launch.lock; a loop, where it was lost",
+        "what starts sessions, under launch.lock; a loop, when it was lost",
         "everyone",
         "the tmux server",
     ),
     Owned(
         "STATE_ROOT/current_run.json",
-        "`--parallel`, under launch.lock; a loop, start or ensure, where it was lost",
+        "`--parallel`, under launch.lock; a loop, start or ensure, when it was lost",
         "agents, status",
         "the run",
     ),
-    Owned("STATE_ROOT/root.json", "whoever starts or ends the swarm, under launch.lock", "everyone", "the root"),
+    Owned("STATE_ROOT/root.json", "what starts or ends the swarm, under launch.lock", "everyone", "the root"),
     Owned("STATE_ROOT/alive.lock", "loops, workers and the keeper process", "the same command elsewhere", "held lock"),
     Owned("STATE_ROOT/stopped.json", "`stop`; `--parallel` and start remove it", "everyone", "until removed"),
-    Owned("STATE_ROOT/launch.lock", "whoever makes sessions or begins a run", "the same", "held lock"),
-    Owned("STATE_ROOT/launch_holder.json", "who holds launch.lock", "who waits for it", "held lock"),
-    Owned("STATE_ROOT/made.jsonl", "whoever makes a log below LOGS_ROOT", "watchdog, `doctor`", "for ever"),
+    Owned("STATE_ROOT/launch.lock", "what starts sessions or begins a run", "the same", "held lock"),
+    Owned("STATE_ROOT/launch_holder.json", "the holder of launch.lock", "programs that wait for it", "held lock"),
+    Owned("STATE_ROOT/made.jsonl", "each program that makes a log below LOGS_ROOT", "watchdog, `doctor`", "for ever"),
     Owned("STATE_ROOT/rescue_state.json", "the rescue, run by any loop", "the rescue", "10 minutes"),
     Owned(
         "STATE_ROOT/healing.jsonl",
-        "whoever makes sessions, under launch.lock; agents and loops, of what they brought back",
+        "what starts sessions, under launch.lock; agents and loops, about their own repairs",
         "watchdog, session_state_manager",
         "rotated",
     ),
     Owned(
         "STATE_ROOT/keeper.json",
-        "install_keeper.sh, or a start, under launch.lock; the keeper process its identity",
+        "install_keeper.sh, or a start, under launch.lock; the keeper process (its identity)",
         "agents",
         "the keeper",
     ),
     Owned("STATE_ROOT/keeper.lock", "the keeper process", "other keeper processes", "held lock"),
     Owned(
-        "STATE_ROOT/notified.json", "whoever runs on_incident hooks", "session_state_manager", "until it is run again"
+        "STATE_ROOT/notified.json",
+        "the process that runs on_incident hooks",
+        "session_state_manager",
+        "until a hook is run again",
     ),
     Owned("STATE_ROOT/requests/<ID>.json", "anyone", "the owner of the target", "its expires_at"),
     Owned("STATE_ROOT/requests/done|refused/<ID>.json", "the owner of the target", "people", "keep_log_days"),
@@ -124,7 +129,7 @@ CATALOG: tuple[Owned, ...] = (
     Owned("STATE_ROOT/exits/<WORKER>.json", "the worker's wrapper", "worker_sentry", "until accounted for"),
     Owned(
         "STATE_ROOT/runs/<RUN_ID>/order.json",
-        "`--parallel`; a loop, start or ensure, where it was lost",
+        "`--parallel`; a loop, start or ensure, when it was lost",
         "workers, agents",
         "for ever",
     ),
@@ -135,7 +140,9 @@ CATALOG: tuple[Owned, ...] = (
         "agents, status",
         "for ever",
     ),
-    Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl.1", "watchdog, as it compacts", "people", "the next time"),
+    Owned(
+        "STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl.1", "watchdog, as it compacts", "people", "the next compaction"
+    ),
     Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/jobs.jsonl.bad", "watchdog, as it compacts", "people", "for ever"),
     Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/begun.json", "auto_scheduler", "agents, status", "for ever"),
     Owned("STATE_ROOT/runs/<RUN_ID>/round-<N>/results/<JOB>.json", "the job's worker", "worker_sentry", "for ever"),
@@ -189,7 +196,7 @@ CATALOG: tuple[Owned, ...] = (
 
 
 def catalog_page() -> str:
-    """`state/README.md`: the catalog as a table (a test keeps the file equal)."""
+    """Return the text of `state/README.md`: the catalog as a table. A test keeps the file equal."""
     rows = "\n".join(f"| `{o.path}` | {o.writer} | {o.readers} | {o.fresh_for} |" for o in CATALOG)
     return (
         "# Files, their one writer, their readers\n\n"

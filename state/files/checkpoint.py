@@ -1,9 +1,9 @@
-"""What a long job has finished, one file per step, so that a killed job continues from there.
+"""Keep the finished steps of a long job, one file for each step, so that a killed job continues from there.
 
-A file is a header line and a payload of bytes. The header names the step, the key of all that decides its result, and
-the SHA-256 of the payload: a file that is torn, edited, of other bars, settings or code, or that somebody else could
-have written, does not count, and its step is done again. Payloads are opaque here; the code that did the step reads
-them, and nothing in them is ever executed.
+A file is a header line and a payload of bytes. The header names the step, a key made from everything that decides the
+step's result, and the SHA-256 of the payload. A file does not count, and its step is done again, if it is torn or
+edited, if it is of other bars, settings or code, or if another user could have written it. This module does not look
+into payloads; the code that did the step reads them, and nothing in them is ever executed.
 """
 
 import os
@@ -16,7 +16,7 @@ from config.record import dataclass
 from state.files import codec, digest, private, snapshot
 
 SCHEMA = 1
-MOST_BYTES = 512 * 2**20  # of one job's steps; 250,000 combos that all trade leave 64 MB
+MOST_BYTES = 512 * 2**20  # of all steps of one job; 250,000 combos that all trade take 64 MB
 _PLAN = "plan.json"
 _SUFFIX = ".step"
 _LONGEST_HEAD = 4096  # bytes
@@ -24,7 +24,7 @@ _LONGEST_HEAD = 4096  # bytes
 
 @dataclass(frozen=True)
 class Count:
-    """How many of the planned steps of a job are kept."""
+    """How many of a job's planned steps are kept."""
 
     kept: int
     steps: int
@@ -32,16 +32,19 @@ class Count:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The kept steps in `folder` of the job whose results `key` decides; only one process plans in it at a time."""
+    """The kept steps of one job in `folder`. `key` stands for everything that decides the job's results.
+
+    Only one process at a time may plan in a folder.
+    """
 
     folder: Path
     key: str
 
     def plan(self, steps: Sequence[str]) -> None:
-        """Write down which steps there are, and delete the files of earlier plans.
+        """Write down which steps the job has, and delete the files of jobs with another key.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the plan cannot be written.
         """
         mine = {self.path(step) for step in steps}
         snapshot.sweep(self.folder)
@@ -51,16 +54,17 @@ class Checkpoint:
         snapshot.write_json(self.folder / _PLAN, {"schema": SCHEMA, "key": self.key, "steps": list(steps)})
 
     def path(self, step: str) -> Path:
-        """The file of a step."""
+        """Return the path of a step's file."""
         words = "".join(c if c.isascii() and c.isalnum() else "-" for c in step)
         return self.folder / f"{words}{_SUFFIX}"
 
     def put(self, step: str, inputs: Any, payload: bytes) -> None:
-        """Keep the result of `step` with `inputs` (plain JSON): whole or not at all, without waiting for the disk.
+        """Keep the result of `step` with these `inputs` (plain JSON), atomically and without waiting for the disk.
 
         Raises:
             OSError: the disk is full, the folder is not writable, or the job's files would exceed `MOST_BYTES`.
         """
+        # The sum in the header makes fsync unnecessary: a file that a power cut damaged is not accepted.
         head = {"schema": SCHEMA, "step": step, "of": self.key, "key": self._key(step, inputs)}
         head["sha256"] = digest.of(payload)
         if sum(path.stat().st_size for path in _files(self.folder)) + len(payload) > MOST_BYTES:
@@ -68,7 +72,7 @@ class Checkpoint:
         _write(self.path(step), codec.encode_line(head) + payload)
 
     def get(self, step: str, inputs: Any) -> bytes | None:
-        """What `put` was given; None unless the file is there, whole and written by this user."""
+        """Return the payload that `put` was given; None unless the file is there, whole, and written by this user."""
         head, payload = _read(self.path(step))
         return payload if head.get("step") == step and head.get("key") == self._key(step, inputs) else None
 
@@ -80,7 +84,7 @@ class Checkpoint:
 
 
 def count(folder: Path) -> Count | None:
-    """How many steps are kept in `folder`; None where no job has a plan there."""
+    """Return how many steps are kept in `folder`; None when no job has a plan there."""
     plan = snapshot.read_json(folder / _PLAN)
     if not isinstance(plan, dict) or plan.get("schema") != SCHEMA or not isinstance(plan.get("steps"), list):
         return None
@@ -96,7 +100,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A power cut may cost the file, which its sum then tells; nobody waits for the disk 60 times a validation."""
+    """Write without fsync. A power cut may damage the file, which its sum reveals; 60 waits for the disk in each
+    validation would cost more."""
     private.folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
@@ -109,7 +114,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _head(path: Path) -> dict[str, Any]:
-    """The header of a file; {} where it has none that is ours."""
+    """Return the header of a file; {} when it has none of ours."""
     try:
         with open(path, "rb", opener=_open) as file:
             return _decoded(file.readline(_LONGEST_HEAD))
@@ -118,7 +123,7 @@ def _head(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Header and payload of a file that is whole; ({}, b"") for any other."""
+    """Return header and payload of a whole file; ({}, b"") for any other."""
     try:
         with open(path, "rb", opener=_open) as file:
             head = _decoded(file.readline(_LONGEST_HEAD))
@@ -137,11 +142,12 @@ def _decoded(line: bytes) -> dict[str, Any]:
 
 
 def _open(path: str, flags: int) -> int:
-    """Only a plain file that nobody but the user could have written; a link, a pipe or a device is none.
+    """Open a file only if it is a plain file that no other user could have written; links, pipes and devices are not.
 
     Raises:
-        OSError: it is not such a file.
+        OSError: the file is missing, or is not such a file.
     """
+    # The checks are made on the open descriptor, so the file cannot be exchanged between check and use.
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     found = os.fstat(descriptor)
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:

@@ -1,40 +1,41 @@
-"""JSON as everyone here writes it: the same value gives the same bytes, and what is not JSON is refused.
+"""The one way in which JSON is written and read here: the same value gives the same bytes, and only JSON is accepted.
 
-NaN and infinities are refused (an undefined number is `null`); floats round-trip exactly; keys keep their order. A file
-name that is no UTF-8 reaches us with lone surrogates in it: they are written as JSON's own escapes and come back as
-they were.
+NaN and infinities are refused (an undefined number is `null`), floats round-trip exactly, and keys keep their order. A
+file name that is not UTF-8 holds lone surrogates in Python; they are written as JSON escapes and come back unchanged.
 """
 
 import json
 from typing import Any
 
-LONGEST_LINE = 8 << 20  # bytes: a cycle's record with thousands of jobs in its world has two
+LONGEST_LINE = 8 << 20  # bytes: the record of a cycle with thousands of jobs has two million
 
 
 def encode(value: Any) -> bytes:
-    """A whole document, indented for people, ending in a newline.
+    """Return a whole document, indented for people, that ends in a newline.
 
     Raises:
-        ValueError: NaN or an infinity. TypeError: a value that JSON does not know.
+        ValueError: NaN or an infinity.
+            TypeError: a value that JSON does not know.
     """
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="backslashreplace")
 
 
 def encode_line(value: Any, by_name: bool = False) -> bytes:
-    """One record on one line (newlines inside strings are escaped by JSON), ending in a newline.
+    """Return one record as one line that ends in a newline; JSON escapes newlines inside strings.
 
-    `by_name`: keys in their alphabetical order, so that equal objects give equal bytes.
+    `by_name` puts the keys in alphabetical order, so that equal objects give equal bytes. Errors are those of `encode`.
     """
+    # No blanks between the parts: journals are read in every cycle, and shorter lines are read faster.
     line = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=by_name)
     return (line + "\n").encode(errors="backslashreplace")
 
 
 def decode(data: bytes) -> Any:
-    """The value in `data`.
+    """Return the value in `data`.
 
     Raises:
-        ValueError: not JSON, not UTF-8, nested too deep, or NaN and infinities (Python's json would let them pass, and
-            read 1e999 as one).
+        ValueError: `data` is not JSON or not UTF-8, is nested too deep, or holds NaN or an infinity. Python's json
+            accepts these, and reads 1e999 as an infinity.
     """
     try:
         return _DECODER.decode(data.decode())
@@ -43,7 +44,7 @@ def decode(data: bytes) -> Any:
 
 
 def decode_line(line: bytes) -> Any:
-    """The record on one line of a journal; errors as for `decode`, and for a line that is longer than any record."""
+    """Return the record on one line of a journal; raises as `decode`, and for a line longer than any record."""
     if len(line) > LONGEST_LINE:
         raise ValueError(f"a line of {len(line):,} bytes is no record")
     return decode(line)
@@ -63,4 +64,4 @@ def _finite(digits: str) -> float:
 _INFINITE = (float("inf"), float("-inf"))
 _DECODER = json.JSONDecoder(
     parse_constant=_refuse, parse_float=_finite
-)  # json.loads would make one for every line of a journal
+)  # made once: json.loads with these arguments would make a decoder for every line of a journal

@@ -1,8 +1,8 @@
-"""SHA-256 of bytes as hex digits. Loading the library is 5 ms, which a cycle that hashes nothing does not pay."""
+"""SHA-256 of bytes as hex digits. Loading the library takes 5 ms, so only cycles that hash something load it."""
 
 
 def of(*parts: bytes) -> str:
-    """All 64 digits, over the parts as one."""
+    """Return all 64 digits of the SHA-256 of the concatenated parts."""
     from hashlib import sha256
 
     digest = sha256()
@@ -12,5 +12,5 @@ def of(*parts: bytes) -> str:
 
 
 def short(*parts: bytes) -> str:
-    """The first 16 digits: enough where nobody forges."""
+    """Return the first 16 digits: enough to tell things apart, but not against forgery."""
     return of(*parts)[:16]

@@ -1,9 +1,9 @@
-"""Which files below LOGS_ROOT we made: the record that says what retention may remove, rotate or close to others.
+"""The record of the files below LOGS_ROOT that we made, which retention may remove, rotate or close to others.
 
-LOGS_ROOT may be anybody's folder, and names like `agents/watchdog.log` or `keeper.log` may be anybody's, so names prove
-nothing there. Whoever makes a log puts its path and its inode on file at once; a file counts as ours while both fit and
-the record was written in this STATE_ROOT, not in one that was copied. Without the record nothing is ours, and what is
-not ours is left alone.
+LOGS_ROOT may be a folder that others use, too, and names like `agents/watchdog.log` or `keeper.log` are common, so a
+name proves nothing there. A program that makes a log records its path and its inode at once. A file counts as ours
+while both fit and the record was written in this STATE_ROOT, not in one that was copied. Without the record no file is
+ours, and files that are not ours are left alone.
 """
 
 import contextlib
@@ -16,18 +16,19 @@ from state.files import private
 from state.files.journal import Journal
 from state.files.layout import Roots
 
-_LONG_BYTES = 200_000  # some two thousand logs; then the names of those that are gone are dropped
-_MOST_ASIDE = 9  # of one log; all of these names being somebody else's, it is not rotated
+_LONG_BYTES = 200_000  # about two thousand logs; beyond it the names of logs that are gone are dropped
+_MOST_ASIDE = 9  # names for the older part of one log; a log is not rotated when other files have all of them
 
 
 def log(roots: Roots, path: Path) -> BinaryIO:
-    """A log below LOGS_ROOT to append to, for us alone; on record when it was not there before.
+    """Open a log below LOGS_ROOT for appending, closed to others, and record it as ours when it is new.
 
     Raises:
-        OSError: no plain file lies there, or it cannot be written.
+        OSError: the path is no plain file, or it cannot be written.
     """
     private.folder(path.parent)
     try:
+        # O_EXCL tells, without a gap between check and creation, whether this process made the file.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return private.log(path)
@@ -36,14 +37,14 @@ def log(roots: Roots, path: Path) -> BinaryIO:
 
 
 def note(roots: Roots, path: Path, inode: int) -> None:
-    """Put on record that we made it; where that fails, the file is nobody's of ours and is left alone."""
+    """Record that we made a file. When that fails, the file does not count as ours and is left alone later."""
     with contextlib.suppress(OSError):
         private.folder(roots.state)
         _journal(roots).append({"path": str(path.relative_to(roots.logs)), "inode": inode, "root": _root(roots)})
 
 
 def on_record(roots: Roots) -> dict[str, int]:
-    """Path below LOGS_ROOT → inode of every file that we made; the files may be gone by now."""
+    """Return path and inode of every file that we made below LOGS_ROOT; the files may be gone by now."""
     root, found = _root(roots), dict[str, int]()
     for record in _journal(roots).read().records:
         if isinstance(record, dict) and record.get("root") == root:
@@ -54,19 +55,19 @@ def on_record(roots: Roots) -> dict[str, int]:
 
 
 def ours(roots: Roots) -> dict[str, os.stat_result]:
-    """Every log that we made and that is there: path below LOGS_ROOT → what it is. Nothing behind a link."""
+    """Return every log that we made and that still exists, by its path below LOGS_ROOT. No link is followed."""
     found = ((path, _stat(roots.logs, path), inode) for path, inode in on_record(roots).items())
     return {path: there for path, there, inode in found if there is not None and there.st_ino == inode}
 
 
 def is_ours(roots: Roots, path: str) -> bool:
-    """Whether we made the file at `path` below LOGS_ROOT, and no other name leads to it."""
+    """Whether we made the file at `path` below LOGS_ROOT, and it has no second name."""
     there = ours(roots).get(path)
     return there is not None and there.st_nlink == 1
 
 
 def move_aside(roots: Roots, path: Path) -> bool:
-    """Give a log of ours its next name, `<name>.1` where that is free or ours; False: it stays."""
+    """Rename a log of ours, to `<name>.1` if that name is free or ours; return whether it was renamed."""
     name = str(path.relative_to(roots.logs))
     aside = aside_of(roots, name) if is_ours(roots, name) else None
     if aside is None:
@@ -78,14 +79,14 @@ def move_aside(roots: Roots, path: Path) -> bool:
 
 
 def aside_of(roots: Roots, name: str) -> str | None:
-    """The name that the older part of a log gets: never that of a file that somebody else made."""
+    """Return a name for the older part of a log, never that of a file that we did not make; None when there is none."""
     mine = ours(roots)
     names = (f"{name}.{number}" for number in range(1, _MOST_ASIDE + 1))
     return next((one for one in names if one in mine or not os.path.lexists(roots.logs / one)), None)
 
 
 def compact(roots: Roots) -> None:
-    """Drop the names of files that are gone, when the record has grown long."""
+    """Drop the names of files that are gone, once the record is long."""
     journal = _journal(roots)
     with contextlib.suppress(OSError):
         if journal.path.stat().st_size > _LONG_BYTES:
@@ -98,7 +99,7 @@ def _journal(roots: Roots) -> Journal:
 
 
 def _root(roots: Roots) -> int | None:
-    """Tells this STATE_ROOT from a copy of it; a device's number may change with every boot and says nothing."""
+    """Return the inode of STATE_ROOT, which differs in a copy. A device number would not do: it may change at boot."""
     try:
         return roots.state.stat().st_ino
     except OSError:
@@ -111,7 +112,7 @@ def _is_below(path: str) -> bool:
 
 
 def _stat(folder: Path, path: str) -> os.stat_result | None:
-    """Of a plain file none of whose folders below `folder` is a link."""
+    """Return the status of a plain file if none of the folders on the way is a link, else None."""
     here = folder
     try:
         for part in Path(path).parts[:-1]:

@@ -1,7 +1,7 @@
-"""Which files below STATE_ROOT are ours, by their exact names; all others are somebody else's and are left alone.
+"""Tell which files below STATE_ROOT are ours, by their exact names; all other files are left alone.
 
-STATE_ROOT may be a folder that holds other things, and people put notes into the folders of runs. What is removed or
-closed to others is what has a name that we give and nothing else; where a record can say whose it is, it is asked, too.
+STATE_ROOT may be a folder that holds other things, and people put notes into the folders of runs. So only files with a
+name that we give are removed or closed to others; callers also check the contents where a record names its owner.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _PLACES = {
     "<N>": r"\d+",
     "done|refused": r"(?:done|refused)",
 }
-_OF_UNIT = (  # of a run of one process, or of one symbol and mode of a round
+_OF_UNIT = (  # of a run of a single process, or of one unit (symbol and mode) of a round
     r"(run|prescreen|prescreen-\d+|refine-\d+|in_sample|phase0_seeds|carried|search|preflight|outcome|run_manifest)\.json",
     r"in_sample\.npy|search\.err|study-server/server\.(json|lock)",
     r"study\.damaged-\d+\.(jsonl|sqlite3)",
@@ -43,12 +43,13 @@ _OF_ROUND = (
     rf"[^/.][^/]*/[^/.][^/]*/({'|'.join(_OF_UNIT)})",
 )
 _OF_RUN = (r"order\.json|finished\.json", rf"round-\d+/({'|'.join(_OF_ROUND)})", *_OF_UNIT)
-_RECORDS = ("order.json", "finished.json", "run.json")  # they say what the rest is, so they go last
-_WRITING = re.compile(r"\.?(.+)\.(?:[0-9a-f]{8}|\d+)\.tmp")  # a name, of a file that is written and not renamed yet
+_RECORDS = ("order.json", "finished.json", "run.json")  # removed last, because they say what the other files are
+# the name of a file that is being written and not renamed yet
+_WRITING = re.compile(r"\.?(.+)\.(?:[0-9a-f]{8}|\d+)\.tmp")
 
 
 def is_debris(path: str) -> bool:
-    """Whether it is what a killed writer left of a file of ours; `path` below STATE_ROOT."""
+    """Whether `path`, below STATE_ROOT, is what a killed writer left of a file of ours."""
     folder, _, name = path.rpartition("/")
     found = _WRITING.fullmatch(name)
     return found is not None and is_ours(f"{folder}/{found[1]}" if folder else found[1])
@@ -63,21 +64,21 @@ def is_ours(path: str) -> bool:
 
 
 def strangers(folder: Path) -> Iterator[str]:
-    """Every file below STATE_ROOT that is not ours, in order; no link is followed."""
+    """Yield every file below STATE_ROOT that is not ours, in order; no link is followed."""
     for path, is_link in _walk(folder, folder):
         if is_link or not (is_ours(path) or is_debris(path)):
             yield path
 
 
 def remove(folder: Path, run: Path) -> None:
-    """Remove what is ours in a folder of the run `run`, and the folders that are empty then; nothing behind a link."""
+    """Remove our files in a folder of the run `run`, then the folders that are empty; nothing behind a link."""
     if folder.is_symlink():
         return
     inside = [path for path, is_link in _walk(folder, run) if not is_link and _is_of_run(path)]
     for path in sorted(inside, key=lambda one: one in _RECORDS):
         (run / path).unlink(missing_ok=True)
     for above, _, _ in os.walk(folder, topdown=False):
-        with contextlib.suppress(OSError):  # somebody else's files are in it
+        with contextlib.suppress(OSError):  # the folder holds other files
             Path(above).rmdir()
 
 
@@ -89,7 +90,7 @@ def _is_of_run(path: str) -> bool:
 
 
 def _walk(folder: Path, base: Path) -> Iterator[tuple[str, bool]]:
-    """Path from `base` of everything below `folder` that is no folder, and whether it is a link."""
+    """Yield the path, relative to `base`, of everything below `folder` except folders, and whether it is a link."""
     for above, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted([*names, *(one for one in folders if (Path(above) / one).is_symlink())]):
@@ -104,7 +105,7 @@ def _in_run() -> re.Pattern[str]:
 
 @cache
 def _in_state() -> re.Pattern[str]:
-    """Of the catalog, with locks and what was moved aside."""
+    """Return the pattern of all names in the catalog, with their locks and with what was moved aside."""
     names = [one.path.removeprefix("STATE_ROOT/") for one in CATALOG if one.path.startswith("STATE_ROOT/")]
     patterns = []
     for name in (one for one in names if not one.startswith("runs/")):

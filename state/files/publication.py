@@ -1,10 +1,10 @@
-"""Put a new set of files into a folder in the place of an older set, so that at every moment one of both is whole.
+"""Replace a set of files in a folder by a new set, so that at every moment one of the two sets is whole.
 
-The new set is written beside the folder, `.<NAME>.publishing/<ID>.new`, its manifest first: that is the record of what
-we make there. When all of it is on disk, one rename to `ready` decides: until then the old set stands untouched, from
-then on the new one is whole in `ready` until it is whole in its place. Killed in between, `finish` does the rest; it
-may be called at any time and again. What no manifest names is nobody's of ours: it is left where it is, and steps
-aside under another name where one of our files must go.
+The new set is written beside the folder, to `.<NAME>.publishing/<ID>.new`. Its manifest is written first, as the record
+of what we make there. When the whole set is on disk, one rename to `ready` decides: before it, the old set is
+untouched; after it, the new set is whole in `ready` until it is whole in its place. When the process is killed in
+between, `finish` does the rest; it may be called at any time and repeatedly. A file that no manifest names is not ours:
+it is left where it is, or renamed when one of our files needs its place.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Publication:
-    """One folder whose files are replaced together; only one process publishes into it at a time."""
+    """A folder whose files are replaced together. Only one process at a time may publish into it."""
 
     folder: Path
 
@@ -51,14 +51,16 @@ class Publication:
         return self._beside / _READY
 
     def publish(self, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> tuple[str, ...]:
-        """Replace the set by `files` (path inside the folder → content) and a manifest with their sums.
+        """Replace the set by `files` (path inside the folder → contents) and a manifest with their sums.
 
-        Returns: what stepped aside, in words.
+        Returns:
+            A sentence for each file of others that had to be renamed.
 
         Raises:
-            OSError: the disk is full, …; before the new set is whole on disk the old one is as it was, afterwards
-                `finish` does the rest.
+            OSError: the disk is full, for instance. Until the new set is whole on disk, the old one is as it was; after
+                that, `finish` does the rest.
         """
+        # An earlier publication is completed first, since its set may be the only whole one.
         self.finish()
         self._must_take(files)
         if os.path.lexists(self._beside) and not _is_folder(self._beside):
@@ -72,20 +74,21 @@ class Publication:
         except BaseException:
             self._discard(new)
             raise
-        if os.path.lexists(self._ready):  # it has lost files, or is nobody's of ours: else it would be finished
+        if os.path.lexists(self._ready):  # it is damaged or not ours, because `finish` would have removed it otherwise
             self._ready.rename(self._gone() if self.half() else _aside(self._ready))
+        # This rename decides: from here on, the new set is the one that `finish` completes.
         new.rename(self._ready)
         snapshot.sync_folder(self._beside)
         return self._put_in_place(sums)
 
     def _must_take(self, names: Iterable[str]) -> None:
-        """Nothing is decided while a folder would not take its files: half of them would be in place, for good."""
+        """Raise PermissionError, before the decision, when a folder cannot take its files: half would be placed."""
         for folder in sorted({self.folder, *((self.folder / name).parent for name in names)}):
             if _is_folder(folder) and not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
     def finish(self) -> tuple[str, ...]:
-        """End a publication that was cut short, and remove what others left that were killed; as `publish`."""
+        """Complete a publication that was cut short, and remove what killed ones left; see `publish`."""
         said: tuple[str, ...] = ()
         half = self.half()
         if half is not None and half.is_whole:
@@ -98,7 +101,7 @@ class Publication:
         return said
 
     def half(self) -> Half | None:
-        """The publication that was cut short; None where there is none."""
+        """Return the publication that was cut short; None when there is none."""
         sums = sums_of(self._ready) if _is_folder(self._ready) else {}
         if not sums:
             return None
@@ -109,16 +112,21 @@ class Publication:
     def _gone(self) -> Path:
         return self._beside / f"{os.urandom(4).hex()}.gone"
 
-    # from beside into its place ---------------------------------------------------------------------------------------
+    # from beside the folder into its place ----------------------------------------------------------------------------
 
     def _put_in_place(self, sums: Mapping[str, str]) -> tuple[str, ...]:
-        """Every step may be the last one before a kill; doing all of them again is harmless."""
+        """Move the set in `ready` into its place.
+
+        The process may be killed after any step, so each step is harmless when it is repeated.
+        """
         before = sums_of(self.folder)
         self.sweep({*before, *sums, PHASE0, MANIFEST})
         said = []
         for name, total in sums.items():
+            # Only a file that the old manifest names, or that already has the new contents, may be replaced.
             is_mine = name in before or name == PHASE0 or _is(self.folder / name, total)
             said += self._put(name, is_mine)
+        # Files of the old set go only when the new ones are in place, and the manifest comes last.
         for name in before.keys() - sums.keys():
             self._drop(name, before[name])
         said += self._put(MANIFEST, is_mine=True)
@@ -130,13 +138,14 @@ class Publication:
         return tuple(said)
 
     def _put(self, name: str, is_mine: bool) -> list[str]:
-        """A second name for the file in `ready`, or a copy where the disk knows no second names."""
+        """Link the file in `ready` into its place, or copy it where the file system has no hard links."""
         source, target = self._ready / name, self.folder / name
         said = self.make_way(name, is_mine)
         target.parent.mkdir(parents=True, exist_ok=True)
         if _same(source, target):
             return said
         temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+        # A link, so that the file also stays in `ready`: the set there must be whole until the last step.
         try:
             os.link(source, temporary, follow_symlinks=False)
         except OSError:
@@ -146,7 +155,7 @@ class Publication:
         return said
 
     def make_way(self, name: str, is_mine: bool = True) -> list[str]:
-        """Rename what lies where `name` must go and is not ours: a link, a folder, a file that no manifest names."""
+        """Rename what is not ours in the place of `name` (a link, a folder, a file); return a sentence for each."""
         said = []
         *folders, target = [*reversed((self.folder / name).parents), self.folder / name]
         for path in folders:
@@ -157,23 +166,23 @@ class Publication:
         return said
 
     def _drop(self, name: str, total: str) -> None:
-        """A file of the older set that the new one has no counterpart for; one that somebody edited since stays."""
+        """Remove a file of the old set that the new set lacks, unless the file was edited since."""
         path = self.folder / name
         if _is_folder(path.parent) and _is(path, total):
             path.unlink(missing_ok=True)
         if path.parent != self.folder:
-            with contextlib.suppress(OSError):  # somebody else's files are in it
+            with contextlib.suppress(OSError):  # the folder holds other files
                 path.parent.rmdir()
 
     def sweep(self, mine: Iterable[str]) -> None:
-        """Remove what writers of these names left that were killed between writing and renaming."""
+        """Remove the temporary files of these names that killed writers left."""
         for name in mine:
             path = self.folder / name
             if _is_folder(path.parent):
                 snapshot.sweep(path.parent, path.name)
 
     def _discard(self, folder: Path) -> None:
-        """Remove a set beside the folder: the files that its manifest names, the manifest last."""
+        """Remove a set beside the folder: the files that its manifest names, and the manifest last."""
         if not _is_folder(folder):
             return
         sums = sums_of(folder)
@@ -192,19 +201,19 @@ class Publication:
 
 
 def digest_of(data: bytes) -> str:
-    """SHA-256, as manifests name it."""
+    """Return the SHA-256 as manifests hold it."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sums_of(folder: Path) -> dict[str, str]:
-    """Name → SHA-256 of every file that the manifest in `folder` names; empty without one. No name leads outside."""
+    """Return name and SHA-256 of every file in a folder's manifest, without names that lead out; {} without one."""
     record = snapshot.read_json(folder / MANIFEST)
     files = record.get("files") if isinstance(record, dict) else None
     return {name: str(total) for name, total in files.items() if _is_inside(name)} if isinstance(files, dict) else {}
 
 
 def strangers(folder: Path) -> Iterator[str]:
-    """What lies in `folder` and is in no manifest: a person's own files, or those of an editor."""
+    """Yield what lies in `folder` and is not in its manifest: a person's own files, or those of an editor."""
     sums = sums_of(folder)
     own = {str(PurePosixPath(name).parent) for name in sums} | {"."}
     for name in sorted(own):
@@ -218,7 +227,7 @@ def strangers(folder: Path) -> Iterator[str]:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a manifest may name it: a file of the set, or of a folder in it, and nothing elsewhere."""
+    """Whether a manifest may hold this name: a file in the folder, or in a folder directly below it."""
     parts = PurePosixPath(name).parts
     return bool(parts) and len(parts) <= 2 and ".." not in parts and not name.startswith("/") and name != MANIFEST
 
@@ -239,7 +248,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _is(path: Path, total: str) -> bool:
-    """Whether it is a file with this SHA-256, and no link."""
+    """Whether `path` is a plain file with this SHA-256, and no link."""
     try:
         with plain.opened(path) as file:
             return _is_file(path) and hashlib.file_digest(file, "sha256").hexdigest() == total

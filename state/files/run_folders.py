@@ -1,4 +1,4 @@
-"""The files of one run, of a run of the swarm, and of one of its rounds; `layout.Roots` says where they lie."""
+"""The files of one run, of a run of the swarm, and of one round of it; `layout.Roots` says where they lie."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from state.files.artifacts import MANIFEST
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`STATE_ROOT/runs/<RUN_ID>`: what a run needs to go on after it was stopped."""
+    """The working files of a run, or of one unit of a round: what it needs to go on after it was stopped."""
 
     path: Path
 
     @property
     def record(self) -> Path:
-        """What the run computes and how far it is."""
+        """The record of what the run computes and how far it is."""
         return self.path / "run.json"
 
     @property
@@ -24,7 +24,7 @@ class RunFolder:
 
     @property
     def bars(self) -> Path:
-        """The in-sample bars, as every search process maps them; the holdout is not in this file."""
+        """The in-sample bars, which every search process maps into memory. The holdout is not in this file."""
         return self.path / "in_sample.npy"
 
     @property
@@ -34,22 +34,22 @@ class RunFolder:
 
     @property
     def phase0_seeds(self) -> Path:
-        """What prescreens of other machines and lanes hand to this one's search; only where some were named."""
+        """The prescreen results of other machines and lanes that seed this search; only when such files were named."""
         return self.path / "phase0_seeds.json"
 
     @property
     def carried(self) -> Path:
-        """What later rounds of the swarm take over from this one."""
+        """What later rounds of the swarm take over from this round."""
         return self.path / "carried.json"
 
     @property
     def search(self) -> Path:
-        """The search job: what to try, at which costs."""
+        """The description of the search: what to try, at which costs."""
         return self.path / "search.json"
 
     @property
     def search_errors(self) -> Path:
-        """What search processes had to complain about."""
+        """The error output of the search processes."""
         return self.path / "search.err"
 
     @property
@@ -59,17 +59,17 @@ class RunFolder:
 
     @property
     def study_database(self) -> Path:
-        """The Optuna study where search.storage is sqlite."""
+        """The Optuna study when search.storage is sqlite."""
         return self.path / "study.sqlite3"
 
     @property
     def study_server(self) -> Path:
-        """Lock and address of the process that serves a study in a database."""
+        """The folder with the lock and the address of the process that serves a study in a database."""
         return self.path / "study-server"
 
     @property
     def preflight(self) -> Path:
-        """What the checks of the bars found; the swarm's later phases rely on it."""
+        """The result of the checks of the bars, on which the swarm's later phases rely."""
         return self.path / "preflight.json"
 
     def shard(self, number: int) -> Path:
@@ -77,32 +77,32 @@ class RunFolder:
         return self.path / f"prescreen-{number}.json"
 
     def refined(self, number: int) -> Path:
-        """What one job that only filled a lane has found around the best of the prescreen."""
+        """What one job that filled an idle lane found near the best of the prescreen."""
         return self.path / f"refine-{number}.json"
 
     @property
     def validation(self) -> Path:
-        """What validation has finished, a file a step, until the results are there."""
+        """The finished steps of a validation, one file each, until the results are there."""
         return self.path / "validation"
 
     @property
     def outcome(self) -> Path:
-        """What the unit came to: what `--single --json` prints."""
+        """The outcome of the unit, as `--single --json` prints it."""
         return self.path / "outcome.json"
 
     @property
     def manifest(self) -> Path:
-        """The manifest that this round has published; the one in the result tree is the last round's."""
+        """The manifest that this round published; the result tree holds only that of the last round."""
         return self.path / MANIFEST
 
     @property
     def staged(self) -> Path:
-        """Artifacts that are complete and wait to be published."""
+        """The complete artifacts that wait to be published."""
         return self.path / "staged"
 
     @property
     def claims(self) -> Path:
-        """Which trial is being evaluated by a living process."""
+        """The folder of locks that show which trial a living process evaluates."""
         return self.path / "claims"
 
 
@@ -114,7 +114,7 @@ class RoundFolder:
 
     @property
     def number(self) -> int:
-        """Which round it is, from 0."""
+        """The number of the round, counted from 0."""
         return int(self.path.name.partition("-")[2])
 
     @property
@@ -124,7 +124,7 @@ class RoundFolder:
 
     @property
     def begun(self) -> Path:
-        """When it began, and which units are no longer taken along, with the reason."""
+        """The record of when the round began, with which code, and which units are left out of it and why."""
         return self.path / "begun.json"
 
     def unit(self, symbol: str, mode: str) -> RunFolder:
@@ -132,34 +132,34 @@ class RoundFolder:
         return RunFolder(self.path / symbol / mode)
 
     def result(self, job_id: str) -> Path:
-        """What a job came to, written by its worker as the last thing it does."""
+        """The result of a job; writing it is the last thing that its worker does."""
         return self.path / "results" / f"{job_id}.json"
 
     def lease(self, job_id: str) -> Path:
-        """Which epoch of a job counts."""
+        """The lease of a job, which says which epoch, and so which of its workers, counts."""
         return self.path / "leases" / f"{job_id}.json"
 
 
 @dataclass(frozen=True)
 class SwarmRunFolder:
-    """`STATE_ROOT/runs/<RUN_ID>` of a run of the swarm: its order and a folder a round."""
+    """`STATE_ROOT/runs/<RUN_ID>` of a run of the swarm: its order, and one folder for each round."""
 
     path: Path
 
     @property
     def order(self) -> Path:
-        """What was asked for, every default filled in."""
+        """The order: what was asked for, with every default filled in."""
         return self.path / "order.json"
 
     @property
     def finished(self) -> Path:
-        """There when no round is left to do."""
+        """The record that exists once the run is complete."""
         return self.path / "finished.json"
 
     def round(self, number: int) -> RoundFolder:
-        """One round's files."""
+        """The files of one round, counted from 0."""
         return RoundFolder(self.path / f"round-{number:04d}")
 
     def rounds(self) -> list[RoundFolder]:
-        """All rounds begun, in order."""
+        """Return all rounds that have begun, in order."""
         return [RoundFolder(path) for path in sorted(self.path.glob("round-*")) if path.is_dir()]

@@ -1,8 +1,9 @@
-"""Frozen records as plain JSON and back, field by field, so that what was recorded can be decided on again.
+"""Turn frozen records into plain JSON and back, field by field, so that a recorded world can be decided on again.
 
-Whatever lies on disk is read here into its type, or named as what does not fit: nobody else looks into a tree that
-somebody else may have written. `record_of` takes a record whole or not at all; `fitting` keeps of an open record, one
-that newer writers may add to, what fits, and says what does not; `fitted` makes the record of what fits.
+This is the only place that looks into values from disk, which anybody may have written: they are read into their types,
+or named as not fitting. `record_of` takes a record completely or not at all. `fitting` is for records to which newer
+versions may add: it keeps the fields that fit, and says what is wrong with the others. `fitted` makes the record from
+the fields that fit.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,15 +17,15 @@ T = TypeVar("T")
 
 
 def tree_of(record: Any) -> dict[str, Any]:
-    """A record as plain JSON values."""
+    """Return a record as plain JSON values."""
     return asdict(record)
 
 
 def record_of(kind: type[T], tree: Any) -> T:
-    """The record of `kind` in `tree`; unknown keys are left out (a newer writer), missing ones take their default.
+    """Return the record of `kind` in `tree`. Unknown keys, of a newer writer, are left out; missing ones get defaults.
 
     Raises:
-        ValueError: not such a record.
+        ValueError: `tree` is not such a record.
     """
     try:
         return _read(kind, tree)  # type: ignore[no-any-return]
@@ -33,7 +34,7 @@ def record_of(kind: type[T], tree: Any) -> T:
 
 
 def read_records(kind: type[T], trees: Any) -> tuple[T, ...]:
-    """Those of `trees` that are records of `kind`."""
+    """Return those of `trees` that are records of `kind`; others are skipped."""
     found = []
     for tree in trees:
         try:
@@ -44,10 +45,10 @@ def read_records(kind: type[T], trees: Any) -> tuple[T, ...]:
 
 
 def fitting(kind: Any, tree: Any, where: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The fields of `tree` that have the type `kind` gives them, as they are in it; and what is wrong with the others.
+    """Return the fields of `tree` whose values have the type that `kind` gives them, and what is wrong with the others.
 
-    Fields that `kind` does not name are kept, because a newer writer may have added them, and nobody here reads them.
-    `where`: what the fields are part of, for the words.
+    Fields that `kind` does not name are kept, because a newer writer may have added them, and no code here reads them.
+    `where` names what the fields belong to, for the messages.
     """
     if not isinstance(tree, Mapping):
         return {}, (_no_object(tree, where),)
@@ -56,9 +57,9 @@ def fitting(kind: Any, tree: Any, where: str = "") -> tuple[dict[str, Any], tupl
 
 
 def fitted(kind: type[T], tree: Any, where: str = "") -> tuple[T, tuple[str, ...]]:
-    """The record of `kind` with those fields of `tree` that fit; and what is wrong with the others.
+    """Return the record of `kind` with those fields of `tree` that fit, and what is wrong with the others.
 
-    The others have their default, as those have that `tree` does not hold, so `kind` needs one for every field.
+    Fields that do not fit, and fields that `tree` lacks, get their default, so `kind` needs a default for every field.
     """
     if not isinstance(tree, Mapping):
         return kind(), (_no_object(tree, where),)
@@ -67,7 +68,7 @@ def fitted(kind: type[T], tree: Any, where: str = "") -> tuple[T, tuple[str, ...
 
 
 def _sorted_out(kind: Any, tree: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The values of those fields that fit, and what is wrong with the others."""
+    """Return the values of the fields that fit, and what is wrong with the others."""
     known, wrong = dict[str, Any](), list[str]()
     for name, read in _readers(kind).items():
         if name in tree:
@@ -83,7 +84,7 @@ def _no_object(tree: Any, where: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """The beginning of a value: it may be as long as a file."""
+    """Return the beginning of a value for a message; the value may be as long as a file."""
     try:
         said = repr(value)
     except (ValueError, RecursionError):  # a number with more digits than Python prints
@@ -92,34 +93,36 @@ def _shown(value: Any) -> str:
 
 
 _SHOWN = 60  # characters of a value that does not fit
-_MOST_INT, _MOST_FLOAT = 2**63, 1e150  # what numbers of ours stay below: beyond it, arithmetic overflows
+# our own numbers stay below; larger ones from a damaged file would overflow in arithmetic
+_MOST_INT, _MOST_FLOAT = 2**63, 1e150
 
 
 def _read(hint: Any, tree: Any) -> Any:
     return _reader(hint)(tree)
 
 
-Reader = Callable[[Any], Any]  # a tree in, its value out; TypeError, ValueError, …: it is none
+# returns the value of a tree; TypeError, ValueError and the like mean that the tree holds no such value
+Reader = Callable[[Any], Any]
 
 
 @cache
 def _readers(kind: Any) -> dict[str, Reader]:
-    """How each field of a record is read."""
+    """Return the reader of each field of a record."""
     hints: dict[str, Any] = {one.name: one.type for one in fields(kind)}
     if any(map(_is_to_be_looked_up, hints.values())):
-        hints = get_type_hints(kind)  # half of the time that all this takes, so only for who needs it
+        hints = get_type_hints(kind)  # it takes half of the time of this function, so it is called only when needed
     return {one.name: _reader(hints[one.name]) for one in fields(kind)}
 
 
 def _is_to_be_looked_up(hint: Any) -> bool:
-    """Whether a type is given by its name, or one in it is."""
+    """Whether a type, or a type inside it, is given by its name."""
     inner = () if get_origin(hint) is Literal else get_args(hint)
     return isinstance(hint, str) or any(map(_is_to_be_looked_up, inner))
 
 
 @cache
 def _reader(hint: Any) -> Reader:
-    """How a value of this type is read; looked up once a type, because cycles read thousands of values."""
+    """Return the reader for a type. It is made once for each type, because cycles read thousands of values."""
     if is_dataclass(hint) and isinstance(hint, type):
         return partial(_record, hint)
     origin, arguments = get_origin(hint), get_args(hint)
@@ -130,7 +133,7 @@ def _reader(hint: Any) -> Reader:
 
 
 def _of_union(arguments: tuple[Any, ...]) -> Reader:
-    """The first that is not None: our records know no other unions."""
+    """Return the reader for the type beside None: our records have no other unions."""
     one = _reader(next(a for a in arguments if a is not NoneType))
     return partial(_optional, one) if NoneType in arguments else one
 
@@ -184,6 +187,7 @@ def _objects(read: Reader, tree: Any) -> dict[str, Any]:
 
 
 def _int(tree: Any) -> Any:
+    # Not isinstance: bool is a subclass of int, and `true` in a file is no number.
     if type(tree) is not int:
         raise TypeError(f"{_shown(tree)} is no int")
     if not -_MOST_INT < tree < _MOST_INT:
@@ -192,7 +196,7 @@ def _int(tree: Any) -> Any:
 
 
 def _float(tree: Any) -> Any:
-    if type(tree) is not int and not isinstance(tree, float):  # numpy's are floats, too
+    if type(tree) is not int and not isinstance(tree, float):  # numpy's numbers are floats, too
         raise TypeError(f"{_shown(tree)} is no float")
     if not -_MOST_FLOAT < tree < _MOST_FLOAT:
         raise ValueError(f"{_shown(tree)} is too large")

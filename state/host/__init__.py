@@ -1,1 +1,1 @@
-"""What this machine and its processes are: clocks, cores, identities, the root, the code that runs."""
+"""Describe this machine and its processes: clocks, cores, identities, the root, and the code that runs."""

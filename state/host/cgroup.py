@@ -1,8 +1,8 @@
-"""What the kernel lets this process use, and what its container used: cgroup v1 and v2, read as files.
+"""The limits of this process's container and what the container used, read from the files of cgroup v1 and v2.
 
-Limits hold at every level from the process's own group upwards (`/proc/self/cgroup`), and the tightest counts. Inside a
-namespace the visible root already is the container's own group. Counters are those of the group whose limit counts:
-what is used is seen beside what may be used. What cannot be read is None.
+Limits hold at every level from the process's own group (`/proc/self/cgroup`) upwards, and the tightest one counts.
+Inside a namespace, the visible root is already the container's own group. Counters are read from the group whose limit
+counts, so that use and limit belong together. Values that cannot be read are None.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,12 +12,12 @@ from pathlib import Path
 from config.record import dataclass
 
 _MOUNT = Path("sys/fs/cgroup")
-_UNLIMITED = 1 << 60  # v1 writes "no limit" as a huge number of bytes
+_UNLIMITED = 1 << 60  # bytes: v1 writes "no limit" as a huge number
 
 
 @dataclass(frozen=True)
 class Throttling:
-    """How often the quota's periods ran, how many of them were cut short, and for how long in all."""
+    """How many periods of the CPU quota there were, how many of them were cut short, and for how long in all."""
 
     periods: int
     throttled: int
@@ -26,7 +26,7 @@ class Throttling:
 
 @dataclass(frozen=True)
 class Container:
-    """The groups of one process, under a file system root that tests replace by a folder of their own."""
+    """The cgroups of this process. `root` is the file system's root, which tests replace by a folder of their own."""
 
     root: Path = Path("/")
 
@@ -38,15 +38,16 @@ class Container:
 
     @property
     def cpu_used_s(self) -> float | None:
-        """CPU seconds used so far; None where there is no container to speak of."""
+        """CPU seconds used so far; None when there is no container."""
         folder = self._tightest("cpu", _quota)
-        if folder is None:  # without a quota, a namespace still shows the container's own group as the visible root
+        if folder is None:  # without a quota, the visible root of a namespace is still the container's own group
             folder = next(reversed(list(self._groups("cpu"))), None)
             if folder is None or not (folder / "cpu.max").exists():
                 return None
         usec = _field(folder / "cpu.stat", "usage_usec")
         if usec is not None:
             return usec / 1e6
+        # In v1, CPU time is counted by another controller, which may be mounted elsewhere with the same group path.
         mounts = self._hierarchies("cpuacct")
         accounts = next((mount / folder.relative_to(next(self._hierarchies("cpu"))[0]) for mount, _ in mounts), folder)
         nanoseconds = _number(accounts / "cpuacct.usage")
@@ -54,7 +55,7 @@ class Container:
 
     @property
     def throttling(self) -> Throttling | None:
-        """What the quota cost so far; None without one."""
+        """How much the CPU quota held the container back so far; None without a quota."""
         folder = self._tightest("cpu", _quota)
         if folder is None:
             return None
@@ -66,13 +67,13 @@ class Container:
 
     @property
     def memory_limit_bytes(self) -> int | None:
-        """The tightest limit; None without one."""
+        """The tightest memory limit; None without a limit."""
         limits = [one for group in self._groups("memory") if (one := _memory_limit(group)) is not None]
         return min(limits, default=None)
 
     @property
     def memory_used_bytes(self) -> int | None:
-        """What the group with the tightest limit uses, without the page cache that it would give back."""
+        """The memory that the group with the tightest limit uses, without page cache that the kernel can take back."""
         folder = self._tightest("memory", _memory_limit)
         if folder is None:
             return None
@@ -84,7 +85,7 @@ class Container:
 
     @property
     def memory_events(self) -> Path | None:
-        """The file in which the kernel counts whom its memory killer ended here; a line of it begins with oom_kill."""
+        """The file in which the kernel counts the processes that it killed for lack of memory (line `oom_kill`)."""
         for folder in self._groups("memory"):
             for name in ("memory.events", "memory.oom_control"):
                 if _field(folder / name, "oom_kill") is not None:
@@ -93,12 +94,12 @@ class Container:
 
     @property
     def oom_kills(self) -> int | None:
-        """How often that was."""
+        """How many processes the kernel killed here for lack of memory; None: unknown."""
         return None if self.memory_events is None else _field(self.memory_events, "oom_kill")
 
     @property
     def pids(self) -> tuple[int | None, int | None]:
-        """Processes and threads there are, and may be."""
+        """How many processes and threads there are, and how many there may be; (None, None) without a limit."""
         folder = self._tightest("pids", _pids_limit)
         if folder is None:
             return None, None
@@ -106,7 +107,7 @@ class Container:
 
     @property
     def cpu_pressure_pct(self) -> float | None:
-        """Share of the last ten seconds in which somebody waited for a core; None where the kernel does not say."""
+        """The share of the last ten seconds in which a process waited for a core; None: unknown."""
         candidates = [group / "cpu.pressure" for group in self._groups("cpu")] + [self.root / "proc/pressure/cpu"]
         for path in candidates:
             for word in (_text(path) or "").split():
@@ -118,15 +119,15 @@ class Container:
 
     @cached_property
     def _memberships(self) -> tuple[tuple[frozenset[str], str], ...]:
-        """Controllers and path, line by line; the unified hierarchy has no controllers in its line."""
+        """Controllers and path of each line of /proc/self/cgroup; the unified hierarchy's line has no controllers."""
         lines = (line.split(":", 2) for line in (_text(self.root / "proc/self/cgroup") or "").splitlines())
         return tuple((frozenset(cells[1].split(",")) - {""}, cells[2]) for cells in lines if len(cells) == 3)
 
     def _groups(self, controller: str) -> Iterator[Path]:
-        """The folders of a controller, from the process's own group up to the visible root."""
+        """Yield the folders of a controller, from the process's own group up to the visible root."""
         for mount, path in self._hierarchies(controller):
             folder = mount / path.strip("/")
-            # A path from outside of the namespace names nothing here: the visible root is the container's own group.
+            # A path that leads out of the namespace has no folder here; the visible root is the container's own group.
             folder = folder if ".." not in path and folder.is_dir() else mount
             while True:
                 yield folder
@@ -136,6 +137,7 @@ class Container:
 
     def _hierarchies(self, controller: str) -> Iterator[tuple[Path, str]]:
         mount = self.root / _MOUNT
+        # A v1 hierarchy of this controller first; in a mixed system, the unified one has only the other controllers.
         for controllers, path in self._memberships:
             if controller in controllers:
                 names = (controller, ",".join(sorted(controllers)), "cpu,cpuacct", "cpuacct,cpu")
@@ -147,7 +149,7 @@ class Container:
             if not controllers:
                 yield (mount / "unified" if (mount / "unified").is_dir() else mount), path
                 return
-        if mount.is_dir():  # no /proc/self/cgroup to be read
+        if mount.is_dir():  # /proc/self/cgroup cannot be read
             yield mount, "/"
 
     def _tightest(self, controller: str, limit: Callable[[Path], float | None]) -> Path | None:
@@ -190,7 +192,7 @@ def _number(path: Path) -> int | None:
 
 
 def _field(path: Path, name: str) -> int | None:
-    """The number behind `name` in a file of lines `name number`."""
+    """Return the number behind `name` in a file of lines `name number`; None when there is none."""
     for line in (_text(path) or "").splitlines():
         words = line.split()
         if len(words) == 2 and words[0] == name and words[1].lstrip("-").isdigit():

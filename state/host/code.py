@@ -1,4 +1,4 @@
-"""Which code this is: a hash over the sources of one folder, the same number on both planes."""
+"""Identify the code by a hash over its sources, which is the same on both planes."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,30 +10,34 @@ from state.files.layout import CHECKOUT
 
 Signature = tuple[tuple[str, int, int], ...]
 
-_known: dict[Signature, str] = {}  # a process that looks every few seconds reads only what has changed
+# signature → hash, so that a process that looks every few seconds reads the files only after a change
+_known: dict[Signature, str] = {}
 _KEPT = 16
-_KINDS = (".py", ".js", ".css")  # pages are results, too
-_NO_SOURCES = ("__pycache__", "run")  # and hidden ones: virtual environments and caches lie beside the sources
+_KINDS = (".py", ".js", ".css")  # scripts and styles count, because pages are results, too
+_NO_SOURCES = ("__pycache__", "run")  # folders without sources; hidden ones are skipped, too
 
 
 def work() -> str:
-    """The hash of the work plane's sources: what decides the results; "" where they cannot be read just now."""
+    """Return the hash of the work plane's sources, which decide the results; "" while they cannot be read."""
     return _hash(CHECKOUT / "WORKFLOW", (CHECKOUT / "WORKFLOW",))
 
 
 def control() -> str:
-    """The hash of all that an agent's cycle runs; "" where they cannot be read just now."""
+    """Return the hash of all sources that an agent's cycle runs; "" while they cannot be read."""
     return _hash(CHECKOUT, (CHECKOUT / name for name in ("agents", "config", "hooks", "state")))
 
 
 @cache
 def running() -> str:
-    """The same of this process, asked as it begins: a checkout that is upgraded later does not change what it runs."""
+    """Return the hash of the code that this process runs.
+
+    The first call, at the start of the process, decides: a later upgrade of the checkout does not change what it runs.
+    """
     return control()
 
 
 def hash_of(base: Path, paths: Iterable[Path]) -> str:
-    """The hash of these files: their names relative to `base`, and what is in them.
+    """Return the hash of these files: their names relative to `base`, and their contents.
 
     Raises:
         OSError: one of them cannot be read.
@@ -42,15 +46,16 @@ def hash_of(base: Path, paths: Iterable[Path]) -> str:
 
 
 def sources(folder: Path) -> list[Path]:
-    """All source files below a folder, in order."""
+    """Return all source files below a folder, in order."""
     return sorted(Path(path) for path, _, _ in _marks(str(folder)))
 
 
 def _hash(base: Path, folders: Iterable[Path]) -> str:
-    """A checkout that is being replaced has files that come and go: no answer, and the next look has one."""
+    """Return the hash of these folders; "" when files come and go, as in a checkout that is being replaced."""
     try:
         signature = tuple(sorted(mark for folder in folders for mark in _marks(str(folder))))
         if signature not in _known:
+            # A long-lived loop sees few versions; the bound only guards against a checkout that changes all the time.
             if len(_known) >= _KEPT:
                 _known.clear()
             _known[signature] = hash_of(base, sorted(Path(path) for path, _, _ in signature))
@@ -60,7 +65,7 @@ def _hash(base: Path, folders: Iterable[Path]) -> str:
 
 
 def _marks(folder: str) -> Iterator[tuple[str, int, int]]:
-    """Name, time and size of every source below a folder; pathlib takes five times as long, in every agent's cycles."""
+    """Yield name, time and size of every source below a folder. Every cycle does this; pathlib is five times slower."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(_KINDS):

@@ -1,6 +1,7 @@
-"""How every command is asked: its flags, what is wrong with them, and its `--help`; how it ends is `ending`'s.
+"""How every command reads its arguments: flags, errors of usage, and `--help`. `ending` says how a command ends.
 
-The standard library alone, and no newer syntax than Python 3.8's: `session_state_manager.py --query` imports this.
+This module uses only the standard library and no syntax newer than Python 3.8, because `session_state_manager.py
+--query` imports it.
 """
 
 import argparse
@@ -9,7 +10,8 @@ import sys
 from config.errors import Misused, visible
 from state.host import ending
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost `--query` as much as all the rest
+# type checkers take it as true; importing `typing` would cost `--query` as much time as all the rest
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are `error:` and the way to the help, with exit code 2; texts are laid out as they are written.
+    """A parser that prints errors as `error: …` with the way to the help, exits with 2, and keeps texts' layout.
 
-    Flags are typed in full. A command that is older than this class still takes the beginning of a flag, and shows its
-    usage before an error.
+    Flags must be typed in full. A command that is older than this class still accepts the beginning of a flag, and
+    prints its usage before an error.
     """
 
     def __init__(self, is_older: bool = False, **options: "Any") -> None:
@@ -30,26 +32,26 @@ class Parser(argparse.ArgumentParser):
         self.is_older = is_older
 
     def begin_error(self) -> None:
-        """What stands before any error of usage, whoever finds it."""
+        """Print what stands before an error of usage: the usage, for older commands."""
         if self.is_older:
             self.print_usage(sys.stderr)
 
     def error(self, message: str) -> "NoReturn":
-        """Say it and leave."""
+        """Print the error, and exit with the code of wrong usage."""
         self.begin_error()
         print(f"error: {visible(message)}\n  → {self.prog} --help", file=sys.stderr)
         raise SystemExit(ending.USAGE)
 
 
 def parser(program: str, does: str, example: str, codes: str, json_help: str) -> Parser:
-    """A command's flags, to be added to: each has `--json`, an example and its exit codes."""
+    """Return a command's parser with `--json`, an example and the exit codes; the command adds its own flags."""
     made = Parser(prog=program, description=does, epilog=f"example:\n  {example}\n\nexit codes: {codes}")
     made.add_argument("--json", action="store_true", help=json_help)
     return made
 
 
 def whole(least: int, most: int) -> "Callable[[str], int]":
-    """A type of argparse's: a whole number between two."""
+    """Return an argparse type that accepts the whole numbers from `least` to `most`."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or not least <= int(text) <= most:
@@ -66,7 +68,7 @@ def run(
     stopped: "tuple[str, str]" = ending.STOPPED,
     mishap: "Callable[[OSError], Refused]" = ending.mishap,
 ) -> int:
-    """A whole command: read its words (None: those that were typed), do what they ask, and end as `ending.ended`."""
+    """Run a whole command: parse its arguments (None: those of the process), do `deed`, and end as `ending.ended`."""
 
     def typed() -> int:
         flags = parser()

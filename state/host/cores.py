@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""How many cores this process may use."""
 
 import os
 
@@ -6,9 +6,9 @@ from state.host.cgroup import Container
 
 
 def usable_cores(container: Container | None = None) -> int:
-    """The CPU affinity of this process, cut to its container's quota; at least 1.
+    """Return the number of cores in this process's CPU affinity, bounded by its container's quota; at least 1.
 
-    Host-wide numbers are wrong in containers: a 2-CPU quota on a big host gets 2 lanes.
+    The host's number of cores is wrong in a container: with a quota of 2 CPUs on a large host there are 2 lanes.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = (Container() if container is None else container).cpus

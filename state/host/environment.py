@@ -1,7 +1,7 @@
-"""Which variables of the operator's shell the swarm is told: those it needs by name, and never one that is a secret.
+"""Choose the variables of the operator's shell that the swarm gets: those that it needs by name, and never a secret.
 
-A shell holds API keys; a process of the swarm that inherited them would show them in its own environment, in tmux's,
-and to every hook.
+A shell may hold API keys. A process of the swarm that inherited them would show them in its own environment, in that of
+tmux, and to every hook.
 """
 
 import os
@@ -28,11 +28,11 @@ _NAMES = (
     *("BACKTEST_OPTIMIZE_GATES", "BACKTEST_OPTIMIZE_CONFIG", "BACKTEST_OPTIMIZE_DEV", UMASK),
 )
 _SETTINGS = "BACKTEST_OPTIMIZE__"
-_NO_ID = "swarm"  # the nonce of loops where the root has no id yet
+_NO_ID = "swarm"  # the nonce of loops while the root has no id yet
 
 
 def allowed(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Of `environment` (default: this process's) what may be handed on."""
+    """Return the variables of `environment` (default: of this process) that may be handed on."""
     environment = os.environ if environment is None else environment
     kept = {name: environment[name] for name in _NAMES if name in environment}
     settings = {n: v for n, v in environment.items() if n.startswith(_SETTINGS) and not is_secret_name(n)}
@@ -40,18 +40,18 @@ def allowed(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def of_swarm(roots: Roots, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every process of the swarm is told: what is allowed, its roots, and the id of its state root."""
+    """Return the environment of a process of the swarm: what is allowed, its roots, and the id of its state root."""
     named = {"RESULTS_ROOT": str(roots.results), "STATE_ROOT": str(roots.state), "LOGS_ROOT": str(roots.logs)}
     known = root.look(roots.state).id
     return allowed(environment) | named | {UTF8: "1"} | ({MARK: known} if known else {})
 
 
 def of_member(roots: Roots) -> dict[str, str]:
-    """What is told to what belongs to no worker, tmux and loops: `of_swarm`, and as its nonce the id of the root."""
+    """Return the environment of tmux and of loops, which belong to no worker: their nonce is the id of the root."""
     told = of_swarm(roots)
     return told | {NONCE: told.get(MARK) or _NO_ID}
 
 
 def is_member(pid: int, roots: Roots) -> bool:
-    """Whether the process of this swarm belongs to no worker; that of the version before carries a word."""
+    """Whether a process of this swarm belongs to no worker. In an older version its nonce is a fixed word."""
     return any(identity.carries(pid, nonce) for nonce in (root.look(roots.state).id or _NO_ID, _NO_ID))

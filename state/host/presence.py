@@ -1,7 +1,7 @@
-"""That somebody of a swarm is alive, as a held lock, and whether the folder he was started for still is his.
+"""Show by a held lock that a process of the swarm lives, and tell a process whether its state root is still its own.
 
-The lock is the kernel's, which knows no PID namespaces: from a container its host's swarm is seen to live, and the
-other way round, although none of its processes can be.
+The kernel's locks do not depend on PID namespaces. So from inside a container one can tell that a swarm on the host
+lives, and the other way round, although its processes cannot be seen.
 """
 
 import fcntl
@@ -13,36 +13,37 @@ from state.host import root
 
 
 def hold(state: Path) -> int:
-    """A descriptor that says, in every PID namespace, that somebody of this swarm is alive, for as long as it is open.
+    """Return a descriptor that, while it is open, shows in every PID namespace that a process of this swarm lives.
 
     Raises:
         OSError: the lock file cannot be made.
     """
     private.folder(state)
     descriptor = os.open(state / root.ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)  # who only asks holds it for microseconds
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # may wait for a process that only checks the lock, which takes microseconds
     return descriptor
 
 
 class HeldRoot:
-    """The state root that a long-lived process works in: it holds `alive.lock` there, and restores a lost `root.json`.
+    """The state root that a long-lived process works in. It holds `alive.lock` there, and restores a lost `root.json`.
 
-    When the folder is moved away, or what lies at its path has become another swarm's, it is to end: what it went on to
-    write there would be beside the swarm, or into the other one.
+    The process must end when the folder was moved, or when another swarm's folder lies at its path: otherwise it would
+    write beside its swarm, or into the other one.
     """
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._known = os.environ.get(root.MARK, "")  # nothing in a process of the version before
+        self._known = os.environ.get(root.MARK, "")  # "" in a process that an older version started
         self._alive, self._folder = self._entered()
 
     def why_leave(self) -> str:
-        """Why there is nothing to do here any more; nothing while all is as it was.
+        """Return why the process must end; "" while it may go on.
 
         Raises:
-            OSError: what was lost cannot be made anew.
+            OSError: a lost lock or record cannot be made anew.
         """
         if not self._is_here():
+            # An open descriptor follows a folder that is moved, and the kernel appends " (deleted)" to a removed one.
             where = str(Path(f"/proc/self/fd/{self._folder}").readlink())
             if not where.endswith(" (deleted)") and where != str(self._state):
                 return f"{self._state} was moved to {where}: start it there"
@@ -54,7 +55,7 @@ class HeldRoot:
         return self._whose()
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Release the lock and the folder."""
         os.close(self._folder)
         os.close(self._alive)
 
@@ -68,6 +69,7 @@ class HeldRoot:
     def _whose(self) -> str:
         root.restore(self._state, self._known)
         found = root.look(self._state)
+        # A process of an older version learns the id here; from then on another id means another swarm.
         self._known = self._known or found.id
         if found.is_copy or found.id not in ("", self._known):
             return f"{self._state} is another swarm's now, which was copied or started there"

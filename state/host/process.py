@@ -1,35 +1,38 @@
-"""What every process of ours does first: it resets the signals and the locale that it inherited.
+"""The first thing that every process of ours does: reset the signals and the locale that it inherited.
 
-`nohup`, cron, job runners and shells without job control start their programs with SIGINT ignored, some of them also
-with signals blocked. Both are inherited: Ctrl-C would end neither a command nor anything that it starts. In a locale
-other than UTF-8, Python could neither print `→` nor name a file as another process of ours has named it.
+`nohup`, cron, job runners and shells without job control start programs with SIGINT ignored, and some also block
+signals. Both are inherited, so Ctrl-C would end neither a command nor anything that it starts. In a locale other than
+UTF-8, Python could not print `→`, and would read file names of our other processes differently.
 
-The standard library alone, and no newer syntax than Python 3.8's: the start-up of a command imports this.
+This module uses only the standard library and no syntax newer than Python 3.8, because the start-up of a command
+imports it.
 """
 
 import os
 import signal
 import sys
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost `--query` as much as all the rest
+# type checkers take it as true; importing `typing` would cost `--query` as much time as all the rest
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
 
-UTF8 = "PYTHONUTF8"  # in the environment of whatever we start: text is UTF-8, whatever the locale says
-# SIGHUP is left as it is: `nohup` ignores it on purpose. Ignored, SIGCHLD would hide how a child ended.
+UTF8 = "PYTHONUTF8"  # set for everything that we start, so that its text is UTF-8 in every locale
+# SIGHUP is left alone, because `nohup` ignores it on purpose. An ignored SIGCHLD would hide how a child ended.
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGCHLD")
 
 
 def in_english(environment: "Mapping[str, str]") -> "dict[str, str]":
-    """`environment` for a program whose output we search for words: they are then the same in every locale."""
+    """Return `environment` changed so that a program prints English, because we search its output for words."""
     return {**environment, "LC_ALL": "C", "LANGUAGE": ""}
 
 
 def begin() -> None:
-    """Hear Ctrl-C, and read and print UTF-8; what this process starts inherits both.
+    """Let Ctrl-C end this process, and let it read and print UTF-8; its children inherit both.
 
-    In a locale that is not UTF-8 it starts this Python again, once: the encoding of file names is fixed at its start.
+    In a locale that is not UTF-8, Python is started again, once, because the encoding of file names is fixed at its
+    start.
     """
     hear()
     if sys.getfilesystemencoding().lower() not in ("utf-8", "utf8") and "utf8" not in sys._xoptions:
@@ -39,7 +42,7 @@ def begin() -> None:
 
 
 def hear() -> None:
-    """End by SIGINT and SIGTERM again, also where our parent ignored or blocked them, and hear of ended children."""
+    """Reset SIGINT, SIGTERM and SIGCHLD to their defaults, and unblock them, whatever the parent had done."""
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     for number in numbers:
         if signal.getsignal(number) == signal.SIG_IGN:
@@ -57,7 +60,7 @@ def _anew() -> None:
 
 
 def _never_fails(stream: "TextIO") -> None:
-    """What a stream cannot print is shown as its code or handed through, and no reason to end."""
+    """Let a stream print characters that its encoding lacks as escapes, or pass them through, instead of raising."""
     if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
         is_utf8 = str(stream.encoding).lower() in ("utf-8", "utf8")
         stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")

@@ -1,10 +1,10 @@
-"""Which state root this is, however its path is spelled or copied, and whether its swarm lives where we can see it.
+"""Identify a state root, even a moved or copied one, and tell whether its swarm's processes can be seen here.
 
-A root has a random id, which `root.json` names together with the folder's device and inode: in a copy they do not fit,
-so a copy has no id until it is given one, and no process of the original's is ever its own. A folder that was moved
-keeps its inode and with it its id. Every process of the swarm carries the id in its environment. The record also names
-the PID namespace in which the swarm runs: from another one (a container beside its host) nobody can tell a dead process
-from one that cannot be seen, so from there a swarm of which somebody holds `alive.lock` is only observed.
+A root has a random id, which `root.json` holds together with the folder's device and inode. In a copy, device and inode
+do not fit, so a copy has no id until it is given one, and no process of the original belongs to it. A folder that was
+moved keeps its inode, and so its id. Every process of the swarm has the id in its environment. The record also holds
+the PID namespace in which the swarm runs. From another namespace (a container beside its host), a dead process cannot
+be told from one that cannot be seen, so from there a swarm whose `alive.lock` is held is only observed.
 """
 
 import os
@@ -17,20 +17,20 @@ from config.errors import Refused
 from config.record import asdict, dataclass
 from state.files import codec, flock, private, snapshot
 
-MARK = "BACKTEST_OPTIMIZE_ROOT"  # in the environment of every process of a swarm: the id of its root
-RUN = "BACKTEST_OPTIMIZE_RUN"  # in that of a worker: the run that it works for
-WORKER = "BACKTEST_OPTIMIZE_WORKER"  # in that of a worker and of all that it starts: its id
-ALIVE = "alive.lock"  # held by whoever of the swarm lives; see state/host/presence.py
+MARK = "BACKTEST_OPTIMIZE_ROOT"  # variable of every process of a swarm: the id of its root
+RUN = "BACKTEST_OPTIMIZE_RUN"  # variable of a worker: its run
+WORKER = "BACKTEST_OPTIMIZE_WORKER"  # variable of a worker and of all processes that it starts: the worker's id
+ALIVE = "alive.lock"  # held by every living process of the swarm; see state/host/presence.py
 _RECORD = "root.json"
 _PROC = Path("/proc")
-# What a copy holds about processes of the original's; everything else in it is data.
+# The records about processes, which in a copy are those of the original. Everything else is data.
 _OF_PROCESSES = ("swarm.json", "keeper.json", "launch_holder.json", "gpu_question.json", "rescue_state.json")
 _FOLDERS_OF_PROCESSES = ("workers", "heartbeats", "exits", "loops")
 
 
 @dataclass(frozen=True)
 class Mark:
-    """`root.json`. The device's number holds within one boot; `namespace` is 0 where nobody could tell."""
+    """The contents of `root.json`. The device number is valid within one boot; `namespace` is 0 when it is unknown."""
 
     id: str
     device: int
@@ -41,7 +41,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Root:
-    """A root as it is found. Without a mark: nobody of this version has started a swarm in it yet."""
+    """A root as it is found. Without a mark, no swarm of this version was started in it yet."""
 
     path: Path
     mark: Mark | None = None
@@ -49,33 +49,34 @@ class Root:
 
     @property
     def id(self) -> str:
-        """Its own id; nothing where it has none yet, or only that of the folder it was copied from."""
+        """The root's own id; "" when it has none yet, or only that of the root it was copied from."""
         return "" if self.mark is None or self.is_copy else self.mark.id
 
     def owns(self, words: Sequence[bytes]) -> bool:
         """Whether a process with this environment was started for this root.
 
-        One of the version before carries no id: it counts by the path that it was told, as do all where the root itself
-        has none (its record was lost).
+        A process of an older version has no id, and a root that lost its record has none either. Then the path in the
+        process's environment decides.
         """
         if self.is_copy:
             return False
         said = value_of(words, MARK)
         if said and self.id:
             return said == self.id
+        # A relative path would depend on the folder in which the other process runs.
         path = value_of(words, "STATE_ROOT")
         return path.startswith("/") and os.path.realpath(path) == str(self.path)
 
 
 @cache
 def boot_id() -> str:
-    """The kernel's id of this boot: records of another boot speak of processes that are gone."""
+    """Return the kernel's id of this boot. Records of another boot are about processes that are gone."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @cache
 def namespace() -> int:
-    """The PID namespace of this process, which gives pids their meaning; 0 where the system has none."""
+    """Return the PID namespace of this process, in which its pids are valid; 0 when the system has none."""
     try:
         return (_PROC / "self" / "ns" / "pid").stat().st_ino
     except OSError:
@@ -83,13 +84,13 @@ def namespace() -> int:
 
 
 def value_of(words: Sequence[bytes], variable: str) -> str:
-    """The value of a variable in an environment as the kernel shows it; nothing when it is not there."""
+    """Return the value of a variable in an environment as the kernel shows it; "" when it is not set."""
     head = f"{variable}=".encode()
     return next((os.fsdecode(word[len(head) :]) for word in words if word.startswith(head)), "")
 
 
 def look(state: Path) -> Root:
-    """The root as it is now: one small file and one look at the folder."""
+    """Return the root as it is now, from one small file and the status of its folder."""
     path = Path(os.path.realpath(state))
     mark = _mark(snapshot.read_json(path / _RECORD))
     try:
@@ -98,12 +99,13 @@ def look(state: Path) -> Root:
         return Root(path, mark)
     if mark is None:
         return Root(path)
+    # Device numbers may change at boot, so they are compared within one boot only.
     moved_disk = mark.boot_id == boot_id() and mark.device != found.st_dev
     return Root(path, mark, mark.inode != found.st_ino or moved_disk)
 
 
 def home(root: Root) -> int | None:
-    """The PID namespace in which its swarm lives, when that is another than ours and somebody there is alive."""
+    """Return the PID namespace of the root's swarm, if the swarm lives in another one than ours; else None."""
     mark = root.mark
     if mark is None or root.is_copy or mark.boot_id != boot_id() or mark.namespace in (0, namespace()):
         return None
@@ -111,7 +113,7 @@ def home(root: Root) -> int | None:
 
 
 def from_outside(root: Root) -> str | None:
-    """Why its swarm is only observed from here; None when it is not."""
+    """Return why the root's swarm is only observed from here; None when it may be acted on."""
     there = home(root)
     if there is None:
         return None
@@ -122,10 +124,10 @@ def from_outside(root: Root) -> str | None:
 
 
 def must_be_here(root: Root) -> None:
-    """Return when its swarm may be acted on from here.
+    """Check that the root's swarm may be acted on from here.
 
     Raises:
-        Refused: it lives in another PID namespace; says where.
+        Refused: the swarm lives in another PID namespace; the message says which.
     """
     if (why := from_outside(root)) is not None:
         way_out = "type it where the swarm was started (on the host, or in that container): there, readlink "
@@ -133,17 +135,18 @@ def must_be_here(root: Root) -> None:
 
 
 def settle(state: Path) -> tuple[Root, int]:
-    """Give the root an id of its own if it has none, and say that its swarm lives here from now on.
+    """Give the root an id of its own if it has none, and record that its swarm lives in this namespace.
 
-    A copy forgets what it holds about processes of the original's. Call it under the launch lock, before anything is
-    started or ended. The root, and how many records a copy forgot.
+    In a copy, the records about processes of the original are removed. Call it under the launch lock, before anything
+    is started or ended. Returns the root, and how many records of a copy were removed.
 
     Raises:
-        Refused: its swarm lives in another PID namespace.
+        Refused: the swarm lives in another PID namespace.
     """
     root = look(state)
     must_be_here(root)
     forgotten = sum(map(_forget, _of_processes(root.path))) if root.is_copy else 0
+    # Living processes of a root that lost its record still carry its id; with a new id they would be strangers.
     known = root.id or _heard(root) or os.urandom(16).hex()
     mark = _made(root.path, known)
     if mark != root.mark:
@@ -152,7 +155,10 @@ def settle(state: Path) -> tuple[Root, int]:
 
 
 def restore(state: Path, known: str) -> None:
-    """Put the record of a root that lost it back, for a process that was started for it; another's is left alone."""
+    """Write the record of a root again if it is lost, with the id `known` to a process of its swarm.
+
+    A record that is there is left alone, also another root's.
+    """
     path = Path(os.path.realpath(state))
     if not os.path.lexists(path / _RECORD):
         private.folder(path)
@@ -163,7 +169,7 @@ def _is_held(lock: Path) -> bool:
     try:
         with flock.held(lock, wait=False):
             return False
-    except (flock.Taken, OSError):  # what cannot be asked may be held
+    except (flock.Taken, OSError):  # a lock that cannot be checked counts as held
         return True
 
 
@@ -184,7 +190,10 @@ def _made(path: Path, known: str) -> Mark:
 
 
 def _heard(root: Root) -> str:
-    """The id that living processes of a root that lost its record say it has; nothing unless all say the same."""
+    """Return the id of a root that lost its record, from the environments of its living processes.
+
+    It is "" unless all of these processes have the same id.
+    """
     if root.is_copy:
         return ""
     ids = {value_of(words, MARK) for words in environments() if root.owns(words)} - {""}
@@ -192,12 +201,12 @@ def _heard(root: Root) -> str:
 
 
 def environments() -> Iterator[list[bytes]]:
-    """The environment of every process that shows it."""
+    """Yield the environment of every process that shows it."""
     for folder in _PROC.iterdir():
         if folder.name.isdigit():
             try:
                 yield (folder / "environ").read_bytes().split(b"\0")
-            except OSError:  # gone, or another user's
+            except OSError:  # the process is gone, or is another user's
                 continue
 
 

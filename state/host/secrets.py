@@ -1,7 +1,7 @@
-"""Keep secrets out of records, logs and titles: foreign text passes through `redacted` before it is written down.
+"""Keep secrets out of records, logs and titles: text from elsewhere passes through `redacted` before it is written.
 
-Known are the values of variables whose names say that they are secret, and the shapes of usual tokens. Neither is
-complete, so the swarm is not told such variables in the first place (`state.host.environment`).
+It masks the values of variables with a secret's name, and texts in the form of usual tokens. Neither list is complete,
+so such variables are not even handed to the swarm (`state.host.environment`).
 """
 
 import os
@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 MASK = "[redacted]"
-_SHORTEST = 6  # characters of a value; a shorter one (`1`, `true`, `us`) would be masked all over a text
-_SHORTEST_LINE = 12  # characters of a line of a value that has several, such as a key file's
+_SHORTEST = 6  # characters of a value; a shorter one (`1`, `true`, `us`) would be masked in many harmless places
+_SHORTEST_LINE = 12  # characters of a line, for values with several lines such as key files
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _SHAPES = re.compile(
     r"""
@@ -33,14 +33,15 @@ _NAMED = re.compile(
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable of this name holds a secret."""
+    """Whether a variable of this name counts as a secret."""
     return _SECRET_NAME.search(name) is not None
 
 
 def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """`text` with everything that looks like a secret, or is one of this process's variables, masked."""
+    """Return `text` with everything masked that looks like a secret or is the value of a secret variable."""
     environment = os.environ if environment is None else environment
-    for value in sorted(_values(environment), key=len, reverse=True):  # one may be the beginning of another
+    # longest first, because one value may be the beginning of another
+    for value in sorted(_values(environment), key=len, reverse=True):
         text = text.replace(value, MASK)
     text = _SHAPES.sub(MASK, text)
     return _NAMED.sub(lambda found: f"{found['name']}{MASK}", text)
@@ -49,5 +50,6 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
 def _values(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         if is_secret_name(name) and len(value) >= _SHORTEST:
+            # A key file may be quoted in parts, so each of its longer lines is masked as well.
             yield value
             yield from (line for line in value.splitlines() if len(line) >= _SHORTEST_LINE)

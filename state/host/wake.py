@@ -1,6 +1,6 @@
-"""A nudge: tells an agent's loop that there is something to see before its next cadence.
+"""Nudges, which tell an agent's loop to begin its next cycle at once.
 
-Only ever an acceleration: what is lost here is seen one cadence later.
+A nudge only saves time: when one is lost, the agent sees the news one cadence later.
 """
 
 import contextlib
@@ -11,8 +11,9 @@ from state.files import private
 
 
 def nudge(pipe: Path) -> None:
-    """Wake who reads `pipe`, if anybody does; never blocks, never fails."""
+    """Wake the loop that reads `pipe`, if one does. It never blocks and never fails."""
     with contextlib.suppress(OSError):
+        # With O_NONBLOCK the open fails at once when no loop listens.
         descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.write(descriptor, b"x")
@@ -21,18 +22,18 @@ def nudge(pipe: Path) -> None:
 
 
 def listen(pipe: Path) -> int:
-    """A descriptor that becomes readable when somebody nudges; made anew if something else lies there."""
+    """Return a descriptor that becomes readable with a nudge. The pipe is made, also in the place of another file."""
     private.folder(pipe.parent)
     if pipe.exists() and not pipe.is_fifo():
         pipe.unlink()
     with contextlib.suppress(FileExistsError):
         os.mkfifo(pipe, 0o600)
-    # Read and write, so that the pipe never reports its end when a writer leaves.
+    # Opened for reading and writing, so that the pipe never reports its end when a writer closes it.
     return os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def drain(descriptor: int) -> None:
-    """Forget all nudges so far."""
+    """Discard all nudges so far."""
     with contextlib.suppress(BlockingIOError):
         while os.read(descriptor, 4096):
             pass

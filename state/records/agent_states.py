@@ -1,7 +1,7 @@
-"""What an agent's state file holds, as types: the one place where it is read, by its agent and by everybody else.
+"""The contents of agents' state files as types. This is the only place that reads them, for all readers.
 
-A field that does not have its type is left out and named. The others go on without it, as they do when it was never
-written; its agent keeps the damaged file beside a new one in its next cycle.
+A field with a value of a wrong type is left out and named, as if it had never been written. In its next cycle the agent
+keeps the damaged file beside a new one.
 """
 
 from collections.abc import Mapping
@@ -27,20 +27,20 @@ class Deed:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it could not be carried out."""
+        """Whether the action could not be carried out."""
         return self.outcome.startswith("failed: ")
 
 
 @dataclass(frozen=True)
 class Verified(Deed):
-    """A deed that the next cycle has looked at; `holds`: whether its expectation came true (None: nobody can tell)."""
+    """An action that the next cycle has checked. `holds`: its expected outcome came true (None: unknown)."""
 
     holds: bool | None = None
 
 
 @dataclass(frozen=True)
 class Counts:
-    """One row of an agent's tally: how often a kind of action was done, and what the next cycle found of it."""
+    """One row of an agent's tally: how often a kind of action was done, failed, and was found to hold or not."""
 
     done: int
     failed: int
@@ -53,7 +53,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class AgentState:
-    """An agent's state file; each field has a default that stands for "not known". `memory` has a type of its own."""
+    """An agent's state file. Each field has a default that means "not known". The agent gives `memory` its type."""
 
     schema: int = 0
     agent: str = ""
@@ -67,7 +67,7 @@ class AgentState:
     reason: str = ""
     actions_last_cycle: tuple[Deed, ...] = ()
     verified_last_cycle: tuple[Verified, ...] = ()
-    actions_before: tuple[Deed, ...] = ()  # those of the last cycle that acted
+    actions_before: tuple[Deed, ...] = ()  # the actions of the last cycle that acted, until another one acts
     tally: dict[str, Counts] = field(default_factory=dict)  # by kind of action
     report: AgentReport = field(default_factory=AgentReport)
     memory: dict[str, Any] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class AgentState:
 
 @dataclass(frozen=True)
 class Read:
-    """A state file as it was read: what fits, what is wrong with the rest, and whether it holds anything at all."""
+    """A state file as it was read: the fields that fit, what is wrong with others, and whether it holds anything."""
 
     state: AgentState = field(default_factory=AgentState)
     wrong: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Loop:
-    """Which process runs an agent's cycles, since when; why it goes on with older code, and why it ended."""
+    """The process that runs an agent's cycles, and since when; why it still runs older code, and why it ended."""
 
     identity: Identity | None = None
     began_s: float | None = None
@@ -93,7 +93,7 @@ class Loop:
 
 
 def loop(roots: Roots, agent: str) -> tuple[Loop, tuple[str, ...]]:
-    """The record of an agent's loop, and what is wrong with it; an empty one when there is none."""
+    """Return the record of an agent's loop, and what is wrong with it; an empty record when there is none."""
     tree, is_damaged = snapshot.look(roots.loop(agent))
     if tree is None:
         return Loop(), ("it holds no JSON",) if is_damaged else ()
@@ -101,7 +101,7 @@ def loop(roots: Roots, agent: str) -> tuple[Loop, tuple[str, ...]]:
 
 
 def read(roots: Roots, agent: str) -> Read:
-    """The state file of an agent; empty when there is none."""
+    """Read the state file of an agent; it is empty when there is none."""
     tree, is_damaged = snapshot.look(roots.agent_state(agent))
     if tree is None:
         return replace(of_tree(agent, {}), wrong=("it holds no JSON",) if is_damaged else ())
@@ -109,7 +109,7 @@ def read(roots: Roots, agent: str) -> Read:
 
 
 def of_tree(agent: str, tree: Any) -> Read:
-    """The same, of a tree that was read already."""
+    """Read the state of an agent from a value that was already read from its file."""
     kind = KINDS.get(agent, AgentReport)
     if not isinstance(tree, Mapping):
         _, wrong = fitted(AgentState, tree)
@@ -120,10 +120,13 @@ def of_tree(agent: str, tree: Any) -> Read:
 
 
 def reported(roots: Roots, *agents: str) -> Reports:
-    """What these agents say; of the others nothing is known."""
+    """Read the reports of these agents; the reports of the others have their defaults."""
     return reports({agent: read(roots, agent) for agent in agents})
 
 
 def reports(reads: Mapping[str, Read]) -> Reports:
-    """The reports of the agents that were read; `reads`: by their names. An agent without a record says nothing."""
+    """Return the reports of the agents in `reads`, which holds state files by the agents' names.
+
+    An agent whose report has no record here is left out.
+    """
     return Reports(**{agent: cast(Any, one.state.report) for agent, one in reads.items() if agent in KINDS})

@@ -1,4 +1,4 @@
-"""What was found dead, gone or hung, and who brought it back and how: one journal for all that heal.
+"""healing.jsonl: what was found dead, gone or hung, and which program brought it back and how.
 
 The program that starts sessions writes it under launch.lock, worker_sentry writes what it did for workers, and
 session_state_manager what it did for the keeper. watchdog copies each record to `workflow_events.log`, and
@@ -21,7 +21,7 @@ from state.host.clock import Clock, stamp
 
 Record = dict[str, Any]
 
-# Each pair is one incident: what was found, and what was done about it.
+# A failure and the remedy that follows it for the same target are one incident.
 FAILURES = (
     "agent_died",
     "agent_hung",
@@ -46,12 +46,12 @@ REMEDIES = (
     "record_rebuilt",
     "record_set_aside",
 )
-MOST = 120  # records that a look at the end of the journal returns: all of a swarm that dies three times at once
+MOST = 120  # the most records that a look at the end returns: enough for a swarm that dies three times in a row
 _TAIL_BYTES = 65_536
 
 
 def record(roots: Roots, clock: Clock, events: Iterable[Record], most_bytes: int) -> None:
-    """Write the records down, each with its time and a mark of its own; a full disk does not stop the healing."""
+    """Append the records, each with its time and a mark of its own. A full disk is ignored: healing must go on."""
     at = stamp(clock.now())
     lines = [{"at": at, "mark": os.urandom(6).hex(), **one} for one in events]
     if lines:
@@ -60,12 +60,12 @@ def record(roots: Roots, clock: Clock, events: Iterable[Record], most_bytes: int
 
 
 def recent(roots: Roots) -> tuple[Record, ...]:
-    """The last records, oldest first; lines that are not records are skipped."""
+    """Return the last records, the oldest first; lines that are no records are skipped."""
     return tuple(filter(_is_record, _tail(roots.healing)[-MOST:]))
 
 
 def marks(path: Path) -> frozenset[tuple[str, str]]:
-    """Mark and event of every record near the end of a log that such records are copied to."""
+    """Return mark and event of every record near the end of a log to which these records are copied."""
     return frozenset((one["mark"], str(one.get("event"))) for one in _tail(path))
 
 
@@ -78,51 +78,52 @@ def _tail(path: Path) -> list[Record]:
         return []
     found = []
     for line in lines:
-        with contextlib.suppress(ValueError):  # the first one may have been cut by the look
+        with contextlib.suppress(ValueError):  # the first line may be cut, because reading begins anywhere
             one = codec.decode(line)
             if isinstance(one, dict) and isinstance(one.get("mark"), str):
                 found.append(one)
     return found
 
 
-_TEXTS = ("event", "id", "at")  # of every record
-_MORE_TEXTS = ("what", "why", "by", "since")  # of some
+_TEXTS = ("event", "id", "at")  # text fields of every record
+_MORE_TEXTS = ("what", "why", "by", "since")  # text fields of some records
 
 
 def _is_record(one: Record) -> bool:
-    """Whether it says of whom it speaks, what and when; the last lines of a damaged journal may say anything."""
+    """Whether a line holds event, target and time in the right types; in a damaged journal a line may hold anything."""
     has_texts = all(isinstance(one.get(key), str) for key in _TEXTS)
     is_in_words = all(isinstance(one.get(key) or "", str) for key in _MORE_TEXTS)
     for_s = one.get("for_s")
     return has_texts and is_in_words and (for_s is None or (isinstance(for_s, int | float) and abs(for_s) < _LONGEST_S))
 
 
-_LONGEST_S = 10**10  # nobody was away for three hundred years
+_LONGEST_S = 10**10  # three hundred years: a longer time is a damaged value
 
 
 def rebuilt(record: str, event: str, what: str, by: str, how: str) -> tuple[Record, Record]:
-    """What is written of a record that was damaged or lost, and that `by` made anew: `how` says from what."""
+    """Return failure and remedy of a record that was damaged or lost, and that `by` made anew in the way of `how`."""
     return failure(event, record, what), remedy("record_rebuilt", record, by, how, None)
 
 
 def after(records: Sequence[Record], mark: str) -> tuple[Record, ...]:
-    """The records after the one with this mark; all of them if none has it."""
+    """Return the records after the one with this mark; all of them when none has it."""
+    # The search begins at the end, because usually only few records are new.
     last = next((n for n in range(len(records) - 1, -1, -1) if records[n]["mark"] == mark), -1)
     return tuple(records[last + 1 :])
 
 
 def failure(event: str, target: str, what: str, since: str = "", **more: Any) -> Record:
-    """Something was found wrong: `what` says it in words, `since` is the last sign of life, where there is one."""
+    """Return the record of a failure. `what` describes it, `since` is the last sign of life, "" when there is none."""
     return {"event": event, "id": target, "what": what, "since": since or None, **more}
 
 
 def remedy(event: str, target: str, by: str, why: str, for_s: float | None, **more: Any) -> Record:
-    """Something was done about it; `for_s`: seconds from the last sign of life to now, None where that is unknown."""
+    """Return the record of a remedy. `for_s`: seconds from the last sign of life to now, None when unknown."""
     return {"event": event, "id": target, "by": by, "why": why, "for_s": for_s, **more}
 
 
 def between_s(since: str, at: str) -> float | None:
-    """Seconds between two stamps; None where one of them is not a stamp."""
+    """Return the seconds between two timestamps, at least 0.0; None when one of them is none."""
     try:
         return round(max(0.0, (datetime.fromisoformat(at) - datetime.fromisoformat(since)).total_seconds()), 1)
     except (TypeError, ValueError):
@@ -130,7 +131,7 @@ def between_s(since: str, at: str) -> float | None:
 
 
 def pairs(records: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
-    """Each failure with the remedy that follows it for the same target, if one does."""
+    """Return each failure with the next remedy for the same target, None when there is none yet."""
     found = []
     for number, one in enumerate(records):
         if one.get("event") in FAILURES:

@@ -1,6 +1,6 @@
-"""What a worker says of itself while it works: who it is, on what, and how far. Progress is judged by its counter.
+"""The heartbeat of a worker: its identity, its job, and its counter of progress, by which hangs are judged.
 
-Nothing here runs in a thread: a heartbeat that beats while the work hangs would hide exactly what it is for.
+No thread writes it, because a heartbeat that goes on while the work hangs would hide the hang.
 """
 
 import os
@@ -13,12 +13,12 @@ from state.host.clock import Clock, stamp
 from state.host.identity import Identity
 from state.records.screening import Screening
 
-_EVERY_S = 1.0  # seconds between two writes; a worker's loop may come by a thousand times a second
+_EVERY_S = 1.0  # seconds between two writes; a worker may report progress a thousand times a second
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """`done` of `total` steps of `phase`; `progressed_at_s` is monotonic and counts within `identity.boot_id`."""
+    """A worker has done `done` of `total` steps of `phase`. `progressed_at_s` is monotonic, of `identity.boot_id`."""
 
     worker_id: str
     job_id: str
@@ -32,11 +32,11 @@ class Heartbeat:
     beats: int
     progressed_at_s: float
     at: str
-    screening: Screening | None = None  # of a prescreen, from its first step on
+    screening: Screening | None = None  # only of a prescreen, from its first step on
 
 
 class Pulse:
-    """A worker's own heartbeat file."""
+    """The writer of a worker's own heartbeat file."""
 
     def __init__(self, path: Path, clock: Clock, last: Heartbeat) -> None:
         self.path, self.clock, self.last = path, clock, last
@@ -44,7 +44,7 @@ class Pulse:
         self._began: tuple[float, int] | None = None
 
     def at(self, done: int, total: int, note: str = "") -> bool:
-        """Progress: `done` of `total`. Returns whether it was written (once a second at most)."""
+        """Report progress, `done` of `total`; return whether it was written, which happens once a second at most."""
         now = self.clock.monotonic_s()
         if self._began is None:
             self._began = (now, done)
@@ -58,17 +58,18 @@ class Pulse:
             beats=self.last.beats + 1,
             progressed_at_s=now,
         )
+        # The last step is always written, so that a finished worker never looks unfinished.
         if now - self._written_at_s < _EVERY_S and done < total:
             return False
         self.write()
         return True
 
     def screens(self, screening: Screening) -> None:
-        """How a prescreen goes; on disk with the next write."""
+        """Report how fast a prescreen goes; the next write puts it on disk."""
         self.last = replace(self.last, screening=screening)
 
     def write(self) -> None:
-        """Put it on disk: whole or not at all, but without waiting for the disk (a power cut ends the worker too)."""
+        """Write the heartbeat atomically and without fsync: a power cut would end the worker, too."""
         self._written_at_s = self.clock.monotonic_s()
         self.last = replace(self.last, at=stamp(self.clock.now()))
         private.folder(self.path.parent)

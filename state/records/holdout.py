@@ -1,7 +1,7 @@
-"""What is left of a holdout: written by the job that looks at it, read by who decides whether another round follows.
+"""What is left of a holdout. The job that looks at it writes this; whether another round follows depends on it.
 
-A holdout is *used up* when no strategy can be promoted by one more look at it, unless it did better there than
-everything the run has found did on the days it was chosen for. docs/reference/validity.md derives the rule.
+A holdout is *used up* when one more look can promote a strategy only if it does better there than the best strategy of
+the run did on the days on which it was chosen. docs/reference/validity.md derives the rule.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from state.files.tree import fitting
 
 @dataclass(frozen=True)
 class Holdout:
-    """One symbol and mode after a round. Sharpe ratios are annual; None where nothing can be told.
+    """The holdout of one unit (symbol and mode) after a round. Sharpe ratios are annual; None means unknown.
 
-    `needed_sharpe` is what the next look would have to show over `days` days, and `best_sharpe` what the finalist of
-    this run has in-sample that would look best there if it went on like that; `best_shape` is its daily Sharpe ratio
-    with the skewness and kurtosis of its days. `free_from` is the date up to which bars must reach to leave a holdout
-    that nobody has looked at.
+    `needed_sharpe` is the ratio that the next look would have to show over `days` days. `best_sharpe` is the in-sample
+    ratio of the run's finalist that would look best in the holdout if it went on like that; `best_shape` holds that
+    finalist's daily Sharpe ratio with the skewness and kurtosis of its days. `free_from` is the date up to which bars
+    must reach to leave a holdout without any look.
     """
 
     used_up: bool
@@ -33,7 +33,7 @@ class Holdout:
 
 @dataclass(frozen=True)
 class _OnFile:
-    """A holdout as somebody wrote it down, perhaps an older version: each field may be missing."""
+    """The types of a holdout on file. Each field may be missing, when an older version wrote it."""
 
     used_up: bool
     looks: int
@@ -46,12 +46,12 @@ class _OnFile:
 
 
 def sound(tree: Any) -> dict[str, Any]:
-    """What fits of a holdout that was read."""
+    """Return the fields of a recorded holdout that have the right type."""
     return fitting(_OnFile, tree)[0]
 
 
 def words(tree: Mapping[str, Any]) -> str:
-    """Why a holdout is used up, in one sentence; nothing for one that is not."""
+    """Return one sentence on why a holdout is used up; "" when it is not."""
     if tree.get("used_up") is not True:
         return ""
     needed, best = tree.get("needed_sharpe"), tree.get("best_sharpe")
@@ -65,5 +65,5 @@ def words(tree: Mapping[str, Any]) -> str:
 
 
 def way_out(tree: Mapping[str, Any]) -> str:
-    """What helps, in one sentence; nothing for a holdout that is not used up."""
+    """Return one sentence on what helps; "" for a holdout that is not used up."""
     return str(tree.get("way_out") or "") if tree.get("used_up") is True else ""

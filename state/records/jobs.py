@@ -1,7 +1,7 @@
-"""Jobs, the operations a user sees: one append-only journal a round is their only store; a state is its replay.
+"""Jobs, the operations that a user sees. Their only store is one append-only journal for each round.
 
-auto_scheduler appends `enqueued`, `reopened` and `withdrawn`, worker_sentry everything else. `compacted` replaces a
-long past by what it led to: the replay stays the same.
+The state of a job is the replay of its records. auto_scheduler appends `enqueued`, `reopened` and `withdrawn`,
+worker_sentry all other records. A record `compacted` replaces many records by the state to which they led.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ from state.host.clock import Clock, stamp
 from state.host.identity import boot_id
 
 Phase = Literal["preflight", "prescreen", "merge", "search", "validate", "report", "refine"]
-SCREENS: tuple[Phase, ...] = ("prescreen", "refine")  # what a GPU does
-FILL: Phase = "refine"  # no step of the pipeline: useful work for lanes that would idle, and the first to give way
+SCREENS: tuple[Phase, ...] = ("prescreen", "refine")  # the phases that a GPU can do
+FILL: Phase = "refine"  # not a step of the pipeline: useful work for idle lanes, which ends first when a lane is wanted
 PHASES: tuple[Phase, ...] = ("preflight", "prescreen", "merge", "search", "validate", "report")
 Status = Literal["pending", "running", "completed", "failed", "cancelled", "quarantined"]
-DEATHS = ("died", "failed", "quarantined")  # events of which people want to know
+DEATHS = ("died", "failed", "quarantined")  # events that people are told of
 DEATHS_KEPT = 200
-BY_OPERATOR = "stopped by the operator"  # a death that nobody has to heal
-MOST_BYTES = 4_000_000  # a journal this long costs every cycle of every agent a tenth of a second
+BY_OPERATOR = "stopped by the operator"  # a death that needs no healing
+MOST_BYTES = 4_000_000  # reading a longer journal would take each cycle of each agent more than a tenth of a second
 STATUSES: tuple[Status, ...] = ("pending", "running", "completed", "failed", "cancelled", "quarantined")
 
 
 @dataclass(frozen=True)
 class Job:
-    """(round, symbol, mode, phase, shard): one unit of work. `shards` is how many this phase has."""
+    """One piece of work, named by round, symbol, mode, phase and shard. Its phase has `shards` shards."""
 
     round: int
     symbol: str
@@ -37,30 +37,32 @@ class Job:
     phase: Phase
     shard: int = 0
     shards: int = 1
-    hand: bool = False  # only helps with a study that others work on: whatever becomes of it, the study goes on
+    hand: bool = False  # a hand, a further worker on a study: the study goes on, whatever happens to the hand
 
     @property
     def job_id(self) -> str:
-        """Also a file name."""
+        """The job's id, which is also a file name."""
         return f"r{self.round}.{self.symbol}.{self.mode}.{self.phase}.{self.shard}"
 
     @property
     def unit(self) -> tuple[str, str]:
-        """What it is a part of."""
+        """The unit, symbol and mode, that the job is a part of."""
         return (self.symbol, self.mode)
 
     @property
     def fills(self) -> bool:
-        """Whether it only fills a lane: nothing waits for it."""
+        """Whether the job only fills an idle lane, so that nothing waits for it."""
         return self.phase == FILL
 
 
 @dataclass(frozen=True)
 class JobState:
-    """A job as it stands. `epoch` counts its workers; `deaths` those in a row without new durable progress, `ooms`
-    those by the kernel's memory killer: each halves what its next worker holds at a time. `waits`: how often in a row
-    it waited for what may pass by itself. `error_message` says what is wrong now; `last_death`, how its last worker
-    ended, stays when it runs again.
+    """The state of a job.
+
+    `epoch` counts its workers. `deaths` counts deaths in a row without new durable progress. `ooms` counts the deaths
+    for lack of memory; each of them halves the batches of the next worker. `waits` counts how often in a row the job
+    waited for an obstacle that may pass by itself. `error_message` says what is wrong now; `last_death` says how its
+    last worker ended, and stays when the job runs again.
     """
 
     job: Job
@@ -72,7 +74,7 @@ class JobState:
     last_done: int = 0
     ooms: int = 0
     waits: int = 0
-    retry_at_s: float = 0.0  # monotonic, within `boot_id`; another boot waits no longer
+    retry_at_s: float = 0.0  # monotonic, of the boot `boot_id`; in another boot the wait is over
     boot_id: str = ""
     error_message: str = ""
     last_death: str = ""
@@ -81,15 +83,15 @@ class JobState:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job has ended, well or not."""
         return self.status not in ("pending", "running")
 
     def may_start(self, now_s: float) -> bool:
-        """Pending, and its backoff has passed."""
+        """Whether the job is pending and its backoff has passed."""
         return self.status == "pending" and (self.boot_id != boot_id() or now_s >= self.retry_at_s)
 
     def as_operation(self, done: int, total: int) -> dict[str, Any]:
-        """What operators and programs see of it; `done` of `total` steps, as its worker says."""
+        """Return the job as operators and programs see it. Its worker reports `done` of `total` steps."""
         return {
             "operation_id": self.job.job_id,
             "type": self.job.phase,
@@ -102,31 +104,31 @@ class JobState:
 
 
 class JobJournal:
-    """The jobs of one round."""
+    """The job journal of one round."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
         self._clock = clock
 
     def states(self) -> dict[str, JobState]:
-        """Job id → state, in the order in which jobs were enqueued."""
+        """Return the state of each job by its id, in the order in which the jobs were enqueued."""
         return fold(self._journal.read().records)
 
     def enqueue(self, jobs: Iterable[Job]) -> None:
-        """Add jobs; one that is there already stays as it is."""
+        """Add jobs; a job that is already there stays as it is."""
         known = self.states()
         self._append({"event": "enqueued", "job": tree_of(job)} for job in jobs if job.job_id not in known)
 
     def started(self, job_id: str, epoch: int, worker_id: str, lane: str) -> None:
-        """A worker is about to be launched for it."""
+        """Record that a worker is about to be launched for the job."""
         self._append([{"event": "started", "job_id": job_id, "epoch": epoch, "worker_id": worker_id, "lane": lane}])
 
     def completed(self, job_id: str, metrics: dict[str, Any], gates: Iterable[dict[str, Any]]) -> None:
-        """Its result is on disk."""
+        """Record that the job is completed; its result is on disk."""
         self._append([{"event": "completed", "job_id": job_id, "metrics": metrics, "gates": list(gates)}])
 
     def ended(self, job_id: str, status: Status, error_message: str, gates: Iterable[dict[str, Any]] = ()) -> None:
-        """Failed for good, cancelled or quarantined."""
+        """Record that the job has failed for good, or was cancelled or quarantined."""
         record = {"event": status, "job_id": job_id, "error_message": error_message, "gates": list(gates)}
         self._append([record])
 
@@ -140,7 +142,7 @@ class JobJournal:
         oom: bool = False,
         waits: int = 0,
     ) -> None:
-        """Its worker is gone without a result; it is pending again, not before `wait_s` have passed."""
+        """Record that the worker is gone without a result; the job is pending again, and may start after `wait_s`."""
         self._append(
             [
                 {
@@ -158,9 +160,9 @@ class JobJournal:
         )
 
     def restart(self, units: Iterable[tuple[str, str]]) -> None:
-        """Compute these symbols and modes anew: their first phase is pending again, the later ones are yet to come.
+        """Let these units be computed anew: their first phase is pending again, their later jobs are withdrawn.
 
-        Epochs go on where they were (of a job that is enqueued again by its lease): a worker of before is outdated.
+        Epochs continue (for a job that is enqueued again, by its lease), so that an earlier worker is outdated.
         """
         of_units, records = set(units), []
         for job_id, state in self.states().items():
@@ -170,12 +172,12 @@ class JobJournal:
         self._append(records)
 
     def compact(self) -> None:
-        """Replace the past by the state it led to; see `compacted`. What was there before lies in `<name>.1` once."""
+        """Replace the records by the states to which they led (`compacted`); the old journal is kept as `<name>.1`."""
         at = stamp(self._clock.now())
         self._journal.rewrite(lambda records: compacted(records, at))
 
     def _append(self, records: Iterable[dict[str, Any]]) -> None:
-        """The watchdog compacts long before; where it does not come to it, whoever writes does."""
+        """Append records. A journal that is far too long, because no watchdog compacts it, is compacted here first."""
         at = stamp(self._clock.now())
         path = self._journal.path
         with contextlib.suppress(FileNotFoundError):
@@ -184,14 +186,14 @@ class JobJournal:
         self._journal.append(*({"at": at, **record} for record in records))
 
 
-_LONGEST_BYTES = 1_000_000  # of a record: the longest, of a job with all its gates, have some kilobytes
+_LONGEST_BYTES = 1_000_000  # of one record; the longest, of jobs with all their gates, take some kilobytes
 
 
 def is_worth_compacting(data: bytes) -> bool:
-    """Whether it about halves the journal's lines (the state of ten thousand jobs is long, too), or its bytes.
+    """Whether compacting would about halve the journal's lines or bytes; the states of many jobs are long in any case.
 
-    A line that is no record, such as a hundred megabytes of garbage, would otherwise be read by every agent in every
-    cycle for as long as the round lasts.
+    Without that, every agent would read a damaged line, which may be a hundred megabytes long, in every cycle of the
+    round.
     """
     lines = data.splitlines()
     debris = sum(len(line) for line in lines if not line.startswith(b"{") or len(line) > _LONGEST_BYTES)
@@ -202,21 +204,22 @@ def is_worth_compacting(data: bytes) -> bool:
 
 
 def compacted(records: Sequence[Any], at: str = "") -> list[Any]:
-    """Fewer records that lead to the same states, now and after whatever is appended.
+    """Return fewer records that lead to the same states, now and after further records.
 
-    The last deaths stay, for people: they stand first, where the replay knows no job that they could speak of. A state
-    that would not come back as it is (somebody wrote a word as we do not) keeps its own records.
+    The last deaths are kept for people. They stand first, where the replay ignores them because it knows no job yet. A
+    state that one record would not reproduce exactly (because a record was written by hand) keeps its own records.
     """
     states = fold(records)
     short: dict[str, dict[str, Any]] = {}
     for job_id, state in states.items():
         one = {"at": at, "event": "compacted", "job_id": job_id, "state": tree_of(state)}
+        # Checked by a replay: a short form that loses something is not used.
         if fold([one]) == {job_id: state}:
             short[job_id] = one
     raw = set(states) - set(short)
     deaths = [r for r in records if isinstance(r, dict) and r.get("event") in DEATHS and _job_of(r) not in raw]
     kept = [record for record in records if _job_of(record) in raw] if raw else []
-    # In the order of the states: who enumerates jobs must find them as they were enqueued.
+    # The order of the states is kept, because readers rely on the order in which jobs were enqueued.
     tail = [one for job_id in states for one in ([short[job_id]] if job_id in short else _of(job_id, kept))]
     return [*deaths[-DEATHS_KEPT:], *tail]
 
@@ -226,7 +229,7 @@ def _of(job_id: str, records: Iterable[Any]) -> list[Any]:
 
 
 def _job_of(record: Any) -> str:
-    """The job that a record speaks of; "" when it speaks of none."""
+    """Return the id of the job that a record is about; "" when it is about none."""
     if not isinstance(record, dict):
         return ""
     if record.get("event") not in ("enqueued", "compacted"):
@@ -240,7 +243,7 @@ def _job_of(record: Any) -> str:
 
 
 def deaths(records: Iterable[Any]) -> tuple[dict[str, Any], ...]:
-    """The records of ends that people want to know of, as far as they say of what and when."""
+    """Return the records of deaths and bad ends whose texts have the right type."""
     found = (one for one in records if isinstance(one, dict) and one.get("event") in DEATHS)
     return tuple(
         one for one in found if all(isinstance(one.get(key, ""), str) for key in _OF_A_DEATH) and one["job_id"]
@@ -251,7 +254,7 @@ _OF_A_DEATH = ("job_id", "at", "error_message")
 
 
 def are_sound(metrics: Any, gates: Any) -> bool:
-    """Whether what a worker measured, and the gates its job passed, have the types that readers rely on."""
+    """Whether a worker's metrics, and the gates of its job, have the types that readers rely on."""
     if not isinstance(metrics, dict) or not isinstance(gates, list | tuple):
         return False
     has_numbers = all(_is_number(metrics.get(name, 0)) for name in ("tried", "bars"))
@@ -260,7 +263,7 @@ def are_sound(metrics: Any, gates: Any) -> bool:
 
 
 def _is_pace(pace: Any) -> bool:
-    """How fast a prescreen was, where it says so."""
+    """Whether the metric `pace`, the speed of a prescreen, has the right types; None is fine."""
     if pace is None:
         return True
     if not isinstance(pace, dict) or not isinstance(pace.get("kind"), str) or not _is_number(pace.get("seconds")):
@@ -278,26 +281,30 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
 
 
-_MOST = 10**15  # seconds, steps, combos: beyond it a journal was damaged
+_MOST = 10**15  # seconds, steps, combos: a larger number comes from a damaged journal
 
 
 def fold(records: Iterable[Any], misfits: list[Any] | None = None) -> dict[str, JobState]:
-    """The states that a journal's records lead to; what speaks of no known job is passed over.
+    """Replay a journal's records, and return the state of each job by its id.
 
-    What is no record of ours is passed over as well, and put into `misfits`.
+    Records about unknown jobs are skipped. Values that are no such records are skipped, too, and appended to `misfits`.
     """
     misfits = [] if misfits is None else misfits
-    drafts: dict[str, dict[str, Any]] = {}  # job id → the fields that are not as they begin: a record a line costs more
+    drafts: dict[str, dict[str, Any]] = {}  # job id → changed fields; making a record for each line would cost more
     for record in records:
         try:
             _follow(drafts, record)
-        except (KeyError, TypeError, ValueError, AttributeError):  # not as we say it: no more than a damaged line
+        except (KeyError, TypeError, ValueError, AttributeError):  # not in our form: it counts as a damaged line
             misfits.append(record)
     return {job_id: JobState(**draft) for job_id, draft in drafts.items()}
 
 
 def _follow(drafts: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
-    """One record after those before it. KeyError, TypeError, ValueError, AttributeError: it is none of ours."""
+    """Apply one record to the drafts.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: the record is not in our form.
+    """
     event = record.get("event")
     if event == "compacted":
         whole = _whole(record.get("state"))
@@ -315,7 +322,7 @@ def _follow(drafts: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
         del drafts[job_id]
     elif event == "reopened":
         drafts[job_id] = {"job": draft["job"], "status": "pending", "epoch": draft.get("epoch", 0)}
-    elif draft["status"] in _OPEN:  # a job that is over stays so: a late record of an older worker changes nothing
+    elif draft["status"] in _OPEN:  # a job that is over stays over: a late record of an older worker changes nothing
         draft.update(_changes(draft, event, record))
 
 
@@ -328,7 +335,7 @@ def _whole(tree: Any) -> JobState:
 
 
 def _named(job: Job) -> Job:
-    """Its names become paths."""
+    """Return the job if its names can be parts of paths and its numbers are possible, else raise ValueError."""
     if any("/" in name or name in ("", ".", "..") for name in job.unit) or job.shards < 1 or job.shard < 0:
         raise ValueError(f"{job} is no job")
     return job
@@ -338,7 +345,7 @@ _OPEN = ("pending", "running")
 
 
 def _changes(draft: dict[str, Any], event: Any, record: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a record changes; KeyError, TypeError: it is none of ours."""
+    """Return the fields that a record changes; KeyError or TypeError mean that the record is not in our form."""
     if event == "started":
         began = {"epoch": _whole_number(record["epoch"]), "worker_id": _text(record["worker_id"])}
         return {"status": "running", "error_message": "", "lane": _text(record["lane"]), **began}

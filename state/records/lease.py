@@ -1,4 +1,4 @@
-"""Who may work on a job: the highest epoch. A worker takes its lease first and leaves when a newer one exists."""
+"""The lease of a job. A worker takes it first, and ends when a worker with a higher epoch has taken it."""
 
 from pathlib import Path
 
@@ -6,15 +6,16 @@ from state.files import flock, snapshot
 
 
 class Superseded(Exception):
-    """A newer worker has this job; leaving is the right thing to do."""
+    """A newer worker has this job, so this one must end."""
 
 
 def take(path: Path, epoch: int, holder: str) -> None:
-    """Make `epoch` the one that counts.
+    """Take the lease of a job for this epoch.
 
     Raises:
-        Superseded: this epoch or a newer one is taken already, by somebody else.
+        Superseded: another worker has taken this epoch, or a newer one.
     """
+    # Under a lock, because two workers could otherwise both read the old epoch and both write theirs.
     with flock.held(Path(f"{path}.lock")):
         found = _read(path)
         if found[0] > epoch or (found[0] == epoch and found[1] != holder):
@@ -30,7 +31,7 @@ def check(path: Path, epoch: int) -> None:
 
 
 def newest(path: Path) -> int:
-    """The epoch that counts; 0 before the first."""
+    """Return the epoch that holds the lease; 0 before the first."""
     return _read(path)[0]
 
 

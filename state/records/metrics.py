@@ -1,4 +1,4 @@
-"""What is measured of a strategy: the names, units and order of all metrics, defined here and nowhere else.
+"""The metrics of a strategy: the names, units and order of all of them, defined here and nowhere else.
 
 A metric without a value (fewer than 2 days, no trade, a denominator of 0) is NaN inside the kernels and None in a
 record and in a file. Neither NaN nor an infinity ever stands in a record.
@@ -27,19 +27,19 @@ class Metrics:
     profit_factor: float | None  # what winners gained over what losers lost
     exposure: float | None  # fraction of the bars with a position
     turnover: float | None  # traded volume a year, in multiples of the mean equity
-    avg_bars_held: float | None  # bars a closed trade
+    avg_bars_held: float | None  # bars for each closed trade
     total_trades: int  # closed ones
     filled_bar_fills: int  # fills on bars that were filled in
     ruined: bool  # equity fell to 0
     days: int  # UTC days that the window touches
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the metrics as files hold them."""
         return {name: getattr(self, name) for name in NAMES}
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `as_json`.
+        """Return the metrics in a record that `as_json` made.
 
         Raises:
             TypeError: a metric is missing, is not known, or `record` is no object.
@@ -58,16 +58,16 @@ class ScreenMetrics:
     total_trades: int
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the metrics as files hold them."""
         return {name: getattr(self, name) for name in SCREEN}
 
 
 @dataclass(frozen=True)
 class StatedMetrics:
-    """What a file of any version, or a list of somebody else's trades, says of a strategy in one window.
+    """The metrics of a strategy in one window, as a file of any version or a list of foreign trades states them.
 
-    The fields are what readers decide on. `stated` is all of it as it was found, and is written on unchanged: a later
-    version may know more metrics, and an earlier one or a list of trades fewer. Units as in `Metrics`.
+    The fields are those that readers decide on. `stated` holds everything that was found, and is written unchanged: a
+    later version may know more metrics, an earlier one or a list of trades fewer. Units as in `Metrics`.
     """
 
     sharpe_ratio: float | None
@@ -80,10 +80,11 @@ class StatedMetrics:
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> Self:
-        """What `record` says.
+        """Return the metrics that `record` states.
 
         Raises:
-            KeyError: one of the fields is missing. TypeError: one is no number, or `record` is no object.
+            KeyError: one of the fields is missing.
+            TypeError: one of them is no number, or `record` is no object.
         """
         known = {name: record[name] for name in STATED}
         for name, value in known.items():
@@ -92,7 +93,7 @@ class StatedMetrics:
         return cls(**known, stated=record)
 
     def as_json(self) -> dict[str, Any]:
-        """For a file: all that was found, in the order in which it stood there."""
+        """Return everything that was found, in its order, as files hold it."""
         return dict(self.stated)
 
 

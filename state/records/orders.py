@@ -1,4 +1,4 @@
-"""What a run of the swarm is to do, as a record: written once when it begins, read by agents and workers."""
+"""The order of a run of the swarm. It is written once, when the run begins; agents and workers read it."""
 
 import os
 from datetime import datetime
@@ -18,7 +18,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class SwarmOrder:
-    """`key` is a hash of all that decides the results; `rounds` 0 goes on until stop; `data_path` None is the demo."""
+    """What a run should do. `key` is a hash of everything that decides the results.
+
+    `rounds` 0 means that the run goes on until it is stopped. `data_path` None means the demo.
+    """
 
     run_id: str
     key: str
@@ -30,17 +33,18 @@ class SwarmOrder:
     repair: bool
     started_at: str
     settings: dict[str, Any]
-    gpu: int | None = None  # the only GPU that gets a lane; -1: none does
-    stop_when_holdout_spent: bool = True  # where rounds have no number: another look could promote nothing
-    seed_dirs: tuple[str, ...] = ()  # with prescreens of other machines and lanes
+    gpu: int | None = None  # the only GPU that gets a lane; -1: no GPU does; None: each does
+    # for runs without a number of rounds: stop when another look could promote nothing
+    stop_when_holdout_spent: bool = True
+    seed_dirs: tuple[str, ...] = ()  # folders with prescreens of other machines and lanes
     allow_wicks: bool = False
-    date_format: str | None = None  # of the data files, as typed; None: the files decide
-    timezone: str | None = None  # of times without a zone, as typed; None: UTC
+    date_format: str | None = None  # of the data files, as it was typed; None: the files decide
+    timezone: str | None = None  # of times without a zone, as it was typed; None: UTC
     schema: int = SCHEMA
 
     @property
     def units(self) -> tuple[tuple[str, str], ...]:
-        """Every symbol × mode, in the order in which they were named."""
+        """Every pair of symbol and mode, in the order in which they were named."""
         return tuple((symbol, mode) for symbol in self.symbols for mode in self.modes)
 
 
@@ -69,7 +73,7 @@ class _Seed:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What agents and commands read of an order's settings; workers check all of them."""
+    """The settings in an order that agents and commands read; workers check all settings."""
 
     prescreen: _Prescreen
     search: _Search
@@ -78,12 +82,12 @@ class _Settings:
 
 
 def read(path: Path) -> SwarmOrder | None:
-    """The order at `path`; None when there is none, it is damaged, or of a schema we do not know."""
+    """Return the order at `path`; None when there is none, or it is damaged or of an unknown schema."""
     return of_tree(snapshot.read_json(path), path.parent.name)
 
 
 def of_tree(record: Any, run_id: str) -> SwarmOrder | None:
-    """The order of this run that `record` holds; None when it holds none, another's, or one of an unknown schema."""
+    """Return the order of this run in `record`; None when it holds none, another run's, or one of an unknown schema."""
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         return None
     try:
@@ -99,19 +103,19 @@ def of_tree(record: Any, run_id: str) -> SwarmOrder | None:
 
 
 def is_newer(tree: Any) -> bool:
-    """Whether a newer version wrote it: that is not damaged, and is never written over."""
+    """Whether a newer version wrote the order, which then is not damaged and must not be overwritten."""
     schema = tree.get("schema") if isinstance(tree, dict) else None
     return isinstance(schema, int) and schema > SCHEMA
 
 
 def is_name(text: str) -> bool:
-    """Whether it is one part of a path and nothing else: names in records become paths."""
+    """Whether a name from a record can be one part of a path, and cannot lead elsewhere."""
     return "/" not in text and "\0" not in text and text not in ("", ".", "..")
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What a round began with; `dropped`: unit → why it failed before, `fills`: unit → refinements to build on."""
+    """What a round began with. `dropped` maps a unit to why it failed before, `fills` to refinements to build on."""
 
     at: str = ""
     dropped: dict[str, str] = field(default_factory=dict)
@@ -121,7 +125,7 @@ class Begun:
 
 
 def begun(folder: RoundFolder) -> Begun:
-    """The record of a round's beginning, as far as it fits."""
+    """Return the record of how a round began; fields that do not fit have their defaults."""
     kept, _ = fitting(Begun, snapshot.read_json(folder.begun))
     known = {name: value for name, value in kept.items() if name in Begun.__annotations__}
     known["holdouts"] = {unit: holdout.sound(tree) for unit, tree in known.get("holdouts", {}).items()}
@@ -130,7 +134,7 @@ def begun(folder: RoundFolder) -> Begun:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended; `failed`: unit → why."""
+    """How a run ended. `failed` maps a unit to the reason."""
 
     finished_at: str = ""
     why: str = ""
@@ -140,37 +144,40 @@ class Finished:
 
 
 def finished(folder: SwarmRunFolder) -> Finished:
-    """The last record of a run, as far as it fits; an empty one when there is none."""
+    """Return the last record of a run; fields that do not fit, or all without a record, have their defaults."""
     kept, _ = fitting(Finished, snapshot.read_json(folder.finished))
     return record_of(Finished, kept)
 
 
 def is_open(roots: Roots, order: SwarmOrder) -> bool:
-    """Whether something of an order is not done yet."""
+    """Whether the run of an order is not complete yet."""
     return not roots.swarm_run(order.run_id).finished.exists()
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """The tombstone: since when and by whom."""
+    """The tombstone: since when the swarm is stopped, and by whom."""
 
     at: str | None = None
     by: str | None = None
 
 
 def stopped(roots: Roots) -> Stopped:
-    """What the tombstone says, as far as it fits; that it is there is all that counts."""
+    """Return the contents of the tombstone as far as they fit. Only its existence matters to the swarm."""
     kept, _ = fitting(Stopped, snapshot.read_json(roots.tombstone))
     return record_of(Stopped, kept)
 
 
 def write(path: Path, order: SwarmOrder) -> None:
-    """Put the order on file."""
+    """Write the order."""
     snapshot.write_json(path, tree_of(order))
 
 
 def current(roots: Roots) -> SwarmOrder | None:
-    """The run the swarm works on; None before the first. If the pointer is lost: the newest, an open one first."""
+    """Return the order that the swarm works on; None before the first, or when the order is lost.
+
+    When the pointer is lost, it is the newest order that is not complete, else the newest one.
+    """
     if run_id := pointer(roots):
         return read(roots.swarm_run(run_id).order)
     on_file = every(roots)
@@ -179,18 +186,18 @@ def current(roots: Roots) -> SwarmOrder | None:
 
 
 def pointer(roots: Roots) -> str:
-    """The run that `current_run.json` names; "" when it names none."""
+    """Return the id of the run that `current_run.json` names; "" when it names none."""
     return pointed(snapshot.read_json(roots.current_run))
 
 
 def pointed(tree: Any) -> str:
-    """The run that a pointer names; "" when it is none."""
+    """Return the id of the run in the contents of a pointer; "" when they name none."""
     run_id = tree.get("run_id") if isinstance(tree, dict) else None
     return run_id if isinstance(run_id, str) and is_name(run_id) else ""
 
 
 def point(roots: Roots, order: SwarmOrder) -> None:
-    """Make this run the one that the swarm works on. Pointer and order each carry the order: one may be lost."""
+    """Make the swarm work on this run. The pointer also holds a copy of the order, so that either may be lost."""
     snapshot.write_json(roots.current_run, _pointer_to(order))
 
 
@@ -199,9 +206,10 @@ def _pointer_to(order: SwarmOrder) -> dict[str, Any]:
 
 
 def restored(roots: Roots) -> tuple[str, str] | None:
-    """Put back the order of the run under way from its pointer, or the pointer from the run: which record, and whence.
+    """Restore the order of the run under way from its pointer, or the pointer from the orders on file.
 
-    None when nothing was lost, or nothing can be put back. Two at once do it once: nothing is written over.
+    Returns the restored record and where it came from; None when nothing was lost or nothing can be restored. Nothing
+    is overwritten, so of two processes that try at once only one restores it.
     """
     run_id = pointer(roots)
     if not run_id:
@@ -217,6 +225,7 @@ def restored(roots: Roots) -> tuple[str, str] | None:
     order = copy_in_pointer(roots)
     if order is None or read(path) is not None or is_newer(snapshot.read_json(path)):
         return None
+    # The damaged file is kept under another name, and the new one is written only where nothing lies.
     if os.path.lexists(path):
         snapshot.set_aside(path)
     is_done = snapshot.write_new(path, codec.encode(tree_of(order)))
@@ -224,20 +233,24 @@ def restored(roots: Roots) -> tuple[str, str] | None:
 
 
 def copy_in_pointer(roots: Roots) -> SwarmOrder | None:
-    """The copy of the order that the pointer carries; None where it carries none (an older version's), or a bad one."""
+    """Return the copy of the order in the pointer; None when it is damaged, or an older version wrote none."""
     tree = snapshot.read_json(roots.current_run)
     run_id = pointed(tree)
     return of_tree(tree.get("order"), run_id) if run_id and isinstance(tree, dict) else None
 
 
 def every(roots: Roots) -> list[SwarmOrder]:
-    """All orders on file, newest first."""
+    """Return all orders on file, the newest first."""
     found = (read(roots.swarm_run(folder.path.name).order) for folder in reversed(roots.runs()))
     return [order for order in found if order is not None]
 
 
 def must(path: Path) -> SwarmOrder:
-    """Like `read`, but a missing order is refused."""
+    """Return the order at `path`.
+
+    Raises:
+        Refused: there is no order that can be read.
+    """
     order = read(path)
     if order is None:
         raise Refused(f"{path} is gone or not an order", "type the --parallel command again")

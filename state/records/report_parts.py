@@ -1,7 +1,7 @@
-"""What reports of agents are made of, and how they are written; the reports themselves: state/records/reports.py.
+"""The parts of agents' reports, and how reports are written. The reports themselves are in state/records/reports.py.
 
-A part that makes sense only as a whole has required fields; one that lacks some of them does not fit, and neither does
-the list it stands in. `optional` names the fields that are left out of the file while they have their default.
+A part that makes sense only as a whole has required fields. When one of them is missing, neither the part nor the list
+that it stands in fits. `optional` names the fields that are left out of the file while they have their default.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from config.record import dataclass, field, fields, is_dataclass
 
 @dataclass(frozen=True)
 class Gpu:
-    """A device as the driver describes it; a MIG slice counts as one, and `slice` is its number on its card."""
+    """A GPU as the driver describes it. A MIG slice counts as a GPU, and `slice` is its number on its card."""
 
     index: int = 0
     uuid: str | None = None
@@ -23,14 +23,14 @@ class Gpu:
     mig: bool = False
     pids: tuple[int, ...] = ()
     slice: int | None = None
-    foreign_pids: tuple[int, ...] = ()  # those of `pids` that are none of the swarm's
+    foreign_pids: tuple[int, ...] = ()  # those of `pids` that do not belong to the swarm
 
     optional = ("slice",)
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Use of the hardware that the operator wants."""
+    """The use of the hardware that the operator wants."""
 
     cpu_pct: float | None = None
     gpu_pct: float | None = None
@@ -38,7 +38,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the machine that is not as it should be, for continuity to make an incident of."""
+    """A fault of the machine, which session_state_manager makes an incident of."""
 
     id: str
     what: str
@@ -47,8 +47,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Slow:
-    """A prescreen job that takes too long with this worker. `cause` is a word, `what` and `remedy` are for people;
-    `replace`: a new worker is the remedy. `ended`: the job is complete, and was slow to its end."""
+    """A prescreen job that takes too long with this worker.
+
+    `cause` is one word; `what` and `remedy` are sentences for people. `replace`: the remedy is a new worker. `ended`:
+    the job is complete, and was slow to its end.
+    """
 
     worker_id: str
     cause: str
@@ -61,7 +64,7 @@ class Slow:
 
 @dataclass(frozen=True)
 class OpenIncident:
-    """An incident that is open, and since when; `actionable`: whether the swarm can do something about it."""
+    """An open incident. `actionable`: the swarm can remedy it by itself."""
 
     id: str
     what: str
@@ -82,7 +85,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is expected of a worker, or of an action that was carried out."""
+    """What is expected of a worker or of an action, and what was observed."""
 
     target: str
     expected: str
@@ -92,7 +95,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Signals:
-    """What the consensus' scores come from. `broken`: expectations that do not hold."""
+    """The signals behind the scores of orchestration_consensus. `broken` holds the expectations that do not hold."""
 
     cpu_pct: float | None = None
     gpu_pct: float | None = None
@@ -108,13 +111,13 @@ class Signals:
 
     @property
     def optional(self) -> tuple[str, ...]:
-        """All of them, before anything was scored."""
+        """All fields, before anything was scored; then none."""
         return tuple(one.name for one in fields(self)) if self.expectations is None else ()
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Two signals that contradicted each other, and which of them is believed."""
+    """A settled contradiction: two signals, which of them is believed, and why."""
 
     rule: str
     signals: tuple[str, ...]
@@ -125,7 +128,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class Advice:
-    """The orchestrator's next step."""
+    """The next step that main_orchestrator advises."""
 
     id: str
     what: str
@@ -134,7 +137,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Checked:
-    """What one check of an audit found; `holds` None: it cannot be judged now."""
+    """What one check of an audit found. `holds` is None when it cannot be judged now."""
 
     name: str
     of: str
@@ -147,7 +150,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Dollars at midnight UTC if work goes on, and in how many hours of work a budget is spent (None: not today)."""
+    """Dollars by midnight UTC if work goes on, and after how many hours of work a budget is spent (None: not today)."""
 
     dollars_at_midnight: float | None = None
     spent_in_hours: float | None = None
@@ -155,7 +158,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class BestResult:
-    """What a round says of one of its bests, in short."""
+    """The result of one of a round's best strategies, in short."""
 
     in_sample_sharpe: float | None = None
     out_of_sample_sharpe: float | None = None
@@ -167,7 +170,7 @@ class BestResult:
 
 @dataclass(frozen=True)
 class UnitSummary:
-    """What is known of a symbol and mode after its last round."""
+    """What is known about a unit (symbol and mode) after its last round."""
 
     symbol: str
     mode: str
@@ -182,7 +185,7 @@ class UnitSummary:
 
 @dataclass(frozen=True)
 class BestSoFar:
-    """The best in-sample Sharpe ratio over all symbols, modes and rounds of a run."""
+    """The strategy with the best in-sample Sharpe ratio of all units and rounds of a run."""
 
     unit: str
     best: str
@@ -207,7 +210,7 @@ class WorkerLine:
 
 
 def on_record(part: Any) -> dict[str, Any]:
-    """A report, or a part of one, as a state file holds it."""
+    """Return a report, or a part of one, as a state file holds it."""
     optional = getattr(part, "optional", ())
     said = ((one, getattr(part, one.name)) for one in fields(part))
     return {one.name: _plain(value) for one, value in said if one.name not in optional or value != one.default}

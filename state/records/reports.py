@@ -1,7 +1,7 @@
-"""What each agent says to all others: its report, a record that it builds and everybody else reads by attribute.
+"""The reports, by which each agent tells the others what it knows. An agent builds its report; others read attributes.
 
-Every field has a default that means "not known". So a report stands as well for an agent that has not reported yet, and
-for one whose field is damaged on file. The names of fields stay: state files and recorded decisions hold them.
+Every field has a default that means "not known". So an agent that has not reported yet has a report, too, and so has
+one whose file holds damaged fields. The names of fields must not change: state files and recorded decisions hold them.
 """
 
 from config.record import dataclass, field, fields
@@ -26,17 +26,17 @@ from state.records.report_parts import (
 
 @dataclass(frozen=True)
 class AgentReport:
-    """What an agent says to all others. One that has nothing to say gives this one, which is empty."""
+    """The base of all reports, and the empty report of an agent that has nothing to report."""
 
     @property
     def optional(self) -> tuple[str, ...]:
-        """Fields that are left out of the state file while they have their default; the others are always there."""
+        """The fields that are left out of the state file while they have their default."""
         return ()
 
 
 @dataclass(frozen=True)
 class WatchdogReport(AgentReport):
-    """The machine as it was seen last. `gpus` None: nobody knows; empty: there is none."""
+    """The machine as it was sampled last. `gpus` is None when the GPUs are unknown, and empty when there is none."""
 
     boot_id: str = ""
     cores: int | None = None
@@ -46,7 +46,7 @@ class WatchdogReport(AgentReport):
     gpus: tuple[Gpu, ...] | None = None
     gpu_reason: str = ""
     gpu_plan: str = ""  # cpu_only or cpu_and_gpu; "" before the watchdog has looked
-    gpu_fallbacks: tuple[str, ...] = ()  # jobs that only a GPU may do, seen on a CPU's lane
+    gpu_fallbacks: tuple[str, ...] = ()  # jobs that only a GPU may do and that run on a CPU's lane
     memory_used_bytes: int | None = None
     memory_total_bytes: int | None = None
     oom_kills: int | None = None
@@ -62,17 +62,17 @@ class WatchdogReport(AgentReport):
     queue: int | None = None
     sessions: tuple[str, ...] | None = None
     targets: Targets | None = None
-    records_looked_s: float | None = None  # when expired records were last looked for, monotonic
-    counted_s: float | None = None  # the wall time that records age by: agents/rules/aging.py
+    records_looked_s: float | None = None  # monotonic: when expired records were last listed
+    counted_s: float | None = None  # the wall time by which the age of records is judged: agents/rules/aging.py
     cpu_pct: float | None = None
     host_starved: bool = False
-    grace: bool = False  # nobody is judged by silence in this cycle
+    grace: bool = False  # silence counts against no agent and no worker in this cycle
     findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
 class SentryReport(AgentReport):
-    """Workers and lanes. `survivors`: workers that outlive KILL; `storm`: why deaths are the environment's fault."""
+    """Workers and lanes. `survivors`: workers that survive SIGKILL; `storm`: why the environment is to blame."""
 
     lanes: tuple[str, ...] = ()
     workers: dict[str, str] = field(default_factory=dict)  # worker → its job
@@ -86,7 +86,7 @@ class SentryReport(AgentReport):
 
 @dataclass(frozen=True)
 class GuardReport(AgentReport):
-    """When tmux last answered, the sessions it named then and whether each was alive, and those found stale."""
+    """When tmux last answered, which sessions it listed and whether each was alive, and which sessions are stale."""
 
     answered_at: str | None = None
     sessions: dict[str, bool] | None = None
@@ -95,7 +95,7 @@ class GuardReport(AgentReport):
 
 @dataclass(frozen=True)
 class SchedulerReport(AgentReport):
-    """Where the run stands by its jobs; only `stage` while there is no run."""
+    """Where the run stands by its jobs. While there is no run, only `stage` is given."""
 
     run_id: str | None = None
     round: int | None = None
@@ -104,13 +104,13 @@ class SchedulerReport(AgentReport):
 
     @property
     def optional(self) -> tuple[str, ...]:
-        """What is said of a run."""
+        """The fields about a run."""
         return "run_id", "round", "rounds"
 
 
 @dataclass(frozen=True)
 class ControllerReport(AgentReport):
-    """How many lanes there are to be, and why. `fill_lanes`: those that may do work that nothing waits for."""
+    """How many lanes there should be, and why. `fill_lanes`: how many may do work that nothing waits for."""
 
     lanes: int | None = None
     cap: int | None = None
@@ -126,11 +126,11 @@ class ControllerReport(AgentReport):
 
 @dataclass(frozen=True)
 class ManagerReport(AgentReport):
-    """The one true story. `next_steps` None: the manager has not reported yet."""
+    """The state of the run, as reconciled from all records. `next_steps` is None before the first report."""
 
     run_id: str | None = None
     stage: str | None = None
-    units: dict[str, int] = field(default_factory=dict)  # what symbols and modes do → how many do it
+    units: dict[str, int] = field(default_factory=dict)  # phase in words → how many units are in it
     round: int | None = None
     next_steps: tuple[Step, ...] | None = None
     expected_outcomes: tuple[Outcome, ...] = ()
@@ -139,7 +139,7 @@ class ManagerReport(AgentReport):
 
 @dataclass(frozen=True)
 class ConsensusReport(AgentReport):
-    """Three scores from 0 to 100, None while nothing can be said; see agents/roles/orchestration_consensus.py."""
+    """Three scores from 0 to 100, None while they are unknown; see agents/roles/orchestration_consensus.py."""
 
     run_id: str | None = None
     deviation: float | None = None
@@ -151,7 +151,7 @@ class ConsensusReport(AgentReport):
 
 @dataclass(frozen=True)
 class OrchestratorReport(AgentReport):
-    """The next step, what speaks for it, and the targets of wishes that are open."""
+    """The next step, the evidence for it, and the targets of this agent's open requests."""
 
     run_id: str | None = None
     next_step: Advice | None = None
@@ -172,7 +172,7 @@ class AuditorReport(AgentReport):
 
 @dataclass(frozen=True)
 class BudgetReport(AgentReport):
-    """What work has cost. `over_budget` None: not reported yet; `left_hours` None: hours are not limited."""
+    """What work has cost. `over_budget` is None before the first report, `left_hours` when hours are not limited."""
 
     run_id: str | None = None
     day: str = ""
@@ -188,7 +188,7 @@ class BudgetReport(AgentReport):
 
 @dataclass(frozen=True)
 class CuratorReport(AgentReport):
-    """How much the documents held, and how many events were new."""
+    """How many entries the documents hold, and how many events were new."""
 
     failures: int | None = None
     findings: int | None = None
@@ -197,7 +197,7 @@ class CuratorReport(AgentReport):
 
 @dataclass(frozen=True)
 class QuantReport(AgentReport):
-    """What was found so far; nothing but that no symbol and mode has a result while there is no run."""
+    """The results so far. While there is no run, only `units` is given, and it is empty."""
 
     run_id: str | None = None
     synthetic: bool | None = None
@@ -208,13 +208,13 @@ class QuantReport(AgentReport):
 
     @property
     def optional(self) -> tuple[str, ...]:
-        """What is said of a run, while there is none."""
+        """The fields about a run, while there is none."""
         return () if self.run_id else ("synthetic", "best_so_far", "candidates", "tries")
 
 
 @dataclass(frozen=True)
 class HypothesesReport(AgentReport):
-    """How many hypotheses of this run are in the ledger, and of how many of them the outcome is open."""
+    """How many hypotheses of this run are in the ledger, and how many of them have no outcome yet."""
 
     run_id: str | None = None
     stated: int | None = None
@@ -222,13 +222,13 @@ class HypothesesReport(AgentReport):
 
     @property
     def optional(self) -> tuple[str, ...]:
-        """What is known once the ledger was read."""
+        """The fields that are known once the ledger was read."""
         return "stated", "open"
 
 
 @dataclass(frozen=True)
 class LogReport(AgentReport):
-    """The line of the session log; what nobody has said is null in it."""
+    """The line of the session log. Values that no agent has reported are null in it."""
 
     schema: int | None = None
     at: str = ""
@@ -271,7 +271,7 @@ class Reports:
     hypothesis_runner: HypothesesReport = field(default_factory=HypothesesReport)
 
     def run_ids(self) -> tuple[str, ...]:
-        """The runs that the reports speak of."""
+        """Return the ids of the runs that the reports name."""
         every = (getattr(getattr(self, one.name), "run_id", None) for one in fields(self))
         return tuple(one for one in every if one)
 

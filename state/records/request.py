@@ -1,6 +1,6 @@
-"""Wishes: everyone may write one, the owner of the target answers it by moving it to `done/` or `refused/`.
+"""Requests. Any program may write one; the owner of its target answers it by moving it to `done/` or `refused/`.
 
-A request has a target, its evidence, and a moment after which nobody need answer it any more.
+A request has a target, evidence, and a time after which it need not be answered.
 """
 
 import os
@@ -14,13 +14,13 @@ from state.files import snapshot
 from state.files.tree import read_records, record_of, tree_of
 from state.host.clock import Clock, stamp
 
-KINDS = ("cancel_job", "ensure_sessions", "add_findings")  # what somebody answers
+KINDS = ("cancel_job", "ensure_sessions", "add_findings")  # the kinds that an agent answers
 _MOST_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class Request:
-    """`kind` names what is wished, `target` on what; two wishes for one target are one remedy."""
+    """A request of a `kind` for a `target`. Two requests for the same target lead to one remedy."""
 
     request_id: str
     kind: str
@@ -34,7 +34,7 @@ class Request:
 def ask(
     folder: Path, clock: Clock, kind: str, target: str, asked_by: str, evidence: dict[str, Any], for_s: float = 300.0
 ) -> Request:
-    """Put a request on file."""
+    """Write a request that expires after `for_s` seconds, and return it."""
     now = clock.now()
     request = Request(
         f"{now:%Y%m%dT%H%M%S}-{os.urandom(4).hex()}",
@@ -50,14 +50,14 @@ def ask(
 
 
 def pending(folder: Path) -> tuple[Request, ...]:
-    """What nobody has answered yet, oldest first. The name of the file is the request's id, whatever stands in it."""
+    """Return the requests that are not answered yet, the oldest first. The file's name is the request's id."""
     if not folder.is_dir():
         return ()
     return read_records(Request, (tree for _, tree in _trees(folder)))
 
 
 def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Requests that hold none, and why: nobody can answer them."""
+    """Yield the files that should hold a request and do not, and why; no agent can answer these."""
     for path, tree in _trees(folder) if folder.is_dir() else ():
         try:
             record_of(Request, tree)
@@ -73,7 +73,7 @@ def _trees(folder: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _is_readable(path: Path) -> bool:
-    """A wish is short; what is not one would end up in every agent's records."""
+    """Whether a file is plain and short enough for a request; a long one would get into the records of every agent."""
     try:
         return path.is_file() and path.stat().st_size <= _MOST_BYTES
     except OSError:
@@ -81,11 +81,12 @@ def _is_readable(path: Path) -> bool:
 
 
 def answer(folder: Path, request_id: str, done: bool, reason: str, clock: Clock) -> None:
-    """Move a request to `done/` or `refused/` with the owner's reason; one that is gone has been answered."""
+    """Move a request to `done/` or `refused/` with the owner's reason. A request that is gone was already answered."""
     path = folder / f"{request_id}.json"
     record = snapshot.read_json(path)
     if not isinstance(record, dict):
         return
     target = folder / ("done" if done else "refused") / path.name
+    # Written before the open request is removed: when this is cut short, it is answered once more, and not lost.
     snapshot.write_json(target, {**record, "answered_at": stamp(clock.now()), "reason": reason})
     path.unlink(missing_ok=True)

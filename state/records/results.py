@@ -1,8 +1,9 @@
-"""The one reader of result trees: which of them there are, and what each says of itself and of its bests.
+"""The one reader of result trees: it lists them, and reads their manifests and the files of their best strategies.
 
-`state/files/publication.py` writes them. A tree is the folder of a symbol and mode; its manifest names the SHA-256 of
-every other file. What is promoted, exported or counted again is read with `data` and `record`, which refuse a file that
-is not the one that the manifest names. A table of all results shows whatever can be read: `seen` and `seen_record`.
+`state/files/publication.py` writes them. A tree is the folder of a symbol and mode; its manifest holds the SHA-256 of
+every other file. Code that promotes, exports or counts a result again reads with `data` and `record`, which refuse a
+file that differs from the manifest. A table of all results shows everything that can be read, with `seen` and
+`seen_record`.
 """
 
 import hashlib
@@ -25,52 +26,53 @@ _NAME_ONE = "name the folder of a symbol and mode"
 
 @dataclass(frozen=True)
 class PublishedTree:
-    """The folder of a symbol and mode, and its manifest, of which nothing is known but that it is a JSON object."""
+    """The folder of a symbol and mode, and its manifest, of which only is known that it is a JSON object."""
 
     folder: Path
     manifest: Record
 
     @property
     def name(self) -> str:
-        """`SOL/aggressive`."""
+        """The symbol and the mode, as in `SOL/aggressive`."""
         return "/".join(self.folder.parts[-2:])
 
     @property
     def sums(self) -> dict[str, Any]:
-        """File, by its path inside of the tree → the SHA-256 that the manifest names; empty where it names none."""
+        """The SHA-256 of each file by its path inside the tree, as the manifest holds them; {} when it holds none."""
         files = self.manifest.get("files")
         return files if isinstance(files, dict) else {}
 
     @property
     def is_whole(self) -> bool | None:
-        """Whether the manifest is as it was published; None where an earlier version wrote it, without its own sum."""
+        """Whether the manifest is as it was published; None when an earlier version wrote it without its own sum."""
         return sealed.manifest_is_whole(self.manifest)
 
     @property
     def bests(self) -> list[str]:
-        """The strategies that the manifest names, in the order of the measures."""
+        """The best strategies that the manifest names, in the order of the measures."""
         return [best for best in BESTS if f"{best}/validation.json" in self.sums]
 
     def data(self, name: str) -> bytes:
-        """One file, if it is the one that the manifest names.
+        """Return the contents of one file, if they are those that the manifest names.
 
         Raises:
-            Refused: it is another, or cannot be read.
+            Refused: the file differs, or cannot be read.
         """
         path = self.folder / name
         try:
             data = plain.read_bytes(path)
         except OSError as error:
             raise Refused(f"{_not_the_one(path)}: {error.strerror}", AGAIN) from None
+        # The sum is taken of the bytes that are returned, so the file cannot change between check and use.
         if hashlib.sha256(data).hexdigest() != self.sums.get(name):
             raise Refused(_not_the_one(path), AGAIN)
         return data
 
     def record(self, name: str) -> Record:
-        """One JSON file: a best's `config.json`, `metrics.json`, `validation.json`, …
+        """Return the contents of one JSON file, such as `config.json` or `metrics.json` of a best strategy.
 
         Raises:
-            Refused: as for `data`, or it holds no JSON object.
+            Refused: as `data`; or the file holds no JSON object.
         """
         try:
             record = codec.decode(self.data(name))
@@ -81,37 +83,37 @@ class PublishedTree:
         return record
 
     def seen_record(self, name: str) -> Record:
-        """The same, whether the manifest names it or not; empty where it is no record."""
+        """Return the contents of a JSON file without comparing it with the manifest; {} without a JSON object."""
         record = snapshot.read_json(self.folder / name)
         return record if isinstance(record, dict) else {}
 
     def holds(self, name: str) -> bool:
-        """Whether a file is the one that the manifest names, whatever its size.
+        """Whether a file of any size is the one that the manifest names.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         with plain.opened(self.folder / name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == self.sums.get(name)
 
 
-# which there are ------------------------------------------------------------------------------------------------------
+# lists of result trees ------------------------------------------------------------------------------------------------
 
 
 def trees(results: Path) -> Iterator[PublishedTree]:
-    """Every tree under `Roots.optimizations` whose manifest can be read, in the order of the names."""
+    """Yield every tree under `results` (`Roots.optimizations`) whose manifest can be read, sorted by name."""
     for folder in folders(results):
         if (tree := seen(folder)) is not None:
             yield tree
 
 
 def folders(results: Path) -> list[Path]:
-    """The folders of symbols and modes that hold a manifest, in the order of their names."""
+    """Return the folders of symbols and modes that hold a manifest, in the order of their names."""
     return [folder for folder in _units(results) if (folder / MANIFEST).is_file()]
 
 
 def published(results: Path) -> list[Path]:
-    """The folders in which anything was published, be it by half; a prescreen alone belongs to a run under way."""
+    """Return the folders in which something was published, even by half. A prescreen alone is of a run under way."""
     parts = (MANIFEST, ALL_TRIALS, *BESTS)
     return [
         folder
@@ -121,25 +123,25 @@ def published(results: Path) -> list[Path]:
 
 
 def of_bests(results: Path, name: str) -> list[Path]:
-    """The file `name` of every best that has it, in the order of the trees, then of the measures."""
+    """Return the file `name` of every best strategy that has it, in the order of trees, then of measures."""
     paths = (folder / best / name for folder in _units(results) for best in BESTS)
     return [path for path in paths if path.is_file()]
 
 
 def _units(results: Path) -> list[Path]:
-    """Folder by symbol and mode; a name that begins with a dot belongs to a publication that is under way."""
+    """Return the folders of symbols and modes. A name that begins with a dot belongs to a publication under way."""
     found = sorted(results.glob("*/*")) if results.is_dir() else []
     return [path for path in found if not path.name.startswith(".") and not path.parent.name.startswith(".")]
 
 
-# one of them ----------------------------------------------------------------------------------------------------------
+# one result tree ------------------------------------------------------------------------------------------------------
 
 
 def read(folder: Path) -> PublishedTree:
-    """The tree in `folder`.
+    """Return the tree in `folder`.
 
     Raises:
-        Refused: it has no manifest, or one that cannot be read.
+        Refused: the folder has no manifest, or one that cannot be read.
     """
     try:
         manifest = snapshot.read_json(folder / MANIFEST)
@@ -151,7 +153,7 @@ def read(folder: Path) -> PublishedTree:
 
 
 def seen(folder: Path) -> PublishedTree | None:
-    """The same; None where there is none, or none that can be read."""
+    """Return the tree in `folder`; None when it has no manifest that can be read."""
     try:
         return read(folder)
     except Refused:

@@ -1,4 +1,4 @@
-"""The record of a run: what it computes, and whether it is done. A run that was stopped goes on where it was."""
+"""The record of a single process's run: what it computes, and whether it is done. A stopped run continues from it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Run:
-    """`key` is a hash of everything that decides the results: two runs with one key give the same bytes."""
+    """One run. `key` is a hash of everything that decides the results: runs with the same key give the same bytes."""
 
     run_id: str
     key: str
@@ -27,15 +27,19 @@ class Run:
 
 
 def key_of(identity: dict[str, Any]) -> str:
-    """The key of a run that is decided by `identity` (plain JSON)."""
+    """Return the key of a run whose results are decided by `identity` (plain JSON)."""
     return digest.of(codec.encode_line(identity))
 
 
 def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: bool = False) -> tuple[Run, RunFolder]:
-    """The unfinished run with this key, one more time resumed, or a new one. Call it under the symbol/mode lock."""
+    """Return the unfinished run with this key, resumed once more, or a new run, and its folder.
+
+    Call it under the lock of the symbol and mode. With `fresh`, it is always a new run.
+    """
     if not fresh:
         for folder in reversed(roots.runs()):
             run = read(folder)
+            # The same key means the same results, so the unfinished run can be continued whatever was typed.
             if run is not None and run.key == key and not run.done:
                 resumed = replace(run, resumed=run.resumed + 1)
                 write(folder, resumed)
@@ -47,28 +51,29 @@ def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: b
 
 
 def claim(roots: Roots, clock: Clock) -> RunFolder:
-    """A run id and folder that nobody else has."""
+    """Make and return a run folder, whose name is the run's id, that no other run has."""
     moment = clock.now()
     folder = roots.run(_mint(moment))
     while not _claimed(folder):
+        # Ids hold the time to the second; a second run of one second gets the next free one.
         moment += timedelta(seconds=1)
         folder = roots.run(_mint(moment))
     return folder
 
 
 def finish(folder: RunFolder, run: Run) -> None:
-    """Mark the run done and drop what only an unfinished run needs; its study stays."""
+    """Mark the run as done, and remove what only an unfinished run needs; its study stays."""
     write(folder, replace(run, done=True))
     for path in (folder.bars, folder.bar_labels, folder.prescreen, *folder.path.glob("prescreen-*.json")):
         path.unlink(missing_ok=True)
-    from state.files import ours  # a cold cycle, which only reads records of runs, has no use for it
+    from state.files import ours  # imported here because a cold cycle, which only reads runs, does not need it
 
     for path in (folder.claims, folder.validation):
         ours.remove(path, folder.path)
 
 
 def read(folder: RunFolder) -> Run | None:
-    """The record in `folder`; None when it is missing, torn or of another schema."""
+    """Return the record in `folder`; None when it is missing, damaged or of another schema."""
     record = snapshot.read_json(folder.record)
     known = {f.name for f in fields(Run)}
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or set(record) != known:
@@ -77,12 +82,12 @@ def read(folder: RunFolder) -> Run | None:
 
 
 def write(folder: RunFolder, run: Run) -> None:
-    """Put the record on disk."""
+    """Write the record."""
     snapshot.write_json(folder.record, asdict(run))
 
 
 def _claimed(folder: RunFolder) -> bool:
-    """Make the folder; False when somebody has. Making it is the claim: two runs of one second cannot share it."""
+    """Make the folder; return False when it exists. So two runs that begin in the same second cannot share a folder."""
     private.folder(folder.path.parent)
     try:
         folder.path.mkdir(mode=0o700)

@@ -1,15 +1,16 @@
-"""How fast a prescreen is, as its own worker reports it: what others need to tell a slow one from a large one."""
+"""The speed of a prescreen, as its own worker reports it, by which a slow prescreen is told from a large one."""
 
 from config.record import dataclass
 
 
 @dataclass(frozen=True)
 class Screening:
-    """Work is counted in bar-combos: bars times combos.
+    """What a worker reports about its prescreen. Work is counted in bar-combos: bars times combos.
 
-    `kind`: device, engine, signal family and space; speeds are compared only within one. `threads` compute together
-    (1 on a GPU). Computing began at `began_at_s` (monotonic, within the boot of its heartbeat), with `began_done`
-    combos done by earlier workers of the job; its first batch was complete after `first_s`, with `first_done` done.
+    `kind` stands for device, engine, signal family and space; speeds are compared only within one kind. `threads`
+    compute together (1 on a GPU). Computing began at `began_at_s` (monotonic, of the heartbeat's boot), when earlier
+    workers of the job had done `began_done` combos. The first batch was complete after `first_s` seconds, when
+    `first_done` combos were done.
     """
 
     kind: str
@@ -24,7 +25,7 @@ class Screening:
 
 
 def speed(screening: Screening, done: int, seconds: float) -> float | None:
-    """Bar-combos a second and thread, of `done` combos in all after so many seconds; None before the first."""
+    """Return the bar-combos per second and thread for `done` combos after `seconds`; None without progress."""
     gained = done - screening.began_done
     if gained <= 0 or seconds <= 0:
         return None

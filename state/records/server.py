@@ -1,4 +1,4 @@
-"""The tmux server of this swarm, as a record: found again by whoever repairs it, read by everybody who judges ages."""
+"""The record of the swarm's tmux server, for repairs, and for judging how old sessions and state files may be."""
 
 import os
 from pathlib import Path
@@ -12,25 +12,26 @@ from state.host.identity import Identity
 
 @dataclass(frozen=True)
 class Server:
-    """Which tmux server is ours: the socket's label, the folder sockets lie in, and its process once it runs."""
+    """The swarm's tmux server: the label of its socket, the folder of the sockets, and its process once it runs."""
 
     label: str
     folder: str
     process: Identity | None = None
     sessions: tuple[str, ...] = ()
-    fresh_for_s: dict[str, float] = field(default_factory=dict)  # state file → how old it may be
-    began_s: dict[str, float] = field(default_factory=dict)  # session → when it was started, within the process's boot
-    # Session → since when its agent's first cycle is waited for, and how often it was started since then.
+    fresh_for_s: dict[str, float] = field(default_factory=dict)  # state file → how many seconds old it may be
+    # session → when it was started, monotonic, of the process's boot
+    began_s: dict[str, float] = field(default_factory=dict)
+    # Session → since when its agent's first cycle is awaited, and how often it was started since then.
     awaited: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
     def socket(self) -> Path:
-        """Its socket."""
+        """The path of the server's socket."""
         return Path(self.folder) / f"tmux-{os.getuid()}" / self.label
 
 
 def recorded(roots: Roots) -> Server | None:
-    """The server on file, if one was ever made for this root."""
+    """Return the server on file; None when there is none, or its record is damaged."""
     record = snapshot.read_json(roots.swarm)
     try:
         return record_of(Server, record)

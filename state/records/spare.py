@@ -1,8 +1,8 @@
-"""The few records that nothing else can be made without, kept in the memory of whoever looked at them last.
+"""Copies, in the memory of each loop, of the few records that cannot be made again from others.
 
-Each loop looks at them after its cycle. What is gone, or was damaged, is written back as it was by the first loop that
-sees it: settings, the tmux server, which run is under way, its order, and how its round began. Losing all copies takes
-the death of every loop. Nothing is written while the operator wants the swarm stopped.
+They are the settings, the tmux server, the pointer to the run under way, its order, and how its round began. Each loop
+looks at them after its cycle, and the first one that finds a record gone or damaged writes it back as it was. All
+copies are lost only when every loop dies. Nothing is written while the operator wants the swarm stopped.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,35 +17,36 @@ from state.host.clock import SystemClock
 from state.records import healing, orders
 from state.records.server import Server
 
-_JOURNAL_BYTES = 20_000_000  # of the journal of healing, where its writer knows no settings
+_JOURNAL_BYTES = 20_000_000  # limit of healing.jsonl, because this writer does not know the settings
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A file as it was when it was whole."""
+    """A file as it was when it was last whole."""
 
     mark: tuple[int, int, int]
     data: bytes
 
 
 class Spare:
-    """The copies of one process."""
+    """The copies that one process keeps."""
 
     def __init__(self, roots: Roots, by: str) -> None:
         self._roots, self._by = roots, by
         self._kept: dict[Path, Kept] = {}
 
     def look(self) -> None:
-        """Remember what is whole; write back what is not any more.
+        """Remember the records that are whole, and write back those that no longer are.
 
         Raises:
-            OSError: a full disk, …; the next look tries again.
+            OSError: the disk is full, for instance; the next look tries again.
         """
         if self._roots.tombstone.exists():
             return
         for path, is_whole in list(self._records()):
             mark = _mark(path)
             kept = self._kept.get(path)
+            # Unchanged files are not read: this runs after every cycle of every loop.
             if mark is not None and kept is not None and kept.mark == mark:
                 continue
             tree = snapshot.read_json(path)
@@ -57,7 +58,11 @@ class Spare:
             self._tell(done[0], "record_lost", "gone or damaged", done[1])
 
     def _records(self) -> Iterator[tuple[Path, Callable[[Any], bool]]]:
-        """The pointer first: it says which run's records the others are; in memory where the file is gone."""
+        """Yield each record's path and the check of whether it is whole.
+
+        The pointer comes first, because it says which run the further records are of. When its file is gone, the copy
+        in memory says so.
+        """
         roots = self._roots
         yield roots.current_run, lambda tree: bool(orders.pointed(tree))
         yield roots.settings, lambda tree: isinstance(tree, dict) and isinstance(tree.get("swarm"), dict)
@@ -71,12 +76,12 @@ class Spare:
                 yield one.begun, lambda tree: not fitting(orders.Begun, tree)[1]
 
     def _restore(self, path: Path, data: bytes) -> None:
-        """Where nothing lies by now: whoever starts a run, or another loop, may have been quicker."""
+        """Write a record back unless a file is there by now: a new run, or another loop, may have been faster."""
         is_damaged = _mark(path) is not None
         aside = snapshot.set_aside(path).name if is_damaged else ""
         if not snapshot.write_new(path, data):
             return
-        event, what = ("record_damaged", f"damaged; what was there is {aside}") if aside else ("record_lost", "gone")
+        event, what = ("record_damaged", f"damaged; it is kept as {aside}") if aside else ("record_lost", "gone")
         name = str(path.relative_to(self._roots.state))
         self._tell(name, event, what, "written back from the memory of that loop")
 
@@ -86,7 +91,7 @@ class Spare:
 
 
 def is_server(tree: Any) -> bool:
-    """Whether it is the record of a tmux server."""
+    """Whether a value is the record of a tmux server."""
     try:
         return bool(record_of(Server, tree).label)
     except ValueError:

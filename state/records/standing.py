@@ -1,15 +1,15 @@
-"""Where a run stands, by its symbols and modes: `2 validating, 1 searching, 1 complete`.
+"""Where a run stands, by its units (symbol and mode): `2 validating, 1 searching, 1 complete`.
 
-The agents say so from the jobs they see, and `--query` from the job journal, on a Python that may have no packages:
-this module holds only what both need, and imports nothing but types.
+Agents derive it from the jobs that they see, and `--query` from the job journal, on a Python that may have no packages.
+So this module holds only what both need, and imports only types.
 """
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost as much as all the rest
+TYPE_CHECKING = False  # type checkers take it as true; importing `typing` would cost as much time as all the rest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-# What a symbol and mode does in a phase, and what it does while no worker is at it; in the order of the phases.
+# The words for a unit in each phase: while a worker works on it, and while none does. In the order of the phases.
 WORDS = {
     "preflight": ("in preflight", "waiting for preflight"),
     "prescreen": ("prescreening", "waiting to prescreen"),
@@ -27,7 +27,7 @@ _OPEN = ("pending", "running")
 
 
 class JobStanding:
-    """One job as the journal tells it; `since`: when its status became what it is, "" when that is not on file."""
+    """One job by the journal. `since` is the time of its last change of status, "" when that is not on record."""
 
     __slots__ = ("hand", "phase", "since", "status", "unit")
 
@@ -38,7 +38,7 @@ class JobStanding:
 
 
 def word(jobs: "Iterable[tuple[str, str]]") -> str:
-    """What one symbol and mode is doing, from phase and status of its jobs (without jobs that only help)."""
+    """Return the word for one unit, from phase and status of its jobs; hands must be left out."""
     rows = [row for row in jobs if row[0] in WORDS]
     bad = next((status for _, status in rows if status in _ENDS), "")
     if bad:
@@ -47,13 +47,14 @@ def word(jobs: "Iterable[tuple[str, str]]") -> str:
         return COMPLETE
     newest = max((phase for phase, _ in rows), key=_PHASES.index, default=_PHASES[0])
     here = [status for phase, status in rows if phase == newest]
+    # All jobs of the latest phase are done and the next are not enqueued yet: the unit waits for the next phase.
     if here and all(status == "completed" for status in here):
         return WORDS[_PHASES[_PHASES.index(newest) + 1]][1]
     return WORDS[newest][0 if "running" in here else 1]
 
 
 def counts(words: "Iterable[str]") -> "dict[str, int]":
-    """How many do what: those at work, those that wait, those that are complete; of each kind the furthest first."""
+    """Count the words: first units at work, then those that wait, then complete ones; later phases come first."""
     found: dict[str, int] = {}
     for one in words:
         found[one] = found.get(one, 0) + 1
@@ -62,17 +63,17 @@ def counts(words: "Iterable[str]") -> "dict[str, int]":
 
 
 def summary(words: "Iterable[str]") -> str:
-    """`counts` in words."""
+    """Return the counts as a text, as in `2 validating, 1 searching`."""
     return ", ".join(f"{number} {one}" for one, number in counts(words).items())
 
 
 def kinds(stage: str) -> "frozenset[str]":
-    """A stage without its numbers, to see a change of what is done and not of how many do it."""
+    """Return the words of a stage without their numbers, so that only a change of phases counts as a change."""
     return frozenset(part.strip().lstrip("0123456789") for part in stage.split(","))
 
 
 def jobs(records: "Iterable[Any]") -> "dict[str, JobStanding]":
-    """Job id → job, as `jobs.fold` beside this module replays the journal (a test compares both).
+    """Replay a job journal, and return each job by its id. A test compares this with `jobs.fold` beside this module.
 
     Invalid lines are skipped.
     """
@@ -91,7 +92,7 @@ def _apply(found: "dict[str, JobStanding]", record: "Mapping[str, Any]", event: 
     at = str(record.get("at", ""))
     if event == "enqueued":
         found.setdefault(name(record["job"]), JobStanding(record["job"], "pending", at))
-    elif event == "compacted":  # its time is that of the compaction
+    elif event == "compacted":  # the time of this record is that of the compaction, so it says nothing about the job
         tree = record["state"]["job"]
         found[name(tree)] = JobStanding(tree, str(record["state"].get("status", "pending")), "")
     elif event == "withdrawn":
@@ -101,17 +102,17 @@ def _apply(found: "dict[str, JobStanding]", record: "Mapping[str, Any]", event: 
         job.status, job.since = "pending", at
     elif event in _STATUS:
         job = found[str(record["job_id"])]
-        if job.status in _OPEN:  # a job that is over stays so: a late record of an older worker changes nothing
+        if job.status in _OPEN:  # a job that is over stays over: a late record of an older worker changes nothing
             job.status, job.since = _STATUS[event], at
 
 
 def name(tree: "Mapping[str, Any]") -> str:
-    """The id of the job that a record enqueues."""
+    """Return the id of the job that a record enqueues."""
     return "r{}.{}.{}.{}.{}".format(tree["round"], tree["symbol"], tree["mode"], tree["phase"], tree.get("shard", 0))
 
 
 def units(found: "Mapping[str, JobStanding]") -> "dict[tuple[str, str], list[tuple[str, str]]]":
-    """Phase and status of the jobs of every symbol and mode, without jobs that only help."""
+    """Return phase and status of the jobs of every unit, without hands."""
     rows: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for job in found.values():
         if not job.hand:

@@ -1,4 +1,4 @@
-"""Every strategy that any run on file has chosen, each once: what `results --all` and `frames.results` show."""
+"""All strategies that the runs on file have chosen, each once, for `results --all` and `frames.results`."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from state.records.results import PublishedTree
 
 STANDINGS = ("promoted", "candidate", "not tradeable")  # the best first
 
-# What to sort by → which way is better, the window and the metric.
+# What to sort by → the sign that puts better values first, the window and the metric.
 SORTS = {
     "out_of_sample": (-1, "out_of_sample", "sharpe_ratio"),
     "in_sample": (-1, "in_sample", "sharpe_ratio"),
@@ -30,7 +30,10 @@ _BOTH = ("in_sample", "out_of_sample")
 
 @dataclass(frozen=True)
 class ChosenStrategy:
-    """One strategy; `found`: how many runs and rounds chose it. `artifacts`: None where a later run's lie there."""
+    """One strategy. `found` counts the runs and rounds that chose it.
+
+    `artifacts` is the folder of its files, None when a later run's files lie there now.
+    """
 
     symbol: str
     mode: str
@@ -49,23 +52,24 @@ class ChosenStrategy:
 
     @property
     def name(self) -> str:
-        """`SOL/aggressive/best_sharpe`, the path below the results."""
+        """The path below the folder of results, as in `SOL/aggressive/best_sharpe`."""
         return "/".join((self.symbol, self.mode, self.strategies[0]))
 
     @property
     def identity(self) -> str:
-        """The same for the same strategy on the same bars."""
+        """A text that is equal for the same strategy on the same bars."""
         windows = [getattr(self, window).as_json() for window in _BOTH]
         return json.dumps([self.symbol, self.mode, self.parameters, *windows], sort_keys=True)
 
     def as_json(self) -> dict[str, Any]:
-        """For `results --all --json`."""
+        """Return the strategy as `results --all --json` prints it."""
         return {**asdict(self), **{window: getattr(self, window).as_json() for window in _BOTH}}
 
 
 def collected(roots: Roots) -> list[ChosenStrategy]:
-    """Every strategy on file, newest first: of the runs' own records, and of result trees whose run is forgotten."""
+    """Return every strategy on file, the newest first: from the runs' records, and from trees whose run is removed."""
     trees = [tree for tree in results.trees(roots.optimizations) if _is_ours(tree)]
+    # A result tree holds the files of the last run that was published there; earlier runs have only their records.
     owners = {_key(tree.manifest, tree.manifest["execution"]): tree.folder for tree in trees}
     found: list[ChosenStrategy] = []
     known = set()
@@ -83,7 +87,7 @@ def collected(roots: Roots) -> list[ChosenStrategy]:
 
 
 def ranked(strategies: Iterable[ChosenStrategy], by: str = "out_of_sample") -> list[ChosenStrategy]:
-    """By standing, then by one of `SORTS`, undefined last."""
+    """Sort by standing, then by one of `SORTS`; undefined values come last."""
     sign, window, metric = SORTS[by]
 
     def key(one: ChosenStrategy) -> tuple[int, bool, float]:
@@ -98,14 +102,14 @@ def _is_ours(tree: PublishedTree) -> bool:
 
 
 def _is_labelled(labels: dict[str, Any], run: Any) -> bool:
-    """Whether a record says whose it is, as ours do: one that was edited or cut must not hide all others."""
+    """Whether a record names its unit, run and round in the right types; a damaged record must not hide all others."""
     if not isinstance(run, dict) or not isinstance(run.get("round"), int):
         return False
     return all(isinstance(word, str) for word in (labels.get("symbol"), labels.get("mode"), run.get("run_id")))
 
 
 def _outcomes(roots: Roots) -> Iterator[dict[str, Any]]:
-    """What each unit of each round of each run came to."""
+    """Yield the outcome of each unit of each round of each run."""
     for folder in roots.runs():
         for path in (folder.outcome, *sorted(folder.path.glob("round-*/*/*/outcome.json"))):
             record = snapshot.read_json(path)
@@ -118,7 +122,7 @@ def _key(labels: dict[str, Any], run: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _strategies(labels: dict[str, Any], bests: Any, tree: Path | None) -> list[ChosenStrategy]:
-    """Of one record; bests that are one strategy are one here. What is no record of ours is passed over."""
+    """Return the strategies of one record; bests that are the same strategy become one. Damaged ones are skipped."""
     found = []
     for best, record in bests.items() if isinstance(bests, dict) else ():
         try:
@@ -151,7 +155,7 @@ def _strategy(labels: dict[str, Any], best: str, record: dict[str, Any], tree: P
 
 
 def _best(tree: PublishedTree, best: str) -> dict[str, Any] | None:
-    """One best of a result tree as outcomes have it; None where it is not whole."""
+    """Return one best of a result tree in the form of an outcome; None when a part of it is missing."""
     metrics = tree.seen_record(f"{best}/metrics.json")
     try:
         promotion = tree.manifest["promotion"][best]
@@ -168,7 +172,7 @@ def _best(tree: PublishedTree, best: str) -> dict[str, Any] | None:
 
 
 def _once(strategies: Iterable[ChosenStrategy]) -> list[ChosenStrategy]:
-    """Each strategy once, where it was found first, with how often; whose files are there wins."""
+    """Return each strategy once, in the place of its first occurrence, and count how often it was found."""
     seen: dict[str, ChosenStrategy] = {}
     for one in strategies:
         known = seen.get(one.identity)

@@ -1,8 +1,8 @@
-"""When the jobs of a round ran, and what each phase of a symbol and mode cost, from the job journal alone.
+"""When the jobs of a round ran, and what each phase of a unit (symbol and mode) cost, from the job journal alone.
 
-The cost of a job is counted in machine-seconds: of each second in which n jobs ran together, a job pays one n-th. Two
+The cost of a job is counted in machine-seconds: a second in which n jobs run together costs each of them 1/n. So two
 validations that ran together for 80 s cost 40 each, as much as one that had all cores for 40 s. Jobs that only fill
-idle lanes are not counted: they give way.
+idle lanes are not counted, because they end when their lane is wanted.
 """
 
 from collections import defaultdict
@@ -15,16 +15,16 @@ from state.records import standing
 from state.records.jobs import PHASES
 
 Unit = tuple[str, str]
-_NAMED = {"round", "symbol", "mode", "phase"}  # what a job is named by
+_NAMED = {"round", "symbol", "mode", "phase"}  # the fields that name a job
 _ENDS = ("died", "completed", "failed", "cancelled", "quarantined")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One phase of one symbol and mode. `wall_s`: from its first start to its last end, or to now.
+    """The cost of one phase of one unit. `wall_s` runs from its first start to its last end, or to now.
 
-    `is_clean`: all of its jobs were completed by their first worker, so that it says what such a phase costs. `bars`:
-    of its symbol, None while nobody has counted them.
+    `is_clean`: the first worker of each job completed it, so the cost is typical of such a phase. `bars` is the number
+    of bars of the symbol, None before they were counted.
     """
 
     phase: str
@@ -38,38 +38,38 @@ class Cost:
 
 @dataclass
 class _Row:
-    """One job while the journal is replayed: its spells of work, in seconds since the epoch."""
+    """One job during the replay: its spells of work, in seconds since the epoch."""
 
     unit: Unit
     phase: str
     spells: list[tuple[float, float]] = field(default_factory=list)
-    began: float | None = None  # of the spell under way
+    began: float | None = None  # the beginning of the spell under way
     status: str = "pending"
 
 
 class Timeline:
-    """One round's journal, replayed. A compacted journal has no times, so what they would show is unknown."""
+    """The replay of one round's journal. Times that were lost in a compaction are unknown."""
 
     def __init__(self, records: Iterable[Any]) -> None:
         self._rows: dict[str, _Row] = {}
-        self._first: dict[tuple[Unit, str], str] = {}  # of phases that began: when
+        self._first: dict[tuple[Unit, str], str] = {}  # when each phase began
         self._changed: dict[Unit, str] = {}
-        self._bars: dict[str, int] = {}  # of symbols, as preflight counted them
+        self._bars: dict[str, int] = {}  # symbol → number of bars, as preflight counted them
         for record in records:
             if isinstance(record, dict) and (moment := _moment(record.get("at"))) is not None:
                 self._apply(record, moment)
 
     @property
     def bars(self) -> Mapping[str, int]:
-        """Symbol → number of its bars, where preflight has counted them."""
+        """The number of bars of each symbol, as far as preflight has counted them."""
         return self._bars
 
     def since(self, unit: Unit, phase: str | None) -> str | None:
-        """When that phase of a symbol and mode began; without a phase, when anything of it changed last."""
+        """Return when a phase of a unit began, or, without a phase, when the unit last changed; None: unknown."""
         return self._changed.get(unit) if phase is None else self._first.get((unit, phase))
 
     def costs(self, now: str) -> dict[tuple[Unit, str], Cost]:
-        """What every phase has cost so far, by symbol and mode and phase."""
+        """Return what every phase of every unit has cost so far."""
         until = _moment(now) or 0.0
         found: dict[tuple[Unit, str], list[_Row]] = defaultdict(list)
         spells: dict[str, list[tuple[float, float]]] = {}
@@ -90,7 +90,7 @@ class Timeline:
         event, tree = record.get("event"), record.get("job")
         if event == "enqueued" and isinstance(tree, dict):
             row = _Row((str(tree.get("symbol")), str(tree.get("mode"))), str(tree.get("phase")))
-            if row.phase not in PHASES or not tree.keys() >= _NAMED:  # it fills a lane, or is no job of ours
+            if row.phase not in PHASES or not tree.keys() >= _NAMED:  # the job fills a lane, or is not in our form
                 return
             self._rows.setdefault(standing.name(tree), row)
             self._changed[row.unit] = str(record["at"])
@@ -111,7 +111,8 @@ class Timeline:
             row.began = moment
             self._first.setdefault((row.unit, row.phase), at)
         elif event in _ENDS and row.status != "completed":
-            if row.began is not None and moment >= row.began:  # the clock was set back, so no span can be counted
+            # When the clock was set back, the end lies before the beginning, and the spell cannot be counted.
+            if row.began is not None and moment >= row.began:
                 row.spells.append((row.began, moment))
             row.began, row.status = None, "pending" if event == "died" else str(event)
 
@@ -127,7 +128,7 @@ def _cost(
 
 
 class _Shared:
-    """The integral over time of 1 / (number of jobs that run), so that a job's share of a spell is a difference."""
+    """The integral over time of 1 / (number of running jobs). A job's share of a spell is the difference of two."""
 
     def __init__(self, spells: Iterable[tuple[float, float]]) -> None:
         steps: dict[float, int] = defaultdict(int)
@@ -135,6 +136,7 @@ class _Shared:
             steps[start] += 1
             steps[end] -= 1
         self._at: dict[float, float] = {}
+        # A sweep over all beginnings and ends: between two of them, the number of running jobs is constant.
         running, before, total = 0, 0.0, 0.0
         for moment in sorted(steps):
             total += (moment - before) / running if running else 0.0
@@ -142,7 +144,7 @@ class _Shared:
             self._at[moment] = total
 
     def until(self, moment: float) -> float:
-        """The integral up to the beginning or end of a spell."""
+        """Return the integral up to `moment`, which must be the beginning or the end of a spell."""
         return self._at[moment]
 
 

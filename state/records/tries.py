@@ -1,8 +1,8 @@
-"""What was ever tried on a symbol, and every look at its holdout: append-only, for as long as the results are kept.
+"""The ledger of everything ever tried on a symbol and of every look at its holdout, append-only and kept with results.
 
-Luck grows with every try, whoever made it and in whichever run, and a holdout that was looked at often is no holdout
-any more. So both are counted over all runs whose days overlap. The same combos on the same bars are counted once:
-typing a command twice does not try anything new.
+The best result of luck grows with every try, in whichever run it was made, and each look at a holdout uses some of it
+up. So both are counted over all runs whose days overlap. The same combos on the same bars count once, because typing a
+command twice tries nothing new.
 """
 
 from pathlib import Path
@@ -14,24 +14,24 @@ from state.files import codec, digest, private
 from state.files.journal import Journal
 
 Kind = Literal["combos", "look"]
-_MOST_TRIES = 10**12  # in one entry; more is a damaged line
+_MOST_TRIES = 10**12  # of one entry; a larger number comes from a damaged line
 
 
 @dataclass(frozen=True)
 class Span:
-    """Bars from the first's open to the last's, epoch milliseconds UTC."""
+    """A range of bars: the opens of the first and the last bar, in epoch milliseconds (UTC)."""
 
     first_ms: int
     last_ms: int
 
     def overlaps(self, other: "Span") -> bool:
-        """Whether they have a moment in common."""
+        """Whether both ranges have a moment in common."""
         return self.first_ms <= other.last_ms and other.first_ms <= self.last_ms
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. `tries`: combos tried in-sample, or 1 for a look. `identity`: what makes it the same as another."""
+    """One line: `tries` combos tried in-sample, or 1 look. Entries with the same `identity` count once."""
 
     kind: Kind
     identity: str
@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class TriesCount:
-    """What counts against a result on some span."""
+    """The tries and looks that count against a result on some range of bars."""
 
     tries: int
     looks: int
@@ -57,7 +57,7 @@ class TriesLedger:
     path: Path
 
     def add(self, *entries: Entry) -> None:
-        """Put them on file, but none that is there.
+        """Append the entries that are not there yet.
 
         Raises:
             OSError: the disk is full; a try that cannot be counted must not be made.
@@ -70,18 +70,20 @@ class TriesLedger:
             Journal(self.path).append(*(asdict(entry) for entry in new.values()))
 
     def entries(self) -> list[Entry]:
-        """Everything on file, each identity once; lines that are none are passed over, `bad_lines` counts them."""
+        """Return all entries, each identity once with its largest count. Damaged lines are skipped; see `bad_lines`."""
         found: dict[str, Entry] = {}
         for record in Journal(self.path).read().records:
             if (entry := _entry(record)) is not None:
                 before = found.get(entry.identity)
+                # Two runs that began at once may both have recorded a search. The larger count is on the safe side.
                 found[entry.identity] = entry if before is None or before.tries < entry.tries else before
         return list(found.values())
 
     def count(self, in_sample: Span, holdout: Span) -> TriesCount:
-        """Tries on days of `in_sample`, and looks at days of `holdout`, over all runs.
+        """Return the tries on days of `in_sample`, and the looks at days of `holdout`, over all runs.
 
-        Who searches days looks at them: a holdout that an earlier run chose on counts each of its tries as a look.
+        A search on some days also looks at them. So when an earlier run searched on days of this holdout, each of its
+        tries counts as a look.
         """
         entries = self.entries()
         return TriesCount(
@@ -90,12 +92,15 @@ class TriesLedger:
         )
 
     def bad_lines(self) -> int:
-        """Lines that cannot be counted: with any of them nothing can be promoted."""
+        """Return the number of lines that cannot be read; while there is one, nothing can be promoted."""
         page = Journal(self.path).read()
         return len(page.bad_lines) + sum(_entry(record) is None for record in page.records)
 
     def _end_last_line(self) -> None:
-        """An editor may leave out the last newline: a whole entry is kept; a torn one is cut by the next append."""
+        """Add a missing last newline if the last line is a whole entry.
+
+        An editor may leave the newline out. Without it, the next append would cut the entry as a torn one.
+        """
         if not self.path.exists():
             return
         with Journal(self.path).locked():
@@ -107,7 +112,7 @@ class TriesLedger:
 
 
 def identity_of(**what: Any) -> str:
-    """The same for the same values, which are plain JSON."""
+    """Return a text that is equal for equal values, which must be plain JSON."""
     return digest.short(codec.encode_line(what))
 
 
@@ -119,7 +124,7 @@ def _decoded(line: bytes) -> Any:
 
 
 def _entry(record: Any) -> Entry | None:
-    """None for what is no entry: a wrong name, type, order of days, or number of tries."""
+    """Return the entry in a record; None for a wrong field, type, order of days, or number of tries."""
     try:
         entry = Entry(**{**record, "span": Span(**record["span"])})
     except (TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""The three records of a worker's life: why it was started, how it ended, what its job came to."""
+"""The three records of a worker's life: why it was started, how it ended, and the result of its job."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from state.records.jobs import Job
 
 @dataclass(frozen=True)
 class Launch:
-    """Written before the process is there. `wrapper` is its parent, None until the launcher knows it."""
+    """The launch record, written before the process exists. `wrapper` is its parent, None until that is known."""
 
     worker_id: str
     run_id: str
@@ -26,16 +26,16 @@ class Launch:
     launched_at_s: float
     boot_id: str
     wrapper: Identity | None = None
-    gpu: str = ""  # UUID of the device it is bound to; it sees no other, and without one it sees none
-    ooms: int = 0  # how often this job ran out of memory before: its batches are halved as often
+    gpu: str = ""  # UUID of the GPU that the worker is bound to; it sees no other GPU, and with "" none
+    ooms: int = 0  # how often this job ran out of memory before; each time halves its batches
 
 
-GPU_LOST = 5  # exit code of a worker whose device cannot be used: the lane drains, the job goes on elsewhere
+GPU_LOST = 5  # exit code of a worker whose GPU cannot be used: the lane is closed, and the job goes on elsewhere
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How the process ended, by its wrapper: exit code or signal; `oom` when the kernel's memory killer struck then."""
+    """How the process ended, by its wrapper: exit code or signal. `oom`: the kernel killed it for lack of memory."""
 
     worker_id: str
     code: int | None
@@ -45,11 +45,11 @@ class Exit:
 
 @dataclass(frozen=True)
 class Result:
-    """What the job came to, by its worker, as its last deed.
+    """The result of the job. Writing it is the last thing that the worker does.
 
-    `failed` is final: trying again would give the same. `waiting`: what stands against it may pass by itself, so it is
-    tried again, `patience_s` seconds in all (None: the setting). `again`: a file of ours was not what was written; the
-    next worker makes it anew.
+    `failed` is final, because trying again would give the same. `waiting` means that an obstacle may pass by itself, so
+    the job is tried again for `patience_s` seconds in all (None: the setting). `again` means that a working file was
+    changed since it was written; the next worker makes it anew.
     """
 
     job_id: str
@@ -63,16 +63,16 @@ class Result:
 
 
 def on_file(roots: Roots) -> tuple[Launch, ...]:
-    """Every launch that is not accounted for yet.
+    """Return every launch that is not accounted for yet.
 
-    The name of its file is the worker's id, and what else it names is one part of a path: all of it becomes paths that
-    are written and removed, so a record that says more is none of ours.
+    The file's name must be the worker's id, and every name in the record must be one part of a path: they become paths
+    of files that are written and removed. Other records are not ours.
     """
     return tuple(one for one in map(_read, _paths(roots)) if isinstance(one, Launch))
 
 
 def damaged(roots: Roots) -> tuple[tuple[Path, str], ...]:
-    """Launch records that are none, and why."""
+    """Return the files that should hold a launch record and do not, and why."""
     found = ((path, _read(path)) for path in _paths(roots))
     return tuple((path, why) for path, why in found if isinstance(why, str))
 
@@ -83,7 +83,7 @@ def _paths(roots: Roots) -> list[Path]:
 
 
 def _read(path: Path) -> "Launch | str | None":
-    """The launch, or why it is none; None when it is gone by now."""
+    """Return the launch; or, as a text, why the file holds none; or None when the file is gone by now."""
     tree, is_damaged = snapshot.look(path)
     if tree is None:
         return "it holds no JSON" if is_damaged else None
@@ -91,6 +91,7 @@ def _read(path: Path) -> "Launch | str | None":
         launch = record_of(Launch, tree)
     except ValueError as error:
         return str(error)
+    # A forged record could otherwise make the swarm remove files elsewhere.
     if launch.worker_id != path.stem or not _is_plain(launch):
         return "its names are not those of its file"
     return launch

@@ -34,7 +34,7 @@ def test_the_operators_will_comes_before_everything() -> None:
     [
         ({"order": None}, "there is no run"),
         ({"run_finished": True}, "the run is complete"),
-        ({"agents": (replace(SENTRY, age_s=900.0),)}, "worker_sentry, who starts workers, does not cycle"),
+        ({"agents": (replace(SENTRY, age_s=900.0),)}, "worker_sentry, which starts workers, does not cycle"),
         (
             {"disk_free_bytes": 5_000_000},
             "the disk is full: 5 MB are free, at least 2,000 are wanted before work starts",
@@ -138,7 +138,7 @@ BUSY_GPU = {"index": 0, "utilisation_pct": 80.0}
         ({}, "unknown", "the watchdog has not looked yet"),
         ({"gpus": None, "gpu_plan": "cpu_only"}, "unknown", "the driver gives no answer; no job is started on it"),
         ({"gpus": []}, "idle", "no GPU here: the plan is CPU only"),
-        ({"gpus": [BUSY_GPU]}, "idle", "no lane uses it; 80 % are somebody else's"),
+        ({"gpus": [BUSY_GPU]}, "idle", "no lane uses it; other processes use 80 %"),
         ({"gpus": [{"index": 0, "utilisation_pct": None}]}, "idle", "no lane uses it"),
     ],
 )

@@ -128,7 +128,7 @@ def test_damaged_settings_are_said_kept_aside_and_stop_nobody(
     assert aside.read_text() == garbage
     assert "it is settings.damaged-1.json now" in capsys.readouterr().err
     assert limits_of(roots) == now.swarm
-    assert probe.settings_problem(roots).endswith("what was there is settings.damaged-1.json")
+    assert probe.settings_problem(roots).endswith("the damaged file is settings.damaged-1.json")
     sessions.begin(roots, now)
     assert not aside.with_name("settings.damaged-2.json").exists()
     aside.unlink()
