@@ -4,59 +4,18 @@ Values, units and reasons stand in `workflow_defaults.yaml`; the records below g
 `config/layers.py` reads the sources.
 """
 
-import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from config import layers
 from config.errors import Refused
+from config.modes import Mode, mode_of
 from config.search import SEARCH_LIMITS, SearchSettings, check
 from config.swarm import NOTHING, SWARM_LIMITS, SwarmSettings, checked, in_groups, of_section
 
 DEFAULTS, OVERLAY_VARIABLE, VALUE_PREFIX = layers.DEFAULTS, layers.OVERLAY_VARIABLE, layers.VALUE_PREFIX
-_MODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-
-
-@dataclass(frozen=True)
-class Range:
-    """An evenly stepped range that includes both ends. Its values are integers when all three numbers are."""
-
-    low: float
-    high: float
-    step: float
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether the drawn values are whole numbers."""
-        return all(isinstance(x, int) for x in (self.low, self.high, self.step))
-
-    @property
-    def size(self) -> int:
-        """How many values the range holds."""
-        return round((self.high - self.low) / self.step) + 1
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A short list of values, each drawn with the same probability."""
-
-    values: tuple[int | float | str, ...]
-
-
-Dimension = Range | Choice
-Space = Mapping[str, Dimension]
-
-
-@dataclass(frozen=True)
-class Mode:
-    """A named parameter space and risk profile."""
-
-    name: str
-    family: str
-    space: Space
 
 
 @dataclass(frozen=True)
@@ -393,7 +352,7 @@ def _settings(tree: Mapping[str, Any], written: Mapping[str, str] = NOTHING) -> 
     hints = get_type_hints(Settings)
     if not isinstance(tree["modes"], Mapping):
         raise Refused(f"modes is {tree['modes']!r}", "it takes names, each with a family and a space")
-    modes = {str(name): _mode(str(name), body) for name, body in tree["modes"].items()}
+    modes = {str(name): mode_of(str(name), body) for name, body in tree["modes"].items()}
     sections = {
         name: checked(name, hint, tree[name], LIMITS, written) for name, hint in hints.items() if name != "modes"
     }
@@ -402,37 +361,3 @@ def _settings(tree: Mapping[str, Any], written: Mapping[str, str] = NOTHING) -> 
         if name not in modes:
             raise Refused(f"run.modes names the unknown mode {name!r}", f"one of: {', '.join(modes)}")
     return Settings(modes=modes, **sections)
-
-
-def _mode(name: str, body: Any) -> Mode:
-    if not _MODE_NAME.fullmatch(name):
-        raise Refused(f"{name!r} cannot name a mode", "up to 40 letters, digits, - and _: it becomes a folder")
-    if not isinstance(body, Mapping) or set(body) != {"family", "space"} or not isinstance(body["space"], Mapping):
-        raise Refused(
-            f"mode {name!r} must hold exactly family and space",
-            "write it as the modes in config/workflow_defaults.yaml: family, and space with a range for each parameter",
-        )
-    space = {str(key): _dimension(f"modes.{name}.space.{key}", value) for key, value in body["space"].items()}
-    return Mode(name=name, family=str(body["family"]), space=space)
-
-
-def _dimension(where: str, value: Any) -> Dimension:
-    if isinstance(value, list) and value and all(isinstance(x, str) or _is_finite(x) for x in value):
-        return Choice(tuple(value))
-    if isinstance(value, Mapping) and set(value) == {"low", "high", "step"}:
-        low, high, step = value["low"], value["high"], value["step"]
-        if all(_is_finite(x) for x in (low, high, step)) and step > 0 and low <= high and _is_even(low, high, step):
-            return Range(low, high, step)
-    raise Refused(
-        f"{where} is {value!r}",
-        "it takes a list of values, or {low, high, step} with low <= high, step > 0 and whole steps from low to high",
-    )
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_even(low: float, high: float, step: float) -> bool:
-    steps = (high - low) / step
-    return abs(steps - round(steps)) < 1e-6  # in binary, 0.045 / 0.0001 is not exactly 450

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from config.settings import Mode, Settings
+from config.modes import Mode
+from config.settings import Settings
 from state.files import made, snapshot
 from state.files.checkpoint import Checkpoint
 from state.files.layout import Roots

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from config.errors import Recomputable, Refused
+from config.modes import Choice, Dimension, Mode, Range
 from config.search import JOURNAL, OBJECTIVES, SQLITE
-from config.settings import Choice, Costs, Dimension, Mode, Range
+from config.settings import Costs
 from state.files import private, sealed, snapshot
 from state.files.run_folders import RunFolder
 from WORKFLOW.data.bars import Bars

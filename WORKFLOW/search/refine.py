@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.settings import Choice, Dimension, Mode, Range
+from config.modes import Choice, Dimension, Mode, Range
 from WORKFLOW.engines.metrics import SHARPE
 from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import DIGITS, Combos, Parameters, coded, family_of

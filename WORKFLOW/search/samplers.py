@@ -21,7 +21,7 @@ from optuna.samplers._tpe.sampler import (  # versions are pinned
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from config.settings import Dimension, Range
+from config.modes import Dimension, Range
 from WORKFLOW.search.parzen import Mixture
 from WORKFLOW.search.space import Parameters, on_grid
 from WORKFLOW.search.storage import Direction

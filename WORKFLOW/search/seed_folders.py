@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import Refused
-from config.settings import Choice, Dimension, Mode
+from config.modes import Choice, Dimension, Mode
 from state.files import codec, digest
 from state.files.artifacts import PHASE0
 from state.files.layout import OPTIMIZATIONS

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import Refused
-from config.settings import Choice, Dimension, Mode, Range
+from config.modes import Choice, Dimension, Mode, Range
 from WORKFLOW.engines.rules import DIRECTIONS, EXECUTION, Executions
 from WORKFLOW.signals import FAMILIES
 from WORKFLOW.signals.family import Family

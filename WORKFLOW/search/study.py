@@ -27,8 +27,8 @@ import optuna
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY  # the key of `set_constraint`; versions are pinned
 from optuna.trial import FrozenTrial, TrialState
 
+from config.modes import Mode
 from config.search import OBJECTIVES
-from config.settings import Mode
 from state.files import private
 from state.records.metrics import Metrics
 from WORKFLOW.search.samplers import Proposal, Proposer, distribution

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from config.settings import Mode, Settings
+from config.modes import Mode
+from config.settings import Settings
 from state.host.clock import Clock, stamp
 from state.records.tries import (
     Entry,

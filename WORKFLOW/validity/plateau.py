@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.settings import Choice, Dimension, Mode, PlateauSettings, Range
+from config.modes import Choice, Dimension, Mode, Range
+from config.settings import PlateauSettings
 from WORKFLOW.data.bars import Floats
 from WORKFLOW.engines.metrics import SCREEN, SHARPE
 from WORKFLOW.search.evaluate import Evaluator

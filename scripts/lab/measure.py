@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from config.settings import Costs, Mode, PrescreenSettings
+from config.modes import Mode
+from config.settings import Costs, PrescreenSettings
 from state.files import snapshot
 from WORKFLOW.data.bars import BARS_PER_DAY, Bars, Floats
 from WORKFLOW.engines import bar_loop

@@ -1,7 +1,8 @@
 """The frozen parameter space of the benchmarks, so that figures of different days and machines are comparable."""
 
 from config.errors import Refused
-from config.settings import Choice, Dimension, Mode, Range, Settings
+from config.modes import Choice, Dimension, Mode, Range
+from config.settings import Settings
 
 _FROZEN: dict[str, Dimension] = {
     "fast_timeframe": Choice((15, 30, 45, 60)),

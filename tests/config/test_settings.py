@@ -7,9 +7,10 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
-from config import settings
+from config import modes, settings
 from config.errors import Refused
-from config.settings import Choice, Range, Settings, load, with_values
+from config.modes import Choice, Range
+from config.settings import Settings, load, with_values
 from config.swarm import SwarmSettings
 
 TREE: Mapping[str, Any] = yaml.safe_load(settings.DEFAULTS.read_text(encoding="utf-8"))
@@ -170,4 +171,4 @@ def test_an_unknown_mode_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize("name", ["../x", "/abs", "a b", "x" * 41, "..", "a\nb"])
 def test_a_mode_name_becomes_a_folder_and_may_not_leave_its_own(name: str) -> None:
     with pytest.raises(Refused, match="cannot name a mode"):
-        settings._mode(name, {"family": "mtf_ema", "space": {}})
+        modes.mode_of(name, {"family": "mtf_ema", "space": {}})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from config import settings
+from config import modes, settings
 from tests.engines.builders import bars_of
 from tests.properties.worlds import quiet_walk
 from WORKFLOW.engines.market import Market
@@ -26,7 +26,7 @@ def test_every_combo_is_valid_and_of_the_space(name: str) -> None:
     assert space.family_of(mode).valid(near.columns).all()
     for key, dimension in mode.space.items():
         values = near.columns[key]
-        if isinstance(dimension, settings.Choice):
+        if isinstance(dimension, modes.Choice):
             assert set(values.tolist()) <= {space.coded(value) for value in dimension.values}
         else:
             assert dimension.low <= values.min()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from config.errors import Refused
-from config.settings import Choice, Dimension, Mode, Range, load
+from config.modes import Choice, Dimension, Mode, Range
+from config.settings import load
 from WORKFLOW.engines.rules import DIRECTIONS
 from WORKFLOW.search.space import Combos, draw, family_of, on_grid
 from WORKFLOW.signals.mtf_ema import MTF_EMA

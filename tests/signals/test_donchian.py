@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import Refused
-from config.settings import Choice, Dimension, Mode, Range, load
+from config.modes import Choice, Dimension, Mode, Range
+from config.settings import load
 from tests.engines.builders import T0, bars_of
 from WORKFLOW.data.bars import BAR_MS
 from WORKFLOW.engines import bar_loop, reference

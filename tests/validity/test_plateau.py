@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from config.settings import Choice, Mode, PlateauSettings, Range, load
+from config.modes import Choice, Mode, Range
+from config.settings import PlateauSettings, load
 from tests.engines.builders import bars_of
 from tests.metric_sets import metric_set
 from tests.properties.worlds import quiet_walk

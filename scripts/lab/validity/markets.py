@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from config.settings import Costs, Mode
+from config.modes import Mode
+from config.settings import Costs
 from WORKFLOW.data.bars import Bars, Floats
 from WORKFLOW.data.resample import fair_market, priced, shapes
 from WORKFLOW.engines.market import Market
