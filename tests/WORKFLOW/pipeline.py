@@ -11,11 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from state.files import artifacts as result_files
 from state.files.layout import CHECKOUT
 from tests.WORKFLOW import warm
 
 SCHEMAS = CHECKOUT / "docs" / "reference" / "schemas"
 PIPELINE = CHECKOUT / "WORKFLOW" / "optimize_strategy.py"
+BESTS = result_files.BESTS
 SMALL = ["--prescreen", "300", "--trials", "24", "--paths", "50", "--symbol", "SYNTHETIC"]
 SETTINGS = {
     "BACKTEST_OPTIMIZE__PRESCREEN__BATCH_COMBOS": "64",

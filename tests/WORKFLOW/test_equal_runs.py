@@ -8,8 +8,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 
-from state.files.artifacts import BESTS
-from tests.WORKFLOW.pipeline import SCHEMAS, SMALL, artifacts, csv_of, refused, run, tried
+from tests.WORKFLOW.pipeline import BESTS, SCHEMAS, SMALL, artifacts, csv_of, refused, run, tried
 
 
 def test_the_holdout_changes_nothing_that_was_chosen(tmp_path: Path, data: Path, undisturbed: Path) -> None:
