@@ -159,9 +159,7 @@ class SharedStudy:
         self._family = family_of(plan.mode)
         self._known = _Known()
         self._longest_s = 0.0  # the longest trial of this process
-        self._proposer: tuple[int, int, Proposer] | None = (
-            None  # its era, and the position up to which it has learned
-        )
+        self._proposer: tuple[int, int, Proposer] | None = None  # its era, and the position up to which it has learned
         private.folder(claims)
         self._fail_strangers()
 

@@ -22,7 +22,7 @@ _DEATH_S = 1.0  # seconds that killed processes may take to be gone
 
 
 def send(target: Identity, number: signal.Signals, tree: Tree | None = None) -> bool:
-    """Send a signal to exactly this process, with `tree` only if the process belongs to it; return whether it was sent."""
+    """Send a signal to exactly this process, with `tree` only if it is part of the tree; return whether it was sent."""
     return _send(target, number, lambda: tree is None or tree.has(target.pid))
 
 

@@ -245,7 +245,7 @@ def _journal(
     decision: Decision[Any],
     routine: frozenset[type[Action]],
 ) -> None:
-    """Journal the cycle: in full when it acts beyond the routine or has a new reason, else as a line with the reason."""
+    """Journal the cycle: in full when it acts beyond its routine or has a new reason, else only with the reason."""
     journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
     short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
     # A full record holds the whole world, so it is written only when something was decided: 50 MB a day at most.
