@@ -84,7 +84,7 @@ class Proposer:
                 return proposal
 
     def is_hopeless(self, values: Sequence[float]) -> bool:
-        """Return whether a trial with these values, step by step, is below the median of the sealed trials at its step."""
+        """Return whether a trial with these values, one per step, is below the sealed trials' median at that step."""
         known = self._steps.get(len(values) - 1, ())
         return len(known) >= _JUDGED and values[-1] < float(np.median(known))
 
