@@ -1,6 +1,6 @@
 """The operator's settings as frozen records.
 
-Values, units and reasons stand in `workflow_defaults.yaml`; the records below give them types and limits, and
+Values, units and reasons are in `workflow_defaults.yaml`; the records below give them types and limits, and
 `config/layers.py` reads the sources.
 """
 

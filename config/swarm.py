@@ -1,6 +1,6 @@
 """The settings that agents need, in a module of their own: reading all settings would cost a cold cycle 10 ms.
 
-Values, units and reasons stand in `workflow_defaults.yaml`; `config.layers` reads it.
+Values, units and reasons are in `workflow_defaults.yaml`; `config.layers` reads it.
 """
 
 import re

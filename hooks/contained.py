@@ -1,9 +1,10 @@
-"""The parent of one hook: whatever that started ends with it, however it left its group and its environment.
+"""The parent process of one hook: it ends all processes that the hook started, even in another group or environment.
 
-A process of its own: `main([FD, ASKER, DEADLINE_S, HOOK])` writes to the descriptor FD `code N` (negative: the signal
-that ended the hook), `late`, or `error N` (an errno: it cannot be run). On Linux it adopts every orphan of the hook's
-tree (PR_SET_CHILD_SUBREAPER), so that all of it is found below this process; elsewhere only the hook's group is ended.
-It imports next to nothing, for a hook waits for its start.
+`main([FD, ASKER, DEADLINE_S, HOOK])` writes one answer to the descriptor FD: `code N` (negative: the signal that ended
+the hook), `late`, or `error N` (the errno with which the hook could not be run). On Linux, this process adopts every
+orphan of the hook's tree (PR_SET_CHILD_SUBREAPER), so the whole tree is found below it; elsewhere only the hook's group
+is ended. The module imports next to nothing, because the hook waits until it has started. A worker's wrapper uses the
+same functions.
 """
 
 import contextlib
@@ -15,13 +16,13 @@ import time
 
 NONCE, HELD_BACK = "BACKTEST_OPTIMIZE_NONCE", "BACKTEST_OPTIMIZE_HELD_BACK"  # see hooks/executable.py
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, linux/prctl.h
-_LOOK_S = 0.01
-_END_S = 5.0  # for the kernel to end what was killed
+_LOOK_S = 0.01  # seconds between two looks at the hook
+_END_S = 5.0  # seconds that the kernel may take to end killed processes
 _STAT = tuple[int, int]  # parent and start time of a process
 
 
 def main(argv: list[str]) -> int:
-    """Run the hook, see to its end, report."""
+    """Run the hook, end all that it leaves, and report how it ended."""
     answer_to, asker, deadline_s, path = int(argv[0]), int(argv[1]), float(argv[2]), argv[3]
     os.set_inheritable(answer_to, False)
     adopt_orphans()
@@ -42,17 +43,17 @@ def main(argv: list[str]) -> int:
 
 
 def start(path: str, environment: "dict[str, str]") -> int:
-    """The hook, in a session of its own; its pid.
+    """Start the hook in a process session of its own, and return its pid.
 
     Raises:
         OSError: it cannot be executed.
     """
-    failed, fails = os.pipe()  # closed by the exec when that succeeds
+    failed, fails = os.pipe()  # an exec that succeeds closes it
     pid = os.fork()
     if pid == 0:
         try:
             os.setsid()
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and so would all that it executes
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores both, which the hook would inherit
                 signal.signal(number, signal.SIG_DFL)
             os.execve(path, [path], environment)
         except OSError as error:
@@ -75,9 +76,9 @@ def adopt_orphans() -> None:
 
 
 def wait(hook: int, asker: int, deadline: float) -> "int | None":
-    """Its exit code; None when its time is over, or who asked has gone."""
+    """Return the hook's exit code; None at the monotonic `deadline`, or when the process `asker` has ended."""
     while time.monotonic() < deadline and os.getppid() == asker:
-        # Not reaped: its number stays its own until its group is ended.
+        # Not reaped, so nobody else gets its pid before its group is ended.
         ended = os.waitid(os.P_PID, hook, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is not None:
             return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
@@ -86,14 +87,14 @@ def wait(hook: int, asker: int, deadline: float) -> "int | None":
 
 
 def end(hook: int) -> None:
-    """KILL its group, then everyone below this process, until nobody is left: those who fork meanwhile, too."""
-    with contextlib.suppress(OSError):  # some systems refuse it when only the dead are in it
+    """Send SIGKILL to the hook's group, then to all processes below this one until none is left."""
+    with contextlib.suppress(OSError):  # some systems refuse this when the group holds only zombies
         os.killpg(hook, signal.SIGKILL)
     end_below()
 
 
 def end_below() -> None:
-    """KILL everyone below this process until nobody is left, those who fork meanwhile, too."""
+    """Send SIGKILL to all processes below this one until none is left, including those that are forked meanwhile."""
     deadline = time.monotonic() + _END_S
     while time.monotonic() < deadline:
         below = descendants()
@@ -105,7 +106,7 @@ def end_below() -> None:
 
 
 def descendants() -> "dict[int, _STAT]":
-    """Everyone below this process, zombies left out."""
+    """Return every process below this one by pid, without zombies."""
     known = {pid: stat for pid in pids() if (stat := look(pid)) is not None}
     found: dict[int, _STAT] = {}
     parents = {os.getpid()}
@@ -117,7 +118,7 @@ def descendants() -> "dict[int, _STAT]":
 
 
 def pids() -> "list[int]":
-    """All there are; none where there is no /proc."""
+    """Return all pids; [] on a system without /proc."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
@@ -125,7 +126,7 @@ def pids() -> "list[int]":
 
 
 def look(pid: int) -> "_STAT | None":
-    """Its parent and its start time; None when it is gone or a zombie."""
+    """Return the process's parent pid and start time (clock ticks since boot); None when it is gone or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
             words = file.read().rpartition(b")")[2].split()
@@ -135,7 +136,7 @@ def look(pid: int) -> "_STAT | None":
 
 
 def kill(pid: int, stat: "_STAT") -> None:
-    """KILL the process that was seen under this number, nobody who inherited it."""
+    """Send SIGKILL to the process that was seen under this pid, and not to a later one that got the same pid."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
@@ -151,7 +152,7 @@ def kill(pid: int, stat: "_STAT") -> None:
 
 
 def reap() -> bool:
-    """Bury the dead; whether there are children still."""
+    """Reap all children that have ended; return whether any are left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,4 +1,7 @@
-"""Run one executable of the user: record on standard input, a deadline, bounded output, and nothing left over."""
+"""Run one executable of the user: a record on its standard input, a deadline, bounded output, and no process left over.
+
+The hook gets a parent process of its own (`hooks/contained.py`), which ends everything that the hook leaves behind.
+"""
 
 import contextlib
 import os
@@ -18,26 +21,26 @@ from state.host import identity
 from state.host.environment import allowed
 from state.host.secrets import redacted
 
-if TYPE_CHECKING:  # a cold cycle only looks at what lies in the folders: it never asks
+if TYPE_CHECKING:  # a cycle of an agent only looks at the folders, and asks no hook
     import subprocess
 
-DEADLINE_S = 30.0  # seconds a hook may take: it reads records and judges, nothing else
-HELD_BACK = "BACKTEST_OPTIMIZE_HELD_BACK"  # the nonce of who asks, on its way through the hook's parent
-MARK = "BACKTEST_OPTIMIZE_HOOK"  # in the environment of a hook and of all it starts
-_KEPT_BYTES = 65_536  # of the output; the rest is read and forgotten, so that a hook that floods is not blocked by it
+DEADLINE_S = 30.0  # seconds that a hook may take: it only reads records and judges
+HELD_BACK = "BACKTEST_OPTIMIZE_HELD_BACK"  # carries the asking program's nonce to the hook, past the hook's parent
+MARK = "BACKTEST_OPTIMIZE_HOOK"  # variable that marks a hook and all processes that it starts
+_KEPT_BYTES = 65_536  # of the output; the rest is read and dropped, so that a hook that writes a lot is not blocked
 _LINE = 4_000  # characters of a line that are looked at
 _REASON = 300  # characters of the reason
-_LOOK_S = 0.02
-_REAP_S = 5.0  # for the kernel to end what was killed
-_GRACE_S = 10.0  # beyond the deadline, which the hook's parent keeps: for that to come up and to end what is left
+_LOOK_S = 0.02  # seconds between two looks at the hook
+_REAP_S = 5.0  # seconds that the kernel may take to end killed processes
+_GRACE_S = 10.0  # seconds beyond the deadline, in which the hook's parent starts and ends what is left of the hook
 _PARENT = "import sys; sys.path.insert(0, sys.argv[1]); from hooks.contained import main; sys.exit(main(sys.argv[2:]))"
 _HANDED_ON = ("RESULTS_ROOT", "STATE_ROOT", "LOGS_ROOT", identity.MARK, identity.RUN)
-_CANNOT_RUN = (126, 127)  # what shells answer for a command that they cannot run or find
+_CANNOT_RUN = (126, 127)  # exit codes of a shell for a command that it cannot run or find
 
 
 @dataclass(frozen=True)
 class HookAnswer:
-    """What a hook said. `fault` and `fix` are set when it gave no verdict: it is broken."""
+    """The answer of a hook. A hook that gave no verdict is broken: `fault` says why, and `fix` what to do."""
 
     passed: bool
     reason: str
@@ -46,7 +49,7 @@ class HookAnswer:
 
 
 def fault_in(path: Path) -> tuple[str, str] | None:
-    """Why this file is not run at all, and what to type; None when it may be."""
+    """Return why this file is not run, and what to type; None when it may be run."""
     if (fault := fault_of(path) or fault_of(path.parent)) is not None:
         return fault
     if not path.is_file():
@@ -59,12 +62,12 @@ def fault_in(path: Path) -> tuple[str, str] | None:
 
 
 def ask(path: Path, record: Mapping[str, Any], deadline_s: float = DEADLINE_S) -> HookAnswer:
-    """Run it with `record` as JSON on its standard input. Exit code 0 passes; its first line is the reason."""
+    """Run the hook with `record` as JSON on its standard input. Exit code 0 passes; its first line is the reason."""
     if (fault := fault_in(path)) is not None:
         return _broken(*fault)
     mark = os.urandom(16).hex()
     own = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-    if nonce := os.environ.get(identity.NONCE):  # not for the parent, which has to outlive its asker by a moment
+    if nonce := os.environ.get(identity.NONCE):  # not for the parent, which must outlive the asking program a little
         own[HELD_BACK] = nonce
     import subprocess
     import tempfile
@@ -96,8 +99,8 @@ def ask(path: Path, record: Mapping[str, Any], deadline_s: float = DEADLINE_S) -
 
 
 def _told(answers: IO[bytes]) -> str:
-    """What the hook's parent wrote; nothing when it did not come to it."""
-    os.set_blocking(answers.fileno(), False)  # whoever escaped holds the other end for ever
+    """Return what the hook's parent wrote; "" when it ended before that."""
+    os.set_blocking(answers.fileno(), False)  # an escaped process would hold the other end open for ever
     return (answers.read() or b"").decode(errors="replace")
 
 
@@ -123,12 +126,12 @@ def _broken(fault: str, fix: str) -> HookAnswer:
 
 
 def _plain(line: str) -> str:
-    """One line of foreign text: no secrets, nothing that a terminal would obey, not too long."""
+    """Return a line of the hook without secrets and control characters, at most `_REASON` characters long."""
     return "".join(c for c in redacted(line[:_LINE]) if c.isprintable()).strip()[:_REASON]
 
 
 def _read(process: "subprocess.Popen[bytes]", output: IO[bytes], deadline_s: float) -> bytes:
-    """The beginning of its output, once its parent has ended or its time is over."""
+    """Return the beginning of the hook's output, once the hook's parent has ended or the time is over."""
     deadline = time.monotonic() + deadline_s
     kept = b""
     os.set_blocking(output.fileno(), False)
@@ -139,20 +142,20 @@ def _read(process: "subprocess.Popen[bytes]", output: IO[bytes], deadline_s: flo
         kept += chunk[: _KEPT_BYTES - len(kept)]
         if (ended and not chunk) or time.monotonic() > deadline:
             return kept
-        if ready and not chunk:  # it closed its output and goes on
+        if ready and not chunk:  # the hook closed its output and goes on
             time.sleep(_LOOK_S)
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether it has; it is not reaped, so that its number stays its own until its group is ended."""
+    """Whether the process has ended. It is not reaped, so nobody else gets its pid before its group is ended."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end_all(process: "subprocess.Popen[bytes]", mark: str) -> None:
-    """What its parent did not come to: nothing outlives its hook."""
+    """Kill what the hook's parent has not ended, because no process may outlive its hook."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    for _ in range(5):  # one may fork while we look
+    for _ in range(5):  # a process may fork while we look
         left = list(_marked(mark))
         for one in left:
             with contextlib.suppress(OSError):

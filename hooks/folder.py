@@ -1,4 +1,4 @@
-"""Where the user's own hooks lie, which of them are asked at a point, and what is wrong with what lies there."""
+"""Find the user's own hooks: their folders, which of them are asked at a point, and which files cannot be asked."""
 
 import os
 from collections.abc import Iterator
@@ -24,19 +24,19 @@ class Fault:
 
 
 def roots_of_hooks(roots: Roots) -> list[Path]:
-    """The folders with a folder a point: the one that `BACKTEST_OPTIMIZE_GATES` names, and `RESULTS_ROOT/hooks`."""
+    """Return the folders that hold one folder for each point: `$BACKTEST_OPTIMIZE_GATES` and `RESULTS_ROOT/hooks`."""
     named = os.environ.get(VARIABLE, "")
     folders = ([Path(named).expanduser()] if named else []) + [roots.hooks]
     return list({os.path.realpath(folder): folder for folder in folders}.values())
 
 
 def hooks_at(point: Point, roots: Roots) -> list[Path]:
-    """Everything that is to be asked at `point`, in the order of names, folder by folder."""
+    """Return the hooks that are asked at `point`, folder by folder, in the order of their names."""
     return [path for folder in roots_of_hooks(roots) for path in _entries(folder / point)]
 
 
 def faults(roots: Roots) -> list[Fault]:
-    """What lies in the folders and would not be run, or never asked: seen before a job stumbles over it."""
+    """Return the files that cannot be run or are never asked, so that they are found before a job meets them."""
     return [Fault(str(path), *found) for path, found in _faults(roots)]
 
 
@@ -50,7 +50,7 @@ def _faults(roots: Roots) -> Iterator[tuple[Path, tuple[str, str]]]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What lies there; hidden files and a README are no hooks."""
+    """Return the entries of a folder, sorted, without hidden files and READMEs; [] when it is missing."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:

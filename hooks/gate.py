@@ -1,4 +1,4 @@
-"""How the gates of a point are asked: ours first, then the user's own executables."""
+"""Ask the gates of a point: ours first, then the user's own executables."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ Facts = Mapping[str, Any]
 
 
 class NotPassed(Refused):
-    """A gate stops this symbol and mode; `verdicts` are those of the whole point."""
+    """A gate stops this symbol and mode; `verdicts` are those of all gates of the point."""
 
     def __init__(self, failed: Verdict, verdicts: Sequence[Verdict]) -> None:
         again = "type the same command again; it begins this symbol and mode anew"
@@ -27,17 +27,17 @@ class NotPassed(Refused):
 
 
 def _no_beat() -> None:
-    """Nobody watches."""
+    """Do nothing: outside of a swarm nobody watches for a heartbeat."""
 
 
-beat: Callable[[], None] = _no_beat  # a worker of the swarm puts its heartbeat here
+beat: Callable[[], None] = _no_beat  # a worker of the swarm puts the function that writes its heartbeat here
 
 
 def pass_all(point: Point, facts: Facts) -> list[dict[str, Any]]:
-    """Every verdict at `point`, as records.
+    """Ask every gate at `point`, and return the verdicts as records.
 
     Raises:
-        NotPassed: one of them is no.
+        NotPassed: a gate has not passed.
     """
     verdicts = run_gates(point, facts)
     for one in verdicts:
@@ -47,17 +47,17 @@ def pass_all(point: Point, facts: Facts) -> list[dict[str, Any]]:
 
 
 def verdicts_of(refusal: Refused) -> tuple[dict[str, Any], ...]:
-    """The verdicts behind a refusal, when it came from a gate."""
+    """Return the verdicts behind a refusal; () when the refusal does not come from a gate."""
     return tuple(asdict(one) for one in refusal.verdicts) if isinstance(refusal, NotPassed) else ()
 
 
 def run_gates(point: Point, facts: Facts) -> list[Verdict]:
-    """Every gate's verdict at `point`: ours, and those in the user's folders."""
+    """Return the verdict of every gate at `point`: ours, and those in the user's folders."""
     record = {"point": point, **facts}
     theirs = hooks_at(point, Roots.from_environment())
     verdicts = [gate(facts) for gate in _ours().get(point, ())]
     for path in theirs:
-        beat()  # who waits for somebody else's program is not hung
+        beat()  # a worker that waits for the user's program is not hung
         verdicts.append(_ask(path, record))
     beat()
     return verdicts
@@ -71,7 +71,7 @@ def _ours() -> dict[Point, list[Callable[[Facts], Verdict]]]:
 
 
 def _ask(path: Path, record: Facts) -> Verdict:
-    """A gate that cannot answer has not passed."""
+    """Ask the user's hook for its verdict. A hook that cannot answer has not passed."""
     said = ask(path, record)
     reason = f"{path} {said.reason}" if said.fault else f"{path}: {said.reason}"
     reason = reason.removeprefix(f"{path} ") if said.reason.startswith(str(path)) else reason

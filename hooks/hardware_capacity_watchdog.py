@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is the hardware used as it should be? Judged from the watchdog's report alone; nothing is measured here."""
+"""Say whether the hardware is used as it should be, by the watchdog's report alone; nothing is measured here."""
 
 if __name__ == "__main__" and not __package__:
     try:
@@ -30,12 +30,12 @@ exit codes: 0 within targets, or nothing to do; 1 below a target, unknown, or no
 
 
 def judge(report: Mapping[str, Any]) -> list[Verdict]:
-    """One verdict for CPUs, one for GPUs, one for work that left the GPU in silence."""
+    """Return a verdict on the CPUs, one on the GPUs, and one on jobs for a GPU that ran on the CPU unasked."""
     return [_use("cpu", report), _gpu(report), _fallback(report)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command; `--help` shows its flags and exit codes."""
     return command.run(_parser, _judged, argv)
 
 
@@ -70,7 +70,7 @@ def _verdicts(roots: Roots) -> list[Verdict]:
 
 
 def _use(kind: str, report: Mapping[str, Any]) -> Verdict:
-    """While work waits, at least the target; work that waits for nothing that runs is none of ours."""
+    """Return the verdict on `kind` (cpu or gpu): while jobs wait, its use must reach the target."""
     used, queue = report.get(f"{kind}_pct"), report.get("queue")
     target = (report.get("targets") or {}).get(f"{kind}_pct", 0)
     gate, name = f"{GATE}:{kind}", kind.upper()
@@ -92,7 +92,7 @@ def _gpu(report: Mapping[str, Any]) -> Verdict:
 
 
 def _fallback(report: Mapping[str, Any]) -> Verdict:
-    """A GPU that is there is in the plan, and no job of it ran on the CPU without being asked to."""
+    """Return the verdict on fallbacks: the plan must use a GPU that is there, and no job for it may run on the CPU."""
     gate = f"{GATE}:no_silent_fallback"
     jobs = report.get("gpu_fallbacks") or []
     if jobs:

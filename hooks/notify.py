@@ -1,6 +1,6 @@
-"""Tell the user's on_incident hooks what opened or closed. They notify; what they answer decides nothing.
+"""Tell the user's on_incident hooks which incidents opened or closed. They notify; their answers decide nothing.
 
-One that cannot be asked is put on file and is an incident itself, until it is run again or the file is changed.
+A hook that cannot be asked goes on record and is an incident itself, until a later run succeeds or its file changes.
 """
 
 import json
@@ -17,14 +17,14 @@ from state.host import process
 
 
 def main() -> None:
-    """Tell all hooks all events of the JSON list on standard input; what launches us waits for nothing."""
+    """Tell all hooks all events of the JSON list on standard input; the program that starts this one does not wait."""
     process.begin()
     private.close()
     tell(json.load(sys.stdin), Roots.from_environment())
 
 
 def tell(events: Sequence[Mapping[str, Any]], roots: Roots) -> None:
-    """One run a hook and event, in order; who failed once is not asked about the rest."""
+    """Run each hook once for each event, in order. A hook that fails is not asked about the events that are left."""
     for path in hooks_at("on_incident", roots):
         record: dict[str, Any] | None = None
         for event in events:
@@ -36,7 +36,7 @@ def tell(events: Sequence[Mapping[str, Any]], roots: Roots) -> None:
 
 
 def failed(roots: Roots) -> Iterator[Fault]:
-    """Hooks whose last run failed and that have not been changed since."""
+    """Yield the hooks whose last run failed and whose files have not changed since."""
     records = snapshot.read_json(roots.notified)
     for path, record in records.items() if isinstance(records, dict) else ():
         if isinstance(record, dict) and record.get("changed_ns") == _changed_ns(Path(path)) is not None:

@@ -1,4 +1,4 @@
-"""No long search before phase 0 has left its artifact for that symbol and mode."""
+"""Gate: no long search begins before phase 0 has left its artifact for that symbol and mode."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from state.files import snapshot
 
 
 def judge(phase0: Path, symbol: str, mode: str) -> Verdict:
-    """Pass when `phase0_top500.json` is there, whole, and speaks of this symbol and mode."""
+    """Pass when `phase0_top500.json` is there, is whole, and belongs to this symbol and mode."""
     record = snapshot.read_json(phase0)
     if not isinstance(record, dict):
         return Verdict("prescreen_artifacts", False, f"{phase0} is missing or not JSON")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""May a strategy be promoted? Every named check there, known, and passed when it is counted again from the figures."""
+"""Say whether a strategy may be promoted: every required check must pass when it is computed again from the figures."""
 
 if __name__ == "__main__" and not __package__:
     try:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import TypeGuard
 
 GATE = "promotion"
-# Every question that must have been asked: one that is missing was not passed.
+# Every check that must have been made: one that is missing counts as not passed.
 REQUIRED = (
     "real_data",
     "no_look_ahead",
@@ -54,26 +54,26 @@ REQUIRED = (
     "holdout_after_all_looks",
     "vectorbt_agrees",
 )
-# Checks that not every run makes, each with the reason. Where one is made it must pass, like all others.
+# Checks that not every run makes, each with the reason. Where such a check is made, it must pass like all others.
 NOT_ALWAYS_MADE = {
     "sharpe_without_wicks": "made only where --allow-wicks accepted prices that no neighbouring bar reaches",
 }
-_DECIDES = ("costs", "split", "validity", "verdict")  # sections of the settings
-_LARGEST = 1e18  # of a value; more is damage
+_DECIDES = ("costs", "split", "validity", "verdict")  # sections of the settings that decide a verdict
+_LARGEST = 1e18  # the value of a check must be smaller; anything else is damage
 _EPILOG = """\
 example:
   hooks/promotion.py state/run/Backtests/optimizations/SOL/aggressive
 
-Nothing is believed because a file says so: each check is counted again from the figures, the figures from equity and
-trades. A strategy that passes is traded once more on the bars that the manifest names, where they still lie there or
-where --data-path says; what was compared is said beside the verdict.
+The command believes no claim in a file: it computes each check again from the figures, and the figures from equity and
+trades. A strategy that passes is traded once more on the bars that the manifest names, where the run found them or
+where --data-path says. The answer says what was compared.
 
 exit codes: 0 a strategy may be promoted; 1 none, or the results cannot be read; 2 usage
 """
 
 
 def judge(checks: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Pass when each of `REQUIRED` is among the checks, has a value, and every check passed."""
+    """Pass when every check of `REQUIRED` is there and has a value, and when every check passed."""
     known = {check.get("name"): check for check in checks}
     missing = [name for name in REQUIRED if known.get(name, {}).get("value") is None]
     failed = [str(check.get("name")) for check in checks if check.get("passed") is not True and not _is_unasked(check)]
@@ -85,7 +85,7 @@ def judge(checks: Sequence[Mapping[str, Any]]) -> Verdict:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command; `--help` shows its flags and exit codes."""
     return command.run(_parser, _judged, argv)
 
 
@@ -125,7 +125,7 @@ def _judged(asked: argparse.Namespace) -> int:
 
 
 def _believed(verdict: Verdict, unknown: Sequence[str], replay: ReplayOutcome | None) -> Verdict:
-    """What the figures alone cannot tell is unknown, and unknown is a no, unless a replay has told it."""
+    """Return the verdict. Claims that the figures cannot confirm (`unknown`) make it a no, unless a replay was done."""
     if not verdict.passed or not unknown or (replay is not None and replay.done):
         return verdict
     why = f"unknown: {unknown[0]}; search again, or name the bars with --data-path"
@@ -133,7 +133,7 @@ def _believed(verdict: Verdict, unknown: Sequence[str], replay: ReplayOutcome | 
 
 
 def _must_be_whole(tree: PublishedTree) -> None:
-    """Refuse a folder in which a file of a best is none of the manifest's, or whose checks are no checks."""
+    """Refuse a tree without a strategy, with a file that differs from the manifest, or with damaged checks."""
     folder, manifest = tree.folder, tree.manifest
     if tree.is_whole is False:
         raise Refused(f"{folder / MANIFEST} is not what was published", AGAIN)
@@ -152,8 +152,10 @@ def _must_be_whole(tree: PublishedTree) -> None:
 
 
 def _of_strategy(tree: PublishedTree, best: str) -> dict[str, Any]:
-    """Its `validation.json`, if each of its files is the one that the manifest names: who promotes a strategy takes its
-    parameters and its metrics, too."""
+    """Return a best's `validation.json`, after comparing each of its files with the manifest.
+
+    All its files count, because whoever promotes the strategy takes its parameters and its metrics, too.
+    """
     for name in tree.sums:
         if name.startswith(f"{best}/"):
             tree.data(name)
@@ -181,7 +183,7 @@ def _page(best: str, checks: Sequence[Mapping[str, Any]], verdict: Verdict, repl
 
 
 def _changed(config: object) -> Iterator[str]:
-    """What the operator set otherwise than it is shipped, of what decides a verdict."""
+    """Yield a line that names the settings that decide a verdict and differ from the defaults, if there are any."""
     shipped = settings.tree_of(settings.load({}))
     sections = {name: config.get(name) if isinstance(config, dict) else None for name in _DECIDES}
     said = [
@@ -195,7 +197,7 @@ def _changed(config: object) -> Iterator[str]:
 
 
 def _is_unasked(check: Mapping[str, Any]) -> bool:
-    """A second opinion costs seconds: it is asked where all else passed."""
+    """Whether the check is a second opinion that was not asked for: it costs seconds, so all else must pass first."""
     return check.get("value") is None and str(check.get("if_failed")).startswith("not asked")
 
 

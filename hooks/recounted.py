@@ -1,4 +1,4 @@
-"""What a result tree claims, counted again in a process of its own: nothing that loads arrays is imported here."""
+"""Compute again what a result tree claims, in a separate process, because this one must not load numeric libraries."""
 
 import os
 import subprocess
@@ -14,22 +14,25 @@ from state.files.layout import CHECKOUT
 from state.records.results import AGAIN
 
 _COUNT, _REPLAY = "WORKFLOW.recount.command", "WORKFLOW.recount.replay"
-_COUNT_S, _REPLAY_S = 120.0, 1_800.0  # the longest that we wait
+_COUNT_S, _REPLAY_S = 120.0, 1_800.0  # seconds that the process may take at most
 
 
 @dataclass(frozen=True)
 class ReplayOutcome:
-    """What trading a best once more on its bars came to: `done` and the same, or not done; `line` says why."""
+    """The outcome of trading a best once more on its bars. `done`: it was traded, and all is the same. `line` says so,
+    or why it was not traded.
+    """
 
     done: bool
     line: str
 
 
 def counted(folder: Path) -> dict[str, dict[str, Any]]:
-    """Best → its `checks`, judged again, `wrong`: what its files claim and its figures do not, and `unknown`.
+    """Return for each best its `checks`, judged again; `wrong`, the claims that its figures contradict; and `unknown`,
+    the claims that they cannot confirm.
 
     Raises:
-        Refused: a file is not the one that the manifest names, or nobody can count.
+        Refused: a file is not the one that the manifest names, or the process gave no answer.
     """
     answer = _asked([_COUNT, str(folder.absolute())], _COUNT_S)[str(folder.absolute())]
     if "refused" in answer:
@@ -38,10 +41,10 @@ def counted(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def contradictions(folders: Sequence[Path]) -> dict[Path, list[str]]:
-    """Folder → what its files claim and its figures do not, best by best, counted again in one process for all.
+    """Return for each folder the claims of its files that its figures contradict; one process computes all folders.
 
     Raises:
-        Refused: nobody can count.
+        Refused: the process gave no answer.
     """
     names = {folder: str(folder.absolute()) for folder in folders}
     answer = _asked([_COUNT, *names.values()], _COUNT_S + len(folders)) if folders else {}
@@ -52,8 +55,10 @@ def contradictions(folders: Sequence[Path]) -> dict[Path, list[str]]:
 
 
 def must_agree(folder: Path, found: dict[str, dict[str, Any]]) -> None:
-    """Raises:
-    Refused: the files of a best say what its figures do not.
+    """Check that the files of no best contradict its figures; `found` is the answer of `counted`.
+
+    Raises:
+        Refused: they do.
     """
     for best, one in found.items():
         if one["wrong"]:
@@ -62,10 +67,12 @@ def must_agree(folder: Path, found: dict[str, dict[str, Any]]) -> None:
 
 
 def replayed(folder: Path, data_path: Path | None, bests: list[str]) -> dict[str, ReplayOutcome]:
-    """Each of `bests` traded once more on the bars that the manifest names, from `data_path` or where they lay.
+    """Trade each of `bests` once more on the bars that the manifest names; return the outcome by best.
+
+    The bars are read from `data_path`; with None, from where the run found them.
 
     Raises:
-        Refused: what is on file is not what these parameters trade on these bars.
+        Refused: trading gives something else than what is on file, or the process gave no answer.
     """
     if not bests:
         return {}
@@ -79,7 +86,8 @@ def replayed(folder: Path, data_path: Path | None, bests: list[str]) -> dict[str
 
 
 def _asked(words: list[str], longest_s: float) -> dict[str, Any]:
-    # The few numbers of a result are added up sooner than compiled code is loaded: the same operations, the same order.
+    # Adding up the few numbers of a result takes less time than loading compiled code. Without such code, the
+    # operations and their order are the same, and so are the results.
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"} if words[0] == _COUNT else None
     try:
         done = subprocess.run(

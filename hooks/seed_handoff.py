@@ -1,4 +1,4 @@
-"""No long search whose log does not show which seeds of phase 0 it took over."""
+"""Gate: no long search begins before its log shows which seeds of phase 0 it took over."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ FILL = np.dtype(
 )
 Fills = NDArray[np.void]
 
-# strategy_semantics: two engines agree if bars and sides are equal and numbers within TOLERANCE times max(1, |x|).
+# Two engines agree if bars and sides are equal, and numbers differ by at most TOLERANCE times max(1, |x|).
 TOLERANCE = 1e-9
 
 

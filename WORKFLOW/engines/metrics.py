@@ -1,4 +1,4 @@
-"""The one definition of every metric (strategy_semantics: Metrics). Engines call the kernels, reports the records.
+"""The one definition of every metric. Engines call the kernels; reports take the records.
 
 An undefined value (fewer than 2 days, no trade, a zero denominator) is NaN inside kernels and None in records; both
 rank last. Drawdowns, returns and rates are fractions.

@@ -25,12 +25,12 @@ from WORKFLOW.validity.search.whole import SearchTrial
 
 @dataclass(frozen=True)
 class Validated:
-    """The result of validation: that of the whole search (None if it chose nothing), and that of each best."""
+    """The result of validation: the test of the whole search (None if no finalist was selected), and each best's."""
 
     search: SearchTrial | None = None
     judged: dict[str, Judged] = field(default_factory=dict)
     promotions: dict[str, Promotion] = field(default_factory=dict)
-    holdout: Holdout | None = None  # what is left of it; None if that cannot be told, or if bars are synthetic
+    holdout: Holdout | None = None  # what is left of it; None if unknown, or if the bars are synthetic
 
 
 def plan(run: PipelineRun, chosen: Mapping[str, Trial]) -> list[PlannedStep]:
@@ -47,7 +47,7 @@ def plan(run: PipelineRun, chosen: Mapping[str, Trial]) -> list[PlannedStep]:
 def judge(
     run: PipelineRun, chosen: Mapping[str, Trial], tries: int, search: SearchTrial, walked: Walked, history: History
 ) -> Validated:
-    """Judge every chosen trial once, whichever of the bests it is; `tries` counts those of this run and of runs before.
+    """Judge every chosen trial once, even if it is several of the bests. `tries` also counts those of earlier rounds.
 
     Each look at the holdout is recorded in `history` before it is taken.
     """
@@ -110,7 +110,7 @@ def surroundings(run: PipelineRun, parameters: Parameters) -> Plateau:
 
 
 def _cross_checks(run: PipelineRun, trials: Sequence[Trial]) -> dict[int, dict[str, Any]]:
-    """Ask vectorbt about each finalist; one process handles all finalists that it was not asked about yet."""
+    """Ask vectorbt about each finalist; one process takes all finalists whose answer is not on file yet."""
 
     def ask(missing: list[int], heard: Heard) -> list[dict[str, Any]]:
         asked = {trials[at].number: trials[at].parameters for at in missing}

@@ -44,7 +44,7 @@ from WORKFLOW.validity.history import History, made_of
 
 
 def preflight(order: Order, roots: Roots, screen: Screen) -> tuple[Bars, Report]:
-    """Return bars that can be trusted, or refuse with every reason. Only the demo writes a file: its own bars."""
+    """Return bars that can be trusted, or refuse with every reason. Nothing is written, except the bars of the demo."""
     settings = order.settings
     space.draw(settings.mode(order.mode), 1, np.random.SeedSequence(0))  # refuses a space without valid combos
     needs.check(settings.search.storage)
@@ -106,8 +106,8 @@ def prescreen(run: PipelineRun) -> Prescreened:
 
         progress = screening.run(run.in_sample, run.draw, settings, run.cores, progress, on_batch)
         prescreened = screening.result(progress, run.draw)
-        # Recorded here and not with the search's tries, because a run that is stopped after this has shown its best
-        # combos.
+        # Recorded here and not with the search's tries, because a run that is stopped after this point has already
+        # shown its best combos.
         _history(run).prescreened(prescreened.tried, run.settings, run.mode, run.bars.before(run.split).sha256)
         record = phase0_record(run.labels, run.settings, run.in_sample.market, prescreened)
         for stepped_aside in run.tree.write_phase0(PHASE0, record):

@@ -43,7 +43,7 @@ from WORKFLOW.steps.keep import KeptSteps
 
 @dataclass
 class PipelineRun:
-    """The order and its bars, the record of the run and its folders, and the objects that the phases share."""
+    """What the phases of one run share: order and bars, the record of the run, its folders, and its evaluators."""
 
     order: Order
     bars: Bars
@@ -213,7 +213,7 @@ def _identity(order: Order, bars: Bars, seeds: tuple[SeedFile, ...]) -> dict[str
 
 
 def config_of(order: Order) -> dict[str, Any]:
-    """Return the settings that decide the results: only the mode in use, without the settings of who computes them."""
+    """Return the settings that decide the results: only the mode in use, and not how or where they are computed."""
     config = asdict(order.settings)
     for changes_nothing in ("processes", "storage"):
         config["search"].pop(changes_nothing)

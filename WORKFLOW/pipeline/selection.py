@@ -43,7 +43,7 @@ def chosen_of(
 ) -> tuple[list[Trial], dict[str, Trial]]:
     """Return the trials and their finalists, after checking that the finalists' metrics follow from their parameters.
 
-    If the study says otherwise, it is discarded, and `again` searches again.
+    If they do not follow, the study is discarded, and `again` does the search anew.
     """
     chosen = finalists(run, trials)
     if not (wrong := _misjudged(run, list(chosen.values()))):

@@ -12,6 +12,6 @@ def plan(run: PipelineRun) -> list[PlannedStep]:
 
 
 def try_search(run: PipelineRun) -> SearchTrial:
-    """Test everything that the prescreen tried, together, in-sample."""
+    """Test all combos that the prescreen tried, together and on the in-sample bars."""
     before = run.bars.before(run.split)
     return whole.of_draw(run.in_sample, before, run.draw, run.settings, run.cores, run.seed, run.steps)

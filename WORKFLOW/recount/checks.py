@@ -106,7 +106,7 @@ def _history(one: Files) -> Record:
 
 
 def _worth(one: Files, tries: int) -> float | None:
-    """Return how many independent tries so many tries are worth, scaled up from those of `search.json`."""
+    """Return how many independent tries `tries` are worth, scaled up from those of `search.json`."""
     effective: float | None = one.search["effective_trials"]
     return None if effective is None else effective * max(1.0, tries / one.search["tried"])
 

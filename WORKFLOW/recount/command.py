@@ -20,7 +20,7 @@ _DAMAGED = (AttributeError, LookupError, OverflowError, TypeError, ValueError, Z
 
 
 def of_tree(folder: Path) -> dict[str, Any]:
-    """Count every best of a tree again.
+    """Compute the figures and checks of every best of a tree again.
 
     Raises:
         Refused: a file is not the one that the manifest names.
@@ -30,7 +30,7 @@ def of_tree(folder: Path) -> dict[str, Any]:
 
 
 def of_best(tree: PublishedTree, best: str) -> dict[str, Any]:
-    """Count one best again."""
+    """Compute the figures and checks of one best again; damaged files are a finding and no error."""
     try:
         one = read(tree, best)
         found = checks.checks(one)
@@ -42,7 +42,7 @@ def of_best(tree: PublishedTree, best: str) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command."""
+    """Print the findings about each folder in `argv`."""
     print(json.dumps({folder: _answer(Path(folder)) for folder in argv}))
     return 0
 

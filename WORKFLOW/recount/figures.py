@@ -18,7 +18,7 @@ _NOISE = 1e-9  # of the equity; adding up profits in another order may differ by
 
 
 def contradictions(where: str, run: Simulation, said: dict[str, Any], bars: int, capital: float) -> Iterator[str]:
-    """Yield each metric in `said`, of a run over so many `bars`, that its equity and trades contradict."""
+    """Yield each metric in `said`, of a simulation over `bars` bars, that its equity and trades contradict."""
     for name, found in again(run, said, bars, capital).items():
         if said.get(name) != found:
             yield f"{where}: {name} is said to be {said.get(name)}, its equity and trades make it {found}"

@@ -52,7 +52,7 @@ class Stage:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command."""
+    """Replay the bests `argv[2:]` of the tree `argv[0]` on the bars at `argv[1]`."""
     folder, bests = Path(argv[0]), argv[2:]
     try:
         manifest = tree_of(folder).manifest
@@ -112,7 +112,7 @@ def _stage(folder: Path, manifest: Record, bars: Bars, settings: Settings) -> St
 
 
 def _differences(stage: Stage, best: str) -> Iterator[str]:
-    """Yield what the files hold and the parameters do not trade.
+    """Yield what the files hold and trading the parameters again does not give.
 
     The fast engine must agree to the bit, and the reference engine must agree in each window.
     """

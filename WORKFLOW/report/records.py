@@ -1,4 +1,4 @@
-"""Build the records of the JSON artifacts; their schemas stand in docs/reference/schemas."""
+"""Build the records of the JSON artifacts; their schemas are in docs/reference/schemas."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """A search in a database: one process opens the database and serves the others through Optuna's GrpcStorageProxy.
 
 The process that holds the server's lock serves. It listens on a socket in a private folder of its own, which only this
-user may enter; its address stands in a file beside the lock. When the server dies, the kernel frees the lock. The next
+user may enter; its address is in a file beside the lock. When the server dies, the kernel frees the lock. The next
 process that gets no answer then serves, and removes the folder of the dead server, whose name was on file before the
 folder was made. Every request may be sent twice, so a request that was cut off is simply sent again.
 """

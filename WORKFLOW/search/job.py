@@ -146,7 +146,7 @@ class SearchFolder:
             return self._made_again(damage, say)
 
     def discard_study(self, why: str, say: Callable[[str], None] = print) -> None:
-        """Set the study aside, because its trials do not follow from these bars and this job; `why` is the evidence."""
+        """Set the study aside, because its trials do not follow from these bars and this job; `why` is the finding."""
         if self.job.storage != JOURNAL:
             raise Recomputable(why, "its owner has to move it away; then type the command again")
         with self._alone():

@@ -27,7 +27,7 @@ def folds_of(market: Market, wanted: int) -> list[Window]:
 def stable(sharpes: Sequence[float], penalty: float) -> float:
     """Return the mean of the folds' annualised Sharpe ratios, minus `penalty` times their standard deviation (ddof=0).
 
-    A fold without a trade (NaN) counts as 0, because its money lies still. If all folds are NaN, the value is
+    A fold without a trade (NaN) counts as 0, because its capital stays the same. If all folds are NaN, the value is
     `UNDEFINED_SHARPE`. For one fold, the value is its Sharpe ratio.
     """
     if all(math.isnan(sharpe) for sharpe in sharpes):

@@ -48,11 +48,11 @@ class Prescreened:
         return len(self.best)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield their records, best first."""
+        """Yield the records of the kept strategies, best first."""
         return (self[place] for place in range(len(self.best)))
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        """Return one record by its place; place 0 is the best."""
+        """Return the record of the strategy at this place; place 0 is the best."""
         ranked = self.best[place]
         return {"combo": ranked.combo, **ranked.parameters, **ranked.metrics.as_json()}
 
@@ -97,7 +97,7 @@ def run(
     """Go on from `progress` to the end of `batches` (None: all batches).
 
     `on_batch` receives (batch, of, progress) after each batch, or after several that a GPU does at once. `held` limits
-    the combos that are worked on at a time (None: a batch); where memory is short, fewer give the same results.
+    the combos that are tried at a time; None: whole batches. With fewer, less memory is needed for the same results.
     """
     size = settings.batch_combos
     batches = range(batches_of(len(combos), settings)) if batches is None else batches
@@ -152,7 +152,7 @@ def _named(row: tuple[float | None, ...]) -> ScreenMetrics:
 
 
 def batches_of(combos: int, settings: PrescreenSettings) -> int:
-    """Return how many batches a prescreen of so many combos has."""
+    """Return how many batches a prescreen of this number of combos has."""
     return -(-combos // settings.batch_combos)
 
 
@@ -174,9 +174,8 @@ def _ranked(progress: PrescreenProgress, more: Integers, table: Floats, keep: in
     numbers = np.concatenate([np.array(progress.combos, dtype=np.int64), more])
     kept = np.array(progress.table, dtype=np.float64).reshape(-1, len(SCREEN))  # None becomes NaN
     rows = np.concatenate([kept, table])
-    if (
-        len(rows) > keep
-    ):  # a partition is faster than a sort, and keeps every row that can be among the best, ties included
+    # A partition is faster than a sort, and keeps every row that can be among the best, ties included.
+    if len(rows) > keep:
         least = np.partition(rows[:, SHARPE], len(rows) - keep)[len(rows) - keep]
         numbers, rows = numbers[rows[:, SHARPE] >= least], rows[rows[:, SHARPE] >= least]
     best = np.lexsort((numbers, -rows[:, SHARPE]))[:keep]

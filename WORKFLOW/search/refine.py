@@ -27,7 +27,7 @@ class Refined:
 
 
 def around(mode: Mode, centres: Sequence[Parameters], n: int, seed: np.random.SeedSequence) -> Combos:
-    """Return n valid combos, each near one of `centres` (parameters of this mode); the same for the same seed."""
+    """Return n valid combos, each near one of `centres` (parameters of this mode); the same seed gives the same."""
     family, random = family_of(mode), np.random.default_rng(seed)
     held = Combos.of(list(centres)).columns
     which = random.integers(0, len(centres), n)
@@ -63,7 +63,7 @@ def screen(
 
 
 def _near(dimension: Dimension, values: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-    """Move each value a little on its own grid, inside the dimension."""
+    """Move each value by a few steps inside the dimension; a choice keeps its value or is drawn again."""
     if isinstance(dimension, Choice):
         options = np.array([coded(value) for value in dimension.values])
         drawn = options[random.integers(0, len(options), len(values))]

@@ -27,7 +27,7 @@ from WORKFLOW.search.space import Parameters, on_grid
 from WORKFLOW.search.storage import Direction
 
 Space = Mapping[str, BaseDistribution]
-_STARTUP = 10  # trials before TPE proposes anything; Optuna's own number
+_STARTUP = 10  # trials before TPE proposes anything, which are random; Optuna's default
 _JUDGED = 32  # sealed trials before their median decides what is hopeless
 
 
@@ -59,17 +59,16 @@ class Proposer:
             mine.user_attrs = {}  # holds the metrics, which no sampler reads; the study would copy them
             mine.number = len(self._trials)
             self._trials.append(mine)
-            if not isinstance(
-                self._sampler, TPESampler
-            ):  # it is given its trials; storing them would cost it 1 ms each
+            # TPE takes the trials from `self._trials`; storing them in the study would cost 1 ms each.
+            if not isinstance(self._sampler, TPESampler):
                 self._study._storage.create_new_trial(self._study._study_id, template_trial=mine)
             if trial.state == TrialState.COMPLETE:
                 for step, value in trial.intermediate_values.items():
                     self._steps.setdefault(step, []).append(value)
         self._estimators = None
         if isinstance(self._sampler, NSGAIISampler):
-            # The first ask of a generation sees its parents by rank, and all later asks see them by number. This ask is
-            # thrown away, so that every proposal is a later one.
+            # The first ask of a generation sees its parents by rank, and all later asks see them by number. So one ask
+            # is thrown away here, and every proposal is a later one.
             self._study.tell(self._study.ask(dict(self._space)), state=TrialState.FAIL)
 
     def propose(
@@ -85,7 +84,7 @@ class Proposer:
                 return proposal
 
     def is_hopeless(self, values: Sequence[float]) -> bool:
-        """Tell whether a trial with these intermediate values is worse than half of the sealed trials at that step."""
+        """Return whether a trial with these values, one per step, is below the sealed trials' median at that step."""
         known = self._steps.get(len(values) - 1, ())
         return len(known) >= _JUDGED and values[-1] < float(np.median(known))
 

@@ -1,8 +1,8 @@
-"""Seeds for a search from the prescreens of other machines and lanes: every `phase0_top500.json` in some folders.
+"""Read seeds for a search from the prescreens of other machines and lanes: each `phase0_top500.json` in some folders.
 
-A seed is only tried first, and proves nothing. To keep the statistics honest, the tries of the prescreen that it was
-the best of are added to this search's own tries. A seed that was selected with knowledge of this run's holdout is
-refused.
+A seed is only tried first; its earlier result proves nothing. To keep the statistics honest, all tries of the prescreen
+that found the seed are added to this search's own tries. A seed that was selected with knowledge of this run's holdout
+is refused.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,8 +52,6 @@ def read(folders: Sequence[Path], symbol: str, mode: Mode) -> tuple[SeedFile, ..
 
     The same file under two names counts once. A folder without such a file is no error, because it may hold those of
     other symbols.
-
-    The same file under two names counts once. A folder without one is no error: it may hold those of other symbols.
 
     Raises:
         Refused: a path is not a folder, or a file is not the result of a prescreen.
@@ -109,7 +107,7 @@ def of_json(record: Any) -> tuple[SeedFile, ...]:
 
 
 def _candidates(folder: Path, symbol: str, mode: str) -> list[Path]:
-    """Return where a prescreen of this symbol and mode can lie: in a folder, and in the folders directly below."""
+    """Return the files that may be prescreens of this symbol and mode, in a folder and the folders directly below."""
     tail = Path(symbol) / mode / PHASE0
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     places = [folder / PHASE0, *(root / deep / tail for root in (folder, *below) for deep in (".", OPTIMIZATIONS))]

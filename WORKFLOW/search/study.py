@@ -7,6 +7,8 @@ and adds the finished trial in one record. A batch is sealed when each of its po
 of processes, nor their timing, nor a kill -9 changes what the sampler sees
 (docs/adr/0020-asking-is-part-of-a-trial.md).
 
+One search may consist of several Optuna studies, one after the other. An *era* is the number of such a study, from 0.
+
 A claim is a held flock, so the death of its holder frees the claim at once, without heartbeats or process ids. Nothing
 of an unfinished trial is on file, so a death leaves nothing behind: the next process that claims the position gets the
 same parameters.
@@ -36,11 +38,11 @@ from WORKFLOW.search.space import Combos, Parameters, family_of, on_grid
 from WORKFLOW.search.storage import Direction, StudyStore, damaged
 
 _CONSTRAINT = "min_trades"
-_CARRIED = 500  # best trials with which a fresh study begins: a tenth of a full study
-# After this time a process no longer waits for the holder of a claim: at least so many seconds, and so many times the
-# longest trial.
+_CARRIED = 500  # best trials with which the study of a new era begins: a tenth of a full study
+# How long a process waits for the holder of a claim: this many seconds, or this many times its own longest trial,
+# whichever is longer.
 _PATIENCE_S, _PATIENCE = 5.0, 10.0
-# A wait starts with half of a short trial and doubles, so that waiting for long trials takes no core.
+# The first pause takes half as long as a short trial, and each one doubles, so that a long wait takes no core.
 _POLL_S, _MOST_POLL_S = 0.0005, 0.02
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -63,12 +65,12 @@ class TrialResult:
     pruned: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return this as the study holds it."""
+        """Return the result as the study holds it."""
         return {**vars(self), "metrics": {} if self.metrics is None else self.metrics.as_json()}
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> Self:
-        """Read what `as_json` returns.
+        """Read back what `as_json` returned.
 
         Raises:
             LookupError, TypeError: a part is missing or unknown.
@@ -142,14 +144,14 @@ class _Known:
     """The finished trials of the studies so far, by position."""
 
     trials: dict[int, FrozenTrial] = field(default_factory=dict)
-    read: dict[int, int] = field(default_factory=dict)  # study → number of its first trials that are finished and read
+    read: dict[int, int] = field(default_factory=dict)  # era → number of its first trials that are finished and read
     mark: int | None = None  # the storage's mark at the last look
     sealed: int = 0  # positions in sealed batches, counted from the first
     best: float | None = None
 
 
 class SharedStudy:
-    """One study on disk, as one process sees it."""
+    """The studies of one search on disk, as one process sees them."""
 
     def __init__(self, store: StudyStore, claims: Path, plan: StudyPlan) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -157,9 +159,7 @@ class SharedStudy:
         self._family = family_of(plan.mode)
         self._known = _Known()
         self._longest_s = 0.0  # the longest trial of this process
-        self._proposer: tuple[int, int, Proposer] | None = (
-            None  # its study, and the position up to which it has learned
-        )
+        self._proposer: tuple[int, int, Proposer] | None = None  # its era, and the position up to which it has learned
         private.folder(claims)
         self._fail_strangers()
 
@@ -356,7 +356,7 @@ class SharedStudy:
         return self._store.study_id(storage, era, self._plan.directions)
 
     def _fail_strangers(self) -> None:
-        """Mark RUNNING and WAITING trials as failed; ours appear only when they are finished, so these were left."""
+        """Mark RUNNING and WAITING trials as failed: ours appear only when they are finished, so others left these."""
         self._look()
         era = self._known.sealed // self._plan.positions_of_a_study
 

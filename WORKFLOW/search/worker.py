@@ -15,8 +15,7 @@ from state.host import process
 def main(argv: list[str]) -> int:
     """Work on the study in the run folder `argv[0]`, as long as the process `argv[1]` is our parent.
 
-    The parent passes its own id. Imports take seconds, and if the parent died meanwhile, the system would already name
-    another process as our parent.
+    The parent passes its own id, because imports take seconds: if it died meanwhile, another process is our parent now.
     """
     parent = int(argv[1])
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""What luck alone gives to many tries."""
+"""Compute what luck alone gives to many tries."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ EULER_MASCHERONI = 0.5772156649015329
 
 @dataclass(frozen=True)
 class Chance:
-    """The annualised Sharpe ratio that luck alone gives to so many tries over so many in-sample days."""
+    """The annualised Sharpe ratio that luck alone gives to `tries` over `days` in-sample days; None if undefined."""
 
     tries: int
     days: int
@@ -20,7 +20,7 @@ class Chance:
 
     @classmethod
     def of(cls, tries: int, days: int) -> Self:
-        """Compute it with `expected_max_sharpe`."""
+        """Return the chance for these numbers; see `expected_max_sharpe`."""
         return cls(tries, days, expected_max_sharpe(tries, days))
 
 

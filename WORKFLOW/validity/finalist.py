@@ -1,4 +1,4 @@
-"""Judge one finalist: the holdout, Monte Carlo, the other engines, changed futures, and the verdict."""
+"""Judge one finalist: its holdout, Monte Carlo, the other engines, a look-ahead test, and the verdict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ from WORKFLOW.validity.verdict import WindowFigures
 from WORKFLOW.validity.walk_forward import FixedWindow, WalkForward
 from WORKFLOW.validity.wicks import WickShare
 
-# Returns a seed of its own for every purpose.
+# Called with a purpose (and numbers), it returns a seed that only this purpose gets.
 SeedOf = Callable[..., np.random.SeedSequence]
 
 
@@ -71,7 +71,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial that was selected, its neighbours, and the result of another tool if one was asked beforehand."""
+    """A trial that was selected, its neighbours, and the answer of vectorbt if vectorbt was asked beforehand."""
 
     trial: Trial
     plateau: Plateau
@@ -95,10 +95,7 @@ class Traded:
 
 @dataclass(frozen=True)
 class Measured:
-    """All measurements of one finalist; the dicts are by window, but for `monte_carlo` within a window by method.
-
-    `daily` holds daily returns (d,).
-    """
+    """All measurements of one finalist. The keys of each dict are the windows; `daily` holds daily returns (d,)."""
 
     traded: Traded
     daily: dict[str, Floats]
@@ -310,10 +307,7 @@ def _screened_alike(case: Case, parameters: Parameters, values: Mapping[str, Met
 
 
 def same_trades(fast: Ledger, reference: Ledger) -> bool:
-    """Return whether trades are equal in bars, sides and reasons, and numbers within 1e-9.
-
-    The rule is that of strategy_semantics: When two engines agree.
-    """
+    """Return whether trades are equal in bars, sides and reasons, and numbers within 1e-9 times max(1, |number|)."""
     exact = ("side", "entry_bar", "exit_bar", "reason_open", "reason_close")
     if len(fast.trades) != len(reference.trades) or any((fast.trades[k] != reference.trades[k]).any() for k in exact):
         return False

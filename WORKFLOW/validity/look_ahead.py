@@ -147,7 +147,7 @@ def prove(
 
 
 def parts(name: str, cuts: int = FINALIST_CUTS) -> list[str]:
-    """Return the names of the steps of a proof over so many cuts."""
+    """Return the names of the steps of a proof over this number of cuts."""
     return [f"{name}, cuts from {first}" for first in range(0, cuts, _PART)]
 
 

@@ -18,7 +18,8 @@ from WORKFLOW.validity.chance import chance_quantile, expected_max_sharpe
 class VerdictCheck:
     """One question and its answer. `if_failed` is what the verdict line says when the check is not passed.
 
-    `threshold` is the number that `value` is compared with; None for a question of yes or no.
+    `needed` says in words what passes. `threshold` is the number that `value` is compared with; None for a yes-or-no
+    question, or if that number is unknown.
     """
 
     name: str
@@ -40,7 +41,7 @@ class WindowFigures:
 
     @classmethod
     def of(cls, values: Metrics) -> Self:
-        """Select these of all metrics."""
+        """Take these metrics from all metrics of the window."""
         return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
 
     @classmethod
@@ -202,7 +203,7 @@ def _against_luck(evidence: FinalistEvidence, settings: Settings) -> list[Verdic
 
 
 def _without_wicks(evidence: FinalistEvidence, settings: Settings) -> list[VerdictCheck]:
-    """Return the check that is made only if the operator has allowed prices that nobody may have paid."""
+    """Return the check that is made only if the operator has allowed prices at which perhaps nobody traded."""
     if not evidence.allowed_wicks:
         return []
     message = f"without trades on extreme wicks the out-of-sample Sharpe is {number(evidence.sharpe_without_wicks)}"

@@ -64,7 +64,7 @@ class BriefMetrics:
 
     @classmethod
     def of(cls, values: Metrics) -> Self:
-        """Select these of all metrics."""
+        """Take these metrics from all metrics of a window."""
         return cls(**{one.name: getattr(values, one.name) for one in fields(cls)})
 
 

@@ -22,13 +22,13 @@ class CompleteJob(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """A job that was completed, ended, or recorded as dead no longer runs under the epoch it had."""
+        """The job is over. A job that only fills a lane is not looked at."""
         return _is_over(target, world)
 
 
 @dataclass(frozen=True)
 class EndJob(Action):
-    """Record in the job journal that the job has ended otherwise, and wake the scheduler."""
+    """Record in the job journal that the job has failed, or was cancelled or quarantined, and wake the scheduler."""
 
     kind = "end_job"
     expects = "the job is …"
@@ -46,7 +46,7 @@ class EndJob(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """A job that was completed, ended, or recorded as dead no longer runs under the epoch it had."""
+        """The job is over. A job that only fills a lane is not looked at."""
         return _is_over(target, world)
 
 
@@ -64,18 +64,18 @@ class RecordDeath(Action):
     last_done: int
     wait_s: float
     worker_id: str
-    oom: bool | None = None  # whether its worker was killed for lack of memory; None: the worker is not known
-    waits: int | None = None  # how often it has waited for an obstacle that may pass by itself; None: it does not wait
+    oom: bool | None = None  # whether its worker was killed for lack of memory; None: unknown
+    waits: int | None = None  # how often in a row the job waited for an obstacle that may pass; None: it does not wait
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """A job that was completed, ended, or recorded as dead no longer runs under the epoch it had."""
+        """The job is in the journal. Its status tells nothing: its next worker may run by then."""
         return None if _is_over(target, world) is None else True
 
 
 @dataclass(frozen=True)
 class EnqueueJobs(Action):
-    """Add these jobs to the job journal of their round, and wake the sentry. `fills` is given for a new round only."""
+    """Add these jobs to the job journal of their round, and wake the sentry. A new round is put on record first."""
 
     kind = "enqueue_jobs"
     expects = "the jobs are in the journal; the round is under way"
@@ -84,7 +84,8 @@ class EnqueueJobs(Action):
     round: int
     jobs: tuple[dict[str, Any], ...]
     dropped: dict[str, str]
-    fills: dict[str, list[int]] | None = None  # given, as `holdouts` is, only when the action begins a new round
+    # These two are given only when the action begins a new round; None otherwise. Both are by unit ("SYMBOL MODE").
+    fills: dict[str, list[int]] | None = None
     holdouts: dict[str, Any] | None = None
 
     @property

@@ -23,7 +23,7 @@ class LaunchWorker(Action):
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:
-        """The worker lives, or it has ended and is about to be accounted for, or its job went on without it."""
+        """The job has a worker, living or not yet accounted for; or the job is over, or pending again."""
         state = next((s for s in world.jobs if s.job.job_id == target), None)
         if state is None:
             return None
@@ -82,7 +82,7 @@ class KillWorker(Action):
 
 @dataclass(frozen=True)
 class RetireWorker(Action):
-    """Remove the worker's files, the launch record last: a cycle after one that was cut short finds it again."""
+    """Remove the worker's files, the launch record last: after a cycle that was cut short, the next finds it again."""
 
     kind = "retire_worker"
     expects = "its launch record is gone"

@@ -1,7 +1,7 @@
 """Carry out what agents decided: one method for each kind of action, each safe to repeat.
 
-What an action does and expects stands at its record in `agents/actions/`. A method returns what happened, in words, or
-None when there is nothing to add; an error becomes the failed outcome of the action.
+The docstring of each action in `agents/actions/` says what it does and expects. A method returns what happened, in
+words, or None when there is nothing to add; an error becomes the failed outcome of the action.
 """
 
 import signal
@@ -131,11 +131,11 @@ class Acts(Hands):
 
     @_do.register
     def retire_worker(self, action: RetireWorker) -> None:
-        """Remove the worker's files, the launch record last: a later cycle finds it when this one is cut short."""
+        """Remove the worker's files, the launch record last: after a cycle cut short, the next one finds the worker."""
         record = snapshot.read_json(self._roots.launch(action.worker_id))
         if isinstance(record, dict) and record.get("boot_id") == identity.boot_id():
-            # A wrapper that was stopped, or a child that it left behind, may still live. After a reboot its pid is
-            # another's.
+            # A stopped wrapper, or a child that it left behind, may still live. After a reboot, another process may
+            # have its pid.
             processes.kill_tree(self._tree(action.worker_id, str(record.get("nonce"))), None)
         for path in (self._roots.heartbeat(action.worker_id), self._roots.exit(action.worker_id)):
             path.unlink(missing_ok=True)
@@ -351,7 +351,7 @@ class Acts(Hands):
     # helpers ----------------------------------------------------------------------------------------------------------
 
     def _ensure(self, respawn: list[str], only: list[str] | None) -> str:
-        """Start sessions in this process, or from outside when this process's own pane may be ended by it."""
+        """Start sessions from this process; from outside of tmux when doing so might end this process's own pane."""
         # Unless tmux answers and this agent's session is alive, a repair may end the pane that this cycle runs in.
         there = observe.sessions_of(self._roots, self._limits)
         if there is None or not any(one.name == self._session and one.alive for one in there):

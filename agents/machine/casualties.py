@@ -64,7 +64,7 @@ def told(before: Before, started: Sequence[str], repaired: Sequence[str], by: st
     # A session that this server never had on record was not lost: it is started for the first time.
     lost = [session for session in started if session in known]
     found = [one for text in repaired for one in _repaired(text, before, by, at)]
-    # When the server is dead, its sessions are not told one by one: they have one cause and are one incident.
+    # When the server is dead, its sessions get no records of their own: they have one cause and are one incident.
     if lost and not before.server_lives:
         found += _server_died(before, lost, by, at)
     elif not any(_ENDED in text for text in repaired):

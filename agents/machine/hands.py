@@ -16,7 +16,7 @@ from state.records.jobs import JobJournal
 
 
 class Hands:
-    """The means of one cycle of one agent."""
+    """The paths, settings, clock and run with which one cycle of one agent acts."""
 
     def __init__(
         self, roots: Roots, limits: SwarmSettings, clock: Clock, run_id: str, round_number: int, by: str = ""
@@ -57,5 +57,5 @@ class Hands:
         at = stamp(self._clock.now())
         held = healing.marks(journal.path) if any("mark" in event for event in events) else frozenset()
         new = [event for event in events if (event.get("mark"), event["event"]) not in held]
-        # A death has its own time in `at`; `told_at` is when it was written here.
+        # An event that brings its own time keeps it in `at`; `told_at` is when it was written here.
         journal.append(*({"at": at, **event, **({"told_at": at} if "at" in event else {})} for event in new))

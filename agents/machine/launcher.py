@@ -1,4 +1,7 @@
-"""Start the swarm's sessions, under the launch lock, and workers, in sessions of their own."""
+"""Start the swarm's tmux sessions, under the launch lock; and start workers, outside of tmux.
+
+"Session" means a tmux session here. A worker gets a process session of its own (setsid), so that it outlives tmux.
+"""
 
 import contextlib
 import os
@@ -48,7 +51,7 @@ _CODE = (
     "state",
     "config",
 )
-_HOLDER_S = 10.0  # seconds that a lock holder which was continued may take
+_HOLDER_S = 10.0  # seconds that a stopped holder of the launch lock may still take after it was continued
 
 
 class Busy(Exception):
@@ -57,11 +60,11 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Ensured:
-    """What was done: the sessions that were started, and the repairs that were needed first."""
+    """What `ensure_sessions` did: the sessions that it started, and the repairs that were needed first."""
 
     started: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
-    waiting: tuple[str, ...] = ()  # sessions started before whose agent never cycled: they wait
+    waiting: tuple[str, ...] = ()  # sessions whose agent never cycled after earlier starts: their next start waits
 
 
 @contextmanager
@@ -93,7 +96,7 @@ def launch_lock(roots: Roots, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def _continue_holder(roots: Roots) -> bool:
-    """Continue a lock holder that is stopped (Ctrl-Z), which would keep everyone else out for ever; whether it was."""
+    """Send SIGCONT to a stopped lock holder (Ctrl-Z), which would keep all others out; return whether it was sent."""
     try:
         # filelock does not tell who holds a lock, so each holder writes its identity beside it.
         holder = record_of(Identity, snapshot.read_json(roots.launch_holder))
@@ -115,12 +118,12 @@ def ensure_sessions(
     only: Sequence[str] | None = None,
     is_patient: bool = False,
 ) -> Ensured:
-    """Start every missing session once, and respawn the named ones; all that heals the swarm calls this.
+    """Start every missing session once, and respawn those named in `respawn`; all that heals the swarm calls this.
 
-    Call it under the launch lock. It does nothing while the operator wants the swarm stopped. It writes to
-    healing.jsonl what was missing, since when and why, and that `by` brought it back. With `is_patient` (for agents,
-    not for people), an agent that was started and never cycled is started again only after a wait that doubles with
-    every start.
+    With `only`, no other sessions are touched; None means all. Call it under the launch lock. It does nothing while the
+    operator wants the swarm stopped. It writes to healing.jsonl what was missing, since when and why, and that `by`
+    brought it back. With `is_patient` (for agents, not for people), an agent that was started and never cycled is
+    started again only after a wait that doubles with every start.
 
     Raises:
         Refused: tmux is missing or cannot start a session.
@@ -136,7 +139,7 @@ def ensure_sessions(
     repaired: list[str] = []
     try:
         waiting = _started_into(started, repaired, roots, limits, before, respawn, only, is_patient)
-    finally:  # what was ended or started before tmux stopped answering is recorded, too
+    finally:  # recorded even if tmux stops answering half-way
         records = casualties.told(before, started, repaired, by, clock)
         healing.record(roots, clock, records, limits.records.journal_mb * 1_000_000)
     return Ensured(tuple(started), tuple(repaired), tuple(waiting))
@@ -152,7 +155,10 @@ def _started_into(
     only: Sequence[str] | None,
     is_patient: bool,
 ) -> list[str]:
-    """Repair and start, appending to both lists as it is done; return the sessions that have to wait."""
+    """Repair tmux and start sessions; return the sessions that have to wait.
+
+    Each deed is appended to `started` or `repaired` as soon as it is done.
+    """
     tmux = _reachable(roots, limits, repaired)
     views = tmux.sessions()
     there = {view.name for view in views if view.alive}
@@ -191,7 +197,7 @@ def _is_too_soon(session: str, before: Before, now_s: float, limits: SwarmSettin
 
 
 def _awaited(started: Sequence[str], before: Before, now_s: float) -> dict[str, tuple[float, int]]:
-    """Return for each session since when its agent's first cycle is awaited, and how often it was started for that."""
+    """Return for each session since when (monotonic) its agent's first cycle is awaited, and the starts since then."""
     known = {} if before.server is None else before.server.awaited
     return {
         one: (known[one][0], known[one][1] + 1) if casualties.is_awaited(one, before) else (now_s, 1)
@@ -227,7 +233,7 @@ def ensure_from_outside(roots: Roots, by: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-    ).returncode = 0  # Popen must not wait for it
+    ).returncode = 0  # a known return code keeps Popen from waiting for the process
 
 
 def tell_hooks(roots: Roots, events: Sequence[Mapping[str, Any]]) -> None:
@@ -246,7 +252,7 @@ def tell_hooks(roots: Roots, events: Sequence[Mapping[str, Any]]) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-        ).returncode = 0  # Popen must not wait for the hooks
+        ).returncode = 0  # a known return code keeps Popen from waiting for the hooks
 
 
 def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux:
@@ -260,7 +266,7 @@ def _reachable(roots: Roots, limits: SwarmSettings, repaired: list[str]) -> Tmux
     tmux = Tmux.of(roots, limits.agents.tmux_timeout_s)
     sessions.check_folder(tmux.server)
     process = tmux.server.process
-    # seen in /proc: a call to a stopped server would cost its deadline
+    # looked up in /proc, because a call to a stopped server would take its whole deadline
     if process is not None and processes.is_stopped(process):
         repaired.append(f"tmux -L {tmux.server.label}: {sessions.repair(tmux)}")
     try:
@@ -329,7 +335,7 @@ def mint(job_id: str, epoch: int) -> tuple[str, str]:
 
 
 def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
-    """Start the wrapper and its worker in a session of their own; return the launch with the wrapper's identity.
+    """Start the wrapper and its worker in a process session of their own; return the launch with the wrapper on record.
 
     The launch record is on file before the process starts, so that no worker ever runs without one.
     """
@@ -366,7 +372,7 @@ def spawn(roots: Roots, launch: Launch, limits: SwarmSettings) -> Launch:
             stderr=output,
             start_new_session=True,
         )
-    process.returncode = 0  # Popen must not wait for the wrapper: it outlives this cycle
+    process.returncode = 0  # keeps Popen from waiting for the wrapper, which outlives this cycle
     launched = replace(launch, wrapper=identity.of(process.pid))
     snapshot.write_json(path, tree_of(launched))
     return launched

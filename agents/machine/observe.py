@@ -159,8 +159,8 @@ def sessions_of(roots: Roots, limits: SwarmSettings) -> tuple[SessionView, ...] 
         return None
 
 
-_MOST_EXPECTED = 5  # actions whose expected outcomes are shown
-_QUIET_S = 0.2  # a worker that progressed more recently is not asked for its CPU time
+_MOST_EXPECTED = 5  # the most actions of one cycle whose expected outcomes are shown
+_QUIET_S = 0.2  # seconds since the last progress from which on a worker's CPU time is read
 
 
 def _records(
@@ -305,7 +305,7 @@ def _unmet(verified: Iterable[Verified]) -> tuple[str, ...]:
 
 
 def _expects(deeds: tuple[Deed, ...]) -> tuple[dict[str, str], ...]:
-    """Return the expected outcomes of the last actions, only the first few."""
+    """Return the expected outcomes of the first few actions of the last cycle."""
     return tuple({"kind": o.kind, "target": o.target, "expected": o.expected} for o in deeds[:_MOST_EXPECTED])
 
 

@@ -14,7 +14,7 @@ from state.host import identity
 from state.host.identity import NONCE, Identity, Tree
 
 _LOOKS = 5  # looks in a row that find no process of the tree while others are born: 15 ms on a busy machine
-_CHASE = 20  # the same for a tree in which a process was found: it may fork faster than a look takes
+_CHASE = 20  # such looks for a tree in which a process was found: it may fork faster than a look takes
 # glances at only the newest pids after each such look: a glance costs a tenth of a look, and less than a fork
 _GLANCES = 20
 _NEWBORN = 12  # how many of the newest pids a glance checks
@@ -22,7 +22,7 @@ _DEATH_S = 1.0  # seconds that killed processes may take to be gone
 
 
 def send(target: Identity, number: signal.Signals, tree: Tree | None = None) -> bool:
-    """Send a signal to exactly this process, with `tree` only if it belongs to it; return whether it was sent."""
+    """Send a signal to exactly this process, with `tree` only if it is part of the tree; return whether it was sent."""
     return _send(target, number, lambda: tree is None or tree.has(target.pid))
 
 
@@ -61,7 +61,7 @@ def kill_tree(tree: Tree, wrapper: Identity | None) -> int:
     """Kill the whole tree except its wrapper, which records the end; return how many processes are gone.
 
     First all processes are stopped, until a look finds no new one: a stopped process cannot fork, so none escapes
-    between a look and its signal. Only then they are killed. A process that hangs in the kernel survives; the next
+    between a look and its signal. Only then are they killed. A process that hangs in the kernel survives; the next
     cycle sees that.
     """
     # A damaged record may hold a nonce that many processes have: then nothing is killed.
@@ -88,7 +88,8 @@ def _look(tree: Tree, wrapper: Identity | None, known: Set[Identity], looks: int
 
     A look goes through the pids. During it, a process can fork a child whose pid was passed already, and end before its
     own turn. Then the look finds none, although one is there. So a look that finds none counts only when no process at
-    all was born during it, or after many such looks; processes born in between are stopped at a glance.
+    all was born during it, or after many such looks. Between two looks, glances at the newest pids stop newborn
+    processes.
     """
     for _ in range(looks):
         if time.monotonic() >= deadline:
@@ -120,13 +121,13 @@ def _stop_newborn(tree: Tree, spared: Set[int]) -> None:
                     signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
                     return
             except OSError:
-                pass  # gone
+                pass  # it is gone
             finally:
                 os.close(descriptor)
 
 
 def _last_born() -> int | None:
-    """Return the newest pid of this namespace; None where the kernel does not tell it."""
+    """Return the newest pid of this PID namespace; None where the kernel does not say."""
     try:
         return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[-1])
     except (OSError, IndexError, ValueError):

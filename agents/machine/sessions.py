@@ -40,8 +40,8 @@ _DEFAULT_LABEL = "bt"
 # Our sessions run no shell, but a person may split a window, which needs one; and tmux needs to know a terminal.
 _TERMINAL = {"TERM": "screen", "SHELL": "/bin/sh"}
 _CONTROL = (sys.executable, "-I", "-S", "-c", "")  # a program that takes 10 ms when it gets a core
-_SOCKETS = 3  # how many new sockets a server is asked for: what removes them may do so again at once
-_LOOK_S = 0.02
+_SOCKETS = 3  # how often a server is asked for a new socket, because whatever removed the last may remove this one, too
+_LOOK_S = 0.02  # seconds between two looks while we wait for a server
 _NO_SERVER = ("no server running", "error connecting", "no sessions", "server exited")
 
 
@@ -109,7 +109,7 @@ class Tmux:
 
         Raises:
             NoAnswer: see `rows`.
-                OSError: tmux is not installed.
+            OSError: tmux is not installed.
         """
         rows = self.rows()
         folder = self._state_root() if rows else ""

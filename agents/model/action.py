@@ -1,6 +1,6 @@
 """The base of all actions: a target, the expected outcome, and the check of that outcome.
 
-The kinds of actions stand in `agents/actions/`. The docstring of a kind says what is done. The agent's next cycle
+The kinds of actions are in `agents/actions/`. The docstring of a kind says what is done. The agent's next cycle
 calls `came_true`, which judges by what that cycle sees, never by what the action itself reported; its docstring says
 what it looks for. `python -m agents.expectations` renders a page from both docstrings.
 
@@ -47,8 +47,8 @@ class Action:
 
     @classmethod
     def came_true(cls, target: str, world: World, done_at: str) -> Held:  # noqa: ARG003
-        """The next cycle cannot see it. The record of the action holds its outcome; if something is still missing, the
-        agent decides on it again.
+        """The next cycle cannot see the effect. The record of the action says how it went; if something is still
+        missing, the agent decides on the action again.
         """
         return None
 

@@ -88,7 +88,7 @@ class AgentView:
         return self.loop_life == "running" or self.loop_age_s is None or self.loop_age_s > self.session_age_s
 
     def is_stale(self, limits: SwarmSettings) -> bool:
-        """Whether it has not cycled for too long, or its loop is gone or stopped. A new session gets two cadences."""
+        """Whether the agent cycled too long ago, or its loop is gone or stopped. A new session gets two cadences."""
         if self.is_young(limits):
             return False
         return self.loop_life != "running" or self.age_s is None or self.age_s > patience_s(self.cadence_s, limits)
@@ -102,7 +102,7 @@ class AgentView:
         return self.loop_life == "running" and self.age_s is None
 
     def is_wanting(self, limits: SwarmSettings) -> bool:
-        """Whether it is stale, or its first cycle is overdue.
+        """Whether the agent is stale, or its first cycle is overdue.
 
         The second condition is needed because a session that is started again and again is young each time.
         """
@@ -140,7 +140,7 @@ class HookFault:
 
 @dataclass(frozen=True)
 class RecordFault:
-    """A record that is damaged, or that is gone although others refer to it. `by_itself`: the swarm repairs it."""
+    """A record that is damaged, or that is gone although others refer to it. `by_itself`: no person is needed."""
 
     record: str  # its path, relative to STATE_ROOT
     state: Literal["damaged", "lost"]

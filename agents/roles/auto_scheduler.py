@@ -20,7 +20,7 @@ Units = dict[tuple[str, str], list[JobState]]
 
 @dataclass(frozen=True)
 class Memory:
-    """What the job journal does not hold."""
+    """What this agent remembers between cycles, because the job journal does not hold it."""
 
     healing_since_s: float | None = None  # since when only unfinished healing keeps the run open
     # hash of newer code seen at the last look: a checkout changes file by file, so two looks must agree
@@ -37,9 +37,9 @@ def decide(world: World, memory: Memory, limits: SwarmSettings) -> Decision[Memo
         return Decision(memory, "the run is complete", report=replace(report, stage="complete"))
     if world.stopped:
         return Decision(memory, "the operator stopped the swarm", report=replace(report, stage="stopped"))
-    planned = [state for state in world.jobs if not state.job.hand]  # hands are left out: nothing waits for them
+    planned = [state for state in world.jobs if not state.job.hand]  # nothing waits for a hand (see `fill`)
     units = {unit: [s for s in planned if s.job.unit == unit] for unit in dict.fromkeys(s.job.unit for s in planned)}
-    if not units:  # true, too, when the round's folder was made and its jobs were not
+    if not units:  # before the first round, or when the start of a round was cut short before its jobs were written
         out = {*world.dropped, *holdouts.left_out(world, order)}
         left = tuple(unit for unit in order.units if " ".join(unit) not in out)
         return _begin_round(max(0, world.round), left, world, world.dropped, {}, memory, report)
@@ -127,7 +127,7 @@ def _next(states: list[JobState], order: SwarmOrder, lanes: int, gpus: int, limi
 def _missing(jobs: list[Job]) -> list[Job]:
     """Return the shards of a phase that are missing because the journal lost a damaged line."""
     one, there = jobs[0], {job.shard for job in jobs}
-    if one.phase == "merge":  # its number of shards counts those that it merges
+    if one.phase == "merge":  # its `shards` is the number of prescreen shards that it joins
         return []
     return [replace(one, shard=shard) for shard in range(one.shards) if shard not in there]
 

@@ -16,14 +16,14 @@ from state.records.jobs import SCREENS
 from state.records.report_parts import Finding, Targets
 from state.records.reports import WatchdogReport
 
-_CADENCE_S = 15.0  # of this agent, as in the registry
+_CADENCE_S = 15.0  # seconds between two cycles of this agent, as in the registry
 _CPU_READINGS = 120  # the most readings of one window; more would only make the record longer
 _DISK_EVERY_S = 600.0  # seconds between two readings of the disk
 _DISK_READINGS = 144  # readings of one day
 _DISK_ENOUGH_S = 3_600.0  # seconds: a forecast from a shorter time would be a guess
 _FULL_SOON_DAYS = 2.0  # leaves a person enough time to make room
-_STARVING = 2  # how many other agents must be late at once; when only one is late, the machine is not the cause
-_SCARCE = 0.9  # share of the processes that this container may have
+_STARVING = 2  # the fewest other agents that must be late at once; when one alone is late, the machine is not to blame
+_SCARCE = 0.9  # share of the container's limit of processes from which on they count as scarce
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DiskReading:
 
 @dataclass(frozen=True)
 class Memory:
-    """What must be compared with an earlier look, and what was already written down."""
+    """What later cycles compare with, and which events are already in the log."""
 
     boot_id: str = ""
     readings: tuple[Reading, ...] = ()
@@ -54,7 +54,7 @@ class Memory:
     clocks: Clocks | None = None
     last_death: str = ""
     healing_mark: str = ""  # the last record of healing.jsonl that was written down
-    said: Mapping[str, str] = field(default_factory=dict)  # finding → its words when it was written down
+    said: Mapping[str, str] = field(default_factory=dict)  # id of a finding in the log → its words there
     environment: Mapping[str, str] = field(default_factory=dict)
     uuids: tuple[str, ...] = ()  # of all GPUs that were seen in this boot
     oom_kills: int | None = None
@@ -122,7 +122,7 @@ def _housekeeping(records: Records | None) -> list[Action]:
 
 
 def _fallbacks(world: World) -> tuple[str, ...]:
-    """Return the jobs for GPUs only that run on a CPU's lane. No agent starts such jobs; this is the check of that."""
+    """Return the jobs that must have a GPU and run on a CPU lane. No agent starts a job so; this checks it."""
     if world.order is None or world.order.engine != "gpu":
         return ()
     jobs = [one.launch.job for one in world.workers if not one.launch.gpu]
@@ -165,7 +165,7 @@ def _report(world: World, memory: Memory, limits: SwarmSettings) -> WatchdogRepo
 
 
 def _with_readings(world: World, memory: Memory, limits: SwarmSettings) -> Memory:
-    """Return the memory with this look's readings; those of another boot are dropped, because the clock began anew."""
+    """Return the memory with this cycle's readings; those of another boot are dropped, because the clock began anew."""
     if memory.boot_id != world.boot_id:
         memory = replace(memory, boot_id=world.boot_id, readings=(), disk=(), uuids=(), oom_kills=None, looked_s=None)
     readings = _cpu_readings(world, memory, limits.use.window_s)
@@ -212,7 +212,7 @@ def _throttled_pct(memory: Memory) -> float | None:
 
 
 def _bytes_per_day(readings: tuple[DiskReading, ...]) -> float | None:
-    """Return how fast the disk fills, as the median over pairs of readings; None before there is an hour of them.
+    """Return the bytes a day by which the disk fills, as the median over pairs of readings; None in the first hour.
 
     The readings of a pair lie half of all readings apart, so that a single large write does not decide the result.
     """
@@ -226,7 +226,7 @@ def _bytes_per_day(readings: tuple[DiskReading, ...]) -> float | None:
 
 
 def _full_in_days(free: int | None, per_day: float | None, limits: SwarmSettings) -> float | None:
-    """Return the days until the disk is so full that nothing is started; None when it does not fill, or is unknown."""
+    """Return the days until the disk is too full to start a worker; None when it does not fill, or when unknown."""
     if free is None or per_day is None or per_day <= 0:
         return None
     return round(max(0.0, free - limits.records.min_free_mb * 1_000_000) / per_day, 1)
@@ -309,7 +309,7 @@ def _gone(sample: Sample, memory: Memory) -> list[str]:
 
 
 def _said(memory: Memory, found: list[Finding]) -> tuple[Memory, list[dict[str, Any]]]:
-    """Return the events for findings that are new or over: each is written down once when it comes and when it goes."""
+    """Return the events for findings that are new or over: each is logged once when it comes and once when it goes."""
     now = {one.id: one.what for one in found}
     events = [
         {"event": "found", "id": one.id, "what": one.what, "remedy": one.remedy}
@@ -347,11 +347,11 @@ def _machine_events(world: World, memory: Memory) -> tuple[Memory, list[dict[str
 
 
 def _deaths(world: World, memory: Memory) -> tuple[Memory, list[dict[str, Any]]]:
-    """Return the events for deaths after the last one that was written down.
+    """Return the events for deaths after the last one in the log.
 
-    When that one is not found, because the journal was compacted, all deaths that are still there count as new.
+    When that death is no longer in the journal, because it was compacted, all deaths still there count as new.
     """
-    # The journal of jobs may be compacted between two looks, so the place is kept by contents and not by number.
+    # The job journal may be compacted between two cycles, so the last death is remembered by its contents.
     marks = [_mark(world, death) for death in world.last_deaths]
     seen = max((n for n, mark in enumerate(marks) if mark == memory.last_death), default=-1)
     events = [{**death, "run_id": world.run_id} for death in world.last_deaths[seen + 1 :]]

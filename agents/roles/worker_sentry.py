@@ -29,7 +29,7 @@ _SURVIVED = "it survives KILL; its lane stays closed until it is gone"
 
 @dataclass(frozen=True)
 class Memory:
-    """What was tried with which worker, what is to blame for deaths, and the usual speeds, as kept on file."""
+    """What was tried with which worker, what is to blame for deaths, and the usual speeds of prescreens."""
 
     tried: Tried = field(default_factory=Tried)
     blame: Blame = field(default_factory=Blame)
@@ -101,7 +101,7 @@ def _is_over(worker: Worker) -> bool:
 def _account(
     worker: Worker, jobs: Jobs, world: World, memory: Memory, limits: SwarmSettings
 ) -> tuple[Memory, list[Action]]:
-    """Record how a dead worker's job goes on, and retire the worker; a worker that lost its job is only retired."""
+    """Record how a dead worker's job goes on, and retire the worker. One that had lost its job is only retired."""
     # The job's record comes before the retirement: cut short in between, the next cycle accounts for it again.
     launch = worker.launch
     retire = RetireWorker(launch.worker_id)
@@ -117,7 +117,7 @@ def _account(
             memory = replace(memory, pace=pacing.completed(memory.pace, worker, world.now_s, limits))
             return memory, [CompleteJob(state.job.job_id, result.metrics, tuple(result.gates)), retire]
         return memory, [_end(state, "failed", result.error_message, result.gates), retire]
-    # Deaths by `stop` count against nothing, and need no wait.
+    # A death by `stop` does not count against the job, and needs no wait.
     if world.stopped:
         return memory, [_death(state, worker, BY_OPERATOR, state.deaths, 0.0), retire]
     memory, action = _after_death(state, worker, world, memory, limits)
@@ -125,7 +125,7 @@ def _account(
 
 
 def _is_its(state: JobState, launch: Launch) -> bool:
-    """Whether the journal, too, says that this worker has the job. A forged launch record would have no such entry."""
+    """Whether the job journal agrees that this worker has the job. A forged launch record has no entry there."""
     is_at_work = state.status == "running" and state.epoch == launch.epoch
     return is_at_work and state.worker_id in ("", launch.worker_id)  # "": the journal lost the line with the id
 
@@ -173,7 +173,7 @@ def _death(state: JobState, worker: Worker, reason: str, deaths: int, wait_s: fl
 def _wait(state: JobState, worker: Worker, result: Result, limits: SwarmSettings) -> Action:
     """Let a job wait for an obstacle that may pass by itself; it fails when its patience is over.
 
-    Such a wait counts against nothing, and no work of the unit is lost.
+    Such a wait does not count as a death, and no work of the unit is lost.
     """
     patience_s = limits.blame.patience_s if result.patience_s is None else result.patience_s
     waits = state.waits + 1

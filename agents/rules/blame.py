@@ -1,9 +1,9 @@
 """Decide what is to blame when workers die (the job, the lane, or the whole environment), and how long to wait.
 
 A job whose workers die again and again without progress is quarantined. A lane on which three jobs died, while none
-died elsewhere, is closed for a while. When jobs of several units die and none is completed in between, the environment
-is to blame (a broken library, too little memory): then no death counts against a job, and from time to time a single
-worker, the canary, is started until one completes its job.
+died elsewhere, is closed for a while. When jobs of several units die and none leaves a result in between, the
+environment is to blame (a broken library, too little memory). During such a *storm* no death counts against a job, and
+from time to time a single worker, the canary, is started, until one leaves a result.
 """
 
 import signal
@@ -29,7 +29,7 @@ _MOST = 50  # how many deaths are remembered
 
 @dataclass(frozen=True)
 class Death:
-    """A death that the worker caused itself, or for which the swarm had a good reason. `unit` is "SYMBOL MODE"."""
+    """An own death: the worker caused it itself, or the swarm killed it for a fault. `unit` is "SYMBOL MODE"."""
 
     job_id: str
     unit: str
@@ -39,12 +39,12 @@ class Death:
 
 @dataclass(frozen=True)
 class Blame:
-    """The own deaths since the last completed job, the closed lanes (lane → until when), and the canary's waits."""
+    """The own deaths since the last worker with a result, the closed lanes (lane → monotonic end), and the storm."""
 
     deaths: tuple[Death, ...] = ()
     lanes: Mapping[str, float] = field(default_factory=dict)
-    storms: int = 0  # canaries that died in a row
-    canary_at_s: float = 0.0  # no canary is started before this time
+    storms: int = 0  # own deaths in this storm, of which each doubles the wait for the next canary; 0: no storm
+    canary_at_s: float = 0.0  # monotonic; no canary is started before
 
     @property
     def is_environment(self) -> bool:
@@ -80,12 +80,12 @@ def after_death(blame: Blame, worker: Worker, now_s: float, lanes: int, limits: 
 
 
 def after_completion(blame: Blame) -> Blame:
-    """Return the blame after a job was completed: the deaths before it are no pattern any more."""
+    """Return the blame after a worker left a result, completed or failed: earlier deaths are no pattern any more."""
     return replace(blame, deaths=(), storms=0, canary_at_s=0.0)
 
 
 def at(blame: Blame, now_s: float, limits: SwarmSettings) -> Blame:
-    """Return what still holds now. Deaths are forgotten when twice the longest wait has passed without another."""
+    """Return what still holds now. A storm is over when twice the longest wait has passed without another death."""
     lanes = {lane: until for lane, until in blame.lanes.items() if now_s < until}
     is_fresh = bool(blame.deaths) and now_s - blame.deaths[-1].at_s <= 2 * limits.blame.backoff_max_s + _CANARY_S
     deaths = blame.deaths if is_fresh or not blame.storms else ()
@@ -123,7 +123,7 @@ def waited_s(waits: int, limits: SwarmSettings) -> float:
 def came_from_outside(worker: Worker) -> bool:
     """Whether the worker was ended from outside; such a death never counts against its job.
 
-    A worker without an exit file counts as such: the machine or the container ended its wrapper, too.
+    So was a worker without an exit file: the machine or the container ended its wrapper, too.
     """
     return worker.exit is None or (
         worker.exit.signal is not None and worker.exit.signal not in _OWN_SIGNALS and not worker.exit.oom
@@ -131,7 +131,7 @@ def came_from_outside(worker: Worker) -> bool:
 
 
 def how(worker: Worker) -> str:
-    """Return how the worker ended, as the words that its job's record and the operator get."""
+    """Return how the worker ended, in words for the job journal and the operator."""
     if worker.exit is None:
         return "it is gone, and so is who watched it"
     if worker.exit.oom:

@@ -8,23 +8,23 @@ from config.swarm import SwarmSettings
 from hooks import first_kernel_deadline
 
 _READS = 2  # looks at which a worker must be silent: a single look may fall right after a suspend
-_APART_S = 7.5  # seconds, times the cadence scale, between two looks that measure a worker's CPU time
-# of one core: less means blocked, more means spinning, between: waiting for a core
+_APART_S = 7.5  # least seconds, times the cadence scale, between the two looks that measure a worker's CPU time
+# Shares of one core: below the first a worker is blocked, from the second on it spins, in between it waits for a core.
 _HUNG_SHARE, _STARVED_SHARE = 0.02, 0.25
-_STARVED_TIMES = 5  # a worker that waits for a core is given this many times the patience
-_TRIES = 3  # how often one measure is tried before the next, stronger one
+_STARVED_TIMES = 5  # a worker that waits for a core may be silent this many times as long (`hang.after_s`)
+_TRIES = 3  # how often SIGKILL is sent before a worker is given up
 
 
 @dataclass(frozen=True)
 class Tried:
     """What was already tried with each worker, by its id."""
 
-    silent: Mapping[str, int] = field(default_factory=dict)  # at how many looks in a row it was silent
+    silent: Mapping[str, int] = field(default_factory=dict)  # at how many looks in a row it was suspect (`is_suspect`)
     since: Mapping[str, tuple[float, float | None]] = field(
         default_factory=dict
     )  # the first such look: its time, and the worker's CPU time by then
-    continued: Mapping[str, int] = field(default_factory=dict)
-    asked_to_end_s: Mapping[str, float] = field(default_factory=dict)
+    continued: Mapping[str, int] = field(default_factory=dict)  # how often SIGCONT was sent
+    asked_to_end_s: Mapping[str, float] = field(default_factory=dict)  # when SIGTERM was sent, monotonic
     killed: Mapping[str, str] = field(default_factory=dict)  # why SIGKILL was sent
     kills: Mapping[str, int] = field(default_factory=dict)  # how often SIGKILL was sent
     # workers that survive SIGKILL → their lanes, which stay closed
@@ -35,13 +35,13 @@ class Tried:
         return Tried(*({k: v for k, v in getattr(self, name).items() if k in keep} for name in self.__annotations__))
 
     def seen_silent(self, worker: Worker, now_s: float) -> "Tried":
-        """Count one more silent look at the worker; the first of them is remembered with its CPU time."""
+        """Count one more look at which the worker was suspect; the first is remembered with the worker's CPU time."""
         worker_id = worker.launch.worker_id
         silent = {**self.silent, worker_id: self.silent.get(worker_id, 0) + 1}
         return replace(self, silent=silent, since={worker_id: (now_s, worker.cpu_s)} | dict(self.since))
 
     def seen_alive(self, worker_id: str) -> "Tried":
-        """Forget the silent looks at the worker, because it advances again."""
+        """Forget the suspect looks at the worker, because it is suspect no more."""
         silent = {k: v for k, v in self.silent.items() if k != worker_id}
         return replace(self, silent=silent, since={k: v for k, v in self.since.items() if k != worker_id})
 
@@ -71,9 +71,9 @@ class Tried:
 
 
 def is_suspect(worker: Worker, world: World, limits: SwarmSettings, has_excuse: bool = False) -> str:
-    """Return why the worker looks hung at this look; "" when it does not.
+    """Return why the worker seems hung in this cycle; "" when it does not.
 
-    With `has_excuse` (a large job, or a slow machine) the time that a prescreen may take is not bounded.
+    With `has_excuse` (a large job, or a slow machine), a prescreen may take longer than its budget.
     """
     # After a suspend or an absence of the watchdog, every age is too large for a while.
     if world.control.host_starved or world.control.grace:
@@ -98,7 +98,8 @@ def is_proven(tried: Tried, worker: Worker, world: World, limits: SwarmSettings)
     since_s, had_s = tried.since.get(worker_id, (world.now_s, None))
     if had_s is None or worker.cpu_s is None or worker.silent_s > _STARVED_TIMES * limits.hang.after_s:
         return True
-    # A blocked worker uses no CPU, one that spins uses a whole core. A share between means that it waits for a core.
+    # A blocked worker uses no CPU, and one that spins uses a whole core. A share in between is that of a worker that
+    # waits for a core.
     passed_s = world.now_s - since_s
     if passed_s < _APART_S * limits.agents.cadence_scale:
         return False
@@ -106,5 +107,5 @@ def is_proven(tried: Tried, worker: Worker, world: World, limits: SwarmSettings)
 
 
 def may_be_continued(tried: Tried, worker_id: str) -> bool:
-    """Whether a stopped worker may be continued: once only. A worker that is stopped again is ended."""
+    """Whether a stopped worker may be continued: only once. A worker that is stopped again is killed."""
     return not tried.continued.get(worker_id, 0)

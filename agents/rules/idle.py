@@ -138,7 +138,7 @@ def _next_job(world: World) -> str:
 
 
 def _held_back(world: World) -> str:
-    """Return the sentry's reasons for starting no ready job, without "… for a lane": this lane is free now."""
+    """Return the sentry's reasons for starting no ready job, without the one that no lane is free: this lane is."""
     waits = world.reports.worker_sentry.waits.split("; ")
     return "; ".join(part for part in waits if not part.endswith(" for a lane"))
 

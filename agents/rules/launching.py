@@ -12,11 +12,11 @@ from state.records.jobs import SCREENS, JobState
 
 @dataclass(frozen=True)
 class LaneSupply:
-    """What a cycle of the sentry knows when it gives out lanes."""
+    """What worker_sentry knows in one cycle when it gives out lanes."""
 
     world: World
     blame: Blame
-    given_up: Mapping[str, str]  # workers that survive SIGKILL → their lanes
+    given_up: Mapping[str, str]  # workers that survive SIGKILL → their lanes, which stay closed
     gone: frozenset[str]  # workers whose end is accounted for in this cycle
     again: frozenset[str] = field(default_factory=frozenset)  # jobs that died through no fault of their own
 
@@ -43,7 +43,7 @@ class Start:
 def starts(hands: LaneSupply, touched: set[str], limits: SwarmSettings) -> tuple[list[Start], str]:
     """Return the jobs that start now, and why the others do not; "" when none has to wait.
 
-    `touched` holds the jobs that this cycle already does something else with.
+    `touched` holds the ids of jobs on which this cycle already decided another action.
     """
     world = hands.world
     if why := _nothing_starts(world, limits):
@@ -134,7 +134,7 @@ def _on_cores(free_lanes: list[Lane], wanted: list[JobState]) -> list[Start]:
 
 
 def _share(state: JobState, spare: int) -> int:
-    """Return how many lanes' cores a job can use. All but these two phases compute in one thread."""
+    """Return how many lanes' cores a job can use. Only a prescreen and a validation compute in several threads."""
     return spare if state.job.phase in ("prescreen", "validate") else 1
 
 

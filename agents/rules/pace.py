@@ -29,7 +29,7 @@ _PAYS = 2.0  # the old worker must need this many times as long for the rest as 
 # Bar-combos a second of one GPU or one core, until this machine's own speed was measured. GPU: the requirement of
 # 250,000 combos over 730 days in 4 s. Core: a sixth of what docs/reference/benchmarks.md measures on a current one.
 _STATED = {"gpu": 13.14e9, "native": 0.5e9}
-_STATED_FAMILIES = ("mtf_ema", "donchian")  # those that ship; nothing is known about others before they were measured
+_STATED_FAMILIES = ("mtf_ema", "donchian")  # the families that ship; for others no speed is stated
 
 _LEFT_ALONE = ("unclear", "machine_busy", "slow_everywhere")  # causes without evidence against the worker
 
@@ -44,7 +44,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Pace:
-    """What the sentry remembers about speed.
+    """What worker_sentry remembers about the speed of prescreens. All times are monotonic.
 
     `usual` maps a kind to the speeds of earlier prescreens, `slow` a job to its incident, `looks` a worker to the first
     look at which it was slow, and `replaced` a job to how many of its workers were replaced for being slow.
@@ -121,7 +121,7 @@ def completed(pace: Pace, worker: Worker, now_s: float, limits: SwarmSettings) -
         )
     ended = {other for other, one in pace.slow.items() if one.kind == kind and one.ended}
     slow = {other: one for other, one in pace.slow.items() if other not in ended and other != job}
-    # In such a short time, starting and compiling dominate.
+    # A prescreen this short tells little about speed: most of it is starting and compiling.
     if seconds < _LEAST_WORK_S:
         return replace(pace, slow=slow)
     pace = replace(pace, fast_at_s={**pace.fast_at_s, kind: now_s})

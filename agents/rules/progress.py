@@ -32,7 +32,7 @@ def is_reported(states: Iterable[JobState]) -> bool:
 
 
 def percent(states: list[JobState], world: World) -> float:
-    """Return how many percent of a unit's work are done; `states` are the unit's jobs."""
+    """Return the percentage of a unit's work that is done; `states` are the unit's jobs."""
     return 100.0 if is_reported(states) else sum(_share(name, states, world) for name in PHASES)
 
 
@@ -45,7 +45,7 @@ def done_of(world: World) -> dict[tuple[Unit, str], float]:
 
 
 def _share(name: str, states: list[JobState], world: World) -> float:
-    """Return how many percent of the unit's whole work are done in this phase."""
+    """Return the percentage of the unit's whole work that is done in this phase."""
     mine = [state for state in states if state.job.phase == name]
     if not mine:
         return 0.0
@@ -60,7 +60,7 @@ def _done(state: JobState, world: World) -> float:
 
 
 def _weights(world: World) -> dict[str, float]:
-    """Return the weight of each phase in the progress of a unit; the sizes that the order asks for decide it."""
+    """Return the weight of each phase in the progress of a unit, by the sizes that the order asks for."""
     asked = world.order.settings if world.order is not None else {}
     combos = asked.get("prescreen", {}).get("combos", 0)
     trials = asked.get("search", {}).get("trials", 0)

@@ -1,7 +1,7 @@
 """Run one cycle of one agent: observe → decide → journal → act → record. The agent itself only brings `decide`.
 
-Decisions depend on the present state and not on events (level-triggered), so the next cycle decides again on an action
-that failed.
+Decisions depend on the present state and not on events (level-triggered), so an action that failed is decided on again
+in the next cycle.
 """
 
 import contextlib
@@ -59,8 +59,8 @@ def run_cycle(name: str, roots: Roots, dry_run: bool = False, clock: Clock | Non
 
     Raises:
         Held: no cycle may run now.
-            NewerSchema: the state file is of a newer version.
-            OSError: the state cannot be written.
+        NewerSchema: the state file is of a newer version.
+        OSError: the state cannot be written.
     """
     clock = SystemClock() if clock is None else clock
     if dry_run:
@@ -91,7 +91,7 @@ def replay(record: Mapping[str, Any]) -> bytes:
 
 
 def replays(record: Mapping[str, Any]) -> bool:
-    """Whether the same is decided now; False, too, when the record is of a version with other worlds or settings."""
+    """Whether the present code decides the same; False, too, when another version wrote the record in another form."""
     try:
         return replay(record) == codec.encode_line(record["decision"], by_name=True)
     except (KeyError, ValueError, Refused):
@@ -245,7 +245,7 @@ def _journal(
     decision: Decision[Any],
     routine: frozenset[type[Action]],
 ) -> None:
-    """Journal the cycle: in full when it acts or its reason is a new one, else as one line with the reason."""
+    """Journal the cycle: in full when it acts beyond its routine or has a new reason, else only with the reason."""
     journal = Journal(roots.cycles(name), durable=False, max_bytes=_JOURNAL_BYTES)
     short = {"cycle": cycle, "at": world.now, "agent": name, "reason": decision.reason}
     # A full record holds the whole world, so it is written only when something was decided: 50 MB a day at most.

@@ -40,8 +40,8 @@ from state.records.spare import Spare
 
 _SHORTEST_S = 0.2  # seconds between two cycles, however many nudges arrive
 _LOAD_S = 30.0  # seconds that Python may take to load the control plane on a loaded machine
-_TRY_AGAIN = 20  # looks after which code that could not be loaded is tried again unchanged
-# Loads what a cycle of any agent needs, in the order of this module, and what a cycle that acts on tmux loads later.
+_TRY_AGAIN = 20  # looks after which code that could not be loaded is tried again, even if it is unchanged
+# The program that tries new code: it loads what the loop of an agent loads, and what a cycle that acts on tmux needs.
 _LOAD = (
     "import sys, config.settings, agents.machine.tmux_server\n"
     "from agents.runtime import loop; loop.preload(loop.row(sys.argv[1]))"
@@ -105,7 +105,7 @@ def _cycle_for_ever(agent: Row, roots: Roots, me: dict[str, Any]) -> int:
 
 
 def _stay_on_file(roots: Roots, limits: SwarmSettings, name: str, me: dict[str, Any]) -> None:
-    """Write this loop's record again when it is gone or damaged."""
+    """Write the loop record of this process (`Roots.loop`) again when it is gone or damaged."""
     record, wrong = loop_of(roots, name)
     if record.identity is not None and not wrong:
         return
@@ -137,7 +137,7 @@ def preload(agent: Row) -> None:
 
 
 def _wait(ears: int, cadence_s: float) -> None:
-    # The first sleep bounds how often nudges can start cycles; nudges that arrive in it stay in the pipe.
+    # This sleep bounds how often nudges can start cycles; a nudge that arrives during it stays in the pipe.
     time.sleep(min(_SHORTEST_S, cadence_s))
     select.select([ears], [], [], max(0.0, cadence_s - _SHORTEST_S))
     wake.drain(ears)

@@ -1,6 +1,6 @@
 """What a keeper does: nothing while all is well or after a stop, else `ensure`, with variables from its record.
 
-All it knows stands in STATE_ROOT/keeper.json. When that file is gone or names another process, the keeper ends.
+The keeper knows only what STATE_ROOT/keeper.json holds. When that file is gone or names another process, it ends.
 """
 
 import fcntl

@@ -15,9 +15,9 @@ from state.files.journal import Journal
 from state.files.layout import CHECKOUT, Roots
 from state.records import results
 
-_DEADLINE_S = 300.0  # seconds for one command: a replay of 4 MB of cycles takes some
+_DEADLINE_S = 300.0  # seconds for one command: a replay of 4 MB of cycles takes many of them
 _TAIL_LINES = 32  # lines: enough for an audit whose every check fails, which names the failures first
-_WRONG = ("FAILED", "error:", "cycle ")  # how an audit, checksums, a refusal and a replay begin to say it
+_WRONG = ("FAILED", "error:", "cycle ")  # how the line begins that says what is wrong: of audits, refusals, replays
 _LONGEST = 300  # characters of one line of output
 
 

@@ -18,8 +18,8 @@ from scripts.swarm.status_rows import StatusRow
 from state.files.layout import Roots
 from state.records.orders import SwarmOrder
 
-_LOOK_S = 0.5
-_PLAIN_EVERY_S = 10.0
+_LOOK_S = 0.5  # seconds between two looks at the swarm
+_PLAIN_EVERY_S = 10.0  # seconds between two lines without a terminal while nothing changes
 
 
 class Ended(Enum):
@@ -54,7 +54,7 @@ def follow(roots: Roots, order: SwarmOrder) -> Ended:
 class Healer:
     """Start all agents again when none of them lives, as `ensure` does, and say so; do nothing after a `stop`.
 
-    It acts at once the first time, then after a wait that doubles as long as the agents do not come back.
+    It acts at once the first time, then after waits that double until the agents are back.
     """
 
     def __init__(self, roots: Roots, say: Callable[[str], None]) -> None:

@@ -22,7 +22,7 @@ from state.host.clock import SystemClock, stamp
 from state.records import orders, runs
 from state.records.orders import SwarmOrder
 
-_WAIT_S = 60.0  # seconds to wait for another start to end
+_WAIT_S = 60.0  # seconds to wait for the launch lock, while another start holds it
 _ROUNDS_HELP = "rounds; 0: until stop, or until no holdout is left to judge by (default: 0 with data, 1 on demo bars)"
 _EPILOG = """\
 examples:
@@ -44,7 +44,7 @@ exit codes: 0 launched, or with --wait the run is complete; 1 refused, or someth
 
 @dataclass(frozen=True)
 class RunWish:
-    """The flags that were typed, after all checks."""
+    """What the typed flags ask for, after all checks. The fields mean the same as in `SwarmOrder`."""
 
     symbols: tuple[str, ...]
     modes: tuple[str, ...]
@@ -191,7 +191,7 @@ def _wish(asked: argparse.Namespace, roots: Roots) -> RunWish:
     from WORKFLOW.engines.gpu.presence import reason_against
     from WORKFLOW.search import needs
 
-    room.check()  # workers inherit this from here
+    room.check()  # workers inherit the memory limit of this process
 
     if (open_run := _unfinished(asked, roots)) is not None:
         return open_run
@@ -225,7 +225,10 @@ def _wish(asked: argparse.Namespace, roots: Roots) -> RunWish:
 
 
 def _unfinished(asked: argparse.Namespace, roots: Roots) -> RunWish | None:
-    """Return the unfinished order: typed without flags that say what to do, the command goes on with it."""
+    """Return the unfinished order as a wish; None when there is none, or when a flag says what to do.
+
+    Typed without such flags, the command continues that order.
+    """
     bars = ("symbols", "data_path", "date_format", "timezone")
     asks = (*bars, "modes", "rounds", "prescreen", "trials", "paths", "seed", "gpu")
     flags = (asked.demo, asked.repair, asked.allow_wicks, bool(asked.phase0_seed_dirs), asked.engine != "auto")
@@ -278,7 +281,13 @@ def _check_seeds(folders: tuple[Path, ...], symbols: tuple[str, ...], modes: tup
 
 
 def _order(roots: Roots, wish: RunWish) -> tuple[SwarmOrder, bool]:
-    """Return the unfinished order on file if it asks for the same, else a new one. Call it under the launch lock."""
+    """Return the unfinished order on file that asks for the same, else a new one; and whether it was on file.
+
+    Call it under the launch lock.
+
+    Raises:
+        Refused: another run is under way.
+    """
     key = _key(wish)
     current = orders.current(roots)
     if current is not None and orders.is_open(roots, current) and current.key != key and not roots.tombstone.exists():
@@ -289,7 +298,7 @@ def _order(roots: Roots, wish: RunWish) -> tuple[SwarmOrder, bool]:
         )
     found = next((o for o in orders.every(roots) if o.key == key and orders.is_open(roots, o)), None)
     order = found or _new(roots, wish, key)
-    if order.gpu != wish.gpu:  # this decides no result, so the run goes on with what was typed last
+    if order.gpu != wish.gpu:  # the GPU decides no result, so the run goes on with the number that was typed last
         order = replace(order, gpu=wish.gpu)
         orders.write(roots.swarm_run(order.run_id).order, order)
     orders.point(roots, order)
@@ -322,7 +331,7 @@ def _new(roots: Roots, wish: RunWish, key: str) -> SwarmOrder:
 
 
 def _key(wish: RunWish) -> str:
-    """Return all values of the order that decide the results; how the swarm does the work does not decide them."""
+    """Return the hash of all values that decide the results; how the swarm does the work does not decide them."""
     from WORKFLOW import SOURCE_HASH
 
     tree = settings.tree_of(wish.settings)

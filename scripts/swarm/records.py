@@ -29,7 +29,7 @@ def lines_with(path: Path, words: Iterable[str]) -> Iterator[bytes]:
 
 
 def records_with(path: Path, words: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield the records in those lines. Lines that are no records are skipped, because a file may be damaged."""
+    """Yield the records in the lines that hold one of the words. Lines without a record are skipped as damage."""
     for line in lines_with(path, words):
         record = _decoded(line)
         if isinstance(record, dict):

@@ -19,10 +19,10 @@ from config import plain
 from config.record import dataclass
 from state.files import codec, flock, snapshot
 
-_BAD_BYTES = 1_000_000
+_BAD_BYTES = 1_000_000  # size from which on the file of bad lines is rotated
 _BAD_LINE_BYTES = 10_000  # how much is kept of a line that is no record: enough to tell what it was
 _AT_ONCE = 64 << 20  # bytes up to which a journal is read in one piece; journals are compacted or rotated long before
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes that are read at a time to get over a line that is too long
 _TAIL_BYTES = 65_536  # how far from its end a journal is searched for its last record
 
 
@@ -103,7 +103,7 @@ class Journal:
                 Journal(self.path.with_name(f"{self.path.name}.bad"), max_bytes=_BAD_BYTES).append_lines(
                     line[:_BAD_LINE_BYTES] + b"\n" for line in page.bad_lines
                 )
-            # removes what an earlier rewrite left that was killed here
+            # removes what an earlier rewrite left when it was killed at this point
             snapshot.sweep(self.path.parent, self.path.name)
             # The old file gets a second name first, so that there is a journal at every moment.
             before = self.path.with_name(f"{self.path.name}.1")
@@ -154,7 +154,7 @@ def _lines(file: BinaryIO, size: int) -> tuple[list[bytes], list[bytes], int]:
 
 
 def _one_by_one(file: BinaryIO) -> tuple[list[bytes], list[bytes], int]:
-    """Do the same for a file too large for memory: lines are read singly, and long ones skipped in pieces."""
+    """Return what `_lines` does, for a file too large for memory: lines are read singly, long ones in pieces."""
     lines, long, taken = list[bytes](), list[bytes](), 0
     while line := file.readline(codec.LONGEST_LINE):
         length, end = len(line), line

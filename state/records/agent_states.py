@@ -40,7 +40,10 @@ class Verified(Deed):
 
 @dataclass(frozen=True)
 class Counts:
-    """One row of an agent's tally: how often a kind of action was done, failed, and was found to hold or not."""
+    """One row of an agent's tally: how often a kind of action was done or failed, and what the next cycles found.
+
+    `held`, `unmet` and `unknown` count those checks; `holds` is the result of the last one (None: unknown, or not yet).
+    """
 
     done: int
     failed: int
@@ -59,7 +62,7 @@ class AgentState:
     agent: str = ""
     writer: Identity | None = None
     boot_id: str = ""
-    epoch: int = 0
+    epoch: int = 0  # the number of this writer among all writers of the file; not the epoch of a job
     loop: Identity | None = None
     cycle: int = 0
     at: str = ""
@@ -84,7 +87,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Loop:
-    """The process that runs an agent's cycles, and since when; why it still runs older code, and why it ended."""
+    """The process that runs an agent's cycles, since when (monotonic), why it runs older code, and why it ended."""
 
     identity: Identity | None = None
     began_s: float | None = None
@@ -127,6 +130,6 @@ def reported(roots: Roots, *agents: str) -> Reports:
 def reports(reads: Mapping[str, Read]) -> Reports:
     """Return the reports of the agents in `reads`, which holds state files by the agents' names.
 
-    An agent whose report has no record here is left out.
+    An agent that writes no report for others is left out.
     """
     return Reports(**{agent: cast(Any, one.state.report) for agent, one in reads.items() if agent in KINDS})

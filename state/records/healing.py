@@ -60,7 +60,7 @@ def record(roots: Roots, clock: Clock, events: Iterable[Record], most_bytes: int
 
 
 def recent(roots: Roots) -> tuple[Record, ...]:
-    """Return the last records, the oldest first; lines that are no records are skipped."""
+    """Return the last `MOST` records, the oldest first; lines that hold no such record are skipped."""
     return tuple(filter(_is_record, _tail(roots.healing)[-MOST:]))
 
 
@@ -101,7 +101,7 @@ _LONGEST_S = 10**10  # three hundred years: a longer time is a damaged value
 
 
 def rebuilt(record: str, event: str, what: str, by: str, how: str) -> tuple[Record, Record]:
-    """Return failure and remedy of a record that was damaged or lost, and that `by` made anew in the way of `how`."""
+    """Return failure and remedy of a record that was damaged or lost. `by` made it anew, and `how` says from what."""
     return failure(event, record, what), remedy("record_rebuilt", record, by, how, None)
 
 
@@ -123,7 +123,7 @@ def remedy(event: str, target: str, by: str, why: str, for_s: float | None, **mo
 
 
 def between_s(since: str, at: str) -> float | None:
-    """Return the seconds between two timestamps, at least 0.0; None when one of them is none."""
+    """Return the seconds between two timestamps, at least 0.0; None when one of them cannot be read."""
     try:
         return round(max(0.0, (datetime.fromisoformat(at) - datetime.fromisoformat(since)).total_seconds()), 1)
     except (TypeError, ValueError):

@@ -44,7 +44,7 @@ class Pulse:
         self._began: tuple[float, int] | None = None
 
     def at(self, done: int, total: int, note: str = "") -> bool:
-        """Report progress, `done` of `total`; return whether it was written, which happens once a second at most."""
+        """Report progress, `done` of `total`; return whether the file was written: at the end, else once a second."""
         now = self.clock.monotonic_s()
         if self._began is None:
             self._began = (now, done)

@@ -29,7 +29,10 @@ STATUSES: tuple[Status, ...] = ("pending", "running", "completed", "failed", "ca
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work, named by round, symbol, mode, phase and shard. Its phase has `shards` shards."""
+    """One piece of work, named by round, symbol, mode, phase and shard.
+
+    Its phase is split into `shards` shards; those of a merge are the shards of the prescreen that it joins.
+    """
 
     round: int
     symbol: str
@@ -59,10 +62,11 @@ class Job:
 class JobState:
     """The state of a job.
 
-    `epoch` counts its workers. `deaths` counts deaths in a row without new durable progress. `ooms` counts the deaths
-    for lack of memory; each of them halves the batches of the next worker. `waits` counts how often in a row the job
-    waited for an obstacle that may pass by itself. `error_message` says what is wrong now; `last_death` says how its
-    last worker ended, and stays when the job runs again.
+    `epoch` counts its workers. `deaths` counts deaths in a row without new durable progress, that is, without more
+    steps than `last_done`, the most that an earlier worker had done. `ooms` counts the deaths for lack of memory; each
+    of them halves the batches of the next worker. `waits` counts how often in a row the job waited for an obstacle that
+    may pass by itself. `error_message` says what is wrong now; `last_death` says how its last worker ended, and stays
+    when the job runs again.
     """
 
     job: Job
@@ -192,8 +196,8 @@ _LONGEST_BYTES = 1_000_000  # of one record; the longest, of jobs with all their
 def is_worth_compacting(data: bytes) -> bool:
     """Whether compacting would about halve the journal's lines or bytes; the states of many jobs are long in any case.
 
-    Without that, every agent would read a damaged line, which may be a hundred megabytes long, in every cycle of the
-    round.
+    Bytes count, because every agent would otherwise read a damaged line, which may be a hundred megabytes long, in
+    every cycle of the round.
     """
     lines = data.splitlines()
     debris = sum(len(line) for line in lines if not line.startswith(b"{") or len(line) > _LONGEST_BYTES)
@@ -263,7 +267,7 @@ def are_sound(metrics: Any, gates: Any) -> bool:
 
 
 def _is_pace(pace: Any) -> bool:
-    """Whether the metric `pace`, the speed of a prescreen, has the right types; None is fine."""
+    """Whether the metric `pace`, the speed of a prescreen, has the right types; jobs without one have None."""
     if pace is None:
         return True
     if not isinstance(pace, dict) or not isinstance(pace.get("kind"), str) or not _is_number(pace.get("seconds")):
@@ -287,7 +291,8 @@ _MOST = 10**15  # seconds, steps, combos: a larger number comes from a damaged j
 def fold(records: Iterable[Any], misfits: list[Any] | None = None) -> dict[str, JobState]:
     """Replay a journal's records, and return the state of each job by its id.
 
-    Records about unknown jobs are skipped. Values that are no such records are skipped, too, and appended to `misfits`.
+    Records about unknown jobs are skipped. Values that no job journal holds are skipped, too, and
+    appended to `misfits`.
     """
     misfits = [] if misfits is None else misfits
     drafts: dict[str, dict[str, Any]] = {}  # job id → changed fields; making a record for each line would cost more
@@ -329,7 +334,7 @@ def _follow(drafts: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
 def _whole(tree: Any) -> JobState:
     state = record_of(JobState, tree)
     if not are_sound(state.metrics, state.gates) or abs(state.retry_at_s) >= _MOST:
-        raise ValueError("its metrics or gates are none")
+        raise ValueError("its metrics or gates have a wrong type")
     _named(state.job)
     return state
 
@@ -373,19 +378,19 @@ def _changes(draft: dict[str, Any], event: Any, record: dict[str, Any]) -> dict[
 
 def _gates(metrics: Any, gates: Any) -> tuple[dict[str, Any], ...]:
     if not are_sound(metrics, gates):
-        raise TypeError("its metrics or gates are none")
+        raise TypeError("its metrics or gates have a wrong type")
     return tuple(gates)
 
 
 def _number(value: Any) -> Any:
     if not _is_number(value):
-        raise TypeError(f"{str(value)[:20]} is no number of ours")
+        raise TypeError(f"{str(value)[:20]} is not a number that this journal holds")
     return value
 
 
 def _whole_number(value: Any) -> int:
     if not isinstance(value, int) or not _is_number(value):
-        raise TypeError(f"{str(value)[:20]} is no whole number of ours")
+        raise TypeError(f"{str(value)[:20]} is not a whole number that this journal holds")
     return value
 
 

@@ -31,7 +31,7 @@ def check(path: Path, epoch: int) -> None:
 
 
 def newest(path: Path) -> int:
-    """Return the epoch that holds the lease; 0 before the first."""
+    """Return the epoch that holds the lease; 0 before the first worker."""
     return _read(path)[0]
 
 

@@ -20,7 +20,8 @@ SCHEMA = 1
 class SwarmOrder:
     """What a run should do. `key` is a hash of everything that decides the results.
 
-    `rounds` 0 means that the run goes on until it is stopped. `data_path` None means the demo.
+    `rounds` 0 means that the number of rounds is open: the run goes on until it is stopped, or until no holdout is left
+    (`stop_when_holdout_spent`). `data_path` None means generated demo bars.
     """
 
     run_id: str
@@ -115,7 +116,11 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Begun:
-    """What a round began with. `dropped` maps a unit to why it failed before, `fills` to refinements to build on."""
+    """What a round began with. The keys of the mappings are units, each as "SYMBOL MODE".
+
+    `dropped` says why a unit failed in an earlier round, `fills` holds the numbers of the refinements that it builds
+    on, and `holdouts` the state of its holdout (`state.records.holdout`). `code` is the hash of the work plane.
+    """
 
     at: str = ""
     dropped: dict[str, str] = field(default_factory=dict)
@@ -144,7 +149,7 @@ class Finished:
 
 
 def finished(folder: SwarmRunFolder) -> Finished:
-    """Return the last record of a run; fields that do not fit, or all without a record, have their defaults."""
+    """Return the last record of a run. A field that does not fit has its default; without a record, all fields have."""
     kept, _ = fitting(Finished, snapshot.read_json(folder.finished))
     return record_of(Finished, kept)
 
@@ -176,7 +181,7 @@ def write(path: Path, order: SwarmOrder) -> None:
 def current(roots: Roots) -> SwarmOrder | None:
     """Return the order that the swarm works on; None before the first, or when the order is lost.
 
-    When the pointer is lost, it is the newest order that is not complete, else the newest one.
+    When the pointer is lost, the newest order that is not complete takes its place, else the newest order of all.
     """
     if run_id := pointer(roots):
         return read(roots.swarm_run(run_id).order)

@@ -26,7 +26,7 @@ _NAME_ONE = "name the folder of a symbol and mode"
 
 @dataclass(frozen=True)
 class PublishedTree:
-    """The folder of a symbol and mode, and its manifest, of which only is known that it is a JSON object."""
+    """The folder of a symbol and mode, and its manifest, which is a JSON object and otherwise unchecked."""
 
     folder: Path
     manifest: Record
@@ -113,7 +113,7 @@ def folders(results: Path) -> list[Path]:
 
 
 def published(results: Path) -> list[Path]:
-    """Return the folders in which something was published, even by half. A prescreen alone is of a run under way."""
+    """Return the folders in which anything was published, even if only half. A prescreen alone does not count."""
     parts = (MANIFEST, ALL_TRIALS, *BESTS)
     return [
         folder

@@ -14,7 +14,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `key` is a hash of everything that decides the results: runs with the same key give the same bytes."""
+    """One run. `key` is a hash of everything that decides the results: runs with the same key give the same bytes.
+
+    `resumed` counts how often the run was continued.
+    """
 
     run_id: str
     key: str
@@ -34,7 +37,7 @@ def key_of(identity: dict[str, Any]) -> str:
 def begin(roots: Roots, key: str, symbol: str, mode: str, clock: Clock, fresh: bool = False) -> tuple[Run, RunFolder]:
     """Return the unfinished run with this key, resumed once more, or a new run, and its folder.
 
-    Call it under the lock of the symbol and mode. With `fresh`, it is always a new run.
+    Call it under the lock of the symbol and mode. With `fresh`, the run is always a new one.
     """
     if not fresh:
         for folder in reversed(roots.runs()):
@@ -55,7 +58,7 @@ def claim(roots: Roots, clock: Clock) -> RunFolder:
     moment = clock.now()
     folder = roots.run(_mint(moment))
     while not _claimed(folder):
-        # Ids hold the time to the second; a second run of one second gets the next free one.
+        # Ids hold the time to the second; a run that begins in a second already taken gets the next free one.
         moment += timedelta(seconds=1)
         folder = roots.run(_mint(moment))
     return folder

@@ -48,7 +48,7 @@ class _Row:
 
 
 class Timeline:
-    """The replay of one round's journal. Times that were lost in a compaction are unknown."""
+    """The replay of one round's job journal. Times that were lost in a compaction are unknown."""
 
     def __init__(self, records: Iterable[Any]) -> None:
         self._rows: dict[str, _Row] = {}

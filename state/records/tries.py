@@ -112,7 +112,7 @@ class TriesLedger:
 
 
 def identity_of(**what: Any) -> str:
-    """Return a text that is equal for equal values, which must be plain JSON."""
+    """Return a short hash of `what` (plain JSON): equal for equal values."""
     return digest.short(codec.encode_line(what))
 
 

@@ -1,4 +1,4 @@
-"""The three records of a worker's life: why it was started, how it ended, and the result of its job."""
+"""The three records of a worker's life: its launch, how its process ended, and the result of its job."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from state.records.jobs import Job
 
 @dataclass(frozen=True)
 class Launch:
-    """The launch record, written before the process exists. `wrapper` is its parent, None until that is known."""
+    """The launch record, written before the process exists. `wrapper` is the worker's parent, None before it runs."""
 
     worker_id: str
     run_id: str
@@ -35,7 +35,7 @@ GPU_LOST = 5  # exit code of a worker whose GPU cannot be used: the lane is clos
 
 @dataclass(frozen=True)
 class Exit:
-    """How the process ended, by its wrapper: exit code or signal. `oom`: the kernel killed it for lack of memory."""
+    """How the process ended, as its wrapper saw it: by `code` or `signal`. `oom`: killed for lack of memory."""
 
     worker_id: str
     code: int | None

@@ -25,11 +25,11 @@ from WORKFLOW.pipeline.lane import refinement
 if TYPE_CHECKING:  # a merge does not need NumPy here
     from WORKFLOW.search.seed_folders import SeedFile
 
-LEAST_HELD = 64  # combos that are worked on at a time, at least, however often memory ran out
+LEAST_HELD = 64  # the fewest combos that are tried at a time, however often memory ran out
 
 
 class Outdated(Exception):
-    """Files of an earlier phase do not fit any more; the next try may find them right."""
+    """Files of an earlier phase do not fit together; the next worker of the job may find them mended."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ class LaneContext:
 
     @property
     def _engine(self) -> str:
-        """The engine: on a GPU's lane that GPU, or a failure; on a CPU's lane the native engine in place of `gpu`."""
+        """The engine of this lane: `gpu` on a GPU lane; on a CPU lane the ordered one, with `native` for `gpu`."""
         if self.launch.gpu:
             return "gpu"
         return "native" if self.swarm_order.engine == "gpu" else self.swarm_order.engine
@@ -136,11 +136,11 @@ class LaneContext:
         return refinement.added(before, self._fills(), self._handed_on(before))
 
     def _handed_on(self, before: RunFolder) -> dict[str, Any]:
-        """Return what the validation of the round before wrote; if damaged, make it again from its results.
+        """Return what the validation of the round before handed on; a damaged record is made again from its results.
 
         Raises:
-            Refused: those results are gone or changed, too. With too few tries, this round would look better than it
-                is.
+            Refused: those results are gone or changed, too. Without the tries so far, this round would look better
+                than it is.
         """
         record = sealed.read_json(before.carried)
         if record is not None or not before.carried.exists():
@@ -154,7 +154,7 @@ class LaneContext:
             tries = None
         if tries is None:
             raise Refused(
-                f"{before.carried} is not what was written", "start a run anew: stop, then --parallel with --fresh"
+                f"{before.carried} is not what was written", "begin a new run: stop, then --parallel with a new --seed"
             )
         self.say(f"{before.carried} is not what was written: it is made again from the results of its round")
         made = {"tries": tries, "seeds": list({str(parameters): parameters for parameters in bests}.values())}

@@ -19,9 +19,8 @@ from state.files.tree import record_of, tree_of
 from state.records.orders import SwarmOrder
 from WORKFLOW.pipeline.lane.given import LaneContext, Outdated
 
-_DATA_S = (
-    600.0  # so long it is waited for data files that were accepted and are now others: somebody may be writing them
-)
+# Seconds to wait when accepted data files can no longer be read or have changed: somebody may be writing them.
+_DATA_S = 600.0
 
 
 def order_of(lane: LaneContext) -> SwarmOrder:
@@ -61,7 +60,7 @@ def checked_bars(lane: LaneContext, screen: Any = None) -> tuple[Any, Any]:
     """Return the bars and their report, if they are the bars that pre-flight accepted.
 
     Raises:
-        Transient: the bars cannot be read now, or have changed; somebody may still be copying the files.
+        Transient: the bars cannot be read now, or have changed since.
     """
     from WORKFLOW.pipeline import phases
     from WORKFLOW.report.console import Screen
@@ -96,7 +95,7 @@ def sums_of(bars: Any) -> dict[str, str | None]:
 
 
 def snapshot_of(lane: LaneContext, bars: Any) -> None:
-    """Record which bars were accepted, and what was ordered."""
+    """Record which bars pre-flight accepted, and the order as it was then."""
     record = {**sums_of(bars), "synthetic": bars.synthetic, "order": tree_of(lane.swarm_order)}
     sealed.write_json(lane.folder.preflight, record)
 
@@ -121,9 +120,9 @@ def must_be_of(lane: LaneContext, bars: Any) -> None:
 def prescreened(lane: LaneContext, evaluate: Callable[[], Any], shards: int | None = None) -> Any:
     """Return the prescreen of this unit, for every job that builds on it.
 
-    With `shards`, so many shards are joined and the whole is written. With None, the whole is read; if it is not what
-    the merge wrote, the shards on file are joined. Missing combos of a shard are tried here, with the evaluator that
-    `evaluate` returns.
+    With `shards`, that many shards are joined, and the whole prescreen is written. With None, the whole is read; if it
+    is not what the merge wrote, the shards on file are joined. Missing combos of a shard are tried here, with the
+    evaluator that `evaluate` returns.
 
     Raises:
         Outdated: the shards do not hold every combo.
@@ -180,7 +179,7 @@ def job_of(lane: LaneContext, prescreened: Any) -> Any:
 
 
 def searched(lane: LaneContext, folder: Any) -> list[Any]:
-    """Return all trials of the study; missing trials are done here."""
+    """Return all trials of the study in `folder`; missing trials are done here."""
     with closing(folder.study(lane.say)) as study:
         plan, done = folder.job.plan, study.standing().done
         if done < plan.trials:
@@ -191,7 +190,7 @@ def searched(lane: LaneContext, folder: Any) -> list[Any]:
 
 
 def staged(lane: LaneContext) -> tuple[dict[str, bytes], dict[str, Any]] | None:
-    """Return every artifact that validation staged, and the manifest; None if one of them is not what it wrote."""
+    """Return every artifact that validation staged, and the manifest; None if any of them is not what it wrote."""
     folder = lane.folder.staged
     manifest = sealed.read_json(folder / MANIFEST)
     sums = (manifest or {}).pop("files", {})

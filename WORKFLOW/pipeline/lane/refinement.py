@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # a merge does not need NumPy here
     from WORKFLOW.search.refine import Refined
 
 CENTRES = 20  # best combos of the prescreen around which more combos are tried
-KEEP = 5  # best combos that are handed on; more seeds would leave the search no trials of its own
+KEEP = 5  # best combos that are handed on; many more seeds would use up the trials of the search
 
 
 def write(folder: RunFolder, number: int, refined: "Refined") -> None:

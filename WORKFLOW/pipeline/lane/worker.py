@@ -1,6 +1,6 @@
 """One worker of the swarm: it does one job on one lane, and leaves its result.
 
-`python -m WORKFLOW.pipeline.lane.worker LAUNCH_RECORD`; only worker_sentry starts it. The work of each phase stands in
+`python -m WORKFLOW.pipeline.lane.worker LAUNCH_RECORD`; only worker_sentry starts it. The work of each phase is in
 `deeds.py`.
 """
 

@@ -84,7 +84,7 @@ def edges_of(days: int, blocks: int) -> NDArray[np.int64]:
 
 
 def steps(combos: int) -> list[str]:
-    """Return the names of the steps for at most so many combos."""
+    """Return the names of the steps for at most this number of combos."""
     parts = range(-(-combos // _PART))
     return [*map(_choices, parts), *map(_ranks, parts)]
 

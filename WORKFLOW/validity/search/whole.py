@@ -45,7 +45,7 @@ class SearchTrial:
 
     @property
     def effective_trials(self) -> float | None:
-        """How many independent tries the eligible combos are worth; None if no combo moves."""
+        """How many independent tries the eligible combos are worth; None if the equity of none of them moves."""
         return (
             None if self.expected_maximum is None else deflated.effective_trials(self.expected_maximum, self.eligible)
         )
@@ -118,7 +118,7 @@ def of_draw(
 
 
 def plan(combos: int, settings: Settings) -> list[PlannedStep]:
-    """Return the steps of `of_draw` for so many combos."""
+    """Return the steps of `of_draw` for this number of combos."""
     names = [*_chunks(combos), *overfit.steps(combos), *shuffling.names(settings.validity.placebo_markets)]
     return [PlannedStep(name) for name in names]
 

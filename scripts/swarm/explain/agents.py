@@ -19,18 +19,18 @@ from scripts.swarm.show import span
 from state.files.layout import Roots
 from state.records import agent_states, healing, orders
 
-_LOOKED_AT = 400  # cycles, which are two hours of the quickest agent
+_LOOKED_AT = 400  # cycles that are read, which are two hours of the quickest agent
 _TOLD = 15  # entries to show; cycles in a row that decided the same are one entry
 _NOTHING = "nothing"
 _HEALING = (*healing.FAILURES, *healing.REMEDIES)
 _ALL_BACK = "tmux_respawned"
-_BACK = frozenset(healing.REMEDIES) - {"workers_adopted"}  # this remedy is about its workers
+_BACK = frozenset(healing.REMEDIES) - {"workers_adopted"}  # which brings no agent back, but its workers
 _BY_DECISION = ("ensure_sessions", "ensure_guard")
 
 
 @dataclass(frozen=True)
 class Named:
-    """What the name means: an agent with its session, or a monitor's session."""
+    """What a typed name means: an agent with its session, or the session of a monitor."""
 
     session: str
     row: Row | None = None
@@ -95,7 +95,7 @@ def chain(roots: Roots, named: Named, world: World) -> list[Evidence]:
     """Return the agent's cycles, the outcome of its last actions, its loop and session, and what others did to it."""
     names = Names((named.session,) if named.row is None else (named.session, named.row.name))
     found = [*_of_session(named, world), *_of_healing(roots, names), *_of_healers(roots, names, named)]
-    # What the journal of healing says is read there: the watchdog only repeats it.
+    # What healing.jsonl says was read above; the watchdog's log only repeats it.
     found += [one for one in evidence.of_events(roots, names) if one.what.replace(" ", "_") not in _HEALING]
     found += evidence.of_requests(roots, names)
     if named.row is not None:
@@ -128,7 +128,7 @@ def _of_cycles(roots: Roots, row: Row) -> Iterator[Evidence]:
 
 
 def _actions(record: dict[str, Any], routine: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Return what the cycle decided to do, without the agent's routine, which short records leave out, too."""
+    """Return the actions of the cycle, without those that are the agent's routine. Short records hold none of these."""
     return [one for one in evidence.actions(record) if one["kind"] not in routine]
 
 
@@ -179,7 +179,7 @@ def _is_there(named: Named, world: World) -> str:
 
 
 def _of_healing(roots: Roots, names: Names) -> Iterator[Evidence]:
-    """Return each time that it was found dead, gone or hung, with what restarted it and when; deaths of tmux, too."""
+    """Return when the agent or session was found dead, gone or hung, and what restarted it; deaths of tmux, too."""
     fell = False
     for record in records.records_with(roots.healing, (*names.all, _ALL_BACK)):
         event, at = str(record.get("event")), str(record.get("at", ""))
@@ -204,7 +204,7 @@ def _is_about(record: dict[str, Any], names: Names) -> bool:
 
 
 def _of_healers(roots: Roots, names: Names, named: Named) -> Iterator[Evidence]:
-    """Return other agents' decisions that name it, such as the one that found it missing and respawned it."""
+    """Return the decisions of other agents that name this agent or session, such as the one that respawned it."""
     for row in AGENTS:
         if row is named.row:
             continue
@@ -227,7 +227,7 @@ def _view(row: Row, world: World) -> AgentView | None:
 
 
 def answer(roots: Roots, named: Named, world: World, limits: SwarmSettings, told: Iterable[Evidence]) -> str:
-    """Return the answer: whether it lives, what it did last and why, and how it was brought back last."""
+    """Return the answer: whether the agent lives, what it did last and why, and how it was last brought back."""
     there = _is_there(named, world)
     if world.stopped:
         who = orders.stopped(roots).by or "the operator"
@@ -248,7 +248,7 @@ def answer(roots: Roots, named: Named, world: World, limits: SwarmSettings, told
 
 
 def _brought_back(told: Iterable[Evidence]) -> list[str]:
-    """Say when other programs brought it back last, and why, if that is on file."""
+    """Say which program brought the agent back last, when and why, if that is on file."""
     told = list(told)
     deeds = [one for one in told if one.what.replace(" ", "_") in _BACK]
     deeds = deeds or [one for one in told if one.what.startswith(_BY_DECISION)]
@@ -278,7 +278,7 @@ def _last_deed(row: Row, told: Iterable[Evidence]) -> str:
 
 
 def _remedy(named: Named, world: World, limits: SwarmSettings) -> str:
-    """Return the remedy that the incident about it names, or else that of the guard, which owns all sessions."""
+    """Return the remedy from the open incident about the agent, or else the guard, which owns all sessions."""
     found = continuity.incidents(world, limits)
     wanted = ("no_agents", "" if named.row is None else f"agent_stale:{named.row.name}")
     said = next((one.remedy for one in found if one.incident_id in wanted), "")

@@ -87,7 +87,7 @@ def _went_on(subject: Subject, after: Sequence[dict[str, Any]]) -> str:
 
 
 def _lives(worker_id: str, world: World) -> str:
-    """Say what a worker does whose end is not on record."""
+    """Say what a worker is doing whose end is not on record."""
     worker = next((one for one in world.workers if one.launch.worker_id == worker_id), None)
     if worker is None:
         return "counts as running and has no launch record: the sentry begins it again with its next cycle"

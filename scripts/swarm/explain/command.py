@@ -17,8 +17,8 @@ from scripts.swarm.explain.subject import Subject
 from state.files.layout import Roots
 from state.host import command
 
-_BEFORE_S = 10.0  # seconds: a decision is older than the line in the journal that it leads to
-_AFTER_S = 60.0  # others write down what the journal holds in a later cycle
+_BEFORE_S = 10.0  # seconds before a job's first record: a decision is older than the record that it leads to
+_AFTER_S = 60.0  # seconds after its last record: other agents record in a later cycle what the journal already holds
 _SHOWN = 60  # lines; a job that died every five minutes for a week has thousands
 
 

@@ -23,12 +23,12 @@ _BECAUSE = {  # the fixed reasons of these kinds of action
     "retire_worker": "it has ended and is accounted for",
     "end_worker": "it is no longer wanted",
 }
-_NUMBERS = ("cycle", "at_s", "boot_id", "retry_at_s")  # fields that explain nothing to a reader
+_NUMBERS = ("cycle", "at_s", "boot_id", "retry_at_s")  # fields that are left out: they tell a reader nothing
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One line of the chain; `source` is the record's file, relative to its root."""
+    """One line of the chain. `at` is a UTC timestamp, "" if unknown; `source` is the file, relative to its root."""
 
     at: str
     who: str
@@ -53,7 +53,10 @@ class Names:
 
 
 def in_order(found: Iterable[Evidence], since: str = "", until: str = "9") -> list[Evidence]:
-    """Return the evidence sorted by time, within the limits; what two stores say in the same words counts once."""
+    """Return the evidence sorted by time, within the limits; what two stores say in the same words counts once.
+
+    The limits are UTC timestamps; the default "9" comes after every timestamp.
+    """
     once: dict[tuple[str, str, str], Evidence] = {}
     for one in found:
         if since <= one.at <= until:
@@ -85,7 +88,7 @@ def _job_event(record: Mapping[str, Any]) -> tuple[str, str]:
     event, message = record.get("event"), str(record.get("error_message") or "")
     if event == "enqueued":
         is_first = _mapping(record, "job").get("phase") == "preflight"
-        return "the job is enqueued", "" if is_first else "what comes before it is done"
+        return "the job is enqueued", "" if is_first else "the phase before it is done"
     if event == "started":
         return f"starts {record.get('worker_id')} on {record.get('lane')}", f"epoch {record.get('epoch')}"
     if event == "completed":
@@ -137,7 +140,7 @@ def actions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_about(action: Mapping[str, Any], names: Names) -> bool:
-    """Whether target or an argument is such a name; a document that mentions the name is not about it."""
+    """Whether the action's target or an argument is one of the names; a text that only mentions one does not count."""
     said = action.get("arguments", {})
     values = [one for value in said.values() for one in (value if isinstance(value, list) else [value])]
     return names.are_in(str(action.get("target", ""))) or any(
@@ -170,7 +173,7 @@ def of_states(roots: Roots, names: Names) -> Iterator[Evidence]:
                 yield Evidence(state.at, row.name, f"did: {deed.kind}", deed.outcome, source)
         for one in state.verified_last_cycle:
             if names.are_in(one.target):
-                found = _FOUND.get(str(one.holds), "this cannot be seen from here")
+                found = _FOUND.get(str(one.holds), "the next cycle cannot see this")
                 expected = f"looks whether {one.kind} had its effect: {one.expected}"
                 yield Evidence(state.at, row.name, expected, found, source)
 
@@ -218,7 +221,7 @@ def of_requests(roots: Roots, names: Names) -> Iterator[Evidence]:
 
 
 def of_worker(roots: Roots, worker_id: str) -> Iterator[Evidence]:
-    """Return its launch record, its heartbeat and the exit that its wrapper recorded, while these files exist."""
+    """Return the worker's launch record, heartbeat and exit file, as long as these files exist."""
     launch, beat = (snapshot.read_json(path(worker_id)) for path in (roots.launch, roots.heartbeat))
     if isinstance(launch, dict):
         what = f"the launch record of {worker_id} is on file: {launch.get('lane')}, {_cores(launch)}"

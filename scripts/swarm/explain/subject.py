@@ -1,4 +1,4 @@
-"""Find the job or worker that is meant, with its history in the job journal; an unknown name is refused."""
+"""Find the job or worker that the user named, with its history in the job journal; an unknown name is refused."""
 
 import re
 from collections.abc import Iterable
@@ -91,7 +91,7 @@ def events(roots: Roots) -> tuple[dict[str, Any], ...]:
 
 
 def _of_job(name: str, records: Iterable[Any]) -> Iterable[dict[str, Any]]:
-    """Return the job's records up to its end: a record after the end of a job changes nothing."""
+    """Return every record about the job, in the order of the journal."""
     for record in records:
         if not isinstance(record, dict) or "event" not in record:
             continue
@@ -123,7 +123,7 @@ def _known_workers(roots: Roots) -> list[str]:
 
 
 def _alike(name: str, known: list[str]) -> str:
-    """Return names that contain the typed word or resemble it; the last names when none does."""
+    """Return known names that contain or resemble the typed one; when none does, the last that are known."""
     alike = [one for one in known if name in one][:5] or get_close_matches(name, known, n=5, cutoff=0.5)
     if alike:
         return f"did you mean: {', '.join(alike)}"
