@@ -87,8 +87,8 @@ def approve(
     """Ask the gates whether the results of the finalists may be published."""
     result = outcome.summary(run, prescreened, trials, validated)
     facts = {key: result[key] for key in ("verdict", "bests", "chance")}
-    facts["validation"] = {best: finalist.validation for best, finalist in validated.judged.items()}
-    facts["promotion"] = validated.promotions
+    facts["validation"] = {best: finalist.validation.as_json() for best, finalist in validated.judged.items()}
+    facts["promotion"] = {best: promotion.as_json() for best, promotion in validated.promotions.items()}
     return pass_gates("after_validation", run.order, run.record.run_id, run.tree, run.log, facts)
 
 

@@ -55,7 +55,7 @@ def test_a_gate_that_says_no_ends_one_unit_and_the_others_go_on(swarm: Swarm, da
     hook(swarm, "after_validation", "picky", 'grep -q \'"mode": "balanced"\' && { echo not this one; exit 1; }; exit 0')
     swarm.launch(data, "--modes", "aggressive,balanced", *SMALL)
     failed = swarm.finished()["failed"]
-    assert list(failed) == ["SYNTHETIC balanced"]
+    assert list(failed) == ["SYNTHETIC balanced"], failed
     assert "not this one" in failed["SYNTHETIC balanced"]
     assert not any(key.startswith("hook_broken") for key in incidents(swarm))
     tree = swarm.roots.results / "Backtests" / "optimizations" / "SYNTHETIC"
