@@ -1,6 +1,7 @@
 """What every test has: a place for Hypothesis outside the top level, no deadlines on a busy machine, real bars."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 os.environ.setdefault(
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 from config.errors import Refused
 from scripts.infra import environment
+from state.files import private
 from state.files.layout import CHECKOUT
 
 # The tables' own assertions explain themselves, as those of a test do; said here, before anybody imports them.
@@ -86,6 +88,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if turn(item) < last:
             item.add_marker(pytest.mark.slow)
     items.sort(key=turn)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Let no test inherit a umask: a command called in a test's own process closes that process to other users."""
+    users = os.umask(private.CLOSED)
+    os.umask(users)
+    remembered = os.environ.get(private.UMASK)
+    try:
+        return (yield)
+    finally:
+        os.umask(users)
+        if remembered is None:
+            os.environ.pop(private.UMASK, None)
 
 
 @pytest.fixture(scope="session")

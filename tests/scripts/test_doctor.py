@@ -178,7 +178,8 @@ def test_a_tmux_of_another_age(
 
 def test_a_socket_folder_that_others_may_enter(patient: Patient, tmp_path: Path) -> None:
     folder = tmp_path / f"tmux-{os.getuid()}"
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
+    folder.chmod(0o755)
     found = only(software._socket_folder(folder))
     assert "open to others" in found.finding
     assert found.fix == f"chmod 700 {folder}"

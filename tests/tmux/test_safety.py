@@ -1,9 +1,11 @@
 """A real swarm with secrets in the operator's shell, an open umask, and names that a shell would obey."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from agents.machine import sessions
 from agents.machine.sessions import Server
 from config.errors import Refused
-from state.files import snapshot
+from state.files import private, snapshot
 from state.files.layout import CHECKOUT, Roots
 from state.files.tree import record_of
 from state.host import identity
@@ -30,7 +32,14 @@ EVIL = "r $(touch pwned) `touch pwned` '\"#{pid} #(touch pwned)%H;"
 
 
 def open_to_others(root: Path) -> list[str]:
-    return [str(path) for path in (root, *root.rglob("*")) if not path.is_symlink() and path.lstat().st_mode & 0o077]
+    """Files and folders below `root`, links aside, that others may enter, read or change."""
+    found = []
+    for path in (root, *root.rglob("*")):
+        with suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if not stat.S_ISLNK(mode) and mode & private.CLOSED:
+                found.append(str(path))
+    return found
 
 
 def environment_of(one: Identity) -> bytes:
@@ -62,10 +71,11 @@ def test_no_secret_of_the_shell_is_anywhere_in_the_swarm(swarm: Swarm, data: Pat
         texts[f"tmux {session}"] = swarm.tmux("show-environment", "-t", f"={session}").encode()
         texts[f"pane {session}"] = swarm.tmux("capture-pane", "-p", "-t", f"={session}:").encode()
     assert swarm.finished()["failed"] == {}
-    paths = [
-        p for root in (swarm.roots.state, swarm.roots.logs, swarm.roots.results / "Backtests") for p in root.rglob("*")
-    ]
-    texts |= {str(path): path.read_bytes() for path in paths if path.is_file()}
+    for root in (swarm.roots.state, swarm.roots.logs, swarm.roots.results / "Backtests"):
+        for path in root.rglob("*"):
+            with suppress(FileNotFoundError):  # the swarm lives, and replaces its files
+                if path.is_file():  # and not a pipe
+                    texts[str(path)] = path.read_bytes()
     found = [(name, where) for where, text in texts.items() for name, v in SECRETS.items() if v.encode() in text]
     assert found == []
     assert any(b"[redacted]" in text for text in texts.values()), "the hook's output was never recorded"
