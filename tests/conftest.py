@@ -1,8 +1,9 @@
 """What every test has: a place for Hypothesis outside the top level, no deadlines on a busy machine, real bars."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault(
     "HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).resolve().parent.parent / "state" / ".cache" / "hypothesis")
@@ -27,9 +28,9 @@ settings.load_profile("checkout")
 # `scripts/check --fast` leaves these out: what takes more than a quarter of a minute on two cores, the longest first.
 # All of tests/tmux is slow: real swarms, which mostly wait; others mostly compute.
 SWARMS = (
+    "tmux/test_faults.py",
     "tmux/test_whole_runs.py",
     "tmux/test_healing.py",
-    "tmux/test_faults.py",
     "tmux/test_safety.py",
     "tmux/test_keeper.py",
     "tmux/test_locales.py",
@@ -68,26 +69,52 @@ SLOW = (
     "guides/test_first_hour.py",
     "guides/test_your_own_bars.py",
 )
+# Of these, each test goes to whichever process is free next. Of all others a file stays together, for what it shares.
+APART = ("tmux", "agents/test_pairs.py", "report/test_publishing.py", "WORKFLOW/test_equal_runs.py")
+
+_HERE = Path(__file__).resolve().parent
+
+
+def place_of(path: Path, places: Sequence[str]) -> int | None:
+    """Return the index of the first place that is this file or holds it; None when there is none."""
+    return next((n for n, place in enumerate(places) if _HERE / place in (path, *path.parents)), None)
+
+
+def unit_of(nodeid: str) -> str:
+    """Return the name of all tests that go to one process together with this test."""
+    file, _, _ = nodeid.partition("::")
+    return file if place_of(_HERE.parent / file, APART) is None else nodeid
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, and put it first: at the end no process is left alone with a long file.
 
-    A file that waits and one that computes take turns, so that processes side by side seldom want the same core.
+    A unit that waits and one that computes take turns, so that processes side by side seldom want the same core.
     """
-    here = Path(__file__).resolve().parent
-    turns = {here / name: 2 * number for number, name in enumerate(SWARMS)}
-    turns |= {here / name: 2 * number + 1 for number, name in enumerate(SLOW)}
-    last = len(turns) * 2
-
-    def turn(item: pytest.Item) -> int:
-        return min((turns[place] for place in (item.path, *item.path.parents) if place in turns), default=last)
-
-    for item in items:
-        if turn(item) < last:
+    order: dict[str, float] = {}
+    for places, half in ((SWARMS, 0.0), (SLOW, 0.5)):
+        found = [(place_of(item.path, places), item) for item in items]
+        slow = sorted(((place, item) for place, item in found if place is not None), key=lambda pair: pair[0])
+        for _, item in slow:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=turn)
+        for number, unit in enumerate(dict.fromkeys(unit_of(item.nodeid) for _, item in slow)):
+            order[unit] = number + half
+    items.sort(key=lambda item: order.get(unit_of(item.nodeid), float("inf")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal out units of tests in their order; `scripts/check` asks for it by `--dist loadfile`."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Units(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    return Units(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -42,7 +42,8 @@ _TERMINAL = {"TERM": "screen", "SHELL": "/bin/sh"}
 _CONTROL = (sys.executable, "-I", "-S", "-c", "")  # a program that takes 10 ms when it gets a core
 _SOCKETS = 3  # how often a server is asked for a new socket, because whatever removed the last may remove this one, too
 _LOOK_S = 0.02  # seconds between two looks while we wait for a server
-_NO_SERVER = ("no server running", "error connecting", "no sessions", "server exited")
+# "no current target" comes from a server without any session, which is about to exit.
+_NO_SERVER = ("no server running", "error connecting", "no sessions", "server exited", "no current target")
 
 
 Answer = Literal["yes", "refused", "silent"]

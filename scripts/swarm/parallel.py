@@ -6,6 +6,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agents.machine import launcher
 from config import settings
@@ -237,6 +238,15 @@ def _unfinished(asked: argparse.Namespace, roots: Roots) -> RunWish | None:
     order = orders.current(roots)
     if order is None or not orders.is_open(roots, order):
         return None
+    return _wish_of(order)
+
+
+def _wish_of(order: SwarmOrder) -> RunWish:
+    """Return the wish that the order on file was made from, with the swarm's settings of now.
+
+    Raises:
+        Refused: another version wrote the order, and this one cannot read its settings.
+    """
     resolved = settings.of_tree({**order.settings, "swarm": settings.tree_of(settings.load())["swarm"]})
     path = None if order.data_path is None else Path(order.data_path)
     seed_dirs = tuple(map(Path, order.seed_dirs))
@@ -288,16 +298,16 @@ def _order(roots: Roots, wish: RunWish) -> tuple[SwarmOrder, bool]:
     Raises:
         Refused: another run is under way.
     """
-    key = _key(wish)
     current = orders.current(roots)
-    if current is not None and orders.is_open(roots, current) and current.key != key and not roots.tombstone.exists():
+    is_open = current is not None and orders.is_open(roots, current) and not roots.tombstone.exists()
+    if current is not None and is_open and not _asks_for(current, wish):
         what = f"{','.join(current.symbols)} × {','.join(current.modes)}"
         raise Refused(
             f"another run is under way: {current.run_id}, {what}",
             "scripts/backtest-optimize stop ends it (it can go on later); or name another RESULTS_ROOT",
         )
-    found = next((o for o in orders.every(roots) if o.key == key and orders.is_open(roots, o)), None)
-    order = found or _new(roots, wish, key)
+    found = next((o for o in orders.every(roots) if orders.is_open(roots, o) and _asks_for(o, wish)), None)
+    order = found or _new(roots, wish, _key(wish))
     if order.gpu != wish.gpu:  # the GPU decides no result, so the run goes on with the number that was typed last
         order = replace(order, gpu=wish.gpu)
         orders.write(roots.swarm_run(order.run_id).order, order)
@@ -330,27 +340,40 @@ def _new(roots: Roots, wish: RunWish, key: str) -> SwarmOrder:
     return order
 
 
+def _asks_for(order: SwarmOrder, wish: RunWish) -> bool:
+    """Whether the order asks for the same results, whatever version of the code wrote it.
+
+    A run goes on after an upgrade of the checkout: the scheduler begins the round anew in which the code changed.
+    """
+    try:
+        return _deciding(_wish_of(order)) == _deciding(wish)
+    except Refused:
+        return False
+
+
 def _key(wish: RunWish) -> str:
-    """Return the hash of all values that decide the results; how the swarm does the work does not decide them."""
+    """Return the hash of everything that decides the results: of what is asked for, and of the code."""
     from WORKFLOW import SOURCE_HASH
 
+    return runs.key_of({**_deciding(wish), "code": SOURCE_HASH})
+
+
+def _deciding(wish: RunWish) -> dict[str, Any]:
+    """Return all values that decide the results; how the swarm does the work does not decide them."""
     tree = settings.tree_of(wish.settings)
     tree.pop("swarm")
     tree["search"].pop("processes")
     path = wish.data_path
     seeds = {"seed_dirs": [str(one) for one in wish.seed_dirs]} if wish.seed_dirs else {}
-    return runs.key_of(
-        {
-            **seeds,
-            "symbols": wish.symbols,
-            "modes": wish.modes,
-            "rounds": wish.rounds,
-            "data_path": None if path is None else str(path),
-            "engine": wish.engine,
-            "repair": wish.repair,
-            "allow_wicks": wish.allow_wicks,
-            "code": SOURCE_HASH,
-            "settings": tree,
-            **wish.reading.as_json(),
-        }
-    )
+    return {
+        **seeds,
+        "symbols": wish.symbols,
+        "modes": wish.modes,
+        "rounds": wish.rounds,
+        "data_path": None if path is None else str(path),
+        "engine": wish.engine,
+        "repair": wish.repair,
+        "allow_wicks": wish.allow_wicks,
+        "settings": tree,
+        **wish.reading.as_json(),
+    }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from config.errors import Refused
 from config.settings import load, tree_of
 from scripts.swarm import parallel
 from state.files.layout import Roots
@@ -45,6 +46,20 @@ def test_a_run_that_allows_them_is_another_run(tmp_path: Path) -> None:
     words = ["--symbols", "SYNTHETIC", "--data-path", str(data)]
     bare, allowing = (wished([*words, *more], roots) for more in ([], ["--allow-wicks"]))
     assert parallel._key(bare) != parallel._key(allowing)
+
+
+def test_the_same_command_goes_on_with_a_run_that_an_earlier_version_began(tmp_path: Path) -> None:
+    """The order's key is of other code, and its settings lack one that is new: they are what they were by default."""
+    data, roots = write_demo(tmp_path / "data", days=2), Roots(tmp_path, tmp_path / "state", tmp_path / "logs")
+    words = ["--symbols", "SYNTHETIC", "--data-path", str(data)]
+    wish = wished(words, roots)
+    order, _ = parallel._order(roots, wish)
+    known = {name: value for name, value in order.settings["run"].items() if name != "stop_when_holdout_spent"}
+    earlier = replace(order, key="of other code", settings={**order.settings, "run": known})
+    orders.write(roots.swarm_run(order.run_id).order, earlier)
+    assert parallel._order(roots, wish) == (earlier, True)
+    with pytest.raises(Refused, match="another run is under way"):
+        parallel._order(roots, wished([*words, "--seed", "9"], roots))
 
 
 @pytest.mark.parametrize("allowed", [True, False])

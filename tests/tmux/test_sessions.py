@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +78,13 @@ def names(tmux: Tmux) -> list[str]:
     return [view.name for view in tmux.sessions() if view.alive]
 
 
+def wait_for_no_server(tmux: Tmux) -> None:
+    """A server exits by itself a moment after its last session, or when it could begin none."""
+    deadline = time.monotonic() + 60.0
+    while tmux.call("display-message", "-p", "#{pid}")[0] == 0:
+        assert time.monotonic() < deadline, "the server does not exit"
+
+
 def words_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")[:-1]
 
@@ -132,6 +140,8 @@ def test_a_claimed_server_says_whose_it_is_and_is_on_file(tmux: Tmux, server: li
 def test_what_tmux_refuses_is_said_and_what_is_gone_is_neither_ended_nor_claimed(tmux: Tmux) -> None:
     with pytest.raises(Refused, match="tmux cannot start : invalid session"):
         begin(tmux, "")
+    tmux.end("bt-one")  # whether the server of the refused session still exits, or has exited
+    wait_for_no_server(tmux)
     tmux.end("bt-one")
     assert tmux.claim([], {}, {}, {}).server.process is None
     assert not tmux.acting().run_outside("true")
