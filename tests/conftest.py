@@ -1,7 +1,8 @@
 """What every test has: a place for Hypothesis outside the top level, no deadlines on a busy machine, real bars."""
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,13 @@ APART = ("tmux", "agents/test_pairs.py", "report/test_publishing.py", "WORKFLOW/
 _HERE = Path(__file__).resolve().parent
 
 
-def place_of(path: Path, places: Sequence[str]) -> int | None:
+@cache
+def place_of(path: Path, places: tuple[str, ...]) -> int | None:
     """Return the index of the first place that is this file or holds it; None when there is none."""
     return next((n for n, place in enumerate(places) if _HERE / place in (path, *path.parents)), None)
 
 
+@cache
 def unit_of(nodeid: str) -> str:
     """Return the name of all tests that go to one process together with this test."""
     file, _, _ = nodeid.partition("::")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from agents.model.world import (
@@ -12,7 +13,7 @@ from agents.model.world import (
     Worker,
     World,
 )
-from config.settings import load, with_values
+from config.settings import Settings, load, with_values
 from config.swarm import SwarmSettings
 from state.files.tree import record_of
 from state.host.identity import boot_id
@@ -41,7 +42,12 @@ ORDER = SwarmOrder(
 
 def limits_with(**groups: Mapping[str, Any]) -> SwarmSettings:
     """The settings of the swarm with some values replaced, by group."""
-    return with_values(load({}), swarm=groups).swarm
+    return with_values(_defaults(), swarm=groups).swarm
+
+
+@cache
+def _defaults() -> Settings:
+    return load({})
 
 
 def job(phase: Any = "prescreen", symbol: str = "SOL", shard: int = 0, shards: int = 1, round_: int = 0) -> Job:

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
-from config import modes, settings
+from config import layers, modes, settings
 from config.errors import Refused
 from config.modes import Choice, Range
 from config.settings import Settings, load, with_values
@@ -156,6 +156,18 @@ def test_a_bad_variable_is_refused_by_its_name(variable: str, text: str, said: s
     with pytest.raises(Refused) as refusal:
         load({variable: text})
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("deep", ["[" * 200_000, "{a: " * 50_000], ids=["lists", "mappings"])
+def test_what_is_nested_too_deep_is_refused_and_ends_no_process(tmp_path: Path, deep: str) -> None:
+    with pytest.raises(Refused, match="are not YAML"):
+        load(overlay(tmp_path, f"prescreen: {deep}"))
+    with pytest.raises(Refused, match="which is not YAML"):
+        load({f"{settings.VALUE_PREFIX}PRESCREEN__COMBOS": deep})
+
+
+def test_the_fast_parser_reads_our_own_file_as_the_other_does() -> None:
+    assert layers.read(settings.DEFAULTS) == TREE
 
 
 def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

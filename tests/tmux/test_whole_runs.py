@@ -247,8 +247,9 @@ def test_every_session_is_there_and_the_monitors_show_something(swarm: Swarm, da
     for session, words in shown:
         swarm.wait(f"{words} in {session}", lambda s=session, w=words: w in _pane(swarm, s))
     for width, height in ((80, 24), (40, 12), (132, 43)):
-        for session, words in shown:
+        for session, _ in shown:
             swarm.tmux("resize-window", "-t", f"={session}:", "-x", str(width), "-y", str(height))
+        for session, words in shown:
             fits = f"{session} at {width}×{height}"
             swarm.wait(
                 fits, lambda s=session, w=words, c=width: w[:4] in _pane(swarm, s) and _is_drawn_for(c, swarm, s)
