@@ -133,7 +133,7 @@ def came_from_outside(worker: Worker) -> bool:
 def how(worker: Worker) -> str:
     """Return how the worker ended, in words for the job journal and the operator."""
     if worker.exit is None:
-        return "it is gone, and so is who watched it"
+        return "the worker and the wrapper that watched it are gone"
     if worker.exit.oom:
         return "killed by the kernel: out of memory"
     if worker.exit.signal is not None:

@@ -141,7 +141,7 @@ def test_the_sentry_tells_of_workers_that_it_continues_and_replaces() -> None:
     assert events(told_of) == [f"worker_continued {launch.worker_id}", f"worker_respawned {job.job_id}"]
     assert [one["by"] for one in told_of] == ["worker_sentry"] * 2
     assert told_of[0]["why"] == "it was stopped (state T)"
-    assert told_of[1]["why"] == "it is gone, and so is who watched it"
+    assert told_of[1]["why"] == "the worker and the wrapper that watched it are gone"
     assert all(one["for_s"] >= 0 for one in told_of)
 
 

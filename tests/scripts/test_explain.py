@@ -123,7 +123,10 @@ def test_a_worker_the_sentry_killed_names_who_when_why_and_what_became_of_the_jo
     [
         ("killed by signal 9", "was killed by signal 9 (SIGKILL), which came from outside the swarm or from itself"),
         ("killed by the kernel: out of memory", "was found dead at 2026-01-01 00:00:03 UTC: killed by the kernel"),
-        ("it is gone, and so is who watched it", "found dead at 2026-01-01 00:00:03 UTC: it is gone, and so is"),
+        (
+            "the worker and the wrapper that watched it are gone",
+            "found dead at 2026-01-01 00:00:03 UTC: the worker and the wrapper that watched it are gone",
+        ),
         ("stopped by the operator", "was ended at 2026-01-01 00:00:03 UTC because the operator stopped the swarm"),
         ("exit code 3", "found dead at 2026-01-01 00:00:03 UTC: exit code 3"),
     ],
