@@ -118,6 +118,22 @@ def test_a_worker_the_sentry_killed_names_who_when_why_and_what_became_of_the_jo
     assert place.worker(W2).startswith(f"{W2} did its job on cpu1")
 
 
+def test_compacting_the_journal_changes_no_answer_until_the_old_records_are_gone(place: Place) -> None:
+    place.journal.started(JOB, 1, W1, "cpu0")
+    place.journal.died(JOB, "killed by signal 9", 1, 10, 10.0)
+    place.journal.started(JOB, 2, W2, "cpu1")
+    place.journal.completed(JOB, {"tried": 5}, [])
+    before = place.job(), place.worker(W1), place.worker(W2)
+    place.clock.now()
+    place.journal.compact()
+    assert (place.job(), place.worker(W1), place.worker(W2)) == before
+    place.journal.started(OTHER, 1, f"{OTHER}.e1.cccccc", "cpu0")
+    assert place.job() == before[0]
+    folder = place.roots.swarm_run(RUN).round(0)
+    folder.jobs.with_name(f"{folder.jobs.name}.1").unlink()
+    assert "was completed at or before 2026-01-01 00:00:" in place.job()
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [

@@ -23,7 +23,8 @@ def of_job(subject: Subject, world: World, limits: SwarmSettings) -> str:
         return f"{name} waits: {why}{lost}."
     if state.status == "running":
         return f"{name} {_lives(state.worker_id, world)} (epoch {state.epoch} on {state.lane}){lost}."
-    at = _time(subject.history[-1])
+    last = subject.history[-1]
+    at = f"{'or before ' if last['event'] == 'compacted' else ''}{_time(last)}"  # a compacted state has no time
     if state.status == "completed":
         return f"{name} was completed at {at} by epoch {state.epoch} on {state.lane}{lost}."
     return f"{name} was {state.status} at {at}: {state.error_message}{lost if state.status != 'quarantined' else ''}."

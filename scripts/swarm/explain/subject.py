@@ -57,7 +57,7 @@ def job(roots: Roots, name: str) -> Subject:
                 records = Journal(folder.jobs).read().records
                 state = fold(records).get(name)
                 if state is not None:
-                    return Subject(run_id, folder, state, tuple(_of_job(name, records)))
+                    return Subject(run_id, folder, state, _history(folder, name, records))
     raise Refused(f"there is no job {name!r} on file", _alike(name, _known_jobs(roots)))
 
 
@@ -90,6 +90,19 @@ def events(roots: Roots) -> tuple[dict[str, Any], ...]:
     return tuple(record for record in records if isinstance(record, dict))
 
 
+def _history(folder: RoundFolder, name: str, records: Iterable[Any]) -> tuple[dict[str, Any], ...]:
+    """Return every record about the job, with those that the last compacting replaced by a state."""
+    now, before = list(_of_job(name, records)), list(_of_job(name, _replaced(folder)))
+    if not before:
+        return tuple(now)
+    return (*before, *(record for record in now if record["event"] != "compacted" and record not in before))
+
+
+def _replaced(folder: RoundFolder) -> tuple[Any, ...]:
+    """Return the records of the journal that the last compacting replaced; () if there was none."""
+    return Journal(folder.jobs.with_name(f"{folder.jobs.name}.1")).read().records
+
+
 def _of_job(name: str, records: Iterable[Any]) -> Iterable[dict[str, Any]]:
     """Return every record about the job, in the order of the journal."""
     for record in records:
@@ -119,7 +132,11 @@ def _known_jobs(roots: Roots) -> list[str]:
 
 
 def _known_workers(roots: Roots) -> list[str]:
-    return [str(record.get("worker_id")) for record in events(roots) if record.get("event") == "started"]
+    order = orders.current(roots)
+    folder = None if order is None else next(reversed(roots.swarm_run(order.run_id).rounds()), None)
+    before = () if folder is None else _replaced(folder)
+    started = (r for r in (*before, *events(roots)) if isinstance(r, dict) and r.get("event") == "started")
+    return list(dict.fromkeys(str(record.get("worker_id")) for record in started))
 
 
 def _alike(name: str, known: list[str]) -> str:
