@@ -98,7 +98,7 @@ def _parsed(text: str, is_ours: bool = False) -> Any:
     """
     import yaml
 
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader) if is_ours else yaml.SafeLoader)  # noqa: S506
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader) if is_ours else yaml.SafeLoader)
 
 
 def _nested(variable: str, text: str) -> dict[str, Any]:

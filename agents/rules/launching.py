@@ -51,7 +51,7 @@ def starts(hands: LaneSupply, touched: set[str], limits: SwarmSettings) -> tuple
     free_lanes = free(hands, world.lanes)
     wanted, fills = (ready(hands, touched, fills=fills) for fills in (False, True))
     if hands.blame.is_environment:
-        return _canary(hands, free_lanes, [state for state in wanted if not _must_have_gpu(state, world)])
+        return _canary(hands, free_lanes, wanted)
     # GPUs choose first: a prescreen that a GPU takes must not occupy a CPU lane as well.
     on_gpus = _on_gpus(free(hands, world.gpu_lanes), wanted, fills)
     taken = {start.job_id for start in on_gpus}
@@ -115,9 +115,12 @@ def _canary(hands: LaneSupply, free_lanes: list[Lane], wanted: list[JobState]) -
     if world.now_s < blame.canary_at_s:
         return [], f"{reason}, the next in {blame.canary_at_s - world.now_s:.0f} s"
     at_work = [one for one in world.workers if one.launch.worker_id not in hands.given_up]
-    if at_work or not free_lanes or not wanted:
+    # Where every job needs a GPU, one of them is the canary; otherwise such a storm would never end.
+    for_cpu = [state for state in wanted if not _must_have_gpu(state, world)]
+    lanes, states = (free_lanes, for_cpu) if for_cpu else (free(hands, world.gpu_lanes), wanted)
+    if at_work or not lanes or not states:
         return [], reason
-    return [Start(free_lanes[0], min(wanted, key=lambda state: state.deaths), free_lanes[0].cores)], reason
+    return [Start(lanes[0], min(states, key=lambda state: state.deaths), lanes[0].cores)], reason
 
 
 def _on_gpus(free_lanes: list[Lane], wanted: list[JobState], fills: list[JobState]) -> list[Start]:

@@ -6,10 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.model.world import Lane
 from agents.roles.worker_sentry import Memory, decide
-from agents.rules import blame
+from agents.rules import blame, launching
 from agents.rules.blame import Blame
-from tests.agents.worlds import LIMITS, died, job, running, state, worker, world
+from agents.rules.launching import LaneSupply
+from tests.agents.worlds import LIMITS, ORDER, died, job, running, state, worker, world
 
 JOBS = [job("prescreen", symbol, shard, 2) for symbol in ("SOL", "BTC", "ETH") for shard in (0, 1)]
 deaths = st.lists(
@@ -28,6 +30,29 @@ def test_waits_never_leave_their_limits_and_grow_until_somebody_comes_through(ro
         assert one.storms <= before.storms + 1
         assert all(until - now_s <= LIMITS.blame.backoff_max_s + 1e-6 for until in one.lanes.values())
     assert not blame.after_completion(one).is_environment
+
+
+def test_where_every_job_needs_a_gpu_one_of_them_is_the_canary() -> None:
+    """Otherwise a storm of `--engine gpu` would never end; where a core can be tried, it is."""
+    storm = Blame()
+    for number, one in enumerate(JOBS):
+        storm = blame.after_death(storm, worker(one, lane="gpu0"), float(number), 1, LIMITS)
+    assert storm.is_environment
+    here = world(
+        now_s=storm.canary_at_s,
+        order=replace(ORDER, engine="gpu"),
+        jobs=tuple(map(state, JOBS)),
+        gpu_lanes=(Lane("gpu0", 1, "GPU-1"),),
+    )
+    begun, _ = launching.starts(LaneSupply(here, storm, {}, frozenset()), set(), LIMITS)
+    assert [one.lane.lane_id for one in begun] == ["gpu0"]
+    closed = replace(storm, lanes={"gpu0": storm.canary_at_s + 60.0})
+    assert launching.starts(LaneSupply(here, closed, {}, frozenset()), set(), LIMITS)[0] == []
+    merge = state(job("merge"))
+    begun, _ = launching.starts(
+        LaneSupply(replace(here, jobs=(*here.jobs, merge)), storm, {}, frozenset()), set(), LIMITS
+    )
+    assert [one.lane.lane_id for one in begun] == ["cpu0"]
 
 
 def test_one_unit_that_dies_is_never_the_environments_fault() -> None:
