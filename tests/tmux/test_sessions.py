@@ -43,6 +43,8 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as name:
         for variable in ("STATE_ROOT", "LOGS_ROOT", "TMUX", "TMUX_PANE"):
             monkeypatch.delenv(variable, raising=False)
+        # The witness separates fields by a character that tmux replaces by "_" in a locale without UTF-8.
+        monkeypatch.setenv("LC_ALL", "C.UTF-8")
         monkeypatch.setenv("RESULTS_ROOT", f"{name}/r")
         monkeypatch.setenv("TMUX_TMPDIR", name)
         monkeypatch.setenv("PATH", os.environ["PATH"])  # what `program` puts before it is gone after the test
