@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,11 +190,35 @@ def swarm() -> Iterator[Swarm]:
     with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as folder:
         sockets = Path(folder) / "t"
         sockets.mkdir(mode=0o700)
-        one = Swarm(Path(folder) / "r", sockets)
-        try:
-            yield one
-        finally:
-            one.end_everything()
+        one = _in(Path(folder))
+        with _ended_with_us(folder):
+            try:
+                yield one
+            finally:
+                one.end_everything()
+
+
+def _in(folder: Path) -> Swarm:
+    return Swarm(folder / "r", folder / "t")
+
+
+@contextmanager
+def _ended_with_us(folder: str) -> Iterator[None]:
+    """Have a shell end the swarm if this process is killed, as xdist kills its own when a person interrupts them."""
+    end = [sys.executable, "-m", __name__, folder]
+    shell = subprocess.Popen(
+        ["bash", "-c", 'read -r line || exec "$@"', "-", *end],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"]},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        shell.communicate(b"it has ended\n")
 
 
 def _carriers(marks: tuple[bytes, ...]) -> list[Identity]:
@@ -209,3 +234,8 @@ def _carries(folder: Path, marks: tuple[bytes, ...]) -> bool:
     except OSError:
         return False
     return any(mark in pairs for mark in marks)
+
+
+if __name__ == "__main__":
+    _in(Path(sys.argv[1])).end_everything()
+    shutil.rmtree(sys.argv[1])
