@@ -280,10 +280,12 @@ def _check_data(path: Path, symbols: tuple[str, ...]) -> None:
 
 def _check_seeds(folders: tuple[Path, ...], symbols: tuple[str, ...], modes: tuple[str, ...], to: Settings) -> None:
     """Refuse folders that hold no prescreen of any unit; that some units have none is normal."""
-    from WORKFLOW.search import seed_folders
+    if not folders:
+        return
+    from WORKFLOW.search import seed_folders  # loads the kernels' compiler, a third of a second
 
     units = [(symbol, mode) for symbol in symbols for mode in modes]
-    if folders and not any(seed_folders.read(folders, symbol, to.mode(mode)) for symbol, mode in units):
+    if not any(seed_folders.read(folders, symbol, to.mode(mode)) for symbol, mode in units):
         raise seed_folders.none_there(folders, units)
 
 
