@@ -16,7 +16,6 @@ from WORKFLOW.data.bars import BARS_PER_DAY, Bars
 from WORKFLOW.data.generate import demo_rows
 from WORKFLOW.data.resample import fair_market
 
-
 FEW = {"DRAWS": "50", "PLACEBO_MARKETS": "2", "BLOCKS": "8"}
 
 
