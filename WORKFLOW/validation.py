@@ -215,14 +215,14 @@ def _minutes(timeframes: Sequence[int]) -> str:
 
 def _generated() -> "Bars":
     """Return three generated days with a hole that pre-flight has filled."""
-    from config.settings import DataSettings
+    from config.settings import load
     from WORKFLOW.data.check import preflight
     from WORKFLOW.data.generate import DEMO_SYMBOL, demo_rows
     from WORKFLOW.data.raw import RawTable
 
     rows = demo_rows(days=3, seed=1)[7:]  # begins after midnight, so that the first bucket is a partial one
     raw = RawTable.of(DEMO_SYMBOL, "generated", rows)
-    return preflight(raw, DataSettings(max_fill_bars=24, min_days=1))[0]
+    return preflight(raw, replace(load({}).data, min_days=1))[0]
 
 
 def _equals_plain_loop(bars: "Bars", minutes: int) -> bool:

@@ -204,7 +204,7 @@ def checked(section: str, record: type[Any], tree: Any, limits: Limits, written:
     if not isinstance(tree, Mapping) or set(tree) != set(hints):
         raise Refused(
             f"settings section {section!r} must hold exactly {', '.join(hints)}",
-            _difference(set(tree) if isinstance(tree, Mapping) else set(), set(hints)),
+            _difference(set(tree) if isinstance(tree, Mapping) else set(), set(hints), record),
         )
     values: dict[str, Any] = {}
     for key, hint in hints.items():
@@ -215,11 +215,14 @@ def checked(section: str, record: type[Any], tree: Any, limits: Limits, written:
     return record(**values)
 
 
-def _difference(there: set[str], wanted: set[str]) -> str:
-    """Say which keys to add and which to take out."""
-    parts = [("add", wanted - there), ("take out", there - wanted)]
-    said = "; ".join(f"{deed} {', '.join(sorted(map(str, names)))}" for deed, names in parts if names)
-    return f"{said}, as config/workflow_defaults.yaml has it"
+def _difference(there: set[str], wanted: set[str], record: type[Any]) -> str:
+    """Say which keys to add and which to take out; somebody who adds a setting may have forgotten its other half."""
+    fields_of = f"{record.__name__} in {record.__module__.replace('.', '/')}.py"
+    parts = [
+        ("add", wanted - there, ", as config/workflow_defaults.yaml must have it"),
+        ("take out", there - wanted, f", or make it a field of {fields_of}"),
+    ]
+    return "; ".join(f"{deed} {', '.join(sorted(map(str, names)))}{how}" for deed, names, how in parts if names)
 
 
 def _value(section: str, key: str, hint: Any, value: Any, limits: Limits, written: Mapping[str, str]) -> Any:

@@ -271,4 +271,5 @@ def test_every_kind_of_action_has_one_owner_or_is_said_to_be_shared() -> None:
         for kind in row.load().owns:
             owners.setdefault(kind.kind, []).append(row.name)
     shared = {kind for kind, names in owners.items() if len(names) > 1}
-    assert shared == {"answer_request"}  # each answers requests for its own targets
+    # each answers requests for its own targets
+    assert shared == {"answer_request"}, "say in the report what should be done: its owner reads that and decides"

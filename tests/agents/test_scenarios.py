@@ -45,7 +45,9 @@ def test_a_world_that_went_through_a_file_is_decided_the_same(scenario: Scenario
 @pytest.mark.parametrize("scenario", ALL, ids=[f"{one.agent}-{one.path.stem}" for one in ALL])
 def test_what_is_reported_is_of_the_agents_type_and_is_read_as_it_was_said(scenario: Scenario) -> None:
     for _, decision, _ in scenario.decisions():
-        assert type(decision.report) in (KINDS.get(scenario.agent), AgentReport)
+        assert type(decision.report) in (KINDS.get(scenario.agent), AgentReport), (
+            f"name the record of this report, as {scenario.agent}, in Reports of state/records/reports.py"
+        )
         said = codec.decode(codec.encode(on_record(decision.report)))
         assert fitted(type(decision.report), said) == (decision.report, ())
 
@@ -54,7 +56,10 @@ def test_what_is_reported_is_of_the_agents_type_and_is_read_as_it_was_said(scena
 def test_every_agent_has_its_situations(name: str) -> None:
     owned = {kind.kind for kind in registry.row(name).load().owns}
     mine = [one for one in ALL if one.agent == name]
-    assert len(mine) >= (MANY if owned else 1)
+    wanted = MANY if owned else 1
+    assert len(mine) >= wanted, f"write {wanted} situations at least into tests/scenarios/{name}/"
     seen = {action["kind"] for one in mine for step in one.steps() for action in step[1]["actions"]}
     assert owned <= seen, f"no situation in which {name} does {owned - seen}"
-    assert any(not step[1]["actions"] for one in mine for step in one.steps()), f"{name} is never seen to rest"
+    assert any(not step[1]["actions"] for one in mine for step in one.steps()), (
+        f"no situation in which {name} does nothing"
+    )

@@ -46,6 +46,14 @@ def new_variable(name: str) -> str:
     return f"BACKTEST_OPTIMIZE__SWARM__{name.upper().replace('.', '__')}"
 
 
+def with_added(section: dict[str, Any]) -> dict[str, Any]:
+    """A section of before in its groups, and the default of each key that was added since."""
+    groups: dict[str, Any] = in_groups(section)
+    for name, values in in_their_groups({one: value_of(DEFAULT, one) for one in NAMES - set(SWARM.values())}).items():
+        groups[name] |= values
+    return groups
+
+
 def own_file(folder: Path, tree: dict[str, Any]) -> dict[str, str]:
     path = folder / "mine.yaml"
     path.write_text(json.dumps({"swarm": tree}), encoding="utf-8")
@@ -74,12 +82,12 @@ def test_an_old_name_sets_the_value_that_it_set(old: str, name: str) -> None:
     assert value_of(wanted, name) == value != value_of(DEFAULT, name)
     assert with_values(DEFAULT, swarm={old: value}) == wanted
     on_file = {**FLAT, old: value}
-    assert of_section(on_file) == wanted.swarm
+    assert of_section(with_added(on_file)) == wanted.swarm
     assert of_tree({**tree_of(DEFAULT), "swarm": on_file}) == wanted
 
 
 def test_old_names_and_those_of_now_count_alike_in_variables_and_files(tmp_path: Path) -> None:
-    values = {name: another(name) for name in NAMES}
+    values = {name: another(name) for name in SWARM.values()}
     wanted = with_values(DEFAULT, swarm=in_their_groups(values))
     before = {old: values[name] for old, name in SWARM.items()}
     assert load({old_variable(old): json.dumps(value) for old, value in before.items()}) == wanted
@@ -95,7 +103,7 @@ def test_old_names_and_those_of_now_count_alike_in_variables_and_files(tmp_path:
 
 
 def test_settings_on_file_that_a_version_without_groups_wrote_are_read_whole_and_in_part() -> None:
-    assert of_section(FLAT) == DEFAULT.swarm
+    assert of_section(with_added(FLAT)) == of_tree({**tree_of(DEFAULT), "swarm": FLAT}).swarm == DEFAULT.swarm
     fewer = {key: value for key, value in FLAT.items() if key not in ("keeper_s", "lanes")} | {"of_another_version": 1}
     assert (
         of_tree({**tree_of(DEFAULT), "swarm": {**fewer, "nice": 7}}).swarm

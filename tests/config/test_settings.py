@@ -32,7 +32,7 @@ def test_the_file_and_the_records_have_the_same_keys() -> None:
     for section, body in BODIES.items():
         record = records[section]
         assert list(body) == list(get_type_hints(record)), (
-            f"section {section} of workflow_defaults.yaml and the fields of {record.__name__} in {record.__module__}"
+            f"give {section} in workflow_defaults.yaml and {record.__name__} in {record.__module__} the same, in order"
         )
 
 
@@ -40,12 +40,14 @@ def test_every_number_has_limits_and_no_limit_is_left_over() -> None:
     values = {(section, key): value for section, body in BODIES.items() for key, value in body.items()}
     firsts = {where: value[0] if isinstance(value, list) else value for where, value in values.items()}
     numbers = {where for where, value in firsts.items() if not isinstance(value, str | bool)}
-    assert set(settings.LIMITS) == numbers, "the table of limits beside the record"
+    assert numbers - set(settings.LIMITS) == set(), "add the limits of each to the table beside its record"
+    assert set(settings.LIMITS) - numbers == set(), "the file holds no such numbers"
 
 
 def test_every_line_with_a_value_says_its_unit_or_reason() -> None:
     body = settings.DEFAULTS.read_text(encoding="utf-8").partition("\nmodes:")[0]
-    assert [line for line in body.splitlines() if line.startswith("  ") and "#" not in line] == []
+    bare = [line for line in body.splitlines() if line.startswith("  ") and "#" not in line]
+    assert bare == [], "say the unit or the reason of each after a #"
 
 
 def test_the_defaults_load_and_are_within_their_limits() -> None:

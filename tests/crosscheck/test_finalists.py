@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from config.settings import Costs
+from config.settings import load
 from WORKFLOW.crosscheck.finalists import in_vectorbt
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.data.generate import demo_rows
@@ -44,13 +44,13 @@ def market() -> Market:
 @pytest.mark.slow
 def test_an_engine_with_a_wrong_rule_is_told_so_and_ruin_is_not_compared() -> None:
     ruinous = {**TIGHT, "stop_loss": 0.0, "take_profit": 0.0, "direction": "short_only"}
-    wrong = Optimist(market(), MTF_EMA, Costs(fee_rate=0.0005, slippage_bps=1.0, capital=10_000.0))
+    wrong = Optimist(market(), MTF_EMA, load({}).costs)
     found = in_vectorbt(wrong, {7: TIGHT})[7]
     assert (found["agree"], found["version"]) == (False, "1.2.0")
     assert found["identical"] < found["trades_ours"]
     assert found["line"].startswith(f"vectorbt 1.2.0 DIFFERS: {found['identical']} of {found['trades_ours']} trades")
     assert found["line"].endswith(found["first_difference"])
     # A fee of 100 % a side takes everything with the first exit.
-    ruined = in_vectorbt(replace(wrong, costs=Costs(1.0, 0.0, 10_000.0)), {8: ruinous})[8]
+    ruined = in_vectorbt(replace(wrong, costs=replace(wrong.costs, fee_rate=1.0, slippage_bps=0.0)), {8: ruinous})[8]
     assert (ruined["agree"], ruined["trades_theirs"]) == (None, None)
     assert ruined["line"] == "vectorbt not comparable: the strategy was ruined, and a fixed quantity knows no ruin"

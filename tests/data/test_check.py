@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.settings import DataSettings
+from config.settings import load
 from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, Bars
 from WORKFLOW.data.check import preflight
 from WORKFLOW.data.find import find
@@ -14,7 +14,7 @@ from WORKFLOW.data.load import read
 from WORKFLOW.data.raw import RawTable
 from WORKFLOW.data.report import Report, UnfitBars
 
-SETTINGS = DataSettings(max_fill_bars=24, min_days=90)
+SETTINGS = load({}).data
 Rows = NDArray[np.void]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.settings import DataSettings
+from config.settings import load
 from WORKFLOW.data import generate
 from WORKFLOW.data.bars import BARS_PER_DAY
 from WORKFLOW.data.check import preflight
@@ -27,7 +27,7 @@ def test_one_seed_one_market() -> None:
 def test_the_file_passes_pre_flight_labelled_synthetic(tmp_path: Path) -> None:
     path = write_demo(tmp_path, days=120)
     assert path.name == DEMO_FILE
-    bars, report = preflight(read(find(tmp_path, "SYNTHETIC"), "SYNTHETIC"), DataSettings(24, 90))
+    bars, report = preflight(read(find(tmp_path, "SYNTHETIC"), "SYNTHETIC"), load({}).data)
     assert (bars.synthetic, bars.tick, len(bars)) == (True, 0.01, 120 * BARS_PER_DAY)
     assert [span.bars for span in report.filled] == [HALT_MISSING_BARS]
     assert HALT_FLAT_BARS in [span.bars for span in report.halts]

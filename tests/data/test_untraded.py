@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 from numpy.typing import NDArray
 
-from config.settings import DataSettings
+from config.settings import load
 from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, Bars
 from WORKFLOW.data.check import Context, preflight
 from WORKFLOW.data.find import find
@@ -22,7 +22,7 @@ from WORKFLOW.data.raw import RawTable
 from WORKFLOW.data.report import Reason, Report, UnfitBars
 from WORKFLOW.validation import main
 
-SETTINGS = DataSettings(max_fill_bars=24, min_days=90)
+SETTINGS = load({}).data
 PRICES = ("open", "high", "low", "close")
 AT = 9_000
 Rows = NDArray[np.void]

@@ -11,7 +11,7 @@ import pyarrow.csv
 import pytest
 from numpy.typing import NDArray
 
-from config.settings import DataSettings, load
+from config.settings import load
 from WORKFLOW.data.bars import BAR_MS, BARS_PER_DAY, Bars
 from WORKFLOW.data.check import Context, preflight
 from WORKFLOW.data.find import find
@@ -22,7 +22,7 @@ from WORKFLOW.data.report import Report, UnfitBars
 from WORKFLOW.data.wicks import lone_prices
 from WORKFLOW.validation import check_all, main
 
-SETTINGS = DataSettings(max_fill_bars=24, min_days=90)
+SETTINGS = load({}).data
 ALLOWED = Context(allow_wicks=True)
 AT = 9_000
 Rows = NDArray[np.void]

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from config.settings import DataSettings, load
+from config.settings import load
 from scripts.swarm.export.bars import candles
 from scripts.swarm.export.finalist import ExportedFinalist
 from scripts.swarm.export.freqtrade import strategy
@@ -40,7 +41,7 @@ PARAMETERS: tuple[dict[str, Any], ...] = tuple(dict(zip(_NAMES, row, strict=True
 def demo(days: int = 120, skip: int = 7, seed: int = 5) -> Bars:
     """Generated bars that begin inside a bucket of every timeframe."""
     raw = RawTable.of("DEMO", "a test", demo_rows(days, seed)[skip:])
-    return preflight(raw, DataSettings(max_fill_bars=24, min_days=1))[0]
+    return preflight(raw, replace(load({}).data, min_days=1))[0]
 
 
 def evaluator(bars: Bars) -> Evaluator:

@@ -76,7 +76,7 @@ def results(tmp_path: Path) -> Path:
 
 def test_the_command_shows_every_check(results: Path) -> None:
     done = typed(str(results))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"tests/hooks/results.py passes every check\n{done.stdout}{done.stderr}"
     assert f"best_sharpe: PROMOTED: all {len(REQUIRED)} checks passed" in done.stdout
     assert done.stdout.count("  ok  ") == len(REQUIRED)
     answer = json.loads(typed(str(results), "--json").stdout)

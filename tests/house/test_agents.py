@@ -19,7 +19,7 @@ def modules() -> set[str]:
 
 def test_every_module_of_roles_has_its_row_in_the_registry_and_the_other_way_round() -> None:
     assert modules() - set(NAMES) == set(), "add a row for each of these to AGENTS in agents/registry.py"
-    assert set(NAMES) - modules() == set(), "agents/roles holds no module of this name"
+    assert set(NAMES) - modules() == set(), "write a module of each name in agents/roles"
 
 
 def test_names_and_sessions_are_given_once() -> None:

@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 
 from hooks.promotion import NOT_ALWAYS_MADE, REQUIRED
 from state.files.layout import CHECKOUT
-from tests.house.sources import trees
+from tests.house.sources import files, is_python, shown, trees
 from tests.validity import test_verdict
 from WORKFLOW.validity import verdict
 
@@ -56,7 +56,7 @@ def test_every_check_that_the_judge_makes_is_required_by_the_gate_or_said_to_be_
     forgotten = [name for name in made if not any(re.fullmatch(name, one) for one in known)]
     assert forgotten == [], f"add these to REQUIRED in {GATE}, or to NOT_ALWAYS_MADE with the reason"
     idle = [one for one in known if not any(re.fullmatch(name, one) for name in made)]
-    assert idle == [], f"{GATE} asks for checks that nobody makes"
+    assert idle == [], f"write these into `checks` of WORKFLOW/validity/verdict.py, or take them out of {GATE}"
 
 
 def test_a_check_is_either_required_or_not_always_made_and_says_why() -> None:
@@ -74,7 +74,8 @@ def test_every_check_has_a_line_on_the_page_and_the_page_invents_none() -> None:
         for name in re.findall(r"`(\w+)`", line[2:].partition(" | ")[0])
     ]
     known = [*REQUIRED, *NOT_ALWAYS_MADE]
-    assert sorted(described) == sorted(known), "docs/reference/validity.md, table of the checks"
+    assert set(known) - set(described) == set(), "give each a row in the table of docs/reference/validity.md"
+    assert sorted(described) == sorted(known), "docs/reference/validity.md has rows of no check, or several of one"
 
 
 def test_judge_and_recount_give_every_piece_of_evidence() -> None:
@@ -91,6 +92,13 @@ def test_judge_and_recount_give_every_piece_of_evidence() -> None:
         given = {str(keyword.arg) for keyword in call.keywords}
         assert wanted - given == set(), f"{path} makes {name} without these"
         assert given - wanted == set(), f"{path} gives what is no field of {name} in WORKFLOW/validity/verdict.py"
+
+
+def test_one_test_alone_lists_good_evidence() -> None:
+    """Each further list would have to be changed for every new piece."""
+    made = re.compile(rf"\b(?:{EVIDENCE.__name__}|{verdict.WindowFigures.__name__})\(")
+    lists = {shown(path) for path in files("tests") if is_python(path) and made.search(path.read_text("utf-8"))}
+    assert lists == {"tests/validity/test_verdict.py"}, "write `replace(GOOD, …)` with the GOOD of that file"
 
 
 def test_every_check_of_a_strategy_is_seen_to_refuse_it_alone() -> None:

@@ -1,13 +1,19 @@
-"""Every setting of `config/workflow_defaults.yaml` is read by code: one that is never read promises too much."""
+"""Every setting of `config/workflow_defaults.yaml` is read by code: one that is never read promises too much.
+
+And a new one costs no more than its value, its field, its limits and its reader: nobody else lists a section.
+"""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
-from config.settings import Settings
-from tests.house.sources import PACKAGES, trees
+import pytest
+
+from config.settings import Costs, Settings
+from tests.house.sources import PACKAGES, files, is_python, shown, trees
 
 # Sections of settings, and groups within sections: name → its record.
 Records = dict[str, type[Any]]
@@ -117,3 +123,19 @@ def test_a_setting_that_nobody_reads_is_found() -> None:
     assert "use.window_s" not in missing
     assert "lanes.count" not in missing
     assert {"lanes.nice", "hang.after_s", "search.trials", "verdict.max_luck"} <= set(missing)
+
+
+# Where a text makes the record of a section from values of its own, one by one.
+BY_HAND = re.compile(rf"\b(?:{'|'.join(kind.__name__ for kind in records().values())})\((?!\*\*).*")
+
+
+def test_nobody_lists_the_values_of_a_section() -> None:
+    """Each such list would have to be changed for every new setting of the section."""
+    sources = [path for package in (*PACKAGES, "tests") for path in files(package) if is_python(path)]
+    lists = {shown(path): found for path in sources if (found := BY_HAND.findall(path.read_text(encoding="utf-8")))}
+    assert lists == {}, "write `replace(load({}).section, …)` with the values that matter"
+
+
+@pytest.mark.parametrize(("values", "is_list"), [("0.1, 1.0, 100", True), ("count=2", True), ("**tree", False)])
+def test_a_list_of_values_is_found(values: str, is_list: bool) -> None:
+    assert bool(BY_HAND.search(f"one = settings.{Costs.__name__}({values})")) is is_list

@@ -1,6 +1,6 @@
 """A prescreen in shards that is killed anywhere has the same result as one undisturbed process."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from WORKFLOW.search.prescreen import PrescreenProgress
 from WORKFLOW.search.space import Combos
 
 N = 100
-COMBOS = space.Draw(load({}).mode("aggressive"), N, np.random.SeedSequence(3))
+SETTINGS = load({})
+COMBOS = space.Draw(SETTINGS.mode("aggressive"), N, np.random.SeedSequence(3))
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Made:
         return self.together
 
 
+def few(keep: int = 20, batch: int = 8) -> PrescreenSettings:
+    return replace(SETTINGS.prescreen, combos=N, keep=keep, min_trades=30, batch_combos=batch)
+
+
 def run(
     settings: PrescreenSettings,
     batches: range | None = None,
@@ -52,7 +57,7 @@ def run(
 
 @given(of=st.integers(1, 9), batch=st.integers(1, 40), keep=st.integers(1, 60))
 def test_shards_put_together_are_the_whole(of: int, batch: int, keep: int) -> None:
-    settings = PrescreenSettings(N, keep, 30, batch)
+    settings = few(keep, batch)
     parts = [run(settings, prescreen.shard(N, settings, number, of)) for number in range(of)]
     assert prescreen.merged(parts, settings) == run(settings)
     covered = [b for number in range(of) for b in prescreen.shard(N, settings, number, of)]
@@ -61,7 +66,7 @@ def test_shards_put_together_are_the_whole(of: int, batch: int, keep: int) -> No
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_a_shard_goes_on_from_its_checkpoint(stop_after: int) -> None:
-    settings = PrescreenSettings(N, 20, 30, 8)
+    settings = few()
     batches = prescreen.shard(N, settings, 1, 2)
     half = run(settings, batches[:stop_after])
     again = PrescreenProgress.of_json(half.as_json())
@@ -70,7 +75,7 @@ def test_a_shard_goes_on_from_its_checkpoint(stop_after: int) -> None:
 
 @pytest.mark.parametrize("together", [2, 3, 100])
 def test_batches_done_at_once_come_to_the_same_after_a_first_one_alone(together: int) -> None:
-    settings, heard = PrescreenSettings(N, 20, 30, 8), []
+    settings, heard = few(), []
     evaluator: Any = Made(together=together)
     found = prescreen.run(evaluator, COMBOS, settings, 1, PrescreenProgress(), lambda batch, *_: heard.append(batch))
     assert found == run(settings)
@@ -119,10 +124,10 @@ def test_what_is_found_depends_on_no_batch_size(batches: tuple[int, int], block:
         drawn = space.Draw(COMBOS.mode, N, np.random.SeedSequence(3))
         evaluator: Any = Made()
         found = [
-            prescreen.run(evaluator, drawn, PrescreenSettings(N, 20, 30, size), 1, PrescreenProgress(), lambda *_: None)
+            prescreen.run(evaluator, drawn, few(batch=size), 1, PrescreenProgress(), lambda *_: None)
             for size in batches
         ]
-        held = PrescreenSettings(N, 20, 30, batches[0])
+        held = few(batch=batches[0])
         assert (
             prescreen.run(evaluator, drawn, held, 1, PrescreenProgress(), lambda *_: None, held=batches[1]) == found[0]
         )

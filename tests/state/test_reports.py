@@ -19,10 +19,12 @@ ON_FILE: dict[str, list[dict[str, Any]]] = json.loads(
 )
 
 
-def test_every_agent_of_the_registry_has_its_own_type_of_report() -> None:
-    assert list(KINDS) == [row.name for row in AGENTS]
-    assert len(set(KINDS.values())) == len(AGENTS)
-    assert set(ON_FILE) == set(KINDS)
+def test_every_type_of_report_is_that_of_one_agent_of_the_registry() -> None:
+    """An agent may go without: what it says is then the reason alone."""
+    known = [row.name for row in AGENTS if row.name in KINDS]
+    assert list(KINDS) == known, "the fields of Reports in state/records/reports.py are agents, in the registry's order"
+    assert len(set(KINDS.values())) == len(KINDS), "give each agent a record of its own"
+    assert set(ON_FILE) <= set(KINDS)
 
 
 @pytest.mark.parametrize("agent", KINDS)

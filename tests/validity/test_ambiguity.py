@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from config.settings import Costs, load
+from config.settings import load
 from tests.data.minutes import aggregated, bars_from, minute_walk, raw_of
 from tests.engines.builders import planes_of
 from tests.metric_sets import metric_set
@@ -28,7 +28,7 @@ from WORKFLOW.validity import ambiguity
 from WORKFLOW.validity.ambiguity import StrategyOnBars, first_touch
 
 SEEDS = st.integers(0, 2**32 - 1)
-COSTS = Costs(fee_rate=0.0005, slippage_bps=1.0, capital=10_000.0)
+COSTS = load({}).costs
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def test_after_a_ruin_the_runs_may_differ_in_their_number_of_ambiguous_bars() ->
     signal = Signal(np.array([True, False, True, False, False]), np.ones(5, dtype=bool), first_side=0)
     bars = bars_from(minutes)
     one = subject(Market.of(bars), signal, None, direction="short_only", take_profit=0.5)
-    one = replace(one, evaluator=replace(one.evaluator, costs=Costs(0.0, 0.0, 10_000.0)))
+    one = replace(one, evaluator=replace(one.evaluator, costs=replace(COSTS, fee_rate=0.0, slippage_bps=0.0)))
     record = band_of(one).record
     assert (record.ambiguous_bars, record.ambiguous_bars_tp_first) == (1, 2)
     assert [trade.tp_first for trade in record.trades] == [0.5]

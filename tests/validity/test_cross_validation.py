@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from config.errors import Refused
-from config.settings import CrossValidationSettings, PrescreenSettings, load
+from config.settings import load
 from tests.engines.builders import bars_of
 from tests.properties.worlds import quiet_walk
 from WORKFLOW.data.bars import BARS_PER_DAY
@@ -20,8 +20,8 @@ from WORKFLOW.search.evaluate import Evaluator
 from WORKFLOW.search.space import Combos
 from WORKFLOW.validity import cross_validation
 
-SETTINGS = CrossValidationSettings(folds=5, test_folds=2, embargo_share=0.5)
-SCREEN_SETTINGS = PrescreenSettings(combos=8, keep=8, min_trades=30, batch_combos=16)
+SETTINGS = replace(load({}).cross_validation, folds=5, test_folds=2, embargo_share=0.5)
+SCREEN_SETTINGS = replace(load({}).prescreen, combos=8, keep=8, min_trades=30, batch_combos=16)
 DAYS, COMBOS = 63, 8  # folds of 12 days, the last one of 15
 
 
@@ -207,7 +207,7 @@ def test_too_few_days(days: int) -> None:
 @pytest.mark.parametrize(("folds", "test_folds"), [(5, 5), (5, 7), (40, 20)])
 def test_what_cannot_be_split_is_refused_before_any_work(folds: int, test_folds: int) -> None:
     with pytest.raises(Refused, match=f"test_folds is {test_folds} of {folds} folds"):
-        cross_validation.check(CrossValidationSettings(folds, test_folds, 0.5))
+        cross_validation.check(replace(SETTINGS, folds=folds, test_folds=test_folds))
     cross_validation.check(load({}).cross_validation)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from config.settings import MonteCarloSettings
+from config.settings import load
 from tests.engines.builders import bars_of, planes_of
 from tests.properties.worlds import quiet_walk
 from WORKFLOW.engines import bar_loop
@@ -15,7 +15,7 @@ from WORKFLOW.engines.rules import Rules
 from WORKFLOW.validity import monte_carlo
 from WORKFLOW.validity.monte_carlo import block_bootstrap, noisy_fills, skipped_trades, trade_shuffle
 
-SETTINGS = MonteCarloSettings(paths=500, block_days=10, skip_probabilities=(0.1, 0.5), noise_bps=(1.0, 20.0))
+SETTINGS = replace(load({}).monte_carlo, paths=500, skip_probabilities=(0.1, 0.5), noise_bps=(1.0, 20.0))
 
 
 def seed(n: int = 1) -> np.random.SeedSequence:

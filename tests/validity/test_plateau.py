@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from config.modes import Choice, Mode, Range
-from config.settings import PlateauSettings, load
+from config.settings import load
 from tests.engines.builders import bars_of
 from tests.metric_sets import metric_set
 from tests.properties.worlds import quiet_walk
@@ -25,7 +25,7 @@ from WORKFLOW.search.study import Trial, TrialResult
 from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import plateau
 
-SETTINGS = PlateauSettings(candidates=3, steps=3, step_fraction=0.05, max_neighbours=5_000)
+SETTINGS = replace(load({}).plateau, candidates=3, steps=3, step_fraction=0.05, max_neighbours=5_000)
 MODE = load({}).modes["aggressive"]
 CENTRE: Parameters = {
     "fast_timeframe": 30,

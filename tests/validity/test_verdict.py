@@ -42,7 +42,7 @@ def said(evidence: FinalistEvidence) -> str:
 def test_a_candidate_is_called_one() -> None:
     assert said(GOOD) == (
         "candidate: out-of-sample Sharpe 1.4 over 256 days, in-sample 5.0; chance alone gives 3.1 for 20,000 tries"
-    )
+    ), "GOOD passes every check"
 
 
 def test_the_plain_line() -> None:

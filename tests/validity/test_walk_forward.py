@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from config.settings import WalkForwardSettings, load
+from config.settings import load
 from WORKFLOW.data.bars import Bars
 from WORKFLOW.data.check import preflight
 from WORKFLOW.data.generate import write_demo
@@ -17,7 +17,7 @@ from WORKFLOW.steps.keep import Steps
 from WORKFLOW.validity import walk_forward
 from WORKFLOW.validity.walk_forward import BriefMetrics, DateSpan, Efficiency, WalkedWindow, WalkWindow, steps
 
-WALK = WalkForwardSettings(windows=4, train_to_test=2, combos=60)
+WALK = replace(load({}).walk_forward, windows=4, train_to_test=2, combos=60)
 
 
 def bars_of(folder: Path) -> Bars:
@@ -84,7 +84,7 @@ def test_what_comes_after_a_training_window_cannot_change_its_choice(evaluator: 
 def test_windows_without_a_choice_count_as_days_without_a_return(evaluator: Evaluator) -> None:
     settings = load({})
     combos = space.draw(settings.modes["aggressive"], 5, np.random.SeedSequence(2))
-    strict = type(settings.prescreen)(combos=5, keep=5, min_trades=100_000, batch_combos=16)
+    strict = replace(settings.prescreen, combos=5, keep=5, min_trades=100_000, batch_combos=16)
     result = walk_forward.process(evaluator, combos, WALK, strict, 1, Steps())
     rolling = result["rolling"]
     assert rolling.total_return == 0.0

@@ -1,6 +1,7 @@
 """What a result owes to extreme wicks, against ledgers counted by hand and against a run without them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from config.settings import load
 from tests.engines.builders import bars_of
 from tests.metric_sets import metric_set
 from tests.properties.worlds import quiet_walk
+from tests.validity.test_verdict import GOOD
 from WORKFLOW.engines.ledger import TRADE, Ledger
 from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.engines.metrics import daily_marks, daily_returns, sharpe
 from WORKFLOW.validity import verdict, wicks
+from WORKFLOW.validity.verdict import FinalistEvidence
 
 DAY = 288
 CAPITAL = 1_000.0
@@ -109,30 +112,11 @@ def test_extreme_bars_are_found_whether_volume_is_known_or_not() -> None:
     assert np.flatnonzero(wicks.extreme_bars(bars_of(ohlc, 0.01))).tolist() == [500]
 
 
-def evidence(**changes: object) -> verdict.FinalistEvidence:
-    inside = verdict.WindowFigures(sharpe_ratio=9.0, max_drawdown_pct=0.1, total_trades=99, days=700)
-    good: dict[str, object] = {
-        "in_sample": inside,
-        "out_of_sample": replace(inside, sharpe_ratio=3.0, days=300),
-        "walk_forward_sharpe": 3.0,
-        "walk_forward_efficiency": 0.9,
-        "plateau": 1.0,
-        "engines_agree": True,
-        "looks_ahead": None,
-        "ruined": False,
-        "synthetic": False,
-        "tries": 10,
-        "deflated_sharpe": 0.99,
-        "min_backtest_years": 0.1,
-        "overfitting": 0.0,
-        "luck": 0.001,
-        "placebo": 0.001,
-        "buy_and_hold_sharpe": 0.1,
-    }
-    return verdict.FinalistEvidence(**{**good, **changes})  # type: ignore[arg-type]
+def evidence(**changes: Any) -> FinalistEvidence:
+    return replace(GOOD, **changes)
 
 
-def line(found: verdict.FinalistEvidence) -> str:
+def line(found: FinalistEvidence) -> str:
     return verdict.line(found, verdict.checks(found, load({})))
 
 
