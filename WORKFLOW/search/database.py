@@ -6,6 +6,7 @@ process that gets no answer then serves, and removes the folder of the dead serv
 folder was made. Every request may be sent twice, so a request that was cut off is simply sent again.
 """
 
+import ctypes
 import fcntl
 import os
 import secrets
@@ -29,6 +30,7 @@ from WORKFLOW.search.storage import NamedStudies, damaged
 
 Done = TypeVar("Done")
 _ANSWER_S = 1.0  # seconds for a server on this machine to answer
+_REQUEST_S = 20.0  # seconds that a request may take; then it is sent again, perhaps to another server
 _SERVED_S = 60.0  # seconds until some process must serve the database; on a busy machine, imports alone take 10
 _PAUSE_S = 0.02
 _THREADS = 10
@@ -78,6 +80,7 @@ class DatabaseStore(NamedStudies):
     def close(self) -> None:
         """Stop serving; another process of the search becomes the server."""
         if self._server is not None:
+            _keep_for_ever(self._server)
             self._server.stop(grace=1.0).wait()
             backend = self._served._backend
             backend.remove_session()
@@ -147,9 +150,37 @@ class DatabaseStore(NamedStudies):
             raise ConnectionError("no server yet")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # Optuna's version is pinned
-            proxy = optuna.storages.GrpcStorageProxy(host=record["host"], port=record["port"])
+            proxy = _Proxy(host=record["host"], port=record["port"])
         proxy.wait_server_ready(timeout=_ANSWER_S)
         return proxy
+
+
+class _Proxy(optuna.storages.GrpcStorageProxy):
+    """Optuna's client, with a deadline for every request: a server that hangs would otherwise hang its clients."""
+
+    def _setup(self) -> None:
+        import grpc
+        from optuna.storages._grpc.auto_generated import api_pb2_grpc
+        from optuna.storages._grpc.client import GrpcClientCache, create_insecure_channel
+
+        class Deadline(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+            def intercept_unary_unary(self, onward: Any, details: Any, request: Any) -> Any:
+                return onward(details._replace(timeout=_REQUEST_S), request)
+
+        self._channel = create_insecure_channel(self._host, self._port)
+        self._stub = api_pb2_grpc.StorageServiceStub(  # type: ignore[no-untyped-call]
+            grpc.intercept_channel(self._channel, Deadline())
+        )
+        self._cache = GrpcClientCache(self._stub)
+
+
+def _keep_for_ever(server: Any) -> None:
+    """Let nobody free a server of grpc, not even the end of the interpreter.
+
+    When a request arrives while the server stops, freeing it waits for ever for that request, with the interpreter's
+    lock. The process would hang, and with it every client, because the socket stays open.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
 
 
 def _remove(socket: Path) -> None:

@@ -1,5 +1,7 @@
 """A study in a database gives the same trials as the journal, whenever the process that serves it dies."""
 
+import fcntl
+import gc
 import importlib.util
 import json
 import os
@@ -10,7 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,7 @@ import pytest
 from config.errors import Refused
 from config.search import SQLITE
 from config.settings import load
+from state.files import snapshot
 from state.files.layout import CHECKOUT
 from state.files.run_folders import RunFolder
 from tests.search.test_study import TRIALS, objective, open_study, run, start
@@ -158,6 +164,57 @@ def test_a_server_that_was_killed_before_it_listened_leaves_nothing(tmp_path: Pa
         (server / "server" / "server.json").write_text(json.dumps({"port": str(folder / "s")}))
         assert finished(server, f"sqlite:///{server}/study.sqlite3") == in_journal
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_a_server_that_hangs_with_a_request_costs_its_deadline_and_then_another_process_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real server of grpc accepts the request and never answers, as one whose process hangs."""
+    import grpc
+
+    from WORKFLOW.search import database
+
+    monkeypatch.setattr(database, "_REQUEST_S", 0.5)
+    asked, ended = threading.Event(), threading.Event()
+
+    class Silent(grpc.GenericRpcHandler):  # type: ignore[misc]
+        def service(self, _details: object) -> Any:
+            def answer(_request: bytes, _context: object) -> bytes:
+                asked.set()
+                os.close(lock)  # whoever asks again finds the lock free
+                ended.wait(60.0)
+                return b""
+
+            return grpc.unary_unary_rpc_method_handler(answer)
+
+    folder = tmp_path / "server"
+    folder.mkdir()
+    lock = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as short:
+        silent = grpc.server(ThreadPoolExecutor(1), handlers=(Silent(),))
+        silent.add_insecure_port(f"unix:{short}/s")
+        silent.start()
+        snapshot.write_json(folder / "server.json", {"host": "unix", "port": f"{short}/s"})
+        store = database.DatabaseStore(f"sqlite:///{tmp_path}/study.sqlite3", folder, "test")
+        assert store.act(lambda storage: storage.get_all_studies()) == []
+        assert asked.is_set()
+        assert store._lock is not None
+        store.close()
+        ended.set()
+        silent.stop(grace=None).wait()
+
+
+def test_a_server_that_stopped_is_never_freed(tmp_path: Path) -> None:
+    """Freeing it was seen to wait for ever, with the interpreter's lock, for a request that had come too late."""
+    from WORKFLOW.search.database import DatabaseStore
+
+    store = DatabaseStore(f"sqlite:///{tmp_path}/study.sqlite3", tmp_path / "server", "test")
+    store.act(lambda storage: storage.get_all_studies())
+    server = weakref.ref(store._server)
+    store.close()
+    gc.collect()
+    assert server() is not None
 
 
 def test_a_database_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
