@@ -30,6 +30,10 @@ order and without drift. A market with a planted rule drifts with the signal of 
 the space, so strongly that this combo has the wanted net Sharpe ratio over all days. Each market is searched and judged
 by the pipeline's own phases and settings, on --combos combos and a quarter more around the best.
 
+The column `shown` counts the markets in which the holdout alone shows an edge of some finalist, at a probability of 5 %
+for all looks of the run together (docs/adr/0036-one-error-rate-on-unseen-days.md). No verdict follows from it yet. With
+--json, `beside` counts the other checks that these finalists did not pass.
+
 exit codes: 0 done; 1 refused, or more than 1 in 100 noise markets promoted, or less than 80 % found at a Sharpe of 4
 """
 _MOST_PROMOTED, _LEAST_FOUND, _STRONG = 0.01, 0.8, 4.0
@@ -82,6 +86,8 @@ def _row(strength: float, outcomes: Sequence[Any], planted: Sequence[float], sec
         "markets": len(outcomes),
         "promoted": promoted,
         "share": promoted / len(outcomes),
+        "shown": sum(one.shown for one in outcomes),
+        "beside": dict(Counter(name for one in outcomes for name in one.beside).most_common()),
         "median_in_sample_sharpe": middle("in_sample_sharpe"),
         "median_out_of_sample_sharpe": middle("out_of_sample_sharpe"),
         "failed": dict(Counter(name for one in outcomes for name in one.failed).most_common()),
@@ -106,13 +112,15 @@ def _settings(asked: argparse.Namespace) -> Settings:
 
 
 def _table(asked: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> str:
-    head = f"{'planted':>8}{'markets':>9}{'promoted':>10}{'':>8}{'Sharpe in → out of sample':>28}   most often failed"
+    names = f"{'planted':>8}{'markets':>9}{'promoted':>10}{'':>8}{'shown':>7}{'Sharpe in → out of sample':>28}"
+    head = f"{names}   most often failed"
     lines = [_machine(asked), "", head]
     for row in rows:
         sharpe = " → ".join(_number(row[f"median_{name}_sharpe"]) for name in ("in_sample", "out_of_sample"))
         failed = ", ".join(f"{name} {count}" for name, count in list(row["failed"].items())[:3])
         what = "noise" if row["planted_sharpe"] == 0.0 else f"{row['planted_sharpe']:g}"
-        lines.append(f"{what:>8}{row['markets']:>9}{row['promoted']:>10}{row['share']:>8.0%}{sharpe:>28}   {failed}")
+        counts = f"{what:>8}{row['markets']:>9}{row['promoted']:>10}{row['share']:>8.0%}{row['shown']:>7}"
+        lines.append(f"{counts}{sharpe:>28}   {failed}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ the time, is as adaptive, and favours luck no more. From the choice of finalists
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from state.host.clock import SystemClock, stamp
 from state.records.runs import Run
 from state.records.tries import TriesLedger
 from WORKFLOW.command_line import Order
-from WORKFLOW.data.bars import Bars
+from WORKFLOW.data.bars import Bars, Floats
 from WORKFLOW.data.report import Report
 from WORKFLOW.engines import metrics
 from WORKFLOW.pipeline import phases, selection
@@ -29,21 +29,29 @@ from WORKFLOW.search import prescreen, refine, space
 from WORKFLOW.search.prescreen import Prescreened
 from WORKFLOW.search.space import Parameters
 from WORKFLOW.search.study import Trial, TrialResult
+from WORKFLOW.validity import evidence
 from WORKFLOW.validity.benchmark import buy_and_hold
 from WORKFLOW.validity.promote import NOT_ASKED, holdout_luck
 
 _CENTRES = 20  # best combos of the prescreen, around which more combos are tried
 _TRIALS = 60  # best combos of both, from which the finalists are chosen
+_LEVEL, _LEAST_TRADES = 0.05, 8  # of the evidence that the holdout alone gives
 
 
 @dataclass(frozen=True)
 class MarketOutcome:
-    """The outcome of one market. `failed` holds the checks that the most advanced finalist did not pass."""
+    """The outcome of one market. `failed` holds the checks that the most advanced finalist did not pass.
+
+    `shown` says whether the holdout alone shows an edge of some finalist, by `WORKFLOW.validity.evidence`, after all
+    looks; `beside` holds the other checks that this finalist did not pass, where they were made.
+    """
 
     promoted: bool
     in_sample_sharpe: float | None
     out_of_sample_sharpe: float | None
     failed: tuple[str, ...]
+    shown: bool = False
+    beside: tuple[str, ...] = ()
 
 
 def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = False) -> MarketOutcome:
@@ -58,17 +66,20 @@ def try_market(bars: Bars, mode: str, settings: Settings, every_check: bool = Fa
         chosen = selection.finalists(job, trials)
         looks = len({trial.number for trial in chosen.values()})
         hopes = {trial.number: _holdout(job, trial, looks) for trial in chosen.values()}
-        if not chosen:
+        if not hopes:
             return MarketOutcome(False, None, None, ("in_sample_trades",))
-        best = min(hopes, key=lambda number: len(hopes[number][1]))
+        best = min(hopes, key=lambda number: len(hopes[number].failed))
         found_best = next(t for t in chosen.values() if t.number == best).result.metrics
         sharpe = None if found_best is None else found_best.sharpe_ratio
-        if hopes[best][1] and not every_check:
-            return MarketOutcome(False, sharpe, hopes[best][0], hopes[best][1])
-        return _judged(job, found, trials, chosen)
+        shown = _shown(job, hopes)
+        if hopes[best].failed and not shown and not every_check:
+            return MarketOutcome(False, sharpe, hopes[best].sharpe, hopes[best].failed)
+        return _judged(job, found, trials, chosen, shown)
 
 
-def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial]) -> MarketOutcome:
+def _judged(
+    run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: dict[str, Trial], shown: list[int]
+) -> MarketOutcome:
     validated = phases.validate(run, found, trials, chosen)
     failures = {
         best: [
@@ -80,11 +91,14 @@ def _judged(run: PipelineRun, found: Prescreened, trials: list[Trial], chosen: d
     }
     best = min(failures, key=lambda name: len(failures[name]))
     one = validated.judged[best]
+    beside = min((failures[name] for name, trial in chosen.items() if trial.number in shown), key=len, default=[])
     return MarketOutcome(
         promoted=any(promotion.promoted for promotion in validated.promotions.values()),
         in_sample_sharpe=one.in_sample.sharpe_ratio,
         out_of_sample_sharpe=one.out_of_sample.sharpe_ratio,
         failed=tuple(failures[best]),
+        shown=bool(shown),
+        beside=tuple(beside),
     )
 
 
@@ -110,22 +124,53 @@ def _trial(run: PipelineRun, number: int, parameters: Parameters) -> Trial:
     return Trial(number, 0, "phase0", parameters, TrialResult(values.sharpe_ratio or 0.0, violation, values))
 
 
-def _holdout(run: PipelineRun, trial: Trial, looks: int) -> tuple[float | None, tuple[str, ...]]:
-    """Return the finalist's out-of-sample Sharpe ratio, and the holdout checks that it does not pass."""
+@dataclass(frozen=True)
+class _Hope:
+    """What the holdout says of a finalist.
+
+    That is its Sharpe ratio, the checks of the holdout that it does not pass, whether it passes all but those against
+    luck, the p-value of its trades, and its daily returns (d,).
+    """
+
+    sharpe: float | None
+    failed: tuple[str, ...]
+    is_bearable: bool
+    p_value: float
+    days: Floats
+
+
+def _shown(run: PipelineRun, hopes: Mapping[int, _Hope]) -> list[int]:
+    """Return the trials of which the holdout alone shows an edge, after all looks of this run."""
+    validity, block_days = run.settings.validity, run.settings.monte_carlo.block_days
+    p_values, days = [hope.p_value for hope in hopes.values()], np.stack([hope.days for hope in hopes.values()])
+    adjusted = evidence.family(p_values, days, validity.draws, block_days, run.seed("family of looks"))
+    shows = zip(hopes.items(), adjusted, strict=True)
+    return [number for (number, hope), p_value in shows if hope.is_bearable and p_value <= _LEVEL]
+
+
+def _holdout(run: PipelineRun, trial: Trial, looks: int) -> _Hope:
     window, everything, floor = run.windows["out_of_sample"], run.everything, run.settings.verdict
     ledger = everything.ledger(trial.parameters, window)
-    capital = run.settings.costs.capital
-    values = metrics.full(ledger, everything.market, window, capital)
+    costs = run.settings.costs
+    values = metrics.full(ledger, everything.market, window, costs.capital)
     marks = metrics.daily_marks(ledger.equity, everything.market, window)
-    luck = holdout_luck(metrics.daily_returns(marks, capital))
-    sharpe, holding = values.sharpe_ratio, buy_and_hold(everything.market, window, run.settings.costs)
+    days = metrics.daily_returns(marks, costs.capital)
+    luck = holdout_luck(days)
+    sharpe, holding = values.sharpe_ratio, buy_and_hold(everything.market, window, costs)
     passed: dict[str, Callable[[], bool]] = {
         "out_of_sample_trades": lambda: values.total_trades >= max(30, run.settings.prescreen.min_trades),
         "out_of_sample_sharpe": lambda: sharpe is not None and sharpe >= floor.min_out_of_sample_sharpe,
         "holdout_after_all_looks": lambda: luck is not None and luck * looks <= floor.max_holdout_luck,
         "beats_buy_and_hold": lambda: sharpe is not None and sharpe >= (holding.sharpe_ratio or 0.0),
     }
-    return sharpe, tuple(name for name, is_passed in passed.items() if not is_passed())
+    shows = evidence.of_ledger(ledger, everything.market, window, trial.parameters, costs)
+    is_bearable = (
+        values.total_trades >= _LEAST_TRADES
+        and passed["out_of_sample_sharpe"]()
+        and (values.max_drawdown_pct or 0.0) <= floor.max_drawdown_pct
+    )
+    failed = tuple(name for name, is_passed in passed.items() if not is_passed())
+    return _Hope(sharpe, failed, is_bearable, shows.p_value, days)
 
 
 def _job(bars: Bars, mode: str, settings: Settings, folder: Path) -> PipelineRun:
