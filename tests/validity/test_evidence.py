@@ -1,5 +1,6 @@
 """The p-value of a holdout: exact where the answer is known, and never too small, whatever the trades are like."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from WORKFLOW.engines.market import Market, Window
 from WORKFLOW.validity import evidence
 
 Floats = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 
 
 @pytest.mark.parametrize("trades", [1, 2, 8, 30, 200, 900])
@@ -58,9 +60,9 @@ def trend(random: np.random.Generator, size: tuple[int, ...]) -> Floats:
 
 @pytest.mark.parametrize("draw", [skewed, lottery, normal, trend])
 @pytest.mark.parametrize("trades", [5, 40])
-def test_a_fair_bet_passes_no_more_often_than_the_level_says(draw: object, trades: int) -> None:
+def test_a_fair_bet_passes_no_more_often_than_the_level_says(draw: Draw, trades: int) -> None:
     """Eight hundred holdouts without an edge; at 2.5 % a t-test lets the first bet pass in a fifth of them."""
-    found = np.array([evidence.luck(one, -0.1) for one in draw(np.random.default_rng(3), (800, trades))])  # type: ignore[operator]
+    found = np.array([evidence.luck(one, -0.1) for one in draw(np.random.default_rng(3), (800, trades))])
     for level in (0.01, 0.025, 0.05, 0.2):
         assert np.mean(found <= level) <= level + 3.0 * (level / len(found)) ** 0.5
 
